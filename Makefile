@@ -1,0 +1,75 @@
+# Two commands do everything from a bare python3: `make ablation` and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help ablation test check format lint types imports lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# A GPU is looked for without torch, so that the first line can say what will happen.
+GPU := $(shell nvidia-smi -L 2>/dev/null | grep -c '^GPU')
+ifdef STUDY
+  WHY := as asked with STUDY=
+  CHOSEN_DEVICE := auto
+else ifeq ($(GPU),0)
+  STUDY := studies/digits.toml
+  WHY := no NVIDIA GPU here (nvidia-smi lists none); STUDY=studies/attention.toml takes the reference grid
+  CHOSEN_DEVICE := auto
+else
+  STUDY := studies/attention.toml
+  WHY := nvidia-smi lists $(GPU) GPU(s); STUDY=studies/digits.toml takes the small example
+  CHOSEN_DEVICE := cuda
+endif
+DEVICE ?= $(CHOSEN_DEVICE)
+DATA_OPTION = $(if $(DATA),--data '$(DATA)')
+
+help:
+	@echo 'make ablation [STUDY=FILE] [DATA=PATH]   train what is missing of a study, write its report'
+	@echo 'make test                                run the tests'
+	@echo 'make check                               format, lint, types, import rules and the tests'
+	@echo 'make lock                                pin the newest versions into requirements.lock'
+
+ablation:
+	@echo 'ablation: $(STUDY) ($(WHY))'
+	@$(MAKE) --no-print-directory $(READY)
+	@$(BIN)/ablate plan '$(STUDY)' $(DATA_OPTION)
+	@status=0; $(BIN)/ablate run '$(STUDY)' $(DATA_OPTION) --device $(DEVICE) || status=$$?; \
+	if [ $$status -gt 1 ]; then exit $$status; fi; \
+	$(BIN)/ablate report '$(STUDY)' $(DATA_OPTION) || exit $$?; \
+	exit $$status
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+
+check: format lint types imports test
+
+format: $(READY)
+	@$(BIN)/ruff format --check .
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+imports: $(READY)
+	@$(BIN)/lint-imports
+
+# uv installs the locked versions, each checked against its hash, several times faster than pip.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"ablate needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
+	@echo 'installing the locked packages into $(VENV) (about 6 GB on Linux, most of it torch with CUDA)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+lock:
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,87 @@
+"""CBAM and its two halves (Woo et al. 2018, arXiv 1807.06521, sections 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ablate.attention.base import Attention, hidden_units, odd_kernel
+
+
+class ChannelAttention(Attention):
+    """Average and max pool, each through one shared two-layer network; sigmoid of the sum; scale.
+
+    Shape: (N, C, H, W) → (N, C, H, W).
+
+    Raises:
+        OptionError: `channels // reduction` is below 1.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = hidden_units(channels, reduction)
+        self.fc1 = nn.Linear(channels, hidden, bias=False)
+        self.fc2 = nn.Linear(hidden, channels, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # adaptive_max_pool2d and amax split the gradient of ties differently; on a CPU the pool
+        # is also 5 to 13 times faster than amax.
+        average, peak = x.mean(dim=(2, 3)), F.adaptive_max_pool2d(x, 1).flatten(1)
+        gate = torch.sigmoid(self._shared(average) + self._shared(peak))
+        return x * gate.to(x.dtype)[:, :, None, None]
+
+    def _shared(self, pooled: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.fc2(F.relu(self.fc1(pooled)))
+        return scores
+
+    @staticmethod
+    def parameter_count(channels: int, **options: int) -> int:
+        return 2 * channels * (channels // options["reduction"])
+
+
+class SpatialAttention(Attention):
+    """Mean and max over channels, one convolution from two maps to one; sigmoid; scale.
+
+    Shape: (N, C, H, W) → (N, C, H, W); the number of channels does not matter.
+
+    Raises:
+        OptionError: `kernel_size` is even or below 1.
+    """
+
+    def __init__(self, channels: int, *, kernel_size: int = 7) -> None:
+        super().__init__()
+        padding = odd_kernel(kernel_size) // 2
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=padding, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = torch.stack((x.mean(dim=1), x.amax(dim=1)), dim=1)
+        return x * torch.sigmoid(self.conv(maps)).to(x.dtype)
+
+    @staticmethod
+    def parameter_count(channels: int, **options: int) -> int:
+        return 2 * options["kernel_size"] ** 2
+
+
+class CBAM(Attention):
+    """Channel attention, then spatial attention.
+
+    Shape: (N, C, H, W) → (N, C, H, W).
+
+    Raises:
+        OptionError: as its halves do.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 16, kernel_size: int = 7) -> None:
+        super().__init__()
+        self.channel = ChannelAttention(channels, reduction=reduction)
+        self.spatial = SpatialAttention(channels, kernel_size=kernel_size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gated: torch.Tensor = self.spatial(self.channel(x))
+        return gated
+
+    @staticmethod
+    def parameter_count(channels: int, **options: int) -> int:
+        channel = ChannelAttention.parameter_count(channels, **options)
+        return channel + SpatialAttention.parameter_count(channels, **options)

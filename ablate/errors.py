@@ -1,0 +1,62 @@
+"""One tree of errors. Each is one line that names the invariant, the value received and the fix.
+
+Every class here means "the user must change something": the command line prints the message
+without a traceback and exits with code 2. What goes wrong *inside* a run is not an error but a
+value, `ablate.result.Failed`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AblateError(Exception):
+    """The root: the user must change something."""
+
+
+class StudyError(AblateError):
+    """A study file, or an option that changes one, that cannot be honoured."""
+
+
+class UnknownNameError(StudyError):
+    """A name that stands in no table."""
+
+
+class OptionError(StudyError):
+    """An option that the named thing does not have, or a value that it cannot take."""
+
+
+class PlacementError(StudyError):
+    """A position where attention cannot be inserted."""
+
+
+class DataError(AblateError):
+    """A dataset that is missing, broken or beyond the caps."""
+
+
+class DatabaseError(AblateError):
+    """A database that is not ours, is newer than this version or cannot be opened."""
+
+
+class DeviceError(AblateError):
+    """A device that was asked for and is not there."""
+
+
+class OutputError(AblateError):
+    """A folder that cannot be written."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"` for the choice that is closest to `name`, or an empty string."""
+    close = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str], *, limit: int = 40) -> UnknownNameError:
+    """The error for `name`, which is no `kind`: names the nearest choice and lists them all."""
+    known = list(choices)
+    listed = ", ".join(known[:limit]) + (f", … ({len(known)} in all)" if len(known) > limit else "")
+    return UnknownNameError(
+        f"unknown {kind} {name!r}{nearest(name, known)}; there are: {listed or '(none)'}"
+    )

@@ -1,0 +1,131 @@
+"""What training and measuring give back: plain values, no torch, cheap to send between processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FailureKind = Literal["oom", "diverged", "error", "worker_died", "timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One training step that was logged.
+
+    `batch_accuracy` is the accuracy of the epoch so far, as the tutorials plot it.
+    """
+
+    step: int
+    batch_loss: float
+    batch_accuracy: float
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one epoch of one run measured; accuracies are fractions, `epoch` counts from 1.
+
+    The test columns are None unless the study asks for the tutorial's split, which looks at the
+    test set after every epoch; the validation columns are None when it does.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    test_loss: float | None
+    test_accuracy: float | None
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The accepted result of a run, measured with the weights of the last epoch.
+
+    `test_correct` has one bit for each test image (packed as `numpy.packbits`): which images this
+    run got right, so that an interval over images is possible later.
+    """
+
+    val_accuracy: float | None
+    test_accuracy: float
+    test_loss: float
+    test_correct: bytes
+    seconds: float
+    train_images_per_second: float
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A run that ended without a result; `error` is for people, `kind` for queries."""
+
+    kind: FailureKind
+    error: str
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One parameter tensor of a network: `path` is the module's, `attention` whether we inserted it."""
+
+    path: str
+    kind: str
+    parameter: str
+    count: int
+    attention: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A built network, by structure: everything about a variant that needs no training.
+
+    `macs` counts one multiply-add as 1, for one image, convolutions and matrix products only.
+    """
+
+    fingerprint: str
+    backbone: str
+    parameters: int
+    attention_parameters: int
+    macs: int
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Throughput of one architecture on one device; p10 and p90 are over rounds."""
+
+    fingerprint: str
+    device: str
+    precision: str
+    mode: Literal["train", "infer"]
+    batch_size: int
+    images_per_second: float
+    p10: float
+    p90: float
+    latency_ms: float | None
+    peak_memory_mib: float | None
+    rounds: int
+    protocol: Literal["quick", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """One operator of a profiled training step; times in microseconds for one step."""
+
+    fingerprint: str
+    device: str
+    path: Literal["as_trained", "eager"]
+    module: str | None
+    operator: str
+    self_device_us: float
+    self_cpu_us: float
+    calls: float
+    share: float
+
+
+Event = Epoch | Finished | Failed

@@ -1,0 +1,267 @@
+"""The words of a study: Study, Recipe, Variant, and the key of a run. No torch.
+
+A study file is data, never code: TOML, capped in size and depth, validated before anything else
+happens. Names of attention, backbones and datasets are resolved later, by the shelves that have them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ablate.errors import StudyError, nearest
+
+MAX_FILE_BYTES = 1_000_000
+MAX_CELLS = 100_000
+MAX_DEPTH = 8
+
+PROTOCOL = 1
+"""Part of every run key: raised when a change to training can change a result."""
+
+NO_ATTENTION = "none"
+SHORT_OPTION = {"reduction": "r", "kernel_size": "k"}
+
+Option = int | float | str
+Split = Literal["validation", "tutorial"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(_Frozen):
+    """Everything about training that can change the number.
+
+    `precision = "amp"` is bf16 where the hardware has it, else fp16 with a scaler on a GPU, else fp32.
+    `split = "tutorial"` trains on all training images and lets the schedule see the test set.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 50
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    optimizer: str = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: str = "plateau"
+    augment: tuple[str, ...] = ("crop", "flip", "color", "rotate")
+    precision: Literal["amp", "fp32"] = "amp"
+    split: Split = "validation"
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+    @property
+    def key(self) -> str:
+        """A short hash of the recipe."""
+        return digest(self.model_dump(mode="json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One architecture: a backbone with attention at given places. Names and numbers only."""
+
+    backbone: str
+    attention: str = NO_ATTENTION
+    position: str | None = None
+    options: tuple[tuple[str, Option], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`none`, `se(pool3, r=16)`, `cbam(pool*, r=16, k=7)`."""
+        if self.attention == NO_ATTENTION:
+            return NO_ATTENTION
+        options = [f"{SHORT_OPTION.get(key, key)}={value}" for key, value in self.options]
+        return f"{self.attention}({', '.join([str(self.position), *options])})"
+
+    def option(self, key: str) -> Option | None:
+        """The value of one option, None where this variant has no such option."""
+        return dict(self.options).get(key)
+
+
+class GridTable(BaseModel):
+    """One `[[grid]]` table: the product of its lists. Keys beyond these two are attention options."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    attention: str | tuple[str, ...]
+    position: str | tuple[str, ...] | None = None
+
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """Every key with the values that it takes."""
+        given = {"attention": self.attention, "position": self.position, **(self.model_extra or {})}
+        return {key: tuple(v) if isinstance(v, (list, tuple)) else (v,) for key, v in given.items()}
+
+    def variants(self, backbone: str) -> Iterator[Variant]:
+        axes = self.axes()
+        for values in itertools.product(*axes.values()):
+            cell = dict(zip(axes, values, strict=True))
+            attention, position = cell.pop("attention"), cell.pop("position")
+            yield Variant(backbone, attention, position, tuple(cell.items()))
+
+
+class Study(_Frozen):
+    """One question: a backbone, a dataset, a grid, a recipe, seeds and a baseline.
+
+    `equivalence_margin` is in accuracy (0.005 is half a point): only with it can a verdict be
+    "equivalent". `image_size` is the side in pixels to which a dataset of files is brought.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    question: str = ""
+    dataset: str
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 32
+    backbone: str
+    baseline: str = NO_ATTENTION
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
+    baseline_seeds: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    equivalence_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    recipe: Recipe = Recipe()
+    grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        for table in self.grid:
+            for key, values in table.axes().items():
+                if not values:
+                    raise ValueError(f"grid: {key} is an empty list; leave the key out or fill it")
+                if not all(v is None or isinstance(v, (int, float, str)) for v in values):
+                    raise ValueError(f"grid: {key} must be a number, a string or a list of them")
+        variants = sum(math.prod(len(v) for v in table.axes().values()) for table in self.grid)
+        most = max(self.seeds, self.baseline_seeds or 0)
+        if variants * most > MAX_CELLS:
+            raise ValueError(
+                f"the grid has {variants} variants × {most} seeds = {variants * most:,} cells; "
+                f"at most {MAX_CELLS:,} fit into one study: split it"
+            )
+        return self
+
+    def variants(self) -> list[Variant]:
+        """The union of the grid's tables, in their order, as they are written."""
+        return list(
+            dict.fromkeys(v for table in self.grid for v in table.variants(self.backbone))
+        )
+
+    def seeds_of(self, variant_name: str) -> int:
+        """How many seeds a variant gets: `baseline_seeds` for the baseline, else `seeds`."""
+        if variant_name == self.baseline and self.baseline_seeds is not None:
+            return self.baseline_seeds
+        return self.seeds
+
+
+def digest(value: object) -> str:
+    """The first 16 hex digits of the SHA-256 of a JSON value written in one canonical way."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run_key(fingerprint: str, recipe: Recipe, content_hash: str, image_size: int, seed: int) -> str:
+    """The identity of a run: a hash of exactly what can change its result."""
+    return digest(
+        {
+            "fingerprint": fingerprint,
+            "recipe": recipe.model_dump(mode="json"),
+            "dataset": content_hash,
+            "image_size": image_size,
+            "seed": seed,
+            "protocol": PROTOCOL,
+        }
+    )
+
+
+def stream_seed(seed: int, *names: str | int) -> int:
+    """A 63-bit seed for the random stream with that name: common random numbers, by name.
+
+    Variants of one seed share every stream whose name does not mention the variant.
+    """
+    text = "/".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def load_study(path: Path, assignments: Sequence[str] = ()) -> Study:
+    """The study in a TOML file, changed by assignments such as `recipe.epochs=1`.
+
+    Raises:
+        StudyError: the file cannot be read, is not TOML, or says something that no study can say.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise StudyError(f"{path}: {size:,} bytes; a study file has at most {MAX_FILE_BYTES:,}")
+        document = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: is not UTF-8 text, so not a TOML study file") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise StudyError(f"{path}: is not TOML: {error or 'nested too deeply'}") from None
+    for assignment in assignments:
+        _assign(document, assignment)
+    if _depth(document) > MAX_DEPTH:
+        raise StudyError(f"{path}: nested deeper than {MAX_DEPTH} levels")
+    return parse_study(document, str(path))
+
+
+def parse_study(document: Mapping[str, Any], source: str) -> Study:
+    """The study that a parsed document describes; `source` names it in errors."""
+    try:
+        return Study.model_validate(document)
+    except ValidationError as error:
+        raise StudyError(f"{source}: {_first_line(error)}") from None
+
+
+def _assign(document: dict[str, Any], assignment: str) -> None:
+    """Set one key of a document: `recipe.epochs=1`. The value is TOML, or else a plain string."""
+    dotted, equals, text = assignment.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or not all(keys):
+        raise StudyError(f"--set {assignment!r}: write KEY=VALUE, for example recipe.epochs=1")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table: Any = document
+    for key in keys[:-1]:
+        table = table.setdefault(key, {}) if isinstance(table, dict) else None
+    if not isinstance(table, dict):
+        raise StudyError(f"--set {assignment!r}: {dotted!r} leads through something that is no table")
+    table[keys[-1]] = value
+
+
+def _depth(value: object) -> int:
+    # An explicit stack: a hostile file must not reach Python's recursion limit here.
+    deepest, stack = 0, [(value, 0)]
+    while stack:
+        item, level = stack.pop()
+        deepest = max(deepest, level)
+        if level <= MAX_DEPTH and isinstance(item, (dict, list)):
+            children = item.values() if isinstance(item, dict) else item
+            stack.extend((child, level + 1) for child in children)
+    return deepest
+
+
+def _first_line(error: ValidationError) -> str:
+    """The first of pydantic's complaints in one line, with a suggestion for an unknown key."""
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model: type[BaseModel] = Recipe if first["loc"][0] == "recipe" else Study
+        known = list(model.model_fields)
+        line = f"unknown key {where!r}{nearest(str(first['loc'][-1]), known)}; there are: {', '.join(known)}"
+    elif first["type"] == "missing":
+        line = f"the key {where!r} is missing"
+    elif first["type"] == "value_error":
+        line = str(first["ctx"]["error"])
+    else:
+        line = f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, not {_shown(first['input'])}"
+    return line + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
