@@ -1,0 +1,147 @@
+"""The command line: parse, call, print. Each command loads the rooms that it needs, and no others."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ablate import __version__
+from ablate.errors import AblateError
+
+if TYPE_CHECKING:
+    from ablate.study import Study
+
+EXIT_FAILED_RUNS = 1
+EXIT_USER = 2
+EXIT_INTERRUPTED = 130
+DEFAULT_DB = "sqlite:///results/ablation.db"
+
+app = typer.Typer(
+    help="Does attention help my network, where should it go, and what does it cost?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (studies/*.toml).")]
+Db = Annotated[str, typer.Option("--db", metavar="URL", help="The results database.")]
+DataPath = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="PATH", help="A folder or archive of images, instead of the study's dataset."),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study: recipe.epochs=1. Repeatable."),
+]
+Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Seeds for each variant.")]
+BaselineSeeds = Annotated[
+    int | None, typer.Option("--baseline-seeds", metavar="N", help="Seeds for the baseline.")
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
+
+
+def main() -> None:
+    """Run the command line; what the user must change is one line on stderr and exit code 2."""
+    try:
+        app()
+    except AblateError as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER)
+    except BrokenPipeError:
+        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        print("ablate: interrupted; what was stored stays, run again to go on", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"ablate {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def plan(
+    study: StudyFile,
+    format: Annotated[Literal["table", "json"], typer.Option("--format", help="For people or for programs.")] = "table",
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    seeds: Seeds = None,
+    baseline_seeds: BaselineSeeds = None,
+) -> None:
+    """List the cells of a study: parameters, MACs, status and what is missing. Trains nothing."""
+    question = _load(study, set, seeds, baseline_seeds)
+    from ablate.commands.plan import show_plan
+
+    show_plan(question, data, db, format)
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    seeds: Seeds = None,
+    baseline_seeds: BaselineSeeds = None,
+    max_runs: Annotated[int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs.")] = None,
+    device: Device = "auto",
+    executor: Annotated[str, typer.Option("--executor", help="local or inprocess.")] = "local",
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, metavar="N", help="Runs side by side; one per core on a CPU.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+) -> None:
+    """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
+    question = _load(study, set, seeds, baseline_seeds)
+    from ablate.commands.run import RunOptions, run_study
+
+    options = RunOptions(device, executor, workers, max_runs, retry_failed)
+    failed = run_study(question, data, db, options)
+    if failed:
+        raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+@app.command()
+def report(
+    study: StudyFile,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: reports/<study>.")] = None,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+) -> None:
+    """Build the report of a study from the database: HTML, Markdown, LaTeX and CSV."""
+    question = _load(study, set)
+    from ablate.commands.report import build_report
+
+    build_report(question, data, db, out)
+
+
+@app.command()
+def doctor(db: Db = DEFAULT_DB) -> None:
+    """Look at this machine and the database: versions, device, precision, disk, integrity."""
+    from ablate.commands.doctor import examine
+
+    if not examine(db):
+        raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+def _load(
+    path: Path,
+    assignments: list[str] | None,
+    seeds: int | None = None,
+    baseline_seeds: int | None = None,
+) -> Study:
+    from ablate.study import load_study
+
+    given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
+    numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
+    return load_study(path, [*(assignments or []), *numbers])

@@ -1,0 +1,28 @@
+"""`ablate report`: from the database to files that one can send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ablate.datasets import label_of
+from ablate.report import write_report
+from ablate.store.frames import read_frames
+from ablate.study import Study
+
+
+def build_report(study: Study, data: Path | None, url: str, out: Path | None) -> None:
+    """Write a study's report and say where it lies.
+
+    Raises:
+        DatabaseError: there is nothing of this study in the database.
+        OutputError: the folder cannot be written.
+    """
+    dataset = label_of(data) if data is not None else None
+    frames = read_frames(url, study.name, dataset, study.recipe.key)
+    files = write_report(frames, out or Path("reports") / study.name)
+    console = Console()
+    for file in files:
+        if file.suffix in (".html", ".md"):
+            console.print(str(file), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,79 @@
+"""What a source of images promises. No torch here: arrays only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Images:
+    """A dataset in memory (or memory-mapped), as it is before augmentation.
+
+    Shape: images (N, H, W, 3) uint8, labels (N,) int64 that index `classes`. `mean` and `std` are
+    per channel on the scale 0 to 1.
+    """
+
+    label: str
+    classes: tuple[str, ...]
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+    mean: Triple
+    std: Triple
+
+
+class Dataset(ABC):
+    """A source of images that was found but not read yet; small and picklable."""
+
+    image_size: int
+    """The side in pixels of the square images that `load` returns."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What `v_runs.dataset` says."""
+
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the labels."""
+
+    @abstractmethod
+    def content_hash(self) -> str | None:
+        """A hash of the content, equal wherever the same images lie; None if not known yet."""
+
+    @abstractmethod
+    def load(self) -> Images:
+        """Read the images.
+
+        Raises:
+            DataError: something is missing, broken or beyond the caps; says what to put where.
+        """
+
+
+def channel_statistics(images: NDArray[np.uint8], chunk: int = 1024) -> tuple[Triple, Triple]:
+    """Mean and standard deviation of each channel over all pixels, on the scale 0 to 1.
+
+    Shape: images (N, H, W, 3), read `chunk` images at a time. Sums of bytes and of their squares
+    are integers, so the result does not depend on the order or the chunks.
+    """
+    total, squares = np.zeros(3, dtype=np.uint64), np.zeros(3, dtype=np.uint64)
+    for start in range(0, len(images), chunk):
+        part = images[start : start + chunk]
+        total += part.sum(axis=(0, 1, 2), dtype=np.uint64)
+        squares += np.square(part, dtype=np.uint64).sum(axis=(0, 1, 2))
+    pixels = images.shape[0] * images.shape[1] * images.shape[2]
+    mean = total / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0.0))
+    return _triple(mean / 255), _triple(std / 255)
+
+
+def _triple(values: NDArray[np.float64]) -> Triple:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

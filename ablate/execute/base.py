@@ -1,0 +1,74 @@
+"""The contract of an executor: jobs in, their events out, wherever they run.
+
+An executor knows nothing of training or of the database. A job is a picklable callable that returns
+an iterator of events; whatever it yields arrives, in order, with the job's id. After the last event
+of a job comes one `Done`, or one `Died` if its process was lost. Nothing is retried here: the
+database is the only authority on that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+Job = Callable[[], Iterator[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The job ended; `error` is the traceback if it raised instead of yielding a failure."""
+
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The process that ran the job is gone; `exit_code` is negative for a signal."""
+
+    exit_code: int | None
+
+
+class Executor(ABC):
+    """Runs up to `slots` jobs at a time. A context manager: leaving it ends what still runs."""
+
+    slots: int
+
+    @property
+    @abstractmethod
+    def free(self) -> int:
+        """How many more jobs can be submitted now."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is still under way."""
+        return self.free < self.slots
+
+    @abstractmethod
+    def submit(self, job_id: str, job: Job) -> None:
+        """Start a job; a slot must be free."""
+
+    @abstractmethod
+    def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
+        """The events that have arrived, as (job id, event); waits for the first one up to the timeout."""
+
+    @abstractmethod
+    def cancel(self, job_id: str) -> None:
+        """End a job at once; none of its events arrives any more."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End everything that runs and free what is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,135 @@
+"""Jobs in worker processes on this machine. Workers stay alive from job to job and die with us."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from ablate.execute.base import Died, Done, Executor, Job
+
+# Never fork: a forked child would share open database connections and torch's threads.
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    job_id: str | None = None
+
+
+class LocalExecutor(Executor):
+    """`workers` processes, started when first needed; a lost one is replaced by the next job."""
+
+    def __init__(self, workers: int) -> None:
+        self.slots = workers
+        self._workers: list[_Worker] = []
+
+    @property
+    def free(self) -> int:
+        return self.slots - sum(worker.job_id is not None for worker in self._workers)
+
+    def submit(self, job_id: str, job: Job) -> None:
+        if not self.free:
+            raise RuntimeError("no slot is free")
+        worker = next((w for w in self._workers if w.job_id is None), None) or self._start()
+        try:
+            worker.pipe.send(job)
+        except (BrokenPipeError, ConnectionResetError):
+            # It died while idle: no job is lost, another worker takes this one.
+            self._remove(worker)
+            self.submit(job_id, job)
+            return
+        worker.job_id = job_id
+
+    def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
+        busy = {worker.pipe: worker for worker in self._workers if worker.job_id is not None}
+        events: list[tuple[str, Any]] = []
+        for pipe in wait(list(busy), timeout_seconds) if busy else []:
+            worker = busy[pipe]  # type: ignore[index]
+            events.extend(self._drain(worker))
+        return events
+
+    def cancel(self, job_id: str) -> None:
+        for worker in [w for w in self._workers if w.job_id == job_id]:
+            self._remove(worker)
+
+    def close(self) -> None:
+        for worker in list(self._workers):
+            self._remove(worker)
+
+    def _start(self) -> _Worker:
+        ours, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(target=_work, args=(theirs, os.getpid()), daemon=True)
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def _drain(self, worker: _Worker) -> list[tuple[str, Any]]:
+        """Everything that lies in a worker's pipe; a closed pipe means that the process is gone."""
+        job_id, events = str(worker.job_id), []
+        try:
+            while worker.job_id is not None and worker.pipe.poll():
+                event = worker.pipe.recv()
+                events.append((job_id, event))
+                if isinstance(event, Done):
+                    worker.job_id = None
+        except (EOFError, ConnectionResetError):
+            worker.process.join(timeout=5)
+            events.append((job_id, Died(worker.process.exitcode)))
+            self._remove(worker)
+        return events
+
+    def _remove(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+
+
+def _work(pipe: Connection, parent: int) -> None:
+    """A worker's life: take a job, send its events, take the next one, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    _die_with(parent)
+    while True:
+        try:
+            job: Job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            for event in job():
+                pipe.send(event)
+            pipe.send(Done())
+        except BrokenPipeError:
+            return
+        except Exception:
+            pipe.send(Done(traceback.format_exc()))
+
+
+def _die_with(parent: int) -> None:
+    """End this process when the driver ends, however it ends: no worker outlives its driver."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # it died before we asked
+    process = multiprocessing.parent_process()
+    if process is not None:
+        # For systems without the death signal, and for a driver whose starting thread ended.
+        threading.Thread(target=_exit_after, args=(process.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

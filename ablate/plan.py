@@ -1,0 +1,119 @@
+"""Study → cells: every variant built on paper, aliases found, runs named. Trains nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablate.attention import complete
+from ablate.datasets import open_dataset
+from ablate.datasets.augment import check_augments
+from ablate.datasets.base import Dataset
+from ablate.errors import StudyError, nearest
+from ablate.measure.architecture import describe
+from ablate.result import Architecture
+from ablate.study import Study, Variant, run_key
+from ablate.train.optimizers import check_optimizer
+from ablate.train.schedules import find_schedule
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A variant and a seed of a study; `run_key` is None where the dataset's content is not known."""
+
+    variant: Variant
+    seed: int
+    architecture: Architecture
+    run_key: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study with everything resolved. Cells go seed by seed: cut short, it is a smaller study.
+
+    `aliases` maps the name of a variant that builds the same network as an earlier one to that
+    one's name; such a variant has no cells of its own.
+    """
+
+    study: Study
+    dataset: Dataset
+    variants: dict[str, Architecture]
+    aliases: dict[str, str]
+    cells: tuple[Cell, ...]
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What the report needs to know of the study, as JSON."""
+        given = self.study.model_dump(mode="json", exclude={"grid"})
+        return {
+            **given,
+            "dataset": self.dataset.label,
+            "variants": list(self.variants),
+            "aliases": self.aliases,
+        }
+
+
+def make_plan(study: Study, data: Path | None = None) -> Plan:
+    """Resolve a study's names, build its variants on the meta device and list its cells.
+
+    Raises:
+        StudyError: a name, option or position that cannot be honoured, or an unknown baseline.
+        DataError: the dataset cannot be found.
+    """
+    check_augments(study.recipe.augment)
+    check_optimizer(study.recipe.optimizer)
+    find_schedule(study.recipe.schedule)
+    variants = [complete(variant) for variant in study.variants()]
+    _check_baseline(study, [variant.name for variant in variants])
+    dataset = open_dataset(study.dataset, data, study.image_size)
+    classes = len(dataset.classes())
+    built = {v: describe(v, classes, dataset.image_size) for v in dict.fromkeys(variants)}
+    kept, aliases = _collapse(built, study.baseline)
+    return Plan(
+        study=study,
+        dataset=dataset,
+        variants={variant.name: architecture for variant, architecture in kept.items()},
+        aliases=aliases,
+        cells=_cells(study, dataset, kept),
+    )
+
+
+def _check_baseline(study: Study, names: list[str]) -> None:
+    if study.baseline not in names:
+        raise StudyError(
+            f"the baseline {study.baseline!r} is no variant of the grid"
+            f"{nearest(study.baseline, names)}; there are: {', '.join(names[:40])}"
+        )
+
+
+def _collapse(
+    built: dict[Variant, Architecture], baseline: str
+) -> tuple[dict[Variant, Architecture], dict[str, str]]:
+    """One variant for each fingerprint (the baseline, or else the first), and who stands for whom."""
+    order = sorted(built, key=lambda variant: variant.name != baseline)
+    first: dict[str, Variant] = {}
+    for variant in order:
+        first.setdefault(built[variant].fingerprint, variant)
+    chosen = set(first.values())
+    kept = {variant: built[variant] for variant in built if variant in chosen}
+    aliases = {v.name: first[built[v].fingerprint].name for v in built if v not in chosen}
+    return kept, aliases
+
+
+def _cells(study: Study, dataset: Dataset, kept: dict[Variant, Architecture]) -> tuple[Cell, ...]:
+    content = dataset.content_hash()
+    seeds = {variant: study.seeds_of(variant.name) for variant in kept}
+
+    def key(variant: Variant, seed: int) -> str | None:
+        if content is None:
+            return None
+        fingerprint = kept[variant].fingerprint
+        return run_key(fingerprint, study.recipe, content, dataset.image_size, seed)
+
+    return tuple(
+        Cell(variant, seed, kept[variant], key(variant, seed))
+        for seed in range(1, max(seeds.values()) + 1)
+        for variant in kept
+        if seed <= seeds[variant]
+    )

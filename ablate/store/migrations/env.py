@@ -1,0 +1,14 @@
+"""Alembic's entry: always on a connection that the store has opened and locked."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from ablate.store.schema import VERSION_TABLE, metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+)
+context.run_migrations()

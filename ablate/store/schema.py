@@ -1,0 +1,179 @@
+"""The tables. They may change behind the views, which are the promise (docs/database.md).
+
+What is written here for queries is created by the migrations; a test holds the two against each
+other.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+VERSION_TABLE = "ablate_version"
+"""Alembic's table under a name of our own: Optuna keeps one too."""
+
+VIEWS = ("v_runs", "v_epochs", "v_steps", "v_costs", "v_profile")
+
+metadata = MetaData()
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("environment_id", String(16), primary_key=True),
+    Column("content", JSON, nullable=False),
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("study", String(64), primary_key=True),
+    Column("dataset", String(255), primary_key=True),
+    Column("recipe_key", String(16), primary_key=True),
+    Column("definition", JSON, nullable=False),
+    Column("updated_at", String(32), nullable=False),
+)
+
+architectures = Table(
+    "architectures",
+    metadata,
+    Column("fingerprint", String(16), primary_key=True),
+    Column("backbone", Text, nullable=False),
+    Column("parameters", Integer, nullable=False),
+    Column("attention_parameters", Integer, nullable=False),
+    Column("macs", Integer, nullable=False),
+    Column("layers", JSON, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_key", String(16), primary_key=True),
+    Column("fingerprint", String(16), ForeignKey("architectures.fingerprint"), nullable=False),
+    Column("dataset_hash", String(64), nullable=False),
+    Column("recipe", JSON, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("failure", String(16)),
+    Column("error", Text),
+    Column("attempts", Integer, nullable=False, default=0),
+    # Who works on it: every write of an attempt carries the token, so a zombie changes 0 rows.
+    Column("token", String(32)),
+    Column("owner_host", Text),
+    Column("owner_pid", Integer),
+    Column("owner_started", Float),
+    Column("heartbeat", Integer, nullable=False, default=0),
+    Column("val_accuracy", Float),
+    Column("test_accuracy", Float),
+    Column("test_loss", Float),
+    Column("test_correct", LargeBinary),
+    Column("seconds", Float),
+    Column("train_images_per_second", Float),
+    Column("device", Text),
+    Column("precision", String(16)),
+    Column("environment_id", String(16), ForeignKey("environments.environment_id")),
+    Column("started_at", String(32)),
+    Column("finished_at", String(32)),
+)
+
+cells = Table(
+    "cells",
+    metadata,
+    Column("study", String(64), primary_key=True),
+    Column("run_key", String(16), ForeignKey("runs.run_key"), primary_key=True),
+    Column("dataset", String(255), nullable=False),
+    Column("recipe_key", String(16), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("attention", Text, nullable=False),
+    Column("position", Text),
+    Column("reduction", Float),
+    Column("kernel_size", Integer),
+    Column("options", JSON, nullable=False),
+    Index("cells_in_order", "study", "dataset", "recipe_key", "ordinal"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("token", String(32), primary_key=True),
+    Column("run_key", String(16), ForeignKey("runs.run_key"), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", String(32), nullable=False),
+    Column("finished_at", String(32)),
+    Column("outcome", String(16)),
+    Column("error", Text),
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("run_key", String(16), ForeignKey("runs.run_key"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("train_loss", Float, nullable=False),
+    Column("train_accuracy", Float, nullable=False),
+    Column("val_loss", Float),
+    Column("val_accuracy", Float),
+    Column("test_loss", Float),
+    Column("test_accuracy", Float),
+    Column("learning_rate", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("images_per_second", Float, nullable=False),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("run_key", String(16), ForeignKey("runs.run_key"), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("batch_loss", Float, nullable=False),
+    Column("batch_accuracy", Float, nullable=False),
+    Column("learning_rate", Float, nullable=False),
+)
+
+costs = Table(
+    "costs",
+    metadata,
+    Column("fingerprint", String(16), ForeignKey("architectures.fingerprint"), primary_key=True),
+    Column("device", String(255), primary_key=True),
+    Column("precision", String(16), primary_key=True),
+    Column("mode", String(8), primary_key=True),
+    Column("batch_size", Integer, primary_key=True),
+    Column("protocol", String(8), primary_key=True),
+    Column("images_per_second", Float, nullable=False),
+    Column("p10", Float, nullable=False),
+    Column("p90", Float, nullable=False),
+    Column("latency_ms", Float),
+    Column("peak_memory_mib", Float),
+    Column("rounds", Integer, nullable=False),
+    Column("environment_id", String(16), ForeignKey("environments.environment_id"), nullable=False),
+    Column("measured_at", String(32), nullable=False),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("fingerprint", String(16), ForeignKey("architectures.fingerprint"), nullable=False),
+    Column("device", String(255), nullable=False),
+    Column("path", String(16), nullable=False),
+    Column("module", Text),
+    Column("operator", Text, nullable=False),
+    Column("self_device_us", Float, nullable=False),
+    Column("self_cpu_us", Float, nullable=False),
+    Column("calls", Float, nullable=False),
+    Column("share", Float, nullable=False),
+    Index("profiles_by_fingerprint", "fingerprint", "device"),
+)

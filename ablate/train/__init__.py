@@ -1,0 +1,1 @@
+"""Training one network: data on the device, precision, one step, the loop over epochs."""

@@ -1,0 +1,117 @@
+"""Images as tensors on the device, and the stream of augmented batches that all variants of a seed share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ablate.datasets.augment import augment
+from ablate.datasets.base import Dataset, Images, Triple
+from ablate.datasets.split import stratified_split
+from ablate.study import Recipe, Split, stream_seed
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+CHUNK = 512
+"""Images augmented at a time: on a CPU, chunks that fit the cache beat a whole epoch."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a dataset: images (N, 3, H, W) uint8 and labels (N,) int64, on the device."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The parts of a dataset on a device. `watched` is what the schedule sees after each epoch:
+    the validation split, or the test set in the tutorial's split (`val` is None then).
+    """
+
+    train: Part
+    val: Part | None
+    test: Part
+    mean: Triple
+    std: Triple
+
+    @property
+    def watched(self) -> Part:
+        return self.val if self.val is not None else self.test
+
+    @property
+    def device(self) -> torch.device:
+        return self.train.images.device
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 images → float32, channels last, zero mean and unit variance per channel."""
+        scale = images.new_tensor(self.std, dtype=torch.float32).mul(255)[:, None, None]
+        shift = images.new_tensor(self.mean, dtype=torch.float32).mul(255)[:, None, None]
+        return ((images - shift) / scale).contiguous(memory_format=torch.channels_last)
+
+
+@lru_cache(maxsize=1)
+def load_data(dataset: Dataset, split: Split, fraction: float, device: torch.device) -> Data:
+    """The dataset on the device; a worker keeps the last one, since its next run needs it again."""
+    return to_device(dataset.load(), split, fraction, device)
+
+
+def to_device(images: Images, split: Split, fraction: float, device: torch.device) -> Data:
+    """Hold out that fraction of the training images, unless the split is the tutorial's, and bring
+    everything to the device, once."""
+    train = Part(_pixels(images.train_images, device), _labels(images.train_labels, device))
+    test = Part(_pixels(images.test_images, device), _labels(images.test_labels, device))
+    if split == "tutorial":
+        return Data(train, None, test, images.mean, images.std)
+    kept, held_out = stratified_split(images.train_labels, fraction)
+    return Data(_take(train, kept), _take(train, held_out), test, images.mean, images.std)
+
+
+def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
+    """One epoch of augmented, normalised batches. Depends on the seed and the epoch alone.
+
+    The order is drawn on the CPU, so that it is the same on every device; the last batch may be
+    smaller.
+    """
+    device = data.device
+    order = torch.randperm(
+        len(data.train),
+        generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch)),
+    ).to(device)
+    draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", epoch))
+    chunk = max(1, CHUNK // recipe.batch_size) * recipe.batch_size
+    for rows in order.split(chunk):
+        images = data.normalise(augment(data.train.images[rows], recipe.augment, draws))
+        labels = data.train.labels[rows]
+        yield from zip(images.split(recipe.batch_size), labels.split(recipe.batch_size), strict=True)
+
+
+def eval_batches(data: Data, part: Part, batch_size: int = CHUNK) -> Iterator[Batch]:
+    """The images of a part in their order, normalised but not augmented."""
+    for images, labels in zip(
+        part.images.split(batch_size), part.labels.split(batch_size), strict=True
+    ):
+        yield data.normalise(images), labels
+
+
+def _pixels(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    # A copy: the array may be a read-only memory map, which torch cannot share.
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
+
+
+def _labels(labels: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
+
+
+def _take(part: Part, rows: NDArray[np.int64]) -> Part:
+    index = torch.from_numpy(np.array(rows, dtype=np.int64)).to(part.labels.device)
+    return Part(part.images[index], part.labels[index])

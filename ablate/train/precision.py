@@ -1,0 +1,97 @@
+"""Devices and number formats: what "auto" and "amp" mean on this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ablate.errors import DeviceError
+
+
+THREADS = 1
+"""Threads of a run on a CPU. Always one: the order of a sum, and so a result, must not depend on the
+machine; and two runs side by side are faster than one run with two threads."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What autocast does: `name` is what the database says, `dtype` None means plain fp32."""
+
+    name: str
+    dtype: torch.dtype | None
+    scaled: bool = False
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[None]:
+        return torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype is not None)
+
+
+FP32 = Precision("fp32", None)
+BF16 = Precision("amp-bf16", torch.bfloat16)
+FP16 = Precision("amp-fp16", torch.float16, scaled=True)
+
+
+def choose_precision(asked: str, device: torch.device) -> Precision:
+    """`fp32` as asked; for `amp` bf16 where the hardware has it, else fp16 on a GPU, else fp32.
+
+    bf16 on a CPU without AMX or AVX512-BF16 is emulated and slower than fp32.
+    """
+    if asked == "fp32":
+        return FP32
+    if device.type == "cuda":
+        return BF16 if torch.cuda.is_bf16_supported(including_emulation=False) else FP16
+    return BF16 if cpu_has_bf16() else FP32
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 numbers itself (AMX or AVX512-BF16)."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def choose_device(asked: str) -> torch.device:
+    """The device for `auto`, `cpu` or `cuda`.
+
+    Raises:
+        DeviceError: `cuda` was asked for and torch finds none.
+    """
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            "device 'cuda' was asked for, but torch finds no usable CUDA device: "
+            "look at `ablate doctor`, or use --device cpu"
+        )
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(asked)
+
+
+def prepare_device(asked: str) -> torch.device:
+    """The device, with this process set up to train on it.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    torch.set_num_threads(THREADS)
+    return choose_device(asked)
+
+
+def device_name(device: torch.device) -> str:
+    """The name under which costs on this device are stored, for example `NVIDIA H200`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return cpu_name()
+
+
+def cpu_name() -> str:
+    """The processor's model name and the number of cores that this process may use."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        model = names[0] if names else model
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model} ({cores} cores)"

@@ -1,0 +1,61 @@
+"""One training step, the same whether it is trained, timed or profiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn, optim
+from torch.nn import functional as F
+
+from ablate.study import Recipe
+from ablate.train.data import Batch
+from ablate.train.optimizers import make_optimizer
+from ablate.train.precision import Precision
+
+
+@dataclass
+class Trainer:
+    """A network with its optimizer, ready to take steps. Nothing here waits for the device."""
+
+    net: nn.Module
+    optimizer: optim.Optimizer
+    scaler: torch.amp.GradScaler
+    precision: Precision
+    device: torch.device
+
+    def step(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step of the optimizer: (loss, number of right answers), both still on the device."""
+        images, labels = batch
+        with self.precision.autocast(self.device):
+            logits = self.net(images)
+            loss = F.cross_entropy(logits, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach(), (logits.argmax(dim=1) == labels).sum()
+
+    def infer(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits in evaluation mode as float32; the caller has called `net.eval()`."""
+        with torch.inference_mode(), self.precision.autocast(self.device):
+            logits: torch.Tensor = self.net(images)
+        return logits.float()
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+
+
+def make_trainer(
+    net: nn.Module, recipe: Recipe, device: torch.device, precision: Precision
+) -> Trainer:
+    """Bring a network to the device, channels last, with the recipe's optimizer."""
+    net = net.to(device, memory_format=torch.channels_last)
+    return Trainer(
+        net=net,
+        optimizer=make_optimizer(recipe.optimizer, net.parameters(), recipe.learning_rate),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision.scaled),
+        precision=precision,
+        device=device,
+    )

@@ -1,0 +1,162 @@
+"""The contract of executors: one suite over every entry of EXECUTORS, and what only processes can do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import pytest
+
+from ablate.errors import UnknownNameError
+from ablate.execute import EXECUTORS, Died, Done, Executor, make_executor
+
+
+@dataclass(frozen=True)
+class Count:
+    """A job that yields its numbers, then its process id."""
+
+    upto: int
+
+    def __call__(self) -> Iterator[int]:
+        yield from range(self.upto)
+        yield os.getpid()
+
+
+class Raises:
+    def __call__(self) -> Iterator[int]:
+        yield 1
+        raise ValueError("no good")
+
+
+class Aborts:
+    def __call__(self) -> Iterator[int]:
+        yield 1
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield 2
+
+
+class Sleeps:
+    def __call__(self) -> Iterator[int]:
+        yield os.getpid()
+        time.sleep(600)
+
+
+def collect(executor: Executor, seconds: float = 60) -> list[tuple[str, Any]]:
+    """All events until nothing is busy."""
+    events, end = [], time.monotonic() + seconds
+    while executor.busy and time.monotonic() < end:
+        events += executor.wait(1.0)
+    assert not executor.busy, "did not end in time"
+    return events
+
+
+@pytest.fixture(params=EXECUTORS)
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    with make_executor(request.param, 1) as made:
+        yield made
+
+
+def test_events_arrive_in_order_and_end_with_done(executor: Executor) -> None:
+    executor.submit("a", Count(3))
+    events = collect(executor)
+    assert [event for _, event in events[:3]] == [0, 1, 2]
+    assert events[-1] == ("a", Done())
+    assert {job_id for job_id, _ in events} == {"a"}
+
+
+def test_a_job_that_raises_ends_with_its_traceback_and_stops_nobody(executor: Executor) -> None:
+    executor.submit("a", Raises())
+    *_, (_, end) = collect(executor)
+    assert isinstance(end, Done)
+    assert "ValueError: no good" in str(end.error)
+    executor.submit("b", Count(1))
+    assert collect(executor)[-1] == ("b", Done())
+
+
+def test_slots_are_counted(executor: Executor) -> None:
+    assert (executor.free, executor.busy) == (1, False)
+    executor.submit("a", Count(1))
+    assert (executor.free, executor.busy) == (0, True)
+    with pytest.raises(RuntimeError, match="no slot is free"):
+        executor.submit("b", Count(1))
+    collect(executor)
+    assert executor.free == 1
+
+
+def test_a_cancelled_job_is_gone_and_its_slot_free(executor: Executor) -> None:
+    executor.submit("a", Count(100_000))
+    executor.wait(30)
+    executor.cancel("a")
+    assert executor.free == 1
+    executor.submit("b", Count(1))
+    assert {job_id for job_id, _ in collect(executor)} == {"b"}
+
+
+def test_unknown_executors_are_named() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown executor 'loca' \(did you mean 'local'\?\)"):
+        make_executor("loca", 1)
+
+
+def test_a_lost_process_is_an_event_and_a_new_one_takes_its_place() -> None:
+    with make_executor("local", 1) as executor:
+        executor.submit("a", Aborts())
+        assert collect(executor) == [("a", 1), ("a", Died(-signal.SIGKILL))]
+        executor.submit("b", Count(1))
+        assert collect(executor)[-1] == ("b", Done())
+
+
+def test_workers_run_side_by_side_and_are_used_again() -> None:
+    with make_executor("local", 2) as executor:
+        executor.submit("a", Count(1))
+        executor.submit("b", Count(1))
+        first = {event for _, event in collect(executor) if isinstance(event, int) and event > 1}
+        executor.submit("c", Count(1))
+        second = {event for _, event in collect(executor) if isinstance(event, int) and event > 1}
+    assert len(first) == 2
+    assert second < first
+
+
+def test_leaving_the_executor_ends_its_workers() -> None:
+    with make_executor("local", 1) as executor:
+        executor.submit("a", Sleeps())
+        [(_, pid)] = executor.wait(30)
+        assert psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pid)
+
+
+DRIVER = """
+import sys, time
+from tests_path import Sleeps
+from ablate.execute import make_executor
+if __name__ == "__main__":
+    executor = make_executor("local", 1)
+    executor.submit("a", Sleeps())
+    [(_, pid)] = executor.wait(60)
+    print(pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_driver_leaves_no_worker_behind(tmp_path: Any) -> None:
+    (tmp_path / "driver.py").write_text(DRIVER.replace("tests_path", "test_execute"))
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "driver.py")],
+        stdout=subprocess.PIPE, text=True, env=environment,
+    ) as driver:  # fmt: skip
+        assert driver.stdout is not None
+        worker = int(driver.stdout.readline())
+        assert psutil.pid_exists(worker)
+        driver.kill()
+        driver.wait()
+    end = time.monotonic() + 10
+    while psutil.pid_exists(worker) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(worker)

@@ -1,0 +1,354 @@
+"""The database: its promises kept, its claims exclusive, other people's files untouched."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from pathlib import Path
+
+import psutil
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from conftest import small_plan
+
+import ablate.store
+from ablate.errors import DatabaseError
+from ablate.plan import Plan
+from ablate.result import Cost, Epoch, Failed, Finished, ProfileRow, Step
+from ablate.store import schema
+from ablate.store.connect import HEAD, REVISIONS, open_engine
+from ablate.store.frames import check_integrity, read_frames, stored_speed, stored_statuses
+from ablate.store.owner import Owner, current_owner
+from ablate.store.store import LostClaimError, Store
+
+COLUMNS = {
+    "v_runs": "run_key study variant fingerprint backbone attention position reduction kernel_size "
+    "dataset seed status failure attempts epochs val_accuracy test_accuracy parameters "
+    "attention_parameters macs seconds train_images_per_second device precision started_at "
+    "finished_at",
+    "v_epochs": "run_key epoch train_loss train_accuracy val_loss val_accuracy test_loss "
+    "test_accuracy learning_rate seconds images_per_second",
+    "v_steps": "run_key step batch_loss batch_accuracy learning_rate",
+    "v_costs": "variant fingerprint device precision mode batch_size images_per_second p10 p90 "
+    "latency_ms peak_memory_mib",
+    "v_profile": "fingerprint device path module operator self_device_us self_cpu_us calls share",
+}
+"""The columns that are promised; a view may have more."""
+
+STEP = Step(step=1, batch_loss=2.0, batch_accuracy=0.25, learning_rate=1e-3)
+EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 2.0, 500.0, (STEP,))
+FINISHED = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
+
+
+@pytest.fixture
+def store(url: str, plan: Plan) -> Store:
+    made = Store(url)
+    made.register(plan)
+    return made
+
+
+def keys(plan: Plan) -> list[str]:
+    return [str(cell.run_key) for cell in plan.cells]
+
+
+def query(url: str, sql: str) -> list[tuple]:
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_the_views_have_the_promised_columns(store: Store, url: str) -> None:
+    for view, promised in COLUMNS.items():
+        there = {row[1] for row in query(url, f"PRAGMA table_info({view})")}
+        assert set(promised.split()) <= there, view
+
+
+def test_migrations_make_what_the_schema_says(store: Store, url: str) -> None:
+    with open_engine(url, create=False).connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": schema.VERSION_TABLE, "compare_type": True}
+        )
+        assert compare_metadata(context, schema.metadata) == []
+
+
+def test_the_known_revisions_are_those_of_the_migrations() -> None:
+    folder = Path(ablate.store.__file__).parent / "migrations"
+    scripts = ScriptDirectory(str(folder))
+    assert scripts.get_current_head() == HEAD
+    assert {script.revision for script in scripts.walk_revisions()} == set(REVISIONS)
+
+
+def test_a_registered_plan_is_in_v_runs_as_planned(plan: Plan, store: Store, url: str) -> None:
+    rows = query(url, "SELECT study, run_key, variant, position, reduction, seed, status FROM v_runs ORDER BY ordinal")
+    assert [row[1] for row in rows] == keys(plan)
+    assert rows[0] == ("small", keys(plan)[0], "none", None, None, 1, "planned")
+    assert rows[1][2:] == ("se(pool1, r=8)", "pool1", 8, 1, "planned")
+    store.register(plan)
+    assert query(url, "SELECT COUNT(*) FROM v_runs") == [(len(plan.cells),)]
+
+
+def test_a_run_from_claim_to_result(plan: Plan, store: Store, url: str) -> None:
+    claim = store.claim(keys(plan))
+    assert claim is not None
+    assert claim.run_key == keys(plan)[0]
+    store.add_epoch(claim, EPOCH)
+    store.finish(claim, FINISHED, {"commit": "abc"})
+    row = query(
+        url,
+        "SELECT status, attempts, epochs, val_accuracy, test_accuracy, device, precision, failure "
+        "FROM v_runs WHERE run_key = '" + claim.run_key + "'",
+    )
+    assert row == [("finished", 1, 1, 0.55, 0.5, "a machine", "fp32", None)]
+    assert query(url, "SELECT step, batch_loss FROM v_steps") == [(1, 2.0)]
+    assert query(url, "SELECT epoch, test_loss FROM v_epochs") == [(1, None)]
+    assert stored_statuses(url, keys(plan))[claim.run_key] == "finished"
+    assert list(stored_speed(url, "a machine", str(plan.dataset.content_hash())).values()) == [4.0]
+
+
+def test_claims_go_in_the_plans_order_and_never_twice(plan: Plan, store: Store, url: str) -> None:
+    other = Store(url)
+    claims = [s.claim(keys(plan)) for s in (store, other) * (len(plan.cells) // 2)]
+    assert [claim.run_key for claim in claims if claim] == keys(plan)
+    assert store.claim(keys(plan)) is None
+
+
+def test_a_failed_run_is_not_claimed_until_that_is_asked_for(plan: Plan, store: Store, url: str) -> None:
+    first = keys(plan)[:1]
+    claim = store.claim(first)
+    assert claim is not None
+    store.fail(claim, Failed("diverged", "loss is nan", 3))
+    assert store.claim(first) is None
+    assert query(url, "SELECT failure, error FROM v_runs WHERE status = 'failed'") == [
+        ("diverged", "loss is nan")
+    ]
+    assert store.retry_failed(first) == 1
+    again = store.claim(first)
+    assert again is not None
+    assert again.attempt == 2
+
+
+def test_a_new_attempt_starts_from_nothing(plan: Plan, store: Store, url: str) -> None:
+    claim = store.claim(keys(plan))
+    assert claim is not None
+    store.add_epoch(claim, EPOCH)
+    store.stop(claim)
+    assert query(url, "SELECT status, epochs FROM v_runs ORDER BY ordinal LIMIT 1") == [("stopped", 1)]
+    store.claim(keys(plan))
+    assert query(url, "SELECT status, epochs, attempts FROM v_runs ORDER BY ordinal LIMIT 1") == [("running", 0, 2)]
+    assert query(url, "SELECT number, outcome FROM attempts ORDER BY number") == [
+        (1, "stopped"),
+        (2, None),
+    ]
+
+
+def test_a_zombie_changes_nothing(plan: Plan, store: Store, url: str) -> None:
+    zombie = store.claim(keys(plan))
+    assert zombie is not None
+    assert store.take_back(zombie.run_key, zombie.token)
+    heir = store.claim(keys(plan))
+    assert heir is not None
+    assert heir.run_key == zombie.run_key
+    before = query(url, "SELECT * FROM runs ORDER BY run_key")
+    for write in (
+        lambda: store.add_epoch(zombie, EPOCH),
+        lambda: store.finish(zombie, FINISHED, {}),
+        lambda: store.fail(zombie, Failed("error", "late")),
+    ):
+        with pytest.raises(LostClaimError):
+            write()
+    store.stop(zombie)
+    store.renew([zombie])
+    assert not store.take_back(zombie.run_key, zombie.token)
+    assert query(url, "SELECT * FROM runs ORDER BY run_key") == before
+    assert query(url, "SELECT COUNT(*) FROM epochs") == [(0,)]
+    store.add_epoch(heir, EPOCH)
+
+
+def test_who_runs_what_and_whether_it_lives(plan: Plan, store: Store) -> None:
+    claim = store.claim(keys(plan))
+    assert claim is not None
+    store.renew([claim])
+    [(run_key, (owner, token, heartbeat))] = store.running(keys(plan)).items()
+    assert (run_key, token, heartbeat) == (claim.run_key, claim.token, 1)
+    assert owner == current_owner()
+    assert not owner.is_gone()
+
+
+def test_an_owner_is_gone_when_its_process_is_or_its_number_was_reused() -> None:
+    me = current_owner()
+    assert Owner(me.host, me.pid, me.started - 100).is_gone()
+    free = next(pid for pid in range(99_999, 1, -1) if not psutil.pid_exists(pid))
+    assert Owner(me.host, free, me.started).is_gone()
+    elsewhere = Owner("elsewhere/boot", me.pid, me.started - 100)
+    assert not elsewhere.is_gone()
+    assert not elsewhere.is_here()
+
+
+def test_a_shrunk_study_keeps_its_runs_but_not_their_cells(url: str) -> None:
+    store, large, small = Store(url), small_plan(seeds=3), small_plan(seeds=1)
+    store.register(large)
+    store.register(small)
+    assert [row[0] for row in query(url, "SELECT run_key FROM v_runs ORDER BY ordinal")] == keys(small)
+    assert query(url, "SELECT COUNT(*) FROM runs") == [(len(large.cells),)]
+
+
+def test_another_recipe_of_the_same_study_stands_beside_it(url: str) -> None:
+    store, short = Store(url), small_plan(recipe={"epochs": 1})
+    store.register(small_plan())
+    store.register(short)
+    assert len(query(url, "SELECT DISTINCT recipe_key FROM v_runs")) == 2
+    frames = read_frames(url, "small", None, short.study.recipe.key)
+    assert set(frames.runs["run_key"]) == set(keys(short))
+    assert frames.study["recipe"]["epochs"] == 1
+
+
+def test_costs_and_profiles_replace_what_was_measured_before(
+    plan: Plan, store: Store, url: str
+) -> None:
+    mark = plan.cells[0].architecture.fingerprint
+    for speed in (100.0, 200.0):
+        cost = Cost(mark, "m", "fp32", "train", 64, speed, 90, 210, None, None, 9, "quick")
+        store.add_costs([cost], {"commit": "abc"})
+        row = ProfileRow(mark, "m", "as_trained", None, "aten::conv", 0.0, speed, 1.0, 1.0)
+        store.add_profile([row])
+    assert query(url, "SELECT variant, images_per_second FROM v_costs") == [("none", 200.0)]
+    assert query(url, "SELECT operator, self_cpu_us FROM v_profile") == [("aten::conv", 200.0)]
+    assert store.measured("m", "fp32") == {mark}
+    assert store.measured("another", "fp32") == set()
+
+
+def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: str) -> None:
+    claim = store.claim(keys(plan))
+    assert claim is not None
+    store.add_epoch(claim, EPOCH)
+    store.finish(claim, FINISHED, {"commit": "abc"})
+    frames = read_frames(url, "small", "digits", plan.study.recipe.key)
+    assert list(frames.runs["run_key"]) == keys(plan)
+    assert frames.study["variants"] == ["none", "se(pool1, r=8)", "se(pool3, r=8)"]
+    assert (len(frames.epochs), len(frames.steps)) == (1, 1)
+    assert frames.environments == [{"commit": "abc"}]
+    assert frames.layers.groupby("variant")["count"].sum()["none"] == 1_147_914
+
+
+@pytest.mark.parametrize(("study", "dataset"), [("other", None), ("small", "cifar10")])
+def test_asking_for_what_is_not_there_says_what_is(
+    plan: Plan, store: Store, url: str, study: str, dataset: str | None
+) -> None:
+    with pytest.raises(DatabaseError, match=f"no runs of study '{study}'"):
+        read_frames(url, study, dataset, plan.study.recipe.key)
+    with pytest.raises(DatabaseError, match="it has: digits, 2 epochs, batch 64, split validation"):
+        read_frames(url, "small", None, "another")
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE trials (x)")
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    Store(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE ablate_version SET version_num = '9999'")
+    connection.close()
+
+
+def torn(path: Path) -> None:
+    Store(f"sqlite:///{path}").close()
+    content = bytearray(path.read_bytes())
+    content[100:4000] = b"\xaa" * 3900
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_text("hello, I am a text file"), "is not an SQLite database"),
+        (foreign, "a database of another program (it has the table 'trials')"),
+        (newer, "made by a newer ablate (revision 9999; this one knows 0001)"),
+        (torn, "cannot be used as a database"),
+    ],
+)
+@pytest.mark.parametrize("create", [True, False])
+def test_other_peoples_files_are_refused_and_left_alone(
+    tmp_path: Path, make: object, message: str, create: bool
+) -> None:
+    path = tmp_path / "other.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(DatabaseError) as caught:
+        open_engine(f"sqlite:///{path}", create=create)
+    assert message in str(caught.value)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["other.db"]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense://", "only SQLite files are supported"),
+        ("postgresql://me:secret@host/db", r"postgresql://me:\*\*\*@host/db: only SQLite"),
+        ("sqlite://", "only SQLite files are supported"),
+        ("://", "not a database URL"),
+    ],
+)
+def test_urls_that_cannot_be_opened(url: str, message: str) -> None:
+    with pytest.raises(DatabaseError, match=message) as caught:
+        open_engine(url, create=True)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_database_is_made_only_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "results.db"
+    with pytest.raises(DatabaseError, match="there is no database yet"):
+        open_engine(str(path), create=False)
+    assert not path.parent.exists()
+    assert stored_statuses(str(path), ["a"]) == {}
+    open_engine(str(path), create=True).dispose()
+    assert check_integrity(str(path)) == []
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatabaseError, match="cannot be made"):
+        open_engine(f"sqlite:///{tmp_path}/file/results.db", create=True)
+
+
+def _claim_all(url: str, run_keys: list[str], queue: multiprocessing.Queue) -> None:
+    store, mine = Store(url), []
+    while claim := store.claim(run_keys):
+        mine.append(claim.run_key)
+    queue.put(mine)
+
+
+def test_processes_that_start_together_share_the_cells(tmp_path: Path) -> None:
+    """No database yet, four processes: one schema, every cell claimed once."""
+    url, plan = f"sqlite:///{tmp_path / 'new.db'}", small_plan(seeds=20)
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    store = Store(url)
+    store.register(plan)
+    workers = [context.Process(target=_claim_all, args=(url, keys(plan), queue)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    claimed = [key for _ in workers for key in queue.get(timeout=120)]
+    for worker in workers:
+        worker.join()
+    assert sorted(claimed) == sorted(keys(plan))
+
+
+def _open(url: str) -> None:
+    Store(url).close()
+
+
+def test_processes_that_create_together_make_one_schema(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_open, args=(url,)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
+    assert check_integrity(url) == []

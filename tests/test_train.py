@@ -1,0 +1,255 @@
+"""Training: it learns, it repeats to the byte, and its parts do what the libraries' do."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_plan
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
+
+from ablate.attention import complete
+from ablate.datasets import open_dataset
+from ablate.errors import DeviceError, UnknownNameError
+from ablate.result import Epoch, Failed, Finished
+from ablate.study import Recipe, Split, Variant
+from ablate.train import loop
+from ablate.train.data import Data, eval_batches, to_device, train_batches
+from ablate.train.loop import batch_sizes, step_interval
+from ablate.train.optimizers import OPTIMIZERS, make_optimizer
+from ablate.train.precision import (
+    FP32,
+    choose_device,
+    choose_precision,
+    cpu_has_bf16,
+    prepare_device,
+)
+from ablate.train.schedules import SCHEDULES, find_schedule, plateau
+from ablate.trial import Run
+
+CPU = torch.device("cpu")
+
+
+def make_run(attention: str = "none", position: str | None = None, **recipe: Any) -> Run:
+    given = {"epochs": 2, "augment": ("crop",), **recipe}
+    variant = complete(Variant("cbam_cnn", attention, position))
+    return Run("key", variant, 1, Recipe(**given), open_dataset("digits", None, 32), "cpu")
+
+
+def digits(split: Split) -> Data:
+    return to_device(open_dataset("digits", None, 32).load(), split, 0.1, CPU)
+
+
+def test_a_run_learns_to_read_digits() -> None:
+    *epochs, result = make_run("se", "pool3", epochs=3)()
+    assert [epoch.epoch for epoch in epochs] == [1, 2, 3]
+    assert isinstance(result, Finished)
+    assert result.test_accuracy > 0.8
+    assert epochs[-1].train_loss < epochs[0].train_loss / 2
+    assert result.val_accuracy == epochs[-1].val_accuracy
+    images = len(digits("validation").test)
+    correct = np.unpackbits(np.frombuffer(result.test_correct, dtype=np.uint8), count=images)
+    assert correct.mean() == pytest.approx(result.test_accuracy)
+
+
+def without_times(events: list[Any]) -> list[Any]:
+    timed = {"seconds", "images_per_second", "train_images_per_second"}
+    return [
+        {name: getattr(e, name) for name in e.__slots__ if name not in timed} for e in events
+    ]
+
+
+@pytest.mark.parametrize("precision", ["amp", "fp32"])
+def test_a_run_repeats_to_the_byte(precision: str) -> None:
+    run = make_run("cbam", "pool1", epochs=1, precision=precision)
+    assert without_times(list(run())) == without_times(list(run()))
+
+
+def test_a_run_does_not_depend_on_what_ran_before_in_its_process() -> None:
+    alone = without_times(list(make_run(epochs=1)()))
+    list(make_run("se", "pool1", epochs=1)())
+    torch.manual_seed(123)
+    assert without_times(list(make_run(epochs=1)())) == alone
+
+
+def test_the_tutorials_split_trains_on_everything_and_watches_the_test_set() -> None:
+    epoch, result = make_run(epochs=1, split="tutorial")()
+    assert epoch.val_loss is None
+    assert epoch.val_accuracy is None
+    assert (epoch.test_loss, epoch.test_accuracy) == (result.test_loss, result.test_accuracy)
+    assert result.val_accuracy is None
+    data = digits("tutorial")
+    held_out = digits("validation")
+    assert len(data.train) == len(held_out.train) + len(held_out.val or ())
+
+
+def test_a_diverged_run_is_a_value_with_its_epoch() -> None:
+    events = list(make_run(learning_rate=1e30, precision="fp32")())
+    assert isinstance(events[-1], Failed)
+    assert (events[-1].kind, events[-1].epoch) == ("diverged", len(events))
+
+
+def test_any_exception_is_a_value_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("something broke")
+
+    monkeypatch.setattr(loop, "find_schedule", broken)
+    [result] = make_run()()
+    assert isinstance(result, Failed)
+    assert result.kind == "error"
+    assert "ValueError: something broke" in result.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
+    ],
+)
+def test_out_of_memory_has_a_kind_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(loop, "find_schedule", full)
+    [result] = make_run()()
+    assert isinstance(result, Failed)
+    assert result.kind == "oom"
+
+
+def test_batches_depend_on_seed_and_epoch_alone() -> None:
+    data = digits("validation")
+    recipe = Recipe(augment=("crop", "rotate"))
+
+    def first(seed: int, epoch: int) -> torch.Tensor:
+        return next(train_batches(data, recipe, seed, epoch))[0]
+
+    assert torch.equal(first(1, 1), first(1, 1))
+    assert not torch.equal(first(1, 1), first(1, 2))
+    assert not torch.equal(first(1, 1), first(2, 1))
+
+
+def test_an_epoch_has_every_training_image_once() -> None:
+    data = digits("validation")
+    recipe = Recipe(augment=(), batch_size=60)
+    batches = list(train_batches(data, recipe, seed=1, epoch=1))
+    assert [len(labels) for _, labels in batches] == list(batch_sizes(len(data.train), 60))
+    seen = torch.cat([images for images, _ in batches]).sum((1, 2, 3)).sort().values
+    there = torch.cat([images for images, _ in eval_batches(data, data.train)])
+    torch.testing.assert_close(seen, there.sum((1, 2, 3)).sort().values)
+
+
+def test_images_arrive_normalised_and_channels_last() -> None:
+    data = digits("tutorial")
+    images = torch.cat([images for images, _ in eval_batches(data, data.train)])
+    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(images.std((0, 2, 3)), torch.ones(3), atol=1e-3, rtol=0)
+    assert next(train_batches(data, Recipe(), 1, 1))[0].is_contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+def test_plateau_decides_as_torchs_scheduler_does() -> None:
+    generator = np.random.default_rng(0)
+    losses = list(np.exp(-np.arange(40) / 10).clip(0.2) + generator.normal(0, 0.02, 40))
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=3)
+    for done in range(len(losses)):
+        assert plateau(done, 50, losses[:done]) == optimizer.param_groups[0]["lr"]
+        scheduler.step(losses[done])
+    assert optimizer.param_groups[0]["lr"] < 0.3, "the losses must trigger it"
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_cosine_decides_as_torchs_scheduler_does() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = CosineAnnealingLR(optimizer, T_max=7)
+    for done in range(7):
+        expected = optimizer.param_groups[0]["lr"]
+        assert SCHEDULES["cosine"](done, 7, []) == pytest.approx(expected)
+        scheduler.step()
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_starts_at_the_learning_rate(name: str) -> None:
+    assert find_schedule(name)(0, 10, []) == 1.0
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_trains(name: str) -> None:
+    torch.manual_seed(0)
+    net, x = nn.Linear(4, 1), torch.randn(64, 4)
+    optimizer = make_optimizer(name, net.parameters(), 0.05)
+    losses = []
+    for _ in range(50):
+        loss = (net(x) - x.sum(1, keepdim=True)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 4
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown schedule 'platau' \(did you mean 'plateau'"):
+        small_plan(recipe={"schedule": "platau"})
+    with pytest.raises(UnknownNameError, match=r"unknown optimizer 'adm' \(did you mean 'adam"):
+        small_plan(recipe={"optimizer": "adm"})
+    with pytest.raises(UnknownNameError, match=r"unknown augmentation 'colour'|unknown augment"):
+        small_plan(recipe={"augment": ["colour"]})
+
+
+def test_steps_are_logged_every_100_and_more_often_in_short_runs() -> None:
+    assert step_interval(39_100) == 100
+    assert step_interval(252) == 1
+    assert step_interval(704) == 2
+    assert all(100 % step_interval(n) == 0 for n in range(1, 100_000, 37))
+    *epochs, _ = make_run(epochs=2)()
+    steps = [step for epoch in epochs for step in epoch.steps]
+    images = len(digits("validation").train)
+    per_epoch = math.ceil(images / 64)
+    assert [step.step for step in steps] == list(range(1, 2 * per_epoch + 1))
+    last = steps[per_epoch - 1]
+    assert last.batch_accuracy == pytest.approx(epochs[0].train_accuracy), "of the epoch so far"
+    sizes = batch_sizes(images, 64)
+    losses = [step.batch_loss for step in steps[:per_epoch]]
+    assert np.average(losses, weights=sizes) == pytest.approx(epochs[0].train_loss)
+
+
+def test_precision_is_what_the_hardware_has() -> None:
+    assert choose_precision("fp32", CPU) is FP32
+    expected = "amp-bf16" if cpu_has_bf16() else "fp32"
+    assert choose_precision("amp", CPU).name == expected
+
+
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(DeviceError, match="torch finds no usable CUDA device"):
+        prepare_device("cuda")
+
+
+def test_fp16_needs_a_scaler_and_a_gpu_with_bf16_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has_bf16, name, scaled in ((True, "amp-bf16", False), (False, "amp-fp16", True)):
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation, has=has_bf16: has
+        )
+        chosen = choose_precision("amp", torch.device("cuda"))
+        assert (chosen.name, chosen.scaled) == (name, scaled)
+
+
+def test_epochs_carry_what_the_views_promise() -> None:
+    epoch, _ = make_run(epochs=1)()
+    assert isinstance(epoch, Epoch)
+    assert epoch.seconds > 0
+    assert epoch.images_per_second > 0
+    assert 0 <= epoch.train_accuracy <= 1
+    assert epoch.learning_rate == 1e-3
