@@ -31,11 +31,17 @@ StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (
 Db = Annotated[str, typer.Option("--db", metavar="URL", help="The results database.")]
 DataPath = Annotated[
     Path | None,
-    typer.Option("--data", metavar="PATH", help="A folder or archive of images, instead of the study's dataset."),
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="A folder or archive of images, instead of the study's dataset.",
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study: recipe.epochs=1. Repeatable."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key of the study: recipe.epochs=1. Repeatable."
+    ),
 ]
 Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Seeds for each variant.")]
 BaselineSeeds = Annotated[
@@ -70,7 +76,9 @@ def _root(
 @app.command()
 def plan(
     study: StudyFile,
-    format: Annotated[Literal["table", "json"], typer.Option("--format", help="For people or for programs.")] = "table",
+    format: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="For people or for programs.")
+    ] = "table",
     db: Db = DEFAULT_DB,
     data: DataPath = None,
     set: Assignments = None,
@@ -92,13 +100,20 @@ def run(
     set: Assignments = None,
     seeds: Seeds = None,
     baseline_seeds: BaselineSeeds = None,
-    max_runs: Annotated[int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs.")] = None,
+    max_runs: Annotated[
+        int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs.")
+    ] = None,
     device: Device = "auto",
     executor: Annotated[str, typer.Option("--executor", help="local or inprocess.")] = "local",
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, metavar="N", help="Runs side by side; one per core on a CPU.")
+        int | None,
+        typer.Option(
+            "--workers", min=1, metavar="N", help="Runs side by side; one per core on a CPU."
+        ),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train failed runs again.")
+    ] = False,
 ) -> None:
     """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
     question = _load(study, set, seeds, baseline_seeds)
@@ -113,7 +128,9 @@ def run(
 @app.command()
 def report(
     study: StudyFile,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: reports/<study>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Default: reports/<study>.")
+    ] = None,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
     set: Assignments = None,

@@ -113,7 +113,9 @@ class Driver:
         try:
             self._store_event(claim, cell, event)
         except LostClaimError:
-            self.progress.note(f"{cell.variant.name}, seed {cell.seed}: taken over by another process")
+            self.progress.note(
+                f"{cell.variant.name}, seed {cell.seed}: taken over by another process"
+            )
             self.executor.cancel(run_key)
             del self._claims[run_key]
 
@@ -131,7 +133,9 @@ class Driver:
                 event = Failed("error", error or "the run ended without a result")
                 self.store.fail(claim, event)
             case Died(exit_code=exit_code):
-                event = Failed("worker_died", f"the worker process ended with exit code {exit_code}")
+                event = Failed(
+                    "worker_died", f"the worker process ended with exit code {exit_code}"
+                )
                 self.store.fail(claim, event)
             case _:
                 raise TypeError(f"a run sent {type(event).__name__}")

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ablate.attention import ATTENTION, Attention
 from ablate.backbones import make_backbone
 from ablate.errors import OptionError, PlacementError
 from ablate.study import NO_ATTENTION, Variant, digest, stream_seed
+
+Shape = tuple[int, ...]
 
 ATTACHED_AS = "attention"
 """The name under which an attention module hangs below the module whose output it reweights."""
@@ -31,19 +36,19 @@ def build(variant: Variant, classes: int, image_size: int, seed: int) -> nn.Modu
     targets = find_targets(variant, classes, image_size)
     with _seeded(stream_seed(seed, "backbone")):
         net = make_backbone(variant.backbone, classes)
-    for path, channels in targets.items():
+    for path, shape in targets.items():
         with _seeded(stream_seed(seed, "attention", path)):
-            _attach(net, path, _make_attention(variant, path, channels))
+            _attach(net, path, _make_attention(variant, path, shape[0]))
     return net
 
 
-def build_meta(variant: Variant, classes: int, image_size: int) -> nn.Module:
-    """The same network on the meta device: shapes without memory or weights."""
+def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
+    """The same network with whatever weights lie in memory: for its structure and shapes."""
     targets = find_targets(variant, classes, image_size)
-    with torch.device("meta"):
+    with _Uninitialised(), _seeded(0):
         net = make_backbone(variant.backbone, classes)
-        for path, channels in targets.items():
-            _attach(net, path, _make_attention(variant, path, channels))
+        for path, shape in targets.items():
+            _attach(net, path, _make_attention(variant, path, shape[0]))
     return net
 
 
@@ -59,19 +64,19 @@ def fingerprint(net: nn.Module, image_size: int) -> str:
     return digest({"modules": modules, "tensors": tensors, "image_size": image_size})
 
 
-def find_targets(variant: Variant, classes: int, image_size: int) -> dict[str, int]:
-    """The module paths that a variant's position names, each with its number of channels.
+def find_targets(variant: Variant, classes: int, image_size: int) -> dict[str, Shape]:
+    """The module paths that a variant's position names, each with its output's (C, H, W).
 
     A position is globs over module paths, joined by `+`; `*` stays within one part of a path.
 
     Raises:
         PlacementError: with the list of the paths that can be used.
     """
+    outputs = trace_outputs(variant.backbone, classes, image_size)
     if variant.attention == NO_ATTENTION or variant.position is None:
         return {}
-    outputs = trace_outputs(variant.backbone, classes, image_size)
-    usable = {path: shapes[0][1] for path, shapes in outputs.items() if not _unusable(shapes)}
-    found: dict[str, int] = {}
+    usable = {path: shapes[0][1:] for path, shapes in outputs.items() if not _unusable(shapes)}
+    found: set[str] = set()
     for pattern in variant.position.split("+"):
         matches = [path for path in outputs if _matches(path, pattern.strip())]
         problems = [f"{p!r} {_unusable(outputs[p])}" for p in matches if _unusable(outputs[p])]
@@ -80,19 +85,22 @@ def find_targets(variant: Variant, classes: int, image_size: int) -> dict[str, i
             raise PlacementError(
                 f"{variant.backbone}: {what}; attention can go after: {', '.join(usable)}"
             )
-        found |= {path: usable[path] for path in matches}
-    return {path: channels for path, channels in usable.items() if path in found}
+        found.update(matches)
+    return {path: shape for path, shape in usable.items() if path in found}
 
 
-def trace_outputs(backbone: str, classes: int, image_size: int) -> dict[str, list[tuple[int, ...]]]:
-    """For every module below the root the shapes of its outputs in one forward, on the meta device.
+@lru_cache(maxsize=8)
+def trace_outputs(backbone: str, classes: int, image_size: int) -> dict[str, list[Shape]]:
+    """For every module below the root the shapes of its outputs in one forward of one black image.
 
     A module that is never called has an empty list; an output that is no tensor has the shape ().
+
+    Raises:
+        PlacementError: the backbone cannot take images of that size.
     """
-    with torch.device("meta"):
+    with _Uninitialised(), _seeded(0):
         net = make_backbone(backbone, classes).eval()
-        image = torch.empty(1, 3, image_size, image_size)
-    outputs: dict[str, list[tuple[int, ...]]] = {p: [] for p, _ in net.named_modules() if p}
+    outputs: dict[str, list[Shape]] = {p: [] for p, _ in net.named_modules() if p}
     handles = [
         module.register_forward_hook(
             lambda _m, _i, out, path=path: outputs[path].append(
@@ -103,7 +111,8 @@ def trace_outputs(backbone: str, classes: int, image_size: int) -> dict[str, lis
         if path
     ]
     try:
-        net(image)
+        with torch.no_grad():
+            net(torch.zeros(1, 3, image_size, image_size))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise PlacementError(
@@ -115,7 +124,22 @@ def trace_outputs(backbone: str, classes: int, image_size: int) -> dict[str, lis
     return outputs
 
 
-def _unusable(shapes: list[tuple[int, ...]]) -> str | None:
+class _Uninitialised(TorchFunctionMode):
+    """Skips drawing random weights, most of the time that building a large network takes.
+
+    The meta device would skip the memory too, but its rules load the compiler: 3.6 s at every start.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _RANDOM_FILLS:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+_RANDOM_FILLS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.random_}
+
+
+def _unusable(shapes: list[Shape]) -> str | None:
     """Why attention cannot follow a module with these outputs, or None if it can."""
     if not shapes:
         return "is never called"

@@ -32,12 +32,14 @@ class Cell:
 class Plan:
     """A study with everything resolved. Cells go seed by seed: cut short, it is a smaller study.
 
+    `names` are those of all variants in the grid's order, `variants` the networks that are built.
     `aliases` maps the name of a variant that builds the same network as an earlier one to that
     one's name; such a variant has no cells of its own.
     """
 
     study: Study
     dataset: Dataset
+    names: tuple[str, ...]
     variants: dict[str, Architecture]
     aliases: dict[str, str]
     cells: tuple[Cell, ...]
@@ -49,7 +51,7 @@ class Plan:
         return {
             **given,
             "dataset": self.dataset.label,
-            "variants": list(self.variants),
+            "variants": list(self.names),
             "aliases": self.aliases,
         }
 
@@ -73,6 +75,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     return Plan(
         study=study,
         dataset=dataset,
+        names=tuple(dict.fromkeys(variant.name for variant in variants)),
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
         cells=_cells(study, dataset, kept),

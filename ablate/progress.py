@@ -30,11 +30,16 @@ class StudyProgress:
         self._reached: dict[str, int] = {}
         self._last_line, self._last_note = 0.0, ""
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"), console=console,
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
         )
         self._all = self._bars.add_task("runs", total=runs, note="")
-        self._live = Live(self._bars, console=console, refresh_per_second=4) if console.is_terminal else None
+        self._live = (
+            Live(self._bars, console=console, refresh_per_second=4) if console.is_terminal else None
+        )
 
     def __enter__(self) -> Self:
         if self._live:

@@ -84,7 +84,8 @@ class Layer:
 class Architecture:
     """A built network, by structure: everything about a variant that needs no training.
 
-    `macs` counts one multiply-add as 1, for one image, convolutions and matrix products only.
+    `macs` counts one multiply-add as 1, for one image, convolutions and matrix products only;
+    `uncounted` names operators that no rule knows, so that a missing rule never looks like 0.
     """
 
     fingerprint: str
@@ -92,6 +93,7 @@ class Architecture:
     parameters: int
     attention_parameters: int
     macs: int
+    uncounted: tuple[str, ...]
     layers: tuple[Layer, ...]
 
 

@@ -142,9 +142,7 @@ class Study(_Frozen):
 
     def variants(self) -> list[Variant]:
         """The union of the grid's tables, in their order, as they are written."""
-        return list(
-            dict.fromkeys(v for table in self.grid for v in table.variants(self.backbone))
-        )
+        return list(dict.fromkeys(v for table in self.grid for v in table.variants(self.backbone)))
 
     def seeds_of(self, variant_name: str) -> int:
         """How many seeds a variant gets: `baseline_seeds` for the baseline, else `seeds`."""
@@ -228,7 +226,9 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
     for key in keys[:-1]:
         table = table.setdefault(key, {}) if isinstance(table, dict) else None
     if not isinstance(table, dict):
-        raise StudyError(f"--set {assignment!r}: {dotted!r} leads through something that is no table")
+        raise StudyError(
+            f"--set {assignment!r}: {dotted!r} leads through something that is no table"
+        )
     table[keys[-1]] = value
 
 

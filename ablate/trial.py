@@ -18,6 +18,7 @@ from ablate.train.loop import DivergedError, evaluate, train
 from ablate.train.precision import choose_precision, device_name, prepare_device
 from ablate.train.step import make_trainer
 
+
 @dataclass(frozen=True)
 class Run:
     """A variant and a seed under one recipe and dataset: everything a worker needs, picklable."""

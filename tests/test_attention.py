@@ -140,9 +140,7 @@ def test_unknown_options_are_refused(name: str) -> None:
         ("cbam_spatial", {"kernel_size": -1}, "kernel_size must be odd and at least 1, not -1"),
     ],
 )
-def test_values_that_build_no_such_module(
-    kind: str, options: dict[str, int], message: str
-) -> None:
+def test_values_that_build_no_such_module(kind: str, options: dict[str, int], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         ATTENTION[kind](CHANNELS, **options)
 
@@ -150,12 +148,20 @@ def test_values_that_build_no_such_module(
 @pytest.mark.parametrize(
     ("variant", "error", "message"),
     [
-        (Variant("n", "sse", "p"), UnknownNameError, r"unknown attention 'sse' \(did you mean 'se'\?\)"),
+        (
+            Variant("n", "sse", "p"),
+            UnknownNameError,
+            r"unknown attention 'sse' \(did you mean 'se'\?\)",
+        ),
         (Variant("n", "se"), OptionError, "se needs a position"),
         (Variant("n", "none", "p"), OptionError, "'none' takes no position"),
         (Variant("n", "none", None, (("reduction", 4),)), OptionError, "'none' takes no reduction"),
         (Variant("n", "se", "p", (("kernel_size", 3),)), OptionError, "se takes no 'kernel_size'"),
-        (Variant("n", "se", "p", (("reduction", 4.0),)), OptionError, "must be of type int, not 4.0"),
+        (
+            Variant("n", "se", "p", (("reduction", 4.0),)),
+            OptionError,
+            "must be of type int, not 4.0",
+        ),
     ],
 )
 def test_variants_that_cannot_be_completed(

@@ -100,7 +100,9 @@ def test_a_cancelled_job_is_gone_and_its_slot_free(executor: Executor) -> None:
 
 
 def test_unknown_executors_are_named() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown executor 'loca' \(did you mean 'local'\?\)"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown executor 'loca' \(did you mean 'local'\?\)"
+    ):
         make_executor("loca", 1)
 
 

@@ -141,7 +141,9 @@ def test_an_image_size_that_the_backbone_cannot_take() -> None:
 
 
 def test_an_unknown_backbone() -> None:
-    with pytest.raises(UnknownNameError, match="unknown backbone 'cbam_cn'.*did you mean 'cbam_cnn'"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown backbone 'cbam_cn'.*did you mean 'cbam_cnn'"
+    ):
         describe(Variant("cbam_cn"), 10, 32)
 
 

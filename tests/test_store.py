@@ -19,8 +19,9 @@ from ablate.plan import Plan
 from ablate.result import Cost, Epoch, Failed, Finished, ProfileRow, Step
 from ablate.store import schema
 from ablate.store.connect import HEAD, REVISIONS, open_engine
-from ablate.store.frames import check_integrity, read_frames, stored_speed, stored_statuses
+from ablate.store.frames import read_frames
 from ablate.store.owner import Owner, current_owner
+from ablate.store.read import check_integrity, stored_speed, stored_statuses
 from ablate.store.store import LostClaimError, Store
 
 COLUMNS = {
@@ -80,7 +81,10 @@ def test_the_known_revisions_are_those_of_the_migrations() -> None:
 
 
 def test_a_registered_plan_is_in_v_runs_as_planned(plan: Plan, store: Store, url: str) -> None:
-    rows = query(url, "SELECT study, run_key, variant, position, reduction, seed, status FROM v_runs ORDER BY ordinal")
+    rows = query(
+        url,
+        "SELECT study, run_key, variant, position, reduction, seed, status FROM v_runs ORDER BY ordinal",
+    )
     assert [row[1] for row in rows] == keys(plan)
     assert rows[0] == ("small", keys(plan)[0], "none", None, None, 1, "planned")
     assert rows[1][2:] == ("se(pool1, r=8)", "pool1", 8, 1, "planned")
@@ -113,7 +117,9 @@ def test_claims_go_in_the_plans_order_and_never_twice(plan: Plan, store: Store, 
     assert store.claim(keys(plan)) is None
 
 
-def test_a_failed_run_is_not_claimed_until_that_is_asked_for(plan: Plan, store: Store, url: str) -> None:
+def test_a_failed_run_is_not_claimed_until_that_is_asked_for(
+    plan: Plan, store: Store, url: str
+) -> None:
     first = keys(plan)[:1]
     claim = store.claim(first)
     assert claim is not None
@@ -133,9 +139,13 @@ def test_a_new_attempt_starts_from_nothing(plan: Plan, store: Store, url: str) -
     assert claim is not None
     store.add_epoch(claim, EPOCH)
     store.stop(claim)
-    assert query(url, "SELECT status, epochs FROM v_runs ORDER BY ordinal LIMIT 1") == [("stopped", 1)]
+    assert query(url, "SELECT status, epochs FROM v_runs ORDER BY ordinal LIMIT 1") == [
+        ("stopped", 1)
+    ]
     store.claim(keys(plan))
-    assert query(url, "SELECT status, epochs, attempts FROM v_runs ORDER BY ordinal LIMIT 1") == [("running", 0, 2)]
+    assert query(url, "SELECT status, epochs, attempts FROM v_runs ORDER BY ordinal LIMIT 1") == [
+        ("running", 0, 2)
+    ]
     assert query(url, "SELECT number, outcome FROM attempts ORDER BY number") == [
         (1, "stopped"),
         (2, None),
@@ -189,7 +199,9 @@ def test_a_shrunk_study_keeps_its_runs_but_not_their_cells(url: str) -> None:
     store, large, small = Store(url), small_plan(seeds=3), small_plan(seeds=1)
     store.register(large)
     store.register(small)
-    assert [row[0] for row in query(url, "SELECT run_key FROM v_runs ORDER BY ordinal")] == keys(small)
+    assert [row[0] for row in query(url, "SELECT run_key FROM v_runs ORDER BY ordinal")] == keys(
+        small
+    )
     assert query(url, "SELECT COUNT(*) FROM runs") == [(len(large.cells),)]
 
 
@@ -198,7 +210,7 @@ def test_another_recipe_of_the_same_study_stands_beside_it(url: str) -> None:
     store.register(small_plan())
     store.register(short)
     assert len(query(url, "SELECT DISTINCT recipe_key FROM v_runs")) == 2
-    frames = read_frames(url, "small", None, short.study.recipe.key)
+    frames = read_frames(url, "small", short.study.recipe.key)
     assert set(frames.runs["run_key"]) == set(keys(short))
     assert frames.study["recipe"]["epochs"] == 1
 
@@ -223,7 +235,7 @@ def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: 
     assert claim is not None
     store.add_epoch(claim, EPOCH)
     store.finish(claim, FINISHED, {"commit": "abc"})
-    frames = read_frames(url, "small", "digits", plan.study.recipe.key)
+    frames = read_frames(url, "small", plan.study.recipe.key, "digits")
     assert list(frames.runs["run_key"]) == keys(plan)
     assert frames.study["variants"] == ["none", "se(pool1, r=8)", "se(pool3, r=8)"]
     assert (len(frames.epochs), len(frames.steps)) == (1, 1)
@@ -236,9 +248,9 @@ def test_asking_for_what_is_not_there_says_what_is(
     plan: Plan, store: Store, url: str, study: str, dataset: str | None
 ) -> None:
     with pytest.raises(DatabaseError, match=f"no runs of study '{study}'"):
-        read_frames(url, study, dataset, plan.study.recipe.key)
+        read_frames(url, study, plan.study.recipe.key, dataset)
     with pytest.raises(DatabaseError, match="it has: digits, 2 epochs, batch 64, split validation"):
-        read_frames(url, "small", None, "another")
+        read_frames(url, "small", "another")
 
 
 def foreign(path: Path) -> None:

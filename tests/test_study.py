@@ -81,7 +81,10 @@ def test_assignments_change_any_key(tmp_path: Path) -> None:
     [
         ({"backbon": "x"}, "unknown key 'backbon' (did you mean 'backbone'?)"),
         ({"recipe": {"epoch": 3}}, "unknown key 'recipe.epoch' (did you mean 'epochs'?)"),
-        ({"recipe": {"epochs": 0}}, "recipe.epochs: input should be greater than or equal to 1, not 0"),
+        (
+            {"recipe": {"epochs": 0}},
+            "recipe.epochs: input should be greater than or equal to 1, not 0",
+        ),
         ({"seeds": 0}, "seeds: input should be greater than or equal to 1, not 0"),
         ({"seeds": "many"}, "seeds: input should be a valid integer"),
         ({"name": "../up"}, "name: string should match pattern"),
@@ -90,7 +93,16 @@ def test_assignments_change_any_key(tmp_path: Path) -> None:
         ({"grid": [{"attention": "se", "x": [[1]]}]}, "x must be a number, a string or a list"),
         ({"grid": [{"position": "pool1"}]}, "the key 'grid.0.attention' is missing"),
         (
-            {"grid": [{"attention": "se", "position": "p", "a": list(range(400)), "b": list(range(400))}]},
+            {
+                "grid": [
+                    {
+                        "attention": "se",
+                        "position": "p",
+                        "a": list(range(400)),
+                        "b": list(range(400)),
+                    }
+                ]
+            },
             f"160000 variants × 2 seeds = 320,000 cells; at most {MAX_CELLS:,} fit",
         ),
     ],
@@ -119,9 +131,7 @@ def test_too_large_a_grid_is_refused_before_it_is_built() -> None:
         ("x = '" + "y" * 1_100_000 + "'", "a study file has at most 1,000,000"),
     ],
 )
-def test_a_file_that_is_no_study_is_one_clear_line(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_file_that_is_no_study_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(StudyError, match=message) as caught:
         load_study(write(tmp_path, text))
     assert "\n" not in str(caught.value)

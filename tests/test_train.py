@@ -58,9 +58,7 @@ def test_a_run_learns_to_read_digits() -> None:
 
 def without_times(events: list[Any]) -> list[Any]:
     timed = {"seconds", "images_per_second", "train_images_per_second"}
-    return [
-        {name: getattr(e, name) for name in e.__slots__ if name not in timed} for e in events
-    ]
+    return [{name: getattr(e, name) for name in e.__slots__ if name not in timed} for e in events]
 
 
 @pytest.mark.parametrize("precision", ["amp", "fp32"])
@@ -199,7 +197,9 @@ def test_every_optimizer_trains(name: str) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown schedule 'platau' \(did you mean 'plateau'"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown schedule 'platau' \(did you mean 'plateau'"
+    ):
         small_plan(recipe={"schedule": "platau"})
     with pytest.raises(UnknownNameError, match=r"unknown optimizer 'adm' \(did you mean 'adam"):
         small_plan(recipe={"optimizer": "adm"})

@@ -27,7 +27,9 @@ def complete(variant: Variant) -> Variant:
     """
     if variant.attention == NO_ATTENTION:
         if variant.position is not None or variant.options:
-            given = ", ".join(["position"] * (variant.position is not None) + [k for k, _ in variant.options])
+            given = ", ".join(
+                ["position"] * (variant.position is not None) + [k for k, _ in variant.options]
+            )
             raise OptionError(
                 f"attention {NO_ATTENTION!r} takes no {given}: give it a [[grid]] table of its own"
             )
@@ -35,6 +37,8 @@ def complete(variant: Variant) -> Variant:
     if variant.attention not in ATTENTION:
         raise unknown("attention", variant.attention, [NO_ATTENTION, *ATTENTION])
     if variant.position is None:
-        raise OptionError(f"{variant.attention} needs a position, for example \"pool*\"")
-    options = complete_options(variant.attention, ATTENTION[variant.attention], dict(variant.options))
+        raise OptionError(f'{variant.attention} needs a position, for example "pool*"')
+    options = complete_options(
+        variant.attention, ATTENTION[variant.attention], dict(variant.options)
+    )
     return Variant(variant.backbone, variant.attention, variant.position, tuple(options.items()))

@@ -14,7 +14,7 @@ from ablate import __version__
 from ablate.environment import PACKAGES, package_version
 from ablate.errors import DatabaseError
 from ablate.store.connect import parse_url
-from ablate.store.frames import check_integrity
+from ablate.store.read import check_integrity
 from ablate.train.precision import choose_device, choose_precision, device_name
 
 OPTIONAL = ("ray", "psycopg", "timm")
@@ -36,7 +36,11 @@ Finding = tuple[str, bool | None, str]
 
 
 def _software() -> Iterator[Finding]:
-    yield "ablate", None, f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
+    yield (
+        "ablate",
+        None,
+        f"{__version__}, Python {platform.python_version()}, {platform.platform()}",
+    )
     for name in PACKAGES[1:]:
         version = package_version(name)
         yield name, version is not None, version or "not installed"
@@ -48,7 +52,11 @@ def _device() -> Iterator[Finding]:
     device = choose_device("auto")
     yield "device", None, f"{device_name(device)} ({device.type})"
     if device.type == "cpu":
-        why = "this torch build has no CUDA" if not torch.version.cuda else "torch finds no CUDA device"
+        why = (
+            "this torch build has no CUDA"
+            if not torch.version.cuda
+            else "torch finds no CUDA device"
+        )
         yield "CUDA", None, why
     yield "amp means here", None, choose_precision("amp", device).name
 

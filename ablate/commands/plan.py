@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ablate.plan import Cell, Plan, make_plan
 from ablate.progress import duration
-from ablate.store.frames import stored_speed, stored_statuses
+from ablate.store.read import stored_speed, stored_statuses
 from ablate.study import Study
 from ablate.train.precision import choose_device, device_name
 
@@ -81,7 +81,8 @@ def _print_table(plan: Plan, status: dict[Cell, str], missing: int, seconds: flo
     study = plan.study
     table = Table(title=f"{study.name}: {study.question or 'no question'}", title_justify="left")
     for heading in ("variant", "parameters", "attention", "MACs", "seeds", "status"):
-        table.add_column(heading, justify="left" if heading in ("variant", "status") else "right")
+        left = heading in ("variant", "status")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     for name, architecture in plan.variants.items():
         mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
         table.add_row(

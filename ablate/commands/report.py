@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.datasets import label_of
+from ablate.datasets import open_dataset
 from ablate.report import write_report
 from ablate.store.frames import read_frames
 from ablate.study import Study
@@ -19,8 +19,8 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
         DatabaseError: there is nothing of this study in the database.
         OutputError: the folder cannot be written.
     """
-    dataset = label_of(data) if data is not None else None
-    frames = read_frames(url, study.name, dataset, study.recipe.key)
+    dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
+    frames = read_frames(url, study.name, study.recipe.key, dataset, preferred=study.dataset)
     files = write_report(frames, out or Path("reports") / study.name)
     console = Console()
     for file in files:

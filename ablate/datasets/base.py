@@ -60,18 +60,19 @@ class Dataset(ABC):
 def channel_statistics(images: NDArray[np.uint8], chunk: int = 1024) -> tuple[Triple, Triple]:
     """Mean and standard deviation of each channel over all pixels, on the scale 0 to 1.
 
-    Shape: images (N, H, W, 3), read `chunk` images at a time. Sums of bytes and of their squares
-    are integers, so the result does not depend on the order or the chunks.
+    Shape: images (N, H, W, 3), read `chunk` images at a time. Counts how often each byte occurs:
+    integers, so the result does not depend on the order or the chunks.
     """
-    total, squares = np.zeros(3, dtype=np.uint64), np.zeros(3, dtype=np.uint64)
+    counts = np.zeros((3, 256), dtype=np.int64)
     for start in range(0, len(images), chunk):
-        part = images[start : start + chunk]
-        total += part.sum(axis=(0, 1, 2), dtype=np.uint64)
-        squares += np.square(part, dtype=np.uint64).sum(axis=(0, 1, 2))
-    pixels = images.shape[0] * images.shape[1] * images.shape[2]
-    mean = total / pixels
-    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0.0))
-    return _triple(mean / 255), _triple(std / 255)
+        for channel in range(3):
+            values = images[start : start + chunk, ..., channel].ravel()
+            counts[channel] += np.bincount(values, minlength=256)
+    scale = np.arange(256) / 255
+    pixels = counts.sum(axis=1)
+    mean = counts @ scale / pixels
+    variance = (counts * (scale - mean[:, None]) ** 2).sum(axis=1) / pixels
+    return _triple(mean), _triple(np.sqrt(variance))
 
 
 def _triple(values: NDArray[np.float64]) -> Triple:

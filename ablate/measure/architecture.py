@@ -1,27 +1,41 @@
-"""What a variant costs on paper: parameters by layer and multiply-adds, without weights or data."""
+"""What a variant costs on paper: parameters by layer and multiply-adds, without training or data."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.attention import Attention
-from ablate.model import build_meta, fingerprint
+from ablate.measure.operations import OperationCounter
+from ablate.model import Shape, build_outline, find_targets, fingerprint
 from ablate.result import Architecture, Layer
 from ablate.study import Variant
 
 
 def describe(variant: Variant, classes: int, image_size: int) -> Architecture:
-    """Build a variant on the meta device and count it."""
-    net = build_meta(variant, classes, image_size).eval()
+    """Build a variant in outline and count it.
+
+    Attention keeps the shape of what it reweights, so the MACs of a variant are those of its
+    backbone, counted once, and those of each attention module.
+
+    Raises:
+        StudyError: a network that cannot be built, or not for images of this size.
+    """
+    macs, uncounted = _count_backbone(variant.backbone, classes, image_size)
+    net = build_outline(variant, classes, image_size)
+    for path, shape in find_targets(variant, classes, image_size).items():
+        more, unknown = count_operations(net.get_submodule(path).get_submodule("attention"), shape)
+        macs, uncounted = macs + more, uncounted | unknown
     layers = parameter_table(net)
     return Architecture(
         fingerprint=fingerprint(net, image_size),
         backbone=variant.backbone,
         parameters=sum(layer.count for layer in layers),
         attention_parameters=sum(layer.count for layer in layers if layer.attention),
-        macs=count_macs(net, image_size),
+        macs=macs,
+        uncounted=tuple(sorted(uncounted)),
         layers=layers,
     )
 
@@ -38,12 +52,15 @@ def parameter_table(net: nn.Module) -> tuple[Layer, ...]:
     return tuple(rows)
 
 
-def count_macs(net: nn.Module, image_size: int) -> int:
-    """Multiply-adds of one forward for one image: convolutions and matrix products.
+def count_operations(net: nn.Module, shape: Shape) -> tuple[int, frozenset[str]]:
+    """The MACs of one forward of one input of that (C, H, W), and operators that have no rule."""
+    with torch.no_grad(), OperationCounter() as counter:
+        net.eval()(torch.zeros(1, *shape))
+    return counter.macs, frozenset(counter.uncounted)
 
-    Unit: one multiply-add is 1. Elementwise work and pooling are not in it, which is why MACs say
-    little about attention: see the measured throughput.
-    """
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net(torch.empty(1, 3, image_size, image_size, device="meta"))
-    return int(counter.get_total_flops()) // 2
+
+@lru_cache(maxsize=8)
+def _count_backbone(backbone: str, classes: int, image_size: int) -> tuple[int, frozenset[str]]:
+    # One forward for all variants of a backbone; find_targets has checked that it takes the image.
+    net = build_outline(Variant(backbone), classes, image_size)
+    return count_operations(net, (3, image_size, image_size))

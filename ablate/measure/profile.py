@@ -60,7 +60,8 @@ def profile_steps(bench: Bench, subject: Subject) -> tuple[ProfileRow, ...]:
             self_device_us=event.self_device_time_total / PROFILED_STEPS,
             self_cpu_us=event.self_cpu_time_total / PROFILED_STEPS,
             calls=event.count / PROFILED_STEPS,
-            share=(event.self_device_time_total if on_device else event.self_cpu_time_total) / total,
+            share=(event.self_device_time_total if on_device else event.self_cpu_time_total)
+            / total,
         )
         for event in averages
     ]

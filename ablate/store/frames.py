@@ -1,10 +1,9 @@
-"""Reading the database without changing it: one study's part of the views, as pandas frames."""
+"""One study's part of the views, as pandas frames: what a report is made from."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from ablate.errors import DatabaseError
 from ablate.store import schema
-from ablate.store.connect import database_exists, open_engine
-from ablate.store.store import read_statuses
+from ablate.store.read import reading
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,22 @@ class Frames:
     environments: Sequence[Mapping[str, Any]]
 
 
-def read_frames(url: str, study: str, dataset: str | None, recipe_key: str) -> Frames:
-    """What the database holds of a study under one recipe; the newest dataset if none is named.
+def read_frames(
+    url: str, study: str, recipe_key: str, dataset: str | None = None, *, preferred: str = ""
+) -> Frames:
+    """What the database holds of a study under one recipe and on one dataset.
+
+    Without `dataset` that is the preferred one if it is there, else the one that was run last.
 
     Raises:
         DatabaseError: no such database, or nothing of that study in it; says what there is.
     """
-    with _reading(url) as connection:
-        definition = _definition(connection, study, dataset, recipe_key)
+    with reading(url) as connection:
+        definition = _definition(connection, study, recipe_key, dataset, preferred)
         values = {"study": study, "dataset": definition["dataset"], "recipe_key": recipe_key}
-        runs = _frame(connection, f"SELECT * FROM v_runs WHERE {_OF_STUDY} ORDER BY ordinal", values)
+        runs = _frame(
+            connection, f"SELECT * FROM v_runs WHERE {_OF_STUDY} ORDER BY ordinal", values
+        )
         return Frames(
             study=definition,
             runs=runs,
@@ -57,68 +61,17 @@ def read_frames(url: str, study: str, dataset: str | None, recipe_key: str) -> F
         )
 
 
-def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, str]:
-    """The status of runs that a database knows; nothing is known where there is no database.
-
-    Raises:
-        DatabaseError: there is one, but it is not ours or newer.
-    """
-    if not database_exists(url):
-        return {}
-    with _reading(url) as connection:
-        return read_statuses(connection, run_keys)
-
-
-def stored_speed(url: str, device: str, dataset_hash: str) -> dict[str, float]:
-    """Seconds for one epoch of each network (by fingerprint) that this device has finished runs of."""
-    if not database_exists(url):
-        return {}
-    query = text(
-        "SELECT r.fingerprint, SUM(r.seconds) / SUM(v.epochs) AS seconds FROM runs r "
-        "JOIN (SELECT run_key, COUNT(*) AS epochs FROM epochs GROUP BY run_key) v "
-        "ON v.run_key = r.run_key "
-        "WHERE r.status = 'finished' AND r.device = :device AND r.dataset_hash = :dataset "
-        "GROUP BY r.fingerprint"
-    )
-    with _reading(url) as connection:
-        rows = connection.execute(query, {"device": device, "dataset": dataset_hash})
-        return {row.fingerprint: row.seconds for row in rows}
-
-
-def check_integrity(url: str) -> list[str]:
-    """What SQLite finds wrong with the file and rows that refer to nothing; empty if all is well.
-
-    Raises:
-        DatabaseError: not ours, newer, or not to be opened.
-    """
-    with _reading(url) as connection:
-        found = [str(line) for line in connection.scalars(text("PRAGMA integrity_check"))]
-        broken = list(connection.execute(text("PRAGMA foreign_key_check")))
-    problems = [line for line in found if line != "ok"]
-    return problems + ([f"{len(broken)} rows refer to rows that are missing"] if broken else [])
-
-
-@contextmanager
-def _reading(url: str) -> Iterator[Connection]:
-    engine = open_engine(url, create=False)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
 _OF_STUDY = "study = :study AND dataset = :dataset AND recipe_key = :recipe_key"
 
 
 def _definition(
-    connection: Connection, study: str, dataset: str | None, recipe_key: str
+    connection: Connection, study: str, recipe_key: str, dataset: str | None, preferred: str
 ) -> dict[str, Any]:
     table = schema.studies
     rows = connection.execute(
         select(table).where(table.c.study == study).order_by(table.c.updated_at.desc())
     ).all()
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.dataset != preferred):
         if row.recipe_key == recipe_key and dataset in (None, row.dataset):
             return dict(row.definition)
     there = "; ".join(f"{r.dataset}, {_recipe_in_short(r.definition['recipe'])}" for r in rows)
@@ -177,6 +130,8 @@ def _environments(connection: Connection, values: Mapping[str, Any]) -> list[dic
     )
     ids = list(connection.scalars(used, dict(values)))
     rows = connection.execute(
-        select(table.c.content).where(table.c.environment_id.in_(ids)).order_by(table.c.environment_id)
+        select(table.c.content)
+        .where(table.c.environment_id.in_(ids))
+        .order_by(table.c.environment_id)
     )
     return [dict(row.content) for row in rows]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from ablate.plan import Cell, Plan
 from ablate.store import schema
 from ablate.study import digest
+
+if TYPE_CHECKING:
+    from ablate.plan import Cell, Plan
 
 
 def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:

@@ -52,6 +52,7 @@ architectures = Table(
     Column("parameters", Integer, nullable=False),
     Column("attention_parameters", Integer, nullable=False),
     Column("macs", Integer, nullable=False),
+    Column("uncounted", JSON, nullable=False),
     Column("layers", JSON, nullable=False),
 )
 

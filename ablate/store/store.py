@@ -10,15 +10,15 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
-from ablate.plan import Plan
 from ablate.result import Cost, Epoch, Failed, Finished, ProfileRow
 from ablate.store import schema
 from ablate.store.connect import WRITE, open_engine
 from ablate.store.owner import Owner, current_owner
+from ablate.store.read import read_statuses
 from ablate.store.rows import (
     add_environment,
     add_missing,
@@ -28,6 +28,10 @@ from ablate.store.rows import (
     replacing,
     run_row,
 )
+
+if TYPE_CHECKING:
+    # For its type only: a report opens the database on machines without torch.
+    from ablate.plan import Plan
 
 READY = ("planned", "stopped")
 """The states from which a run is trained; `failed` only after `retry_failed`."""
@@ -102,26 +106,43 @@ class Store:
                 key
                 for chunk in chunks(run_keys)
                 for key in connection.scalars(
-                    select(runs.c.run_key).where(runs.c.run_key.in_(chunk), runs.c.status.in_(READY))
+                    select(runs.c.run_key).where(
+                        runs.c.run_key.in_(chunk), runs.c.status.in_(READY)
+                    )
                 )
             }
             key = next((k for k in run_keys if k in ready), None)
             if key is None:
                 return None
             token = secrets.token_hex(16)
-            taken = update(runs).where(runs.c.run_key == key).values(
-                status="running", token=token, attempts=runs.c.attempts + 1, heartbeat=0,
-                owner_host=self._owner.host, owner_pid=self._owner.pid,
-                owner_started=self._owner.started, started_at=started, finished_at=None,
-                failure=None, error=None,
+            taken = (
+                update(runs)
+                .where(runs.c.run_key == key)
+                .values(
+                    status="running",
+                    token=token,
+                    attempts=runs.c.attempts + 1,
+                    heartbeat=0,
+                    owner_host=self._owner.host,
+                    owner_pid=self._owner.pid,
+                    owner_started=self._owner.started,
+                    started_at=started,
+                    finished_at=None,
+                    failure=None,
+                    error=None,
+                )
             )
             number = connection.scalars(taken.returning(runs.c.attempts)).one()
             # An attempt trains from the start: what an earlier one left is not part of it.
             for table in (schema.epochs, schema.steps):
                 connection.execute(delete(table).where(table.c.run_key == key))
             attempt = {
-                "token": token, "run_key": key, "number": number, "started_at": started,
-                "host": self._owner.host, "pid": self._owner.pid,
+                "token": token,
+                "run_key": key,
+                "number": number,
+                "started_at": started,
+                "host": self._owner.host,
+                "pid": self._owner.pid,
             }
             connection.execute(insert(schema.attempts), attempt)
             return Claim(key, token, number)
@@ -178,12 +199,20 @@ class Store:
     def running(self, run_keys: Sequence[str]) -> dict[str, tuple[Owner, str, int]]:
         """Which of these runs are being trained: by whom, under which token, and the heartbeat."""
         runs = schema.runs
-        columns = (runs.c.run_key, runs.c.owner_host, runs.c.owner_pid, runs.c.owner_started,
-                   runs.c.token, runs.c.heartbeat)
+        columns = (
+            runs.c.run_key,
+            runs.c.owner_host,
+            runs.c.owner_pid,
+            runs.c.owner_started,
+            runs.c.token,
+            runs.c.heartbeat,
+        )
         with self._engine.connect() as connection:
             return {
                 row.run_key: (
-                    Owner(row.owner_host, row.owner_pid, row.owner_started), row.token, row.heartbeat
+                    Owner(row.owner_host, row.owner_pid, row.owner_started),
+                    row.token,
+                    row.heartbeat,
                 )
                 for chunk in chunks(run_keys)
                 for row in connection.execute(
@@ -195,7 +224,9 @@ class Store:
         """Make a run whose worker is gone ready again; False if it has moved on meanwhile."""
         claim = Claim(run_key, token, 0)
         with self._write() as connection:
-            return self._end(connection, claim, "stopped", {}, "its process is gone", must_hold=False)
+            return self._end(
+                connection, claim, "stopped", {}, "its process is gone", must_hold=False
+            )
 
     def retry_failed(self, run_keys: Sequence[str]) -> int:
         """Make failed runs ready again; returns how many."""
@@ -269,8 +300,15 @@ class Store:
         must_hold: bool = True,
     ) -> bool:
         ended_at = now()
-        ended = update(schema.runs).where(_holds(claim)).values(
-            status=status, token=None, finished_at=ended_at if status != "stopped" else None, **values
+        ended = (
+            update(schema.runs)
+            .where(_holds(claim))
+            .values(
+                status=status,
+                token=None,
+                finished_at=ended_at if status != "stopped" else None,
+                **values,
+            )
         )
         held = connection.execute(ended).rowcount == 1
         if not held and must_hold:
@@ -283,18 +321,6 @@ class Store:
                 .values(finished_at=ended_at, outcome=status, error=error)
             )
         return held
-
-
-def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, str]:
-    """The status of those of these runs that the database knows."""
-    runs = schema.runs
-    return {
-        row.run_key: row.status
-        for chunk in chunks(run_keys)
-        for row in connection.execute(
-            select(runs.c.run_key, runs.c.status).where(runs.c.run_key.in_(chunk))
-        )
-    }
 
 
 def _holds(claim: Claim) -> ColumnElement[bool]:

@@ -92,7 +92,9 @@ def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator
     for rows in order.split(chunk):
         images = data.normalise(augment(data.train.images[rows], recipe.augment, draws))
         labels = data.train.labels[rows]
-        yield from zip(images.split(recipe.batch_size), labels.split(recipe.batch_size), strict=True)
+        yield from zip(
+            images.split(recipe.batch_size), labels.split(recipe.batch_size), strict=True
+        )
 
 
 def eval_batches(data: Data, part: Part, batch_size: int = CHUNK) -> Iterator[Batch]:

@@ -12,7 +12,6 @@ import torch
 
 from ablate.errors import DeviceError
 
-
 THREADS = 1
 """Threads of a run on a CPU. Always one: the order of a sum, and so a result, must not depend on the
 machine; and two runs side by side are faster than one run with two threads."""

@@ -51,7 +51,7 @@ def make_trainer(
     net: nn.Module, recipe: Recipe, device: torch.device, precision: Precision
 ) -> Trainer:
     """Bring a network to the device, channels last, with the recipe's optimizer."""
-    net = net.to(device, memory_format=torch.channels_last)
+    net = net.to(device).to(memory_format=torch.channels_last)
     return Trainer(
         net=net,
         optimizer=make_optimizer(recipe.optimizer, net.parameters(), recipe.learning_rate),

@@ -66,12 +66,15 @@ def upgrade() -> None:
         sa.Column("parameters", sa.Integer, nullable=False),
         sa.Column("attention_parameters", sa.Integer, nullable=False),
         sa.Column("macs", sa.Integer, nullable=False),
+        sa.Column("uncounted", sa.JSON, nullable=False),
         sa.Column("layers", sa.JSON, nullable=False),
     )
     op.create_table(
         "runs",
         sa.Column("run_key", sa.String(16), primary_key=True),
-        sa.Column("fingerprint", sa.String(16), sa.ForeignKey("architectures.fingerprint"), nullable=False),
+        sa.Column(
+            "fingerprint", sa.String(16), sa.ForeignKey("architectures.fingerprint"), nullable=False
+        ),
         sa.Column("dataset_hash", sa.String(64), nullable=False),
         sa.Column("recipe", sa.JSON, nullable=False),
         sa.Column("seed", sa.Integer, nullable=False),
@@ -114,7 +117,9 @@ def upgrade() -> None:
     op.create_table(
         "attempts",
         sa.Column("token", sa.String(32), primary_key=True),
-        sa.Column("run_key", sa.String(16), sa.ForeignKey("runs.run_key"), nullable=False, index=True),
+        sa.Column(
+            "run_key", sa.String(16), sa.ForeignKey("runs.run_key"), nullable=False, index=True
+        ),
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("host", sa.Text, nullable=False),
         sa.Column("pid", sa.Integer, nullable=False),
@@ -147,7 +152,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "costs",
-        sa.Column("fingerprint", sa.String(16), sa.ForeignKey("architectures.fingerprint"), primary_key=True),
+        sa.Column(
+            "fingerprint",
+            sa.String(16),
+            sa.ForeignKey("architectures.fingerprint"),
+            primary_key=True,
+        ),
         sa.Column("device", sa.String(255), primary_key=True),
         sa.Column("precision", sa.String(16), primary_key=True),
         sa.Column("mode", sa.String(8), primary_key=True),
@@ -159,13 +169,20 @@ def upgrade() -> None:
         sa.Column("latency_ms", sa.Float),
         sa.Column("peak_memory_mib", sa.Float),
         sa.Column("rounds", sa.Integer, nullable=False),
-        sa.Column("environment_id", sa.String(16), sa.ForeignKey("environments.environment_id"), nullable=False),
+        sa.Column(
+            "environment_id",
+            sa.String(16),
+            sa.ForeignKey("environments.environment_id"),
+            nullable=False,
+        ),
         sa.Column("measured_at", sa.String(32), nullable=False),
     )
     op.create_table(
         "profiles",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("fingerprint", sa.String(16), sa.ForeignKey("architectures.fingerprint"), nullable=False),
+        sa.Column(
+            "fingerprint", sa.String(16), sa.ForeignKey("architectures.fingerprint"), nullable=False
+        ),
         sa.Column("device", sa.String(255), nullable=False),
         sa.Column("path", sa.String(16), nullable=False),
         sa.Column("module", sa.Text),

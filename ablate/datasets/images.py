@@ -1,0 +1,232 @@
+"""`images`: anybody's pictures, in a folder or archive of `train/<class>/…`, `test/<class>/…`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ablate.datasets import cache
+from ablate.datasets.archive import LAYOUT, SPLITS, label_of, read_members
+from ablate.datasets.base import Dataset, Images, channel_statistics
+from ablate.errors import DataError
+
+MAX_PIXELS = 64_000_000
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,  # Pillow: a broken PNG
+    EOFError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Index:
+    """What lies in a source: its images by their sorted paths from train or test on, and a hash."""
+
+    content_hash: str
+    names: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(sorted({name.split("/")[1] for name in self.names}))
+
+    def of(self, split: str) -> list[str]:
+        """The names of one split, in the order of its array."""
+        return [name for name in self.names if name.startswith(f"{split}/")]
+
+
+@dataclass(frozen=True)
+class ImageFiles(Dataset):
+    """JPEG and PNG files in class folders, brought to `image_size` once and cached as arrays."""
+
+    data: Path | None
+    image_size: int
+
+    @property
+    def path(self) -> Path:
+        if self.data is None:
+            raise DataError("dataset 'images' needs a folder or an archive; give --data PATH")
+        return self.data
+
+    @property
+    def label(self) -> str:
+        return label_of(self.path)
+
+    def classes(self) -> tuple[str, ...]:
+        return self._index.classes
+
+    def content_hash(self) -> str:
+        """SHA-256 over (path, SHA-256 of the file): equal for a folder and every archive of it."""
+        return self._index.content_hash
+
+    def load(self) -> Images:
+        entry = cache.load_arrays(self._cached)
+        if entry is None:
+            self._decode()
+            entry = cache.load_arrays(self._cached)
+        if entry is None:
+            raise DataError(
+                f"{self.path}: its entry in {cache.cache_folder()} vanished; start again"
+            )
+        arrays, facts = entry.arrays, entry.facts
+        return Images(
+            self.label,
+            tuple(facts["classes"]),
+            arrays["train_images"],
+            arrays["train_labels"],
+            arrays["test_images"],
+            arrays["test_labels"],
+            tuple(facts["mean"]),
+            tuple(facts["std"]),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.data, self.image_size)  # small: without the index
+
+    @property
+    def _cached(self) -> str:
+        return f"images-{self._index.content_hash}-{self.image_size}"
+
+    @cached_property
+    def _index(self) -> Index:
+        """Reading an archive takes seconds, so its index is kept by the archive's own hash."""
+        if not self.path.is_file():
+            return scan(self.path)
+        with self.path.open("rb") as file:
+            name = f"index-{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        index = _stored_index(cache.load_json(name))
+        if index is None:
+            index = scan(self.path)
+            cache.store_json(name, {"content_hash": index.content_hash, "names": index.names})
+        return index
+
+    def _decode(self) -> None:
+        """Write the arrays to the cache. Reads again: a source may be larger than memory."""
+        index, size = self._index, self.image_size
+        classes = index.classes
+        label_of_class = {name: label for label, name in enumerate(classes)}
+        hashes: dict[str, str] = {}
+        with cache.new_arrays(self._cached) as draft:
+            rows: dict[str, NDArray[np.uint8]] = {}
+            for split in SPLITS:
+                names = index.of(split)
+                pixels = draft.allocate(f"{split}_images", (len(names), size, size, 3))
+                rows.update(zip(names, pixels, strict=True))
+                labels = [label_of_class[name.split("/")[1]] for name in names]
+                draft.arrays[f"{split}_labels"] = np.array(labels, dtype=np.int64)
+            for member in read_members(self.path):
+                if member.data is None or member.name not in rows:
+                    continue
+                hashes[member.name] = hashlib.sha256(member.data).hexdigest()
+                rows[member.name][:] = decode(member.data, size, f"{self.path}: {member.name}")
+            if _index_of(hashes) != index:
+                raise DataError(f"{self.path}: has changed while it was read; start again")
+            mean, std = channel_statistics(draft.arrays["train_images"])
+            draft.facts.update(classes=classes, mean=mean, std=std)
+
+
+def scan(path: Path) -> Index:
+    """Read every image once, without decoding it.
+
+    Raises:
+        DataError: the source cannot be read, or has not the same classes in train and test, each
+            with at least one image.
+    """
+    hashes: dict[str, str] = {}
+    folders: set[str] = set()
+    for member in read_members(path):
+        folders.add("/".join(member.name.split("/")[:2]))
+        if member.name in hashes:
+            raise DataError(f"{path}: has {member.name!r} twice; pack it again")
+        if member.data is not None:
+            hashes[member.name] = hashlib.sha256(member.data).hexdigest()
+    _check_classes(path, folders, hashes)
+    return _index_of(hashes)
+
+
+def decode(data: bytes, size: int, name: str) -> NDArray[np.uint8]:
+    """The image as RGB: the square in its centre, brought to `size` with antialiasing.
+
+    Shape: (size, size, 3).
+
+    Raises:
+        DataError: no JPEG or PNG, broken, of more than `MAX_PIXELS` or of 16 bits; says `name`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Pillow on odd metadata
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our cap is lower
+            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+                pixels = image.width * image.height
+                if pixels > MAX_PIXELS:
+                    raise Image.DecompressionBombError(f"{pixels:,} pixels")
+                if image.mode.startswith("I"):
+                    raise ValueError("16 bits a channel, not 8")
+                return _fitted(image, size)
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{name}: is too large ({error}; at most {MAX_PIXELS:,} pixels); shrink it"
+        ) from error
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{name}: cannot be read as JPEG or PNG ({error}); replace or remove it"
+        ) from error
+
+
+def _fitted(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    image = image.convert("RGB")
+    if image.size != (size, size):
+        # The centre square of the source, so that no long and thin image grows beyond memory.
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = (left, top, left + side, top + side)
+        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(image)
+
+
+def _index_of(hashes: dict[str, str]) -> Index:
+    names = tuple(sorted(hashes))
+    lines = "".join(f"{name}\0{hashes[name]}\n" for name in names)
+    return Index(hashlib.sha256(lines.encode()).hexdigest(), names)
+
+
+def _check_classes(path: Path, folders: set[str], names: dict[str, str]) -> None:
+    """Raise unless train and test have the same classes, each with an image."""
+    if not names:
+        raise DataError(f"{path}: no image where one is expected; {LAYOUT}")
+    classes = {
+        split: {f.split("/")[1] for f in folders if f.startswith(f"{split}/")} for split in SPLITS
+    }
+    for split, other in (SPLITS, SPLITS[::-1]):
+        if not classes[split]:
+            raise DataError(f"{path}: has no {split}/; {LAYOUT}")
+        if lone := sorted(classes[other] - classes[split]):
+            raise DataError(f"{path}: class {lone[0]!r} is in {other}/ only; both need every class")
+    if empty := sorted(folders - {name.rpartition("/")[0] for name in names}):
+        raise DataError(f"{path}: {empty[0]!r} has no image; add some or remove the class")
+
+
+def _stored_index(value: Any) -> Index | None:
+    """The index in a JSON value from the cache, None if it is not one."""
+    try:
+        names = tuple(value["names"])
+        sound = bool(names) and all(isinstance(n, str) and n.count("/") == 2 for n in names)
+        return Index(str(value["content_hash"]), names) if sound else None
+    except (KeyError, TypeError):
+        return None

@@ -1,0 +1,117 @@
+"""The results by variant for other programs: CSV with raw numbers, and a LaTeX table."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from ablate.report.document import Cell, Column, Table
+from ablate.report.results import NOT_CLAIMED
+from ablate.report.summary import Summary, VariantSummary
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "·": r"$\cdot$",
+    "–": "--",
+    "…": r"\dots{}",
+}
+
+Value = str | float | int | None
+
+
+def variants_csv(summary: Summary) -> str:
+    """One row for each variant; accuracies and differences are fractions, missing is empty."""
+    rows = [_csv_row(variant, summary) for variant in summary.variants]
+    text = io.StringIO()
+    # All text is quoted: a carriage return inside a name must not end the row.
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow([_guarded(key) for key in rows[0]])
+    writer.writerows([[_guarded(value) for value in row.values()] for row in rows])
+    return text.getvalue()
+
+
+def latex_table(table: Table) -> str:
+    """The table for a paper; it needs only the booktabs package."""
+    kinds = "".join("r" if column.numeric else "l" for column in table.columns)
+    body = "\n".join(_latex_row(row.cells) for row in table.rows)
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_latex(table.caption)}}}",
+        rf"\begin{{tabular}}{{{kinds}}}",
+        r"\toprule",
+        " & ".join(_latex_head(column) for column in table.columns) + r" \\",
+        r"\midrule",
+        body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
+    accuracy, effect = variant.accuracy, variant.effect
+    claimed = effect if not summary.leaked else None
+    row: dict[str, Value] = {
+        "variant": variant.name,
+        "same_as": variant.same_as,
+        "baseline": int(variant.is_baseline),
+        "planned": variant.planned,
+        "finished": variant.n,
+        "failed": variant.failed,
+        "test_accuracy_mean": accuracy.mean if accuracy else None,
+        "test_accuracy_sd": accuracy.sd if accuracy else None,
+        "test_accuracy_low": accuracy.low if accuracy else None,
+        "test_accuracy_high": accuracy.high if accuracy else None,
+        "difference": effect.difference if effect else None,
+        "difference_low": claimed.low if claimed else None,
+        "difference_high": claimed.high if claimed else None,
+        "p": claimed.p if claimed else None,
+        "p_adjusted": claimed.p_adjusted if claimed else None,
+        "smallest_detectable": claimed.smallest_detectable if claimed else None,
+        "verdict": claimed.verdict if claimed else NOT_CLAIMED if effect else None,
+        "parameters": _whole(variant.parameters),
+        "attention_parameters": _whole(variant.attention_parameters),
+        "macs": _whole(variant.macs),
+    }
+    for column in summary.speed_columns:
+        speed = variant.speeds.get(column)
+        row[f"{column.title} ({column.conditions})"] = speed.images_per_second if speed else None
+    return row
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _guarded(value: Value) -> Value:
+    """Text that a spreadsheet would take for a formula gets a quote before it; numbers stay."""
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return "'" + value
+    return value
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
+
+
+def _latex_head(column: Column) -> str:
+    return _latex(f"{column.title} ({column.note})" if column.note else column.title)
+
+
+def _latex_row(cells: tuple[Cell, ...]) -> str:
+    texts = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in cells]
+    return " & ".join(map(_latex, texts)) + r" \\"

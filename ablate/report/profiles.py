@@ -1,0 +1,97 @@
+"""Where the time of a training step goes, by operator."""
+
+from __future__ import annotations
+
+import pandas as pd
+import seaborn as sns
+
+from ablate.report import canvas
+from ablate.report.document import Figure
+from ablate.report.format import short
+from ablate.report.summary import Summary
+
+TOP_OPERATORS = 7
+MAX_BARS = 12
+OTHER = "other operators"
+
+
+def operator_times(summary: Summary) -> pd.DataFrame:
+    """Self time of one step by variant, device and operator: columns us, share and calls.
+
+    Time on the device where there is one, else on the CPU. Bars that would not fit are left out:
+    the baseline and the most expensive variants stay.
+    """
+    rows = summary.profile[summary.profile["path"] == "as_trained"]
+    columns = ["variant", "device", "operator", "us", "share", "calls"]
+    parts = []
+    for (variant, device), group in rows.groupby(["variant", "device"]):
+        on_device = group["self_device_us"].fillna(0).astype(float)
+        us = on_device if on_device.sum() > 0 else group["self_cpu_us"].fillna(0).astype(float)
+        by_operator = (
+            group.assign(us=us).groupby("operator")[["us", "share", "calls"]].sum().reset_index()
+        )
+        if by_operator["us"].sum() > 0:
+            parts.append(by_operator.assign(variant=str(variant), device=str(device)))
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    times = pd.concat(parts, ignore_index=True)[columns]
+    order = _order(times, summary.baseline)[:MAX_BARS]
+    place = _pairs(times).map({pair: i for i, pair in enumerate(order)})
+    kept = times.assign(place=place)[place.notna()]
+    return kept.sort_values(["place", "us"], ascending=[True, False]).drop(columns="place")
+
+
+def extremes(times: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The rows of the baseline and of the most expensive other variant on each device."""
+    pairs = _order(times, baseline)
+    kept = [pair for pair in pairs if pair[0] == baseline]
+    for device in times["device"].unique():
+        kept += [pair for pair in pairs if pair[0] != baseline and pair[1] == device][:1]
+    return times[_pairs(times).isin(kept)]
+
+
+def profile_figure(times: pd.DataFrame) -> Figure | None:
+    """Horizontal bars, one for each variant, stacked by operator."""
+    if times.empty:
+        return None
+    devices = times["device"].nunique()
+    bars = times["variant"] + (" · " + times["device"] if devices > 1 else "")
+    largest = times.groupby("operator")["us"].sum().nlargest(TOP_OPERATORS).index
+    names = times["operator"].where(times["operator"].isin(largest), OTHER)
+    table = times.assign(bar=bars, name=names).pivot_table(
+        index="bar", columns="name", values="us", aggfunc="sum", fill_value=0.0, sort=False
+    )
+    order = [*largest, *([OTHER] if OTHER in table else [])]
+    figure, (ax,) = canvas.axes(1.6 + 0.18 * len(order) + 0.34 * len(table))
+    colors = [*sns.color_palette("colorblind", len(order) - (OTHER in order)), canvas.FAINT]
+    left = pd.Series(0.0, index=table.index)
+    for name, color in zip(order, colors, strict=False):
+        width = table[name] / 1000
+        text = canvas.label(short(str(name), 70), 70)
+        ax.barh([canvas.label(str(b)) for b in table.index], width, left=left, color=color,
+                height=0.68, label=text)  # fmt: skip
+        left = left + width
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel="Self time of one training step (ms)", ylabel="")
+    figure.legend(loc="outside lower left", ncols=1 if devices > 1 else 2, fontsize=8)
+    return Figure(
+        "profile",
+        "Self time of one training step by operator, one bar for each profiled variant; "
+        "the largest operators are in the tables below.",
+        f"Profiled as trained on {', '.join(map(str, times['device'].unique()))}, apart from all "
+        "timing. The profiler itself slows a step, so compare the bars with each other only.",
+        canvas.png(figure),
+    )
+
+
+def _order(times: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
+    """(variant, device) pairs: the baseline first, then the most expensive ones."""
+    totals = times.groupby(["variant", "device"])["us"].sum().sort_values(ascending=False)
+    pairs = [(str(variant), str(device)) for variant, device in totals.index.tolist()]
+    return sorted(pairs, key=lambda pair: pair[0] != baseline)
+
+
+def _pairs(times: pd.DataFrame) -> pd.Series:
+    pairs = list(zip(times["variant"], times["device"], strict=True))
+    return pd.Series(pairs, index=times.index, dtype=object)

@@ -1,0 +1,131 @@
+"""The order in which a report is told: findings first, then what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ablate.report import canvas, curves, figures, profiles, tables
+from ablate.report.document import Block, Document, Findings, Note, Section
+from ablate.report.findings import LEAKED, findings, headline
+from ablate.report.format import plural
+from ablate.report.results import completeness, results_table
+from ablate.report.summary import Summary
+
+READING = (
+    "Intervals are 95 % Student t-intervals over seeds. Each variant is compared with the baseline "
+    "by Welch's t-test, and its p-value is adjusted by Holm for the number of variants, those that "
+    "have not finished included. A verdict follows the adjusted p (5 %); the intervals themselves "
+    "are not adjusted, so one may exclude 0 while its verdict is undecided.",
+    "“Could have seen ≥ x points” is the smallest detectable effect: the difference that such a "
+    "test would find in 80 % of studies with these seeds and this spread. A variant without a "
+    "difference found may still differ by less than that. “Equivalent” is said only within a "
+    "margin declared in the study file, by two one-sided tests.",
+    "What seeds cannot tell: new test images would move every accuracy by about ±0.2 to ±0.3 "
+    "points, however many seeds run.",
+    "Speed is measured apart from training. “quick” is the short measurement that follows a run; "
+    "“full” is the protocol of ablate measure. Devices and conditions are never pooled: each has "
+    "its own column. MACs count one multiply-add as 1, for convolutions and matrix products.",
+)
+
+
+def compose(summary: Summary) -> Document:
+    """The whole report of one study."""
+    study = summary.study
+    with canvas.style():
+        sections = (
+            Section("findings", "Findings", _findings(summary)),
+            Section("completeness", "How complete the study is", _completeness(summary)),
+            Section("results", "Results by variant", (results_table(summary),)),
+            Section("accuracy", "Accuracy over seeds", _accuracy(summary)),
+            Section("cost", "Accuracy against cost", _cost(summary)),
+            Section("training", "Training", _training(summary)),
+            Section("profile", "Where the time goes", _profile(summary)),
+            Section("layers", "Parameters by layer", _layers(summary)),
+            Section("failures", "Failed runs", _present(tables.failures_table(summary))),
+            Section("aliases", "The same network", _present(tables.aliases_table(summary))),
+            Section("reading", "How to read this", _reading(summary)),
+            Section("recipe", "Recipe", (tables.recipe_table(summary),)),
+            Section("environment", "Environment", _environment(summary)),
+        )
+    return Document(
+        title=str(study["name"]),
+        question=str(study.get("question") or ""),
+        facts=(
+            ("Dataset", str(study.get("dataset") or "–")),
+            ("Backbone", str(study.get("backbone") or "–")),
+            ("Baseline", summary.baseline),
+            ("Variants", f"{len(summary.variants):,}"),
+            ("Finished runs", f"{sum(v.n for v in summary.variants):,}"),
+        ),
+        banner=LEAKED if summary.leaked else "",
+        sections=tuple(section for section in sections if section.blocks),
+    )
+
+
+def _present(*blocks: Block | None) -> tuple[Block, ...]:
+    return tuple(block for block in blocks if block is not None)
+
+
+def _or_note(blocks: Iterable[Block | None], text: str) -> tuple[Block, ...]:
+    """The blocks that there are, or a note that says what is missing."""
+    return _present(*blocks) or (Note(text, "warning"),)
+
+
+def _findings(summary: Summary) -> tuple[Block, ...]:
+    found = findings(summary)
+    return (Note(headline(summary), "lead"), *((Findings(found),) if found else ()))
+
+
+def _completeness(summary: Summary) -> tuple[Block, ...]:
+    short = [v.name for v in summary.variants if v.n < v.planned]
+    if not short:
+        return (completeness(summary),)
+    listed = ", ".join(short[:12]) + (" …" if len(short) > 12 else "")
+    text = f"{plural(len(short), 'variant')} with fewer finished runs than planned: {listed}."
+    return completeness(summary), Note(text)
+
+
+def _accuracy(summary: Summary) -> tuple[Block, ...]:
+    missing = "No figure of accuracy: no run has finished."
+    return _or_note([figures.accuracy_figure(summary), figures.heat_map(summary)], missing)
+
+
+def _cost(summary: Summary) -> tuple[Block, ...]:
+    blocks = _present(figures.cost_figure(summary))
+    if not summary.speed_columns:
+        text = "No speed was measured for this study: ablate measure does it."
+        blocks = (*blocks, Note(text, "warning"))
+    return blocks or (Note("No figure of cost: no run has finished.", "warning"),)
+
+
+def _training(summary: Summary) -> tuple[Block, ...]:
+    missing = "No finished run has left a training history."
+    return _or_note([curves.loss_figure(summary), curves.learning_figure(summary)], missing)
+
+
+def _profile(summary: Summary) -> tuple[Block, ...]:
+    times = profiles.operator_times(summary)
+    if times.empty:
+        return (Note("No profile was taken for this study: ablate profile does it.", "warning"),)
+    chosen = profiles.extremes(times, summary.baseline)
+    return _present(profiles.profile_figure(times), *tables.profile_tables(chosen))
+
+
+def _layers(summary: Summary) -> tuple[Block, ...]:
+    return _or_note([tables.layers_table(summary)], "The layers of this study are not known yet.")
+
+
+def _reading(summary: Summary) -> tuple[Block, ...]:
+    notes = tuple(Note(text) for text in READING)
+    if summary.pairing is None:
+        return notes
+    text = (
+        f"Variants of one seed share initialisation, batches and augmentation. The correlation of "
+        f"accuracies by seed with the baseline is {summary.pairing:+.2f} in this study; the tests "
+        "do not rely on it."
+    )
+    return (*notes, Note(text.replace("-", "−", 1) if summary.pairing < 0 else text))
+
+
+def _environment(summary: Summary) -> tuple[Block, ...]:
+    return _or_note([tables.environment_table(summary)], "No environment is recorded.")

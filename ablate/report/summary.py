@@ -1,0 +1,190 @@
+"""From frames to one record per variant: what the tables, findings and figures all read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
+from ablate.stats import Effect, Interval, effects, interval, seed_correlation
+
+if TYPE_CHECKING:
+    from ablate.store.frames import Frames
+
+RUN_COLUMNS = (
+    *("run_key", "variant", "fingerprint", "attention", "position", "reduction", "kernel_size"),
+    *("seed", "status", "failure", "error", "test_accuracy", "seconds"),
+    *("parameters", "attention_parameters", "macs"),
+)
+EPOCH_COLUMNS = ("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
+STEP_COLUMNS = ("run_key", "step", "batch_loss")
+PROFILE_COLUMNS = (
+    *("fingerprint", "device", "path", "operator"),
+    *("self_device_us", "self_cpu_us", "calls", "share"),
+)
+LAYER_COLUMNS = ("variant", "path", "kind", "parameter", "count", "attention")
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSummary:
+    """Everything known about one variant; `accuracies` are those of its finished runs, by seed."""
+
+    name: str
+    is_baseline: bool
+    same_as: str | None
+    planned: int
+    failed: int
+    accuracies: Mapping[int, float]
+    accuracy: Interval | None
+    effect: Effect | None
+    parameters: float | None
+    attention_parameters: float | None
+    macs: float | None
+    speeds: Mapping[SpeedColumn, Speed]
+
+    @property
+    def n(self) -> int:
+        """The number of finished runs."""
+        return len(self.accuracies)
+
+    @property
+    def attention_share(self) -> float | None:
+        """Attention's part of the parameters, a fraction."""
+        if not self.parameters or self.attention_parameters is None:
+            return None
+        return self.attention_parameters / self.parameters
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One study, ready to be told. `epochs` and `steps` are those of finished runs, by variant."""
+
+    study: Mapping[str, Any]
+    baseline: str
+    leaked: bool
+    margin: float | None
+    variants: tuple[VariantSummary, ...]
+    speed_columns: tuple[SpeedColumn, ...]
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    steps: pd.DataFrame
+    profile: pd.DataFrame
+    layers: pd.DataFrame
+    environments: Sequence[Mapping[str, Any]]
+
+    @property
+    def tested(self) -> tuple[VariantSummary, ...]:
+        """The variants with an effect: neither the baseline nor the same network as another."""
+        return tuple(v for v in self.variants if v.effect is not None)
+
+    @property
+    def finished(self) -> tuple[VariantSummary, ...]:
+        """The variants with at least one finished run."""
+        return tuple(v for v in self.variants if v.n)
+
+    @property
+    def reference(self) -> VariantSummary:
+        """The baseline."""
+        return next(v for v in self.variants if v.is_baseline)
+
+    @property
+    def highlights(self) -> tuple[str, ...]:
+        """The baseline, then the variants with the highest and the lowest mean accuracy."""
+        ranked = sorted(
+            (v for v in self.finished if not v.is_baseline),
+            key=lambda v: v.accuracy.mean if v.accuracy else 0.0,
+        )
+        ends = [ranked[-1].name, ranked[0].name] if ranked else []
+        return tuple(dict.fromkeys([self.baseline, *ends]))
+
+    @property
+    def pairing(self) -> float | None:
+        """The correlation of accuracies by seed between variants and the baseline."""
+        base = self.reference.accuracies
+        shared = [(v.accuracies, sorted(base.keys() & v.accuracies.keys())) for v in self.tested]
+        return seed_correlation(
+            [([mine[s] for s in seeds], [base[s] for s in seeds]) for mine, seeds in shared]
+        )
+
+
+def summarize(frames: Frames) -> Summary:
+    """The summary of one study. Frames may lack rows and columns: what is missing is None."""
+    study = frames.study
+    aliases: Mapping[str, str] = study.get("aliases") or {}
+    runs = _tidy(frames.runs, RUN_COLUMNS, aliases).drop_duplicates("run_key")
+    baseline = aliases.get(study["baseline"], study["baseline"])
+    names = list(dict.fromkeys([*study["variants"], *aliases, *runs["variant"], baseline]))
+    finished = runs[(runs["status"] == "finished") & runs["test_accuracy"].notna()]
+    accuracies = {
+        name: {
+            int(seed): float(value)
+            for seed, value in zip(g["seed"], g["test_accuracy"], strict=True)
+        }
+        for name, g in finished.sort_values("seed").groupby("variant")
+    }
+    own = {name: list(accuracies.get(name, {}).values()) for name in names if name not in aliases}
+    margin = study.get("equivalence_margin")
+    found = effects(own, baseline, margin)
+    speeds = read_speeds(_tidy(frames.costs, COST_COLUMNS, aliases))
+    variants = tuple(
+        VariantSummary(
+            name=name,
+            is_baseline=name == baseline,
+            same_as=aliases.get(name),
+            planned=_planned(study, name, baseline, runs) if name not in aliases else 0,
+            failed=int(((runs["variant"] == name) & (runs["status"] == "failed")).sum()),
+            accuracies=accuracies.get(name, {}),
+            accuracy=interval(own[name]) if own.get(name) else None,
+            effect=found.get(name),
+            parameters=_structure(runs, name, "parameters"),
+            attention_parameters=_structure(runs, name, "attention_parameters"),
+            macs=_structure(runs, name, "macs"),
+            speeds=speeds.get(name, {}),
+        )
+        for name in names
+    )
+    by_key = finished[["run_key", "variant", "seed"]]
+    by_fingerprint = runs[["fingerprint", "variant"]].drop_duplicates("fingerprint")
+    return Summary(
+        study=study,
+        baseline=baseline,
+        leaked=(study.get("recipe") or {}).get("split") == "tutorial",
+        margin=margin,
+        variants=variants,
+        speed_columns=speed_columns(speeds),
+        runs=runs,
+        epochs=_tidy(frames.epochs, EPOCH_COLUMNS).merge(by_key, on="run_key"),
+        steps=_tidy(frames.steps, STEP_COLUMNS).merge(by_key, on="run_key"),
+        profile=_tidy(frames.profile, PROFILE_COLUMNS).merge(by_fingerprint, on="fingerprint"),
+        layers=_tidy(frames.layers, LAYER_COLUMNS, aliases),
+        environments=frames.environments,
+    )
+
+
+def _tidy(
+    frame: pd.DataFrame, columns: Sequence[str], aliases: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """The named columns, empty where they are missing; names of one network brought together."""
+    tidy = frame.reindex(columns=list(columns))
+    texts = ("run_key", "fingerprint")
+    # An empty frame's columns have no type, and pandas refuses to merge a float with a string.
+    tidy = tidy.astype({name: object for name in texts if name in columns})
+    if aliases:
+        tidy["variant"] = tidy["variant"].replace(dict(aliases))
+    return tidy
+
+
+def _planned(study: Mapping[str, Any], name: str, baseline: str, runs: pd.DataFrame) -> int:
+    """The seeds that the study asks for; a variant outside its grid has the runs that it has."""
+    if name not in study["variants"] and name != baseline:
+        return int((runs["variant"] == name).sum())
+    seeds = study.get("baseline_seeds") if name == baseline else None
+    return int(seeds or study["seeds"])
+
+
+def _structure(runs: pd.DataFrame, name: str, column: str) -> float | None:
+    values = runs.loc[runs["variant"] == name, column].dropna()
+    return float(values.iloc[0]) if len(values) else None

@@ -1,0 +1,157 @@
+"""The smaller tables: failures, aliases, layers, operators, recipe and environment."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ablate.report import format as fmt
+from ablate.report.document import Cell, Column, Row, Table
+from ablate.report.summary import Summary
+
+MAX_ERROR = 200
+MAX_ENVIRONMENTS = 6
+MAX_LAYERS = 400
+
+
+def failures_table(summary: Summary) -> Table | None:
+    """Every failed run with one line of its error."""
+    failed = summary.runs[summary.runs["status"] == "failed"].sort_values(["variant", "seed"])
+    rows = tuple(
+        _texts(
+            row["variant"],
+            _whole(row["seed"]),
+            row["failure"],
+            fmt.short(_say(row["error"]), MAX_ERROR),
+        )
+        for row in failed.to_dict("records")
+    )
+    columns = (
+        Column("Variant", numeric=False),
+        Column("Seed"),
+        Column("Kind", numeric=False),
+        Column("Error", numeric=False),
+    )
+    return Table("Failed runs. They are counted in every table.", columns, rows) if rows else None
+
+
+def aliases_table(summary: Summary) -> Table | None:
+    """Variants that build the same network as another; they share its runs."""
+    rows = tuple(_texts(v.name, v.same_as) for v in summary.variants if v.same_as)
+    columns = (Column("Variant", numeric=False), Column("Same network as", numeric=False))
+    return Table("They are trained once and tested once.", columns, rows) if rows else None
+
+
+def layers_table(summary: Summary) -> Table | None:
+    """Parameters by layer of the variant with the most attention parameters."""
+    layers = summary.layers[summary.layers["count"].notna()]
+    if layers.empty:
+        return None
+    attention = layers["attention"].fillna(False).astype(bool)
+    most = layers["count"].astype(float).where(attention, 0.0).groupby(layers["variant"]).sum()
+    name = str(most.idxmax())
+    chosen = layers[layers["variant"] == name]
+    rows = tuple(
+        Row(
+            tuple(
+                map(
+                    Cell,
+                    (_say(r["path"]), _say(r["kind"]), _say(r["parameter"]), fmt.count(r["count"])),
+                )
+            ),
+            marked=r["attention"] is True or r["attention"] == 1,
+        )
+        for r in chosen.head(MAX_LAYERS).to_dict("records")
+    )
+    columns = (
+        Column("Layer", numeric=False),
+        Column("Kind", numeric=False),
+        Column("Parameter", numeric=False),
+        Column("Count"),
+    )
+    total = fmt.count(float(chosen["count"].sum()))
+    left = len(chosen) - len(rows)
+    caption = f"{name}: {total} parameters; attention is marked." + (
+        f" {left:,} more rows are left out." if left else ""
+    )
+    return Table(caption, columns, rows, folded=f"Parameters by layer of {name}")
+
+
+def profile_tables(bars: pd.DataFrame, top: int = 8) -> list[Table]:
+    """The `top` operators of the baseline and of the most expensive other variant.
+
+    `bars` is what `profiles.operator_times` gives.
+    """
+    tables = []
+    for (name, device), rows in bars.groupby(["variant", "device"], sort=False):
+        head = rows.nlargest(top, "us")
+        body = tuple(
+            _texts(
+                fmt.short(_say(r["operator"]), 90),
+                fmt.milliseconds(r["us"]),
+                fmt.percent(r["share"], 1),
+                _whole(r["calls"]),
+            )
+            for r in head.to_dict("records")
+        )
+        columns = (
+            Column("Operator", numeric=False),
+            Column("Self time", "ms per step"),
+            Column("Share", "of the step"),
+            Column("Calls", "per step"),
+        )
+        total = fmt.milliseconds(float(rows["us"].sum()))
+        tables.append(Table(f"{name} on {device}: {total} ms per step.", columns, body))
+    return tables
+
+
+def recipe_table(summary: Summary) -> Table:
+    """Everything about the study that can change the number."""
+    study = summary.study
+    shown = {
+        key: study.get(key)
+        for key in ("dataset", "image_size", "backbone", "baseline", "seeds", "baseline_seeds")
+    } | {"equivalence_margin": summary.margin, **(study.get("recipe") or {})}
+    rows = tuple(_texts(_words(key), fmt.setting(value)) for key, value in shown.items())
+    columns = (Column("Setting", numeric=False), Column("Value", numeric=False))
+    return Table("What every run of this study has in common.", columns, rows)
+
+
+def environment_table(summary: Summary) -> Table | None:
+    """What the accepted results were computed with: one column for each environment."""
+    environments = summary.environments[:MAX_ENVIRONMENTS]
+    keys = list(dict.fromkeys(key for environment in environments for key in environment))
+    if not keys:
+        return None
+    names = [f"Environment {i}" for i, _ in enumerate(environments, 1)]
+    if len(names) == 1:
+        names = ["Value"]
+    rows = tuple(
+        _texts(_words(key), *(fmt.setting(e.get(key)) for e in environments)) for key in keys
+    )
+    left = len(summary.environments) - len(environments)
+    caption = "What the accepted results were computed with." + (
+        f" {left} more are in the database." if left > 0 else ""
+    )
+    columns = (Column("Key", numeric=False), *(Column(n, numeric=False) for n in names))
+    return Table(caption, columns, rows)
+
+
+def _texts(*values: object) -> Row:
+    return Row(tuple(Cell(_say(value)) for value in values))
+
+
+def _say(value: object) -> str:
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return fmt.MISSING if missing else str(value)
+
+
+def _whole(value: object) -> str:
+    if not isinstance(value, (int, float)) or math.isnan(value):
+        return fmt.MISSING
+    return fmt.count(value)
+
+
+def _words(key: object) -> str:
+    return str(key).replace("_", " ")
