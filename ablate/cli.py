@@ -59,9 +59,6 @@ def main() -> None:
         sys.exit(EXIT_USER)
     except BrokenPipeError:
         sys.exit(EXIT_INTERRUPTED)
-    except KeyboardInterrupt:
-        print("ablate: interrupted; what was stored stays, run again to go on", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
 
 
 @app.callback(invoke_without_command=True)
@@ -120,7 +117,11 @@ def run(
     from ablate.commands.run import RunOptions, run_study
 
     options = RunOptions(device, executor, workers, max_runs, retry_failed)
-    failed = run_study(question, data, db, options)
+    try:
+        failed = run_study(question, data, db, options)
+    except KeyboardInterrupt:
+        print("ablate: interrupted; what was stored stays, run again to go on", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if failed:
         raise typer.Exit(EXIT_FAILED_RUNS)
 
@@ -157,7 +158,7 @@ def _load(
     seeds: int | None = None,
     baseline_seeds: int | None = None,
 ) -> Study:
-    from ablate.study import load_study
+    from ablate.study_file import load_study
 
     given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
     numbers = [f"{key}={value}" for key, value in given.items() if value is not None]

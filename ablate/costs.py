@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rich.console import Console
+
 from ablate.errors import AblateError
 from ablate.execute import Died, Done
 from ablate.execute.local import LocalExecutor
@@ -12,11 +14,10 @@ from ablate.measure.bench import Setting, Subject
 from ablate.measure.profile import Profile
 from ablate.measure.throughput import Round, Throughput
 from ablate.plan import Plan
+from ablate.progress import Counting
 from ablate.result import Cost
 from ablate.store.store import Store
 from ablate.train.precision import choose_device, choose_precision, device_name
-
-Say = Callable[[str], None]
 
 
 class MeasuringError(AblateError):
@@ -24,7 +25,7 @@ class MeasuringError(AblateError):
 
 
 def measure_costs(
-    plan: Plan, store: Store, device: str, environment: Mapping[str, Any], say: Say
+    plan: Plan, store: Store, device: str, environment: Mapping[str, Any], console: Console
 ) -> None:
     """Measure the variants that have a finished run and no cost yet on this device.
 
@@ -38,17 +39,20 @@ def measure_costs(
     if not subjects:
         return
     setting = Setting(plan.study.recipe, plan.dataset, device)
-    say(f"measuring throughput of {len(subjects)} variants (quick)")
+    console.print(f"measuring throughput of {len(subjects)} variants (quick)", highlight=False)
     costs: list[Cost] = []
+    rounds = Counting(console, "  rounds")
     for event in _events(Throughput(subjects, setting)):
         if isinstance(event, Round):
-            say(f"  round {event.number} of {event.of}")
+            rounds(event.number, event.of)
         else:
             costs.append(event)
     store.add_costs(costs, environment)
-    say(f"profiling {len(subjects)} variants")
-    for rows in _events(Profile(subjects, setting)):
+    console.print(f"profiling {len(subjects)} variants", highlight=False)
+    profiled = Counting(console, "  variants")
+    for done, rows in enumerate(_events(Profile(subjects, setting)), start=1):
         store.add_profile(rows)
+        profiled(done, len(subjects))
 
 
 def _missing(plan: Plan, store: Store, device: str) -> tuple[Subject, ...]:

@@ -66,7 +66,7 @@ class Driver:
             while True:
                 self._take_back_lost()
                 self._fill()
-                if self._claims:
+                if self.executor.busy:
                     for run_key, event in self.executor.wait(POLL_SECONDS):
                         self._handle(run_key, event)
                 elif self._may_take and self.store.running(list(self._cells)):

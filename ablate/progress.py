@@ -104,6 +104,23 @@ class StudyProgress:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+class Counting:
+    """How far something counted has come and how long it will still take; quiet if it is quick."""
+
+    def __init__(self, console: Console, what: str, every_seconds: float = 2.0) -> None:
+        self._console, self._what, self._every = console, what, every_seconds
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last < self._every or not done:
+            return
+        self._last = now
+        left = (now - self._started) / done * (total - done)
+        text = f"{self._what}: {done:,} of {total:,}, {duration(left)} left"
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `3 min 05 s`, `2 h 10 min`."""
     minutes, rest = divmod(round(seconds), 60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FailureKind = Literal["oom", "diverged", "error", "worker_died", "timeout"]
+FailureKind = Literal["oom", "diverged", "error", "worker_died"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ablate.errors import AblateError
 from ablate.plan import Plan, make_plan
-from ablate.study import parse_study
+from ablate.study_file import parse_study
 
 # One thread: tests run side by side, and training itself uses one.
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or fills the user's cache."""
     monkeypatch.setenv("ABLATE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def message(error: type[AblateError], do: Callable[[], Any]) -> str:
+    """The one line that is raised."""
+    with pytest.raises(error) as caught:
+        do()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def remove(folder: Path) -> None:
+    for file in sorted(folder.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    folder.rmdir()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -18,7 +19,7 @@ from ablate import driver as driver_module
 from ablate import trial
 from ablate.driver import Driver
 from ablate.execute import make_executor
-from ablate.execute.base import Died, Executor, Job
+from ablate.execute.base import Died, Done, Executor, Job
 from ablate.plan import Cell, Plan
 from ablate.result import Epoch, Failed, Finished
 from ablate.store.owner import Owner
@@ -45,6 +46,40 @@ class Recorder:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+class Scripted(Executor):
+    """One slot; every job ends at once with the same events, and nothing is trained."""
+
+    slots = 1
+
+    def __init__(self, *events: Any) -> None:
+        self._events = events
+        self._job: str | None = None
+
+    @property
+    def free(self) -> int:
+        return int(self._job is None)
+
+    def submit(self, job_id: str, job: Job) -> None:
+        self._job = job_id
+
+    def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
+        job_id, self._job = str(self._job), None
+        return [(job_id, event) for event in self._events]
+
+    def cancel(self, job_id: str) -> None:
+        self._job = None
+
+    def close(self) -> None: ...
+
+
+EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 2.0, 500.0)
+FINISHED = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
+
+
+def instant() -> Executor:
+    return Scripted(EPOCH, FINISHED, Done())
 
 
 def drive(plan: Plan, store: Store, executor: Executor | None = None, **options: Any) -> Recorder:
@@ -76,16 +111,18 @@ def test_every_cell_is_trained_once_seed_by_seed(plan: Plan, store: Store, url: 
     recorder = drive(plan, store)
     assert recorder.order == [(cell.variant.name, cell.seed) for cell in plan.cells]
     assert [seed for _, seed in recorder.order] == [1, 1, 1, 2, 2, 2]
-    assert query(url, "SELECT DISTINCT status, epochs, attempts FROM v_runs") == [("finished", 1, 1)]
+    assert query(url, "SELECT DISTINCT status, epochs, attempts FROM v_runs") == [
+        ("finished", 1, 1)
+    ]
     assert drive(plan, store).order == [], "run again, it trains nothing"
 
 
 def test_max_runs_does_a_part_and_the_next_time_the_rest(plan: Plan, store: Store) -> None:
-    first = drive(plan, store, max_runs=4).order
-    second = drive(plan, store).order
+    first = drive(plan, store, instant(), max_runs=4).order
+    second = drive(plan, store, instant()).order
     assert len(first) == 4
     assert first + second == [(cell.variant.name, cell.seed) for cell in plan.cells]
-    assert drive(plan, store, max_runs=0).order == []
+    assert drive(plan, store, instant(), max_runs=0).order == []
 
 
 def test_a_failed_run_stops_no_other(
@@ -106,32 +143,15 @@ def test_a_failed_run_stops_no_other(
     assert all("ValueError: no luck" in error for *_, error in rows)
 
 
-class LosesWorkers(Executor):
-    """Every job's process is lost."""
-
-    slots = 1
-
-    def __init__(self) -> None:
-        self._jobs: list[str] = []
-
-    @property
-    def free(self) -> int:
-        return 1 - len(self._jobs)
-
-    def submit(self, job_id: str, job: Job) -> None:
-        self._jobs.append(job_id)
-
-    def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
-        return [(self._jobs.pop(), Died(-9))]
-
-    def cancel(self, job_id: str) -> None:
-        raise AssertionError("nothing was under way")
-
-    def close(self) -> None: ...
+def test_a_job_that_ends_without_a_result_has_failed(plan: Plan, store: Store, url: str) -> None:
+    drive(plan, store, Scripted(EPOCH, Done("Traceback: lost")), max_runs=1)
+    assert query(url, "SELECT failure, error FROM v_runs WHERE status = 'failed'") == [
+        ("error", "Traceback: lost")
+    ]
 
 
 def test_a_lost_worker_is_a_failure_of_its_own_kind(plan: Plan, store: Store, url: str) -> None:
-    drive(plan, store, LosesWorkers(), max_runs=1)
+    drive(plan, store, Scripted(Died(-9)), max_runs=1)
     assert query(url, "SELECT failure, error FROM v_runs WHERE status = 'failed'") == [
         ("worker_died", "the worker process ended with exit code -9")
     ]
@@ -145,11 +165,11 @@ def test_an_interrupted_driver_gives_its_runs_back(
 
     monkeypatch.setattr(Recorder, "epoch", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        drive(plan, store)
+        drive(plan, store, instant())
     counts = dict(query(url, "SELECT status, COUNT(*) FROM v_runs GROUP BY status"))
     assert counts == {"stopped": 1, "planned": 5}
     monkeypatch.undo()
-    assert len(drive(plan, store).order) == len(plan.cells)
+    assert len(drive(plan, store, instant()).order) == len(plan.cells)
 
 
 def test_a_run_of_a_dead_process_is_taken_over_at_once(plan: Plan, store: Store, url: str) -> None:
@@ -157,7 +177,7 @@ def test_a_run_of_a_dead_process_is_taken_over_at_once(plan: Plan, store: Store,
     store._owner = Owner(me.host, me.pid, me.started - 100)
     assert store.claim([str(cell.run_key) for cell in plan.cells])
     store._owner = me
-    assert len(drive(plan, store).order) == len(plan.cells)
+    assert len(drive(plan, store, instant()).order) == len(plan.cells)
     assert query(url, "SELECT outcome, error FROM attempts WHERE outcome = 'stopped'") == [
         ("stopped", "its process is gone")
     ]
@@ -182,7 +202,7 @@ def test_a_run_elsewhere_is_taken_over_only_after_a_lease_without_a_heartbeat(
             store.renew([claim])
 
     monkeypatch.setattr(Recorder, "note", renewing)
-    recorder = drive(plan, store)
+    recorder = drive(plan, store, instant())
     assert recorder.order[-1] == ("none", 1), "the others first, then the one that was lost"
     assert alive == 0, "not before its heartbeat stopped"
     assert time.monotonic() - started > 0.6
@@ -200,7 +220,7 @@ def test_a_run_that_was_taken_over_meanwhile_is_dropped(
         add_epoch(claim, epoch)
 
     monkeypatch.setattr(store, "add_epoch", stolen)
-    recorder = drive(plan, store)
+    recorder = drive(plan, store, instant())
     assert any("taken over by another process" in note for note in recorder.notes)
     assert len(recorder.results) == len(plan.cells), "and trained again by whoever claims it"
 
@@ -213,36 +233,53 @@ def cli(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def wait_for_epochs(path: Path, seconds: float = 120) -> None:
+def test_killed_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: Path) -> None:
+    """Once with SIGKILL, once with SIGTERM, and then left in peace: real training, real database."""
+    study = Path(__file__).parent.parent / "studies" / "digits.toml"
+    options = [
+        "run",
+        str(study),
+        "--db",
+        "r.db",
+        "--device",
+        "cpu",
+        "--seeds",
+        "1",
+        "--workers",
+        "2",
+    ]
+    options += ["--set", "recipe.epochs=2", "--max-runs", "3"]
+    epochs = 0
+    for sign, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 130)):
+        with cli(*options, cwd=tmp_path) as process:
+            epochs = wait_for_attempts(tmp_path / "r.db", epochs + 2)
+            process.send_signal(sign)
+            assert process.wait(60) == code
+    with cli(*options, cwd=tmp_path) as last:
+        output, errors = last.communicate(timeout=300)
+        assert last.returncode == 0, errors
+    assert "Traceback" not in errors
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+    finished = query(url, "SELECT epochs FROM v_runs WHERE status = 'finished'")
+    assert len(finished) >= 3, output
+    assert set(finished) == {(2,)}
+    assert query(url, "SELECT COUNT(*) FROM v_runs WHERE status = 'running'") == [(0,)]
+    outcomes = dict(query(url, "SELECT outcome, COUNT(*) FROM attempts GROUP BY outcome"))
+    assert outcomes["stopped"] == 4, "two runs were under way at each kill"
+    assert len(query(url, "SELECT DISTINCT variant FROM v_costs WHERE mode = 'train'")) == len(
+        finished
+    )
+
+
+def wait_for_attempts(path: Path, attempts: int, seconds: float = 120) -> int:
+    """Wait until that many attempts were begun and the newest run has an epoch; returns how many."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if path.exists():
-            with sqlite3.connect(path) as connection:
-                tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'v_epochs'")
-                if tables.fetchone() and connection.execute("SELECT 1 FROM v_epochs").fetchone():
-                    return
-        time.sleep(0.1)
+        with contextlib.suppress(sqlite3.OperationalError):
+            url = f"sqlite:///{path}"
+            [(begun,)] = query(url, "SELECT COUNT(*) FROM attempts")
+            trained = query(url, "SELECT 1 FROM v_runs WHERE status = 'running' AND epochs > 0")
+            if begun >= attempts and trained:
+                return int(begun)
+        time.sleep(0.02)
     pytest.fail("no epoch was stored in time")
-
-
-@pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)])
-def test_killed_in_the_middle_and_started_again_it_finishes_the_rest(
-    tmp_path: Path, sign: signal.Signals, code: int
-) -> None:
-    study = Path(__file__).parent.parent / "studies" / "digits.toml"
-    options = ["run", str(study), "--db", "r.db", "--device", "cpu", "--seeds", "1", "--workers", "2"]
-    options += ["--set", "recipe.epochs=2", "--max-runs", "4"]
-    with cli(*options, cwd=tmp_path) as first:
-        wait_for_epochs(tmp_path / "r.db")
-        first.send_signal(sign)
-        assert first.wait(60) == code
-    with cli(*options, cwd=tmp_path) as second:
-        output, errors = second.communicate(timeout=300)
-        assert second.returncode == 0, errors
-    url = f"sqlite:///{tmp_path / 'r.db'}"
-    assert "Traceback" not in errors
-    finished = query(url, "SELECT epochs, attempts FROM v_runs WHERE status = 'finished'")
-    assert len(finished) >= 4, output
-    assert {epochs for epochs, _ in finished} == {2}
-    assert query(url, "SELECT COUNT(*) FROM v_runs WHERE status = 'running'") == [(0,)]
-    assert len(query(url, "SELECT DISTINCT variant FROM v_costs WHERE mode = 'train'")) >= 4

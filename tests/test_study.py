@@ -10,7 +10,8 @@ import pytest
 from conftest import study_document
 
 from ablate.errors import StudyError
-from ablate.study import MAX_CELLS, Recipe, Variant, load_study, parse_study, run_key, stream_seed
+from ablate.study import MAX_CELLS, Recipe, Variant, run_key, stream_seed
+from ablate.study_file import load_study, parse_study
 
 STUDIES = Path(__file__).parent.parent / "studies"
 

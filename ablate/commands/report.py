@@ -23,6 +23,6 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
     frames = read_frames(url, study.name, study.recipe.key, dataset, preferred=study.dataset)
     files = write_report(frames, out or Path("reports") / study.name)
     console = Console()
-    for file in files:
-        if file.suffix in (".html", ".md"):
+    for suffix in (".html", ".md"):
+        for file in (file for file in files if file.suffix == suffix):
             console.print(str(file), markup=False, highlight=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from ablate.driver import Driver
 from ablate.environment import describe_environment
 from ablate.execute import make_executor
 from ablate.plan import Plan, make_plan
-from ablate.progress import StudyProgress, duration
+from ablate.progress import Counting, StudyProgress, duration
 from ablate.store.store import READY, Store
 from ablate.study import Study
 from ablate.train.precision import choose_device, choose_precision, device_name
@@ -45,7 +45,8 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     workers = options.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
     executor = make_executor(options.executor, workers)
     plan = make_plan(study, data)
-    plan.dataset.load()  # before anything is written: missing or broken data ends it here
+    # Before anything is written: missing or broken data ends it here.
+    plan.dataset.load(Counting(console, f"preparing {plan.dataset.label} (the first time only)"))
     if any(cell.run_key is None for cell in plan.cells):
         plan = make_plan(study, data)
     store = Store(url)
@@ -68,7 +69,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     _terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         Driver(plan, store, executor, progress, options.device, environment, options.max_runs).run()
-    measure_costs(plan, store, options.device, environment, console.print)
+    measure_costs(plan, store, options.device, environment, console)
     return _conclude(console, plan, store, keys, time.monotonic() - started)
 
 

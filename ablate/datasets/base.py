@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Triple = tuple[float, float, float]
+Watch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Dataset(ABC):
         """A hash of the content, equal wherever the same images lie; None if not known yet."""
 
     @abstractmethod
-    def load(self) -> Images:
-        """Read the images.
+    def load(self, watch: Watch | None = None) -> Images:
+        """Read the images. What takes seconds tells `watch` (how much is done, of how much).
 
         Raises:
             DataError: something is missing, broken or beyond the caps; says what to put where.

@@ -8,25 +8,25 @@ Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009)
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import io
 import os
 import pickle
-import shutil
 import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablate.datasets import cache
-from ablate.datasets.base import Dataset, Images, Triple
+from ablate.datasets.base import Dataset, Images, Triple, Watch
 from ablate.errors import DataError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -81,11 +81,11 @@ class Cifar10(Dataset):
     def content_hash(self) -> str:
         return ARCHIVE_SHA256
 
-    def load(self) -> Images:
+    def load(self, watch: Watch | None = None) -> Images:
         name = f"cifar10-{ARCHIVE_SHA256}"
         entry = cache.load_arrays(name)
         if entry is None:
-            batches = read_batches(DEFAULT_FOLDER if self.data is None else self.data)
+            batches = read_batches(DEFAULT_FOLDER if self.data is None else self.data, watch)
             with cache.new_arrays(name) as draft:
                 draft.arrays.update(arrays_of(batches))
             arrays: Mapping[str, NDArray[Any]] = draft.arrays
@@ -103,7 +103,7 @@ class Cifar10(Dataset):
         )
 
 
-def read_batches(folder: Path) -> list[bytes]:
+def read_batches(folder: Path, watch: Watch | None = None) -> list[bytes]:
     """The six verified batches from the extracted folder or the archive; downloads the latter.
 
     Raises:
@@ -113,19 +113,20 @@ def read_batches(folder: Path) -> list[bytes]:
     if extracted.is_dir():
         return [_verified(extracted / name, digest) for name, digest in BATCH_SHA256.items()]
     if not archive.is_file():
-        download(archive)
+        download(archive, watch)
     content = io.BytesIO(_verified(archive, ARCHIVE_SHA256))
     with tarfile.open(fileobj=content, mode="r:gz") as tar:
         files = [tar.extractfile(f"{BATCHES}/{name}") for name in BATCH_SHA256]
         return [file.read() for file in files if file is not None]
 
 
-def download(archive: Path) -> None:
+def download(archive: Path, watch: Watch | None = None) -> None:
     """Fetch the archive; it gets its name only once it is complete and the right one.
 
     Raises:
         DataError: it cannot be fetched; says what to put where.
     """
+    made = not archive.parent.exists()
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".cifar10-") as folder:
@@ -134,15 +135,27 @@ def download(archive: Path) -> None:
                 urllib.request.urlopen(URL, timeout=TIMEOUT_SECONDS) as answer,
                 fetched.open("wb") as file,
             ):
-                shutil.copyfileobj(answer, file)
+                _copy(answer, file, int(answer.headers.get("Content-Length") or 0), watch)
             _verified(fetched, ARCHIVE_SHA256)
             os.replace(fetched, archive)
     except (OSError, http.client.HTTPException) as error:
+        if made:
+            with contextlib.suppress(OSError):
+                archive.parent.rmdir()
         raise DataError(
             f"CIFAR-10 is not here and cannot be fetched ({error}); put {ARCHIVE} from {URL} "
             f"into {archive.parent}/, or give --data ARCHIVE, one with train/<class>/*.jpg and "
             "test/<class>/*.jpg"
         ) from error
+
+
+def _copy(source: IO[bytes], target: IO[bytes], size: int, watch: Watch | None) -> None:
+    """Copy a stream of `size` bytes (0 if unknown), telling `watch` how far it is."""
+    done = 0
+    while block := source.read(1 << 20):
+        done += target.write(block)
+        if watch is not None:
+            watch(done, max(size, done))
 
 
 def arrays_of(batches: list[bytes]) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ablate.datasets.base import Dataset, Images, channel_statistics
+from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
 from ablate.datasets.split import stratified_split
 from ablate.errors import DataError
 
@@ -41,7 +41,7 @@ class Digits(Dataset):
         pixels, labels = _raw()
         return hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
 
-    def load(self) -> Images:
+    def load(self, watch: Watch | None = None) -> Images:
         pixels, labels = _raw()
         images = np.stack([self._enlarged(digit) for digit in pixels])
         train, test = stratified_split(labels, TEST_FRACTION, seed=TEST_SEED)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from ablate.datasets import cache
 from ablate.datasets.archive import LAYOUT, SPLITS, label_of, read_members
-from ablate.datasets.base import Dataset, Images, channel_statistics
+from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
 from ablate.errors import DataError
 
 MAX_PIXELS = 64_000_000
@@ -73,10 +73,10 @@ class ImageFiles(Dataset):
         """SHA-256 over (path, SHA-256 of the file): equal for a folder and every archive of it."""
         return self._index.content_hash
 
-    def load(self) -> Images:
+    def load(self, watch: Watch | None = None) -> Images:
         entry = cache.load_arrays(self._cached)
         if entry is None:
-            self._decode()
+            self._decode(watch)
             entry = cache.load_arrays(self._cached)
         if entry is None:
             raise DataError(
@@ -114,7 +114,7 @@ class ImageFiles(Dataset):
             cache.store_json(name, {"content_hash": index.content_hash, "names": index.names})
         return index
 
-    def _decode(self) -> None:
+    def _decode(self, watch: Watch | None) -> None:
         """Write the arrays to the cache. Reads again: a source may be larger than memory."""
         index, size = self._index, self.image_size
         classes = index.classes
@@ -133,6 +133,8 @@ class ImageFiles(Dataset):
                     continue
                 hashes[member.name] = hashlib.sha256(member.data).hexdigest()
                 rows[member.name][:] = decode(member.data, size, f"{self.path}: {member.name}")
+                if watch is not None:
+                    watch(len(hashes), len(rows))
             if _index_of(hashes) != index:
                 raise DataError(f"{self.path}: has changed while it was read; start again")
             mean, std = channel_statistics(draft.arrays["train_images"])

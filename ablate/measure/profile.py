@@ -4,6 +4,7 @@ a profiler slows what it watches, and may go on slowing it after it has stopped.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ class Profile:
     setting: Setting
 
     def __call__(self) -> Iterator[tuple[ProfileRow, ...]]:
+        # The library below torch's profiler writes notes to stderr, on a CPU even "ERROR" for no GPU.
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")
         bench = make_bench(self.setting)
         for subject in self.subjects:
             yield profile_steps(bench, subject)

@@ -21,7 +21,7 @@ from ablate.result import Cost
 ROUNDS = 9
 WARM_UP_STEPS = 3
 BUDGET_SECONDS = 24.0
-LONGEST_BLOCK_SECONDS = 0.5
+LONGEST_BLOCK_SECONDS = 0.15
 LATENCY_CALLS = 20
 
 
@@ -42,41 +42,47 @@ class Throughput:
 
     def __call__(self) -> Iterator[Round | Cost]:
         bench = make_bench(self.setting)
-        blocks = {subject: _Blocks(bench, subject) for subject in self.subjects}
         share = BUDGET_SECONDS / (ROUNDS * 2 * len(self.subjects))
-        for block in blocks.values():
-            block.warm_up(min(share, LONGEST_BLOCK_SECONDS))
+        seconds = min(share, LONGEST_BLOCK_SECONDS)
+        blocks = [_Blocks(bench, subject, seconds) for subject in self.subjects]
         for number in range(ROUNDS):
-            order = list(blocks.values())
-            for block in order if number % 2 == 0 else reversed(order):
+            for block in blocks if number % 2 == 0 else reversed(blocks):
                 block.round()
             yield Round(number + 1, ROUNDS)
-        for block in blocks.values():
+        for block in blocks:
             yield from block.costs()
 
 
 class _Blocks:
     """One subject's timed blocks."""
 
-    def __init__(self, bench: Bench, subject: Subject) -> None:
+    def __init__(self, bench: Bench, subject: Subject, block_seconds: float) -> None:
         self._bench = bench
         self._subject = subject
-        self._trainer = bench.trainer(subject)
         self._repeats: dict[str, int] = {}
         self._speeds: dict[str, list[float]] = defaultdict(list)
-        self._peak_memory_mib: float | None = None
+        before_mib = self._allocated_mib()
+        self._trainer = bench.trainer(subject)
+        self._warm_up(block_seconds)
+        # What was there before belongs to the batch and to the other subjects.
+        self._peak_memory_mib = None if before_mib is None else self._peak_mib() - before_mib
 
-    def warm_up(self, block_seconds: float) -> None:
+    def _warm_up(self, block_seconds: float) -> None:
         """Let caches and kernels settle, and find how many steps fill a block."""
-        if self._bench.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._bench.device)
         for mode, work in self._work().items():
             self._time(mode, work, WARM_UP_STEPS)
             once = self._time(mode, work, WARM_UP_STEPS) / WARM_UP_STEPS
             self._repeats[mode] = max(1, round(block_seconds / once))
-        if self._bench.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self._bench.device)
-            self._peak_memory_mib = peak / 2**20
+
+    def _allocated_mib(self) -> float | None:
+        """Memory in use on the device now, where a new peak begins; None for a CPU."""
+        if self._bench.device.type != "cuda":
+            return None
+        torch.cuda.reset_peak_memory_stats(self._bench.device)
+        return torch.cuda.memory_allocated(self._bench.device) / 2**20
+
+    def _peak_mib(self) -> float:
+        return torch.cuda.max_memory_allocated(self._bench.device) / 2**20
 
     def round(self) -> None:
         """One block of each mode."""

@@ -20,10 +20,10 @@ READING = (
     "test would find in 80 % of studies with these seeds and this spread. A variant without a "
     "difference found may still differ by less than that. “Equivalent” is said only within a "
     "margin declared in the study file, by two one-sided tests.",
-    "What seeds cannot tell: new test images would move every accuracy by about ±0.2 to ±0.3 "
-    "points, however many seeds run.",
-    "Speed is measured apart from training. “quick” is the short measurement that follows a run; "
-    "“full” is the protocol of ablate measure. Devices and conditions are never pooled: each has "
+    "What seeds cannot tell: other test images would move every accuracy, however many seeds run, "
+    "by about ±0.2 to ±0.3 points on a test set of 10,000 images and by more on a smaller one.",
+    "Speed is measured apart from training. “quick” is the short measurement that follows a run. "
+    "Devices and conditions are never pooled: each has "
     "its own column. MACs count one multiply-add as 1, for convolutions and matrix products.",
 )
 
@@ -77,12 +77,19 @@ def _findings(summary: Summary) -> tuple[Block, ...]:
 
 
 def _completeness(summary: Summary) -> tuple[Block, ...]:
+    notes = []
     short = [v.name for v in summary.variants if v.n < v.planned]
-    if not short:
-        return (completeness(summary),)
-    listed = ", ".join(short[:12]) + (" …" if len(short) > 12 else "")
-    text = f"{plural(len(short), 'variant')} with fewer finished runs than planned: {listed}."
-    return completeness(summary), Note(text)
+    if short:
+        listed = ", ".join(short[:12]) + (" …" if len(short) > 12 else "")
+        text = f"{plural(len(short), 'variant')} with fewer finished runs than planned: {listed}."
+        notes.append(Note(text))
+    if len(summary.trained_on) > 1:
+        listed = "; ".join(
+            f"{place} ({plural(n, 'run')})" for place, n in summary.trained_on.items()
+        )
+        text = f"Runs were trained under unlike conditions, which accuracies do not show: {listed}."
+        notes.append(Note(text, "warning"))
+    return completeness(summary), *notes
 
 
 def _accuracy(summary: Summary) -> tuple[Block, ...]:
@@ -93,7 +100,7 @@ def _accuracy(summary: Summary) -> tuple[Block, ...]:
 def _cost(summary: Summary) -> tuple[Block, ...]:
     blocks = _present(figures.cost_figure(summary))
     if not summary.speed_columns:
-        text = "No speed was measured for this study: ablate measure does it."
+        text = "No speed was measured for this study: ablate run does it after training."
         blocks = (*blocks, Note(text, "warning"))
     return blocks or (Note("No figure of cost: no run has finished.", "warning"),)
 
@@ -106,7 +113,11 @@ def _training(summary: Summary) -> tuple[Block, ...]:
 def _profile(summary: Summary) -> tuple[Block, ...]:
     times = profiles.operator_times(summary)
     if times.empty:
-        return (Note("No profile was taken for this study: ablate profile does it.", "warning"),)
+        return (
+            Note(
+                "No profile was taken for this study: ablate run does it after training.", "warning"
+            ),
+        )
     chosen = profiles.extremes(times, summary.baseline)
     return _present(profiles.profile_figure(times), *tables.profile_tables(chosen))
 

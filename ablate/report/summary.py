@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 RUN_COLUMNS = (
     *("run_key", "variant", "fingerprint", "attention", "position", "reduction", "kernel_size"),
-    *("seed", "status", "failure", "error", "test_accuracy", "seconds"),
+    *("seed", "status", "failure", "error", "test_accuracy", "seconds", "device", "precision"),
     *("parameters", "attention_parameters", "macs"),
 )
 EPOCH_COLUMNS = ("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
@@ -99,6 +99,13 @@ class Summary:
         )
         ends = [ranked[-1].name, ranked[0].name] if ranked else []
         return tuple(dict.fromkeys([self.baseline, *ends]))
+
+    @property
+    def trained_on(self) -> dict[str, int]:
+        """How many runs finished under each (device, precision): `amp` is not the same everywhere."""
+        done = self.runs[self.runs["status"] == "finished"].dropna(subset=["device", "precision"])
+        places = done["device"].astype(str) + ", " + done["precision"].astype(str)
+        return {str(place): int(n) for place, n in places.value_counts(sort=False).items()}
 
     @property
     def pairing(self) -> float | None:

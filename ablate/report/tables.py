@@ -23,7 +23,7 @@ def failures_table(summary: Summary) -> Table | None:
             row["variant"],
             _whole(row["seed"]),
             row["failure"],
-            fmt.short(_say(row["error"]), MAX_ERROR),
+            fmt.short(_last_line(_say(row["error"])), MAX_ERROR),
         )
         for row in failed.to_dict("records")
     )
@@ -34,6 +34,11 @@ def failures_table(summary: Summary) -> Table | None:
         Column("Error", numeric=False),
     )
     return Table("Failed runs. They are counted in every table.", columns, rows) if rows else None
+
+
+def _last_line(error: str) -> str:
+    """The line of a traceback that says what happened; the database has the whole of it."""
+    return next((line for line in reversed(error.splitlines()) if line.strip()), error)
 
 
 def aliases_table(summary: Summary) -> Table | None:

@@ -236,7 +236,7 @@ class Store:
                 connection.execute(
                     update(runs)
                     .where(runs.c.run_key.in_(chunk), runs.c.status == "failed")
-                    .values(status="planned", failure=None, error=None, token=None)
+                    .values(status="planned", failure=None, error=None, finished_at=None)
                 ).rowcount
                 for chunk in chunks(run_keys)
             )

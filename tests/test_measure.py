@@ -1,0 +1,140 @@
+"""Measuring: operations by rule, throughput in rounds, a profile with the operators that ran."""
+
+from __future__ import annotations
+
+from math import prod
+
+import pytest
+import torch
+from conftest import small_plan
+from rich.console import Console
+from torch import nn
+
+from ablate import costs
+from ablate.costs import MeasuringError, measure_costs
+from ablate.measure import throughput
+from ablate.measure.bench import Setting, Subject
+from ablate.measure.operations import OperationCounter
+from ablate.measure.profile import Profile
+from ablate.measure.throughput import Round, Throughput
+from ablate.plan import Plan
+from ablate.result import Cost, Finished
+from ablate.store.store import Store
+
+FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
+
+
+def macs_of(net: nn.Module, *inputs: torch.Tensor) -> tuple[int, set[str]]:
+    with torch.no_grad(), OperationCounter() as counter:
+        net.eval()(*inputs)
+    return counter.macs, counter.uncounted
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "macs"),
+    [
+        (nn.Conv2d(3, 8, 5, padding=2), (1, 3, 10, 12), 8 * 10 * 12 * 3 * 5 * 5),
+        (nn.Conv2d(8, 8, 3, groups=4, stride=2), (1, 8, 9, 9), 8 * 4 * 4 * 2 * 3 * 3),
+        (nn.Conv1d(4, 4, 3), (1, 4, 10), 4 * 8 * 4 * 3),
+        (nn.Linear(20, 30), (1, 20), 20 * 30),
+        (nn.Linear(20, 30, bias=False), (2, 7, 20), 2 * 7 * 20 * 30),
+        (nn.BatchNorm2d(4), (1, 4, 5, 5), 0),
+        (nn.MaxPool2d(2), (1, 4, 6, 6), 0),
+    ],
+)
+def test_macs_by_formula(net: nn.Module, shape: tuple[int, ...], macs: int) -> None:
+    assert macs_of(net, torch.zeros(shape)) == (macs, set())
+
+
+def test_batched_products_count_every_pair() -> None:
+    class Products(nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return torch.bmm(a, b)
+
+    a, b = torch.zeros(3, 4, 5), torch.zeros(3, 5, 6)
+    assert macs_of(Products(), a, b) == (prod((3, 4, 5, 6)), set())
+
+
+def test_an_operator_without_a_rule_is_named_and_not_zero() -> None:
+    class Strange(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.inv(x)
+
+    assert macs_of(Strange(), torch.eye(3))[0] == 0
+    assert "aten.linalg_inv_ex" in macs_of(Strange(), torch.eye(3))[1]
+
+
+def setting(plan: Plan) -> Setting:
+    return Setting(plan.study.recipe, plan.dataset, "cpu")
+
+
+def subjects(plan: Plan) -> tuple[Subject, ...]:
+    cells = {cell.architecture.fingerprint: cell.variant for cell in plan.cells}
+    return tuple(Subject(variant, fingerprint) for fingerprint, variant in cells.items())
+
+
+def test_throughput_of_every_subject_in_both_modes(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throughput, "LONGEST_BLOCK_SECONDS", 0.01)
+    events = list(Throughput(subjects(plan), setting(plan))())
+    rounds = [event for event in events if isinstance(event, Round)]
+    measured = [event for event in events if isinstance(event, Cost)]
+    assert [event.number for event in rounds] == list(range(1, throughput.ROUNDS + 1))
+    assert [(cost.fingerprint, cost.mode) for cost in measured] == [
+        (subject.fingerprint, mode) for subject in subjects(plan) for mode in ("train", "infer")
+    ]
+    for cost in measured:
+        assert 0 < cost.p10 <= cost.images_per_second <= cost.p90
+        assert (cost.batch_size, cost.protocol, cost.rounds) == (64, "quick", throughput.ROUNDS)
+        assert (cost.latency_ms is not None) == (cost.mode == "infer")
+        assert cost.peak_memory_mib is None, "a CPU does not say"
+
+
+def test_a_profile_has_the_operators_of_a_training_step(plan: Plan) -> None:
+    [none, *_] = Profile(subjects(plan), setting(plan))()
+    names = {row.operator for row in none}
+    assert any("convolution" in name and "backward" in name for name in names)
+    assert any("max_pool2d" in name for name in names)
+    assert any("dam" in name for name in names), "the optimizer is part of the step"
+    assert sum(row.share for row in none) == pytest.approx(1)
+    assert [row.share for row in none] == sorted((row.share for row in none), reverse=True)
+    convolutions = next(row for row in none if row.operator == "aten::convolution_backward")
+    assert convolutions.calls == 3, "per step"
+    assert convolutions.self_cpu_us > 0
+
+
+def test_only_finished_networks_without_a_cost_here_are_measured(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, store, asked = small_plan(seeds=1), Store(url), []
+
+    def events(job: Throughput | Profile) -> list[Cost]:
+        asked.append((type(job).__name__, [subject.variant.name for subject in job.subjects]))
+        device, precision = costs.device_name(torch.device("cpu")), "fp32"
+        return [
+            Cost(s.fingerprint, device, precision, "train", 64, 1, 1, 1, None, None, 9, "quick")
+            for s in job.subjects
+            if isinstance(job, Throughput)
+        ]
+
+    monkeypatch.setattr(costs, "_events", events)
+    plan = small_plan(seeds=1, recipe={"precision": "fp32"})
+    store.register(plan)
+    for expected in (["none"], ["se(pool1, r=8)"]):
+        claim = store.claim([str(cell.run_key) for cell in plan.cells])
+        assert claim is not None
+        store.finish(claim, FINISHED, {})
+        measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+        assert asked == [("Throughput", expected), ("Profile", expected)]
+        asked.clear()
+    measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    assert asked == []
+
+
+def test_a_measurement_that_fails_is_one_line() -> None:
+    broken = Subject(small_plan().cells[0].variant, "f")
+    job = Throughput((broken,), Setting(small_plan().study.recipe, None, "cpu"))  # type: ignore[arg-type]
+    with pytest.raises(MeasuringError, match="measuring failed: AttributeError") as caught:
+        list(costs._events(job))
+    assert "\n" not in str(caught.value)
