@@ -58,8 +58,9 @@ def measure_costs(
 def _missing(plan: Plan, store: Store, device: str) -> tuple[Subject, ...]:
     """The variants to measure, each once."""
     chosen = choose_device(device)
-    precision = choose_precision(plan.study.recipe.precision, chosen)
-    measured = store.measured(device_name(chosen), precision.name)
+    recipe = plan.study.recipe
+    precision = choose_precision(recipe.precision, chosen)
+    measured = store.measured(device_name(chosen), precision.name, recipe.batch_size)
     status = store.statuses([str(cell.run_key) for cell in plan.cells])
     finished = {
         cell.architecture.fingerprint: Subject(cell.variant, cell.architecture.fingerprint)

@@ -86,7 +86,11 @@ def test_failed_and_missing_runs_are_counted_and_shown() -> None:
     frames = make_frames({"none": 0.83, "up": 0.85})
     runs = frames.runs
     runs["failure"], runs["error"] = runs["failure"].astype(object), runs["error"].astype(object)
-    runs.loc[7, ["status", "failure", "error"]] = ["failed", "oom", "out of memory\nmore lines"]
+    runs.loc[7, ["status", "failure", "error"]] = [
+        "failed",
+        "oom",
+        "Traceback (most recent call last):\nout of memory",
+    ]
     runs.loc[7, "test_accuracy"] = None
     shown = page(replace(frames, runs=runs.drop(index=[4])))
     assert "8 runs planned: 6 finished, 1 failed, 1 missing." in shown.sections["completeness"]

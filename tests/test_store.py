@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from conftest import small_plan
+from sqlalchemy import Connection, event
+from store_processes import claim_all, open_and_close
 
 import ablate.store
 from ablate.errors import DatabaseError
@@ -226,8 +229,8 @@ def test_costs_and_profiles_replace_what_was_measured_before(
         store.add_profile([row])
     assert query(url, "SELECT variant, images_per_second FROM v_costs") == [("none", 200.0)]
     assert query(url, "SELECT operator, self_cpu_us FROM v_profile") == [("aten::conv", 200.0)]
-    assert store.measured("m", "fp32") == {mark}
-    assert store.measured("another", "fp32") == set()
+    assert store.measured("m", "fp32", 64) == {mark}
+    assert store.measured("another", "fp32", 64) == store.measured("m", "fp32", 32) == set()
 
 
 def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: str) -> None:
@@ -327,11 +330,29 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         open_engine(f"sqlite:///{tmp_path}/file/results.db", create=True)
 
 
-def _claim_all(url: str, run_keys: list[str], queue: multiprocessing.Queue) -> None:
-    store, mine = Store(url), []
-    while claim := store.claim(run_keys):
-        mine.append(claim.run_key)
-    queue.put(mine)
+def test_a_full_disk_is_one_line_and_what_was_stored_stays(
+    plan: Plan, store: Store, url: str
+) -> None:
+    claim = store.claim(keys(plan))
+    assert claim is not None
+    store.add_epoch(claim, EPOCH)
+
+    @event.listens_for(store._engine, "begin")
+    def fill(connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    many = replace(EPOCH, epoch=2, steps=tuple(replace(STEP, step=i) for i in range(2, 5000)))
+    with pytest.raises(
+        DatabaseError, match="cannot be written: database or disk is full"
+    ) as caught:
+        store.add_epoch(claim, many)
+    assert "\n" not in str(caught.value)
+    assert query(url, "SELECT COUNT(*) FROM v_epochs") == [(1,)]
+    event.remove(store._engine, "begin", fill)
+    store._engine.dispose()
+    store.add_epoch(claim, many)
+    assert query(url, "SELECT COUNT(*) FROM v_epochs") == [(2,)]
 
 
 def test_processes_that_start_together_share_the_cells(tmp_path: Path) -> None:
@@ -341,7 +362,7 @@ def test_processes_that_start_together_share_the_cells(tmp_path: Path) -> None:
     queue = context.Queue()
     store = Store(url)
     store.register(plan)
-    workers = [context.Process(target=_claim_all, args=(url, keys(plan), queue)) for _ in range(4)]
+    workers = [context.Process(target=claim_all, args=(url, keys(plan), queue)) for _ in range(4)]
     for worker in workers:
         worker.start()
     claimed = [key for _ in workers for key in queue.get(timeout=120)]
@@ -350,14 +371,10 @@ def test_processes_that_start_together_share_the_cells(tmp_path: Path) -> None:
     assert sorted(claimed) == sorted(keys(plan))
 
 
-def _open(url: str) -> None:
-    Store(url).close()
-
-
 def test_processes_that_create_together_make_one_schema(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_open, args=(url,)) for _ in range(4)]
+    workers = [context.Process(target=open_and_close, args=(url,)) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:

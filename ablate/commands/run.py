@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from ablate.costs import measure_costs
@@ -64,7 +65,11 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
         f"{executor.slots} at a time",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
-    environment = describe_environment()
+    environment = describe_environment() | {
+        "device": device_name(device),
+        "precision": precision,
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+    }
     started = time.monotonic()
     _terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:

@@ -7,13 +7,15 @@ carries the attempt's token; a write whose token is no longer the run's changes 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy.exc import OperationalError
 
+from ablate.errors import DatabaseError
 from ablate.result import Cost, Epoch, Failed, Finished, ProfileRow
 from ablate.store import schema
 from ablate.store.connect import WRITE, open_engine
@@ -246,12 +248,14 @@ class Store:
         with self._engine.connect() as connection:
             return read_statuses(connection, run_keys)
 
-    def measured(self, device: str, precision: str) -> set[str]:
-        """Fingerprints whose throughput on this device is known."""
+    def measured(self, device: str, precision: str, batch_size: int) -> set[str]:
+        """Fingerprints whose throughput under these conditions is known."""
         costs = schema.costs
         with self._engine.connect() as connection:
             query = select(costs.c.fingerprint).where(
-                costs.c.device == device, costs.c.precision == precision
+                costs.c.device == device,
+                costs.c.precision == precision,
+                costs.c.batch_size == batch_size,
             )
             return set(connection.scalars(query))
 
@@ -278,8 +282,21 @@ class Store:
             if rows:
                 connection.execute(insert(table), [asdict(row) for row in rows])
 
-    def _write(self) -> AbstractContextManager[Connection]:
-        return self._engine.execution_options(**WRITE).begin()
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """One transaction that writes.
+
+        Raises:
+            DatabaseError: it cannot be committed; nothing of it was written.
+        """
+        try:
+            with self._engine.execution_options(**WRITE).begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise DatabaseError(
+                f"{self._engine.url.database}: cannot be written: {error.orig}. "
+                "What was stored before stays: mend that and run again to go on"
+            ) from None
 
     def _touch(self, connection: Connection, claim: Claim) -> None:
         runs = schema.runs
