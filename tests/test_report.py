@@ -152,7 +152,7 @@ GAPS: dict[str, tuple[Callable[[], Frames], str, str]] = {
     "all failed": (lambda: all_failed(make_frames(TWO)), "findings", "No run has finished"),
     "no baseline": (
         lambda: only(make_frames(TWO), "up"), "findings", "the baseline none has no finished run"),
-    "one seed": (lambda: make_frames(TWO, seeds=1), "findings", "Not enough finished runs to test"),
+    "one seed": (lambda: make_frames(TWO, seeds=1), "findings", "Nothing to test in"),
     "one variant": (lambda: make_frames({"none": 0.83}), "findings", "nothing to compare"),
     "no rows at all": (
         lambda: without(make_frames(TWO), "runs", "epochs", "steps", "costs", "profile", "layers"),

@@ -105,10 +105,10 @@ def _undecided_together(could: list[Compared]) -> Finding:
 
 def _untestable(names: list[str]) -> Finding:
     listed = ", ".join(names[:MAX_SINGLE]) + (" …" if len(names) > MAX_SINGLE else "")
-    claim = f"Not enough finished runs to test {plural(len(names), 'variant')}: {listed}."
+    claim = f"Nothing to test in {plural(len(names), 'variant')}: {listed}."
     text = (
-        "A test needs at least two finished seeds of the variant and of the baseline, "
-        "and accuracies that are not all equal."
+        "A test needs at least two finished runs of the variant and of the baseline, and "
+        "accuracies that are not all equal: a larger test set or more seeds."
     )
     return Finding(claim, text, "undecided")
 
