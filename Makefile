@@ -22,7 +22,9 @@ else
   CHOSEN_DEVICE := cuda
 endif
 DEVICE ?= $(CHOSEN_DEVICE)
-DATA_OPTION = $(if $(DATA),--data '$(DATA)')
+# Recipes read them from the environment, so that a quote in a path stays a quote.
+export STUDY DATA
+OPTIONS = $${DATA:+--data "$$DATA"}
 
 help:
 	@echo 'make ablation [STUDY=FILE] [DATA=PATH]   train what is missing of a study, write its report'
@@ -31,12 +33,12 @@ help:
 	@echo 'make lock                                pin the newest versions into requirements.lock'
 
 ablation:
-	@echo 'ablation: $(STUDY) ($(WHY))'
+	$(info ablation: $(STUDY) ($(WHY)))
 	@$(MAKE) --no-print-directory $(READY)
-	@$(BIN)/ablate plan '$(STUDY)' $(DATA_OPTION)
-	@status=0; $(BIN)/ablate run '$(STUDY)' $(DATA_OPTION) --device $(DEVICE) || status=$$?; \
+	@$(BIN)/ablate plan "$$STUDY" $(OPTIONS)
+	@status=0; $(BIN)/ablate run "$$STUDY" $(OPTIONS) --device $(DEVICE) || status=$$?; \
 	if [ $$status -gt 1 ]; then exit $$status; fi; \
-	$(BIN)/ablate report '$(STUDY)' $(DATA_OPTION) || exit $$?; \
+	$(BIN)/ablate report "$$STUDY" $(OPTIONS) || exit $$?; \
 	exit $$status
 
 test: $(READY)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from filelock import FileLock
 from rich.console import Console
 
+from ablate.datasets.cache import cache_folder
 from ablate.errors import AblateError
 from ablate.execute import Died, Done
 from ablate.execute.local import LocalExecutor
@@ -14,7 +16,7 @@ from ablate.measure.bench import Setting, Subject
 from ablate.measure.profile import Profile
 from ablate.measure.throughput import Round, Throughput
 from ablate.plan import Plan
-from ablate.progress import Counting
+from ablate.progress import Counting, plural
 from ablate.result import Cost
 from ablate.store.store import Store
 from ablate.train.precision import choose_device, choose_precision, device_name
@@ -27,47 +29,70 @@ class MeasuringError(AblateError):
 def measure_costs(
     plan: Plan, store: Store, device: str, environment: Mapping[str, Any], console: Console
 ) -> None:
-    """Measure the variants that have a finished run and no cost yet on this device.
+    """Measure the variants that have a finished run and no cost or no profile on this device.
 
-    Throughput and profile run in two processes of their own, one after the other, while nothing
-    trains.
+    Throughput and profile run in two processes of their own, one after the other. Measurements on
+    one machine wait for each other, and none is taken beside training of the same study: whoever
+    trains last measures.
 
     Raises:
         MeasuringError: a measuring process failed or was lost.
     """
-    subjects = _missing(plan, store, device)
-    if not subjects:
-        return
-    setting = Setting(plan.study.recipe, plan.dataset, device)
-    console.print(f"measuring throughput of {len(subjects)} variants (quick)", highlight=False)
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with FileLock(cache_folder() / "measuring.lock"):
+        running = store.running([str(cell.run_key) for cell in plan.cells]).values()
+        if any(owner.is_here() and not owner.is_gone() for owner, _, _ in running):
+            console.print(
+                "another process is training this study: it will measure", highlight=False
+            )
+            return
+        setting = Setting(plan.study.recipe, plan.dataset, device)
+        chosen = choose_device(device)
+        precision = choose_precision(plan.study.recipe.precision, chosen).name
+        name, batch_size = device_name(chosen), plan.study.recipe.batch_size
+        finished = _finished(plan, store)
+        unmeasured = _without(finished, store.measured(name, precision, batch_size))
+        if unmeasured:
+            _measure(Throughput(unmeasured, setting), store, environment, console)
+        unprofiled = _without(finished, store.profiled(name))
+        if unprofiled:
+            _profile(Profile(unprofiled, setting), store, console)
+
+
+def _measure(
+    job: Throughput, store: Store, environment: Mapping[str, Any], console: Console
+) -> None:
+    console.print(f"measuring throughput of {plural(len(job.subjects), 'variant')} (quick)")
     costs: list[Cost] = []
     rounds = Counting(console, "  rounds")
-    for event in _events(Throughput(subjects, setting)):
+    for event in _events(job):
         if isinstance(event, Round):
             rounds(event.number, event.of)
         else:
             costs.append(event)
     store.add_costs(costs, environment)
-    console.print(f"profiling {len(subjects)} variants", highlight=False)
+
+
+def _profile(job: Profile, store: Store, console: Console) -> None:
+    console.print(f"profiling {plural(len(job.subjects), 'variant')}")
     profiled = Counting(console, "  variants")
-    for done, rows in enumerate(_events(Profile(subjects, setting)), start=1):
+    for done, rows in enumerate(_events(job), start=1):
         store.add_profile(rows)
-        profiled(done, len(subjects))
+        profiled(done, len(job.subjects))
 
 
-def _missing(plan: Plan, store: Store, device: str) -> tuple[Subject, ...]:
-    """The variants to measure, each once."""
-    chosen = choose_device(device)
-    recipe = plan.study.recipe
-    precision = choose_precision(recipe.precision, chosen)
-    measured = store.measured(device_name(chosen), precision.name, recipe.batch_size)
+def _finished(plan: Plan, store: Store) -> dict[str, Subject]:
+    """The networks that have a finished run, by fingerprint."""
     status = store.statuses([str(cell.run_key) for cell in plan.cells])
-    finished = {
+    return {
         cell.architecture.fingerprint: Subject(cell.variant, cell.architecture.fingerprint)
         for cell in plan.cells
         if status.get(str(cell.run_key)) == "finished"
     }
-    return tuple(s for fingerprint, s in finished.items() if fingerprint not in measured)
+
+
+def _without(subjects: dict[str, Subject], done: set[str]) -> tuple[Subject, ...]:
+    return tuple(s for fingerprint, s in subjects.items() if fingerprint not in done)
 
 
 def _events(job: Callable[[], Any]) -> Any:

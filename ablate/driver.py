@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +20,8 @@ LEASE_SECONDS = 30.0
 """A run elsewhere whose heartbeat stood still for this long, on our own clock, is taken over."""
 RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0
+KEPT_SEED = 1
+"""The seed whose weights are kept, for pictures of what each variant does."""
 
 
 class Progress(Protocol):
@@ -53,6 +58,7 @@ class Driver:
     _leases: dict[str, _Lease] = field(init=False, default_factory=dict)
     _taken: int = field(init=False, default=0)
     _renewed: float = field(init=False, default=0.0)
+    _looked: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self._cells = {str(cell.run_key): cell for cell in self.plan.cells}
@@ -76,9 +82,10 @@ class Driver:
                     return
                 self._renew()
         finally:
-            for claim in self._claims.values():
-                self.executor.cancel(claim.run_key)
-                self.store.stop(claim)
+            with _uninterrupted():
+                for claim in self._claims.values():
+                    self.executor.cancel(claim.run_key)
+                    self.store.stop(claim)
 
     @property
     def _may_take(self) -> bool:
@@ -104,6 +111,7 @@ class Driver:
             recipe=self.plan.study.recipe,
             dataset=self.plan.dataset,
             device=self.device,
+            keep=cell.seed == KEPT_SEED,
         )
 
     def _handle(self, run_key: str, event: object) -> None:
@@ -151,6 +159,11 @@ class Driver:
         """Make runs ready again whose process has ended, or whose heartbeat stood still for a lease."""
         if not (self.executor.free and self._may_take):
             return
+        now = time.monotonic()
+        if now - self._looked > LEASE_SECONDS / 2:
+            # We were busy or blocked, perhaps by a lock that stopped the others' heartbeats too.
+            self._leases.clear()
+        self._looked = now
         for run_key, (owner, token, heartbeat) in self.store.running(list(self._cells)).items():
             if run_key in self._claims:
                 continue
@@ -160,3 +173,17 @@ class Driver:
             elapsed = time.monotonic() - lease.since > LEASE_SECONDS
             if owner.is_gone() or (elapsed and not owner.is_here()):
                 self.store.take_back(run_key, token)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not end the giving back that the first one began."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -121,6 +121,11 @@ class Counting:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def plural(count: int, word: str) -> str:
+    """`1 variant`, `11 variants`."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `3 min 05 s`, `2 h 10 min`."""
     minutes, rest = divmod(round(seconds), 60)

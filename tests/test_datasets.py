@@ -341,6 +341,13 @@ def test_a_flipped_bit_in_a_zip(pictures: Path, tmp_path: Path) -> None:
     assert "cannot be read to its end (Bad CRC-32" in refused(path)
 
 
+def test_a_channel_without_any_variation_can_be_divided_by() -> None:
+    images = np.zeros((4, 8, 8, 3), dtype=np.uint8)
+    images[:2, ..., 0] = 255
+    mean, std = channel_statistics(images)
+    assert (mean, std) == ((0.5, 0.0, 0.0), (0.5, 1.0, 1.0))
+
+
 def test_caps(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for cap, value, says in (
         ("MAX_MEMBERS", 5, "over 5 members"),

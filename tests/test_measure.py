@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
+from typing import Any
 
 import pytest
 import torch
@@ -13,12 +15,12 @@ from torch import nn
 from ablate import costs
 from ablate.costs import MeasuringError, measure_costs
 from ablate.measure import throughput
-from ablate.measure.bench import Setting, Subject
+from ablate.measure.bench import Setting, Subject, make_bench
 from ablate.measure.operations import OperationCounter
 from ablate.measure.profile import Profile
 from ablate.measure.throughput import Round, Throughput
 from ablate.plan import Plan
-from ablate.result import Cost, Finished
+from ablate.result import Cost, Finished, ProfileRow
 from ablate.store.store import Store
 
 FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
@@ -104,19 +106,29 @@ def test_a_profile_has_the_operators_of_a_training_step(plan: Plan) -> None:
     assert convolutions.self_cpu_us > 0
 
 
+def interrupted(job: Throughput | Profile) -> list[Cost]:
+    """A measuring process that is stopped before the profile is there."""
+    if isinstance(job, Profile):
+        raise KeyboardInterrupt
+    device = costs.device_name(torch.device("cpu"))
+    return [
+        Cost(s.fingerprint, device, "fp32", "train", 64, 1, 1, 1, None, None, 9, "quick")
+        for s in job.subjects
+    ]
+
+
 def test_only_finished_networks_without_a_cost_here_are_measured(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, store, asked = small_plan(seeds=1), Store(url), []
 
-    def events(job: Throughput | Profile) -> list[Cost]:
+    def events(job: Throughput | Profile) -> list[Any]:
         asked.append((type(job).__name__, [subject.variant.name for subject in job.subjects]))
-        device, precision = costs.device_name(torch.device("cpu")), "fp32"
-        return [
-            Cost(s.fingerprint, device, precision, "train", 64, 1, 1, 1, None, None, 9, "quick")
-            for s in job.subjects
-            if isinstance(job, Throughput)
-        ]
+        device = costs.device_name(torch.device("cpu"))
+        if isinstance(job, Profile):
+            row = ProfileRow("", device, "as_trained", None, "aten::mm", 0, 1, 1, 1)
+            return [(replace(row, fingerprint=s.fingerprint),) for s in job.subjects]
+        return interrupted(job)
 
     monkeypatch.setattr(costs, "_events", events)
     plan = small_plan(seeds=1, recipe={"precision": "fp32"})
@@ -130,6 +142,41 @@ def test_only_finished_networks_without_a_cost_here_are_measured(
         asked.clear()
     measure_costs(plan, store, "cpu", {}, Console(quiet=True))
     assert asked == []
+
+
+def test_a_profile_that_was_interrupted_is_taken_the_next_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, store = small_plan(seeds=1, recipe={"precision": "fp32"}), Store(url)
+    store.register(plan)
+    claim = store.claim([str(cell.run_key) for cell in plan.cells])
+    assert claim is not None
+    store.finish(claim, FINISHED, {})
+    monkeypatch.setattr(costs, "_events", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    jobs: list[str] = []
+    monkeypatch.setattr(costs, "_events", lambda job: jobs.append(type(job).__name__) or [])
+    measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    assert jobs == ["Profile"], "its throughput is there already"
+
+
+def test_nothing_is_measured_beside_training(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, store, jobs = small_plan(seeds=1), Store(url), list[object]()
+    store.register(plan)
+    keys = [str(cell.run_key) for cell in plan.cells]
+    first, _second = store.claim(keys), store.claim(keys)
+    assert first is not None
+    store.finish(first, FINISHED, {})
+    monkeypatch.setattr(costs, "_events", lambda job: jobs.append(job) or [])
+    measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    assert jobs == [], "the second run is being trained by a living process"
+
+
+def test_a_training_set_smaller_than_a_batch_is_measured_at_the_batch_size(plan: Plan) -> None:
+    recipe = plan.study.recipe.model_copy(update={"batch_size": 2000})
+    bench = make_bench(Setting(recipe, plan.dataset, "cpu"))
+    assert len(bench.batch[1]) == 2000
 
 
 def test_a_measurement_that_fails_is_one_line() -> None:

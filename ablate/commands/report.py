@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from ablate.datasets import open_dataset
+from ablate.datasets import DATASETS, open_dataset
+from ablate.errors import StudyError, nearest, unknown
 from ablate.report import write_report
 from ablate.store.frames import read_frames
 from ablate.study import Study
+
+WORDING = ("question", "baseline", "equivalence_margin")
+"""What a report takes from the study file as it is now: it changes no run."""
 
 
 def build_report(study: Study, data: Path | None, url: str, out: Path | None) -> None:
     """Write a study's report and say where it lies.
 
     Raises:
+        StudyError: a dataset or a baseline that is not there.
         DatabaseError: there is nothing of this study in the database.
         OutputError: the folder cannot be written.
     """
+    if study.dataset not in DATASETS:
+        raise unknown("dataset", study.dataset, DATASETS)
     dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
-    frames = read_frames(url, study.name, study.recipe.key, dataset, preferred=study.dataset)
-    files = write_report(frames, out or Path("reports") / study.name)
+    frames = read_frames(url, study.name, study.setting, dataset, preferred=study.dataset)
     console = Console()
+    if frames.study.get("grid") != study.model_dump(mode="json")["grid"]:
+        console.print(
+            "note: the grid has changed since it was run; this report shows the grid that was run. "
+            "`ablate run STUDY` brings it up to date",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    frames = replace(frames, study=_as_worded(frames.study, study))
+    files = write_report(frames, out or Path("reports") / study.name)
     for suffix in (".html", ".md"):
         for file in (file for file in files if file.suffix == suffix):
             console.print(str(file), markup=False, highlight=False, soft_wrap=True)
+
+
+def _as_worded(stored: Mapping[str, Any], study: Study) -> dict[str, Any]:
+    """The study that was run, with the question, baseline and margin that are asked for now."""
+    if study.baseline not in stored["variants"]:
+        names = list(map(str, stored["variants"]))
+        raise StudyError(
+            f"the baseline {study.baseline!r} is no variant that was run"
+            f"{nearest(study.baseline, names)}; there are: {', '.join(names)}"
+        )
+    return {**stored, **study.model_dump(mode="json", include=set(WORDING))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from dataclasses import dataclass
@@ -12,15 +11,15 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from ablate.costs import measure_costs
+from ablate.costs import MeasuringError, measure_costs
 from ablate.driver import Driver
 from ablate.environment import describe_environment
 from ablate.execute import make_executor
 from ablate.plan import Plan, make_plan
-from ablate.progress import Counting, StudyProgress, duration
+from ablate.progress import Counting, StudyProgress, duration, plural
 from ablate.store.store import READY, Store
 from ablate.study import Study
-from ablate.train.precision import choose_device, choose_precision, device_name
+from ablate.train.precision import choose_device, choose_precision, default_workers, device_name
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class RunOptions:
 
 
 def run_study(study: Study, data: Path | None, url: str, options: RunOptions) -> int:
-    """Train what is missing and measure what was trained; returns how many of its runs have failed.
+    """Train what is missing and measure what was trained; returns how many things have failed.
 
     Raises:
         AblateError: the study, the data, the device or the database must be changed; nothing was
@@ -43,7 +42,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     """
     console = Console()
     device = choose_device(options.device)
-    workers = options.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
+    workers = options.workers or default_workers(device)
     executor = make_executor(options.executor, workers)
     plan = make_plan(study, data)
     # Before anything is written: missing or broken data ends it here.
@@ -54,13 +53,17 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     store.register(plan)
     keys = [str(cell.run_key) for cell in plan.cells]
     if options.retry_failed:
-        store.retry_failed(keys)
+        status = store.statuses(keys)
+        open_keys = [key for key in keys if status[key] in (*READY, "failed")]
+        # Only those that this invocation trains: the others keep their errors.
+        store.retry_failed(open_keys[: options.max_runs])
     status = store.statuses(keys)
     ready = sum(status[key] in READY for key in keys)
     todo = ready if options.max_runs is None else min(ready, options.max_runs)
     precision = choose_precision(study.recipe.precision, device).name
     console.print(
-        f"{study.name}: {len(plan.variants)} variants, {len(keys)} runs, {len(keys) - ready} done, "
+        f"{study.name}: {plural(len(plan.variants), 'variant')}, {plural(len(keys), 'run')}, "
+        f"{len(keys) - ready} done, "
         f"{todo} to train on {plan.dataset.label} with {device_name(device)}, {precision}, "
         f"{executor.slots} at a time",
         markup=False, highlight=False, soft_wrap=True,
@@ -74,8 +77,13 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     _terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         Driver(plan, store, executor, progress, options.device, environment, options.max_runs).run()
-    measure_costs(plan, store, options.device, environment, console)
-    return _conclude(console, plan, store, keys, time.monotonic() - started)
+    try:
+        measure_costs(plan, store, options.device, environment, console)
+        unmeasured = 0
+    except MeasuringError as error:
+        console.print(f"{error}; run again to measure", markup=False, soft_wrap=True)
+        unmeasured = 1
+    return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
 
 
 def _conclude(console: Console, plan: Plan, store: Store, keys: list[str], seconds: float) -> int:

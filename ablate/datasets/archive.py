@@ -76,6 +76,8 @@ def read_members(path: Path) -> Iterator[Member]:
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give --data a folder or an archive")
+    if not (path.is_file() or path.is_dir()):
+        raise DataError(f"{path}: is neither a file nor a folder; give --data one of them")
     with _clear_errors(path):
         members, total, tops = 0, 0, set()
         for raw in _container(path)(path):

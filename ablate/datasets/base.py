@@ -62,6 +62,8 @@ class Dataset(ABC):
 def channel_statistics(images: NDArray[np.uint8], chunk: int = 1024) -> tuple[Triple, Triple]:
     """Mean and standard deviation of each channel over all pixels, on the scale 0 to 1.
 
+    A channel that is the same everywhere gets the deviation 1: images are divided by it.
+
     Shape: images (N, H, W, 3), read `chunk` images at a time. Counts how often each byte occurs:
     integers, so the result does not depend on the order or the chunks.
     """
@@ -74,7 +76,7 @@ def channel_statistics(images: NDArray[np.uint8], chunk: int = 1024) -> tuple[Tr
     pixels = counts.sum(axis=1)
     mean = counts @ scale / pixels
     variance = (counts * (scale - mean[:, None]) ** 2).sum(axis=1) / pixels
-    return _triple(mean), _triple(np.sqrt(variance))
+    return _triple(mean), _triple(np.sqrt(np.where(variance > 0, variance, 1)))
 
 
 def _triple(values: NDArray[np.float64]) -> Triple:

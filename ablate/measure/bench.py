@@ -60,6 +60,9 @@ def make_bench(setting: Setting) -> Bench:
     device = prepare_device(setting.device)
     recipe = setting.recipe
     data = load_data(setting.dataset, recipe.split, recipe.validation_fraction, device)
-    batch = next(train_batches(data, recipe, SEED, epoch=1))
+    images, labels = next(train_batches(data, recipe, SEED, epoch=1))
+    # A training set smaller than a batch is measured at the batch size all the same.
+    rows = torch.arange(recipe.batch_size, device=device) % len(labels)
+    batch = images[rows].contiguous(memory_format=torch.channels_last), labels[rows]
     precision = choose_precision(recipe.precision, device)
     return Bench(setting, device, device_name(device), precision, batch)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError as SqlError
 
 from ablate.errors import DatabaseError
 from ablate.store.schema import VERSION_TABLE
@@ -63,6 +66,24 @@ def parse_url(url: str) -> URL:
         shown = parsed.render_as_string(hide_password=True)
         raise DatabaseError(f"--db {shown}: only SQLite files are supported: write sqlite:///FILE")
     return parsed
+
+
+@contextmanager
+def clear_errors(path: str | None, doing: str) -> Iterator[None]:
+    """What the database's own library complains of, as one line; our own mistakes stay as they are.
+
+    Raises:
+        DatabaseError: the file is damaged, full, locked for too long or cannot be used.
+    """
+    try:
+        yield
+    except SqlError as error:
+        if not isinstance(error, OperationalError) and type(error) is not SqlError:
+            raise
+        raise DatabaseError(
+            f"{path}: cannot be {doing}: {error.orig}. What was stored before stays: look at "
+            "`ablate doctor`, mend that and run again to go on"
+        ) from None
 
 
 def database_exists(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,11 @@ def current_owner() -> Owner:
 
 
 def host_id() -> str:
-    """This machine since it was started; after a reboot no owner of before is alive."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
+    """Where process numbers mean the same: this machine, this boot, this container.
+
+    After a reboot no owner of before is alive; in another container a number is another process.
+    """
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     since = boot.read_text().strip() if boot.is_file() else f"{psutil.boot_time():.0f}"
-    return f"{socket.gethostname()}/{since}"
+    inside = os.readlink(namespace) if namespace.is_symlink() else ""
+    return f"{socket.gethostname()}/{since}/{inside}"

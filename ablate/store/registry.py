@@ -1,0 +1,58 @@
+"""A plan becomes the cells of a study, and its new cells become runs that nobody has trained yet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert
+
+from ablate.store import schema
+from ablate.store.rows import add_missing, cell_row, chunks, now, replacing, run_row
+
+if TYPE_CHECKING:
+    from ablate.plan import Plan
+
+
+def register(connection: Connection, plan: Plan) -> None:
+    """Make the study's cells those of the plan; runs that exist already stay as they are."""
+    study = plan.study
+    mine = and_(
+        schema.cells.c.study == study.name,
+        schema.cells.c.dataset == plan.dataset.label,
+        schema.cells.c.setting == study.setting,
+    )
+    content = plan.dataset.content_hash()
+    add_missing(connection, schema.architectures, map(asdict, plan.variants.values()))
+    runs = [run_row(cell, plan, str(content)) for cell in plan.cells]
+    add_missing(connection, schema.runs, runs)
+    connection.execute(delete(schema.cells).where(mine))
+    keys = [cell.run_key for cell in plan.cells]
+    for chunk in chunks(keys):
+        # A renamed archive holds the same runs: they move to the new label.
+        connection.execute(
+            delete(schema.cells).where(
+                schema.cells.c.study == study.name, schema.cells.c.run_key.in_(chunk)
+            )
+        )
+    cells = [cell_row(i, cell, plan) for i, cell in enumerate(plan.cells)]
+    connection.execute(insert(schema.cells), cells)
+    row = {
+        "study": study.name,
+        "dataset": plan.dataset.label,
+        "setting": study.setting,
+        "definition": plan.definition,
+        "updated_at": now(),
+    }
+    connection.execute(replacing(schema.studies, row))
+    connection.execute(delete(schema.studies).where(_without_cells()))
+
+
+def _without_cells() -> ColumnElement[bool]:
+    """Studies whose cells have all moved to another label."""
+    studies, cells = schema.studies, schema.cells
+    return ~exists().where(
+        cells.c.study == studies.c.study,
+        cells.c.dataset == studies.c.dataset,
+        cells.c.setting == studies.c.setting,
+    )
