@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ablate import __version__
-from ablate.errors import AblateError
+from ablate.errors import AblateError, OptionError
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -47,6 +47,14 @@ Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Seeds f
 BaselineSeeds = Annotated[
     int | None, typer.Option("--baseline-seeds", metavar="N", help="Seeds for the baseline.")
 ]
+AllowImport = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-import",
+        metavar="PACKAGE",
+        help="A package whose networks the study may use: its code will run. Repeatable.",
+    ),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
 
 
@@ -57,6 +65,9 @@ def main() -> None:
     except AblateError as error:
         print(f"ablate: {error}", file=sys.stderr)
         sys.exit(EXIT_USER)
+    except KeyboardInterrupt:
+        print("ablate: interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(EXIT_INTERRUPTED)
 
@@ -81,12 +92,39 @@ def plan(
     set: Assignments = None,
     seeds: Seeds = None,
     baseline_seeds: BaselineSeeds = None,
+    allow_import: AllowImport = None,
 ) -> None:
     """List the cells of a study: parameters, MACs, status and what is missing. Trains nothing."""
     question = _load(study, set, seeds, baseline_seeds)
+    _allow(allow_import)
     from ablate.commands.plan import show_plan
 
     show_plan(question, data, db, format)
+
+
+@app.command()
+def init(
+    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="A network, by its name.")],
+    data: Annotated[
+        Path, typer.Option("--data", metavar="PATH", help="A folder or archive of images.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Default: <backbone>.toml.")
+    ] = None,
+    image_size: Annotated[
+        int,
+        typer.Option(
+            "--image-size", min=8, max=1024, metavar="N", help="The images' side in pixels."
+        ),
+    ] = 32,
+    allow_import: AllowImport = None,
+) -> None:
+    """Write a study file for a network and a folder of images: where attention can go."""
+    _allow(allow_import)
+    from ablate.commands.init import write_study
+
+    file = write_study(backbone, data, out, image_size, allow_import or [])
+    print(f"wrote {file}")
 
 
 @app.command()
@@ -97,6 +135,7 @@ def run(
     set: Assignments = None,
     seeds: Seeds = None,
     baseline_seeds: BaselineSeeds = None,
+    allow_import: AllowImport = None,
     max_runs: Annotated[
         int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs.")
     ] = None,
@@ -114,6 +153,7 @@ def run(
 ) -> None:
     """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
     question = _load(study, set, seeds, baseline_seeds)
+    _allow(allow_import)
     from ablate.commands.run import RunOptions, run_study
 
     options = RunOptions(device, executor, workers, max_runs, retry_failed)
@@ -144,12 +184,62 @@ def report(
 
 
 @app.command()
+def explain(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN_OR_VARIANT...", help="Run keys, or names of variants."),
+    ],
+    study: Annotated[
+        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
+    ],
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="A PNG or JPEG to look at.")
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", metavar="N", help="Look at N test images; 2 unless set."),
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layers", metavar="GLOBS", help="Module paths, joined by +: conv*. Repeatable."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Default: reports/<study>/explain.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    allow_import: AllowImport = None,
+) -> None:
+    """Draw what attention does in networks, trained or not: feature maps, gates, heat maps."""
+    if image is not None and samples is not None:
+        raise OptionError("--image and --samples: give one of them, not both")
+    question = _load(study, set)
+    _allow(allow_import)
+    from ablate.commands.explain import explain_targets
+    from ablate.explain.look import Question
+
+    globs = tuple(glob.strip() for given in layers or () for glob in given.split("+"))
+    shown = 2 if samples is None else samples
+    asked = Question(tuple(targets), question, db, image, shown, globs, data)
+    explain_targets(asked, out)
+
+
+@app.command()
 def doctor(db: Db = DEFAULT_DB) -> None:
     """Look at this machine and the database: versions, device, precision, disk, integrity."""
     from ablate.commands.doctor import examine
 
     if not examine(db):
         raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+def _allow(packages: list[str] | None) -> None:
+    from ablate.imports import allow_imports
+
+    allow_imports(packages or [])
 
 
 def _load(

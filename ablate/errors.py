@@ -43,6 +43,10 @@ class DeviceError(AblateError):
     """A device that was asked for and is not there."""
 
 
+class WeightsError(AblateError):
+    """Stored weights that are missing, changed or do not fit the network."""
+
+
 class OutputError(AblateError):
     """A folder that cannot be written."""
 

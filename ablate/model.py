@@ -1,26 +1,36 @@
-"""The one place where attention meets a backbone: placement, initialisation and fingerprint."""
+"""The one place where attention meets a backbone: insertion, initialisation and fingerprint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from fnmatch import fnmatchcase
-from functools import lru_cache
-from typing import Any
+import inspect
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from ablate.attention import ATTENTION, Attention
 from ablate.backbones import make_backbone
 from ablate.errors import OptionError, PlacementError
-from ablate.study import NO_ATTENTION, Variant, digest, stream_seed
+from ablate.imports import one_line
+from ablate.placement import (
+    ATTACHED_AS,
+    Shape,
+    Uninitialised,
+    find_targets,
+    record_outputs,
+    seeded,
+    trace_outputs,
+)
+from ablate.study import Variant, digest, stream_seed
 
-Shape = tuple[int, ...]
-
-ATTACHED_AS = "attention"
-"""The name under which an attention module hangs below the module whose output it reweights."""
+__all__ = [
+    "ATTACHED_AS",
+    "Shape",
+    "build",
+    "build_outline",
+    "find_targets",
+    "fingerprint",
+    "trace_outputs",
+]
 
 
 def build(variant: Variant, classes: int, image_size: int, seed: int) -> nn.Module:
@@ -34,125 +44,84 @@ def build(variant: Variant, classes: int, image_size: int, seed: int) -> nn.Modu
         OptionError: the options do not fit the channels that were found.
     """
     targets = find_targets(variant, classes, image_size)
-    with _seeded(stream_seed(seed, "backbone")):
+    with seeded(stream_seed(seed, "backbone")):
         net = make_backbone(variant.backbone, classes)
     for path, shape in targets.items():
-        with _seeded(stream_seed(seed, "attention", path)):
+        with seeded(stream_seed(seed, "attention", path)):
             _attach(net, path, _make_attention(variant, path, shape[0]))
     return net
 
 
 def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
-    """The same network with whatever weights lie in memory: for its structure and shapes."""
+    """The same network with weights that are not drawn: for its structure and shapes.
+
+    Raises:
+        PlacementError: as `build` does, and if the network runs attention other than exactly once.
+    """
     targets = find_targets(variant, classes, image_size)
-    with _Uninitialised(), _seeded(0):
+    with Uninitialised(), seeded(0):
         net = make_backbone(variant.backbone, classes)
         for path, shape in targets.items():
             _attach(net, path, _make_attention(variant, path, shape[0]))
-    return net
+    _check_calls(net.eval(), variant, targets, image_size)
+    return net.train()
 
 
 def fingerprint(net: nn.Module, image_size: int) -> str:
     """A hash of the built network: kinds, structure, settings and shapes, but neither weights nor names
     of options. Options that build the same network have one fingerprint.
+
+    Of classes that are neither torch's nor ours, whose settings may show nowhere else, the plain
+    attributes count too, and of a user's own classes the source: an edited forward is another network.
     """
     modules = [
         (path, f"{type(module).__module__}.{type(module).__qualname__}", module.extra_repr())
         for path, module in net.named_modules()
     ]
     tensors = [(name, list(tensor.shape)) for name, tensor in net.state_dict().items()]
-    return digest({"modules": modules, "tensors": tensors, "image_size": image_size})
+    foreign = {
+        p: _settings(m) for p, m in net.named_modules() if _room(m) not in {"torch", "ablate"}
+    }
+    own = {type(m) for m in net.modules() if _room(m) not in {"torch", "torchvision", "ablate"}}
+    extra: dict[str, object] = {"settings": foreign} if foreign else {}
+    extra |= {"sources": sorted(map(_source, own))} if own else {}
+    return digest({"modules": modules, "tensors": tensors, "image_size": image_size, **extra})
 
 
-def find_targets(variant: Variant, classes: int, image_size: int) -> dict[str, Shape]:
-    """The module paths that a variant's position names, each with its output's (C, H, W).
-
-    A position is globs over module paths, joined by `+`; `*` stays within one part of a path.
-
-    Raises:
-        PlacementError: with the list of the paths that can be used.
-    """
-    outputs = trace_outputs(variant.backbone, classes, image_size)
-    if variant.attention == NO_ATTENTION or variant.position is None:
-        return {}
-    usable = {path: shapes[0][1:] for path, shapes in outputs.items() if not _unusable(shapes)}
-    found: set[str] = set()
-    for pattern in variant.position.split("+"):
-        matches = [path for path in outputs if _matches(path, pattern.strip())]
-        problems = [f"{p!r} {_unusable(outputs[p])}" for p in matches if _unusable(outputs[p])]
-        if problems or not matches:
-            what = problems[0] if problems else f"position {pattern!r} matches no module"
-            raise PlacementError(
-                f"{variant.backbone}: {what}; attention can go after: {', '.join(usable)}"
-            )
-        found.update(matches)
-    return {path: shape for path, shape in usable.items() if path in found}
+def _room(module: nn.Module) -> str:
+    return type(module).__module__.partition(".")[0]
 
 
-@lru_cache(maxsize=8)
-def trace_outputs(backbone: str, classes: int, image_size: int) -> dict[str, list[Shape]]:
-    """For every module below the root the shapes of its outputs in one forward of one black image.
+def _settings(module: nn.Module) -> dict[str, object]:
+    plain = (bool, int, float, str)
+    named = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
+    return {key: value for key, value in named.items() if isinstance(value, plain)}
 
-    A module that is never called has an empty list; an output that is no tensor has the shape ().
 
-    Raises:
-        PlacementError: the backbone cannot take images of that size.
-    """
-    with _Uninitialised(), _seeded(0):
-        net = make_backbone(backbone, classes).eval()
-    outputs: dict[str, list[Shape]] = {p: [] for p, _ in net.named_modules() if p}
-    handles = [
-        module.register_forward_hook(
-            lambda _m, _i, out, path=path: outputs[path].append(
-                tuple(out.shape) if isinstance(out, torch.Tensor) else ()
-            )
-        )
-        for path, module in net.named_modules()
-        if path
-    ]
+def _source(kind: type[nn.Module]) -> str:
     try:
-        with torch.no_grad():
-            net(torch.zeros(1, 3, image_size, image_size))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return kind.__qualname__  # made while running: its name is all there is
+
+
+def _check_calls(
+    net: nn.Module, variant: Variant, targets: dict[str, Shape], image_size: int
+) -> None:
+    """Run a network with attention once: a module may treat a new child in ways of its own."""
+    if not targets:
+        return
+    outputs, error = record_outputs(net, image_size, image_size)
+    if error is not None:
         raise PlacementError(
-            f"{backbone} cannot take {image_size}×{image_size} images: {reason}"
-        ) from None
-    finally:
-        for handle in handles:
-            handle.remove()
-    return outputs
-
-
-class _Uninitialised(TorchFunctionMode):
-    """Skips drawing random weights, most of the time that building a large network takes.
-
-    The meta device would skip the memory too, but its rules load the compiler: 3.6 s at every start.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _RANDOM_FILLS:
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
-_RANDOM_FILLS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.random_}
-
-
-def _unusable(shapes: list[Shape]) -> str | None:
-    """Why attention cannot follow a module with these outputs, or None if it can."""
-    if not shapes:
-        return "is never called"
-    if len(shapes) > 1:
-        return f"is called {len(shapes)} times, so attention after it would be shared"
-    if len(shapes[0]) != 4:
-        return f"gives {shapes[0] or 'no tensor'}, not (N, C, H, W)"
-    return None
-
-
-def _matches(path: str, pattern: str) -> bool:
-    parts, globs = path.split("."), pattern.split(".")
-    return len(parts) == len(globs) and all(map(fnmatchcase, parts, globs))
+            f"{variant.backbone} fails with {variant.name}: {one_line(error)}; name other modules"
+        )
+    for path in targets:
+        calls = len(outputs[f"{path}.{ATTACHED_AS}"])
+        if calls != 1:
+            raise PlacementError(
+                f"{variant.backbone} calls attention after {path!r} {calls} times: name another module"
+            )
 
 
 def _make_attention(variant: Variant, path: str, channels: int) -> Attention:
@@ -169,8 +138,6 @@ def _attach(net: nn.Module, path: str, attention: Attention) -> None:
     children in order, so there the attention is simply the last child; elsewhere a hook calls it.
     """
     target = net.get_submodule(path)
-    if hasattr(target, ATTACHED_AS):
-        raise PlacementError(f"{path!r} has an attribute {ATTACHED_AS!r} of its own already")
     target.add_module(ATTACHED_AS, attention)
     if type(target).forward is not nn.Sequential.forward:
         target.register_forward_hook(_apply_attention)
@@ -180,11 +147,3 @@ def _apply_attention(module: nn.Module, _inputs: object, output: torch.Tensor) -
     # A module-level function, so that the network can still be pickled and deep-copied.
     gated: torch.Tensor = module.get_submodule(ATTACHED_AS)(output)
     return gated
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """torch's global CPU generator seeded for a moment: modules initialise themselves from it."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

@@ -12,6 +12,7 @@ from ablate.datasets.augment import check_augments
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, nearest
 from ablate.measure.architecture import describe
+from ablate.placement import check_classifies
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
 from ablate.train.optimizers import check_optimizer
@@ -47,7 +48,7 @@ class Plan:
     @property
     def definition(self) -> dict[str, Any]:
         """What the report needs to know of the study, as JSON."""
-        given = self.study.model_dump(mode="json", exclude={"grid"})
+        given = self.study.model_dump(mode="json")
         return {
             **given,
             "dataset": self.dataset.label,
@@ -57,7 +58,7 @@ class Plan:
 
 
 def make_plan(study: Study, data: Path | None = None) -> Plan:
-    """Resolve a study's names, build its variants on the meta device and list its cells.
+    """Resolve a study's names, build its variants in outline and list its cells.
 
     Raises:
         StudyError: a name, option or position that cannot be honoured, or an unknown baseline.
@@ -70,6 +71,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     _check_baseline(study, [variant.name for variant in variants])
     dataset = open_dataset(study.dataset, data, study.image_size)
     classes = len(dataset.classes())
+    check_classifies(study.backbone, classes, dataset.image_size)
     built = {v: describe(v, classes, dataset.image_size) for v in dict.fromkeys(variants)}
     kept, aliases = _collapse(built, study.baseline)
     return Plan(

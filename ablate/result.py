@@ -43,11 +43,22 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a trained network: its weights (safetensors), and its snapshot for the report
+    (`ablate.explain.snapshot`).
+    """
+
+    weights: bytes
+    snapshot: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The accepted result of a run, measured with the weights of the last epoch.
 
     `test_correct` has one bit for each test image (packed as `numpy.packbits`): which images this
-    run got right, so that an interval over images is possible later.
+    run got right, so that an interval over images is possible later. `kept` is there for the runs
+    whose weights are kept.
     """
 
     val_accuracy: float | None
@@ -58,6 +69,7 @@ class Finished:
     train_images_per_second: float
     device: str
     precision: str
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,8 @@ class Architecture:
 
     `macs` counts one multiply-add as 1, for one image, convolutions and matrix products only;
     `uncounted` names operators that no rule knows, so that a missing rule never looks like 0.
+    `elementwise` counts the values that all other arithmetic handles, `activations` those that
+    convolutions and matrix products give.
     """
 
     fingerprint: str
@@ -95,6 +109,8 @@ class Architecture:
     macs: int
     uncounted: tuple[str, ...]
     layers: tuple[Layer, ...]
+    elementwise: int = 0
+    activations: int = 0
 
 
 @dataclass(frozen=True, slots=True)

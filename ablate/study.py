@@ -28,7 +28,7 @@ Split = Literal["validation", "tutorial"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Recipe(_Frozen):
@@ -38,8 +38,8 @@ class Recipe(_Frozen):
     `split = "tutorial"` trains on all training images and lets the schedule see the test set.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 50
-    batch_size: Annotated[int, Field(ge=2)] = 64
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 50
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     optimizer: str = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: str = "plateau"
@@ -47,11 +47,6 @@ class Recipe(_Frozen):
     precision: Literal["amp", "fp32"] = "amp"
     split: Split = "validation"
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-
-    @property
-    def key(self) -> str:
-        """A short hash of the recipe."""
-        return digest(self.model_dump(mode="json"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +131,15 @@ class Study(_Frozen):
     def variants(self) -> list[Variant]:
         """The union of the grid's tables, in their order, as they are written."""
         return list(dict.fromkeys(v for table in self.grid for v in table.variants(self.backbone)))
+
+    @property
+    def setting(self) -> str:
+        """A short hash of what all runs of a study have in common, apart from the images.
+
+        One study under two settings, as with `--set recipe.epochs=1`, is two sets of results.
+        """
+        recipe = self.recipe.model_dump(mode="json")
+        return digest({"recipe": recipe, "backbone": self.backbone, "image_size": self.image_size})
 
     def seeds_of(self, variant_name: str) -> int:
         """How many seeds a variant gets: `baseline_seeds` for the baseline, else `seeds`."""

@@ -26,10 +26,13 @@ def load_study(path: Path, assignments: Sequence[str] = ()) -> Study:
         StudyError: the file cannot be read, is not TOML, or says something that no study can say.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise StudyError(f"{path}: {size:,} bytes; a study file has at most {MAX_FILE_BYTES:,}")
-        document = tomllib.loads(path.read_bytes().decode("utf-8"))
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise StudyError(f"{path}: is no file, so not a TOML study file")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise StudyError(f"{path}: a study file has at most {MAX_FILE_BYTES:,} bytes")
+        document = tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -10,18 +10,25 @@ from dataclasses import dataclass
 import torch
 
 from ablate.datasets.base import Dataset
+from ablate.explain.arrays import sample_rows
+from ablate.explain.capture import capture, find_layers
+from ablate.explain.snapshot import IMAGES, pack, take
+from ablate.explain.weights import weights_to_bytes
 from ablate.model import build
-from ablate.result import Epoch, Event, Failed, FailureKind, Finished
+from ablate.result import Epoch, Event, Failed, FailureKind, Finished, Kept
 from ablate.study import Recipe, Variant, stream_seed
-from ablate.train.data import load_data
+from ablate.train.data import Data, load_data
 from ablate.train.loop import DivergedError, evaluate, train
 from ablate.train.precision import choose_precision, device_name, prepare_device
-from ablate.train.step import make_trainer
+from ablate.train.step import Trainer, make_trainer
 
 
 @dataclass(frozen=True)
 class Run:
-    """A variant and a seed under one recipe and dataset: everything a worker needs, picklable."""
+    """A variant and a seed under one recipe and dataset: everything a worker needs, picklable.
+
+    With `keep` the result brings the trained weights and a snapshot for pictures.
+    """
 
     run_key: str
     variant: Variant
@@ -29,6 +36,7 @@ class Run:
     recipe: Recipe
     dataset: Dataset
     device: str
+    keep: bool = False
 
     def __call__(self) -> Iterator[Event]:
         return trial(self)
@@ -65,13 +73,27 @@ def _train_and_test(run: Run) -> Iterator[Epoch | Finished]:
         yield epoch
     test = evaluate(trainer, data, data.test)
     images = len(data.train) * len(epochs)
+    seconds = time.perf_counter() - started
     yield Finished(
         val_accuracy=epochs[-1].val_accuracy,
         test_accuracy=test.accuracy,
         test_loss=test.loss,
         test_correct=test.correct,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         train_images_per_second=images / sum(len(data.train) / e.images_per_second for e in epochs),
         device=device_name(device),
         precision=precision.name,
+        kept=_kept(run, trainer, data) if run.keep else None,
     )
+
+
+def _kept(run: Run, trainer: Trainer, data: Data) -> Kept:
+    """The weights, and how the network sees the first test image of the first classes."""
+    labels = data.test.labels.cpu().numpy()
+    rows = sample_rows(labels, IMAGES)
+    images = data.test.images[rows]
+    layers = find_layers(trainer.net, run.dataset.image_size)
+    seen = capture(trainer.net, data.normalise(images), layers)
+    pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+    snapshot = take(seen, pixels, labels[rows].tolist(), run.dataset.classes())
+    return Kept(weights_to_bytes(trainer.net), pack(snapshot))

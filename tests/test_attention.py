@@ -11,6 +11,7 @@ from torch import Tensor
 from ablate.attention import ATTENTION, complete
 from ablate.attention.base import Attention
 from ablate.errors import OptionError, UnknownNameError
+from ablate.model import fingerprint
 from ablate.study import Variant
 
 CHANNELS = 32
@@ -19,6 +20,9 @@ OPTIONS = {
     "cbam": {"reduction": 4, "kernel_size": 3},
     "cbam_channel": {"reduction": 4},
     "cbam_spatial": {"kernel_size": 3},
+    "eca": {"kernel_size": 5},
+    "identity": {},
+    "random_gate": {"gate_seed": 7},
 }
 """Settings other than the defaults, so that an ignored option shows."""
 
@@ -64,11 +68,32 @@ def slow_cbam(module: Attention, x: Tensor) -> Tensor:
     return slow_spatial(module.spatial, slow_channel(module.channel, x))
 
 
+def slow_eca(module: Attention, x: Tensor) -> Tensor:
+    """Wang et al., equations 5 to 7: each channel's weight from its k neighbours' means."""
+    weight = module.conv.weight[0, 0]
+    k, out = len(weight), torch.empty_like(x)
+    for n in range(len(x)):
+        means = [x[n, c].mean() for c in range(x.shape[1])]
+        for c in range(x.shape[1]):
+            near = [(j, c + j - k // 2) for j in range(k) if 0 <= c + j - k // 2 < x.shape[1]]
+            score = sum(weight[j] * means[i] for j, i in near)
+            out[n, c] = x[n, c] / (1 + torch.exp(-score))
+    return out
+
+
+def slow_random_gate(module: Attention, x: Tensor) -> Tensor:
+    weights = torch.rand(x.shape[1], generator=torch.Generator().manual_seed(7))
+    return torch.stack([x[:, c] * weights[c] for c in range(x.shape[1])], dim=1)
+
+
 REFERENCES: dict[str, Callable[[Attention, Tensor], Tensor]] = {
     "se": slow_se,
     "cbam": slow_cbam,
     "cbam_channel": slow_channel,
     "cbam_spatial": slow_spatial,
+    "eca": slow_eca,
+    "identity": lambda _module, x: x.clone(),
+    "random_gate": slow_random_gate,
 }
 
 
@@ -120,8 +145,7 @@ def test_every_option_changes_what_is_built(name: str) -> None:
     default = ATTENTION[name](CHANNELS, **dict(usual.options))
     for key, value in OPTIONS[name].items():
         changed = ATTENTION[name](CHANNELS, **{**dict(usual.options), key: value})
-        shapes = [[tuple(p.shape) for p in m.parameters()] for m in (default, changed)]
-        assert shapes[0] != shapes[1], f"{key} changes nothing"
+        assert fingerprint(default, 32) != fingerprint(changed, 32), f"{key} changes nothing"
 
 
 def test_unknown_options_are_refused(name: str) -> None:
@@ -138,6 +162,8 @@ def test_unknown_options_are_refused(name: str) -> None:
         ("cbam_channel", {"reduction": 0}, "reduction must be at least 1, not 0"),
         ("cbam", {"kernel_size": 4}, "kernel_size must be odd and at least 1, not 4"),
         ("cbam_spatial", {"kernel_size": -1}, "kernel_size must be odd and at least 1, not -1"),
+        ("eca", {"kernel_size": 2}, "kernel_size must be odd and at least 1, not 2"),
+        ("random_gate", {"gate_seed": -1}, "gate_seed must be at least 0 and below"),
     ],
 )
 def test_values_that_build_no_such_module(kind: str, options: dict[str, int], message: str) -> None:
@@ -173,3 +199,17 @@ def test_variants_that_cannot_be_completed(
 
 def test_defaults_are_written_out() -> None:
     assert complete(Variant("n", "cbam", "pool*")).name == "cbam(pool*, r=16, k=7)"
+
+
+@pytest.mark.parametrize(
+    ("channels", "k"), [(1, 1), (8, 3), (16, 3), (64, 3), (128, 5), (256, 5), (512, 5), (2048, 7)]
+)
+def test_ecas_kernel_follows_the_papers_formula(channels: int, k: int) -> None:
+    assert ATTENTION["eca"](channels).conv.weight.shape == (1, 1, k)
+
+
+def test_a_random_gate_is_the_same_each_time_and_learns_nothing() -> None:
+    one, two = ATTENTION["random_gate"](8), ATTENTION["random_gate"](8)
+    assert torch.equal(one.gate, two.gate)
+    assert list(one.parameters()) == []
+    assert list(one.state_dict()) == ["gate"]

@@ -156,7 +156,7 @@ def broken_image(folder: Path) -> str:
         (["run", DIGITS, "--set", "grid=[{attention='see', position='pool1'}]"], "unknown attention"),
         (
             ["run", DIGITS, "--set", "grid=[{attention='none'}, {attention='se', position='poool1'}]"],
-            "position 'poool1' matches no module; attention can go after: conv1, bn1",
+            "matches no module (did you mean 'pool1'?); attention can go after: conv1, bn1",
         ),
         (
             [
@@ -181,6 +181,9 @@ def broken_image(folder: Path) -> str:
         (["run", DIGITS, "--db", text("no database")], "is not an SQLite database"),
         (["run", DIGITS, "--db", "mysql://root:secret@host/db"], "only SQLite files are supported"),
         (["run", DIGITS, "--executor", "ray"], "unknown executor 'ray'"),
+        (["run", DIGITS, "--set", "recipe.learning_rate=inf"], "input should be a finite number"),
+        (["plan", "/dev/zero"], "/dev/zero: is no file"),
+        (["run", DIGITS, "--data", "/dev/zero"], "/dev/zero: is neither a file nor a folder"),
         (["run", "absent.toml"], "absent.toml: cannot be read: No such file"),
         (["report", DIGITS], "there is no database yet: `ablate run STUDY` makes it"),
     ],
@@ -211,6 +214,51 @@ def test_a_mistyped_command_line_exits_with_2(shell: Shell, arguments: list[str]
     code, _, errors = shell(*arguments)
     assert code == 2
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "report", "doctor"])
+def test_a_damaged_database_is_one_line(shell: Shell, command: str) -> None:
+    shell("run", DIGITS, *TINY, "--max-runs", "0")
+    path = shell.folder / "results/ablation.db"
+    with sqlite3.connect(path) as database:
+        query = "SELECT rootpage FROM sqlite_master WHERE name IN ('runs', 'studies', 'cells')"
+        pages = [page for (page,) in database.execute(query)]
+        [(size,)] = database.execute("PRAGMA page_size").fetchall()
+    database.close()
+    content = bytearray(path.read_bytes())
+    for page in pages:
+        content[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(content)
+    code, out, errors = shell(command, *([] if command == "doctor" else [DIGITS, *TINY]))
+    if command == "doctor":
+        assert code == 1
+        assert "WRONG  database" in out
+    else:
+        assert (code, errors.count("\n")) == (2, 1)
+        assert "malformed" in errors
+
+
+def test_a_report_follows_the_wording_of_the_study_and_refuses_what_was_not_run(
+    shell: Shell,
+) -> None:
+    shell("run", DIGITS, *TINY, "--max-runs", "0")
+    now = ["--set", "question=Why not?", "--set", "baseline=se(pool1, r=16)"]
+    code, _, _ = shell("report", DIGITS, *TINY, *now)
+    page = (shell.folder / "reports/digits/report.md").read_text()
+    assert code == 0
+    assert "Why not?" in page
+    assert "Baseline: se(pool1, r=16)" in page.replace("\\", "")
+    for changed, message in (
+        ("dataset=digit", "unknown dataset 'digit' (did you mean 'digits'?)"),
+        ("baseline=se(pool9)", "the baseline 'se(pool9)' is no variant that was run"),
+        ("backbone=another", "no runs of study 'digits'"),
+        ("image_size=64", "no runs of study 'digits'"),
+    ):
+        code, _, errors = shell("report", DIGITS, *TINY, "--set", changed)
+        assert (code, errors.count("\n")) == (2, 1)
+        assert message in errors
+    code, out, _ = shell("report", DIGITS, *TINY, "--set", "grid=[{attention='none'}]")
+    assert "note: the grid has changed since it was run" in out
 
 
 def test_a_report_folder_that_cannot_be_made(shell: Shell) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 from conftest import small_plan
+from torch import nn
 
 from ablate.errors import StudyError
+from ablate.model import build
+from ablate.plan import make_plan
+from ablate.study_file import load_study
 
 
 def test_cells_go_seed_by_seed_and_the_baseline_may_have_more() -> None:
@@ -53,3 +60,19 @@ def test_the_same_cell_in_two_studies_has_one_key() -> None:
 def test_names_that_stand_nowhere(changes: dict[str, object], message: str) -> None:
     with pytest.raises(StudyError, match=message):
         small_plan(**changes)
+
+
+def test_the_resnet18_study_plans_and_one_of_its_variants_trains() -> None:
+    file = Path(__file__).parent.parent / "studies" / "resnet18.toml"
+    changes = ["dataset=digits", "seeds=1", "recipe.epochs=1", "recipe.batch_size=1024"]
+    plan = make_plan(load_study(file, changes))
+    assert len(plan.variants) == 12
+    cell = plan.cells[-2]
+    assert cell.variant.name == "cbam(layer*.*.bn2, r=16, k=7)"
+    net = build(cell.variant, 10, plan.dataset.image_size, seed=1)
+    images = torch.randn(2, 3, plan.dataset.image_size, plan.dataset.image_size)
+    loss = nn.functional.cross_entropy(net(images), torch.tensor([3, 7]))
+    loss.backward()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    optimizer.step()
+    assert nn.functional.cross_entropy(net(images), torch.tensor([3, 7])) < loss

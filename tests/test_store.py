@@ -110,7 +110,9 @@ def test_a_run_from_claim_to_result(plan: Plan, store: Store, url: str) -> None:
     assert query(url, "SELECT step, batch_loss FROM v_steps") == [(1, 2.0)]
     assert query(url, "SELECT epoch, test_loss FROM v_epochs") == [(1, None)]
     assert stored_statuses(url, keys(plan))[claim.run_key] == "finished"
-    assert list(stored_speed(url, "a machine", str(plan.dataset.content_hash())).values()) == [4.0]
+    content, recipe = str(plan.dataset.content_hash()), plan.study.recipe.model_dump(mode="json")
+    assert stored_speed(url, "a machine", content, {**recipe, "batch_size": 7}) == {}
+    assert list(stored_speed(url, "a machine", content, recipe).values()) == [4.0]
 
 
 def test_claims_go_in_the_plans_order_and_never_twice(plan: Plan, store: Store, url: str) -> None:
@@ -212,8 +214,8 @@ def test_another_recipe_of_the_same_study_stands_beside_it(url: str) -> None:
     store, short = Store(url), small_plan(recipe={"epochs": 1})
     store.register(small_plan())
     store.register(short)
-    assert len(query(url, "SELECT DISTINCT recipe_key FROM v_runs")) == 2
-    frames = read_frames(url, "small", short.study.recipe.key)
+    assert len(query(url, "SELECT DISTINCT setting FROM v_runs")) == 2
+    frames = read_frames(url, "small", short.study.setting)
     assert set(frames.runs["run_key"]) == set(keys(short))
     assert frames.study["recipe"]["epochs"] == 1
 
@@ -238,7 +240,7 @@ def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: 
     assert claim is not None
     store.add_epoch(claim, EPOCH)
     store.finish(claim, FINISHED, {"commit": "abc"})
-    frames = read_frames(url, "small", plan.study.recipe.key, "digits")
+    frames = read_frames(url, "small", plan.study.setting, "digits")
     assert list(frames.runs["run_key"]) == keys(plan)
     assert frames.study["variants"] == ["none", "se(pool1, r=8)", "se(pool3, r=8)"]
     assert (len(frames.epochs), len(frames.steps)) == (1, 1)
@@ -251,8 +253,10 @@ def test_asking_for_what_is_not_there_says_what_is(
     plan: Plan, store: Store, url: str, study: str, dataset: str | None
 ) -> None:
     with pytest.raises(DatabaseError, match=f"no runs of study '{study}'"):
-        read_frames(url, study, plan.study.recipe.key, dataset)
-    with pytest.raises(DatabaseError, match="it has: digits, 2 epochs, batch 64, split validation"):
+        read_frames(url, study, plan.study.setting, dataset)
+    with pytest.raises(
+        DatabaseError, match="it has: digits, cbam_cnn, 32×32, 2 epochs, batch 64, split validation"
+    ):
         read_frames(url, "small", "another")
 
 

@@ -129,7 +129,7 @@ def test_too_large_a_grid_is_refused_before_it_is_built() -> None:
         ("name = ", "is not TOML"),
         ("a = " + "[" * 20 + "]" * 20, "nested deeper than 8 levels"),
         ("a = " + "[" * 5000, "is not TOML"),
-        ("x = '" + "y" * 1_100_000 + "'", "a study file has at most 1,000,000"),
+        ("x = '" + "y" * 1_100_000 + "'", "a study file has at most 1,000,000 bytes"),
     ],
 )
 def test_a_file_that_is_no_study_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from ablate.attention.base import Attention, complete_options
+from ablate.attention.base import Attention
 from ablate.attention.cbam import CBAM, ChannelAttention, SpatialAttention
+from ablate.attention.eca import ECA
+from ablate.attention.placebo import Identity, RandomGate
 from ablate.attention.se import SE
 from ablate.errors import OptionError, unknown
+from ablate.options import complete_options
 from ablate.study import NO_ATTENTION, Variant
 
 ATTENTION: dict[str, type[Attention]] = {
@@ -13,6 +16,9 @@ ATTENTION: dict[str, type[Attention]] = {
     "cbam": CBAM,
     "cbam_channel": ChannelAttention,
     "cbam_spatial": SpatialAttention,
+    "eca": ECA,
+    "identity": Identity,
+    "random_gate": RandomGate,
 }
 
 __all__ = ["ATTENTION", "Attention", "complete"]
@@ -39,6 +45,9 @@ def complete(variant: Variant) -> Variant:
     if variant.position is None:
         raise OptionError(f'{variant.attention} needs a position, for example "pool*"')
     options = complete_options(
-        variant.attention, ATTENTION[variant.attention], dict(variant.options)
+        variant.attention,
+        ATTENTION[variant.attention],
+        dict(variant.options),
+        hint=". Give other attention its own [[grid]] table",
     )
     return Variant(variant.backbone, variant.attention, variant.position, tuple(options.items()))

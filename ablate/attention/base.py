@@ -1,16 +1,13 @@
-"""What every attention module promises, and how its options are read."""
+"""What every attention module promises, and the checks that several of them share."""
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 
 import torch
 from torch import nn
 
-from ablate.errors import OptionError, nearest
-from ablate.study import Option
+from ablate.errors import OptionError
 
 
 class Attention(nn.Module, ABC):
@@ -27,29 +24,6 @@ class Attention(nn.Module, ABC):
     @abstractmethod
     def parameter_count(channels: int, **options: int) -> int:
         """The number of parameters in closed form, written from the paper and not from the code."""
-
-
-def complete_options(
-    name: str, kind: type[Attention], given: Mapping[str, Option]
-) -> dict[str, Option]:
-    """All options of `kind`, in its own order, with defaults for those that are not given.
-
-    Raises:
-        OptionError: an option that `kind` does not have, or a value of another type.
-    """
-    parameters = inspect.signature(kind).parameters.values()
-    known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    for key, value in given.items():
-        if key not in known:
-            has = f"it takes {', '.join(known)}" if known else "it takes no options"
-            raise OptionError(
-                f"{name} takes no {key!r}{nearest(key, known)}; {has}. "
-                "Give other attention its own [[grid]] table"
-            )
-        if type(value) is not type(known[key]):
-            wanted = type(known[key]).__name__
-            raise OptionError(f"{name}: {key} must be of type {wanted}, not {value!r}")
-    return {key: given.get(key, default) for key, default in known.items()}
 
 
 def hidden_units(channels: int, reduction: int) -> int:

@@ -3,24 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
 from ablate.backbones.cbam_cnn import CbamCNN
-from ablate.errors import unknown
+from ablate.backbones.se_cnn import SeCNN, SeCNN2
+from ablate.backbones.torchvision import make_torchvision
+from ablate.errors import AblateError, StudyError, unknown
+from ablate.imports import import_object, one_line
+from ablate.options import complete_options, split_call
 
-BACKBONES: dict[str, Callable[[int], nn.Module]] = {
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "cbam_cnn": CbamCNN,
+    "se_cnn": SeCNN,
+    "se_cnn2": SeCNN2,
 }
-"""Name → a function of the number of classes that builds the network with fresh weights."""
+"""Name → a function of the number of classes that builds the network with fresh weights. Its
+keyword-only arguments are the backbone's options."""
+
+TORCHVISION = "torchvision:"
 
 
-def make_backbone(name: str, classes: int) -> nn.Module:
+def make_backbone(backbone: str, classes: int) -> nn.Module:
     """The network of that name with fresh weights.
+
+    A backbone is written as a name with options in brackets: `cbam_cnn`, `cbam_cnn(width=0.5)`,
+    `torchvision:resnet18(stem=small)`, `mypkg.nets:Net`.
 
     Raises:
         UnknownNameError: no such backbone.
+        OptionError: an option that this backbone does not have.
+        StudyError: a network of the user's that may not be imported or cannot be built.
     """
-    if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
-    return BACKBONES[name](classes)
+    name, given = split_call(backbone)
+    factory = _find_factory(name)
+    options = complete_options(name, factory, given)
+    if name in BACKBONES or name.startswith(TORCHVISION):
+        return factory(classes, **options)
+    return _build_own(name, partial(factory, classes, **options))
+
+
+def _find_factory(name: str) -> Callable[..., nn.Module]:
+    if name.startswith(TORCHVISION):
+        return partial(make_torchvision, name.removeprefix(TORCHVISION))
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if ":" not in name:
+        raise unknown("backbone", name, [*BACKBONES, "torchvision:NAME", "PACKAGE.MODULE:NAME"])
+    factory = import_object(name)
+    if not callable(factory):
+        raise StudyError(f"{name} is {type(factory).__name__}, not a class or function of classes")
+    return factory  # type: ignore[no-any-return]
+
+
+def _build_own(name: str, build: Callable[[], object]) -> nn.Module:
+    try:
+        net = build()
+    except AblateError:
+        raise
+    except Exception as error:
+        # Whatever a user's network raises is for the user to mend.
+        raise StudyError(f"{name}: building it failed: {one_line(error)}") from error
+    if not isinstance(net, nn.Module):
+        raise StudyError(f"{name} gives {type(net).__name__}, not a torch.nn.Module")
+    return net

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ablate.plan import Cell, Plan, make_plan
-from ablate.progress import duration
-from ablate.store.read import stored_speed, stored_statuses
+from ablate.progress import duration, plural
 from ablate.study import Study
-from ablate.train.precision import choose_device, device_name
+from ablate.train.precision import choose_device, default_workers, device_name
+
+SQLITE = "sqlite:///"
+WIDTH_IN_A_LOG = 140
 
 
 def show_plan(study: Study, data: Path | None, url: str, format: str) -> None:
@@ -25,28 +29,39 @@ def show_plan(study: Study, data: Path | None, url: str, format: str) -> None:
     """
     plan = make_plan(study, data)
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
-    stored = stored_statuses(url, keys)
+    stored, seconds = _look_up(plan, keys, url)
     status = {cell: stored.get(cell.run_key or "", "planned") for cell in plan.cells}
-    missing = [cell for cell in plan.cells if status[cell] != "finished"]
-    seconds = _estimate(plan, missing, url)
+    missing = [cell for cell in plan.cells if status[cell] not in ("finished", "failed")]
+    estimate = _estimate(plan, missing, seconds)
     if format == "json":
-        print(json.dumps(_document(plan, status, len(missing), seconds), indent=2))
+        print(json.dumps(_document(plan, status, len(missing), estimate), indent=2))
     else:
-        _print_table(plan, status, len(missing), seconds)
+        _print_table(plan, status, len(missing), estimate)
 
 
-def _estimate(plan: Plan, missing: list[Cell], url: str) -> float | None:
-    """Seconds for the missing runs, from runs of this recipe's kind that this device has finished."""
-    device = device_name(choose_device("auto"))
+def _look_up(plan: Plan, keys: list[str], url: str) -> tuple[dict[str, str], dict[str, float]]:
+    """The status of runs, and seconds for one epoch of each network that this device has trained."""
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+        return {}, {}  # the first plan of all is shown without loading SQLAlchemy, 0.6 s
+    from ablate.store.read import stored_speed, stored_statuses
+
     content = plan.dataset.content_hash()
-    seconds = stored_speed(url, device, content) if content else {}
+    if content is None:
+        return {}, {}
+    device, recipe = device_name(choose_device("auto")), plan.study.recipe.model_dump(mode="json")
+    return stored_statuses(url, keys), stored_speed(url, device, content, recipe)
+
+
+def _estimate(plan: Plan, missing: list[Cell], seconds: dict[str, float]) -> float | None:
+    """Seconds for the missing runs with as many workers as `run` takes, from what an epoch takes here."""
     if not missing:
         return 0.0
     if not seconds:
         return None
     usual = sum(seconds.values()) / len(seconds)
     epochs = plan.study.recipe.epochs
-    return sum(seconds.get(cell.architecture.fingerprint, usual) * epochs for cell in missing)
+    total = sum(seconds.get(cell.architecture.fingerprint, usual) * epochs for cell in missing)
+    return total / min(default_workers(choose_device("auto")), len(missing))
 
 
 def _document(
@@ -80,9 +95,10 @@ def _document(
 def _print_table(plan: Plan, status: dict[Cell, str], missing: int, seconds: float | None) -> None:
     study = plan.study
     table = Table(title=f"{study.name}: {study.question or 'no question'}", title_justify="left")
-    for heading in ("variant", "parameters", "attention", "MACs", "seeds", "status"):
-        left = heading in ("variant", "status")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=left)
+    table.add_column("variant", overflow="fold")
+    for heading, widest in (("parameters", 11), ("attention", 10), ("MACs", 14), ("seeds", 5)):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
+    table.add_column("status")
     for name, architecture in plan.variants.items():
         mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
         table.add_row(
@@ -93,13 +109,16 @@ def _print_table(plan: Plan, status: dict[Cell, str], missing: int, seconds: flo
             str(mine.total()),
             ", ".join(f"{count} {word}" for word, count in mine.items()),
         )
-    console = Console()
+    # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
+    console = Console(width=width)
     console.print(table, markup=False)
     for name, kept in plan.aliases.items():
         console.print(f"{name} is the same network as {kept}: one cell", markup=False)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
     console.print(
-        f"{len(plan.variants)} variants, {len(plan.cells)} cells on {plan.dataset.label} "
-        f"({plan.dataset.image_size}×{plan.dataset.image_size}), {missing} missing; time: {time}",
+        f"{plural(len(plan.variants), 'variant')}, {plural(len(plan.cells), 'cell')} on "
+        f"{plan.dataset.label} ({plan.dataset.image_size}×{plan.dataset.image_size}), "
+        f"{missing} missing; time: {time}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip

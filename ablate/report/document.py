@@ -131,6 +131,7 @@ class Document:
     facts: tuple[tuple[str, str], ...]
     banner: str
     sections: tuple[Section, ...]
+    eyebrow: str = "Ablation report"
 
     @property
     def figures(self) -> tuple[Figure, ...]:

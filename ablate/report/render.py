@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ablate.errors import OutputError
+from ablate.files import write_whole
 from ablate.report.document import Document
 from ablate.report.export import latex_table, variants_csv
 from ablate.report.results import results_table
@@ -22,7 +20,10 @@ from ablate.report.summary import summarize
 if TYPE_CHECKING:
     from ablate.store.frames import Frames
 
-FIGURE_NAMES = ("accuracy", "heat-map", "cost", "loss", "learning", "profile")
+FIGURE_NAMES = (
+    *("accuracy", "heat-map", "cost", "loss", "learning", "profile"),
+    *("attention-image-1", "attention-image-2", "attention-weights"),
+)
 
 MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]|#~$])")
 UNIT_SPACE = re.compile(r"(?<=\d) (?=%)|(?<=[≥=<]) (?=\d)|(?<=\bp) (?=[=<])")
@@ -44,7 +45,7 @@ def write_report(frames: Frames, folder: Path) -> list[Path]:
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            _replace(folder / name, content)
+            write_whole(folder / name, content)
         for name in FIGURE_NAMES:  # a figure of an earlier report that this one no longer has
             if f"figures/{name}.png" not in files:
                 (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
@@ -121,17 +122,3 @@ def _markdown_text(value: object) -> object:
     line = " ".join(ADDRESS.sub("", value).split())
     escaped = MARKDOWN_MARKS.sub(r"\\\1", line)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole: a temporary one beside it first, then one rename."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep colleagues out
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise

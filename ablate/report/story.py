@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ablate.report import canvas, curves, figures, profiles, tables
+from ablate.report.attention import attention_figures
 from ablate.report.document import Block, Document, Findings, Note, Section
 from ablate.report.findings import LEAKED, findings, headline
 from ablate.report.format import plural
@@ -38,6 +39,7 @@ def compose(summary: Summary) -> Document:
             Section("results", "Results by variant", (results_table(summary),)),
             Section("accuracy", "Accuracy over seeds", _accuracy(summary)),
             Section("cost", "Accuracy against cost", _cost(summary)),
+            Section("attention", "What attention does", attention_figures(summary)),
             Section("training", "Training", _training(summary)),
             Section("profile", "Where the time goes", _profile(summary)),
             Section("layers", "Parameters by layer", _layers(summary)),

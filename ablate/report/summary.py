@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 RUN_COLUMNS = (
     *("run_key", "variant", "fingerprint", "attention", "position", "reduction", "kernel_size"),
-    *("seed", "status", "failure", "error", "test_accuracy", "seconds", "device", "precision"),
+    *("seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
+    *("seconds", "device", "precision"),
     *("parameters", "attention_parameters", "macs"),
 )
 EPOCH_COLUMNS = ("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
@@ -74,6 +75,7 @@ class Summary:
     profile: pd.DataFrame
     layers: pd.DataFrame
     environments: Sequence[Mapping[str, Any]]
+    explanations: Mapping[str, bytes]
 
     @property
     def tested(self) -> tuple[VariantSummary, ...]:
@@ -168,6 +170,7 @@ def summarize(frames: Frames) -> Summary:
         profile=_tidy(frames.profile, PROFILE_COLUMNS).merge(by_fingerprint, on="fingerprint"),
         layers=_tidy(frames.layers, LAYER_COLUMNS, aliases),
         environments=frames.environments,
+        explanations=frames.explanations,
     )
 
 

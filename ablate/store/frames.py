@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -20,7 +20,8 @@ class Frames:
     """One study's part of the database. Columns are those of the views (docs/database.md).
 
     `study` is the study's definition, `environments` one mapping for each environment in which an
-    accepted result was computed, `layers` has variant, path, kind, parameter, count, attention.
+    accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
+    `explanations` are the packed snapshots (`ablate.explain.snapshot`) by run key.
     """
 
     study: Mapping[str, Any]
@@ -31,10 +32,11 @@ class Frames:
     profile: pd.DataFrame
     layers: pd.DataFrame
     environments: Sequence[Mapping[str, Any]]
+    explanations: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def read_frames(
-    url: str, study: str, recipe_key: str, dataset: str | None = None, *, preferred: str = ""
+    url: str, study: str, setting: str, dataset: str | None = None, *, preferred: str = ""
 ) -> Frames:
     """What the database holds of a study under one recipe and on one dataset.
 
@@ -44,8 +46,8 @@ def read_frames(
         DatabaseError: no such database, or nothing of that study in it; says what there is.
     """
     with reading(url) as connection:
-        definition = _definition(connection, study, recipe_key, dataset, preferred)
-        values = {"study": study, "dataset": definition["dataset"], "recipe_key": recipe_key}
+        definition = _definition(connection, study, setting, dataset, preferred)
+        values = {"study": study, "dataset": definition["dataset"], "setting": setting}
         runs = _frame(
             connection, f"SELECT * FROM v_runs WHERE {_OF_STUDY} ORDER BY ordinal", values
         )
@@ -58,33 +60,38 @@ def read_frames(
             profile=_of_fingerprints(connection, "v_profile", runs),
             layers=_layers(connection, runs),
             environments=_environments(connection, values),
+            explanations=_explanations(connection, values),
         )
 
 
-_OF_STUDY = "study = :study AND dataset = :dataset AND recipe_key = :recipe_key"
+_OF_STUDY = "study = :study AND dataset = :dataset AND setting = :setting"
 
 
 def _definition(
-    connection: Connection, study: str, recipe_key: str, dataset: str | None, preferred: str
+    connection: Connection, study: str, setting: str, dataset: str | None, preferred: str
 ) -> dict[str, Any]:
     table = schema.studies
     rows = connection.execute(
         select(table).where(table.c.study == study).order_by(table.c.updated_at.desc())
     ).all()
     for row in sorted(rows, key=lambda row: row.dataset != preferred):
-        if row.recipe_key == recipe_key and dataset in (None, row.dataset):
+        if row.setting == setting and dataset in (None, row.dataset):
             return dict(row.definition)
-    there = "; ".join(f"{r.dataset}, {_recipe_in_short(r.definition['recipe'])}" for r in rows)
+    there = "; ".join(f"{r.dataset}, {_in_short(r.definition)}" for r in rows)
     raise DatabaseError(
         f"the database has no runs of study {study!r}"
         + (f" on {dataset!r}" if dataset else "")
-        + " with this recipe; it has: "
+        + " with this backbone, image size and recipe; it has: "
         + (f"{there} (use the --data and --set that they were run with)" if there else "none of it")
     )
 
 
-def _recipe_in_short(recipe: Mapping[str, Any]) -> str:
-    return f"{recipe['epochs']} epochs, batch {recipe['batch_size']}, split {recipe['split']}"
+def _in_short(definition: Mapping[str, Any]) -> str:
+    recipe, size = definition["recipe"], definition["image_size"]
+    return (
+        f"{definition['backbone']}, {size}×{size}, {recipe['epochs']} epochs, "
+        f"batch {recipe['batch_size']}, split {recipe['split']}"
+    )
 
 
 def _frame(connection: Connection, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
@@ -120,6 +127,13 @@ def _layers(connection: Connection, runs: pd.DataFrame) -> pd.DataFrame:
         for layer in row.layers
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _explanations(connection: Connection, values: Mapping[str, Any]) -> dict[str, bytes]:
+    table = schema.explanations
+    mine = text(f"run_key IN (SELECT run_key FROM cells WHERE {_OF_STUDY})")
+    rows = connection.execute(select(table).where(mine), dict(values))
+    return {row.run_key: row.content for row in rows}
 
 
 def _environments(connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:

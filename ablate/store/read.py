@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from ablate.store import schema
-from ablate.store.connect import database_exists, open_engine
+from ablate.store.connect import clear_errors, database_exists, open_engine
 from ablate.store.rows import chunks
 
 
@@ -24,20 +26,70 @@ def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, str]:
         return read_statuses(connection, run_keys)
 
 
-def stored_speed(url: str, device: str, dataset_hash: str) -> dict[str, float]:
-    """Seconds for one epoch of each network (by fingerprint) that this device has finished runs of."""
+SPEED_KEYS = ("batch_size", "augment", "precision", "split")
+"""What of a recipe decides how long an epoch takes."""
+
+
+def stored_speed(
+    url: str, device: str, dataset_hash: str, recipe: Mapping[str, Any]
+) -> dict[str, float]:
+    """Seconds for one epoch of each network (by fingerprint), from runs that this device finished
+    under a recipe of the same cost.
+    """
     if not database_exists(url):
         return {}
-    query = text(
-        "SELECT r.fingerprint, SUM(r.seconds) / SUM(v.epochs) AS seconds FROM runs r "
-        "JOIN (SELECT run_key, COUNT(*) AS epochs FROM epochs GROUP BY run_key) v "
-        "ON v.run_key = r.run_key "
-        "WHERE r.status = 'finished' AND r.device = :device AND r.dataset_hash = :dataset "
-        "GROUP BY r.fingerprint"
+    runs, epochs = schema.runs, schema.epochs
+    count = select(func.count()).where(epochs.c.run_key == runs.c.run_key).scalar_subquery()
+    query = select(runs.c.fingerprint, runs.c.recipe, runs.c.seconds, count.label("epochs")).where(
+        runs.c.status == "finished",
+        runs.c.device == device,
+        runs.c.dataset_hash == dataset_hash,
     )
+    seconds: dict[str, list[float]] = {}
     with reading(url) as connection:
-        rows = connection.execute(query, {"device": device, "dataset": dataset_hash})
-        return {row.fingerprint: row.seconds for row in rows}
+        for row in connection.execute(query):
+            if all(row.recipe.get(key) == recipe.get(key) for key in SPEED_KEYS):
+                seconds.setdefault(row.fingerprint, []).append(row.seconds / row.epochs)
+    return {fingerprint: sum(each) / len(each) for fingerprint, each in seconds.items()}
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run of a study as far as its network goes; `weights_sha256` is None where none were kept."""
+
+    run_key: str
+    variant: str
+    fingerprint: str
+    attention: str
+    position: str | None
+    options: dict[str, Any]
+    seed: int
+    status: str
+    weights_sha256: str | None
+
+
+def stored_runs(url: str, study: str, dataset: str, setting: str) -> list[StoredRun]:
+    """The runs of a study in its order; none where there is no database.
+
+    Raises:
+        DatabaseError: there is one, but it is not ours or newer.
+    """
+    if not database_exists(url):
+        return []
+    runs, cells = schema.runs, schema.cells
+    query = (
+        select(runs, cells)
+        .join(cells, cells.c.run_key == runs.c.run_key)
+        .where(cells.c.study == study, cells.c.dataset == dataset)
+        .where(cells.c.setting == setting)
+        .order_by(cells.c.ordinal)
+    )
+    names = list(StoredRun.__dataclass_fields__)
+    with reading(url) as connection:
+        return [
+            StoredRun(**{name: row[name] for name in names})
+            for row in connection.execute(query).mappings()
+        ]
 
 
 def check_integrity(url: str) -> list[str]:
@@ -74,7 +126,7 @@ def reading(url: str) -> Iterator[Connection]:
     """
     engine = open_engine(url, create=False)
     try:
-        with engine.connect() as connection:
+        with clear_errors(engine.url.database, "read"), engine.connect() as connection:
             yield connection
     finally:
         engine.dispose()

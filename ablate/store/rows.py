@@ -37,7 +37,7 @@ def cell_row(ordinal: int, cell: Cell, plan: Plan) -> dict[str, Any]:
         "study": plan.study.name,
         "run_key": cell.run_key,
         "dataset": plan.dataset.label,
-        "recipe_key": plan.study.recipe.key,
+        "setting": plan.study.setting,
         "ordinal": ordinal,
         "variant": variant.name,
         "attention": variant.attention,

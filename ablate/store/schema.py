@@ -39,7 +39,7 @@ studies = Table(
     metadata,
     Column("study", String(64), primary_key=True),
     Column("dataset", String(255), primary_key=True),
-    Column("recipe_key", String(16), primary_key=True),
+    Column("setting", String(16), primary_key=True),
     Column("definition", JSON, nullable=False),
     Column("updated_at", String(32), nullable=False),
 )
@@ -78,6 +78,8 @@ runs = Table(
     Column("test_accuracy", Float),
     Column("test_loss", Float),
     Column("test_correct", LargeBinary),
+    # Of the file weights/<run_key>.safetensors beside the database, where one was kept.
+    Column("weights_sha256", String(64)),
     Column("seconds", Float),
     Column("train_images_per_second", Float),
     Column("device", Text),
@@ -93,7 +95,7 @@ cells = Table(
     Column("study", String(64), primary_key=True),
     Column("run_key", String(16), ForeignKey("runs.run_key"), primary_key=True),
     Column("dataset", String(255), nullable=False),
-    Column("recipe_key", String(16), nullable=False),
+    Column("setting", String(16), nullable=False),
     Column("ordinal", Integer, nullable=False),
     Column("variant", Text, nullable=False),
     Column("attention", Text, nullable=False),
@@ -101,7 +103,7 @@ cells = Table(
     Column("reduction", Float),
     Column("kernel_size", Integer),
     Column("options", JSON, nullable=False),
-    Index("cells_in_order", "study", "dataset", "recipe_key", "ordinal"),
+    Index("cells_in_order", "study", "dataset", "setting", "ordinal"),
 )
 
 attempts = Table(
@@ -116,6 +118,13 @@ attempts = Table(
     Column("finished_at", String(32)),
     Column("outcome", String(16)),
     Column("error", Text),
+)
+
+explanations = Table(
+    "explanations",
+    metadata,
+    Column("run_key", String(16), ForeignKey("runs.run_key"), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
 
 epochs = Table(

@@ -13,23 +13,20 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
-from sqlalchemy.exc import OperationalError
 
-from ablate.errors import DatabaseError
 from ablate.result import Cost, Epoch, Failed, Finished, ProfileRow
 from ablate.store import schema
-from ablate.store.connect import WRITE, open_engine
+from ablate.store.connect import WRITE, clear_errors, open_engine
 from ablate.store.owner import Owner, current_owner
 from ablate.store.read import read_statuses
+from ablate.store.registry import register
 from ablate.store.rows import (
     add_environment,
-    add_missing,
-    cell_row,
     chunks,
     now,
     replacing,
-    run_row,
 )
+from ablate.store.weights import keep
 
 if TYPE_CHECKING:
     # For its type only: a report opens the database on machines without torch.
@@ -69,36 +66,8 @@ class Store:
 
     def register(self, plan: Plan) -> None:
         """Make the study's cells those of the plan; runs that exist already stay as they are."""
-        study = plan.study
-        mine = and_(
-            schema.cells.c.study == study.name,
-            schema.cells.c.dataset == plan.dataset.label,
-            schema.cells.c.recipe_key == study.recipe.key,
-        )
-        content = plan.dataset.content_hash()
         with self._write() as connection:
-            add_missing(connection, schema.architectures, map(asdict, plan.variants.values()))
-            runs = [run_row(cell, plan, str(content)) for cell in plan.cells]
-            add_missing(connection, schema.runs, runs)
-            connection.execute(delete(schema.cells).where(mine))
-            keys = [cell.run_key for cell in plan.cells]
-            for chunk in chunks(keys):
-                # A renamed archive holds the same runs: they move to the new label.
-                connection.execute(
-                    delete(schema.cells).where(
-                        schema.cells.c.study == study.name, schema.cells.c.run_key.in_(chunk)
-                    )
-                )
-            cells = [cell_row(i, cell, plan) for i, cell in enumerate(plan.cells)]
-            connection.execute(insert(schema.cells), cells)
-            row = {
-                "study": study.name,
-                "dataset": plan.dataset.label,
-                "recipe_key": study.recipe.key,
-                "definition": plan.definition,
-                "updated_at": now(),
-            }
-            connection.execute(replacing(schema.studies, row))
+            register(connection, plan)
 
     def claim(self, run_keys: Sequence[str]) -> Claim | None:
         """Take the first of these runs that is ready, or None. No two callers get the same one."""
@@ -164,15 +133,18 @@ class Store:
                 connection.execute(replacing(schema.steps, step_row))
 
     def finish(self, claim: Claim, result: Finished, environment: Mapping[str, Any]) -> None:
-        """Accept a run's result.
+        """Accept a run's result, and write its weights if it brings some.
 
         Raises:
             LostClaimError: the run belongs to another attempt now; nothing was written.
+            DatabaseError: the weights cannot be written; the run is not accepted.
         """
+        values = {k: v for k, v in asdict(result).items() if k != "kept"}
         with self._write() as connection:
-            environment_id = add_environment(connection, environment)
-            values = {**asdict(result), "environment_id": environment_id}
+            values["environment_id"] = add_environment(connection, environment)
             self._end(connection, claim, "finished", values)
+            if result.kept is not None:
+                keep(connection, str(self._engine.url), claim.run_key, result.kept)
 
     def fail(self, claim: Claim, failure: Failed) -> None:
         """Record that a run ended without a result.
@@ -209,7 +181,7 @@ class Store:
             runs.c.token,
             runs.c.heartbeat,
         )
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             return {
                 row.run_key: (
                     Owner(row.owner_host, row.owner_pid, row.owner_started),
@@ -245,18 +217,25 @@ class Store:
 
     def statuses(self, run_keys: Sequence[str]) -> dict[str, str]:
         """The status of those of these runs that the database knows."""
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             return read_statuses(connection, run_keys)
 
     def measured(self, device: str, precision: str, batch_size: int) -> set[str]:
         """Fingerprints whose throughput under these conditions is known."""
         costs = schema.costs
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             query = select(costs.c.fingerprint).where(
                 costs.c.device == device,
                 costs.c.precision == precision,
                 costs.c.batch_size == batch_size,
             )
+            return set(connection.scalars(query))
+
+    def profiled(self, device: str) -> set[str]:
+        """Fingerprints that have a profile on this device."""
+        profiles = schema.profiles
+        with self._read() as connection:
+            query = select(profiles.c.fingerprint).where(profiles.c.device == device)
             return set(connection.scalars(query))
 
     def add_costs(self, costs: Iterable[Cost], environment: Mapping[str, Any]) -> None:
@@ -289,14 +268,21 @@ class Store:
         Raises:
             DatabaseError: it cannot be committed; nothing of it was written.
         """
-        try:
-            with self._engine.execution_options(**WRITE).begin() as connection:
-                yield connection
-        except OperationalError as error:
-            raise DatabaseError(
-                f"{self._engine.url.database}: cannot be written: {error.orig}. "
-                "What was stored before stays: mend that and run again to go on"
-            ) from None
+        with (
+            clear_errors(self._engine.url.database, "written"),
+            self._engine.execution_options(**WRITE).begin() as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        """One view of the database at one moment.
+
+        Raises:
+            DatabaseError: it cannot be read.
+        """
+        with clear_errors(self._engine.url.database, "read"), self._engine.connect() as connection:
+            yield connection
 
     def _touch(self, connection: Connection, claim: Claim) -> None:
         runs = schema.runs

@@ -67,6 +67,11 @@ def choose_device(asked: str) -> torch.device:
     return torch.device(asked)
 
 
+def default_workers(device: torch.device) -> int:
+    """How many runs go side by side unless set: one for each core of a CPU, one on a GPU."""
+    return 1 if device.type == "cuda" else os.cpu_count() or 1
+
+
 def prepare_device(asked: str) -> torch.device:
     """The device, with this process set up to train on it.
 

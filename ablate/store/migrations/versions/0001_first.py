@@ -16,7 +16,7 @@ VIEWS = {
                (SELECT COUNT(*) FROM epochs e WHERE e.run_key = r.run_key) AS epochs,
                r.val_accuracy, r.test_accuracy, a.parameters, a.attention_parameters, a.macs,
                r.seconds, r.train_images_per_second, r.device, r.precision,
-               r.started_at, r.finished_at, c.recipe_key, c.ordinal
+               r.started_at, r.finished_at, c.setting, c.ordinal
         FROM cells c
         JOIN runs r ON r.run_key = c.run_key
         JOIN architectures a ON a.fingerprint = r.fingerprint
@@ -55,7 +55,7 @@ def upgrade() -> None:
         "studies",
         sa.Column("study", sa.String(64), primary_key=True),
         sa.Column("dataset", sa.String(255), primary_key=True),
-        sa.Column("recipe_key", sa.String(16), primary_key=True),
+        sa.Column("setting", sa.String(16), primary_key=True),
         sa.Column("definition", sa.JSON, nullable=False),
         sa.Column("updated_at", sa.String(32), nullable=False),
     )
@@ -91,6 +91,7 @@ def upgrade() -> None:
         sa.Column("test_accuracy", sa.Float),
         sa.Column("test_loss", sa.Float),
         sa.Column("test_correct", sa.LargeBinary),
+        sa.Column("weights_sha256", sa.String(64)),
         sa.Column("seconds", sa.Float),
         sa.Column("train_images_per_second", sa.Float),
         sa.Column("device", sa.Text),
@@ -104,7 +105,7 @@ def upgrade() -> None:
         sa.Column("study", sa.String(64), primary_key=True),
         sa.Column("run_key", sa.String(16), sa.ForeignKey("runs.run_key"), primary_key=True),
         sa.Column("dataset", sa.String(255), nullable=False),
-        sa.Column("recipe_key", sa.String(16), nullable=False),
+        sa.Column("setting", sa.String(16), nullable=False),
         sa.Column("ordinal", sa.Integer, nullable=False),
         sa.Column("variant", sa.Text, nullable=False),
         sa.Column("attention", sa.Text, nullable=False),
@@ -112,7 +113,7 @@ def upgrade() -> None:
         sa.Column("reduction", sa.Float),
         sa.Column("kernel_size", sa.Integer),
         sa.Column("options", sa.JSON, nullable=False),
-        sa.Index("cells_in_order", "study", "dataset", "recipe_key", "ordinal"),
+        sa.Index("cells_in_order", "study", "dataset", "setting", "ordinal"),
     )
     op.create_table(
         "attempts",
@@ -127,6 +128,11 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.String(32)),
         sa.Column("outcome", sa.String(16)),
         sa.Column("error", sa.Text),
+    )
+    op.create_table(
+        "explanations",
+        sa.Column("run_key", sa.String(16), sa.ForeignKey("runs.run_key"), primary_key=True),
+        sa.Column("content", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "epochs",

@@ -1,0 +1,105 @@
+"""An explanation as files: each picture as PNG and SVG, and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure as Drawing
+
+from ablate.errors import OutputError
+from ablate.explain.look import Explanation, GateRow
+from ablate.files import write_whole
+from ablate.report import canvas
+from ablate.report.document import Cell, Column, Document, Figure, Note, Row, Section, Table
+from ablate.report.format import percent
+from ablate.report.render import html
+
+NOTHING = 0.01
+"""Below this standard deviation over images the page says that a gate is a constant."""
+
+
+def write_page(explanation: Explanation, folder: Path) -> list[Path]:
+    """Write explain.html and the pictures into `folder`; the page comes last.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    with canvas.style():
+        pngs = {p.name: canvas.png(p.figure) for p in explanation.pictures}
+        files = {f"{name}.png": png for name, png in pngs.items()}
+        files |= {f"{p.name}.svg": svg(p.figure) for p in explanation.pictures}
+    files["explain.html"] = html(document(explanation, pngs)).encode("utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_whole(folder / name, content)
+    except OSError as error:
+        raise OutputError(
+            f"the pictures cannot be written to {str(folder)!r} ({error.strerror or error}): "
+            "free space or choose another folder with --out"
+        ) from None
+    return [folder / name for name in files]
+
+
+def svg(figure: Drawing) -> bytes:
+    """The figure as SVG, the same bytes for the same figure."""
+    drawn = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "ablate"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+    return drawn.getvalue()
+
+
+def document(explanation: Explanation, pngs: dict[str, bytes]) -> Document:
+    """The page's content; `pngs` are the pictures by name."""
+    subjects = tuple(Note(f"{s.name} – {s.weights}.") for s in explanation.subjects)
+    shown = tuple(
+        Section(p.name, p.title, (Figure(p.name, f"{p.title}.", p.caption, pngs[p.name]),))
+        for p in explanation.pictures
+    )
+    numbers = Section("numbers", "What the gates do", _numbers(explanation))
+    return Document(
+        title=explanation.study,
+        question="What does attention do?",
+        facts=(
+            ("Dataset", explanation.dataset),
+            ("Networks", f"{len(explanation.subjects)}"),
+            ("Images", ", ".join(explanation.inputs.names)),
+        ),
+        banner="",
+        sections=(Section("networks", "Networks", subjects), *shown, numbers),
+        eyebrow="Attention explained",
+    )
+
+
+def _numbers(explanation: Explanation) -> tuple[Note | Table, ...]:
+    if not explanation.gates:
+        return (Note("None of these networks has attention."),)
+    columns = (
+        Column("Network", numeric=False), Column("Gate", numeric=False), Column("Mean"),
+        Column("SD", "across channels or places"), Column("SD", "across images"),
+        Column("Dead", "below 0.05"), Column("Saturated", "above 0.95"),
+        Column("Does it look at the image?", numeric=False),
+    )  # fmt: skip
+    images = explanation.gates[0].statistics.images
+    caption = (
+        f"Gate values over {images:,} test images. A gate whose values hardly vary between images "
+        f"(standard deviation below {NOTHING}) is a fixed scaling of its channels or places."
+    )
+    return (Table(caption, columns, tuple(_row(gate) for gate in explanation.gates)),)
+
+
+def _row(gate: GateRow) -> Row:
+    numbers = gate.statistics
+    texts = (
+        gate.subject,
+        f"{gate.path}, {gate.kind}",
+        f"{numbers.mean:.3f}",
+        f"{numbers.sd_channels:.3f}",
+        f"{numbers.sd_images:.3f}",
+        percent(numbers.dead),
+        percent(numbers.saturated),
+        "hardly: a constant" if numbers.sd_images < NOTHING else "yes",
+    )
+    return Row(tuple(Cell(text) for text in texts))

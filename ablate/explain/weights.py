@@ -1,0 +1,34 @@
+"""A network's weights as safetensors: tensors and names, nothing that could run."""
+
+from __future__ import annotations
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from ablate.errors import WeightsError
+
+
+def weights_to_bytes(net: nn.Module) -> bytes:
+    """Every parameter and buffer of a network."""
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    state = {name: tensor.detach().cpu() for name, tensor in net.state_dict().items()}
+    return save({name: tensor.clone().contiguous() for name, tensor in state.items()})
+
+
+def load_weights(net: nn.Module, content: bytes, name: str) -> None:
+    """Put weights into the network that they belong to; `name` says whose they are in errors.
+
+    Raises:
+        WeightsError: no safetensors, or of another network.
+    """
+    try:
+        net.load_state_dict(load(content))
+    except SafetensorError as error:
+        raise WeightsError(f"{name}: its weights are no safetensors ({error})") from None
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(
+            f"{name}: its weights do not fit the network: {reason[:300]}; "
+            "the backbone has changed since they were trained"
+        ) from None

@@ -1,0 +1,80 @@
+"""`ablate init`, and the page on one's own network followed word for word."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import message
+from PIL import Image
+
+from ablate.commands.init import write_study
+from ablate.errors import OutputError, PlacementError
+from ablate.plan import make_plan
+from ablate.study_file import load_study
+
+PAGE = (Path(__file__).parent.parent / "docs" / "networks.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Images of two classes, told apart by their colour."""
+    for label, colour in (("day", 200), ("night", 40)):
+        for part, count in (("train", 20), ("test", 4)):
+            folder = tmp_path / "photos" / part / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                Image.new("RGB", (36, 32), (colour, 10 * i, colour)).save(folder / f"{i}.png")
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize(
+    "backbone", ["cbam_cnn", "torchvision:resnet18(stem=small)", "torchvision:mobilenet_v3_small"]
+)
+def test_the_study_that_is_written_can_be_planned(
+    backbone: str, photos: Path, tmp_path: Path
+) -> None:
+    file = write_study(backbone, photos, tmp_path / "mine.toml", 32, [])
+    plan = make_plan(load_study(file), photos)
+    assert "none" in plan.variants
+    assert len(plan.variants) > 2
+    said = message(OutputError, lambda: write_study(backbone, photos, file, 32, []))
+    assert said == f"{file} is there already; name another file with --out"
+
+
+def test_the_places_are_listed_with_their_channels(photos: Path, tmp_path: Path) -> None:
+    text = write_study("torchvision:resnet18", photos, tmp_path / "a.toml", 32, []).read_text()
+    assert re.search(r"^#   layer\*\.\*\.bn2 +64 to 512 +8$", text, re.MULTILINE)
+    assert re.search(r"^#   conv1 +64 +1$", text, re.MULTILINE)
+
+
+def test_nothing_is_written_for_a_network_that_cannot_be_trained(
+    photos: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "no.toml"
+    message(PlacementError, lambda: write_study("se_cnn", photos, file, 32, []))
+    assert not file.exists()
+
+
+def test_the_page_on_your_own_network_works_as_written(photos: Path, tmp_path: Path) -> None:
+    (code,) = re.findall(r"^```py\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "mypkg").mkdir()
+    (tmp_path / "mypkg" / "__init__.py").write_text("")
+    (tmp_path / "mypkg" / "nets.py").write_text(code)
+    once = ["--set", "recipe.epochs=1"]
+    short = [*once, "--seeds", "1", "--device", "cpu", "--workers", "1", "--max-runs", "1"]
+    for line in commands.splitlines():
+        words = shlex.split(line)
+        extra = short if words[1] == "run" else []
+        extra = once if words[1] == "report" else extra
+        done = subprocess.run(
+            [sys.executable, "-m", "ablate", *words[1:], *extra],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "reports").glob("*/report.html"))
