@@ -119,7 +119,8 @@ def test_the_reference_grid_as_json(shell: Shell) -> None:
     assert plan["estimated_seconds"] is None
     assert set(plan["cells"][0]) == {
         "run_key", "variant", "attention", "position", "reduction", "kernel_size", "seed",
-        "parameters", "attention_parameters", "macs", "status",
+        "parameters", "attention_parameters", "macs", "elementwise", "activations", "uncounted",
+        "status",
     }  # fmt: skip
     keys = {cell["run_key"] for cell in plan["cells"]}
     assert len(keys) == 290, "the content of cifar10 is pinned, so its keys are known"

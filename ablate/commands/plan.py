@@ -19,6 +19,17 @@ from ablate.train.precision import choose_device, default_workers, device_name
 
 SQLITE = "sqlite:///"
 WIDTH_IN_A_LOG = 140
+WIDTH_FOR_OPERATIONS = 118
+OPERATIONS = ("elementwise", "activations")
+COLUMNS = (
+    ("parameters", 10),
+    ("attention", 9),
+    ("MACs", 9),
+    ("elementwise", 9),
+    ("activations", 9),
+    ("seeds", 5),
+)
+"""Headings and the width that their numbers need: a number is never cut."""
 
 
 def show_plan(study: Study, data: Path | None, url: str, format: str) -> None:
@@ -79,6 +90,9 @@ def _document(
             "parameters": cell.architecture.parameters,
             "attention_parameters": cell.architecture.attention_parameters,
             "macs": cell.architecture.macs,
+            "elementwise": cell.architecture.elementwise,
+            "activations": cell.architecture.activations,
+            "uncounted": list(cell.architecture.uncounted),
             "status": status[cell],
         }
         for cell in plan.cells
@@ -95,24 +109,31 @@ def _document(
 def _print_table(plan: Plan, status: dict[Cell, str], missing: int, seconds: float | None) -> None:
     study = plan.study
     table = Table(title=f"{study.name}: {study.question or 'no question'}", title_justify="left")
-    table.add_column("variant", overflow="fold")
-    for heading, widest in (("parameters", 11), ("attention", 10), ("MACs", 14), ("seeds", 5)):
-        table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
+    # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
+    console = Console(width=width)
+    wide = console.width >= WIDTH_FOR_OPERATIONS
+    table.add_column("variant", overflow="fold", min_width=min(30, max(map(len, plan.variants))))
+    for heading, widest in COLUMNS:
+        if wide or heading not in OPERATIONS:
+            table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
     table.add_column("status")
     for name, architecture in plan.variants.items():
         mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
+        operations = (millions(architecture.elementwise), millions(architecture.activations))
         table.add_row(
             name,
             f"{architecture.parameters:,}",
             f"{architecture.attention_parameters:,}",
-            f"{architecture.macs:,}",
+            millions(architecture.macs),
+            *(operations if wide else ()),
             str(mine.total()),
             ", ".join(f"{count} {word}" for word, count in mine.items()),
         )
-    # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
-    console = Console(width=width)
     console.print(table, markup=False)
+    uncounted = sorted({name for a in plan.variants.values() for name in a.uncounted})
+    if uncounted:
+        console.print(f"not counted, for want of a rule: {', '.join(uncounted)}", markup=False)
     for name, kept in plan.aliases.items():
         console.print(f"{name} is the same network as {kept}: one cell", markup=False)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
@@ -122,3 +143,8 @@ def _print_table(plan: Plan, status: dict[Cell, str], missing: int, seconds: flo
         f"{missing} missing; time: {time}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def millions(count: int) -> str:
+    """`11.376 M`: operations of one image."""
+    return f"{count / 1e6:,.3f} M"
