@@ -17,7 +17,8 @@ from ablate.errors import OutputError, PlacementError
 from ablate.plan import make_plan
 from ablate.study_file import load_study
 
-PAGE = (Path(__file__).parent.parent / "docs" / "networks.md").read_text(encoding="utf-8")
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+PAGE = README.partition("### Your own network and images")[2].partition("\n## ")[0]
 
 
 @pytest.fixture

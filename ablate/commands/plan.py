@@ -27,7 +27,6 @@ COLUMNS = (
     ("MACs", 9),
     ("elementwise", 9),
     ("activations", 9),
-    ("seeds", 5),
 )
 """Headings and the width that their numbers need: a number is never cut."""
 
@@ -127,7 +126,6 @@ def _print_table(plan: Plan, status: dict[Cell, str], missing: int, seconds: flo
             f"{architecture.attention_parameters:,}",
             millions(architecture.macs),
             *(operations if wide else ()),
-            str(mine.total()),
             ", ".join(f"{count} {word}" for word, count in mine.items()),
         )
     console.print(table, markup=False)
