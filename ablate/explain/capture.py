@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
@@ -13,6 +12,7 @@ from ablate.attention.base import Attention
 from ablate.errors import unknown
 from ablate.explain.arrays import Array, Gate, Seen, spread
 from ablate.explain.gates import infer_gate
+from ablate.placement import matches_glob
 
 MAX_LAYERS = 6
 """Layers that are shown when nobody says which."""
@@ -71,7 +71,7 @@ def find_layers(net: nn.Module, image_size: int, patterns: Sequence[str] = ()) -
         return main_layers(shapes)
     found: set[str] = set()
     for pattern in patterns:
-        matches = [path for path in shapes if _matches(path, pattern)]
+        matches = [path for path in shapes if matches_glob(path, pattern)]
         if not matches:
             raise unknown("layer", pattern, shapes)
         found.update(matches)
@@ -165,8 +165,3 @@ def _array(output: object) -> Array:
     tensor = output if isinstance(output, torch.Tensor) else torch.empty(0)
     values: Array = tensor.float().cpu().numpy()
     return values
-
-
-def _matches(path: str, pattern: str) -> bool:
-    parts, globs = path.split("."), pattern.split(".")
-    return len(parts) == len(globs) and all(map(fnmatchcase, parts, globs))
