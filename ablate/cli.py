@@ -149,9 +149,24 @@ def run(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", min=1, metavar="N", help="Runs side by side; one per core on a CPU."
+            "--workers", min=1, metavar="N", help="Processes side by side; one per core on a CPU."
         ),
     ] = None,
+    cohort: Annotated[
+        int | None,
+        typer.Option(
+            "--cohort", min=1, metavar="N", help="Runs side by side in each process, at most."
+        ),
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--checkpoint-seconds", min=0, metavar="S", help="The least time between checkpoints."
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Repeat to the byte on a GPU too; slower there.")
+    ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Train failed runs again.")
     ] = False,
@@ -162,7 +177,16 @@ def run(
     with _loading():
         from ablate.commands.run import RunOptions, run_study
 
-    options = RunOptions(device, executor, workers, max_runs, retry_failed)
+    options = RunOptions(
+        device=device,
+        executor=executor,
+        workers=workers,
+        max_runs=max_runs,
+        retry_failed=retry_failed,
+        cohort=cohort,
+        deterministic=deterministic,
+        checkpoint_seconds=checkpoint_seconds,
+    )
     try:
         failed = run_study(question, data, db, options)
     except KeyboardInterrupt:

@@ -46,10 +46,11 @@ def measure_costs(
                 "another process is training this study: it will measure", highlight=False
             )
             return
-        setting = Setting(plan.study.recipe, plan.dataset, device)
         chosen = choose_device(device)
         precision = choose_precision(plan.study.recipe.precision, chosen).name
         name, batch_size = device_name(chosen), plan.study.recipe.batch_size
+        kernels = store.kernels(name, precision)
+        setting = Setting(plan.study.recipe, plan.dataset, device, kernels)
         finished = _finished(plan, store)
         unmeasured = _without(finished, store.measured(name, precision, batch_size))
         if unmeasured:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ablate.execute import Died, Done, Executor
 from ablate.plan import Cell, Plan
-from ablate.result import Epoch, Failed, Finished
+from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
 from ablate.store.store import Claim, LostClaimError, Store
-from ablate.trial import Run
+from ablate.takeover import LEASE_SECONDS, TakeOver
+from ablate.trial import CHECKPOINT_SECONDS, Cohort, Run
 
-LEASE_SECONDS = 30.0
-"""A run elsewhere whose heartbeat stood still for this long, on our own clock, is taken over."""
 RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0
 KEPT_SEED = 1
@@ -28,40 +28,51 @@ class Progress(Protocol):
     """What a driver tells whoever watches."""
 
     def started(self, cell: Cell) -> None: ...
+    def resumed(self, cell: Cell, epoch: int) -> None: ...
+    def given_back(self, cell: Cell, why: str) -> None: ...
     def epoch(self, cell: Cell, epoch: Epoch) -> None: ...
     def ended(self, cell: Cell, result: Finished | Failed) -> None: ...
     def note(self, text: str) -> None: ...
 
 
-@dataclass
-class _Lease:
-    """When we first saw a heartbeat of somebody else's attempt, on our monotonic clock."""
+@dataclass(frozen=True)
+class HowToRun:
+    """How runs are trained, which changes no result.
 
-    token: str
-    heartbeat: int
-    since: float
+    `cohort` is how many runs at most are trained side by side in one worker.
+    """
+
+    device: str = "auto"
+    cohort: int = 1
+    max_runs: int | None = None
+    kernels: Mapping[str, str] = field(default_factory=dict)
+    deterministic: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 @dataclass
 class Driver:
-    """Trains the missing runs of a plan, `max_runs` at most. One driver is one writer."""
+    """Trains the missing runs of a plan. One driver is one writer."""
 
     plan: Plan
     store: Store
     executor: Executor
     progress: Progress
-    device: str
     environment: Mapping[str, Any]
-    max_runs: int | None = None
+    how: HowToRun = field(default_factory=HowToRun)
     _cells: dict[str, Cell] = field(init=False)
     _claims: dict[str, Claim] = field(init=False, default_factory=dict)
-    _leases: dict[str, _Lease] = field(init=False, default_factory=dict)
+    _jobs: dict[str, list[str]] = field(init=False, default_factory=dict)
+    _alone: set[str] = field(init=False, default_factory=set)
+    _takeover: TakeOver = field(init=False)
+    _cohort: int = field(init=False)
     _taken: int = field(init=False, default=0)
     _renewed: float = field(init=False, default=0.0)
-    _looked: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self._cells = {str(cell.run_key): cell for cell in self.plan.cells}
+        self._takeover = TakeOver(self.store, list(self._cells))
+        self._cohort = self.how.cohort
 
     def run(self) -> None:
         """Train until nothing is missing that this driver may take.
@@ -70,11 +81,12 @@ class Driver:
         """
         try:
             while True:
-                self._take_back_lost()
+                if self.executor.free and self._may_take:
+                    self._takeover.look(self._claims)
                 self._fill()
                 if self.executor.busy:
-                    for run_key, event in self.executor.wait(POLL_SECONDS):
-                        self._handle(run_key, event)
+                    for job_id, event in self.executor.wait(POLL_SECONDS):
+                        self._handle(job_id, event)
                 elif self._may_take and self.store.running(list(self._cells)):
                     self.progress.note("waiting for runs of another process")
                     time.sleep(POLL_SECONDS)
@@ -83,96 +95,136 @@ class Driver:
                 self._renew()
         finally:
             with _uninterrupted():
+                for job_id in self._jobs:
+                    self.executor.cancel(job_id)
                 for claim in self._claims.values():
-                    self.executor.cancel(claim.run_key)
                     self.store.stop(claim)
 
     @property
     def _may_take(self) -> bool:
-        return self.max_runs is None or self._taken < self.max_runs
+        return self.how.max_runs is None or self._taken < self.how.max_runs
 
     def _fill(self) -> None:
-        """Claim runs, in the plan's order, for as long as there is a slot."""
+        """Claim cohorts, in the plan's order, for as long as there is a slot."""
         while self.executor.free and self._may_take:
-            claim = self.store.claim(list(self._cells))
-            if claim is None:
+            claims = self.store.claim_cohort(list(self._cells), self._size(), self._group)
+            if not claims:
                 return
-            cell = self._cells[claim.run_key]
-            self._claims[claim.run_key] = claim
-            self._taken += 1
-            self.progress.started(cell)
-            self.executor.submit(claim.run_key, self._job(cell))
+            job_id = claims[0].token
+            self._jobs[job_id] = [claim.run_key for claim in claims]
+            self._taken += len(claims)
+            for claim in claims:
+                self._claims[claim.run_key] = claim
+                self.progress.started(self._cells[claim.run_key])
+            self.executor.submit(job_id, self._job(claims))
 
-    def _job(self, cell: Cell) -> Run:
-        return Run(
-            run_key=str(cell.run_key),
-            variant=cell.variant,
-            seed=cell.seed,
-            recipe=self.plan.study.recipe,
+    def _size(self) -> int:
+        """How many runs to train together: less than a full cohort when every slot gets some."""
+        left = self.store.ready(list(self._cells))
+        if self.how.max_runs is not None:
+            left = min(left, self.how.max_runs - self._taken)
+        return max(1, min(self._cohort, math.ceil(left / self.executor.slots)))
+
+    def _group(self, run_key: str) -> Hashable:
+        """Runs of one seed share a cohort; one that lost its process before is trained alone."""
+        return run_key if run_key in self._alone else self._cells[run_key].seed
+
+    def _job(self, claims: list[Claim]) -> Cohort:
+        study, how = self.plan.study, self.how
+        return Cohort(
+            runs=tuple(self._run(claim) for claim in claims),
+            seed=self._cells[claims[0].run_key].seed,
+            recipe=study.recipe,
             dataset=self.plan.dataset,
-            device=self.device,
-            keep=cell.seed == KEPT_SEED,
+            device=how.device,
+            kernels=how.kernels,
+            deterministic=how.deterministic,
+            checkpoint_seconds=how.checkpoint_seconds,
         )
 
-    def _handle(self, run_key: str, event: object) -> None:
+    def _run(self, claim: Claim) -> Run:
+        cell, start = self._cells[claim.run_key], self.store.resume(claim)
+        if start is not None:
+            self.progress.resumed(cell, start.epoch)
+        return Run(
+            run_key=claim.run_key,
+            variant=cell.variant,
+            keep=cell.seed == KEPT_SEED,
+            start=start.content if start else None,
+        )
+
+    def _handle(self, job_id: str, event: object) -> None:
+        match event:
+            case Done(error=error):
+                failure = Failed("error", error or "the run ended without a result")
+                for run_key in self._jobs.pop(job_id, []):
+                    self._store_event(run_key, failure)
+            case Died(exit_code=exit_code):
+                self._lose(self._jobs.pop(job_id, []), exit_code)
+            case (_, Halved(size=size)):
+                self._cohort = min(self._cohort, size)
+                self.progress.note(f"memory ran out: at most {size} runs side by side from now on")
+            case (str(run_key), run_event):
+                self._store_event(run_key, run_event)
+            case _:
+                raise TypeError(f"a job sent {type(event).__name__}")
+
+    def _lose(self, run_keys: list[str], exit_code: int | None) -> None:
+        """A process is gone, with the runs in it: together nobody knows whose fault it was."""
+        left = [key for key in run_keys if key in self._claims]
+        error = f"the worker process ended with exit code {exit_code}"
+        if len(left) == 1:
+            self._store_event(left[0], Failed("worker_died", error))
+            return
+        for run_key in left:
+            self._alone.add(run_key)
+            self._taken -= 1
+            self.store.stop(self._claims.pop(run_key), error)
+            self.progress.given_back(self._cells[run_key], error)
+
+    def _store_event(self, run_key: str, event: object) -> None:
+        """Store what a run reported; nothing if it is not ours any more."""
         claim, cell = self._claims.get(run_key), self._cells[run_key]
         if claim is None:
             return
         try:
-            self._store_event(claim, cell, event)
+            self._write(claim, cell, event)
         except LostClaimError:
             self.progress.note(
                 f"{cell.variant.name}, seed {cell.seed}: taken over by another process"
             )
-            self.executor.cancel(run_key)
             del self._claims[run_key]
+            self._cancel_empty_jobs()
 
-    def _store_event(self, claim: Claim, cell: Cell, event: object) -> None:
+    def _write(self, claim: Claim, cell: Cell, event: object) -> None:
         match event:
             case Epoch():
                 self.store.add_epoch(claim, event)
                 self.progress.epoch(cell, event)
                 return
+            case Checkpoint():
+                self.store.add_checkpoint(claim, event)
+                return
             case Finished():
                 self.store.finish(claim, event, self.environment)
             case Failed():
-                self.store.fail(claim, event)
-            case Done(error=error):
-                event = Failed("error", error or "the run ended without a result")
-                self.store.fail(claim, event)
-            case Died(exit_code=exit_code):
-                event = Failed(
-                    "worker_died", f"the worker process ended with exit code {exit_code}"
-                )
                 self.store.fail(claim, event)
             case _:
                 raise TypeError(f"a run sent {type(event).__name__}")
         del self._claims[claim.run_key]
         self.progress.ended(cell, event)
 
+    def _cancel_empty_jobs(self) -> None:
+        """End the jobs none of whose runs is ours any more."""
+        for job_id, run_keys in list(self._jobs.items()):
+            if not any(run_key in self._claims for run_key in run_keys):
+                self.executor.cancel(job_id)
+                del self._jobs[job_id]
+
     def _renew(self) -> None:
         if self._claims and time.monotonic() - self._renewed > RENEW_SECONDS:
             self.store.renew(self._claims.values())
             self._renewed = time.monotonic()
-
-    def _take_back_lost(self) -> None:
-        """Make runs ready again whose process has ended, or whose heartbeat stood still for a lease."""
-        if not (self.executor.free and self._may_take):
-            return
-        now = time.monotonic()
-        if now - self._looked > LEASE_SECONDS / 2:
-            # We were busy or blocked, perhaps by a lock that stopped the others' heartbeats too.
-            self._leases.clear()
-        self._looked = now
-        for run_key, (owner, token, heartbeat) in self.store.running(list(self._cells)).items():
-            if run_key in self._claims:
-                continue
-            lease = self._leases.get(run_key)
-            if lease is None or (lease.token, lease.heartbeat) != (token, heartbeat):
-                lease = self._leases[run_key] = _Lease(token, heartbeat, time.monotonic())
-            elapsed = time.monotonic() - lease.since > LEASE_SECONDS
-            if owner.is_gone() or (elapsed and not owner.is_here()):
-                self.store.take_back(run_key, token)
 
 
 @contextmanager

@@ -60,6 +60,16 @@ class StudyProgress:
             escape(_name(cell)), total=self._epochs, note=""
         )
 
+    def resumed(self, cell: Cell, epoch: int) -> None:
+        self._reached[_name(cell)] = epoch
+        self._bars.update(self._tasks[_name(cell)], completed=epoch)
+        self._line(f"{_name(cell)}: goes on after epoch {epoch}")
+
+    def given_back(self, cell: Cell, why: str) -> None:
+        self._reached.pop(_name(cell), None)
+        self._bars.remove_task(self._tasks.pop(_name(cell)))
+        self._line(f"{_name(cell)}: {why}; it will be trained alone")
+
     def epoch(self, cell: Cell, epoch: Epoch) -> None:
         self._epochs_seen += 1
         self._reached[_name(cell)] = epoch.epoch

@@ -43,6 +43,14 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of a run after an epoch (`ablate.train.checkpoint`), from which it can go on."""
+
+    epoch: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """What is kept of a trained network: its weights (safetensors), and its snapshot for the report
     (`ablate.explain.snapshot`).
@@ -146,4 +154,12 @@ class ProfileRow:
     share: float
 
 
-Event = Epoch | Finished | Failed
+@dataclass(frozen=True, slots=True)
+class Halved:
+    """A cohort did not fit into memory and goes on in halves of at most that many runs."""
+
+    size: int
+
+
+Event = Epoch | Checkpoint | Finished | Failed
+"""What a run reports."""

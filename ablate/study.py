@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_CELLS = 100_000
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Part of every run key: raised when a change to training can change a result."""
 
 NO_ATTENTION = "none"

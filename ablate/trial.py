@@ -1,99 +1,204 @@
-"""Run → Epochs → Result. Seeding and catching live here, so that the loop stays a loop."""
+"""Cohort → Epochs → Results. Seeding and catching live here, so that the loop stays a loop."""
 
 from __future__ import annotations
 
+import gc
+import json
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 
+from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
 from ablate.explain.arrays import sample_rows
 from ablate.explain.capture import capture, find_layers
-from ablate.explain.snapshot import IMAGES, pack, take
+from ablate.explain.snapshot import IMAGES, take
+from ablate.explain.snapshot import pack as pack_snapshot
 from ablate.explain.weights import weights_to_bytes
 from ablate.model import build
-from ablate.result import Epoch, Event, Failed, FailureKind, Finished, Kept
-from ablate.study import Recipe, Variant, stream_seed
+from ablate.result import Checkpoint, Epoch, Event, Failed, FailureKind, Finished, Halved, Kept
+from ablate.study import PROTOCOL, Recipe, Variant
+from ablate.train.checkpoint import pack, unpack
+from ablate.train.cohort import Member
 from ablate.train.data import Data, load_data
-from ablate.train.loop import DivergedError, evaluate, train
-from ablate.train.precision import choose_precision, device_name, prepare_device
+from ablate.train.loop import evaluate, train
+from ablate.train.precision import Precision, choose_precision, device_name, prepare_device
 from ablate.train.step import Trainer, make_trainer
+
+CHECKPOINT_SECONDS = 20.0
+"""A checkpoint is written at the end of an epoch when the last one is at least this old: a killed run
+loses little, and short epochs do not drown in writing."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A variant and a seed under one recipe and dataset: everything a worker needs, picklable.
-
-    With `keep` the result brings the trained weights and a snapshot for pictures.
+    """One variant of a cohort. With `keep` its result brings the trained weights and a snapshot for
+    pictures; `start` is the checkpoint that it goes on from.
     """
 
     run_key: str
     variant: Variant
+    keep: bool = False
+    start: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A job: runs of one seed under one recipe, trained side by side. Everything a worker needs.
+
+    Yields (run key, event) pairs: for each run its Epochs and Checkpoints and then exactly one
+    Finished or Failed; and `Halved` for the whole cohort, under an empty key, when memory ran out.
+    """
+
+    runs: tuple[Run, ...]
     seed: int
     recipe: Recipe
     dataset: Dataset
     device: str
-    keep: bool = False
+    kernels: Mapping[str, str] = field(default_factory=dict)
+    deterministic: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
-    def __call__(self) -> Iterator[Event]:
+    def __call__(self) -> Iterator[tuple[str, Event | Halved]]:
         return trial(self)
 
 
-def trial(run: Run) -> Iterator[Event]:
-    """Train a run. Yields an Epoch after each epoch and then exactly one Finished or Failed."""
+def trial(cohort: Cohort) -> Iterator[tuple[str, Event | Halved]]:
+    """Train the runs of a cohort. What raises is found by halving: it fails alone, the others go on
+    from their last checkpoints.
+    """
+    left = {run.run_key: run for run in cohort.runs}
     try:
-        yield from _train_and_test(run)
-    except DivergedError as error:
-        yield Failed("diverged", str(error), error.epoch)
-    except torch.OutOfMemoryError as error:
-        yield Failed("oom", str(error).splitlines()[0])
-    except MemoryError:
-        yield Failed("oom", "the machine's memory ran out")
+        for run_key, event in _train_and_test(cohort):
+            if isinstance(event, Checkpoint):
+                left[run_key] = replace(left[run_key], start=event.content)
+            elif isinstance(event, Finished | Failed):
+                del left[run_key]
+            yield run_key, event
+        return
     except Exception as error:
-        # torch's CPU allocator raises a plain RuntimeError.
-        kind: FailureKind = "oom" if "can't allocate memory" in str(error) else "error"
-        yield Failed(kind, traceback.format_exc())
+        failure = _failure(error)
+    # Out of the handler, where nothing holds the cohort's tensors any more.
+    _free_memory()
+    if len(left) == 1:
+        yield from ((run_key, failure) for run_key in left)
+        return
+    runs, half = tuple(left.values()), (len(left) + 1) // 2
+    if failure.kind == "oom":
+        yield "", Halved(half)
+    yield from trial(replace(cohort, runs=runs[:half]))
+    yield from trial(replace(cohort, runs=runs[half:]))
 
 
-def _train_and_test(run: Run) -> Iterator[Epoch | Finished]:
+def _train_and_test(cohort: Cohort) -> Iterator[tuple[str, Event]]:
     started = time.perf_counter()
-    device = prepare_device(run.device)
-    precision = choose_precision(run.recipe.precision, device)
-    data = load_data(run.dataset, run.recipe.split, run.recipe.validation_fraction, device)
-    net = build(run.variant, len(run.dataset.classes()), run.dataset.image_size, run.seed)
-    trainer = make_trainer(net, run.recipe, device, precision)
-    # Dropout draws from torch's global generators.
-    torch.manual_seed(stream_seed(run.seed, "dropout"))
-    epochs = []
-    for epoch in train(trainer, data, run.recipe, run.seed):
-        epochs.append(epoch)
-        yield epoch
-    test = evaluate(trainer, data, data.test)
-    images = len(data.train) * len(epochs)
-    seconds = time.perf_counter() - started
-    yield Finished(
-        val_accuracy=epochs[-1].val_accuracy,
-        test_accuracy=test.accuracy,
-        test_loss=test.loss,
-        test_correct=test.correct,
-        seconds=seconds,
-        train_images_per_second=images / sum(len(data.train) / e.images_per_second for e in epochs),
-        device=device_name(device),
-        precision=precision.name,
-        kept=_kept(run, trainer, data) if run.keep else None,
-    )
+    place = _prepare(cohort)
+    members = {run.run_key: place.member(run) for run in cohort.runs}
+    for member in members.values():
+        member.seconds += (time.perf_counter() - started) / len(members)
+    key_of = {id(member): run_key for run_key, member in members.items()}
+    last: dict[str, Epoch] = {}
+    saved = time.monotonic()
+    for events in train(list(members.values()), place.data, cohort.recipe, cohort.seed):
+        due = time.monotonic() - saved >= cohort.checkpoint_seconds
+        for member, event in events:
+            run_key = key_of[id(member)]
+            yield run_key, event
+            if isinstance(event, Failed):
+                continue
+            last[run_key] = event
+            if due and event.epoch < cohort.recipe.epochs:
+                yield run_key, Checkpoint(event.epoch, pack(member, place.made_by))
+        saved = time.monotonic() if due else saved
+    for run in cohort.runs:
+        if members[run.run_key].epochs_done == cohort.recipe.epochs:
+            yield run.run_key, place.test(run, members[run.run_key], last[run.run_key])
 
 
-def _kept(run: Run, trainer: Trainer, data: Data) -> Kept:
-    """The weights, and how the network sees the first test image of the first classes."""
-    labels = data.test.labels.cpu().numpy()
-    rows = sample_rows(labels, IMAGES)
-    images = data.test.images[rows]
-    layers = find_layers(trainer.net, run.dataset.image_size)
-    seen = capture(trainer.net, data.normalise(images), layers)
-    pixels = images.permute(0, 2, 3, 1).cpu().numpy()
-    snapshot = take(seen, pixels, labels[rows].tolist(), run.dataset.classes())
-    return Kept(weights_to_bytes(trainer.net), pack(snapshot))
+@dataclass(frozen=True)
+class _Place:
+    """Where a cohort is trained: the device, and the images on it."""
+
+    cohort: Cohort
+    device: torch.device
+    precision: Precision
+    data: Data
+
+    @property
+    def made_by(self) -> dict[str, str]:
+        """What a checkpoint must have been made by to be continued here."""
+        return {
+            "device": device_name(self.device),
+            "precision": self.precision.name,
+            "torch": torch.__version__,
+            "kernels": json.dumps(dict(self.cohort.kernels), sort_keys=True),
+            "protocol": str(PROTOCOL),
+        }
+
+    def member(self, run: Run) -> Member:
+        """The run as its checkpoint left it, or at its beginning."""
+        resumed = run.start and unpack(run.start, self._trainer(run), self.made_by)
+        return resumed or Member(self._trainer(run))
+
+    def _trainer(self, run: Run) -> Trainer:
+        cohort, dataset = self.cohort, self.cohort.dataset
+        net = build(run.variant, len(dataset.classes()), dataset.image_size, cohort.seed)
+        use_kernels(net, cohort.kernels)
+        return make_trainer(net, cohort.recipe, self.device, self.precision)
+
+    def test(self, run: Run, member: Member, last: Epoch) -> Finished:
+        """The result of a run: tested once, with the weights of its last epoch."""
+        started = time.perf_counter()
+        [test] = evaluate([member.trainer], self.data, self.data.test)
+        kept = self._kept(member.trainer) if run.keep else None
+        return Finished(
+            val_accuracy=last.val_accuracy,
+            test_accuracy=test.accuracy,
+            test_loss=test.loss,
+            test_correct=test.correct,
+            seconds=member.seconds + time.perf_counter() - started,
+            train_images_per_second=len(self.data.train) * last.epoch / member.train_seconds,
+            device=device_name(self.device),
+            precision=self.precision.name,
+            kept=kept,
+        )
+
+    def _kept(self, trainer: Trainer) -> Kept:
+        """The weights, and how the network sees the first test image of the first classes."""
+        use_kernels(trainer.net, {})  # pictures look into modules that fused paths do not call
+        dataset = self.cohort.dataset
+        labels = self.data.test.labels.cpu().numpy()
+        rows = sample_rows(labels, IMAGES)
+        images = self.data.test.images[rows]
+        layers = find_layers(trainer.net, dataset.image_size)
+        seen = capture(trainer.net, self.data.normalise(images), layers)
+        pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+        snapshot = take(seen, pixels, labels[rows].tolist(), dataset.classes())
+        return Kept(weights_to_bytes(trainer.net), pack_snapshot(snapshot))
+
+
+def _prepare(cohort: Cohort) -> _Place:
+    device = prepare_device(cohort.device, deterministic=cohort.deterministic)
+    recipe = cohort.recipe
+    data = load_data(cohort.dataset, recipe.split, recipe.validation_fraction, device)
+    return _Place(cohort, device, choose_precision(recipe.precision, device), data)
+
+
+def _failure(error: Exception) -> Failed:
+    """What an exception means for a run that was alone with it."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return Failed("oom", str(error).splitlines()[0])
+    if isinstance(error, MemoryError):
+        return Failed("oom", "the machine's memory ran out")
+    # torch's CPU allocator raises a plain RuntimeError.
+    kind: FailureKind = "oom" if "can't allocate memory" in str(error) else "error"
+    return Failed(kind, "".join(traceback.format_exception(error)))
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ablate.attention import ATTENTION, complete
+from ablate.attention import ATTENTION, KERNELS, complete, fusable
 from ablate.attention.base import Attention
 from ablate.errors import OptionError, UnknownNameError
 from ablate.model import fingerprint
@@ -115,6 +115,24 @@ def x() -> Tensor:
 
 def test_it_equals_the_papers_equations(name: str, module: Attention, x: Tensor) -> None:
     torch.testing.assert_close(module(x), REFERENCES[name](module, x), atol=1e-5, rtol=1e-5)
+
+
+def test_every_kernel_gives_the_same(module: Attention, x: Tensor) -> None:
+    outputs = []
+    for kernel in KERNELS:
+        module.kernel = kernel
+        outputs.append(module(x))
+    torch.testing.assert_close(outputs[1], outputs[0], atol=1e-6, rtol=1e-5)
+
+
+def test_a_module_is_plain_unless_told_and_without_a_fused_path_always(
+    name: str, module: Attention, x: Tensor
+) -> None:
+    assert module.kernel == "plain"
+    module.kernel = "fused"
+    module.plain = lambda x: -x  # type: ignore[method-assign]
+    taken = torch.equal(module(x), -x)
+    assert taken == (name not in fusable())
 
 
 def test_parameters_are_as_many_as_the_closed_form_says(name: str, module: Attention) -> None:

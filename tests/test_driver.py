@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ import pytest
 from conftest import small_plan
 
 from ablate import driver as driver_module
-from ablate import trial
-from ablate.driver import Driver
+from ablate import takeover, trial
+from ablate.driver import Driver, HowToRun
 from ablate.execute import make_executor
 from ablate.execute.base import Died, Done, Executor, Job
-from ablate.plan import Cell, Plan
-from ablate.result import Epoch, Failed, Finished
+from ablate.plan import Cell, Plan, make_plan
+from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
 from ablate.store.owner import Owner
 from ablate.store.store import Store
+from ablate.study_file import load_study
+from ablate.trial import Cohort, Run
 
 
 class Recorder:
@@ -33,10 +36,18 @@ class Recorder:
         self.order: list[tuple[str, int]] = []
         self.results: dict[str, Finished | Failed] = {}
         self.notes: list[str] = []
+        self.resumptions: list[tuple[str, int, int]] = []
+        self.returned: list[str] = []
         self.epochs = 0
 
     def started(self, cell: Cell) -> None:
         self.order.append((cell.variant.name, cell.seed))
+
+    def resumed(self, cell: Cell, epoch: int) -> None:
+        self.resumptions.append((cell.variant.name, cell.seed, epoch))
+
+    def given_back(self, cell: Cell, why: str) -> None:
+        self.returned.append(cell.variant.name)
 
     def epoch(self, cell: Cell, epoch: Epoch) -> None:
         self.epochs += 1
@@ -49,30 +60,42 @@ class Recorder:
 
 
 class Scripted(Executor):
-    """One slot; every job ends at once with the same events, and nothing is trained."""
+    """One slot; every run of a job ends at once with the same events, and nothing is trained."""
 
     slots = 1
 
     def __init__(self, *events: Any) -> None:
         self._events = events
         self._job: str | None = None
+        self.cohorts: list[Cohort] = []
 
     @property
     def free(self) -> int:
-        return int(self._job is None)
+        return self.slots if self._job is None else 0
 
     def submit(self, job_id: str, job: Job) -> None:
+        assert isinstance(job, Cohort)
         self._job = job_id
+        self.cohorts.append(job)
 
     def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
         job_id, self._job = str(self._job), None
-        return [(job_id, event) for event in self._events]
+        run_events = [e for e in self._events if not isinstance(e, Done | Died)]
+        ends = [e for e in self._events if isinstance(e, Done | Died)]
+        keys = [run.run_key for run in self.cohorts[-1].runs]
+        return [(job_id, (key, e)) for e in run_events for key in keys] + [
+            (job_id, end) for end in ends
+        ]
 
     def cancel(self, job_id: str) -> None:
         self._job = None
 
     def close(self) -> None: ...
 
+
+STUDIES = Path(__file__).parent.parent / "studies"
+SAVED = "SELECT 1 FROM checkpoints c JOIN runs r USING (run_key) WHERE instr(c.file, substr(r.token, 1, 8))"
+KERNELS = "SELECT attention, kernel FROM kernels"
 
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 2.0, 500.0)
 FINISHED = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
@@ -85,7 +108,8 @@ def instant() -> Executor:
 def drive(plan: Plan, store: Store, executor: Executor | None = None, **options: Any) -> Recorder:
     recorder = Recorder()
     with executor or make_executor("inprocess", 1) as made:
-        Driver(plan, store, made, recorder, "cpu", {"commit": "abc"}, **options).run()
+        how = HowToRun(device="cpu", **options)
+        Driver(plan, store, made, recorder, {"commit": "abc"}, how).run()
     return recorder
 
 
@@ -157,6 +181,71 @@ def test_a_lost_worker_is_a_failure_of_its_own_kind(plan: Plan, store: Store, ur
     ]
 
 
+def seeds_of(job: Cohort, plan: Plan) -> set[int]:
+    keys = {run.run_key for run in job.runs}
+    return {cell.seed for cell in plan.cells if cell.run_key in keys}
+
+
+def test_cohorts_are_of_one_seed_and_no_larger_than_asked(plan: Plan, store: Store) -> None:
+    executor = instant()
+    recorder = drive(plan, store, executor, cohort=2)
+    assert [len(job.runs) for job in executor.cohorts] == [2, 1, 2, 1]
+    assert [seeds_of(job, plan) for job in executor.cohorts] == [{1}, {1}, {2}, {2}]
+    assert [job.seed for job in executor.cohorts] == [1, 1, 2, 2]
+    assert len(recorder.results) == len(plan.cells)
+
+
+def test_max_runs_counts_runs_and_not_cohorts(plan: Plan, store: Store) -> None:
+    assert len(drive(plan, store, instant(), cohort=3, max_runs=4).order) == 4
+
+
+def test_every_slot_gets_a_part_of_what_is_left(plan: Plan, store: Store) -> None:
+    executor = instant()
+    executor.slots = 2
+    drive(plan, store, executor, cohort=8)
+    assert len(executor.cohorts[0].runs) == 3, "six runs, two slots"
+
+
+class Dying(Scripted):
+    """Loses every process in which the run of that key is trained."""
+
+    def __init__(self, run_key: str) -> None:
+        super().__init__()
+        self._run_key = run_key
+
+    def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
+        lost = self._run_key in {run.run_key for run in self.cohorts[-1].runs}
+        self._events = (EPOCH, Died(-6)) if lost else (EPOCH, FINISHED, Done())
+        return super().wait(timeout_seconds)
+
+
+def test_a_run_that_kills_its_process_fails_alone(plan: Plan, store: Store, url: str) -> None:
+    executor = Dying(str(plan.cells[1].run_key))
+    recorder = drive(plan, store, executor, cohort=3)
+    assert [len(job.runs) for job in executor.cohorts] == [3, 1, 1, 1, 3]
+    assert recorder.returned == ["none", "se(pool1, r=8)", "se(pool3, r=8)"]
+    rows = query(url, "SELECT variant, seed, status FROM v_runs WHERE status <> 'finished'")
+    assert rows == [("se(pool1, r=8)", 1, "failed")]
+
+
+def test_after_a_halving_cohorts_stay_small(plan: Plan, store: Store) -> None:
+    executor = Scripted(Halved(1), EPOCH, FINISHED, Done())
+    drive(plan, store, executor, cohort=3)
+    assert [len(job.runs) for job in executor.cohorts] == [3, 1, 1, 1]
+
+
+def test_an_interrupted_run_goes_on_from_its_last_checkpoint(
+    plan: Plan, store: Store, url: str
+) -> None:
+    two = replace(EPOCH, epoch=2)
+    drive(plan, store, Scripted(EPOCH, Checkpoint(1, b"one"), two, Died(-9)), max_runs=1)
+    store.retry_failed([str(plan.cells[0].run_key)])
+    executor = instant()
+    recorder = drive(plan, store, executor, max_runs=1)
+    assert executor.cohorts[0].runs[0].start == b"one"
+    assert recorder.resumptions == [("none", 1, 1)]
+
+
 def test_an_interrupted_driver_gives_its_runs_back(
     plan: Plan, store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +275,7 @@ def test_a_run_of_a_dead_process_is_taken_over_at_once(plan: Plan, store: Store,
 def test_a_run_elsewhere_is_taken_over_only_after_a_lease_without_a_heartbeat(
     plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver_module, "LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(takeover, "LEASE_SECONDS", 0.6)
     monkeypatch.setattr(driver_module, "POLL_SECONDS", 0.1)
     me, key = store._owner, str(plan.cells[0].run_key)
     store._owner = Owner("elsewhere/boot", 1, 1.0)
@@ -235,20 +324,9 @@ def cli(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 def test_killed_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: Path) -> None:
     """Once with SIGKILL, once with SIGTERM, and then left in peace: real training, real database."""
-    study = Path(__file__).parent.parent / "studies" / "digits.toml"
-    options = [
-        "run",
-        str(study),
-        "--db",
-        "r.db",
-        "--device",
-        "cpu",
-        "--seeds",
-        "1",
-        "--workers",
-        "2",
-    ]
-    options += ["--set", "recipe.epochs=2", "--max-runs", "3"]
+    study = STUDIES / "digits.toml"
+    options = f"run {study} --db r.db --device cpu --seeds 1 --workers 2 --cohort 2".split()
+    options += ["--checkpoint-seconds", "0", "--set", "recipe.epochs=2", "--max-runs", "3"]
     epochs = 0
     for sign, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 130)):
         with cli(*options, cwd=tmp_path) as process:
@@ -265,20 +343,37 @@ def test_killed_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: P
     assert set(finished) == {(2,)}
     assert query(url, "SELECT COUNT(*) FROM v_runs WHERE status = 'running'") == [(0,)]
     outcomes = dict(query(url, "SELECT outcome, COUNT(*) FROM attempts GROUP BY outcome"))
-    assert outcomes["stopped"] == 4, "two runs were under way at each kill"
+    assert outcomes["stopped"] >= 4, "cohorts of two and of one were under way at each kill"
+    assert "goes on after epoch" in output
+    for run_key, variant in query(url, "SELECT run_key, variant FROM v_runs WHERE epochs = 2"):
+        weights = (tmp_path / "weights" / f"{run_key}.safetensors").read_bytes()
+        assert weights == undisturbed(url, str(run_key)), f"{variant}: other bytes than in peace"
     assert len(query(url, "SELECT DISTINCT variant FROM v_costs WHERE mode = 'train'")) == len(
         finished
     )
 
 
+def undisturbed(url: str, run_key: str) -> bytes:
+    """The weights of a digits run that is trained here, by itself, without an interruption."""
+    plan = make_plan(load_study(STUDIES / "digits.toml", ["recipe.epochs=2", "seeds=1"]))
+    cell = next(cell for cell in plan.cells if cell.run_key == run_key)
+    kernels = {str(name): str(path) for name, path in query(url, KERNELS)}
+    run = Run(run_key, cell.variant, keep=True)
+    job = Cohort((run,), cell.seed, plan.study.recipe, plan.dataset, "cpu", kernels)
+    *_, (_, result) = job()
+    assert isinstance(result, Finished)
+    assert result.kept is not None
+    return result.kept.weights
+
+
 def wait_for_attempts(path: Path, attempts: int, seconds: float = 120) -> int:
-    """Wait until that many attempts were begun and the newest run has an epoch; returns how many."""
+    """Wait until that many attempts were begun and one has a checkpoint; returns how many."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(sqlite3.OperationalError):
             url = f"sqlite:///{path}"
             [(begun,)] = query(url, "SELECT COUNT(*) FROM attempts")
-            trained = query(url, "SELECT 1 FROM v_runs WHERE status = 'running' AND epochs > 0")
+            trained = query(url, SAVED)
             if begun >= attempts and trained:
                 return int(begun)
         time.sleep(0.02)

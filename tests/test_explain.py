@@ -151,7 +151,7 @@ def test_a_layer_that_is_called_twice_is_none() -> None:
 class Everywhere(Attention):
     """A gate of its own for every value: neither per channel nor per place."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def plain(self, x: torch.Tensor) -> torch.Tensor:
         return x * torch.sigmoid(x)
 
     @staticmethod

@@ -19,7 +19,7 @@ from store_processes import claim_all, open_and_close
 import ablate.store
 from ablate.errors import DatabaseError
 from ablate.plan import Plan
-from ablate.result import Cost, Epoch, Failed, Finished, ProfileRow, Step
+from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, Step
 from ablate.store import schema
 from ablate.store.connect import HEAD, REVISIONS, open_engine
 from ablate.store.frames import read_frames
@@ -139,24 +139,6 @@ def test_a_failed_run_is_not_claimed_until_that_is_asked_for(
     assert again.attempt == 2
 
 
-def test_a_new_attempt_starts_from_nothing(plan: Plan, store: Store, url: str) -> None:
-    claim = store.claim(keys(plan))
-    assert claim is not None
-    store.add_epoch(claim, EPOCH)
-    store.stop(claim)
-    assert query(url, "SELECT status, epochs FROM v_runs ORDER BY ordinal LIMIT 1") == [
-        ("stopped", 1)
-    ]
-    store.claim(keys(plan))
-    assert query(url, "SELECT status, epochs, attempts FROM v_runs ORDER BY ordinal LIMIT 1") == [
-        ("running", 0, 2)
-    ]
-    assert query(url, "SELECT number, outcome FROM attempts ORDER BY number") == [
-        (1, "stopped"),
-        (2, None),
-    ]
-
-
 def test_a_zombie_changes_nothing(plan: Plan, store: Store, url: str) -> None:
     zombie = store.claim(keys(plan))
     assert zombie is not None
@@ -166,7 +148,9 @@ def test_a_zombie_changes_nothing(plan: Plan, store: Store, url: str) -> None:
     assert heir.run_key == zombie.run_key
     before = query(url, "SELECT * FROM runs ORDER BY run_key")
     for write in (
+        lambda: store.resume(zombie),
         lambda: store.add_epoch(zombie, EPOCH),
+        lambda: store.add_checkpoint(zombie, Checkpoint(1, b"late")),
         lambda: store.finish(zombie, FINISHED, {}),
         lambda: store.fail(zombie, Failed("error", "late")),
     ):
@@ -285,7 +269,7 @@ def torn(path: Path) -> None:
     [
         (lambda path: path.write_text("hello, I am a text file"), "is not an SQLite database"),
         (foreign, "a database of another program (it has the table 'trials')"),
-        (newer, "made by a newer ablate (revision 9999; this one knows 0001)"),
+        (newer, "made by a newer ablate (revision 9999; this one knows 0002)"),
         (torn, "cannot be used as a database"),
     ],
 )

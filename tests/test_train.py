@@ -10,14 +10,14 @@ import pytest
 import torch
 from conftest import small_plan
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from ablate.attention import complete
 from ablate.datasets import open_dataset
 from ablate.errors import DeviceError, UnknownNameError
 from ablate.result import Epoch, Failed, Finished
 from ablate.study import Recipe, Split, Variant
-from ablate.train import loop
+from ablate.train import cohort
 from ablate.train.data import Data, eval_batches, to_device, train_batches
 from ablate.train.loop import batch_sizes, step_interval
 from ablate.train.optimizers import OPTIMIZERS, make_optimizer
@@ -29,15 +29,17 @@ from ablate.train.precision import (
     prepare_device,
 )
 from ablate.train.schedules import SCHEDULES, find_schedule, plateau
-from ablate.trial import Run
+from ablate.trial import Cohort, Run
 
 CPU = torch.device("cpu")
 
 
-def make_run(attention: str = "none", position: str | None = None, **recipe: Any) -> Run:
+def train_alone(attention: str = "none", position: str | None = None, **recipe: Any) -> list[Any]:
+    """The events of one run, by itself in a cohort."""
     given = {"epochs": 2, "augment": ("crop",), **recipe}
-    variant = complete(Variant("cbam_cnn", attention, position))
-    return Run("key", variant, 1, Recipe(**given), open_dataset("digits", None, 32), "cpu")
+    run = Run("key", complete(Variant("cbam_cnn", attention, position)))
+    job = Cohort((run,), 1, Recipe(**given), open_dataset("digits", None, 32), "cpu")
+    return [event for _, event in job()]
 
 
 def digits(split: Split) -> Data:
@@ -45,7 +47,7 @@ def digits(split: Split) -> Data:
 
 
 def test_a_run_learns_to_read_digits() -> None:
-    *epochs, result = make_run("se", "pool3", epochs=3)()
+    *epochs, result = train_alone("se", "pool3", epochs=3)
     assert [epoch.epoch for epoch in epochs] == [1, 2, 3]
     assert isinstance(result, Finished)
     assert result.test_accuracy > 0.8
@@ -63,19 +65,20 @@ def without_times(events: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("precision", ["amp", "fp32"])
 def test_a_run_repeats_to_the_byte(precision: str) -> None:
-    run = make_run("cbam", "pool1", epochs=1, precision=precision)
-    assert without_times(list(run())) == without_times(list(run()))
+    options = {"epochs": 1, "precision": precision}
+    first, second = (train_alone("cbam", "pool1", **options) for _ in range(2))
+    assert without_times(first) == without_times(second)
 
 
 def test_a_run_does_not_depend_on_what_ran_before_in_its_process() -> None:
-    alone = without_times(list(make_run(epochs=1)()))
-    list(make_run("se", "pool1", epochs=1)())
+    alone = without_times(train_alone(epochs=1))
+    train_alone("se", "pool1", epochs=1)
     torch.manual_seed(123)
-    assert without_times(list(make_run(epochs=1)())) == alone
+    assert without_times(train_alone(epochs=1)) == alone
 
 
 def test_the_tutorials_split_trains_on_everything_and_watches_the_test_set() -> None:
-    epoch, result = make_run(epochs=1, split="tutorial")()
+    epoch, result = train_alone(epochs=1, split="tutorial")
     assert epoch.val_loss is None
     assert epoch.val_accuracy is None
     assert (epoch.test_loss, epoch.test_accuracy) == (result.test_loss, result.test_accuracy)
@@ -86,7 +89,7 @@ def test_the_tutorials_split_trains_on_everything_and_watches_the_test_set() -> 
 
 
 def test_a_diverged_run_is_a_value_with_its_epoch() -> None:
-    events = list(make_run(learning_rate=1e30, precision="fp32")())
+    events = train_alone(learning_rate=1e30, precision="fp32")
     assert isinstance(events[-1], Failed)
     assert (events[-1].kind, events[-1].epoch) == ("diverged", len(events))
 
@@ -95,8 +98,8 @@ def test_any_exception_is_a_value_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ValueError("something broke")
 
-    monkeypatch.setattr(loop, "find_schedule", broken)
-    [result] = make_run()()
+    monkeypatch.setattr(cohort, "find_schedule", broken)
+    [result] = train_alone()
     assert isinstance(result, Failed)
     assert result.kind == "error"
     assert "ValueError: something broke" in result.error
@@ -116,8 +119,8 @@ def test_out_of_memory_has_a_kind_of_its_own(
     def full(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(loop, "find_schedule", full)
-    [result] = make_run()()
+    monkeypatch.setattr(cohort, "find_schedule", full)
+    [result] = train_alone()
     assert isinstance(result, Failed)
     assert result.kind == "oom"
 
@@ -161,7 +164,7 @@ def test_plateau_decides_as_torchs_scheduler_does() -> None:
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=3)
     for done in range(len(losses)):
-        assert plateau(done, 50, losses[:done]) == optimizer.param_groups[0]["lr"]
+        assert plateau(done / 50, losses[:done]) == optimizer.param_groups[0]["lr"]
         scheduler.step(losses[done])
     assert optimizer.param_groups[0]["lr"] < 0.3, "the losses must trigger it"
 
@@ -172,13 +175,41 @@ def test_cosine_decides_as_torchs_scheduler_does() -> None:
     scheduler = CosineAnnealingLR(optimizer, T_max=7)
     for done in range(7):
         expected = optimizer.param_groups[0]["lr"]
-        assert SCHEDULES["cosine"](done, 7, []) == pytest.approx(expected)
+        assert SCHEDULES["cosine"](done / 7, []) == pytest.approx(expected)
         scheduler.step()
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_one_cycle_decides_as_torchs_scheduler_does() -> None:
+    steps = 20_000
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    scheduler = OneCycleLR(optimizer, max_lr=1.0, total_steps=steps, cycle_momentum=False)
+    for done in range(steps):
+        # torch reaches the ends one step earlier: a difference of a step, nothing at this length.
+        expected = optimizer.param_groups[0]["lr"]
+        assert SCHEDULES["one_cycle"](done / steps, []) == pytest.approx(expected, abs=3e-4)
+        scheduler.step()
+
+
+def test_step_divides_by_ten_at_a_half_and_at_three_quarters() -> None:
+    rates = [SCHEDULES["step"](done / 64, []) for done in range(64)]
+    assert rates == pytest.approx([1.0] * 32 + [0.1] * 16 + [0.01] * 16)
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_every_schedule_starts_at_the_learning_rate(name: str) -> None:
-    assert find_schedule(name)(0, 10, []) == 1.0
+def test_every_schedule_reaches_the_learning_rate_and_never_more(name: str) -> None:
+    schedule = find_schedule(name)
+    rates = [schedule(done / 1000, [1.0 / (1 + done)] * (done // 100)) for done in range(1000)]
+    assert max(rates) == pytest.approx(1.0)
+    assert min(rates) > 0
+
+
+def test_the_learning_rate_changes_from_step_to_step() -> None:
+    *epochs, _ = train_alone(epochs=2, schedule="cosine", augment=())
+    rates = [step.learning_rate for epoch in epochs for step in epoch.steps]
+    expected = [1e-3 * SCHEDULES["cosine"](i / len(rates), []) for i in range(len(rates))]
+    assert rates == pytest.approx(expected)
+    assert epochs[1].learning_rate == pytest.approx(5e-4), "at the epoch's start"
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -212,7 +243,7 @@ def test_steps_are_logged_every_100_and_more_often_in_short_runs() -> None:
     assert step_interval(252) == 1
     assert step_interval(704) == 2
     assert all(100 % step_interval(n) == 0 for n in range(1, 100_000, 37))
-    *epochs, _ = make_run(epochs=2)()
+    *epochs, _ = train_alone(epochs=2)
     steps = [step for epoch in epochs for step in epoch.steps]
     images = len(digits("validation").train)
     per_epoch = math.ceil(images / 64)
@@ -247,7 +278,7 @@ def test_fp16_needs_a_scaler_and_a_gpu_with_bf16_does_not(monkeypatch: pytest.Mo
 
 
 def test_epochs_carry_what_the_views_promise() -> None:
-    epoch, _ = make_run(epochs=1)()
+    epoch, _ = train_alone(epochs=1)
     assert isinstance(epoch, Epoch)
     assert epoch.seconds > 0
     assert epoch.images_per_second > 0

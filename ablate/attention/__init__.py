@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
+from torch import nn
+
 from ablate.attention.base import Attention
 from ablate.attention.cbam import CBAM, ChannelAttention, SpatialAttention
 from ablate.attention.eca import ECA
@@ -21,7 +25,10 @@ ATTENTION: dict[str, type[Attention]] = {
     "random_gate": RandomGate,
 }
 
-__all__ = ["ATTENTION", "Attention", "complete"]
+KERNELS = ("plain", "fused")
+"""The ways to compute an attention module: the paper's equations, or the same in fewer passes."""
+
+__all__ = ["ATTENTION", "KERNELS", "Attention", "complete", "fusable", "use_kernels"]
 
 
 def complete(variant: Variant) -> Variant:
@@ -51,3 +58,42 @@ def complete(variant: Variant) -> Variant:
         hint=". Give other attention its own [[grid]] table",
     )
     return Variant(variant.backbone, variant.attention, variant.position, tuple(options.items()))
+
+
+def fusable() -> tuple[str, ...]:
+    """The names in `ATTENTION` whose module has a fused path."""
+    return tuple(name for name, kind in ATTENTION.items() if kind.fused is not Attention.fused)
+
+
+def use_kernels(net: nn.Module, kernels: Mapping[str, str]) -> None:
+    """Say how the attention in a network is computed: kernels by name in `ATTENTION`.
+
+    Names that are missing stay plain, so `use_kernels(net, {})` makes all of it plain again. What
+    counts is the outermost module: the halves of a CBAM belong to it and are not asked themselves.
+
+    Raises:
+        UnknownNameError: a name that is not in `ATTENTION`.
+        OptionError: no such kernel, or one that the named attention does not have.
+    """
+    for name, kernel in kernels.items():
+        _check_kernel(name, kernel)
+    by_class = {ATTENTION[name]: kernel for name, kernel in kernels.items()}
+    for module in _outermost(net):
+        module.kernel = by_class.get(type(module), "plain")
+
+
+def _check_kernel(name: str, kernel: str) -> None:
+    if name not in ATTENTION:
+        raise unknown("attention", name, ATTENTION)
+    if kernel not in KERNELS:
+        raise OptionError(f"{name} has no kernel {kernel!r}; there are: {', '.join(KERNELS)}")
+    if kernel == "fused" and name not in fusable():
+        raise OptionError(f"{name} has no fused kernel, only plain; fused: {', '.join(fusable())}")
+
+
+def _outermost(net: nn.Module) -> Iterator[Attention]:
+    if isinstance(net, Attention):
+        yield net
+        return
+    for child in net.children():
+        yield from _outermost(child)

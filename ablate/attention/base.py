@@ -15,10 +15,24 @@ class Attention(nn.Module, ABC):
 
     A subclass has the constructor `(channels, *, option=default, …)`. Its keyword arguments are
     the options of a study file; an option that cannot be honoured raises `OptionError`.
+
+    `plain` is written as the paper's equations are. A subclass may add `fused`, the same function
+    with the same gradients in fewer passes; `kernel` says which of the two `forward` takes. It is
+    no option: it changes how long a network takes, not which network it is.
     """
 
+    kernel: str = "plain"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fused(x) if self.kernel == "fused" else self.plain(x)
+
     @abstractmethod
-    def forward(self, x: torch.Tensor) -> torch.Tensor: ...
+    def plain(self, x: torch.Tensor) -> torch.Tensor:
+        """The reference, by the paper's equations."""
+
+    def fused(self, x: torch.Tensor) -> torch.Tensor:
+        """The same, fast; a module that does not override it has no fused path."""
+        return self.plain(x)
 
     @staticmethod
     @abstractmethod

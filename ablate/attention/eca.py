@@ -28,7 +28,7 @@ class ECA(Attention):
         k = odd_kernel(kernel_size) if kernel_size else paper_kernel(channels)
         self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def plain(self, x: torch.Tensor) -> torch.Tensor:
         scores = self.conv(x.mean(dim=(2, 3))[:, None]).squeeze(1)
         return x * torch.sigmoid(scores).to(x.dtype)[:, :, None, None]
 

@@ -18,7 +18,7 @@ class Identity(Attention):
         super().__init__()
         self.channels = channels
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def plain(self, x: torch.Tensor) -> torch.Tensor:
         return x
 
     @staticmethod
@@ -48,7 +48,7 @@ class RandomGate(Attention):
         generator = torch.Generator().manual_seed(gate_seed)
         self.register_buffer("gate", torch.rand(channels, generator=generator))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def plain(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.gate.to(x.dtype)[:, None, None]
 
     def extra_repr(self) -> str:

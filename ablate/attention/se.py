@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ablate.attention.base import Attention, hidden_units
+from ablate.attention.kernels import channel_scale
 
 
 class SE(Attention):
@@ -24,10 +25,13 @@ class SE(Attention):
         self.fc1 = nn.Linear(channels, hidden, bias=False)
         self.fc2 = nn.Linear(hidden, channels, bias=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def plain(self, x: torch.Tensor) -> torch.Tensor:
         squeezed = x.mean(dim=(2, 3))
         gate = torch.sigmoid(self.fc2(F.relu(self.fc1(squeezed))))
         return x * gate.to(x.dtype)[:, :, None, None]
+
+    def fused(self, x: torch.Tensor) -> torch.Tensor:
+        return channel_scale(x, self.fc1.weight, self.fc2.weight, with_peak=False)
 
     @staticmethod
     def parameter_count(channels: int, **options: int) -> int:

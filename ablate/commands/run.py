@@ -12,14 +12,22 @@ import torch
 from rich.console import Console
 
 from ablate.costs import MeasuringError, measure_costs
-from ablate.driver import Driver
+from ablate.driver import Driver, HowToRun
 from ablate.environment import describe_environment
 from ablate.execute import make_executor
+from ablate.kernels import choose_kernels
 from ablate.plan import Plan, make_plan
 from ablate.progress import Counting, StudyProgress, duration, plural
 from ablate.store.store import READY, Store
 from ablate.study import Study
-from ablate.train.precision import choose_device, choose_precision, default_workers, device_name
+from ablate.train.precision import (
+    choose_device,
+    choose_precision,
+    default_cohort,
+    default_workers,
+    device_name,
+)
+from ablate.trial import CHECKPOINT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,9 @@ class RunOptions:
     workers: int | None = None
     max_runs: int | None = None
     retry_failed: bool = False
+    cohort: int | None = None
+    deterministic: bool = False
+    checkpoint_seconds: float | None = None
 
 
 def run_study(study: Study, data: Path | None, url: str, options: RunOptions) -> int:
@@ -68,15 +79,37 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
         f"{executor.slots} at a time",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
-    environment = describe_environment() | {
-        "device": device_name(device),
-        "precision": precision,
-        "cuda": torch.version.cuda if device.type == "cuda" else None,
-    }
+    if device.type == "cuda" and not options.deterministic:
+        console.print(
+            "not deterministic: on a GPU a run that is repeated or goes on after an interruption may "
+            "differ in its last digits; --deterministic repeats to the byte",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     started = time.monotonic()
     _terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
-        Driver(plan, store, executor, progress, options.device, environment, options.max_runs).run()
+        kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
+        how = HowToRun(
+            device=options.device,
+            cohort=options.cohort or default_cohort(device),
+            max_runs=options.max_runs,
+            kernels=kernels,
+            deterministic=options.deterministic,
+            checkpoint_seconds=(
+                CHECKPOINT_SECONDS
+                if options.checkpoint_seconds is None
+                else options.checkpoint_seconds
+            ),
+        )
+        environment = describe_environment() | {
+            "device": device_name(device),
+            "precision": precision,
+            "cuda": torch.version.cuda if device.type == "cuda" else None,
+            "tf32": False,
+            "deterministic": device.type == "cpu" or options.deterministic,
+            "kernels": kernels,
+        }
+        Driver(plan, store, executor, progress, environment, how).run()
     try:
         measure_costs(plan, store, options.device, environment, console)
         unmeasured = 0

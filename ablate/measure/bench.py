@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 
+from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
 from ablate.model import build
 from ablate.study import Recipe, Variant
@@ -26,11 +28,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Setting:
-    """Under what all subjects are measured: the study's own recipe, images and device."""
+    """Under what all subjects are measured: the study's own recipe, images and device, and the paths
+    of attention with which they were trained.
+    """
 
     recipe: Recipe
     dataset: Dataset
     device: str
+    kernels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Bench:
         """The subject with fresh weights, ready to step."""
         dataset = self.setting.dataset
         net = build(subject.variant, len(dataset.classes()), dataset.image_size, SEED)
+        use_kernels(net, self.setting.kernels)
         return make_trainer(net, self.setting.recipe, self.device, self.precision)
 
     def synchronise(self) -> None:

@@ -148,9 +148,31 @@ steps = Table(
     metadata,
     Column("run_key", String(16), ForeignKey("runs.run_key"), primary_key=True),
     Column("step", Integer, primary_key=True),
+    Column("epoch", Integer),
     Column("batch_loss", Float, nullable=False),
     Column("batch_accuracy", Float, nullable=False),
     Column("learning_rate", Float, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("run_key", String(16), ForeignKey("runs.run_key"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    # In the folder checkpoints/ beside the database.
+    Column("file", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("written_at", String(32), nullable=False),
+)
+
+# Which path a kind of attention takes on a device: measured once, the same ever after.
+kernels = Table(
+    "kernels",
+    metadata,
+    Column("device", String(255), primary_key=True),
+    Column("precision", String(16), primary_key=True),
+    Column("attention", String(64), primary_key=True),
+    Column("kernel", String(16), nullable=False),
 )
 
 costs = Table(

@@ -1,52 +1,34 @@
 """The results database: plan in, claims out, epochs and results in. The only SQLAlchemy is in this room.
 
-Order of a run's life: `register` → `claim` → `add_epoch` … → `finish`. Every write after the claim
-carries the attempt's token; a write whose token is no longer the run's changes nothing and says so.
+Order of a run's life: `register` → `claim` → `resume` → `add_epoch`, `add_checkpoint` … → `finish`.
+Every write after the claim carries the attempt's token; a write whose token is no longer the run's
+changes nothing and says so.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
-from ablate.result import Cost, Epoch, Failed, Finished, ProfileRow
-from ablate.store import schema
+from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow
+from ablate.store import checkpoints, claims, schema
+from ablate.store.claims import READY, Claim, LostClaimError
 from ablate.store.connect import WRITE, clear_errors, open_engine
 from ablate.store.owner import Owner, current_owner
 from ablate.store.read import read_statuses
 from ablate.store.registry import register
-from ablate.store.rows import (
-    add_environment,
-    chunks,
-    now,
-    replacing,
-)
+from ablate.store.rows import add_environment, add_missing, now, replacing
 from ablate.store.weights import keep
 
 if TYPE_CHECKING:
     # For its type only: a report opens the database on machines without torch.
     from ablate.plan import Plan
 
-READY = ("planned", "stopped")
-"""The states from which a run is trained; `failed` only after `retry_failed`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to train one run: whoever holds the token."""
-
-    run_key: str
-    token: str
-    attempt: int
-
-
-class LostClaimError(Exception):
-    """The run belongs to another attempt now; this one's write changed nothing."""
+__all__ = ["READY", "Claim", "LostClaimError", "Store"]
 
 
 class Store:
@@ -59,6 +41,7 @@ class Store:
             DatabaseError: not ours, newer, or not to be opened.
         """
         self._engine = open_engine(url, create=True)
+        self._url = str(self._engine.url)
         self._owner = current_owner()
 
     def close(self) -> None:
@@ -71,52 +54,34 @@ class Store:
 
     def claim(self, run_keys: Sequence[str]) -> Claim | None:
         """Take the first of these runs that is ready, or None. No two callers get the same one."""
-        runs, started = schema.runs, now()
+        return next(iter(self.claim_cohort(run_keys, 1, lambda run_key: run_key)), None)
+
+    def claim_cohort(
+        self, run_keys: Sequence[str], at_most: int, group: Callable[[str], Hashable]
+    ) -> list[Claim]:
+        """Take the first of these runs that is ready, and more of its group up to `at_most` in all."""
         with self._write() as connection:
-            ready = {
-                key
-                for chunk in chunks(run_keys)
-                for key in connection.scalars(
-                    select(runs.c.run_key).where(
-                        runs.c.run_key.in_(chunk), runs.c.status.in_(READY)
-                    )
-                )
-            }
-            key = next((k for k in run_keys if k in ready), None)
-            if key is None:
-                return None
-            token = secrets.token_hex(16)
-            taken = (
-                update(runs)
-                .where(runs.c.run_key == key)
-                .values(
-                    status="running",
-                    token=token,
-                    attempts=runs.c.attempts + 1,
-                    heartbeat=0,
-                    owner_host=self._owner.host,
-                    owner_pid=self._owner.pid,
-                    owner_started=self._owner.started,
-                    started_at=started,
-                    finished_at=None,
-                    failure=None,
-                    error=None,
-                )
-            )
-            number = connection.scalars(taken.returning(runs.c.attempts)).one()
-            # An attempt trains from the start: what an earlier one left is not part of it.
-            for table in (schema.epochs, schema.steps):
-                connection.execute(delete(table).where(table.c.run_key == key))
-            attempt = {
-                "token": token,
-                "run_key": key,
-                "number": number,
-                "started_at": started,
-                "host": self._owner.host,
-                "pid": self._owner.pid,
-            }
-            connection.execute(insert(schema.attempts), attempt)
-            return Claim(key, token, number)
+            return claims.take(connection, self._owner, run_keys, at_most, group)
+
+    def ready(self, run_keys: Sequence[str]) -> int:
+        """How many of these runs wait to be trained."""
+        with self._read() as connection:
+            return len(claims.ready(connection, run_keys))
+
+    def resume(self, claim: Claim) -> Checkpoint | None:
+        """The newest whole checkpoint of a claimed run, None where it begins anew.
+
+        Epochs and steps that come after it are removed: they will be trained again.
+
+        Raises:
+            LostClaimError: the run belongs to another attempt now; nothing was changed.
+        """
+        with self._write() as connection:
+            claims.touch(connection, claim)
+            found = checkpoints.newest(connection, self._url, claim.run_key)
+            checkpoints.rewind(connection, claim.run_key, found.epoch if found else 0)
+            checkpoints.sweep(connection, self._url, claim.run_key)
+            return found
 
     def add_epoch(self, claim: Claim, epoch: Epoch) -> None:
         """Store what an epoch measured, with its steps.
@@ -126,11 +91,29 @@ class Store:
         """
         row = {k: v for k, v in asdict(epoch).items() if k != "steps"}
         with self._write() as connection:
-            self._touch(connection, claim)
+            claims.touch(connection, claim)
             connection.execute(replacing(schema.epochs, {"run_key": claim.run_key, **row}))
             for step in epoch.steps:
-                step_row = {"run_key": claim.run_key, **asdict(step)}
+                step_row = {"run_key": claim.run_key, **asdict(step), "epoch": epoch.epoch}
                 connection.execute(replacing(schema.steps, step_row))
+
+    def add_checkpoint(self, claim: Claim, checkpoint: Checkpoint) -> None:
+        """Store the state of a run after an epoch that is stored already; the last two are kept.
+
+        Raises:
+            LostClaimError: the run belongs to another attempt now; nothing was written.
+            DatabaseError: the file cannot be written.
+        """
+        row = checkpoints.write(self._url, claim, checkpoint)
+        try:
+            with self._write() as connection:
+                claims.touch(connection, claim)
+                checkpoints.record(connection, row)
+        except BaseException:
+            checkpoints.remove(self._url, row)
+            raise
+        with self._read() as connection:
+            checkpoints.sweep(connection, self._url, claim.run_key)
 
     def finish(self, claim: Claim, result: Finished, environment: Mapping[str, Any]) -> None:
         """Accept a run's result, and write its weights if it brings some.
@@ -144,7 +127,10 @@ class Store:
             values["environment_id"] = add_environment(connection, environment)
             self._end(connection, claim, "finished", values)
             if result.kept is not None:
-                keep(connection, str(self._engine.url), claim.run_key, result.kept)
+                keep(connection, self._url, claim.run_key, result.kept)
+            checkpoints.forget(connection, claim.run_key)
+        with self._read() as connection:
+            checkpoints.sweep(connection, self._url, claim.run_key)
 
     def fail(self, claim: Claim, failure: Failed) -> None:
         """Record that a run ended without a result.
@@ -155,70 +141,65 @@ class Store:
         with self._write() as connection:
             values = {"failure": failure.kind, "error": failure.error}
             self._end(connection, claim, "failed", values, failure.error)
+            if (
+                failure.kind != "worker_died"
+            ):  # that may have been the machine's fault: it can go on
+                checkpoints.forget(connection, claim.run_key)
 
-    def stop(self, claim: Claim) -> None:
+    def stop(self, claim: Claim, error: str | None = None) -> None:
         """Give a run back unfinished, so that it can go on; nothing if it is not ours any more."""
         with self._write() as connection:
-            self._end(connection, claim, "stopped", {}, must_hold=False)
+            claims.end(connection, claim, "stopped", {}, error)
 
-    def renew(self, claims: Iterable[Claim]) -> None:
+    def renew(self, held: Iterable[Claim]) -> None:
         """Show that these attempts are alive."""
-        runs = schema.runs
         with self._write() as connection:
-            for claim in claims:
-                connection.execute(
-                    update(runs).where(_holds(claim)).values(heartbeat=runs.c.heartbeat + 1)
-                )
+            for claim in held:
+                claims.renew(connection, claim)
 
     def running(self, run_keys: Sequence[str]) -> dict[str, tuple[Owner, str, int]]:
         """Which of these runs are being trained: by whom, under which token, and the heartbeat."""
-        runs = schema.runs
-        columns = (
-            runs.c.run_key,
-            runs.c.owner_host,
-            runs.c.owner_pid,
-            runs.c.owner_started,
-            runs.c.token,
-            runs.c.heartbeat,
-        )
         with self._read() as connection:
-            return {
-                row.run_key: (
-                    Owner(row.owner_host, row.owner_pid, row.owner_started),
-                    row.token,
-                    row.heartbeat,
-                )
-                for chunk in chunks(run_keys)
-                for row in connection.execute(
-                    select(*columns).where(runs.c.run_key.in_(chunk), runs.c.status == "running")
-                )
-            }
+            return claims.running(connection, run_keys)
 
     def take_back(self, run_key: str, token: str) -> bool:
         """Make a run whose worker is gone ready again; False if it has moved on meanwhile."""
         claim = Claim(run_key, token, 0)
         with self._write() as connection:
-            return self._end(
-                connection, claim, "stopped", {}, "its process is gone", must_hold=False
-            )
+            return claims.end(connection, claim, "stopped", {}, "its process is gone")
 
     def retry_failed(self, run_keys: Sequence[str]) -> int:
         """Make failed runs ready again; returns how many."""
-        runs = schema.runs
         with self._write() as connection:
-            return sum(
-                connection.execute(
-                    update(runs)
-                    .where(runs.c.run_key.in_(chunk), runs.c.status == "failed")
-                    .values(status="planned", failure=None, error=None, finished_at=None)
-                ).rowcount
-                for chunk in chunks(run_keys)
-            )
+            return claims.retry_failed(connection, run_keys)
 
     def statuses(self, run_keys: Sequence[str]) -> dict[str, str]:
         """The status of those of these runs that the database knows."""
         with self._read() as connection:
             return read_statuses(connection, run_keys)
+
+    def kernels(self, device: str, precision: str) -> dict[str, str]:
+        """Which path each attention takes on a device, as it was chosen once; empty before that."""
+        table = schema.kernels
+        with self._read() as connection:
+            query = select(table.c.attention, table.c.kernel).where(
+                table.c.device == device, table.c.precision == precision
+            )
+            return {row.attention: row.kernel for row in connection.execute(query)}
+
+    def choose_kernels(
+        self, device: str, precision: str, kernels: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Store a choice of paths; where another process was faster, its choice stays. Returns what
+        holds from now on.
+        """
+        rows = [
+            {"device": device, "precision": precision, "attention": name, "kernel": kernel}
+            for name, kernel in kernels.items()
+        ]
+        with self._write() as connection:
+            add_missing(connection, schema.kernels, rows)
+        return self.kernels(device, precision)
 
     def measured(self, device: str, precision: str, batch_size: int) -> set[str]:
         """Fingerprints whose throughput under these conditions is known."""
@@ -284,14 +265,6 @@ class Store:
         with clear_errors(self._engine.url.database, "read"), self._engine.connect() as connection:
             yield connection
 
-    def _touch(self, connection: Connection, claim: Claim) -> None:
-        runs = schema.runs
-        changed = connection.execute(
-            update(runs).where(_holds(claim)).values(heartbeat=runs.c.heartbeat + 1)
-        )
-        if changed.rowcount != 1:
-            raise LostClaimError(claim.run_key)
-
     def _end(
         self,
         connection: Connection,
@@ -299,32 +272,6 @@ class Store:
         status: str,
         values: Mapping[str, Any],
         error: str | None = None,
-        *,
-        must_hold: bool = True,
-    ) -> bool:
-        ended_at = now()
-        ended = (
-            update(schema.runs)
-            .where(_holds(claim))
-            .values(
-                status=status,
-                token=None,
-                finished_at=ended_at if status != "stopped" else None,
-                **values,
-            )
-        )
-        held = connection.execute(ended).rowcount == 1
-        if not held and must_hold:
+    ) -> None:
+        if not claims.end(connection, claim, status, values, error):
             raise LostClaimError(claim.run_key)
-        if held:
-            attempts = schema.attempts
-            connection.execute(
-                update(attempts)
-                .where(attempts.c.token == claim.token)
-                .values(finished_at=ended_at, outcome=status, error=error)
-            )
-        return held
-
-
-def _holds(claim: Claim) -> ColumnElement[bool]:
-    return and_(schema.runs.c.run_key == claim.run_key, schema.runs.c.token == claim.token)

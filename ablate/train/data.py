@@ -18,7 +18,11 @@ from ablate.study import Recipe, Split, stream_seed
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 CHUNK = 512
-"""Images augmented at a time: on a CPU, chunks that fit the cache beat a whole epoch."""
+"""Images augmented at a time on a CPU: chunks that fit the cache beat a whole epoch."""
+
+GPU_CHUNK_PIXELS = 2**26
+"""Pixels augmented at a time on a GPU: an epoch of 32×32 images in one go, and bounded memory for
+larger ones. A constant, because the random draws depend on it."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,19 @@ def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator
         generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch)),
     ).to(device)
     draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", epoch))
-    chunk = max(1, CHUNK // recipe.batch_size) * recipe.batch_size
-    for rows in order.split(chunk):
+    for rows in order.split(_chunk(data, recipe.batch_size)):
         images = data.normalise(augment(data.train.images[rows], recipe.augment, draws))
         labels = data.train.labels[rows]
         yield from zip(
             images.split(recipe.batch_size), labels.split(recipe.batch_size), strict=True
         )
+
+
+def _chunk(data: Data, batch_size: int) -> int:
+    """How many images to augment at a time: whole batches."""
+    height, width = data.train.images.shape[2:]
+    most = CHUNK if data.device.type == "cpu" else GPU_CHUNK_PIXELS // (height * width)
+    return max(1, most // batch_size) * batch_size
 
 
 def eval_batches(data: Data, part: Part, batch_size: int = CHUNK) -> Iterator[Batch]:

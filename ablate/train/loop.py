@@ -1,32 +1,24 @@
-"""The training loop: yields one Epoch after another."""
+"""The training loop: yields what each epoch of a cohort measured."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ablate.result import Epoch, Step
+from ablate.result import Epoch, Failed, Step
 from ablate.study import Recipe
-from ablate.train.data import Data, Part, eval_batches, train_batches
-from ablate.train.schedules import find_schedule
+from ablate.train.cohort import Member, Pass, train_epoch
+from ablate.train.data import Data, Part, eval_batches
 from ablate.train.step import Trainer
 
 STEP_INTERVALS = (1, 2, 5, 10, 20, 50, 100)
 STEPS_PER_RUN = 400
-
-
-class DivergedError(Exception):
-    """The loss stopped being a number."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__(f"the training loss is not finite in epoch {epoch}")
-        self.epoch = epoch
 
 
 @dataclass(frozen=True)
@@ -38,53 +30,81 @@ class Evaluation:
     correct: bytes
 
 
-def train(trainer: Trainer, data: Data, recipe: Recipe, seed: int) -> Iterator[Epoch]:
-    """Train for the recipe's epochs and yield what each one measured.
+def train(
+    members: Sequence[Member], data: Data, recipe: Recipe, seed: int
+) -> Iterator[list[tuple[Member, Epoch | Failed]]]:
+    """Train to the recipe's last epoch; yields, for each epoch, what it measured for each member.
 
-    Raises:
-        DivergedError: the loss of an epoch is not finite.
+    A member whose loss is no number any more has failed and leaves the cohort. Members that have
+    done more epochs than others, as after an interruption, wait until those have caught up.
     """
-    schedule = find_schedule(recipe.schedule)
-    every = step_interval(math.ceil(len(data.train) / recipe.batch_size) * recipe.epochs)
-    watched: list[float] = []
+    left = list(members)
     for epoch in range(1, recipe.epochs + 1):
-        rate = recipe.learning_rate * schedule(epoch - 1, recipe.epochs, watched)
-        trainer.set_learning_rate(rate)
-        started = time.perf_counter()
-        losses, right = _train_epoch(trainer, data, recipe, seed, epoch)
-        train_seconds = time.perf_counter() - started
-        steps = _logged(losses, right, recipe.batch_size, len(data.train), epoch, every, rate)
-        seen = evaluate(trainer, data, data.watched)
-        if not (math.isfinite(losses.mean()) and math.isfinite(seen.loss)):
-            raise DivergedError(epoch)
-        watched.append(seen.loss)
-        leaked = data.val is None
-        sizes = batch_sizes(len(data.train), recipe.batch_size)
-        yield Epoch(
-            epoch=epoch,
-            train_loss=float((losses * sizes).sum() / sizes.sum()),
-            train_accuracy=float(right.sum() / sizes.sum()),
-            val_loss=None if leaked else seen.loss,
-            val_accuracy=None if leaked else seen.accuracy,
-            test_loss=seen.loss if leaked else None,
-            test_accuracy=seen.accuracy if leaked else None,
-            learning_rate=rate,
-            seconds=time.perf_counter() - started,
-            images_per_second=len(data.train) / train_seconds,
-            steps=steps,
-        )
+        live = [member for member in left if member.epochs_done == epoch - 1]
+        if not live:
+            continue
+        events = list(_epoch(live, data, recipe, seed, epoch))
+        failed = [member for member, event in events if isinstance(event, Failed)]
+        left = [member for member in left if member not in failed]
+        yield events
 
 
-def evaluate(trainer: Trainer, data: Data, part: Part) -> Evaluation:
-    """Loss and accuracy of the network as it is, in evaluation mode."""
-    trainer.net.eval()
-    losses, right = [], []
+def _epoch(
+    members: Sequence[Member], data: Data, recipe: Recipe, seed: int, epoch: int
+) -> Iterator[tuple[Member, Epoch | Failed]]:
+    passes = train_epoch(members, data, recipe, seed, epoch)
+    started = time.perf_counter()
+    evaluations = evaluate([member.trainer for member in members], data, data.watched)
+    seconds = (time.perf_counter() - started) / len(members)
+    for member, done, seen in zip(members, passes, evaluations, strict=True):
+        if not (math.isfinite(done.losses.mean()) and math.isfinite(seen.loss)):
+            error = f"the training loss is not finite in epoch {epoch}"
+            yield member, Failed("diverged", error, epoch)
+            continue
+        member.watched.append(seen.loss)
+        member.train_seconds += done.seconds
+        member.seconds += done.seconds + seconds
+        yield member, _measured(done, seen, data, recipe, epoch, seconds)
+
+
+def _measured(
+    done: Pass, seen: Evaluation, data: Data, recipe: Recipe, epoch: int, seconds: float
+) -> Epoch:
+    """What an epoch measured; `seconds` is what its evaluation took."""
+    leaked = data.val is None
+    sizes = batch_sizes(len(data.train), recipe.batch_size)
+    return Epoch(
+        epoch=epoch,
+        train_loss=float((done.losses * sizes).sum() / sizes.sum()),
+        train_accuracy=float(done.right.sum() / sizes.sum()),
+        val_loss=None if leaked else seen.loss,
+        val_accuracy=None if leaked else seen.accuracy,
+        test_loss=seen.loss if leaked else None,
+        test_accuracy=seen.accuracy if leaked else None,
+        learning_rate=float(done.rates[0]),
+        seconds=done.seconds + seconds,
+        images_per_second=len(data.train) / done.seconds,
+        steps=_logged(done, sizes, epoch, step_interval(len(sizes) * recipe.epochs)),
+    )
+
+
+def evaluate(trainers: Sequence[Trainer], data: Data, part: Part) -> list[Evaluation]:
+    """Loss and accuracy of every network as it is, in evaluation mode."""
+    for trainer in trainers:
+        trainer.net.eval()
+    losses: list[list[torch.Tensor]] = [[] for _ in trainers]
+    right: list[list[torch.Tensor]] = [[] for _ in trainers]
     for images, labels in eval_batches(data, part):
-        logits = trainer.infer(images)
-        losses.append(F.cross_entropy(logits, labels, reduction="sum"))
-        right.append(logits.argmax(dim=1) == labels)
+        for i, trainer in enumerate(trainers):
+            logits = trainer.infer(images)
+            losses[i].append(F.cross_entropy(logits, labels, reduction="sum"))
+            right[i].append(logits.argmax(dim=1) == labels)
+    return [_evaluation(*both) for both in zip(losses, right, strict=True)]
+
+
+def _evaluation(losses: list[torch.Tensor], right: list[torch.Tensor]) -> Evaluation:
     correct = torch.cat(right).cpu().numpy()
-    loss = float(torch.stack(losses).sum()) / len(part)
+    loss = float(torch.stack(losses).sum()) / len(correct)
     return Evaluation(loss, float(correct.mean()), np.packbits(correct).tobytes())
 
 
@@ -101,34 +121,12 @@ def batch_sizes(images: int, batch_size: int) -> np.ndarray:
     return np.array([batch_size] * full + [rest] * (rest > 0))
 
 
-def _train_epoch(
-    trainer: Trainer, data: Data, recipe: Recipe, seed: int, epoch: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """One pass over the training images: loss and right answers of every batch.
-
-    They are collected on the device and read once at the end, so no step waits for the device.
-    """
-    trainer.net.train()
-    measured = [trainer.step(batch) for batch in train_batches(data, recipe, seed, epoch)]
-    losses = torch.stack([loss for loss, _ in measured]).double().cpu().numpy()
-    right = torch.stack([count for _, count in measured]).cpu().numpy()
-    return losses, right
-
-
-def _logged(
-    losses: np.ndarray,
-    right: np.ndarray,
-    batch_size: int,
-    images: int,
-    epoch: int,
-    every: int,
-    rate: float,
-) -> tuple[Step, ...]:
+def _logged(done: Pass, sizes: np.ndarray, epoch: int, every: int) -> tuple[Step, ...]:
     """The steps to store, counted over the whole run from 1."""
-    before = (epoch - 1) * len(losses)
-    so_far = right.cumsum() / batch_sizes(images, batch_size).cumsum()
+    before = (epoch - 1) * len(done.losses)
+    so_far = done.right.cumsum() / sizes.cumsum()
     return tuple(
-        Step(before + i + 1, float(losses[i]), float(so_far[i]), rate)
-        for i in range(len(losses))
+        Step(before + i + 1, float(done.losses[i]), float(so_far[i]), float(done.rates[i]))
+        for i in range(len(done.losses))
         if (before + i + 1) % every == 0
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import torch
 from torch import nn, optim
 
 from ablate.errors import unknown
@@ -19,13 +20,30 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
 def make_optimizer(
     name: str, parameters: Iterable[nn.Parameter], learning_rate: float
 ) -> optim.Optimizer:
-    """The optimizer of that name, in its fused form.
+    """The optimizer of that name, in its fused form; on a GPU ready to be captured in a CUDA graph,
+    with a learning rate that is a tensor on the device.
 
     Raises:
         UnknownNameError: no such optimizer.
     """
     check_optimizer(name)
-    return OPTIMIZERS[name](parameters, lr=learning_rate, fused=True)
+    listed = list(parameters)
+    device = listed[0].device
+    if device.type != "cuda":
+        return OPTIMIZERS[name](listed, lr=learning_rate, fused=True)
+    # The fused forms of Adam count their steps on the device; fused SGD counts none.
+    capturable = {} if name == "sgd" else {"capturable": True}
+    rate = torch.tensor(learning_rate, device=device)
+    return OPTIMIZERS[name](listed, lr=rate, fused=True, **capturable)
+
+
+def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float) -> None:
+    """Set the learning rate of the next step; a tensor is filled in place, for graphs that read it."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(learning_rate)
+        else:
+            group["lr"] = learning_rate
 
 
 def check_optimizer(name: str) -> None:

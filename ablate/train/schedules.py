@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of what has happened so far."""
+"""Learning-rate schedules: pure functions of the training's progress and of the losses so far."""
 
 from __future__ import annotations
 
@@ -7,23 +7,45 @@ from collections.abc import Callable, Sequence
 
 from ablate.errors import unknown
 
-Schedule = Callable[[int, int, Sequence[float]], float]
-"""(epochs done, epochs in all, the losses watched after each epoch) → factor on the learning rate."""
+Schedule = Callable[[float, Sequence[float]], float]
+"""(progress in [0, 1), the losses watched after each epoch) → factor on the learning rate.
+
+Progress is the share of all steps that are done; it is asked before every step.
+"""
 
 
-def constant(_done: int, _epochs: int, _losses: Sequence[float]) -> float:
+def constant(_progress: float, _losses: Sequence[float]) -> float:
     """The learning rate as it is."""
     return 1.0
 
 
-def cosine(done: int, epochs: int, _losses: Sequence[float]) -> float:
-    """Half a cosine from 1 towards 0 (Loshchilov and Hutter 2017, arXiv 1608.03983), by epochs."""
-    return 0.5 * (1 + math.cos(math.pi * done / epochs))
+def cosine(progress: float, _losses: Sequence[float]) -> float:
+    """Half a cosine from 1 towards 0 (Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5)."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def step(progress: float, _losses: Sequence[float]) -> float:
+    """A tenth of it after half of the training, a hundredth after three quarters.
+
+    Source: He et al. 2015, arXiv 1512.03385, section 4.2 (32,000 and 48,000 of 64,000 steps).
+    """
+    return 0.1 ** (int(progress >= 0.5) + int(progress >= 0.75))
+
+
+def one_cycle(progress: float, _losses: Sequence[float]) -> float:
+    """Half a cosine up from 1/25 during the first 30 %, then one down to 1/250,000.
+
+    Source: Smith and Topin 2018, arXiv 1708.07120, with the shape and the settings of
+    `torch.optim.lr_scheduler.OneCycleLR`; its cycle of the momentum is left out.
+    """
+    first, peak, last, rise = 1 / 25, 1.0, 1 / 250_000, 0.3
+    if progress < rise:
+        return _half_cosine(first, peak, progress / rise)
+    return _half_cosine(peak, last, (progress - rise) / (1 - rise))
 
 
 def plateau(
-    _done: int,
-    _epochs: int,
+    _progress: float,
     losses: Sequence[float],
     *,
     factor: float = 0.5,
@@ -45,7 +67,13 @@ def plateau(
     return result
 
 
-SCHEDULES: dict[str, Schedule] = {"constant": constant, "cosine": cosine, "plateau": plateau}
+SCHEDULES: dict[str, Schedule] = {
+    "constant": constant,
+    "cosine": cosine,
+    "step": step,
+    "one_cycle": one_cycle,
+    "plateau": plateau,
+}
 
 
 def find_schedule(name: str) -> Schedule:
@@ -57,3 +85,7 @@ def find_schedule(name: str) -> Schedule:
     if name not in SCHEDULES:
         raise unknown("schedule", name, SCHEDULES)
     return SCHEDULES[name]
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ablate.study import Recipe
 from ablate.train.data import Batch
-from ablate.train.optimizers import make_optimizer
+from ablate.train.optimizers import make_optimizer, set_learning_rate
 from ablate.train.precision import Precision
 
 
@@ -23,6 +23,13 @@ class Trainer:
     scaler: torch.amp.GradScaler
     precision: Precision
     device: torch.device
+
+    @property
+    def generator(self) -> torch.Generator:
+        """torch's own generator of the device, from which dropout draws."""
+        if self.device.type != "cuda":
+            return torch.default_generator
+        return torch.cuda.default_generators[self.device.index or 0]
 
     def step(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of the optimizer: (loss, number of right answers), both still on the device."""
@@ -42,9 +49,14 @@ class Trainer:
             logits: torch.Tensor = self.net(images)
         return logits.float()
 
-    def set_learning_rate(self, learning_rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+    def prepare(self, learning_rate: float, seed: int) -> None:
+        """Set what the next step uses: the learning rate, and the stream that dropout draws from.
+
+        A stream for each step, so that nothing depends on which run stepped before and no
+        generator's state has to be kept.
+        """
+        set_learning_rate(self.optimizer, learning_rate)
+        self.generator.manual_seed(seed)
 
 
 def make_trainer(

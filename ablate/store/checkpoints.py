@@ -1,0 +1,106 @@
+"""Checkpoints of unfinished runs: files in `checkpoints/` beside the database, named by rows.
+
+A file is on the disk before its row is committed, and a row is the only thing that makes a file a
+checkpoint: files without one are swept away. Its name carries the attempt, so that a zombie's late
+write touches nobody else's file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, or_, select
+
+from ablate.errors import DatabaseError
+from ablate.files import write_whole
+from ablate.result import Checkpoint
+from ablate.store import schema
+from ablate.store.claims import Claim
+from ablate.store.connect import parse_url
+from ablate.store.rows import now, replacing
+
+KEPT = 2
+"""The newest checkpoint and the one before it, should the newest be damaged."""
+
+
+def checkpoint_folder(url: str) -> Path:
+    """Where the checkpoints of a database lie."""
+    return Path(str(parse_url(url).database)).parent / "checkpoints"
+
+
+def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Write a checkpoint's file; returns the row that will name it.
+
+    Raises:
+        DatabaseError: it cannot be written; nothing is left behind.
+    """
+    name = f"{claim.run_key}-{claim.token[:8]}-{checkpoint.epoch}.safetensors"
+    path = checkpoint_folder(url) / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, checkpoint.content)
+    except OSError as error:
+        raise DatabaseError(
+            f"{path}: cannot be written: {error.strerror or error}. "
+            "What was stored before stays: mend that and run again to go on"
+        ) from None
+    return {
+        "run_key": claim.run_key,
+        "epoch": checkpoint.epoch,
+        "file": name,
+        "sha256": hashlib.sha256(checkpoint.content).hexdigest(),
+        "written_at": now(),
+    }
+
+
+def remove(url: str, row: dict[str, Any]) -> None:
+    """Delete a file that got no row."""
+    (checkpoint_folder(url) / row["file"]).unlink(missing_ok=True)
+
+
+def record(connection: Connection, row: dict[str, Any]) -> None:
+    """Name a file that was written, and forget those before the last two."""
+    table = schema.checkpoints
+    connection.execute(replacing(table, row))
+    mine = table.c.run_key == row["run_key"]
+    epochs = select(table.c.epoch).where(mine).order_by(table.c.epoch.desc())
+    for old in list(connection.scalars(epochs))[KEPT:]:
+        connection.execute(delete(table).where(mine, table.c.epoch == old))
+
+
+def newest(connection: Connection, url: str, run_key: str) -> Checkpoint | None:
+    """The newest checkpoint whose file is what its row says."""
+    table = schema.checkpoints
+    mine = select(table).where(table.c.run_key == run_key).order_by(table.c.epoch.desc())
+    for row in connection.execute(mine).all():
+        try:
+            content = (checkpoint_folder(url) / row.file).read_bytes()
+        except OSError:
+            continue
+        if hashlib.sha256(content).hexdigest() == row.sha256:
+            return Checkpoint(row.epoch, content)
+    return None
+
+
+def rewind(connection: Connection, run_key: str, epoch: int) -> None:
+    """Remove what a run stored after an epoch."""
+    for table in (schema.epochs, schema.steps, schema.checkpoints):
+        # Steps that were stored before they had an epoch belong to no checkpoint.
+        after = or_(table.c.epoch > epoch, table.c.epoch.is_(None))
+        connection.execute(delete(table).where(table.c.run_key == run_key, after))
+
+
+def forget(connection: Connection, run_key: str) -> None:
+    """Remove all checkpoints of a run: it is finished."""
+    connection.execute(delete(schema.checkpoints).where(schema.checkpoints.c.run_key == run_key))
+
+
+def sweep(connection: Connection, url: str, run_key: str) -> None:
+    """Delete a run's files that no row names. What cannot be deleted now is swept another time."""
+    table = schema.checkpoints
+    named = set(connection.scalars(select(table.c.file).where(table.c.run_key == run_key)))
+    for path in checkpoint_folder(url).glob(f"{run_key}-*.safetensors"):
+        if path.name not in named:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""Takes back the runs of processes that are gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+
+from ablate.store.store import Store
+
+LEASE_SECONDS = 30.0
+"""A run elsewhere whose heartbeat stood still for this long, on our own clock, is taken over."""
+
+
+@dataclass
+class _Lease:
+    """When we first saw a heartbeat of somebody else's attempt, on our monotonic clock."""
+
+    token: str
+    heartbeat: int
+    since: float
+
+
+@dataclass
+class TakeOver:
+    """Watches the runs that others train. SQLite has no clock, so time is counted on ours alone."""
+
+    store: Store
+    run_keys: Sequence[str]
+    _leases: dict[str, _Lease] = field(init=False, default_factory=dict)
+    _looked: float = field(init=False, default=0.0)
+
+    def look(self, ours: Container[str]) -> None:
+        """Make runs ready again whose process has ended, or whose heartbeat stood still for a lease."""
+        now = time.monotonic()
+        if now - self._looked > LEASE_SECONDS / 2:
+            # We were busy or blocked, perhaps by a lock that stopped the others' heartbeats too.
+            self._leases.clear()
+        self._looked = now
+        for run_key, (owner, token, heartbeat) in self.store.running(self.run_keys).items():
+            if run_key in ours:
+                continue
+            lease = self._leases.get(run_key)
+            if lease is None or (lease.token, lease.heartbeat) != (token, heartbeat):
+                lease = self._leases[run_key] = _Lease(token, heartbeat, time.monotonic())
+            elapsed = time.monotonic() - lease.since > LEASE_SECONDS
+            if owner.is_gone() or (elapsed and not owner.is_here()):
+                self.store.take_back(run_key, token)

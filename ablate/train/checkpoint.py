@@ -1,0 +1,75 @@
+"""The state of a run between two epochs as bytes, and back: what comes after is the same to the byte.
+
+Safetensors, so that nothing in it can run. There is no state of a random generator: every stream
+is made anew from the seed and the epoch or step.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+
+from ablate.train.cohort import Member
+from ablate.train.step import Trainer
+
+ABOUT = "about"
+"""The tensor that holds, as JSON text, everything that is no tensor."""
+
+
+def pack(member: Member, made_by: dict[str, str]) -> bytes:
+    """Everything that the next epoch depends on. `made_by` says under what it was trained: only
+    there will it be continued.
+    """
+    trainer = member.trainer
+    about = {
+        "made_by": made_by,
+        "watched": member.watched,
+        "seconds": member.seconds,
+        "train_seconds": member.train_seconds,
+        "scaler": trainer.scaler.state_dict(),
+    }
+    tensors = {f"net/{name}": value for name, value in trainer.net.state_dict().items()}
+    for index, state in trainer.optimizer.state_dict()["state"].items():
+        values = {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
+        tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
+    tensors[ABOUT] = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    return save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
+
+
+def unpack(content: bytes, trainer: Trainer, made_by: dict[str, str]) -> Member | None:
+    """The member as it was, in a trainer that was made anew; None if it was trained under something
+    else, such as another device, whose result this one would not repeat.
+    """
+    tensors = load(content)
+    about = json.loads(tensors.pop(ABOUT).numpy().tobytes())
+    if about["made_by"] != made_by:
+        return None
+    trainer.net.load_state_dict(_below("net/", tensors))
+    _restore_optimizer(trainer, _below("optimizer/", tensors))
+    trainer.scaler.load_state_dict(about["scaler"])
+    return Member(trainer, about["watched"], about["seconds"], about["train_seconds"])
+
+
+def _restore_optimizer(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:
+    optimizer = trainer.optimizer
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        index, key = name.split("/", 1)
+        state.setdefault(int(index), {})[key] = _like(parameters[int(index)], value)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """The same values in the parameter's memory format: fused optimizers walk both in one order."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

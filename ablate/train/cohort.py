@@ -1,0 +1,105 @@
+"""Runs of one seed, trained side by side: every augmented batch is made once and stepped by all."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ablate.study import Recipe, stream_seed
+from ablate.train.data import Batch, Data, train_batches
+from ablate.train.schedules import find_schedule
+from ablate.train.step import Trainer
+
+
+@dataclass
+class Member:
+    """One run of a cohort: its network in training, and what it has been through.
+
+    `watched` has the loss that the schedule sees, one after each epoch that is done. `seconds` is
+    its share of the cohort's time, `train_seconds` the part of it without evaluation.
+    """
+
+    trainer: Trainer
+    watched: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    train_seconds: float = 0.0
+
+    @property
+    def epochs_done(self) -> int:
+        return len(self.watched)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One epoch of one member: loss, right answers and learning rate of every step; its share of the
+    time.
+    """
+
+    losses: NDArray[np.float64]
+    right: NDArray[np.int64]
+    rates: NDArray[np.float64]
+    seconds: float
+
+
+def train_epoch(
+    members: Sequence[Member], data: Data, recipe: Recipe, seed: int, epoch: int
+) -> list[Pass]:
+    """One epoch of all members over one stream of batches.
+
+    Loss and right answers are collected on the device and read once at the end, so no step waits
+    for the device. What a member gets does not depend on which others there are.
+    """
+    steps = math.ceil(len(data.train) / recipe.batch_size)
+    first = (epoch - 1) * steps
+    rates = np.array([_rates(member, recipe, first, steps) for member in members])
+    trainers = [member.trainer for member in members]
+    for trainer in trainers:
+        trainer.net.train()
+    started = time.perf_counter()
+    busy = np.zeros(len(trainers))
+    measured = []
+    for number, batch in enumerate(train_batches(data, recipe, seed, epoch)):
+        dropout = stream_seed(seed, "dropout", first + number)
+        measured.append(step_together(trainers, batch, rates[:, number], dropout, busy))
+    losses = torch.stack([loss for loss, _ in measured], dim=1).double().cpu().numpy()
+    right = torch.stack([count for _, count in measured], dim=1).cpu().numpy()
+    # Everybody's own steps, and an equal part of the rest: making batches, waiting for a device.
+    seconds = busy + (time.perf_counter() - started - busy.sum()) / len(members)
+    return [Pass(*values) for values in zip(losses, right, rates, seconds.tolist(), strict=True)]
+
+
+def step_together(
+    trainers: Sequence[Trainer],
+    batch: Batch,
+    rates: NDArray[np.float64],
+    dropout_seed: int,
+    busy_seconds: NDArray[np.float64],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One step of every trainer on the same batch: losses (R,) and right answers (R,), on the device.
+
+    Shapes depend on the batch's alone and nothing waits for the device. What the host spent on each
+    trainer is added to `busy_seconds` (R,).
+    """
+    results = []
+    for i, trainer in enumerate(trainers):
+        started = time.perf_counter()
+        trainer.prepare(float(rates[i]), dropout_seed)
+        results.append(trainer.step(batch))
+        busy_seconds[i] += time.perf_counter() - started
+    losses, right = zip(*results, strict=True)
+    return torch.stack(losses), torch.stack(right)
+
+
+def _rates(member: Member, recipe: Recipe, first: int, steps: int) -> list[float]:
+    """The learning rate of each step of an epoch that begins after `first` steps."""
+    schedule = find_schedule(recipe.schedule)
+    return [
+        recipe.learning_rate * schedule(step / (steps * recipe.epochs), member.watched)
+        for step in range(first, first + steps)
+    ]

@@ -1,0 +1,249 @@
+"""Cohorts: what a run gets depends on nothing but the run; what fails, fails alone; exact resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ablate.attention import complete, fusable, use_kernels
+from ablate.datasets import open_dataset
+from ablate.datasets.augment import augment
+from ablate.model import build
+from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
+from ablate.study import Recipe, Variant
+from ablate.train import cohort as cohort_module
+from ablate.train.optimizers import OPTIMIZERS
+from ablate.train.precision import BF16, FP32
+from ablate.train.step import Trainer, make_trainer
+from ablate.trial import Cohort, Run
+
+VARIANTS = {
+    "none": ("none", None),
+    "se": ("se", "pool3"),
+    "cbam": ("cbam", "pool2+pool3"),
+    "eca": ("eca", "pool3"),
+}
+TIMES = {"seconds", "images_per_second", "train_images_per_second"}
+
+
+def make_run(name: str) -> Run:
+    attention, position = VARIANTS[name]
+    return Run(name, complete(Variant("cbam_cnn(width=0.5)", attention, position)), keep=True)
+
+
+def make_cohort(*names: str, **changes: Any) -> Cohort:
+    """A job of runs that are named by their variants; small networks on real digits."""
+    recipe = {"epochs": 2, "augment": ("crop",), "batch_size": 256, **changes.pop("recipe", {})}
+    runs = tuple(map(make_run, names))
+    return Cohort(runs, 1, Recipe(**recipe), open_dataset("digits", None, 32), "cpu", **changes)
+
+
+def events_of(job: Cohort) -> dict[str, list[Any]]:
+    """The events of each run, in order; checkpoints apart."""
+    events: dict[str, list[Any]] = {run.run_key: [] for run in job.runs}
+    for run_key, event in job():
+        if not isinstance(event, Checkpoint | Halved):
+            events[run_key].append(event)
+    return events
+
+
+def facts(events: list[Any]) -> list[dict[str, Any]]:
+    """Everything but the times: also the weights that a run ended with."""
+    return [{k: getattr(e, k) for k in e.__slots__ if k not in TIMES} for e in events]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, list[dict[str, Any]]]:
+    """Each run by itself."""
+    return {name: facts(events_of(make_cohort(name))[name]) for name in VARIANTS}
+
+
+@pytest.mark.parametrize("names", [["none", "se", "cbam"], ["eca", "cbam", "se", "none"]])
+def test_a_run_does_not_depend_on_its_cohort(names: list[str], alone: Any) -> None:
+    events = events_of(make_cohort(*names))
+    assert {name: facts(events[name]) for name in names} == {name: alone[name] for name in names}
+
+
+def test_dropout_differs_from_step_to_step() -> None:
+    net = build(Variant("cbam_cnn(width=0.5)"), 10, 32, seed=1)
+    trainer = make_trainer(net.train(), Recipe(), torch.device("cpu"), FP32)
+    x = torch.randn(8, 3, 32, 32)
+    outputs = []
+    for seed in (1, 2, 1):
+        trainer.prepare(0.0, seed)
+        outputs.append(net(x))
+    assert not torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("precision", ["amp", "fp32"])
+def test_a_resumed_run_ends_with_the_same_bytes(optimizer: str, precision: str) -> None:
+    recipe = {"epochs": 3, "optimizer": optimizer, "precision": precision, "schedule": "plateau"}
+    job = make_cohort("cbam", recipe=recipe, checkpoint_seconds=0)
+    whole = [event for _, event in job()]
+    checkpoints = [event for event in whole if isinstance(event, Checkpoint)]
+    assert [checkpoint.epoch for checkpoint in checkpoints] == [1, 2], "none after the last epoch"
+    expected = facts([event for event in whole if not isinstance(event, Checkpoint)])
+    for checkpoint in checkpoints:
+        runs = (replace(job.runs[0], start=checkpoint.content),)
+        again = events_of(replace(job, runs=runs))["cbam"]
+        assert facts(again) == expected[checkpoint.epoch :]
+
+
+def test_runs_that_are_ahead_wait_for_the_others(alone: Any) -> None:
+    job = make_cohort("none", "se", checkpoint_seconds=0)
+    start = next(e.content for key, e in job() if key == "se" and isinstance(e, Checkpoint))
+    none, se = job.runs
+    events = events_of(replace(job, runs=(none, replace(se, start=start))))
+    assert facts(events["none"]) == alone["none"]
+    assert facts(events["se"]) == alone["se"][1:]
+
+
+def test_a_checkpoint_of_another_precision_is_not_continued() -> None:
+    job = make_cohort("none", checkpoint_seconds=0, recipe={"precision": "fp32"})
+    start = next(event.content for _, event in job() if isinstance(event, Checkpoint))
+    runs = (replace(job.runs[0], start=start),)
+    kernels = replace(job, runs=runs, kernels={"se": "fused"})
+    assert [event.epoch for event in events_of(kernels)["none"][:-1]] == [1, 2]
+
+
+def test_checkpoints_come_no_more_often_than_asked() -> None:
+    job = make_cohort("none", checkpoint_seconds=3600)
+    assert not [event for _, event in job() if isinstance(event, Checkpoint)]
+
+
+Step = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
+
+def full_with(most: int) -> Step:
+    """A device whose memory holds that many runs."""
+    real = cohort_module.step_together
+
+    def step(trainers: list[Trainer], *rest: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        if len(trainers) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+        return real(trainers, *rest)
+
+    return step
+
+
+def test_a_cohort_that_does_not_fit_goes_on_in_halves(
+    monkeypatch: pytest.MonkeyPatch, alone: Any
+) -> None:
+    monkeypatch.setattr(cohort_module, "step_together", full_with(1))
+    job = make_cohort("none", "se", "cbam")
+    assert [event for key, event in job() if key == ""] == [Halved(2), Halved(1)]
+    assert {name: facts(events) for name, events in events_of(job).items()} == {
+        name: alone[name] for name in ("none", "se", "cbam")
+    }
+
+
+def test_alone_it_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cohort_module, "step_together", full_with(0))
+    events = events_of(make_cohort("none", "se"))
+    assert [[event.kind for event in events[name]] for name in events] == [["oom"], ["oom"]]
+
+
+def broken_at(step: int, error: Exception | None) -> Step:
+    """CBAM raises at that step, or loses its loss if there is no error to raise."""
+    real = Trainer.step
+    taken = [0]
+
+    def broken(trainer: Trainer, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, right = real(trainer, batch)
+        if any(type(module).__name__ == "CBAM" for module in trainer.net.modules()):
+            taken[0] += 1
+            if taken[0] >= step and error is not None:
+                raise error
+            if taken[0] >= step:
+                loss = loss * float("nan")
+        return loss, right
+
+    return broken
+
+
+def test_what_raises_fails_alone(monkeypatch: pytest.MonkeyPatch, alone: Any) -> None:
+    monkeypatch.setattr(Trainer, "step", broken_at(3, ValueError("a broken network")))
+    events = events_of(make_cohort("none", "cbam", "se"))
+    [failed] = events["cbam"]
+    assert (failed.kind, "ValueError: a broken network" in failed.error) == ("error", True)
+    assert facts(events["none"]) == alone["none"]
+    assert facts(events["se"]) == alone["se"]
+
+
+def test_what_diverges_leaves_the_cohort(monkeypatch: pytest.MonkeyPatch, alone: Any) -> None:
+    monkeypatch.setattr(Trainer, "step", broken_at(7, None))
+    events = events_of(make_cohort("none", "cbam", "se"))
+    first, failed = events["cbam"]
+    assert isinstance(first, Epoch)
+    assert (failed.kind, failed.epoch) == ("diverged", 2)
+    assert facts(events["none"]) == alone["none"]
+    assert facts(events["se"]) == alone["se"]
+
+
+def test_what_raises_late_goes_on_from_checkpoints(
+    monkeypatch: pytest.MonkeyPatch, alone: Any
+) -> None:
+    monkeypatch.setattr(Trainer, "step", broken_at(7, ValueError("a broken network")))
+    events = events_of(make_cohort("none", "cbam", checkpoint_seconds=0))
+    assert [type(event) for event in events["cbam"]] == [Epoch, Failed]
+    assert facts(events["none"]) == alone["none"], "its first epoch was not trained again"
+
+
+def test_times_are_shared_out() -> None:
+    events = events_of(make_cohort("none", "cbam"))
+    for run in events.values():
+        *epochs, result = run
+        assert isinstance(result, Finished)
+        assert 0 < sum(epoch.seconds for epoch in epochs) < result.seconds
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses every operator that hands a tensor's values to the host or makes shapes from them."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.split("::")[1]
+        masks = name.startswith("index") and any(
+            isinstance(index, torch.Tensor) and index.dtype is torch.bool
+            for indices in args[1:2]
+            for index in (indices if isinstance(indices, (list, tuple)) else [indices])
+        )
+        assert not masks, f"{func} with a mask"
+        assert name not in self.WAITING, func
+        return func(*args, **(kwargs or {}))
+
+
+def test_waiting_for_the_device_is_noticed() -> None:
+    x = torch.ones(3)
+    for wait in (x.sum().item, lambda: x[x > 0], lambda: bool(x.sum() > 1)):
+        with pytest.raises(AssertionError), NoWaiting():
+            wait()
+
+
+@pytest.mark.parametrize("kernel", ["plain", "fused"])
+@pytest.mark.parametrize("precision", [FP32, BF16])
+def test_the_step_of_a_cohort_never_waits_for_the_device(kernel: str, precision: Any) -> None:
+    trainers = []
+    for name in ("none", *fusable()):
+        variant = complete(Variant("cbam_cnn", name, None if name == "none" else "pool*"))
+        net = build(variant, 10, 32, seed=1).train()
+        use_kernels(net, dict.fromkeys(fusable(), kernel))
+        trainers.append(make_trainer(net, Recipe(), torch.device("cpu"), precision))
+    rates, busy = np.full(len(trainers), 1e-3), np.zeros(len(trainers))
+    recipe = Recipe(batch_size=8)
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    with NoWaiting():
+        augmented = augment(images, recipe.augment, torch.Generator())
+        batch = augmented.float(), torch.zeros(8, dtype=torch.long)
+        losses, right = cohort_module.step_together(trainers, batch, rates, 1, busy)
+    assert losses.shape == right.shape == (len(trainers),)
+    assert (busy > 0).all()
