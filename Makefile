@@ -1,6 +1,6 @@
 # Two commands do everything from a bare python3: `make ablation` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help ablation test check format lint types imports lock clean
+.PHONY: help ablation bench test check format lint types imports lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,6 +28,7 @@ OPTIONS = $${DATA:+--data "$$DATA"}
 
 help:
 	@echo 'make ablation [STUDY=FILE] [DATA=PATH]   train what is missing of a study, write its report'
+	@echo 'make bench [DATA=PATH]                   compare the training engine with what people use today'
 	@echo 'make test                                run the tests'
 	@echo 'make check                               format, lint, types, import rules and the tests'
 	@echo 'make lock                                pin the newest versions into requirements.lock'
@@ -40,6 +41,9 @@ ablation:
 	if [ $$status -gt 1 ]; then exit $$status; fi; \
 	$(BIN)/ablate report "$$STUDY" $(OPTIONS) || exit $$?; \
 	exit $$status
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks all $(OPTIONS)
 
 test: $(READY)
 	@$(BIN)/python -m pytest
@@ -70,7 +74,7 @@ $(READY): requirements.lock pyproject.toml
 
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
 
 clean:

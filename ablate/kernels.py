@@ -16,7 +16,8 @@ class KernelError(AblateError):
 
 
 def choose_kernels(plan: Plan, store: Store, executor: Executor, device: str) -> dict[str, str]:
-    """The path of each kind of attention that has more than one, empty if the plan uses none.
+    """The path of each kind of attention that has more than one; empty if the plan uses none, or if
+    it is trained in the exact precision, which has the plain path alone.
 
     Where the database knows none for this device and precision they are measured, in a worker of
     the executor, which then is warm for training.
@@ -27,11 +28,13 @@ def choose_kernels(plan: Plan, store: Store, executor: Executor, device: str) ->
     used = {cell.variant.attention for cell in plan.cells} & set(fusable())
     chosen = choose_device(device)
     name = device_name(chosen)
-    precision = choose_precision(plan.study.recipe.precision, chosen).name
-    known = store.kernels(name, precision)
+    precision = choose_precision(plan.study.recipe.precision, chosen)
+    if precision.exact:
+        return {}
+    known = store.kernels(name, precision.name)
     if used - set(known):
         asked = KernelChoice(device, plan.study.recipe.precision)
-        known = store.choose_kernels(name, precision, _measure(executor, asked))
+        known = store.choose_kernels(name, precision.name, _measure(executor, asked))
     return {attention: known[attention] for attention in sorted(used)}
 
 
@@ -43,7 +46,7 @@ def _measure(executor: Executor, job: KernelChoice) -> dict[str, str]:
             if isinstance(event, Died):
                 raise KernelError(f"the measuring process was lost ({event.exit_code})")
             if isinstance(event, Done) and event.error:
-                raise KernelError(f"measuring failed: {event.error.splitlines()[-1]}")
+                raise KernelError(f"measuring failed: {event.error.strip().splitlines()[-1]}")
             if isinstance(event, dict):
                 measured = event
     return measured

@@ -41,7 +41,8 @@ def make_cohort(*names: str, **changes: Any) -> Cohort:
     """A job of runs that are named by their variants; small networks on real digits."""
     recipe = {"epochs": 2, "augment": ("crop",), "batch_size": 256, **changes.pop("recipe", {})}
     runs = tuple(map(make_run, names))
-    return Cohort(runs, 1, Recipe(**recipe), open_dataset("digits", None, 32), "cpu", **changes)
+    device = changes.pop("device", "cpu")
+    return Cohort(runs, 1, Recipe(**recipe), open_dataset("digits", None, 32), device, **changes)
 
 
 def events_of(job: Cohort) -> dict[str, list[Any]]:
@@ -68,6 +69,24 @@ def alone() -> dict[str, list[dict[str, Any]]]:
 def test_a_run_does_not_depend_on_its_cohort(names: list[str], alone: Any) -> None:
     events = events_of(make_cohort(*names))
     assert {name: facts(events[name]) for name in names} == {name: alone[name] for name in names}
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_too_when_it_is_asked_to_repeat() -> None:
+    on_gpu = {"device": "cuda", "deterministic": True}
+    together = events_of(make_cohort("none", "se", **on_gpu))
+    for name, events in together.items():
+        assert facts(events) == facts(events_of(make_cohort(name, **on_gpu))[name])
+
+
+@pytest.mark.gpu
+def test_a_gpu_resumes_to_the_same_bytes_when_it_is_asked_to_repeat() -> None:
+    job = make_cohort("none", device="cuda", deterministic=True, checkpoint_seconds=0)
+    whole = [event for _, event in job()]
+    start = next(event for event in whole if isinstance(event, Checkpoint))
+    again = events_of(replace(job, runs=(replace(job.runs[0], start=start.content),)))["none"]
+    expected = [event for event in whole if not isinstance(event, Checkpoint)]
+    assert facts(again) == facts(expected)[start.epoch :]
 
 
 def test_dropout_differs_from_step_to_step() -> None:
@@ -106,12 +125,15 @@ def test_runs_that_are_ahead_wait_for_the_others(alone: Any) -> None:
     assert facts(events["se"]) == alone["se"][1:]
 
 
-def test_a_checkpoint_of_another_precision_is_not_continued() -> None:
-    job = make_cohort("none", checkpoint_seconds=0, recipe={"precision": "fp32"})
+def test_a_checkpoint_that_was_made_otherwise_is_not_continued() -> None:
+    job = make_cohort("none", checkpoint_seconds=0)
     start = next(event.content for _, event in job() if isinstance(event, Checkpoint))
-    runs = (replace(job.runs[0], start=start),)
-    kernels = replace(job, runs=runs, kernels={"se": "fused"})
-    assert [event.epoch for event in events_of(kernels)["none"][:-1]] == [1, 2]
+    resumed = replace(job, runs=(replace(job.runs[0], start=start),))
+    assert [event.epoch for event in events_of(resumed)["none"][:-1]] == [2]
+    exact = job.recipe.model_copy(update={"precision": "fp32"})
+    for changes in ({"kernels": {"se": "fused"}}, {"recipe": exact}):
+        other = replace(resumed, **changes)
+        assert [event.epoch for event in events_of(other)["none"][:-1]] == [1, 2]
 
 
 def test_checkpoints_come_no_more_often_than_asked() -> None:

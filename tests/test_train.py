@@ -257,7 +257,7 @@ def test_steps_are_logged_every_100_and_more_often_in_short_runs() -> None:
 
 def test_precision_is_what_the_hardware_has() -> None:
     assert choose_precision("fp32", CPU) is FP32
-    expected = "amp-bf16" if cpu_has_bf16() else "fp32"
+    expected = "amp-bf16" if cpu_has_bf16() else "amp-fp32"
     assert choose_precision("amp", CPU).name == expected
 
 
@@ -266,6 +266,22 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("auto").type == "cpu"
     with pytest.raises(DeviceError, match="torch finds no usable CUDA device"):
         prepare_device("cuda")
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_gpu_repeats_to_the_byte_when_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    try:
+        assert prepare_device("cuda", deterministic=deterministic).type == "cuda"
+        assert torch.are_deterministic_algorithms_enabled() is deterministic
+        assert torch.backends.cudnn.benchmark is not deterministic
+        assert torch.backends.fp32_precision == "ieee", "no TF32"
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = False
 
 
 def test_fp16_needs_a_scaler_and_a_gpu_with_bf16_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,7 @@ def _device() -> Iterator[Finding]:
         )
         yield "CUDA", None, why
     yield "amp means here", None, choose_precision("amp", device).name
+    yield "TF32", None, "off: fp32 means fp32"
 
 
 def _storage(url: str) -> Iterator[Finding]:

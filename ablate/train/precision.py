@@ -23,17 +23,27 @@ GPU_COHORT = 8
 
 @dataclass(frozen=True)
 class Precision:
-    """What autocast does: `name` is what the database says, `dtype` None means plain fp32."""
+    """What autocast does: `name` is what the database says, `dtype` None means fp32 throughout.
+
+    `exact` is the reference: the plain modules, in PyTorch's own memory format. On a CPU its batch
+    norm is 300 times more accurate than the one of channels last, which is 1.5 times faster.
+    """
 
     name: str
     dtype: torch.dtype | None
     scaled: bool = False
+    exact: bool = False
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.contiguous_format if self.exact else torch.channels_last
 
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
         return torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype is not None)
 
 
-FP32 = Precision("fp32", None)
+FP32 = Precision("fp32", None, exact=True)
+AMP_FP32 = Precision("amp-fp32", None)
 BF16 = Precision("amp-bf16", torch.bfloat16)
 FP16 = Precision("amp-fp16", torch.float16, scaled=True)
 
@@ -47,7 +57,7 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
         return FP32
     if device.type == "cuda":
         return BF16 if torch.cuda.is_bf16_supported(including_emulation=False) else FP16
-    return BF16 if cpu_has_bf16() else FP32
+    return BF16 if cpu_has_bf16() else AMP_FP32
 
 
 def cpu_has_bf16() -> bool:

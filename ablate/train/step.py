@@ -34,6 +34,7 @@ class Trainer:
     def step(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of the optimizer: (loss, number of right answers), both still on the device."""
         images, labels = batch
+        images = images.contiguous(memory_format=self.precision.memory_format)
         with self.precision.autocast(self.device):
             logits = self.net(images)
             loss = F.cross_entropy(logits, labels)
@@ -45,6 +46,7 @@ class Trainer:
 
     def infer(self, images: torch.Tensor) -> torch.Tensor:
         """Logits in evaluation mode as float32; the caller has called `net.eval()`."""
+        images = images.contiguous(memory_format=self.precision.memory_format)
         with torch.inference_mode(), self.precision.autocast(self.device):
             logits: torch.Tensor = self.net(images)
         return logits.float()
@@ -62,8 +64,8 @@ class Trainer:
 def make_trainer(
     net: nn.Module, recipe: Recipe, device: torch.device, precision: Precision
 ) -> Trainer:
-    """Bring a network to the device, channels last, with the recipe's optimizer."""
-    net = net.to(device).to(memory_format=torch.channels_last)
+    """Bring a network to the device, in the precision's memory format, with the recipe's optimizer."""
+    net = net.to(device).to(memory_format=precision.memory_format)
     return Trainer(
         net=net,
         optimizer=make_optimizer(recipe.optimizer, net.parameters(), recipe.learning_rate),

@@ -1,0 +1,85 @@
+"""What every contestant gets: the same network, the same images, the same number of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from ablate.datasets import Dataset, open_dataset
+from ablate.datasets.base import Images
+from ablate.model import build
+from ablate.study import Recipe, Variant
+
+IMAGE_SIZE = 32
+LEARNING_RATE = 1e-3
+SEED = 1
+
+VARIANTS = {
+    "none": Variant("cbam_cnn"),
+    "se": Variant("cbam_cnn", "se", "pool*", (("reduction", 16),)),
+    "cbam": Variant("cbam_cnn", "cbam", "pool*", (("reduction", 16), ("kernel_size", 7))),
+}
+"""The networks of the comparison, by the name of their attention."""
+
+RECIPE = Recipe(schedule="constant", precision="amp")
+"""The tutorial's: batches of 64, Adam, crop, flip, colour, rotation. Without its schedule, which
+costs nothing."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One comparison. A contestant's lap is one epoch over `steps` batches of images.
+
+    `data` None stands for the digits, which need no download.
+    """
+
+    attention: str
+    steps: int
+    data: Path | None = None
+    device: str = "cpu"
+
+    @property
+    def variant(self) -> Variant:
+        return VARIANTS[self.attention]
+
+    @property
+    def dataset(self) -> Dataset:
+        return open_dataset("digits", self.data, IMAGE_SIZE)
+
+    def images(self, steps: int | None = None) -> Images:
+        """The training images of a lap of `steps` batches (all, unless set), the classes mixed.
+
+        A dataset with fewer images gives some of them more than once.
+        """
+        images = self.dataset.load()
+        count = (steps or self.steps) * RECIPE.batch_size
+        order = np.random.default_rng(SEED).permutation(len(images.train_labels))
+        rows = np.resize(order, count)
+        return Images(
+            images.label,
+            images.classes,
+            images.train_images[rows],
+            images.train_labels[rows],
+            images.test_images,
+            images.test_labels,
+            images.mean,
+            images.std,
+        )
+
+    def net(self) -> nn.Module:
+        """The network on the CPU: everybody starts from the same weights, in plain modules."""
+        return build(self.variant, len(self.dataset.classes()), IMAGE_SIZE, SEED)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Who runs, and what it may choose about itself; `cohort` and `workers` are ours alone."""
+
+    player: str
+    loader_workers: int = 0
+    precision: str = "fp32"
+    cohort: int = 1
+    workers: int = 1

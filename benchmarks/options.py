@@ -1,0 +1,36 @@
+"""What the command line says, for all benchmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ablate.progress import Counting
+from ablate.train.precision import choose_device
+from benchmarks.field import VARIANTS, Field
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much to measure, and on what.
+
+    `short` shows within a minute that everything runs; its figures mean nothing.
+    """
+
+    data: Path | None = None
+    rounds: int = 6
+    steps: int = 64
+    attention: tuple[str, ...] = tuple(VARIANTS)
+    short: bool = False
+    device: str = "auto"
+
+    def field(self, attention: str) -> Field:
+        """The comparison with that attention."""
+        return Field(attention, self.steps, self.data, choose_device(self.device).type)
+
+
+def watch(what: str) -> Counting:
+    """Says how far a benchmark has come and how long it will still take, every 5 s at most."""
+    return Counting(Console(), what, every_seconds=5.0)

@@ -1,0 +1,103 @@
+"""Our engine as the harness runs a grid: a process for each core, each training a cohort of runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Never
+
+from ablate.attention import use_kernels
+from ablate.execute import Died, Done, Executor, Job
+from ablate.execute.local import LocalExecutor
+from ablate.measure.kernels import KernelChoice
+from ablate.train.cohort import Member, train_epoch
+from ablate.train.data import Data, to_device
+from ablate.train.precision import choose_precision, prepare_device
+from ablate.train.step import make_trainer
+from benchmarks.field import RECIPE, SEED, Entry, Field
+from benchmarks.race import BenchmarkError, Turn
+
+Kernels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class CohortLap:
+    """A job: `steps` steps of `size` runs over one stream of batches. Yields its mean loss.
+
+    The runs are copies of the field's variant: nothing but the batches is shared, so copies cost
+    what different variants of that kind cost.
+    """
+
+    field: Field
+    size: int
+    steps: int
+    number: int
+    kernels: Kernels
+
+    def __call__(self) -> Iterator[float]:
+        members, data = _cohort(self)
+        passes = train_epoch(members, data, RECIPE, SEED, epoch=1)
+        yield sum(float(done.losses.mean()) for done in passes) / len(passes)
+
+
+@lru_cache(maxsize=16)
+def _cohort(lap: CohortLap) -> tuple[list[Member], Data]:
+    """Kept in its worker from lap to lap."""
+    device = prepare_device(lap.field.device)
+    precision = choose_precision(RECIPE.precision, device)
+    members = []
+    for _ in range(lap.size):
+        net = lap.field.net()
+        use_kernels(net, dict(lap.kernels))
+        members.append(Member(make_trainer(net, RECIPE, device, precision)))
+    return members, to_device(lap.field.images(lap.steps), "tutorial", 0.0, device)
+
+
+class Squad:
+    """Workers that wait for laps, with the kernels that are fastest on this machine."""
+
+    def __init__(self, field: Field, executor: Executor) -> None:
+        self._field, self._executor = field, executor
+        self.kernels = measure_kernels(executor, field.device)
+
+    def lap(self, workers: int, cohort: int) -> tuple[int, float]:
+        """As many images as the field has, shared out to all runs: how many, and the mean loss."""
+        steps = max(1, round(self._field.steps / (workers * cohort)))
+        laps = [
+            CohortLap(self._field, cohort, steps, number, self.kernels) for number in range(workers)
+        ]
+        losses = list(gather(self._executor, laps))
+        return workers * cohort * steps * RECIPE.batch_size, math.fsum(losses) / len(losses)
+
+
+def play(field: Field, entry: Entry, turn: Turn) -> Never:
+    """`entry.workers` processes with one thread each, `entry.cohort` runs in each of them."""
+    with LocalExecutor(entry.workers) as executor:
+        squad = Squad(field, executor)
+        while True:
+            turn.begin()
+            turn.end(*squad.lap(entry.workers, entry.cohort))
+
+
+def measure_kernels(executor: Executor, device: str) -> Kernels:
+    """The path of each kind of attention, measured as `ablate run` does before it trains."""
+    [chosen] = gather(executor, [KernelChoice(device, RECIPE.precision)])
+    return tuple(sorted(chosen.items()))
+
+
+def gather(executor: Executor, jobs: Iterable[Job]) -> Iterator[Any]:
+    """What the jobs yield, side by side.
+
+    Raises:
+        BenchmarkError: one of them raised, or lost its process.
+    """
+    for number, job in enumerate(jobs):
+        executor.submit(str(number), job)
+    while executor.busy:
+        for _, event in executor.wait(timeout_seconds=1.0):
+            if isinstance(event, Died) or (isinstance(event, Done) and event.error):
+                raise BenchmarkError(f"a worker failed: {event}")
+            if not isinstance(event, Done):
+                yield event

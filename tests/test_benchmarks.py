@@ -1,0 +1,171 @@
+"""The benchmarks run, count right and say in the docs what is in their file. No speed is asserted."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch
+
+from ablate.train.precision import FP32
+from benchmarks import __main__ as command
+from benchmarks import engine, record, table
+from benchmarks.field import RECIPE, VARIANTS, Entry, Field
+from benchmarks.options import Options
+from benchmarks.race import PLAYERS, BenchmarkError, Player, interleaved, race
+from benchmarks.same import (
+    FAST,
+    FLOAT64_TOLERANCE,
+    TOLERANCE,
+    difference,
+    engine_losses,
+    reference_losses,
+    thinned_data,
+)
+from benchmarks.statistics import ratio_of
+
+STEPS = 4
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contestants take all cores, which other tests use now."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def test_every_contestant_trains_all_images_and_learns() -> None:
+    entries = [Entry(player, cohort=2, workers=2) for player in PLAYERS]
+    laps = dict(zip(PLAYERS, race(entries, Field("cbam", STEPS), 2, "test"), strict=True))
+    for player, own in laps.items():
+        assert [lap.images for lap in own] == [STEPS * RECIPE.batch_size] * 2, player
+        assert all(lap.seconds > 0 for lap in own), player
+        assert own[1].loss < own[0].loss < math.log(10), player
+    # Same weights, same order, same draws, same arithmetic: Lightning trains as the tutorial does.
+    for ours, theirs in zip(laps["today"], laps["lightning"], strict=True):
+        assert theirs.loss == pytest.approx(ours.loss, abs=1e-4)
+
+
+def test_a_contestant_that_fails_says_why() -> None:
+    # Nothing in the dataset's place: the first thing that a contestant reads.
+    field = Field("none", STEPS, Path("absent.zip"))
+    with (
+        Player(Entry("today"), field) as player,
+        pytest.raises(BenchmarkError, match=r"absent.zip"),
+    ):
+        player.lap()
+
+
+def test_rounds_go_forwards_and_backwards() -> None:
+    assert [list(interleaved(3, number)) for number in range(3)] == [
+        [0, 1, 2],
+        [2, 1, 0],
+        [0, 1, 2],
+    ]
+
+
+def test_a_lap_has_the_asked_number_of_images_of_mixed_classes() -> None:
+    images = Field("none", 40).images()  # more than the digits have
+    assert images.train_images.shape == (2560, 32, 32, 3)
+    assert set(images.train_labels[:64]) == set(range(10))
+
+
+def test_the_ratio_of_known_numbers() -> None:
+    found = ratio_of([2.0, 8.0], [1.0, 1.0])
+    # Logarithms ln 2 and ln 8: mean ln 4, standard error ln 2, Student's t of 1 degree 12.706.
+    assert found.ratio == pytest.approx(4.0)
+    assert found.high == pytest.approx(4.0 * 2**12.7062, rel=1e-3)
+    assert found.low == pytest.approx(4.0 / 2**12.7062, rel=1e-3)
+    assert ratio_of([3.0], [2.0]).low is None
+    # A drift that hits both alike leaves no interval.
+    steady = ratio_of([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    assert (steady.low, steady.high) == (pytest.approx(2.0), pytest.approx(2.0))
+
+
+def test_the_interval_covers_the_ratio() -> None:
+    generator = np.random.default_rng(0)
+    noise = np.exp(generator.normal(0.0, 0.3, (2, 400, 8)))
+    covered = [
+        found.low <= 2.0 <= found.high
+        for a, b in zip(2.0 * noise[0], noise[1], strict=True)
+        if (found := ratio_of(a.tolist(), b.tolist())).low is not None and found.high is not None
+    ]
+    # 95 % of 400 with a standard deviation of 1.1 points.
+    assert 0.915 <= np.mean(covered) <= 0.985
+
+
+def test_our_engine_trains_the_same_as_a_plain_loop() -> None:
+    field = Field("cbam", STEPS)
+    data, classes = thinned_data(field, 20), len(field.dataset.classes())
+    plain = reference_losses(data, classes, 20, torch.float32)
+    assert difference(engine_losses(data, classes, 20, FP32), plain) <= TOLERANCE
+    assert plain[-1] < plain[0]
+
+
+def test_our_fast_path_trains_the_same_in_float64() -> None:
+    field = Field("cbam", STEPS)
+    data, classes = thinned_data(field, 4), len(field.dataset.classes())
+    plain = reference_losses(data, classes, 4, torch.float64)
+    fast = engine_losses(data, classes, 4, FAST, torch.float64)
+    assert difference(fast, plain) <= FLOAT64_TOLERANCE
+
+
+def test_scaling_compares_with_one_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "COHORTS", (1, 2))
+    figures = engine.measure_scaling(Options(rounds=1, steps=2, attention=("none",)))
+    first = figures["rows"][0]
+    assert (first["workers"], first["cohort"], first["against_one"]["ratio"]) == (1, 1, 1.0)
+    assert {row["cohort"] for row in figures["rows"]} == {1, 2}
+
+
+def test_a_short_command_writes_its_section(tmp_path: Path) -> None:
+    out = tmp_path / "short.json"
+    assert command.main(["augmentation", "--short", "--out", str(out)]) == 0
+    assert command.main(["overhead", "--short", "--out", str(out)]) == 0
+    sections = json.loads(out.read_text())
+    assert set(sections) == {"augmentation", "overhead"}
+    place = sections["overhead"]["place"]
+    assert {"date", "device", "cores", "precision", "dataset", "environment"} <= set(place)
+    assert "command" not in place["environment"]
+    assert sections["overhead"]["figures"]["digits"]["runs"] == 1
+    assert 0 < sections["overhead"]["figures"]["digits"]["share"] < 1
+    assert sections["augmentation"]["figures"]["ratio"]["rounds"] == 2
+
+
+def test_figures_of_unlike_machines_are_not_mixed(tmp_path: Path) -> None:
+    place = record.describe_place(Options())
+    record.merge(tmp_path / "a.json", "amp", {}, place)
+    with pytest.raises(BenchmarkError, match="give another --out"):
+        record.merge(tmp_path / "a.json", "same", {}, place | {"device": "another"})
+    assert set(record.load(tmp_path / "a.json")) == {"amp"}
+
+
+def test_the_docs_say_what_the_figures_say() -> None:
+    document = table.DOCUMENT.read_text()
+    assert table.BEGIN in document
+    assert table.updated(document, record.load(table.FIGURES)) == document
+
+
+def test_a_table_without_figures_says_so() -> None:
+    written = table.updated(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n", {})
+    assert "old" not in written
+    assert written.startswith("before\n")
+    assert written.endswith("after\n")
+    # Every contestant and the row of the GPU, on every network, and the five other parts.
+    assert written.count("not measured") == (len(PLAYERS) + 1) * len(VARIANTS) + 5
+
+
+def test_the_table_shows_ratios_and_no_images_per_second() -> None:
+    ratio = {"ratio": 3.9, "low": 3.7, "high": 4.1, "rounds": 8}
+    one: dict[str, Any] = {"loader_workers": 2, "precision": "p", "workers": 2, "cohort": 4}
+    players = {p: one | {"images_per_second": 987_654, "against_today": ratio} for p in PLAYERS}
+    place = record.describe_place(Options())
+    written = table.updated(
+        f"{table.BEGIN}{table.END}", {"engine/none": {"place": place, "figures": players}}
+    )
+    assert "| **ablate** | ×3.90 (3.70–4.10) | not measured | not measured |" in written
+    assert "987" not in written
