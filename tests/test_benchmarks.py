@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch
 
 from ablate.train.precision import FP32
 from benchmarks import __main__ as command
