@@ -12,6 +12,7 @@ import torch
 
 from ablate.datasets.augment import augment
 from ablate.train.data import CHUNK, to_device
+from ablate.train.precision import prepare_device
 from benchmarks.field import RECIPE, SEED
 from benchmarks.options import Options, watch
 from benchmarks.pictures import Pictures
@@ -21,7 +22,7 @@ from benchmarks.statistics import ratio_of
 
 def measure_augmentation(options: Options) -> dict[str, Any]:
     """Microseconds an image, from bytes to a normalised tensor, on the CPU with one thread."""
-    torch.set_num_threads(1)
+    prepare_device("cpu")
     steps = max(1, (CHUNK if not options.short else RECIPE.batch_size) // RECIPE.batch_size)
     images = options.field("none").images(steps)
     pictures = Pictures(images)

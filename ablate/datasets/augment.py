@@ -12,6 +12,7 @@ are those of torchvision's RandomCrop, RandomHorizontalFlip, ColorJitter and Ran
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
@@ -63,7 +64,9 @@ def crop(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
 
 def flip(images: Tensor, mask: Tensor) -> Tensor:
     """Mirror left and right where `mask` (N,) is true."""
-    return torch.where(mask[:, None, None, None], images.flip(3), images)
+    # Modulo 256 and in one memory format: several times faster than `where` on a CPU.
+    change = images.flip(3).sub_(images).mul_(mask.byte()[:, None, None, None])
+    return change.add_(images)
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
@@ -106,7 +109,7 @@ def jitter(images: Tensor, order: Tensor, amounts: Tensor) -> Tensor:
     planes = _hue(planes, amounts[:, HUE])
     for place in range(1, 4):
         planes = _turn(planes, order[:, place], amounts, is_hue[:, :place].any(1))
-    return planes.byte()
+    return planes.short().byte()  # directly to bytes it is four times slower on a CPU
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
@@ -136,7 +139,7 @@ def _pick(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     # A border of one zero pixel stands for everything outside: clamping leads there, no mask.
     bordered = F.pad(images, (1, 1, 1, 1)).view(batch, channels, -1)
     index = (rows.clamp(-1, height) + 1) * (width + 2) + (columns.clamp(-1, width) + 1)
-    index = index.view(batch, 1, -1).expand(-1, channels, -1).long()
+    index = index.long().view(batch, 1, -1).expand(-1, channels, -1)
     return bordered.gather(2, index).view_as(images)
 
 
@@ -162,40 +165,58 @@ def _turn(planes: Tensor, operation: Tensor, amounts: Tensor, its_turn: Tensor) 
     """Blend each image as its `operation` (N,) says, in place; leave it when not its turn."""
     amount = amounts.gather(1, operation[:, None])[:, 0]
     factor = torch.where(its_turn, amount, 1.0)
+    # As numbers, not as masks: arithmetic with masks is several times slower on a CPU.
     by_image = operation[:, None, None, None]
     grey = _grey(planes)
-    mean = _mean(grey)
-    degenerate = grey.mul_(by_image == SATURATION).add_(mean * (by_image == CONTRAST))
+    mean = _mean(grey).mul_((by_image == CONTRAST).float())
+    degenerate = grey.mul_((by_image == SATURATION).float()).add_(mean)
     return _blend(planes, degenerate, factor)
 
 
 def _hue(planes: Tensor, shift: Tensor) -> Tensor:
-    """RGB → Pillow's HSV in bytes → hue shifted modulo 256 → RGB.
-
-    Equal to Pillow for all 2²⁴ colours, which needs its mixture of precisions in `turns`.
-    """
+    """RGB → Pillow's HSV in bytes → hue shifted modulo 256 → RGB. Equal to Pillow for all 2²⁴ colours."""
     red, green, blue = planes.unbind(1)
     value = torch.maximum(torch.maximum(red, green), blue)
-    chroma = value - torch.minimum(torch.minimum(red, green), blue)
-    # Without chroma the saturation is 0 and the hue is never looked at.
-    span = chroma.clamp(min=1)
-    r, g, b = ((value - plane) / span for plane in (red, green, blue))
-    sixths = torch.where(
-        red == value,
-        b - g,
-        torch.where(
-            green == value,
-            r.double().add_(2.0).sub_(b.double()).float(),
-            g.double().add_(4.0).sub_(r.double()).float(),
-        ),
-    )
-    turns = sixths.double().div_(6.0).add_(1.0).frac_().float()
+    least = torch.minimum(torch.minimum(red, green), blue)
+    chroma = value - least
+    # 0 or 1 in arithmetic: on a CPU `where` costs 20 times as much as a product.
+    not_red, not_green = (value - red).clamp_(max=1), (value - green).clamp_(max=1)
+    # The channel before the largest one, going round; and how far the middle one is below the largest.
+    before = (green - red).mul_(not_green).add_(red).sub_(blue).mul_(not_red).add_(blue)
+    below = value.mul(2.0).add_(least).sub_(red).sub_(green).sub_(blue)
+    sextant = not_green.add_(1.0).mul_(not_red).mul_(2.0).add_(before.sub_(least).clamp_(max=1))
+    index = sextant.mul_(256.0).add_(below).mul_(256.0).add_(chroma).int()
+    hues = _hues(planes.device).index_select(0, index.flatten()).view_as(index)
     # Bytes: the sum wraps around at 256 (not at 255, where the circle closes), as in torchvision.
     steps = (shift.double() * 255.0).trunc().long().byte()[:, None, None]
-    sixths = ((turns.double() * 255.0).byte() + steps).float() * 6.0
-    saturation = (chroma / value.clamp(min=1) * 255.0).floor_()
+    sixths = (hues + steps).float().mul_(6.0)
+    saturation = (chroma / value.clamp(min=1)).mul_(255.0).floor_()
     drops = (765.0 - (sixths - 765.0).abs_(), (sixths - 510.0).abs_(), (sixths - 1020.0).abs_())
     return torch.stack([_drop(value, saturation, drop.sub_(255.0)) for drop in drops], dim=1)
+
+
+@lru_cache(maxsize=2)
+def _hues(device: torch.device) -> Tensor:
+    """Pillow's hue byte, by sextant, by how far the middle channel is below the largest, by chroma.
+
+    Shape: (6 × 256 × 256,) uint8. One of the two smaller channels is the least, whose quotient is 1,
+    so that a hue has no more causes than these: looking it up is four times faster than Pillow's
+    mixture of precisions, which is kept here.
+    """
+    levels = torch.arange(256, device=device, dtype=torch.float32)
+    # Without chroma the saturation is 0 and the hue is never looked at.
+    part = levels[:, None] / levels.clamp(min=1)
+    wide, one = part.double(), torch.ones_like(part)
+    sixths = torch.stack([
+        one - part,  # red is the largest, blue the least
+        part - one,  # red, green
+        (one.double() + 2.0).sub(wide).float(),  # green, red
+        (wide + 2.0).sub(1.0).float(),  # green, blue
+        (one.double() + 4.0).sub(wide).float(),  # blue, green
+        (wide + 4.0).sub(1.0).float(),  # blue, red
+    ])  # fmt: skip
+    turns = sixths.double().div_(6.0).add_(1.0).frac_().float()
+    return (turns.double() * 255.0).byte().flatten()
 
 
 def _drop(value: Tensor, saturation: Tensor, drop: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import platform
 from contextlib import AbstractContextManager
@@ -101,6 +103,7 @@ def prepare_device(asked: str, *, deterministic: bool = False) -> torch.device:
         DeviceError: it is not there.
     """
     torch.set_num_threads(THREADS)
+    keep_freed_memory()
     torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]
     device = choose_device(asked)
     if device.type == "cuda":
@@ -109,6 +112,17 @@ def prepare_device(asked: str, *, deterministic: bool = False) -> torch.device:
         torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = not deterministic
     return device
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed: every step takes the same few megabytes again, and getting them from
+    the system anew costs a page fault for each 4 KiB, 5 to 15 % of a step on a CPU.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(mmap_threshold, 2**30)
+        mallopt(trim_threshold, 2**31 - 1)
 
 
 def device_name(device: torch.device) -> str:
