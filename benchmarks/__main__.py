@@ -20,6 +20,7 @@ from benchmarks.engine import measure_engine, measure_scaling
 from benchmarks.field import VARIANTS
 from benchmarks.options import Options
 from benchmarks.overhead import measure_overhead
+from benchmarks.parts import measure_parts
 from benchmarks.same import prove_same
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "same": prove_same,
     "augmentation": measure_augmentation,
     "scaling": measure_scaling,
+    "parts": measure_parts,
     "overhead": measure_overhead,
     "engine": measure_engine,
     "amp": measure_amp,

@@ -51,6 +51,7 @@ def _lines(sections: dict[str, Any]) -> Iterator[str]:
     for name, lines in (
         ("scaling", _scaling),
         ("augmentation", _augmentation),
+        ("parts", _parts),
         ("overhead", _overhead),
         ("same", _same),
         ("amp", _amp),
@@ -107,6 +108,21 @@ def _augmentation(figures: dict[str, Any]) -> Iterator[str]:
     yield (
         "**Augmentation alone**, the tutorial's whole chain on one core: ours is "
         f"{ratio(figures['ratio'])} as fast as Pillow's."
+    )
+
+
+def _parts(figures: dict[str, Any]) -> Iterator[str]:
+    yield "**Where a step goes**, no attention, one thread, each kind of layer timed by itself."
+    yield ""
+    yield "| part | share of the step |"
+    yield "|---|---|"
+    for name, share in sorted(figures["share"].items(), key=lambda item: -item[1]):
+        yield f"| {name} | {100 * share:.0f} % |"
+    yield ""
+    yield (
+        f"The convolutions run at {100 * figures['convolutions_of_peak']:.0f} % of the speed at which this "
+        "core multiplies large matrices in the same precision: what is left to gain is in the passes "
+        "over memory between them."
     )
 
 

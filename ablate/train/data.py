@@ -60,7 +60,7 @@ class Data:
         """uint8 images → float32, channels last, zero mean and unit variance per channel."""
         scale = images.new_tensor(self.std, dtype=torch.float32).mul(255)[:, None, None]
         shift = images.new_tensor(self.mean, dtype=torch.float32).mul(255)[:, None, None]
-        return ((images - shift) / scale).contiguous(memory_format=torch.channels_last)
+        return images.float().sub_(shift).div_(scale).contiguous(memory_format=torch.channels_last)
 
 
 @lru_cache(maxsize=1)
