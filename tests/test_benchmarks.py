@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from benchmarks.same import (
 from benchmarks.statistics import ratio_of
 
 STEPS = 4
+README = Path(__file__).parent.parent / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +149,16 @@ def test_the_docs_say_what_the_figures_say() -> None:
     document = table.DOCUMENT.read_text()
     assert table.BEGIN in document
     assert table.updated(document, record.load(table.FIGURES)) == document
+
+
+def test_the_readme_claims_what_was_measured() -> None:
+    [claim] = re.findall(r"trains (×.*) as many images", README.read_text(encoding="utf-8"))
+    figures = record.load(table.FIGURES)
+    measured = [
+        figures[f"engine/{name}"]["figures"]["ablate"]["against_today"]["ratio"]
+        for name in table.NETWORKS
+    ]
+    assert re.findall(r"×([\d.]+)", claim) == [f"{ratio:.1f}" for ratio in measured]
 
 
 def test_a_table_without_figures_says_so() -> None:
