@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
 import os
 import pickle
 import struct
@@ -13,7 +14,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -471,12 +472,14 @@ def test_a_broken_index_is_built_again(pictures: Path, tmp_path: Path, own_cache
         assert ImageFiles(path, 32).content_hash() == expected
 
 
-def test_several_may_write_the_same_entry(pictures: Path, own_cache: Path) -> None:
-    def load(_: int) -> Images:
-        return ImageFiles(pictures, 32).load()
+def load_pictures(folder: Path) -> Images:
+    return ImageFiles(folder, 32).load()
 
-    with ThreadPoolExecutor(4) as pool:
-        loaded = list(pool.map(load, range(8)))
+
+def test_several_may_write_the_same_entry(pictures: Path, own_cache: Path) -> None:
+    # Processes, as workers are: CPython 3.11 cannot parse numpy's headers in several threads at once.
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        loaded = list(pool.map(load_pictures, [pictures] * 4))
     assert all(np.array_equal(one.train_images, loaded[0].train_images) for one in loaded)
     assert len(list(own_cache.iterdir())) == 1
 

@@ -14,7 +14,7 @@ from conftest import message, small_plan
 from PIL import Image
 
 from ablate import cli
-from ablate.driver import Driver
+from ablate.driver import Driver, HowToRun
 from ablate.errors import AblateError
 from ablate.execute import make_executor
 from ablate.explain import explain
@@ -51,7 +51,8 @@ def trained(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> str:
     store = Store(url)
     store.register(plan)
     with make_executor("inprocess", 1) as executor:
-        Driver(plan, store, executor, Silent(), "cpu", {}, max_runs=4).run()
+        how = HowToRun(device="cpu", max_runs=4)
+        Driver(plan, store, executor, Silent(), {}, how).run()
     store.close()
     return url
 
