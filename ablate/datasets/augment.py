@@ -200,8 +200,8 @@ def _hues(device: torch.device) -> Tensor:
     """Pillow's hue byte, by sextant, by how far the middle channel is below the largest, by chroma.
 
     Shape: (6 × 256 × 256,) uint8. One of the two smaller channels is the least, whose quotient is 1,
-    so that a hue has no more causes than these: looking it up is four times faster than Pillow's
-    mixture of precisions, which is kept here.
+    so that a hue has no more causes than these. Pillow's mixture of precisions is kept here, and
+    computed once.
     """
     levels = torch.arange(256, device=device, dtype=torch.float32)
     # Without chroma the saturation is 0 and the hue is never looked at.

@@ -20,7 +20,9 @@ machine; and two runs side by side are faster than one run with two threads."""
 
 
 CPU_COHORT = 4
+"""Measured: docs/benchmarks.md; 2 to 8 differ by less than the noise there."""
 GPU_COHORT = 8
+"""Not measured yet; a cohort that does not fit into memory is halved."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def prepare_device(asked: str, *, deterministic: bool = False) -> torch.device:
 
 def keep_freed_memory() -> None:
     """Let glibc keep what is freed: every step takes the same few megabytes again, and getting them from
-    the system anew costs a page fault for each 4 KiB, 5 to 15 % of a step on a CPU.
+    the system anew costs a page fault for each 4 KiB.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
