@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ablate.attention import Attention, fusable, use_kernels
 from ablate.train.precision import choose_precision, prepare_device
 from ablate.train.step import Trainer, make_trainer
 from benchmarks.field import IMAGE_SIZE, RECIPE
@@ -34,12 +35,18 @@ REPEATS = 3
 
 
 def measure_parts(options: Options) -> dict[str, Any]:
-    """Milliseconds and shares of a step of the network without attention, by kind of layer; and how
-    near the convolutions are to what this core multiplies at most.
+    """Milliseconds and shares of a step of each network, by kind of layer; and how near the
+    convolutions are to what this core multiplies at most.
     """
+    return {attention: _measure(options, attention) for attention in options.attention}
+
+
+def _measure(options: Options, attention: str) -> dict[str, Any]:
     device = prepare_device("cpu")
     precision = choose_precision(RECIPE.precision, device)
-    trainer = make_trainer(options.field("none").net().train(), RECIPE, device, precision)
+    net = options.field(attention).net().train()
+    use_kernels(net, {} if precision.exact else dict.fromkeys(fusable(), "fused"))
+    trainer = make_trainer(net, RECIPE, device, precision)
     batch = (
         torch.randn(RECIPE.batch_size, 3, IMAGE_SIZE, IMAGE_SIZE),
         torch.randint(0, 10, (RECIPE.batch_size,)),
@@ -77,13 +84,19 @@ def _timed(works: dict[str, list[Callable[[], object]]], rounds: int) -> dict[st
     return {name: statistics.median(own[1:]) for name, own in times.items()}
 
 
+def _family(layer: nn.Module) -> str:
+    """The kind of a layer; "" for one that only holds others."""
+    return "attention" if isinstance(layer, Attention) else FAMILIES.get(type(layer), "")
+
+
 def _inputs(net: nn.Module, images: torch.Tensor) -> dict[nn.Module, torch.Tensor]:
-    """What each layer gets in a real forward."""
+    """What each layer gets in a real forward; parts of an attention module that is timed whole are
+    not called when it is fused."""
     inputs: dict[nn.Module, torch.Tensor] = {}
     hooks = [
         layer.register_forward_pre_hook(lambda own, given: inputs.setdefault(own, given[0]))
         for layer in net.modules()
-        if type(layer) in FAMILIES
+        if _family(layer)
     ]
     net(images)
     for hook in hooks:
@@ -98,7 +111,7 @@ def _layers(trainer: Trainer, images: torch.Tensor) -> dict[str, list[Callable[[
         images = images.contiguous(memory_format=trainer.precision.memory_format)
         inputs = _inputs(trainer.net, images)
     for layer, given in inputs.items():
-        works[FAMILIES[type(layer)]].append(_alone(trainer, layer, given is images, given))
+        works[_family(layer)].append(_alone(trainer, layer, given is images, given))
     return dict(works)
 
 
@@ -109,7 +122,7 @@ def _alone(
 
     def both() -> None:
         with trainer.precision.autocast(trainer.device):
-            y = layer(x)
+            y = layer.forward(x)  # without the hooks that place attention behind it
         wanted = [t for t in (x, *layer.parameters()) if t.requires_grad]
         torch.autograd.grad(y, wanted, y.detach())
 

@@ -111,18 +111,27 @@ def _augmentation(figures: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _parts(figures: dict[str, Any]) -> Iterator[str]:
-    yield "**Where a step goes**, no attention, one thread, each kind of layer timed by itself."
+def _parts(networks: dict[str, Any]) -> Iterator[str]:
+    yield "**Where a step goes**, one thread, each kind of layer timed by itself."
     yield ""
-    yield "| part | share of the step |"
-    yield "|---|---|"
-    for name, share in sorted(figures["share"].items(), key=lambda item: -item[1]):
-        yield f"| {name} | {100 * share:.0f} % |"
+    yield "| part | " + " | ".join(NETWORKS[name] for name in networks) + " |"
+    yield "|---|" + "---|" * len(networks)
+    largest: dict[str, float] = {}
+    for figures in networks.values():
+        for part, share in figures["share"].items():
+            largest[part] = max(share, largest.get(part, 0.0))
+    for part in sorted(largest, key=lambda name: -largest[name]):
+        cells = [
+            f"{100 * figures['share'][part]:.0f} %" if part in figures["share"] else "–"
+            for figures in networks.values()
+        ]
+        yield f"| {part} | " + " | ".join(cells) + " |"
     yield ""
+    peaks = [figures["convolutions_of_peak"] for figures in networks.values()]
     yield (
-        f"The convolutions run at {100 * figures['convolutions_of_peak']:.0f} % of the speed at which this "
-        "core multiplies large matrices in the same precision: what is left to gain is in the passes "
-        "over memory between them."
+        f"The convolutions run at {100 * min(peaks):.0f} to {100 * max(peaks):.0f} % of the speed at which "
+        "this core multiplies large matrices in the same precision: what is left to gain is in the "
+        "passes over memory between them."
     )
 
 
