@@ -120,10 +120,12 @@ def _alone(
 ) -> Callable[[], object]:
     x = given.detach().clone(memory_format=torch.preserve_format).requires_grad_(not first)
 
+    parameters = list(layer.parameters(recurse=isinstance(layer, Attention)))
+
     def both() -> None:
         with trainer.precision.autocast(trainer.device):
             y = layer.forward(x)  # without the hooks that place attention behind it
-        wanted = [t for t in (x, *layer.parameters()) if t.requires_grad]
+        wanted = [t for t in (x, *parameters) if t.requires_grad]
         torch.autograd.grad(y, wanted, y.detach())
 
     return both

@@ -111,7 +111,8 @@ def _augmentation(figures: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _parts(networks: dict[str, Any]) -> Iterator[str]:
+def _parts(figures_by_network: dict[str, Any]) -> Iterator[str]:
+    networks = {name: figures_by_network[name] for name in NETWORKS if name in figures_by_network}
     yield "**Where a step goes**, one thread, each kind of layer timed by itself."
     yield ""
     yield "| part | " + " | ".join(NETWORKS[name] for name in networks) + " |"
