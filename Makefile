@@ -1,6 +1,6 @@
 # Two commands do everything from a bare python3: `make ablation` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help ablation bench test check format lint types imports lock clean
+.PHONY: help ablation bench calibrate tensorboard test check format lint types imports lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,6 +29,8 @@ OPTIONS = $${DATA:+--data "$$DATA"}
 help:
 	@echo 'make ablation [STUDY=FILE] [DATA=PATH]   train what is missing of a study, write its report'
 	@echo 'make bench [DATA=PATH]                   compare the training engine with what people use today'
+	@echo 'make calibrate                           prove the noise floor and the profiler on this machine'
+	@echo 'make tensorboard                         show training in TensorBoard, on this machine'
 	@echo 'make test                                run the tests'
 	@echo 'make check                               format, lint, types, import rules and the tests'
 	@echo 'make lock                                pin the newest versions into requirements.lock'
@@ -44,6 +46,13 @@ ablation:
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks all $(OPTIONS)
+
+calibrate: $(READY)
+	@$(BIN)/python -m benchmarks.calibrate_throughput
+	@$(BIN)/python -m benchmarks.calibrate_profile
+
+tensorboard: $(READY)
+	@$(BIN)/ablate tensorboard
 
 test: $(READY)
 	@$(BIN)/python -m pytest

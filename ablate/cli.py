@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -197,6 +198,44 @@ def run(
 
 
 @app.command()
+def measure(
+    study: StudyFile,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    allow_import: AllowImport = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to measure.")
+    ] = "auto",
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds", min=9, max=1000, metavar="N", help="Rounds; every variant once in each."
+        ),
+    ] = 9,
+    block_seconds: Annotated[
+        float,
+        typer.Option(
+            "--block-seconds",
+            min=2,
+            max=600,
+            metavar="S",
+            help="How long each is timed in a round.",
+        ),
+    ] = 2.0,
+) -> None:
+    """Measure how fast every variant of a study is, trained or not: the full protocol."""
+    if math.isnan(block_seconds):
+        raise OptionError("--block-seconds nan: write a number of seconds, 2 or more")
+    question = _load(study, set)
+    _allow(allow_import)
+    with _loading():
+        from ablate.commands.measure import MeasureOptions, measure_study
+
+    measure_study(question, data, db, MeasureOptions(device, rounds, block_seconds))
+
+
+@app.command()
 def report(
     study: StudyFile,
     out: Annotated[
@@ -257,6 +296,62 @@ def explain(
     shown = 2 if samples is None else samples
     asked = Question(tuple(targets), question, db, image, shown, globs, data)
     explain_targets(asked, out)
+
+
+@app.command()
+def tensorboard(
+    study: Annotated[
+        Path | None,
+        typer.Argument(metavar="[STUDY]", help="Show one study alone, not the whole database."),
+    ] = None,
+    db: Db = DEFAULT_DB,
+    set: Assignments = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=1, max=65535, metavar="N", help="The next free one if it is in use."
+        ),
+    ] = 6006,
+    logdir: Annotated[
+        Path | None,
+        typer.Option("--logdir", metavar="DIR", help="Default: tensorboard, beside the database."),
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Write the event files anew from the database.")
+    ] = False,
+    no_serve: Annotated[
+        bool, typer.Option("--no-serve", help="Write the event files, and end.")
+    ] = False,
+    allow_import: AllowImport = None,
+) -> None:
+    """Show training in TensorBoard, on this machine, as it goes on; training itself pays nothing."""
+    if set and study is None:
+        raise OptionError("--set changes a study: name the study file too")
+    question = _load(study, set) if study else None
+    _allow(allow_import)
+    with _loading():
+        from ablate.commands.tensorboard import BoardOptions, show_board
+
+    show_board(question, db, BoardOptions(logdir, port, rebuild, serve=not no_serve))
+
+
+@app.command()
+def profile(
+    first: Annotated[str, typer.Argument(metavar="A", help="The name of a variant.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The name of another.")],
+    study: Annotated[
+        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
+    ],
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+) -> None:
+    """Show where two variants differ in time, module by module, from the profiles in the database."""
+    question = _load(study, set)
+    with _loading():
+        from ablate.commands.profile import compare_variants
+
+    compare_variants(first, second, question, data, db)
 
 
 @app.command()

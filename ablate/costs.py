@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from ablate.datasets.cache import cache_folder
@@ -13,10 +15,10 @@ from ablate.errors import AblateError
 from ablate.execute import Died, Done
 from ablate.execute.local import LocalExecutor
 from ablate.measure.bench import Setting, Subject
-from ablate.measure.profile import Profile
-from ablate.measure.throughput import Round, Throughput
+from ablate.measure.profile import PATHS, Profile
+from ablate.measure.throughput import Protocol, Throughput, Turn, quick
 from ablate.plan import Plan
-from ablate.progress import Counting, plural
+from ablate.progress import Counting, duration, plural
 from ablate.result import Cost
 from ablate.store.store import Store
 from ablate.train.precision import choose_device, choose_precision, device_name
@@ -38,48 +40,152 @@ def measure_costs(
     Raises:
         MeasuringError: a measuring process failed or was lost.
     """
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with FileLock(cache_folder() / "measuring.lock"):
-        running = store.running([str(cell.run_key) for cell in plan.cells]).values()
-        if any(owner.is_here() and not owner.is_gone() for owner, _, _ in running):
+    with _alone(console):
+        if _in_training(plan, store):
             console.print(
                 "another process is training this study: it will measure", highlight=False
             )
             return
-        chosen = choose_device(device)
-        precision = choose_precision(plan.study.recipe.precision, chosen).name
-        name, batch_size = device_name(chosen), plan.study.recipe.batch_size
-        kernels = store.kernels(name, precision)
-        setting = Setting(plan.study.recipe, plan.dataset, device, kernels)
+        setting = _setting(plan, store, device)
         finished = _finished(plan, store)
-        unmeasured = _without(finished, store.measured(name, precision, batch_size))
+        unmeasured = _without(finished, _measured(plan, store, setting, environment))
         if unmeasured:
-            _measure(Throughput(unmeasured, setting), store, environment, console)
-        unprofiled = _without(finished, store.profiled(name))
+            job = Throughput(unmeasured, baseline_of(plan), setting)
+            _measure(job, store, environment, console)
+        unprofiled = _without(finished, store.profiled(_conditions(setting)[0]))
         if unprofiled:
-            _profile(Profile(unprofiled, setting), store, console)
+            _profile(Profile(unprofiled, setting, store.trace_folder), store, console)
+
+
+def measure_throughput(
+    plan: Plan,
+    store: Store,
+    device: str,
+    environment: Mapping[str, Any],
+    console: Console,
+    protocol: Protocol,
+) -> list[Cost]:
+    """Measure every variant of a plan, trained or not, and store what it costs.
+
+    Raises:
+        MeasuringError: the study is being trained on this machine, or the measuring process failed
+            or was lost; nothing was stored.
+    """
+    with _alone(console):
+        if _in_training(plan, store):
+            raise MeasuringError(
+                f"another process on this machine is training {plan.study.name}: measure when it "
+                "has ended"
+            )
+        everyone = {
+            cell.architecture.fingerprint: Subject(cell.variant, cell.architecture.fingerprint)
+            for cell in plan.cells
+        }
+        job = Throughput(
+            tuple(everyone.values()), baseline_of(plan), _setting(plan, store, device), protocol
+        )
+        return _measure(job, store, environment, console)
+
+
+def baseline_of(plan: Plan) -> Subject:
+    """The network that all others are compared with; a plan always has it."""
+    cell = next(cell for cell in plan.cells if cell.variant.name == plan.study.baseline)
+    return Subject(cell.variant, cell.architecture.fingerprint)
+
+
+def run_throughput(job: Throughput, progress: Callable[[int, int], None]) -> list[Cost]:
+    """Measure in a process of its own; `progress` is told how many turns are over, and of how many.
+
+    Raises:
+        MeasuringError: the process failed or was lost.
+    """
+    costs: list[Cost] = []
+    for event in _events(job):
+        if isinstance(event, Turn):
+            progress(event.number, event.of)
+        else:
+            costs.append(event)
+    return costs
+
+
+@contextmanager
+def _alone(console: Console) -> Iterator[None]:
+    """The only measurement on this machine."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache_folder() / "measuring.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        console.print("another measurement is under way on this machine: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _in_training(plan: Plan, store: Store) -> bool:
+    """Whether a living process on this machine trains runs of the study."""
+    running = store.running([str(cell.run_key) for cell in plan.cells]).values()
+    return any(owner.is_here() and not owner.is_gone() for owner, _, _ in running)
+
+
+def _setting(plan: Plan, store: Store, device: str) -> Setting:
+    recipe = plan.study.recipe
+    setting = Setting(recipe, plan.dataset, device)
+    return Setting(recipe, plan.dataset, device, store.kernels(*_conditions(setting)))
+
+
+def _conditions(setting: Setting) -> tuple[str, str]:
+    """Device and precision, as the database names them."""
+    device = choose_device(setting.device)
+    return device_name(device), choose_precision(setting.recipe.precision, device).name
+
+
+def _measured(
+    plan: Plan, store: Store, setting: Setting, environment: Mapping[str, Any]
+) -> set[str]:
+    """The networks whose costs beside this baseline are known, under this version of torch."""
+    return store.measured(
+        *_conditions(setting),
+        plan.study.recipe.batch_size,
+        baseline_of(plan).fingerprint,
+        environment.get("torch"),
+    )
 
 
 def _measure(
     job: Throughput, store: Store, environment: Mapping[str, Any], console: Console
-) -> None:
-    console.print(f"measuring throughput of {plural(len(job.subjects), 'variant')} (quick)")
-    costs: list[Cost] = []
-    rounds = Counting(console, "  rounds")
-    for event in _events(job):
-        if isinstance(event, Round):
-            rounds(event.number, event.of)
-        else:
-            costs.append(event)
+) -> list[Cost]:
+    protocol = job.protocol or quick(len(job.everyone))
+    console.print(
+        f"measuring throughput of {plural(len(job.everyone), 'variant')} ({protocol.name}: "
+        f"{protocol.rounds} rounds, blocks of {protocol.block_seconds:.2g} s, at least "
+        f"{duration(protocol.seconds(len(job.everyone)))})",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    turns = Counting(console, "  blocks", every_seconds=2.0 if protocol.name == "quick" else 10.0)
+    costs = run_throughput(job, turns)
     store.add_costs(costs, environment)
+    return costs
 
 
 def _profile(job: Profile, store: Store, console: Console) -> None:
     console.print(f"profiling {plural(len(job.subjects), 'variant')}")
-    profiled = Counting(console, "  variants")
-    for done, rows in enumerate(_events(job), start=1):
-        store.add_profile(rows)
-        profiled(done, len(job.subjects))
+    # Read by a process as it starts: what lies below torch's profiler writes notes to stderr, on a
+    # CPU even "ERROR" for no GPU.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    shown = Counting(console, "  profiles")
+    reasons: set[str] = set()
+    for done, profiled in enumerate(_events(job), start=1):
+        store.add_profile(profiled.rows)
+        store.add_trace(profiled.trace)
+        shown(done, len(job.subjects) * len(PATHS))
+        reason = profiled.trace.reason
+        if reason is not None and reason not in reasons:
+            reasons.add(reason)
+            console.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _finished(plan: Plan, store: Store) -> dict[str, Subject]:

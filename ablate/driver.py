@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ablate.execute import Died, Done, Executor
 from ablate.plan import Cell, Plan
-from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
+from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved, Histograms
 from ablate.store.store import Claim, LostClaimError, Store
 from ablate.takeover import LEASE_SECONDS, TakeOver
 from ablate.trial import CHECKPOINT_SECONDS, Cohort, Run
@@ -21,7 +21,7 @@ from ablate.trial import CHECKPOINT_SECONDS, Cohort, Run
 RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0
 KEPT_SEED = 1
-"""The seed whose weights are kept, for pictures of what each variant does."""
+"""The seed whose weights and histograms are kept, for pictures of what each variant does."""
 
 
 class Progress(Protocol):
@@ -151,6 +151,7 @@ class Driver:
             variant=cell.variant,
             keep=cell.seed == KEPT_SEED,
             start=start.content if start else None,
+            histograms=cell.seed == KEPT_SEED,
         )
 
     def _handle(self, job_id: str, event: object) -> None:
@@ -204,6 +205,9 @@ class Driver:
                 return
             case Checkpoint():
                 self.store.add_checkpoint(claim, event)
+                return
+            case Histograms():
+                self.store.add_histograms(claim, event)
                 return
             case Finished():
                 self.store.finish(claim, event, self.environment)

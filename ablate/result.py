@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 FailureKind = Literal["oom", "diverged", "error", "worker_died"]
+ProfilePath = Literal["as_trained", "eager"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,17 @@ class Checkpoint:
     """The state of a run after an epoch (`ablate.train.checkpoint`), from which it can go on."""
 
     epoch: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Histograms:
+    """How weights and gradients were spread at one step of an epoch (`ablate.histograms`). `step`
+    counts over the whole run from 1.
+    """
+
+    epoch: int
+    step: int
     content: bytes
 
 
@@ -123,7 +135,11 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Throughput of one architecture on one device; p10 and p90 are over rounds."""
+    """Throughput of one architecture on one device; p10 and p90 are over the rounds that count.
+
+    `baseline_ratio` is to the network `baseline`, measured in the same rounds, with its 95 % interval;
+    on the baseline itself it is its second measurement against the first.
+    """
 
     fingerprint: str
     device: str
@@ -137,21 +153,51 @@ class Cost:
     peak_memory_mib: float | None
     rounds: int
     protocol: Literal["quick", "full"]
+    rounds_dropped: int = 0
+    baseline: str | None = None
+    baseline_ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    copy_gib_per_second: float | None = None
+    clock_mhz: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileRow:
-    """One operator of a profiled training step; times in microseconds for one step."""
+    """One operator of a profiled training step; times in microseconds for one step.
+
+    `memory_kib` is what it allocated, whatever was freed again.
+    """
 
     fingerprint: str
     device: str
-    path: Literal["as_trained", "eager"]
+    path: ProfilePath
     module: str | None
     operator: str
     self_device_us: float
     self_cpu_us: float
     calls: float
     share: float
+    memory_kib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The file of a profile's trace. What is missing, the file or the whole profile, has a reason."""
+
+    fingerprint: str
+    device: str
+    path: ProfilePath
+    file: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """A network was profiled on one path; without rows if the profile failed."""
+
+    trace: Trace
+    rows: tuple[ProfileRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +207,5 @@ class Halved:
     size: int
 
 
-Event = Epoch | Checkpoint | Finished | Failed
+Event = Epoch | Checkpoint | Histograms | Finished | Failed
 """What a run reports."""

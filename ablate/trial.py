@@ -24,6 +24,7 @@ from ablate.study import PROTOCOL, Recipe, Variant
 from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Member
 from ablate.train.data import Data, load_data
+from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import evaluate, train
 from ablate.train.precision import Precision, choose_precision, device_name, prepare_device
 from ablate.train.step import Trainer, make_trainer
@@ -36,21 +37,24 @@ loses little, and short epochs do not drown in writing."""
 @dataclass(frozen=True)
 class Run:
     """One variant of a cohort. With `keep` its result brings the trained weights and a snapshot for
-    pictures; `start` is the checkpoint that it goes on from.
+    pictures, with `histograms` its epochs bring those of weights and gradients; `start` is the
+    checkpoint that it goes on from.
     """
 
     run_key: str
     variant: Variant
     keep: bool = False
     start: bytes | None = None
+    histograms: bool = False
 
 
 @dataclass(frozen=True)
 class Cohort:
     """A job: runs of one seed under one recipe, trained side by side. Everything a worker needs.
 
-    Yields (run key, event) pairs: for each run its Epochs and Checkpoints and then exactly one
-    Finished or Failed; and `Halved` for the whole cohort, under an empty key, when memory ran out.
+    Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
+    exactly one Finished or Failed; and `Halved` for the whole cohort, under an empty key, when
+    memory ran out.
     """
 
     runs: tuple[Run, ...]
@@ -110,6 +114,8 @@ def _train_and_test(cohort: Cohort) -> Iterator[tuple[str, Event]]:
             if isinstance(event, Failed):
                 continue
             last[run_key] = event
+            if member.histograms is not None and member.histograms.latest is not None:
+                yield run_key, member.histograms.latest
             if due and event.epoch < cohort.recipe.epochs:
                 yield run_key, Checkpoint(event.epoch, pack(member, place.made_by))
         saved = time.monotonic() if due else saved
@@ -141,7 +147,9 @@ class _Place:
     def member(self, run: Run) -> Member:
         """The run as its checkpoint left it, or at its beginning."""
         resumed = run.start and unpack(run.start, self._trainer(run), self.made_by)
-        return resumed or Member(self._trainer(run))
+        member = resumed or Member(self._trainer(run))
+        member.histograms = HistogramTaker() if run.histograms else None
+        return member
 
     def _trainer(self, run: Run) -> Trainer:
         cohort, dataset = self.cohort, self.cohort.dataset

@@ -1,8 +1,7 @@
-"""Measuring: operations by rule, throughput in rounds, a profile with the operators that ran."""
+"""Measuring: operations by rule, throughput in rounds, and who is measured when."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -14,13 +13,12 @@ from torch import nn
 
 from ablate import costs
 from ablate.costs import MeasuringError, measure_costs
-from ablate.measure import throughput
 from ablate.measure.bench import Setting, Subject, make_bench
 from ablate.measure.operations import OperationCounter
 from ablate.measure.profile import Profile
-from ablate.measure.throughput import Round, Throughput
+from ablate.measure.throughput import Throughput
 from ablate.plan import Plan
-from ablate.result import Cost, Finished, ProfileRow
+from ablate.result import Cost, Finished, Profiled, Trace
 from ablate.store.store import Store
 
 FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
@@ -75,46 +73,14 @@ def subjects(plan: Plan) -> tuple[Subject, ...]:
     return tuple(Subject(variant, fingerprint) for fingerprint, variant in cells.items())
 
 
-def test_throughput_of_every_subject_in_both_modes(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(throughput, "LONGEST_BLOCK_SECONDS", 0.01)
-    events = list(Throughput(subjects(plan), setting(plan))())
-    rounds = [event for event in events if isinstance(event, Round)]
-    measured = [event for event in events if isinstance(event, Cost)]
-    assert [event.number for event in rounds] == list(range(1, throughput.ROUNDS + 1))
-    assert [(cost.fingerprint, cost.mode) for cost in measured] == [
-        (subject.fingerprint, mode) for subject in subjects(plan) for mode in ("train", "infer")
-    ]
-    for cost in measured:
-        assert 0 < cost.p10 <= cost.images_per_second <= cost.p90
-        assert (cost.batch_size, cost.protocol, cost.rounds) == (64, "quick", throughput.ROUNDS)
-        assert (cost.latency_ms is not None) == (cost.mode == "infer")
-        assert cost.peak_memory_mib is None, "a CPU does not say"
-
-
-def test_a_profile_has_the_operators_of_a_training_step(plan: Plan) -> None:
-    [none, *_] = Profile(subjects(plan), setting(plan))()
-    names = {row.operator for row in none}
-    assert any("convolution" in name and "backward" in name for name in names)
-    assert any("max_pool2d" in name for name in names)
-    assert any("dam" in name for name in names), "the optimizer is part of the step"
-    assert sum(row.share for row in none) == pytest.approx(1)
-    assert [row.share for row in none] == sorted((row.share for row in none), reverse=True)
-    convolutions = next(row for row in none if row.operator == "aten::convolution_backward")
-    assert convolutions.calls == 3, "per step"
-    assert convolutions.self_cpu_us > 0
-
-
 def interrupted(job: Throughput | Profile) -> list[Cost]:
     """A measuring process that is stopped before the profile is there."""
     if isinstance(job, Profile):
         raise KeyboardInterrupt
     device = costs.device_name(torch.device("cpu"))
-    return [
-        Cost(s.fingerprint, device, "fp32", "train", 64, 1, 1, 1, None, None, 9, "quick")
-        for s in job.subjects
-    ]
+    rest = ("fp32", "train", 64, 1, 1, 1, None, None, 9, "quick")
+    mark = job.baseline.fingerprint
+    return [Cost(s.fingerprint, device, *rest, baseline=mark) for s in job.subjects]
 
 
 def test_only_finished_networks_without_a_cost_here_are_measured(
@@ -126,8 +92,7 @@ def test_only_finished_networks_without_a_cost_here_are_measured(
         asked.append((type(job).__name__, [subject.variant.name for subject in job.subjects]))
         device = costs.device_name(torch.device("cpu"))
         if isinstance(job, Profile):
-            row = ProfileRow("", device, "as_trained", None, "aten::mm", 0, 1, 1, 1)
-            return [(replace(row, fingerprint=s.fingerprint),) for s in job.subjects]
+            return [Profiled(Trace(s.fingerprint, device, "eager"), ()) for s in job.subjects]
         return interrupted(job)
 
     monkeypatch.setattr(costs, "_events", events)
@@ -181,7 +146,7 @@ def test_a_training_set_smaller_than_a_batch_is_measured_at_the_batch_size(plan:
 
 def test_a_measurement_that_fails_is_one_line() -> None:
     broken = Subject(small_plan().cells[0].variant, "f")
-    job = Throughput((broken,), Setting(small_plan().study.recipe, None, "cpu"))  # type: ignore[arg-type]
+    job = Throughput((broken,), broken, Setting(small_plan().study.recipe, None, "cpu"))  # type: ignore[arg-type]
     with pytest.raises(MeasuringError, match="measuring failed: AttributeError") as caught:
         list(costs._events(job))
     assert "\n" not in str(caught.value)

@@ -115,12 +115,65 @@ def test_the_baseline_has_its_own_number_of_seeds() -> None:
 
 
 def test_devices_are_never_pooled() -> None:
-    frames = make_frames({"none": 0.83, "up": 0.85}, devices=(H200, "Tesla T4"))
-    head = page(frames).tables["results"][0]
-    speeds = [title for title in head if "images/s" in title]
-    assert len(speeds) == 4
-    assert sum("Tesla T4" in title for title in speeds) == 2
-    assert all("quick" in title for title in speeds)
+    shown = page(make_frames({"none": 0.83, "up": 0.85}, devices=(H200, "Tesla T4")))
+    speeds = [title for title in shown.tables["results"][0] if "images/s" in title]
+    assert len(speeds) == 2
+    said = render(make_frames({"none": 0.83, "up": 0.85}, devices=(H200, "Tesla T4")))
+    caption = said["report.md"].decode().partition("| Variant")[0]
+    assert f"Speed: {H200} · " in caption
+    assert "Tesla T4" not in caption, "one condition"
+    assert "Speed was measured under other conditions as well" in shown.sections["results"]
+    assert "Measured as well: Tesla T4 · amp · batch 64 · quick" in shown.sections["cost"]
+    assert len([row for row in shown.tables["cost"] if row[0].startswith("up")]) == 2
+
+
+def full_protocol(frames: Frames, **changes: Any) -> Frames:
+    """The frames with a full measurement beside the quick one, none's second one 0.4 % off."""
+    full = frames.costs.assign(
+        protocol="full", torch="2.15.0", baseline="f0", rounds=8, rounds_dropped=1,
+        baseline_ratio=[1.004 if name == "none" else 0.9 for name in frames.costs["variant"]],
+        ratio_low=[0.998 if name == "none" else 0.89 for name in frames.costs["variant"]],
+        ratio_high=[1.01 if name == "none" else 0.912 for name in frames.costs["variant"]],
+        latency_ms=1.25,
+    )  # fmt: skip
+    return replace(frames, costs=pd.concat([frames.costs, full.assign(**changes)]))
+
+
+def test_the_full_protocol_goes_before_the_quick_one_and_has_intervals() -> None:
+    files = written(full_protocol(make_frames(TWO)))
+    shown = Page(files["report.html"].decode())
+    assert value(shown.row("up"), "Train images/s") == "40,196 0.90× (0.89 to 0.91)"
+    assert value(shown.row("none"), "Train images/s") == "41,000"
+    assert "0.90× (0.89 to 0.91) train images/s on NVIDIA H200 (full)" in shown.sections["findings"]
+    text = shown.sections["cost"]
+    assert text.index("full · torch 2.15.0") < text.index("Measured as well")
+    assert "8 of 9 rounds, 1 dropped because the machine drifted" in text
+    assert (
+        "Two measurements of the same network (none) differ by +0.4 % (95 % interval −0.2 % to "
+        "+1.0 %) in training and by +0.4 % (95 % interval −0.2 % to +1.0 %) in inference"
+    ) in text
+    (up, _quick) = [row for row in shown.tables["cost"] if row[0].startswith("up")]
+    assert up[2] == "0.900× 0.890 to 0.912"
+    assert up[-2] == "1.250"
+    (csv_row,) = [row for row in csv_rows(files) if row["variant"] == "up"]
+    conditions = "NVIDIA H200 · amp · batch 64 · full · torch 2.15.0"
+    assert csv_row[f"Train ratio low ({conditions})"] == "0.89"
+
+
+def test_no_interval_where_too_few_rounds_count() -> None:
+    nothing = {"ratio_low": None, "ratio_high": None, "rounds": 3, "rounds_dropped": 6}
+    shown = page(full_protocol(make_frames(TWO), **nothing))
+    assert value(shown.row("up"), "Train images/s") == "40,196 0.90×"
+    assert "+0.4 % (too few rounds for an interval)" in shown.sections["cost"]
+    assert "0.900× no interval" in [
+        cell for row in shown.tables["cost"] for cell in row if cell.startswith("0.9")
+    ]
+
+
+def test_a_ratio_to_another_baseline_is_not_shown_as_one_to_this() -> None:
+    shown = page(full_protocol(make_frames(TWO), baseline="f7"))
+    assert value(shown.row("up"), "Train images/s") == "40,196 0.98×", "of the two medians"
+    assert "The noise floor was not measured." in shown.sections["cost"]
 
 
 def without(frames: Frames, *names: str) -> Frames:
@@ -202,6 +255,10 @@ def test_the_heat_map_needs_a_grid_of_two_by_two() -> None:
         (fmt.macs(12), "12"),
         (fmt.speed(41_234.6), "41,235"),
         (fmt.speed(12.345), "12.3"),
+        (fmt.change(1.0042), "+0.4 %"),
+        (fmt.change(0.9), "−10.0 %"),
+        (fmt.change(0.9999), "0.0 %"),
+        (fmt.ratio(0.934, 0.92, 0.95), "0.93× (0.92 to 0.95)"),
         (fmt.ratio(0.934), "0.93×"),
         (fmt.setting(["crop", "flip"]), "crop, flip"),
         (fmt.setting(None), "–"),

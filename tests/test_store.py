@@ -209,14 +209,15 @@ def test_costs_and_profiles_replace_what_was_measured_before(
 ) -> None:
     mark = plan.cells[0].architecture.fingerprint
     for speed in (100.0, 200.0):
-        cost = Cost(mark, "m", "fp32", "train", 64, speed, 90, 210, None, None, 9, "quick")
+        cost = Cost(
+            mark, "m", "fp32", "train", 64, speed, 90, 210, None, None, 9, "quick", baseline=mark
+        )
         store.add_costs([cost], {"commit": "abc"})
         row = ProfileRow(mark, "m", "as_trained", None, "aten::conv", 0.0, speed, 1.0, 1.0)
         store.add_profile([row])
     assert query(url, "SELECT variant, images_per_second FROM v_costs") == [("none", 200.0)]
     assert query(url, "SELECT operator, self_cpu_us FROM v_profile") == [("aten::conv", 200.0)]
-    assert store.measured("m", "fp32", 64) == {mark}
-    assert store.measured("another", "fp32", 64) == store.measured("m", "fp32", 32) == set()
+    assert store.measured("m", "fp32", 64, mark, None) == {mark}
 
 
 def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: str) -> None:
@@ -269,7 +270,7 @@ def torn(path: Path) -> None:
     [
         (lambda path: path.write_text("hello, I am a text file"), "is not an SQLite database"),
         (foreign, "a database of another program (it has the table 'trials')"),
-        (newer, "made by a newer ablate (revision 9999; this one knows 0002)"),
+        (newer, "made by a newer ablate (revision 9999; this one knows 0003)"),
         (torn, "cannot be used as a database"),
     ],
 )

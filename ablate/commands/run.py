@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
+from ablate.commands.prepare import describe_place, prepare_plan
 from ablate.costs import MeasuringError, measure_costs
 from ablate.driver import Driver, HowToRun
-from ablate.environment import describe_environment
 from ablate.execute import make_executor
 from ablate.kernels import choose_kernels
-from ablate.plan import Plan, make_plan
-from ablate.progress import Counting, StudyProgress, duration, plural
+from ablate.plan import Plan
+from ablate.progress import StudyProgress, duration, plural
 from ablate.store.store import READY, Store
 from ablate.study import Study
 from ablate.train.precision import (
@@ -55,11 +54,8 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     device = choose_device(options.device)
     workers = options.workers or default_workers(device)
     executor = make_executor(options.executor, workers)
-    plan = make_plan(study, data)
     # Before anything is written: missing or broken data ends it here.
-    plan.dataset.load(Counting(console, f"preparing {plan.dataset.label} (the first time only)"))
-    if any(cell.run_key is None for cell in plan.cells):
-        plan = make_plan(study, data)
+    plan = prepare_plan(study, data, console)
     store = Store(url)
     store.register(plan)
     keys = [str(cell.run_key) for cell in plan.cells]
@@ -101,14 +97,9 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
                 else options.checkpoint_seconds
             ),
         )
-        environment = describe_environment() | {
-            "device": device_name(device),
-            "precision": precision,
-            "cuda": torch.version.cuda if device.type == "cuda" else None,
-            "tf32": False,
-            "deterministic": device.type == "cpu" or options.deterministic,
-            "kernels": kernels,
-        }
+        environment = describe_place(
+            device, precision, kernels, deterministic=options.deterministic
+        )
         Driver(plan, store, executor, progress, environment, how).run()
     try:
         measure_costs(plan, store, options.device, environment, console)

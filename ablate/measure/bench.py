@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
@@ -48,12 +51,37 @@ class Bench:
     precision: Precision
     batch: Batch
 
-    def trainer(self, subject: Subject) -> Trainer:
-        """The subject with fresh weights, ready to step."""
+    def network(self, subject: Subject) -> nn.Module:
+        """The subject on the CPU, with the weights that it has before training."""
         dataset = self.setting.dataset
         net = build(subject.variant, len(dataset.classes()), dataset.image_size, SEED)
         use_kernels(net, self.setting.kernels)
-        return make_trainer(net, self.setting.recipe, self.device, self.precision)
+        return net
+
+    def trainer(self, subject: Subject) -> Trainer:
+        """The subject with fresh weights, ready to step."""
+        return self.trainer_of(self.network(subject))
+
+    def trainer_of(self, net: nn.Module) -> Trainer:
+        """A copy of a network on the device, ready to step; the network stays as it is."""
+        return make_trainer(copy.deepcopy(net), self.setting.recipe, self.device, self.precision)
+
+    def seconds(self, work: Callable[[], object], repeats: int) -> float:
+        """Seconds for that many calls; the device is waited for only before and after."""
+        self.synchronise()
+        started = time.perf_counter()
+        for _ in range(repeats):
+            work()
+        self.synchronise()
+        return time.perf_counter() - started
+
+    def peak_memory_mib(self, *, anew: bool = False) -> float | None:
+        """The most memory that torch has held on the device, from now on if `anew`; None for a CPU."""
+        if self.device.type != "cuda":
+            return None
+        if anew:
+            torch.cuda.reset_peak_memory_stats(self.device)
+        return torch.cuda.max_memory_allocated(self.device) / 2**20
 
     def synchronise(self) -> None:
         """Wait until the device has done what it was given."""

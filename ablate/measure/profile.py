@@ -1,71 +1,149 @@
-"""Where the time of a training step goes, by operator. Runs in a process of its own, after all timing:
-a profiler slows what it watches, and may go on slowing it after it has stopped.
+"""Where the time of a training step goes. Runs in a process of its own, after all timing: a profiler
+slows what it watches, and may go on slowing it after it has stopped.
+
+A subject is profiled on two paths: `as_trained` is the step as a run takes it, by kernel or, on a
+CPU, by operator; `eager` is the same step with attention as plain modules, by module and operator.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
 
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, schedule
 
-from ablate.measure.bench import Bench, Setting, Subject, make_bench
-from ablate.result import ProfileRow
+from ablate.attention import use_kernels
+from ablate.errors import AblateError
+from ablate.imports import one_line
+from ablate.measure.bench import SEED, Bench, Setting, Subject, make_bench
+from ablate.measure.profile_ranges import AUGMENTATION, Owners, Ranges
+from ablate.measure.profile_rows import Totals, by_kernel, by_module, fastest_step, make_rows
+from ablate.measure.profile_trace import trace_name, write_trace
+from ablate.result import Profiled, ProfilePath, ProfileRow, Trace
+from ablate.train.data import CHUNK, Data, Part, load_data, train_batches
+from ablate.train.step import Trainer
 
-WARM_UP_STEPS = 3
-PROFILED_STEPS = 5
+PATHS: tuple[ProfilePath, ...] = ("as_trained", "eager")
+
+WARM_UP_STEPS = 2
+PROFILED_STEPS = 4
+"""The fastest of them counts: a step that others interrupted says nothing."""
+AUGMENTED_ON_GPU = 8192
+"""Images that are augmented to measure it: a GPU is not busy with fewer."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A job: profile a few training steps of each subject; yields the rows of one subject at a time."""
+    """A job: profile a few training steps of each subject on each path, with a trace in `folder`.
+
+    What cannot be profiled has a reason in place of rows; the job goes on.
+    """
 
     subjects: tuple[Subject, ...]
     setting: Setting
+    folder: Path
 
-    def __call__(self) -> Iterator[tuple[ProfileRow, ...]]:
-        # The library below torch's profiler writes notes to stderr, on a CPU even "ERROR" for no GPU.
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-        bench = make_bench(self.setting)
+    def __call__(self) -> Iterator[Profiled]:
+        bench = ProfileBench(make_bench(self.setting))
         for subject in self.subjects:
-            yield profile_steps(bench, subject)
+            for path in PATHS:
+                yield _profile(bench, subject, path, self.folder)
 
 
-def profile_steps(bench: Bench, subject: Subject) -> tuple[ProfileRow, ...]:
-    """The operators of a training step as it is trained, the most expensive first.
+def _profile(bench: ProfileBench, subject: Subject, path: ProfilePath, folder: Path) -> Profiled:
+    trace = Trace(subject.fingerprint, bench.bench.device_name, path)
+    try:
+        profiler, rows = bench.rows(subject, path)
+    except Exception as error:
+        # Profilers fail in every way there is, and a study is complete without one.
+        return Profiled(replace(trace, reason=_reason(error)), ())
+    name = trace_name(subject.fingerprint, path)
+    try:
+        write_trace(profiler, folder / name)
+    except (OSError, ValueError, RuntimeError) as error:
+        return Profiled(replace(trace, reason=f"no trace: {_reason(error)}"), rows)
+    return Profiled(replace(trace, file=name), rows)
 
-    Unit: microseconds and calls for one step. `share` is of the step's time on the device, or of
-    its time on the CPU where no device records anything.
-    """
-    trainer = bench.trainer(subject)
-    trainer.net.train()
-    for _ in range(WARM_UP_STEPS):
-        trainer.step(bench.batch)
-    bench.synchronise()
-    activities = [ProfilerActivity.CPU]
-    if bench.device.type == "cuda":
-        activities.append(ProfilerActivity.CUDA)
-    with profile(activities=activities, acc_events=True) as profiler:
-        for _ in range(PROFILED_STEPS):
-            trainer.step(bench.batch)
-        bench.synchronise()
-    averages = profiler.key_averages()
-    on_device = sum(event.self_device_time_total for event in averages)
-    total = on_device or sum(event.self_cpu_time_total for event in averages)
-    rows = [
-        ProfileRow(
-            fingerprint=subject.fingerprint,
-            device=bench.device_name,
-            path="as_trained",
-            module=None,
-            operator=event.key,
-            self_device_us=event.self_device_time_total / PROFILED_STEPS,
-            self_cpu_us=event.self_cpu_time_total / PROFILED_STEPS,
-            calls=event.count / PROFILED_STEPS,
-            share=(event.self_device_time_total if on_device else event.self_cpu_time_total)
-            / total,
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, AblateError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return one_line(error)
+
+
+@dataclass(frozen=True)
+class ProfileBench:
+    """A bench on which steps are profiled; making a batch is profiled once, it is the same for all."""
+
+    bench: Bench
+
+    def rows(self, subject: Subject, path: ProfilePath) -> tuple[profile, tuple[ProfileRow, ...]]:
+        """Profile some steps of one subject on one path.
+
+        Raises:
+            NothingRecordedError: the profiler has not seen what it should.
+        """
+        bench = self.bench
+        trainer = bench.trainer(subject)
+        trainer.net.train()
+        profiler, totals = (self._eager if path == "eager" else self._as_trained)(trainer)
+        on_gpu = bench.device.type == "cuda"
+        device = bench.device_name
+        return profiler, make_rows(totals, subject.fingerprint, device, path, on_gpu=on_gpu)
+
+    def _as_trained(self, trainer: Trainer) -> tuple[profile, Totals]:
+        profiler = self.record(lambda: trainer.step(self.bench.batch))
+        return profiler, by_kernel(fastest_step(profiler.events()), 1)
+
+    def _eager(self, trainer: Trainer) -> tuple[profile, Totals]:
+        use_kernels(trainer.net, {})
+        with Ranges(trainer.net) as ranges:
+            profiler = self.record(lambda: trainer.step(self.bench.batch))
+        events = profiler.events()
+        owners = Owners(events, ranges.paths)
+        totals = by_module(fastest_step(events), 1, owners, ranges.paths)
+        return profiler, totals | self.augmentation
+
+    @cached_property
+    def augmentation(self) -> Totals:
+        """What making one batch takes."""
+        bench, setting = self.bench, self.bench.setting
+        recipe = setting.recipe
+        data = load_data(setting.dataset, recipe.split, recipe.validation_fraction, bench.device)
+        some = _first(data, CHUNK if bench.device.type == "cpu" else AUGMENTED_ON_GPU)
+        profiler = self.record(partial(_make_batches, some, bench))
+        events = fastest_step(profiler.events())
+        batches = len(some.train) / recipe.batch_size
+        made = by_module(events, batches, Owners(events, {}), {})
+        return {(AUGMENTATION, operator): spent for (_, operator), spent in made.items()}
+
+    def record(self, work: Callable[[], object]) -> profile:
+        """A profile of some calls, after others that warm up what they use and the profiler."""
+        activities = [ProfilerActivity.CPU]
+        if self.bench.device.type == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+        plan = schedule(wait=0, warmup=WARM_UP_STEPS, active=PROFILED_STEPS, repeat=1)
+        profiler: profile = profile(
+            activities=activities, schedule=plan, profile_memory=True, acc_events=True
         )
-        for event in averages
-    ]
-    return tuple(sorted(rows, key=lambda row: row.share, reverse=True))
+        with profiler:
+            for _ in range(WARM_UP_STEPS + PROFILED_STEPS):
+                work()
+                self.bench.synchronise()
+                profiler.step()
+        return profiler
+
+
+def _first(data: Data, images: int) -> Data:
+    part = Part(data.train.images[:images], data.train.labels[:images])
+    return replace(data, train=part)
+
+
+def _make_batches(data: Data, bench: Bench) -> None:
+    """All batches of one epoch."""
+    deque(train_batches(data, bench.setting.recipe, SEED, epoch=1), maxlen=0)

@@ -22,7 +22,7 @@ def attention_figures(summary: Summary) -> tuple[Figure, ...]:
         return ()
     count = min(len(snapshot.images) for snapshot in chosen.values())
     figures = [_heat_figure(chosen, i) for i in range(count)]
-    rows = [row for name, snapshot in chosen.items() for row in _weight_rows(name, snapshot)]
+    rows = [row for name, snapshot in chosen.items() for row in weight_rows(name, snapshot)]
     return tuple(figures) + ((_weights_figure(rows),) if rows else ())
 
 
@@ -52,7 +52,7 @@ def _chosen(summary: Summary) -> dict[str, bytes]:
 
 def _heat_figure(chosen: dict[str, Snapshot], i: int) -> Figure:
     columns = [
-        Heat(canvas.label(name), canvas.label(_said(s, i)), s.images[i], s.heat[i])
+        Heat(canvas.label(name), canvas.label(said(s, i)), s.images[i], s.heat[i])
         for name, s in chosen.items()
     ]
     return Figure(
@@ -65,12 +65,14 @@ def _heat_figure(chosen: dict[str, Snapshot], i: int) -> Figure:
     )
 
 
-def _said(snapshot: Snapshot, i: int) -> str:
+def said(snapshot: Snapshot, i: int) -> str:
+    """What an image is, and what the network took it for."""
     predicted = snapshot.predicted[i]
     return f"true {snapshot.true[i]}" + ("" if predicted is None else f", predicted {predicted}")
 
 
-def _weight_rows(name: str, snapshot: Snapshot) -> list[WeightRow]:
+def weight_rows(name: str, snapshot: Snapshot) -> list[WeightRow]:
+    """The weights that the gates of one network gave the first image."""
     return [
         WeightRow(
             canvas.label(f"{name}, {gate.path}", 80),

@@ -7,6 +7,7 @@ import io
 
 from ablate.report.document import Cell, Column, Table
 from ablate.report.results import NOT_CLAIMED
+from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -88,9 +89,23 @@ def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
         "macs": _whole(variant.macs),
     }
     for column in summary.speed_columns:
-        speed = variant.speeds.get(column)
-        row[f"{column.title} ({column.conditions})"] = speed.images_per_second if speed else None
+        row |= _speed_values(column, variant, summary.reference)
     return row
+
+
+def _speed_values(
+    column: SpeedColumn, variant: VariantSummary, base: VariantSummary
+) -> dict[str, Value]:
+    """The speed of a variant under one condition, and its ratio to the baseline with the interval."""
+    speed = variant.speeds.get(column)
+    found = None if variant.is_baseline else ratio_to(speed, base.speeds.get(column))
+    ratio = f"{column.mode.capitalize()} ratio"
+    return {
+        f"{column.title} ({column.conditions})": speed.images_per_second if speed else None,
+        f"{ratio} ({column.conditions})": found.ratio if found else None,
+        f"{ratio} low ({column.conditions})": found.low if found else None,
+        f"{ratio} high ({column.conditions})": found.high if found else None,
+    }
 
 
 def _whole(number: float | None) -> int | None:

@@ -177,9 +177,9 @@ def _position(
 
 
 def _fullest(summary: Summary) -> SpeedColumn | None:
-    """The condition in which most variants were measured; inference before training."""
-    number = {c: sum(c in v.speeds for v in summary.finished) for c in summary.speed_columns}
-    measured = [column for column in summary.speed_columns if number[column]]
+    """The mode in which most variants were measured; inference before training."""
+    number = {c: sum(c in v.speeds for v in summary.finished) for c in summary.main_columns}
+    measured = [column for column in summary.main_columns if number[column]]
     return max(measured, key=lambda c: (number[c], c.mode == "infer"), default=None)
 
 

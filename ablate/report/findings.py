@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ablate.report.document import Finding
 from ablate.report.format import count, p_equation, percent, plural, points, ratio, size, span
+from ablate.report.speeds import ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Effect
 
@@ -129,9 +130,9 @@ def _cost(variant: VariantSummary, summary: Summary) -> str:
         more = variant.parameters - base.parameters
         sign = "+" if more >= 0 else ""
         costs.append(f"{sign}{count(more)} parameters ({percent(more / base.parameters)})")
-    for column in summary.speed_columns:
-        if column in variant.speeds and column in base.speeds:
-            own, reference = variant.speeds[column], base.speeds[column]
-            times = ratio(own.images_per_second / reference.images_per_second)
-            costs.append(f"{times} {column.mode} images/s on {column.device} ({column.protocol})")
+    for column in summary.main_columns:
+        times = ratio_to(variant.speeds.get(column), base.speeds.get(column))
+        if times is not None:
+            text = ratio(times.ratio, times.low, times.high)
+            costs.append(f"{text} {column.mode} images/s on {column.device} ({column.protocol})")
     return f" Cost: {'; '.join(costs)}." if costs else ""

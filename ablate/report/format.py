@@ -80,9 +80,16 @@ def speed(images_per_second: float | None) -> str:
     return f"{images_per_second:,.0f}" if images_per_second >= 100 else f"{images_per_second:.3g}"
 
 
-def ratio(value: float | None) -> str:
-    """0.934 → `0.93×`."""
-    return MISSING if value is None else f"{value:.2f}×"
+def ratio(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """0.934 → `0.93×`, with its interval `0.93× (0.92 to 0.95)`."""
+    text = MISSING if value is None else f"{value:.2f}×"
+    return text if low is None or high is None else f"{text} ({low:.2f} to {high:.2f})"
+
+
+def change(times: float) -> str:
+    """A ratio as a difference in percent: 1.0042 → `+0.4 %`."""
+    text = f"{100 * (times - 1):+.1f}"
+    return ("0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")) + " %"
 
 
 def milliseconds(microseconds: float | None) -> str:

@@ -35,23 +35,23 @@ def operator_times(summary: Summary) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame(columns=columns)
     times = pd.concat(parts, ignore_index=True)[columns]
-    order = _order(times, summary.baseline)[:MAX_BARS]
-    place = _pairs(times).map({pair: i for i, pair in enumerate(order)})
+    order = bar_order(times, summary.baseline)[:MAX_BARS]
+    place = pairs_of(times).map({pair: i for i, pair in enumerate(order)})
     kept = times.assign(place=place)[place.notna()]
     return kept.sort_values(["place", "us"], ascending=[True, False]).drop(columns="place")
 
 
 def extremes(times: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """The rows of the baseline and of the most expensive other variant on each device."""
-    pairs = _order(times, baseline)
+    pairs = bar_order(times, baseline)
     kept = [pair for pair in pairs if pair[0] == baseline]
     for device in times["device"].unique():
         kept += [pair for pair in pairs if pair[0] != baseline and pair[1] == device][:1]
-    return times[_pairs(times).isin(kept)]
+    return times[pairs_of(times).isin(kept)]
 
 
 def profile_figure(times: pd.DataFrame) -> Figure | None:
-    """Horizontal bars, one for each variant, stacked by operator."""
+    """Horizontal bars, one for each variant, stacked by operator or kernel."""
     if times.empty:
         return None
     devices = times["device"].nunique()
@@ -85,13 +85,14 @@ def profile_figure(times: pd.DataFrame) -> Figure | None:
     )
 
 
-def _order(times: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
+def bar_order(times: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
     """(variant, device) pairs: the baseline first, then the most expensive ones."""
     totals = times.groupby(["variant", "device"])["us"].sum().sort_values(ascending=False)
     pairs = [(str(variant), str(device)) for variant, device in totals.index.tolist()]
     return sorted(pairs, key=lambda pair: pair[0] != baseline)
 
 
-def _pairs(times: pd.DataFrame) -> pd.Series:
+def pairs_of(times: pd.DataFrame) -> pd.Series:
+    """(variant, device) of each row."""
     pairs = list(zip(times["variant"], times["device"], strict=True))
     return pd.Series(pairs, index=times.index, dtype=object)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ablate.store.frames import Frames
 
 FIGURE_NAMES = (
-    *("accuracy", "heat-map", "cost", "loss", "learning", "profile"),
+    *("accuracy", "heat-map", "cost", "loss", "learning", "profile", "families"),
     *("attention-image-1", "attention-image-2", "attention-weights"),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.report import format as fmt
 from ablate.report.document import Bar, Cell, Column, Part, Row, Table
-from ablate.report.speeds import SpeedColumn
+from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 
 NOT_CLAIMED = "not claimed (test-leaked)"
@@ -22,13 +22,16 @@ def results_table(summary: Summary) -> Table:
         Column("Parameters"),
         Column("Attention", "of parameters"),
         Column("MACs", "per image"),
-        *(Column(column.title, column.conditions) for column in summary.speed_columns),
+        *(Column(column.title, "× the baseline's") for column in summary.main_columns),
     )
     leak = " Test-leaked: the schedule saw the test set." if summary.leaked else ""
+    speed = f" Speed: {summary.main_columns[0].conditions}." if summary.main_columns else ""
+    if len(summary.main_columns) < len(summary.speed_columns):
+        speed += " Speed was measured under other conditions as well: see the tables of cost."
     caption = (
         f"Every variant in the order of the grid; differences are to the baseline "
         f"{summary.baseline}. The ± and the intervals are Student t over seeds, not adjusted; "
-        f"p is.{leak}"
+        f"p is.{leak}{speed}"
     )
     return Table(caption, columns, tuple(_result_row(v, summary) for v in summary.variants))
 
@@ -36,7 +39,7 @@ def results_table(summary: Summary) -> Table:
 def _result_row(variant: VariantSummary, summary: Summary) -> Row:
     if variant.same_as:
         note = f"same network as {variant.same_as}"
-        blanks = [Cell(fmt.MISSING)] * (8 + len(summary.speed_columns))
+        blanks = [Cell(fmt.MISSING)] * (8 + len(summary.main_columns))
         return Row((Cell(variant.name, note), *blanks))
     cells = (
         Cell(variant.name, "baseline" if variant.is_baseline else ""),
@@ -46,7 +49,7 @@ def _result_row(variant: VariantSummary, summary: Summary) -> Row:
         Cell(fmt.count(variant.parameters)),
         Cell(fmt.percent(variant.attention_share)),
         Cell(fmt.macs(variant.macs)),
-        *(_speed_cell(variant, summary.reference, column) for column in summary.speed_columns),
+        *(_speed_cell(variant, summary.reference, column) for column in summary.main_columns),
     )
     return Row(cells, marked=variant.is_baseline)
 
@@ -82,13 +85,13 @@ def _effect_cells(variant: VariantSummary, summary: Summary) -> tuple[Cell, Cell
 
 
 def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColumn) -> Cell:
-    own, reference = variant.speeds.get(column), base.speeds.get(column)
+    own = variant.speeds.get(column)
     if own is None:
         return Cell(fmt.MISSING)
-    if reference is None or variant.is_baseline:
+    ratio = None if variant.is_baseline else ratio_to(own, base.speeds.get(column))
+    if ratio is None:
         return Cell(fmt.speed(own.images_per_second))
-    times = fmt.ratio(own.images_per_second / reference.images_per_second)
-    return Cell(fmt.speed(own.images_per_second), times)
+    return Cell(fmt.speed(own.images_per_second), fmt.ratio(ratio.ratio, ratio.low, ratio.high))
 
 
 def completeness(summary: Summary) -> Bar:

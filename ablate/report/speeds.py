@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from ablate.report.format import count, setting
 
 COST_COLUMNS = (
-    *("variant", "device", "precision", "mode", "batch_size", "protocol"),
-    *("images_per_second", "p10", "p90"),
+    *("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol", "torch"),
+    *("images_per_second", "p10", "p90", "latency_ms", "peak_memory_mib"),
+    *("rounds", "rounds_dropped", "baseline", "baseline_ratio", "ratio_low", "ratio_high"),
 )
 
 
@@ -24,6 +25,7 @@ class SpeedColumn:
     precision: str
     batch_size: str
     protocol: str
+    torch: str
 
     @property
     def title(self) -> str:
@@ -32,22 +34,50 @@ class SpeedColumn:
 
     @property
     def conditions(self) -> str:
-        """`NVIDIA H200 · amp · batch 64 · quick`."""
+        """`NVIDIA H200 · amp-bf16 · batch 64 · quick · torch 2.15.0`."""
         protocol = self.protocol or "protocol not recorded"
-        return f"{self.device} · {self.precision} · batch {self.batch_size} · {protocol}"
+        version = f" · torch {self.torch}" if self.torch else ""
+        return f"{self.device} · {self.precision} · batch {self.batch_size} · {protocol}{version}"
+
+    @property
+    def place(self) -> SpeedColumn:
+        """The condition without its mode: what one table may compare."""
+        return replace(self, mode="")
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as fast as the baseline, with the 95 % interval over rounds if there is one."""
+
+    ratio: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Images per second of one variant, with the 10th and 90th percentile over rounds."""
+    """Images per second of one variant, with the 10th and 90th percentile over rounds.
+
+    `ratio` was formed round by round; the baseline's own is its second measurement to its first.
+    """
 
     images_per_second: float
     p10: float | None
     p90: float | None
+    latency_ms: float | None = None
+    peak_memory_mib: float | None = None
+    rounds: int | None = None
+    rounds_dropped: int | None = None
+    ratio: Ratio | None = None
 
 
-def read_speeds(costs: pd.DataFrame) -> dict[str, dict[SpeedColumn, Speed]]:
+Speeds = Mapping[str, Mapping[SpeedColumn, Speed]]
+"""By variant, then by condition."""
+
+
+def read_speeds(costs: pd.DataFrame, baseline: str) -> dict[str, dict[SpeedColumn, Speed]]:
     """Speeds by variant and condition; of a repeated measurement the last one."""
+    against = set(costs.loc[costs["variant"] == baseline, "fingerprint"].dropna())
     speeds: dict[str, dict[SpeedColumn, Speed]] = {}
     for row in costs[costs["images_per_second"].notna()].to_dict("records"):
         column = SpeedColumn(
@@ -56,20 +86,53 @@ def read_speeds(costs: pd.DataFrame) -> dict[str, dict[SpeedColumn, Speed]]:
             precision=_text(row["precision"]),
             batch_size=count(row["batch_size"]) if pd.notna(row["batch_size"]) else "?",
             protocol=_text(row["protocol"]),
+            torch=_text(row["torch"]),
         )
-        p10, p90 = (float(row[key]) if pd.notna(row[key]) else None for key in ("p10", "p90"))
-        speed = Speed(float(row["images_per_second"]), p10, p90)
+        ratio = _number(row["baseline_ratio"]) if row["baseline"] in against else None
+        rounds, dropped = _number(row["rounds"]), _number(row["rounds_dropped"])
+        speed = Speed(
+            images_per_second=float(row["images_per_second"]),
+            p10=_number(row["p10"]),
+            p90=_number(row["p90"]),
+            latency_ms=_number(row["latency_ms"]),
+            peak_memory_mib=_number(row["peak_memory_mib"]),
+            rounds=None if rounds is None else int(rounds),
+            rounds_dropped=None if dropped is None else int(dropped),
+            ratio=None
+            if ratio is None
+            else Ratio(ratio, _number(row["ratio_low"]), _number(row["ratio_high"])),
+        )
         speeds.setdefault(str(row["variant"]), {})[column] = speed
     return speeds
 
 
-def speed_columns(speeds: Mapping[str, Mapping[SpeedColumn, Speed]]) -> tuple[SpeedColumn, ...]:
-    """Every condition that was measured, by device."""
-    columns = {column for measured in speeds.values() for column in measured}
-    return tuple(
-        sorted(columns, key=lambda c: (c.device, c.protocol, c.mode != "train", c.batch_size))
-    )
+def speed_columns(speeds: Speeds) -> tuple[SpeedColumn, ...]:
+    """Every condition that was measured: the full protocol first, then where most variants were."""
+    columns = [column for measured in speeds.values() for column in measured]
+    number = {column.place: 0 for column in columns}
+    for column in columns:
+        number[column.place] += 1
+
+    def order(column: SpeedColumn) -> tuple[object, ...]:
+        first = (column.protocol != "full", -number[column.place])
+        return (*first, column.conditions, column.mode != "train", column.mode)
+
+    return tuple(sorted(set(columns), key=order))
+
+
+def ratio_to(own: Speed | None, reference: Speed | None) -> Ratio | None:
+    """How many times as fast as the baseline, both measured under one condition.
+
+    Formed round by round where they were measured together, else from the two medians.
+    """
+    if own is None or own.ratio is not None:
+        return own.ratio if own else None
+    return Ratio(own.images_per_second / reference.images_per_second) if reference else None
 
 
 def _text(value: object) -> str:
     return "" if pd.isna(value) else setting(value)  # type: ignore[call-overload]
+
+
+def _number(value: object) -> float | None:
+    return None if pd.isna(value) else float(value)  # type: ignore[call-overload,arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ablate.report import canvas, curves, figures, profiles, tables
+from ablate.report import canvas, costs, curves, families, figures, profiles, shares, tables
 from ablate.report.attention import attention_figures
 from ablate.report.document import Block, Document, Findings, Note, Section
 from ablate.report.findings import LEAKED, findings, headline
@@ -23,9 +23,11 @@ READING = (
     "margin declared in the study file, by two one-sided tests.",
     "What seeds cannot tell: other test images would move every accuracy, however many seeds run, "
     "by about ±0.2 to ±0.3 points on a test set of 10,000 images and by more on a smaller one.",
-    "Speed is measured apart from training. “quick” is the short measurement that follows a run. "
-    "Devices and conditions are never pooled: each has "
-    "its own column. MACs count one multiply-add as 1, for convolutions and matrix products.",
+    "Speed is measured apart from training, all variants by turns. “quick” is the short measurement "
+    "that follows a run, “full” the long one of ablate measure. A ratio to the baseline is formed in "
+    "each round, its interval is Student's t on the logarithm; a ratio without an interval is that of "
+    "the medians. Devices, precisions and versions of torch are never pooled: each condition has a "
+    "table of its own. MACs count one multiply-add as 1, for convolutions and matrix products.",
 )
 
 
@@ -100,7 +102,7 @@ def _accuracy(summary: Summary) -> tuple[Block, ...]:
 
 
 def _cost(summary: Summary) -> tuple[Block, ...]:
-    blocks = _present(figures.cost_figure(summary))
+    blocks = _present(figures.cost_figure(summary), *costs.cost_tables(summary))
     if not summary.speed_columns:
         text = "No speed was measured for this study: ablate run does it after training."
         blocks = (*blocks, Note(text, "warning"))
@@ -113,15 +115,16 @@ def _training(summary: Summary) -> tuple[Block, ...]:
 
 
 def _profile(summary: Summary) -> tuple[Block, ...]:
-    times = profiles.operator_times(summary)
-    if times.empty:
-        return (
-            Note(
-                "No profile was taken for this study: ablate run does it after training.", "warning"
-            ),
-        )
+    times, by_module = profiles.operator_times(summary), families.module_times(summary)
     chosen = profiles.extremes(times, summary.baseline)
-    return _present(profiles.profile_figure(times), *tables.profile_tables(chosen))
+    found = _present(
+        shares.family_figure(by_module, summary.baseline),
+        shares.attention_table(by_module, summary),
+        profiles.profile_figure(times),
+        *tables.profile_tables(chosen),
+    )
+    missing = "No profile was taken for this study: ablate run does it after training."
+    return (*_or_note(found, missing), *shares.reasons(summary))
 
 
 def _layers(summary: Summary) -> tuple[Block, ...]:

@@ -23,9 +23,10 @@ RUN_COLUMNS = (
 EPOCH_COLUMNS = ("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
 STEP_COLUMNS = ("run_key", "step", "batch_loss")
 PROFILE_COLUMNS = (
-    *("fingerprint", "device", "path", "operator"),
+    *("fingerprint", "device", "path", "module", "operator"),
     *("self_device_us", "self_cpu_us", "calls", "share"),
 )
+TRACE_COLUMNS = ("fingerprint", "device", "path", "file", "reason")
 LAYER_COLUMNS = ("variant", "path", "kind", "parameter", "count", "attention")
 
 
@@ -73,9 +74,15 @@ class Summary:
     epochs: pd.DataFrame
     steps: pd.DataFrame
     profile: pd.DataFrame
+    traces: pd.DataFrame
     layers: pd.DataFrame
     environments: Sequence[Mapping[str, Any]]
     explanations: Mapping[str, bytes]
+
+    @property
+    def main_columns(self) -> tuple[SpeedColumn, ...]:
+        """The speed columns that the table of results shows: those of one condition."""
+        return tuple(c for c in self.speed_columns if c.place == self.speed_columns[0].place)
 
     @property
     def tested(self) -> tuple[VariantSummary, ...]:
@@ -137,7 +144,7 @@ def summarize(frames: Frames) -> Summary:
     own = {name: list(accuracies.get(name, {}).values()) for name in names if name not in aliases}
     margin = study.get("equivalence_margin")
     found = effects(own, baseline, margin)
-    speeds = read_speeds(_tidy(frames.costs, COST_COLUMNS, aliases))
+    speeds = read_speeds(_tidy(frames.costs, COST_COLUMNS, aliases), baseline)
     variants = tuple(
         VariantSummary(
             name=name,
@@ -168,6 +175,7 @@ def summarize(frames: Frames) -> Summary:
         epochs=_tidy(frames.epochs, EPOCH_COLUMNS).merge(by_key, on="run_key"),
         steps=_tidy(frames.steps, STEP_COLUMNS).merge(by_key, on="run_key"),
         profile=_tidy(frames.profile, PROFILE_COLUMNS).merge(by_fingerprint, on="fingerprint"),
+        traces=_tidy(frames.traces, TRACE_COLUMNS).merge(by_fingerprint, on="fingerprint"),
         layers=_tidy(frames.layers, LAYER_COLUMNS, aliases),
         environments=frames.environments,
         explanations=frames.explanations,

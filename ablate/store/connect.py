@@ -16,9 +16,9 @@ from sqlalchemy.exc import DatabaseError as SqlError
 from ablate.errors import DatabaseError
 from ablate.store.schema import VERSION_TABLE
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision; a test holds it against the migrations."""
-REVISIONS = ("0001", HEAD)
+REVISIONS = ("0001", "0002", HEAD)
 
 BUSY_SECONDS = 60
 WRITE = {"ablate_write": True}

@@ -21,7 +21,8 @@ class Frames:
 
     `study` is the study's definition, `environments` one mapping for each environment in which an
     accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
-    `explanations` are the packed snapshots (`ablate.explain.snapshot`) by run key.
+    `explanations` are the packed snapshots (`ablate.explain.snapshot`) by run key, `traces` the files of
+    profiles, or the reasons why there are none.
     """
 
     study: Mapping[str, Any]
@@ -33,6 +34,7 @@ class Frames:
     layers: pd.DataFrame
     environments: Sequence[Mapping[str, Any]]
     explanations: Mapping[str, bytes] = field(default_factory=dict)
+    traces: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_frames(
@@ -58,6 +60,7 @@ def read_frames(
             steps=_frame(connection, _of_runs("v_steps", "run_key, step"), values),
             costs=_costs(connection, runs),
             profile=_of_fingerprints(connection, "v_profile", runs),
+            traces=_of_fingerprints(connection, "traces", runs),
             layers=_layers(connection, runs),
             environments=_environments(connection, values),
             explanations=_explanations(connection, values),

@@ -192,6 +192,15 @@ costs = Table(
     Column("rounds", Integer, nullable=False),
     Column("environment_id", String(16), ForeignKey("environments.environment_id"), nullable=False),
     Column("measured_at", String(32), nullable=False),
+    Column("rounds_dropped", Integer),
+    # The fingerprint of the network that was measured in the same rounds; its own row holds its second
+    # measurement against the first, the noise floor.
+    Column("baseline", String(16)),
+    Column("baseline_ratio", Float),
+    Column("ratio_low", Float),
+    Column("ratio_high", Float),
+    Column("copy_gib_per_second", Float),
+    Column("clock_mhz", Float),
 )
 
 profiles = Table(
@@ -207,5 +216,18 @@ profiles = Table(
     Column("self_cpu_us", Float, nullable=False),
     Column("calls", Float, nullable=False),
     Column("share", Float, nullable=False),
+    Column("memory_kib", Float),
     Index("profiles_by_fingerprint", "fingerprint", "device"),
+)
+
+# Files of a profiler's trace, in the folder beside the database; without a file, why there is none.
+traces = Table(
+    "traces",
+    metadata,
+    Column("fingerprint", String(16), ForeignKey("architectures.fingerprint"), primary_key=True),
+    Column("device", String(255), primary_key=True),
+    Column("path", String(16), primary_key=True),
+    Column("file", Text),
+    Column("reason", Text),
+    Column("written_at", String(32), nullable=False),
 )

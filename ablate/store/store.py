@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
-from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow
+from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, Histograms, ProfileRow, Trace
 from ablate.store import checkpoints, claims, schema
 from ablate.store.claims import READY, Claim, LostClaimError
 from ablate.store.connect import WRITE, clear_errors, open_engine
+from ablate.store.histograms import forget_histograms, write_histograms
 from ablate.store.owner import Owner, current_owner
 from ablate.store.read import read_statuses
 from ablate.store.registry import register
@@ -81,6 +83,7 @@ class Store:
             found = checkpoints.newest(connection, self._url, claim.run_key)
             checkpoints.rewind(connection, claim.run_key, found.epoch if found else 0)
             checkpoints.sweep(connection, self._url, claim.run_key)
+            forget_histograms(self._url, claim.run_key, found.epoch if found else 0)
             return found
 
     def add_epoch(self, claim: Claim, epoch: Epoch) -> None:
@@ -114,6 +117,17 @@ class Store:
             raise
         with self._read() as connection:
             checkpoints.sweep(connection, self._url, claim.run_key)
+
+    def add_histograms(self, claim: Claim, histograms: Histograms) -> None:
+        """Store histograms of an epoch that is stored already.
+
+        Raises:
+            LostClaimError: the run belongs to another attempt now; nothing was written.
+            DatabaseError: the file cannot be written.
+        """
+        with self._write() as connection:
+            claims.touch(connection, claim)
+            write_histograms(self._url, claim.run_key, histograms)
 
     def finish(self, claim: Claim, result: Finished, environment: Mapping[str, Any]) -> None:
         """Accept a run's result, and write its weights if it brings some.
@@ -201,23 +215,38 @@ class Store:
             add_missing(connection, schema.kernels, rows)
         return self.kernels(device, precision)
 
-    def measured(self, device: str, precision: str, batch_size: int) -> set[str]:
-        """Fingerprints whose throughput under these conditions is known."""
-        costs = schema.costs
+    def measured(
+        self, device: str, precision: str, batch_size: int, baseline: str, torch: str | None
+    ) -> set[str]:
+        """Fingerprints whose throughput beside that baseline is known under these conditions."""
+        costs, environments = schema.costs, schema.environments
         with self._read() as connection:
-            query = select(costs.c.fingerprint).where(
-                costs.c.device == device,
-                costs.c.precision == precision,
-                costs.c.batch_size == batch_size,
+            query = (
+                select(costs.c.fingerprint)
+                .join(environments, environments.c.environment_id == costs.c.environment_id)
+                .where(
+                    costs.c.device == device,
+                    costs.c.precision == precision,
+                    costs.c.batch_size == batch_size,
+                    costs.c.baseline == baseline,
+                    environments.c.content["torch"].as_string() == torch,
+                )
             )
             return set(connection.scalars(query))
 
     def profiled(self, device: str) -> set[str]:
-        """Fingerprints that have a profile on this device."""
-        profiles = schema.profiles
+        """Fingerprints whose profile on this device, by module too, is there or has failed."""
+        traces = schema.traces
         with self._read() as connection:
-            query = select(profiles.c.fingerprint).where(profiles.c.device == device)
+            query = select(traces.c.fingerprint).where(
+                traces.c.device == device, traces.c.path == "eager"
+            )
             return set(connection.scalars(query))
+
+    @property
+    def trace_folder(self) -> Path:
+        """Where the traces of profiles lie."""
+        return Path(str(self._engine.url.database)).parent / "traces"
 
     def add_costs(self, costs: Iterable[Cost], environment: Mapping[str, Any]) -> None:
         """Store measured throughput; what was measured before in the same way is replaced."""
@@ -241,6 +270,16 @@ class Store:
                 )
             if rows:
                 connection.execute(insert(table), [asdict(row) for row in rows])
+
+    def add_trace(self, trace: Trace) -> None:
+        """Store where a trace lies, or why there is none; from then on the network counts as profiled."""
+        table = schema.traces
+        with self._write() as connection:
+            if trace.file is not None:  # another device's trace of the same name was overwritten
+                mine = table.c.file == trace.file, table.c.device != trace.device
+                gone = {"file": None, "reason": f"overwritten by that of {trace.device}"}
+                connection.execute(update(table).where(*mine).values(gone))
+            connection.execute(replacing(table, {**asdict(trace), "written_at": now()}))
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ablate.study import Recipe, stream_seed
 from ablate.train.data import Batch, Data, train_batches
+from ablate.train.histograms import HistogramTaker
 from ablate.train.schedules import find_schedule
 from ablate.train.step import Trainer
 
@@ -22,13 +23,15 @@ class Member:
     """One run of a cohort: its network in training, and what it has been through.
 
     `watched` has the loss that the schedule sees, one after each epoch that is done. `seconds` is
-    its share of the cohort's time, `train_seconds` the part of it without evaluation.
+    its share of the cohort's time, `train_seconds` the part of it without evaluation. `histograms`
+    takes those of its weights and gradients, where they are wanted.
     """
 
     trainer: Trainer
     watched: list[float] = field(default_factory=list)
     seconds: float = 0.0
     train_seconds: float = 0.0
+    histograms: HistogramTaker | None = None
 
     @property
     def epochs_done(self) -> int:
@@ -67,11 +70,20 @@ def train_epoch(
     for number, batch in enumerate(train_batches(data, recipe, seed, epoch)):
         dropout = stream_seed(seed, "dropout", first + number)
         measured.append(step_together(trainers, batch, rates[:, number], dropout, busy))
+        _look(members, epoch, number + 1, steps)
     losses = torch.stack([loss for loss, _ in measured], dim=1).double().cpu().numpy()
     right = torch.stack([count for _, count in measured], dim=1).cpu().numpy()
     # Everybody's own steps, and an equal part of the rest: making batches, waiting for a device.
     seconds = busy + (time.perf_counter() - started - busy.sum()) / len(members)
     return [Pass(*values) for values in zip(losses, right, rates, seconds.tolist(), strict=True)]
+
+
+def _look(members: Sequence[Member], epoch: int, step: int, steps: int) -> None:
+    """Let those who want histograms take them; the gradients are still those of this step."""
+    for member in members:
+        if member.histograms is not None:
+            net = member.trainer.net
+            member.histograms.look(net, epoch, step, steps, member.train_seconds)
 
 
 def step_together(

@@ -1,0 +1,113 @@
+"""`ablate profile`: where two variants differ in time, module by module, from stored profiles."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from ablate.datasets import open_dataset
+from ablate.errors import DatabaseError, unknown
+from ablate.report.families import module_times
+from ablate.report.format import MISSING, milliseconds, percent
+from ablate.report.summary import Summary, summarize
+from ablate.store.frames import read_frames
+from ablate.study import Study
+
+WIDTH_IN_A_LOG = 140
+MOST_MODULES = 40
+
+
+def compare_variants(first: str, second: str, study: Study, data: Path | None, url: str) -> None:
+    """Print the difference of two variants, the module with the largest first; a table a device.
+
+    Raises:
+        UnknownNameError: no such variant in the study.
+        DatabaseError: nothing of this study in the database, or no profile of both on one device.
+    """
+    dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
+    frames = read_frames(url, study.name, study.setting, dataset, preferred=study.dataset)
+    summary = summarize(frames)
+    names = [_variant(name, summary) for name in (first, second)]
+    times = module_times(summary)
+    devices = [
+        device
+        for device, group in times.groupby("device", sort=False)
+        if set(names) <= set(group["variant"])
+    ]
+    if not devices:
+        raise DatabaseError(_why_not(names, times, summary))
+    for device in devices:
+        _print(difference(times[times["device"] == device], *names), str(device), names)
+
+
+def difference(times: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """Microseconds of one step by module (rows) of two variants, the largest difference first."""
+    table = times.pivot_table(index="module", columns="variant", values="us", aggfunc="sum")
+    empty = pd.Series(float("nan"), index=table.index)
+    both = pd.DataFrame({"first": table.get(first, empty), "second": table.get(second, empty)})
+    both = both.dropna(how="all")
+    both["difference"] = both["second"].fillna(0) - both["first"].fillna(0)
+    return both.sort_values("difference", key=lambda values: -values.abs(), kind="stable")
+
+
+def _variant(name: str, summary: Summary) -> str:
+    """The variant whose network a name stands for."""
+    known = {variant.name: variant.same_as or variant.name for variant in summary.variants}
+    if name not in known:
+        raise unknown("variant", name, known)
+    return known[name]
+
+
+def _why_not(names: list[str], times: pd.DataFrame, summary: Summary) -> str:
+    missing = [name for name in names if name not in set(times["variant"])]
+    traces = summary.traces[
+        summary.traces["variant"].isin(missing)
+        & (summary.traces["path"] == "eager")
+        & summary.traces["reason"].notna()
+    ]
+    if len(traces):
+        return f"{missing[0]} has no profile by module: {traces['reason'].iloc[0]}"
+    if missing:
+        return (
+            f"{' and '.join(missing)}: no profile by module in the database; `ablate run` takes one "
+            "of every variant with a finished run"
+        )
+    return (
+        f"{names[0]} and {names[1]} were profiled on different devices, which cannot be compared: "
+        "`ablate run` on one of them takes what is missing"
+    )
+
+
+def _print(both: pd.DataFrame, device: str, names: list[str]) -> None:
+    step = both.drop(index="(augmentation)", errors="ignore")
+    total = step.sum()
+    title = f"One training step on {device}, attention as plain modules (path eager), self time"
+    table = Table(title=title, title_justify="left")
+    table.add_column("module", overflow="fold")
+    for heading in (*(f"{name}, ms" for name in names), "difference, ms", "of the first's step"):
+        table.add_column(heading, justify="right")
+    for module, row in both.head(MOST_MODULES).iterrows():
+        table.add_row(str(module), *_cells(row, total["first"]))
+    rest = both.iloc[MOST_MODULES:]
+    if len(rest):
+        table.add_row(f"{len(rest)} more", *_cells(rest.sum(), total["first"]))
+    table.add_section()
+    table.add_row("the step, without (augmentation)", *_cells(total, total["first"]))
+    # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
+    Console(width=width, markup=False).print(table)
+
+
+def _cells(row: pd.Series, step_us: float) -> list[str]:
+    times = [
+        MISSING if pd.isna(row[key]) else milliseconds(row[key]) for key in ("first", "second")
+    ]
+    changed = milliseconds(row["difference"]).replace("-", "−")
+    sign = "+" if row["difference"] > 0 else ""
+    share = percent(row["difference"] / step_us, 1) if step_us else MISSING
+    return [*times, sign + changed, sign + share]

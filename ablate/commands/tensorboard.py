@@ -1,0 +1,129 @@
+"""`ablate tensorboard`: event files that follow the database, and TensorBoard on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from ablate.errors import DatabaseError, OutputError
+from ablate.store.connect import parse_url
+from ablate.store.follow import FollowedRun
+from ablate.store.read import reading
+from ablate.study import Study, Variant
+from ablate.tensorboard.follow import Follower
+from ablate.tensorboard.serve import serve
+from ablate.tensorboard.traces import show_traces
+
+FOLLOW_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class BoardOptions:
+    """What `ablate tensorboard` was asked for; `logdir` is None for the one beside the database."""
+
+    logdir: Path | None
+    port: int
+    rebuild: bool
+    serve: bool
+
+
+def show_board(study: Study | None, url: str, options: BoardOptions) -> None:
+    """Write the event files of a study, or of the whole database, and serve them until Ctrl-C.
+
+    Raises:
+        DatabaseError: there is no database, or it cannot be read.
+        OutputError: the folder cannot be written, or another process keeps it.
+        OptionError: there is no free port.
+    """
+    with reading(url):
+        pass  # without a database nothing is made
+    results = Path(str(parse_url(url).database)).parent
+    logdir = options.logdir or results / "tensorboard"
+    follower = Follower(
+        url,
+        logdir,
+        study=study.name if study else None,
+        setting=study.setting if study else None,
+        rebuild=options.rebuild,
+        graph_of=_graph,
+    )
+    with _alone(logdir):
+        console = Console()
+        count = follower.update()
+        show_traces(results / "traces", logdir)
+        _say(console, f"{count} run{'' if count == 1 else 's'} in {logdir}")
+        if options.serve:
+            _serve(console, follower, options.port)
+        else:
+            while follower.draw_next():
+                pass
+
+
+def _graph(run: FollowedRun) -> bytes | None:
+    # Here, not above: torch takes seconds, in which the curves can be seen already.
+    from ablate.measure.graph import stored_graph
+
+    options = tuple(run.options.items())
+    variant = Variant(run.backbone, run.attention, run.position, options)
+    return stored_graph(variant, run.fingerprint, run.layers, run.image_size)
+
+
+def _serve(console: Console, follower: Follower, port: int) -> None:
+    _terminate_like_interrupt()
+    with contextlib.suppress(KeyboardInterrupt):
+        address = serve(follower.logdir, port)
+        taken = "" if f":{port}/" in address else f" (port {port} is in use)"
+        _say(console, f"TensorBoard: {address}{taken}; it follows the database; Ctrl-C ends it")
+        _follow(console, follower)
+
+
+def _follow(console: Console, follower: Follower) -> None:
+    """Until interrupted. A database that cannot be read now may be readable the next time."""
+    last = ""
+    while True:
+        until = time.monotonic() + FOLLOW_SECONDS
+        try:
+            while time.monotonic() < until and follower.draw_next():
+                pass
+            time.sleep(max(0.0, until - time.monotonic()))
+            follower.update()
+        except DatabaseError as error:
+            if str(error) != last:
+                last = str(error)
+                _say(console, last)
+
+
+@contextlib.contextmanager
+def _alone(logdir: Path) -> Iterator[None]:
+    """The right to write there: two that follow one database would write everything twice."""
+    try:
+        logdir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(logdir / ".lock", timeout=0).acquire()
+    except Timeout:
+        raise OutputError(
+            f"{logdir}: another `ablate tensorboard` keeps it up to date: use its page, "
+            "or give another folder with --logdir"
+        ) from None
+    except OSError as error:
+        raise OutputError(f"{logdir}: cannot be written: {error.strerror}") from None
+    with lock:
+        yield
+
+
+def _terminate_like_interrupt() -> None:
+    def interrupt(_signal: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,49 @@
+"""Histograms of a network's weights and gradients as plain arrays, and as bytes. No torch."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How the values of one tensor are spread over equal bins from `low` to `high`.
+
+    Shape: counts (bins,). `total` and `squares` are the sums of the values and of their squares.
+    """
+
+    low: float
+    high: float
+    total: float
+    squares: float
+    counts: Array
+
+
+def pack(histograms: dict[str, Histogram]) -> bytes:
+    """A compressed npz without pickle: a few kilobytes for a network."""
+    each = histograms.values()
+    facts = np.array([(h.low, h.high, h.total, h.squares) for h in each], dtype=np.float64)
+    counts = np.array([h.counts for h in each], dtype=np.int64)
+    names = np.frombuffer(json.dumps(list(histograms)).encode(), dtype=np.uint8)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, facts=facts, counts=counts, names=names)
+    return packed.getvalue()
+
+
+def unpack(content: bytes) -> dict[str, Histogram]:
+    """The histograms that `pack` made, by the tensor's name."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        facts, counts = file["facts"].tolist(), file["counts"]
+        names = json.loads(file["names"].tobytes())
+    return {
+        name: Histogram(low, high, total, squares, row)
+        for name, (low, high, total, squares), row in zip(names, facts, counts, strict=True)
+    }

@@ -1,0 +1,36 @@
+"""The graph of a variant's network, as TensorBoard draws it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.tensorboard._pytorch_graph import graph
+
+from ablate.errors import AblateError
+from ablate.model import build_outline, fingerprint
+from ablate.study import Variant
+
+
+def stored_graph(
+    variant: Variant, stored_fingerprint: str, layers: Sequence[Mapping[str, Any]], image_size: int
+) -> bytes | None:
+    """A serialised GraphDef of the network that was trained; None where it cannot be built here.
+
+    The number of classes is not stored: it is that of the last bias, and the fingerprint tells
+    whether that was right.
+    """
+    try:
+        net = build_outline(variant, int(layers[-1]["count"]), image_size)
+    except AblateError:
+        return None  # a network of the user's own, without --allow-import
+    if fingerprint(net, image_size) != stored_fingerprint:
+        return None
+    with warnings.catch_warnings():
+        # torch.jit.trace warns of what it cannot follow, and of its own age.
+        warnings.simplefilter("ignore")
+        definition, _ = graph(net, (torch.zeros(1, 3, image_size, image_size),))
+    content: bytes = definition.SerializeToString()
+    return content

@@ -1,0 +1,113 @@
+"""The tables of cost: one for each condition under which speed was measured, with its noise floor."""
+
+from __future__ import annotations
+
+from ablate.report import format as fmt
+from ablate.report.document import Cell, Column, Row, Table
+from ablate.report.speeds import Ratio, Speed, SpeedColumn, ratio_to
+from ablate.report.summary import Summary, VariantSummary
+
+MODES = {"train": "training", "infer": "inference"}
+PROTOCOLS = {
+    "quick": "The quick protocol, which follows training: short blocks",
+    "full": "The full protocol of ablate measure: blocks of 2 s or more",
+}
+
+
+def cost_tables(summary: Summary) -> tuple[Table, ...]:
+    """Images per second, ratios, latency and memory; the conditions of the table of results first."""
+    places = dict.fromkeys(column.place for column in summary.speed_columns)
+    return tuple(
+        _table(summary, place, "" if number == 0 else f"Measured as well: {place.conditions}")
+        for number, place in enumerate(places)
+    )
+
+
+def noise_floor(summary: Summary, place: SpeedColumn) -> str:
+    """How far two measurements of the same network lie apart, in a sentence; empty if not known."""
+    found = {
+        MODES.get(column.mode, column.mode): speed.ratio
+        for column, speed in summary.reference.speeds.items()
+        if column.place == place and speed.ratio is not None
+    }
+    if not found:
+        return ""
+    told = " and ".join(f"by {_change(ratio)} in {mode}" for mode, ratio in found.items())
+    return (
+        f"Two measurements of the same network ({summary.baseline}) differ {told}: differences of "
+        "that size are noise."
+    )
+
+
+def _table(summary: Summary, place: SpeedColumn, folded: str) -> Table:
+    modes = [column for column in summary.speed_columns if column.place == place]
+    measured = [v for v in summary.variants if any(column in v.speeds for column in modes)]
+    columns = [Column("Variant", numeric=False)]
+    for column in modes:
+        columns += [
+            Column(column.title, "median, p10 to p90"),
+            Column(f"{column.mode.capitalize()} ratio", "to the baseline, 95 % interval"),
+        ]
+    columns += [Column("Latency", "ms, one image"), Column("Peak memory", "MiB, training")]
+    rows = tuple(_row(variant, summary.reference, modes) for variant in measured)
+    return Table(_caption(summary, place, measured), tuple(columns), rows, folded)
+
+
+def _caption(summary: Summary, place: SpeedColumn, measured: list[VariantSummary]) -> str:
+    speeds = [s for v in measured for column, s in v.speeds.items() if column.place == place]
+    protocol = PROTOCOLS.get(place.protocol, "A protocol that was not recorded")
+    without = [v.name for v in summary.variants if v not in measured and not v.same_as]
+    told = [
+        f"{place.conditions}.",
+        f"{protocol}{_rounds(speeds)}.",
+        noise_floor(summary, place) or "The noise floor was not measured.",
+        f"Not measured so: {fmt.plural(len(without), 'variant')}." if without else "",
+    ]
+    return " ".join(text for text in told if text)
+
+
+def _rounds(speeds: list[Speed]) -> str:
+    """`, 7 of 9 rounds, 2 dropped because the machine drifted`; the worst of several measurements."""
+    worst = max(speeds, key=lambda speed: speed.rounds_dropped or 0)
+    if worst.rounds is None:
+        return ""
+    if not worst.rounds_dropped:
+        return f", {worst.rounds} rounds, none dropped"
+    planned = worst.rounds + worst.rounds_dropped
+    return (
+        f", {worst.rounds} of {planned} rounds, {worst.rounds_dropped} dropped because the machine "
+        "drifted"
+    )
+
+
+def _row(variant: VariantSummary, base: VariantSummary, modes: list[SpeedColumn]) -> Row:
+    cells = [Cell(variant.name, "baseline" if variant.is_baseline else "")]
+    found = [variant.speeds.get(column) for column in modes]
+    for column, speed in zip(modes, found, strict=True):
+        cells += _speed_cells(variant, speed, base.speeds.get(column))
+    latency_ms = next((s.latency_ms for s in found if s and s.latency_ms is not None), None)
+    memory_mib = next((s.peak_memory_mib for s in found if s and s.peak_memory_mib), None)
+    cells.append(Cell(fmt.MISSING if latency_ms is None else f"{latency_ms:,.3f}"))
+    cells.append(Cell(fmt.count(memory_mib)))
+    return Row(tuple(cells), marked=variant.is_baseline)
+
+
+def _speed_cells(
+    variant: VariantSummary, speed: Speed | None, reference: Speed | None
+) -> tuple[Cell, Cell]:
+    if speed is None:
+        return Cell(fmt.MISSING), Cell(fmt.MISSING)
+    spread = "" if speed.p10 is None else f"{fmt.speed(speed.p10)} to {fmt.speed(speed.p90)}"
+    own = Cell(fmt.speed(speed.images_per_second), spread)
+    ratio = None if variant.is_baseline else ratio_to(speed, reference)
+    if ratio is None:
+        return own, Cell(fmt.MISSING)
+    note = f"{ratio.low:.3f} to {ratio.high:.3f}" if ratio.low and ratio.high else "no interval"
+    return own, Cell(f"{ratio.ratio:.3f}×", note)
+
+
+def _change(ratio: Ratio) -> str:
+    told = fmt.change(ratio.ratio)
+    if ratio.low is None or ratio.high is None:
+        return f"{told} (too few rounds for an interval)"
+    return f"{told} (95 % interval {fmt.change(ratio.low)} to {fmt.change(ratio.high)})"

@@ -1,0 +1,132 @@
+"""The profile by module told: bars by family, attention's share, MACs beside measured time."""
+
+from __future__ import annotations
+
+import pandas as pd
+import seaborn as sns
+
+from ablate.report import canvas
+from ablate.report import format as fmt
+from ablate.report.document import Cell, Column, Figure, Note, Row, Table
+from ablate.report.families import ATTENTION, FAMILIES, OTHER, place, step_only
+from ablate.report.profiles import bar_order, pairs_of
+from ablate.report.summary import Summary, VariantSummary
+
+MAX_BARS = 12
+MAX_PLACES = 3
+MAX_REASONS = 5
+
+
+def family_figure(times: pd.DataFrame, baseline: str) -> Figure | None:
+    """Horizontal bars, one for each variant, stacked by family. `times` is `families.module_times`."""
+    if times.empty:
+        return None
+    order = bar_order(times, baseline)[:MAX_BARS]
+    times = times[pairs_of(times).isin(order)]
+    several = times["device"].nunique() > 1
+    bars = times["variant"] + (" · " + times["device"] if several else "")
+    table = times.assign(bar=bars).pivot_table(
+        index="bar", columns="family", values="us", aggfunc="sum", fill_value=0.0
+    )
+    names = [f"{variant} · {device}" if several else variant for variant, device in order]
+    table = table.loc[names]
+    shown = [family for family in FAMILIES if family in table]
+    palette = dict(zip(FAMILIES, sns.color_palette("colorblind", len(FAMILIES)), strict=True))
+    # The palette's own colour of pooling is too near to the one of attention.
+    marked = {ATTENTION: canvas.TONE_COLORS["worse"], OTHER: canvas.FAINT, "pool": "#56b4e9"}
+    colors = palette | marked
+    figure, (ax,) = canvas.axes(1.7 + 0.34 * len(table))
+    left = pd.Series(0.0, index=table.index)
+    for family in shown:
+        width = table[family] / 1000
+        ax.barh([canvas.label(str(b)) for b in table.index], width, left=left,
+                color=colors[family], height=0.68, label=family)  # fmt: skip
+        left = left + width
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel="Self time of one training step and its batch (ms)", ylabel="")
+    figure.legend(loc="outside lower left", ncols=5, fontsize=8)
+    return Figure(
+        "families",
+        "Self time of one training step by kind of work, one bar for each profiled variant; "
+        "attention's shares are in the table below.",
+        f"Profiled with plain attention modules (path eager) on "
+        f"{', '.join(map(str, times['device'].unique()))}, forward and backward, each operator under "
+        "the module that caused it. Augmentation is that of one batch, which the runs of a cohort "
+        "share. The profiler slows a step: compare shares.",
+        canvas.png(figure),
+    )
+
+
+def attention_table(times: pd.DataFrame, summary: Summary) -> Table | None:
+    """For each variant with attention: its MACs, its measured step and attention's share of it."""
+    rows, several = [], times["device"].nunique() > 1
+    for variant in summary.variants:
+        mine = step_only(times[times["variant"] == variant.name])
+        for device, group in mine.groupby("device", sort=False):
+            note = str(device) if several else ""
+            rows.append(_row(variant, str(device), note, group, summary))
+    columns = (
+        Column("Variant", numeric=False),
+        Column("MACs", "per image"),
+        Column("Training step", "measured apart, ms"),
+        Column("Attention", "of the profiled step"),
+        Column("Where", numeric=False),
+    )
+    caption = (
+        "Multiply-adds against time. The step is the batch divided by the measured throughput, with "
+        "attention as it is trained; attention's share is from the profile of path eager, with plain "
+        "modules. × is to the baseline."
+    )
+    return Table(caption, columns, tuple(rows)) if rows else None
+
+
+def reasons(summary: Summary) -> list[Note]:
+    """Why profiles or traces are missing, each reason once."""
+    missing = summary.traces[summary.traces["reason"].notna()]
+    grouped = missing.groupby("reason", sort=False)
+    return [
+        Note(f"{fmt.plural(len(group), 'profile')} without a trace: {reason}", "warning")
+        for reason, group in list(grouped)[:MAX_REASONS]
+    ]
+
+
+def _row(
+    variant: VariantSummary, device: str, note: str, times: pd.DataFrame, summary: Summary
+) -> Row:
+    base = summary.reference
+    mac_note = fmt.ratio(_ratio(variant.macs, base.macs)) if not variant.is_baseline else ""
+    attention = times[times["family"] == ATTENTION]
+    share = attention["us"].sum() / times["us"].sum()
+    cells = (
+        Cell(variant.name, note),
+        Cell(fmt.macs(variant.macs), mac_note),
+        _step_cell(variant, base, device),
+        Cell(fmt.percent(share, 1) if len(attention) else fmt.MISSING),
+        Cell(_places(attention, float(times["us"].sum()))),
+    )
+    return Row(cells, marked=variant.is_baseline)
+
+
+def _step_cell(variant: VariantSummary, base: VariantSummary, device: str) -> Cell:
+    """Milliseconds for one step, from throughput; × how long as the baseline's."""
+    # The full protocol before the quick one.
+    for column, speed in sorted(variant.speeds.items(), key=lambda item: item[0].protocol):
+        size = column.batch_size.replace(",", "")
+        if column.device != device or column.mode != "train" or not size.isdigit():
+            continue
+        own, reference = speed.images_per_second, base.speeds.get(column)
+        times = reference.images_per_second / own if reference else None
+        note = "" if variant.is_baseline or times is None else fmt.ratio(times)
+        return Cell(fmt.milliseconds(1e6 * int(size) / own), note)
+    return Cell(fmt.MISSING)
+
+
+def _places(attention: pd.DataFrame, total_us: float) -> str:
+    by_place = attention.groupby(attention["module"].map(place))["us"].sum().nlargest(MAX_PLACES)
+    told = [f"{name} {fmt.percent(us / total_us, 1)}" for name, us in by_place.items()]
+    return ", ".join(told) or fmt.MISSING
+
+
+def _ratio(own: float | None, base: float | None) -> float | None:
+    return own / base if own is not None and base else None

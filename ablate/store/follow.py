@@ -1,0 +1,100 @@
+"""What TensorBoard shows of a database that is being written: what is there, and what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from ablate.store import schema
+from ablate.store.read import reading
+
+
+@dataclass(frozen=True)
+class FollowedRun:
+    """A run of a study as far as it has come. `layers`, `recipe` and `options` are as they are stored."""
+
+    study: str
+    dataset: str
+    setting: str
+    variant: str
+    attention: str
+    position: str | None
+    options: Mapping[str, Any]
+    run_key: str
+    seed: int
+    status: str
+    recipe: Mapping[str, Any]
+    started_at: str | None
+    fingerprint: str
+    backbone: str
+    layers: Sequence[Mapping[str, Any]]
+    image_size: int
+    epochs: int
+
+
+def followed_runs(
+    url: str, study: str | None = None, setting: str | None = None
+) -> list[FollowedRun]:
+    """Every run that has an epoch, in the order of the studies; of one study and setting if named.
+
+    Raises:
+        DatabaseError: there is no database, or it cannot be read.
+    """
+    runs, cells, nets, studies = schema.runs, schema.cells, schema.architectures, schema.studies
+    count = (
+        select(func.count()).where(schema.epochs.c.run_key == runs.c.run_key).scalar_subquery()
+    ).label("epochs")
+    together = (
+        (studies.c.study == cells.c.study)
+        & (studies.c.dataset == cells.c.dataset)
+        & (studies.c.setting == cells.c.setting)
+    )
+    query = (
+        select(cells, runs, nets.c.backbone, nets.c.layers, studies.c.definition, count)
+        .join(runs, runs.c.run_key == cells.c.run_key)
+        .join(nets, nets.c.fingerprint == runs.c.fingerprint)
+        .join(studies, together)
+        .order_by(cells.c.study, cells.c.dataset, cells.c.setting, cells.c.ordinal)
+        .where(count > 0)
+    )
+    if study is not None:
+        query = query.where(cells.c.study == study, cells.c.setting == setting)
+    with reading(url) as connection:
+        return [_followed(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def _followed(row: Mapping[str, Any]) -> FollowedRun:
+    names = set(FollowedRun.__dataclass_fields__) - {"image_size"}
+    image_size = row["definition"]["image_size"]
+    return FollowedRun(image_size=image_size, **{name: row[name] for name in names})
+
+
+Rows = list[Mapping[str, Any]]
+
+
+def history_of(url: str, run_key: str) -> tuple[Rows, Rows]:
+    """The epochs and the stored steps of a run at one moment, in order: as in `v_epochs`, `v_steps`.
+
+    The database is let go before this returns, so whoever trains never waits for a reader's files.
+    """
+    epochs, steps = schema.epochs, schema.steps
+    with reading(url) as connection:
+        found = select(epochs).where(epochs.c.run_key == run_key).order_by(epochs.c.epoch)
+        logged = select(steps).where(steps.c.run_key == run_key).order_by(steps.c.step)
+        return (
+            [dict(row) for row in connection.execute(found).mappings()],
+            [dict(row) for row in connection.execute(logged).mappings()],
+        )
+
+
+def explanation_of(url: str, run_key: str) -> bytes | None:
+    """The packed snapshot of a run (`ablate.explain.snapshot`), None where none was kept."""
+    table = schema.explanations
+    with reading(url) as connection:
+        content: bytes | None = connection.scalar(
+            select(table.c.content).where(table.c.run_key == run_key)
+        )
+    return content

@@ -1,0 +1,65 @@
+"""Histograms of weights and gradients: files in `histograms/` beside the database, for TensorBoard.
+
+No result depends on them, so no row names them, and the folder may be deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ablate.errors import DatabaseError
+from ablate.files import write_whole
+from ablate.result import Histograms
+from ablate.store.connect import parse_url
+
+
+def histogram_folder(url: str, run_key: str) -> Path:
+    """Where the histograms of a run lie."""
+    return Path(str(parse_url(url).database)).parent / "histograms" / run_key
+
+
+def write_histograms(url: str, run_key: str, histograms: Histograms) -> None:
+    """Write the histograms of one epoch of a run.
+
+    Raises:
+        DatabaseError: the file cannot be written; nothing is left behind.
+    """
+    path = histogram_folder(url, run_key) / f"{histograms.epoch}-{histograms.step}.npz"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, histograms.content)
+    except OSError as error:
+        raise DatabaseError(
+            f"{path}: cannot be written: {error.strerror or error}. "
+            "What was stored before stays: mend that and run again to go on"
+        ) from None
+
+
+def forget_histograms(url: str, run_key: str, after: int) -> None:
+    """Delete those of epochs that come after an epoch: they will be trained again."""
+    for histograms, path in _files(url, run_key):
+        if histograms[0] > after:
+            path.unlink(missing_ok=True)
+
+
+def stored_steps(url: str, run_key: str) -> list[tuple[int, int]]:
+    """The (epoch, step) pairs that a run has histograms of, in order."""
+    return [key for key, _ in _files(url, run_key)]
+
+
+def read_histograms(url: str, run_key: str, epoch: int, step: int) -> bytes | None:
+    """What `write_histograms` wrote; None where it is gone."""
+    try:
+        return (histogram_folder(url, run_key) / f"{epoch}-{step}.npz").read_bytes()
+    except OSError:
+        return None
+
+
+def _files(url: str, run_key: str) -> Iterator[tuple[tuple[int, int], Path]]:
+    found = []
+    for path in histogram_folder(url, run_key).glob("*.npz"):
+        epoch, _, step = path.stem.partition("-")
+        if epoch.isdecimal() and step.isdecimal():
+            found.append(((int(epoch), int(step)), path))
+    yield from sorted(found)

@@ -1,0 +1,155 @@
+"""The event file of one run: what is in it, and what comes behind that. Nothing is written over."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.plugins.hparams import metadata
+
+from ablate.errors import OutputError
+from ablate.store.follow import FollowedRun
+from ablate.tensorboard.events import decode, encode
+
+FILE = "events.out.tfevents.ablate"
+EPOCH_TAG, STEP_TAG = "Train/Epoch_Loss", "Train/Batch_Loss"
+PICTURES, WEIGHTS = "Attention/", "weights/"
+LONGEST = 100
+
+
+@dataclass
+class Written:
+    """What an event file has: the training loss of each epoch, the last step, the last step with
+    histograms, and whether there are a start with HParams, pictures, a graph and an end.
+    """
+
+    epochs: dict[int, float] = field(default_factory=dict)
+    step: int = 0
+    histograms: int = 0
+    started: bool = False
+    pictures: bool = False
+    graph: bool = False
+    ended: bool = False
+
+    def see(self, event: Event) -> None:
+        self.graph |= event.HasField("graph_def")
+        for value in event.summary.value:
+            if value.tag == EPOCH_TAG:
+                self.epochs[event.step] = value.simple_value
+            elif value.tag == STEP_TAG:
+                self.step = max(self.step, event.step)
+            elif value.tag.startswith(WEIGHTS):
+                self.histograms = max(self.histograms, event.step)
+            self.pictures |= value.tag.startswith(PICTURES)
+            self.started |= value.tag == metadata.SESSION_START_INFO_TAG
+            self.ended |= value.tag == metadata.SESSION_END_INFO_TAG
+
+    def agrees(self, epochs: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the database still says what was written: a run that began anew, elsewhere, may
+        have other numbers.
+        """
+        return all(
+            np.float32(self.epochs[row["epoch"]]) == np.float32(row["train_loss"])
+            for row in epochs
+            if row["epoch"] in self.epochs
+        )
+
+
+@dataclass
+class Log:
+    """One event file, and what it has."""
+
+    folder: Path
+    written: Written = field(default_factory=Written)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / FILE
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Put events behind those that are there, in one write.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
+        listed = list(events)
+        if not listed:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.file.open("ab") as file:
+                file.write(encode(listed))
+        except OSError as error:
+            raise OutputError(f"{self.file}: cannot be written: {error.strerror}") from None
+        for event in listed:
+            self.written.see(event)
+
+
+def open_log(base: Path, epochs: Sequence[Mapping[str, Any]]) -> Log:
+    """The log that a run continues: in the folder `base`, or in `base-2`, `base-3`, … where that
+    is taken by something else or by an earlier life of the run with other numbers.
+
+    Raises:
+        OutputError: a file there cannot be read.
+    """
+    folders = iter(_siblings(base))
+    while True:
+        log = Log(next(folders))
+        if not log.folder.exists():
+            return log
+        if log.file.exists():
+            log.written = _read(log.file)
+            if log.written.agrees(epochs):
+                return log
+
+
+def remove_logs(base: Path) -> None:
+    """Delete the event files that were written for a run, and the folders that are empty then."""
+    for folder in itertools.takewhile(Path.exists, _siblings(base)):
+        try:
+            (folder / FILE).unlink(missing_ok=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be rebuilt: {error.strerror}") from None
+
+
+def run_folder(run: FollowedRun) -> Path:
+    """`study/variant/seed-1-<run key>`, in characters that every file system and shell takes.
+
+    The run key keeps variants apart whose names differ in other characters only.
+    """
+    return Path(run.study, safe(run.variant), f"seed-{run.seed}-{run.run_key}")
+
+
+def safe(name: str) -> str:
+    """`cbam(pool*, r=16, k=7)` → `cbam-poolX-r=16-k=7`; `pool1+pool3` → `pool1_pool3`."""
+    plain = name.replace("*", "X").replace("+", "_")
+    return re.sub(r"[^A-Za-z0-9_.=]+", "-", plain).strip("-.")[:LONGEST] or "variant"
+
+
+def _siblings(base: Path) -> Iterable[Path]:
+    yield base
+    yield from (base.with_name(f"{base.name}-{number}") for number in itertools.count(2))
+
+
+def _read(file: Path) -> Written:
+    """What a file has; half of an event at its end, which a killed process left, is cut off."""
+    try:
+        content = file.read_bytes()
+        events, end = decode(content)
+        if end < len(content):
+            os.truncate(file, end)
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be read: {error.strerror}") from None
+    written = Written()
+    for event in events:
+        written.see(event)
+    return written

@@ -1,0 +1,34 @@
+"""Traces of the profiler where TensorBoard's plugin for them looks: below its folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from ablate.errors import OutputError
+
+
+def show_traces(traces: Path, logdir: Path) -> None:
+    """Put every trace into `logdir/traces` too, as a second name of the same file where that can be.
+
+    Raises:
+        OutputError: they cannot be written there.
+    """
+    shown = logdir / "traces"
+    for trace in sorted(traces.glob("*.pt.trace.json.gz")):
+        try:
+            shown.mkdir(parents=True, exist_ok=True)
+            _show(trace, shown / trace.name)
+        except OSError as error:
+            raise OutputError(f"{shown}: cannot be written: {error.strerror}") from None
+
+
+def _show(trace: Path, shown: Path) -> None:
+    if shown.exists() and os.path.samefile(trace, shown):
+        return
+    shown.unlink(missing_ok=True)
+    try:
+        os.link(trace, shown)
+    except OSError:
+        shutil.copyfile(trace, shown)  # another file system

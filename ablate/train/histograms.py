@@ -1,0 +1,78 @@
+"""Histograms of weights and gradients during training, for no more than a hundredth of its time."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ablate.histograms import Histogram, pack
+from ablate.result import Histograms
+
+TUTORIAL_STEP = 500
+BINS = 64
+MOST_SHARE = 0.01
+"""Of a run's training time. Where an epoch takes seconds that is every epoch; where it takes less,
+some epochs are left out."""
+
+
+@dataclass
+class HistogramTaker:
+    """Takes histograms at step 500 of each epoch, or at the last one of a shorter epoch.
+
+    `latest` is what the epoch under way gave, None if nothing; `seconds` is what all of it took.
+    """
+
+    latest: Histograms | None = None
+    seconds: float = 0.0
+
+    def look(self, net: nn.Module, epoch: int, step: int, steps: int, train_seconds: float) -> None:
+        """Called after every step (from 1) of an epoch of `steps`, in a run trained that long."""
+        if step == 1:
+            self.latest = None
+        affordable = self.seconds <= MOST_SHARE * train_seconds
+        if step != min(TUTORIAL_STEP, steps) or not affordable:
+            return
+        device = next(net.parameters()).device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # what earlier steps still take is not our time
+        started = time.perf_counter()
+        content = pack(take_histograms(net))
+        self.latest = Histograms(epoch, (epoch - 1) * steps + step, content)
+        self.seconds += time.perf_counter() - started
+
+
+def take_histograms(net: nn.Module) -> dict[str, Histogram]:
+    """`weights/NAME` and `grads/NAME` of every parameter; without those that are not finite."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, parameter in net.named_parameters():
+        tensors[f"weights/{name}"] = parameter.detach()
+        if parameter.grad is not None:
+            tensors[f"grads/{name}"] = parameter.grad
+    # Everything is asked of the device before anything is read from it.
+    asked = [_ask(tensor.float()) for tensor in tensors.values()]
+    facts = torch.stack([fact for fact, _ in asked]).double().cpu()
+    counts = torch.stack([count for _, count in asked]).cpu()
+    return {
+        name: Histogram(low, high, total, squares, count.numpy())
+        for name, (low, high, total, squares), count in zip(
+            tensors, facts.tolist(), counts, strict=True
+        )
+        if math.isfinite(low + high + total + squares)
+    }
+
+
+def _ask(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(lowest, highest, sum, sum of squares), and the counts (BINS,), still on the device.
+
+    Counted by adding ones, whose order does not matter: exact and the same on every device.
+    """
+    low, high = torch.aminmax(values)
+    fact = torch.stack([low, high, values.sum(), values.square().sum()])
+    scale = BINS / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+    rows = ((values.flatten() - low) * scale).nan_to_num(0.0).clamp_(0, BINS - 1).long()
+    counts = torch.zeros(BINS, dtype=torch.int64, device=values.device)
+    return fact, counts.scatter_add_(0, rows, torch.ones_like(rows))
