@@ -3,4 +3,22 @@
 Importing this package loads neither torch nor SQLAlchemy; the rooms do when they are entered.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ablate.store.results import Results
+
 __version__ = "0.1.0"
+
+
+def open_results(url: str = "sqlite:///results/ablation.db") -> Results:
+    """The results database as pandas frames: `.runs`, `.epochs`, `.steps`, `.costs` and `.profile`.
+
+    Raises:
+        DatabaseError: missing, not ours, newer, or not to be opened.
+    """
+    from ablate.store.results import Results  # noqa: PLC0415 - pandas and SQLAlchemy take a second
+
+    return Results(url)

@@ -355,6 +355,79 @@ def profile(
 
 
 @app.command()
+def status(
+    which: Annotated[
+        str | None,
+        typer.Argument(metavar="[STUDY]", help="One study alone: its file, or its name."),
+    ] = None,
+    format: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="For people or for programs.")
+    ] = "table",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every 2 seconds, until Ctrl-C.")
+    ] = False,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Show how far every study has come: counts, who trains what, and how long it will take."""
+    if watch and format == "json":
+        raise OptionError("--watch and --format json: a program calls again; leave --watch out")
+    name = _study_name(which)
+    with _loading():
+        from ablate.commands.status import show_status
+
+    show_status(name, db, format, watch=watch)
+
+
+@app.command()
+def merge(
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The database that gets the runs.")],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="FROM...", help="Databases to take runs from.")
+    ],
+) -> None:
+    """Bring the runs of several databases into the first: every run once, conflicts named."""
+    with _loading():
+        from ablate.commands.transfer import merge_results
+
+    if not merge_results(into, sources):
+        raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+@app.command()
+def export(
+    format: Annotated[
+        Literal["csv", "parquet", "jsonl"], typer.Option("--format", help="Of every file.")
+    ] = "csv",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder of its own.")] = Path(
+        "export"
+    ),
+    which: Annotated[
+        str | None,
+        typer.Option("--study", metavar="STUDY", help="One study alone: its file, or its name."),
+    ] = None,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Write the database's views for other programs, and what `ablate import` needs."""
+    name = _study_name(which)
+    with _loading():
+        from ablate.commands.transfer import export_results
+
+    export_results(name, format, out, db)
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `ablate export` wrote.")],
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Bring an export back, into an empty database."""
+    with _loading():
+        from ablate.commands.transfer import import_results
+
+    import_results(folder, db)
+
+
+@app.command()
 def doctor(db: Db = DEFAULT_DB) -> None:
     """Look at this machine and the database: versions, device, precision, disk, integrity."""
     with _loading():
@@ -362,6 +435,13 @@ def doctor(db: Db = DEFAULT_DB) -> None:
 
     if not examine(db):
         raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+def _study_name(given: str | None) -> str | None:
+    """The name of a study that is given by its file or by its name."""
+    if given is None or not (given.endswith(".toml") or Path(given).is_file()):
+        return given
+    return _load(Path(given), None).name
 
 
 def _allow(packages: list[str] | None) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from ablate.plan import Cell
 from ablate.result import Epoch, Failed, Finished
+
+if TYPE_CHECKING:
+    # For its type only: `ablate status` shows times without loading torch.
+    from ablate.plan import Cell
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -131,9 +134,9 @@ class Counting:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def plural(count: int, word: str) -> str:
+def plural(count: int, word: str, many: str | None = None) -> str:
     """`1 variant`, `11 variants`."""
-    return f"{count:,} {word}" + ("" if count == 1 else "s")
+    return f"{count:,} {word if count == 1 else many or word + 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -143,6 +146,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def printable(text: str) -> str:
+    """Text from a database as a terminal may get it: whoever wrote it must not move the cursor."""
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _name(cell: Cell) -> str:

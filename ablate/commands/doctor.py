@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import platform
 import shutil
+import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -13,65 +16,167 @@ from rich.console import Console
 from ablate import __version__
 from ablate.environment import PACKAGES, package_version
 from ablate.errors import DatabaseError
+from ablate.progress import plural, printable
 from ablate.store.connect import parse_url
+from ablate.store.health import (
+    WAL_SAFE_SINCE,
+    filesystem_of,
+    is_network,
+    journal_mode,
+    lost_files,
+    running_owners,
+)
 from ablate.store.read import check_integrity
 from ablate.train.precision import choose_device, choose_precision, device_name
 
-OPTIONAL = ("ray", "psycopg", "timm")
+MORE_PACKAGES = ("pandas", "sqlalchemy", "alembic", "pyarrow", "optuna", "optuna-dashboard",
+                 "tensorboard", "safetensors")  # fmt: skip
+OPTIONAL = ("ray", "psycopg", "timm", "pytorch-lightning")
 LOW_DISK_GIB = 2.0
+
+Mark = Literal["ok", "WRONG", "warn", ""]
+Finding = tuple[str, Mark, str]
+"""What was looked at, whether it is well (empty: a fact that is neither), and what was seen."""
 
 
 def examine(url: str) -> bool:
-    """Print one line for each thing looked at; False if something is wrong."""
+    """Print one line for each thing looked at; False if something is wrong.
+
+    A warning is something to know that may be as it should be.
+    """
     console, well = Console(), True
-    for name, good, text in [*_software(), *_device(), *_storage(url)]:
-        mark = {True: "ok   ", False: "WRONG", None: "     "}[good]
-        console.print(f"{mark}  {name}: {text}", markup=False, highlight=False, soft_wrap=True)
-        well = well and good is not False
+    for name, mark, text in [*_software(), *_device(), *_storage(url)]:
+        line = printable(f"{mark:5}  {name}: {text}")
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        well = well and mark != "WRONG"
     return well
-
-
-Finding = tuple[str, bool | None, str]
-"""What was looked at, whether it is well (None: a fact that is neither), and what was seen."""
 
 
 def _software() -> Iterator[Finding]:
     yield (
         "ablate",
-        None,
+        "",
         f"{__version__}, Python {platform.python_version()}, {platform.platform()}",
     )
-    for name in PACKAGES[1:]:
+    for name in (*PACKAGES[1:], *MORE_PACKAGES):
         version = package_version(name)
-        yield name, version is not None, version or "not installed"
+        yield name, "WRONG" if version is None else "ok", version or "not installed"
     for name in OPTIONAL:
-        yield f"{name} (optional)", None, package_version(name) or "not installed"
+        yield f"{name} (optional)", "", package_version(name) or "not installed"
+    yield "SQLite", "", sqlite3.sqlite_version
 
 
 def _device() -> Iterator[Finding]:
     device = choose_device("auto")
-    yield "device", None, f"{device_name(device)} ({device.type})"
-    if device.type == "cpu":
+    yield "device", "", f"{device_name(device)} ({device.type})"
+    if device.type == "cuda":
+        yield from _gpus()
+    else:
         why = (
             "this torch build has no CUDA"
             if not torch.version.cuda
             else "torch finds no CUDA device"
         )
-        yield "CUDA", None, why
-    yield "amp means here", None, choose_precision("amp", device).name
-    yield "TF32", None, "off: fp32 means fp32"
+        yield "CUDA", "", why
+    precision = choose_precision("amp", device).name
+    emulated = device.type == "cpu" and precision == "amp-fp32"
+    note = ": no mixed precision here, this processor has no bf16 instructions" if emulated else ""
+    yield "amp means here", "", precision + note
+    yield "TF32", "", "off: fp32 means fp32"
+
+
+def _gpus() -> Iterator[Finding]:
+    yield "CUDA", "", f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    driver = Path("/proc/driver/nvidia/version")
+    if driver.is_file():
+        yield "driver", "", driver.read_text().partition("\n")[0]
+    for index in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(index)
+        free, total = torch.cuda.mem_get_info(index)
+        yield (
+            f"GPU {index}",
+            "",
+            f"{found.name}, compute capability {found.major}.{found.minor}, "
+            f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free",
+        )
 
 
 def _storage(url: str) -> Iterator[Finding]:
-    path = Path(str(parse_url(url).database))
+    if parse_url(url).get_backend_name() == "sqlite":
+        path = Path(str(parse_url(url).database))
+        yield from _disk(path)
+        if not path.exists():
+            yield "database", "", f"{path}: none yet"
+            return
+    yield from _database(url)
+
+
+def _disk(path: Path) -> Iterator[Finding]:
     there = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     free_gib = shutil.disk_usage(there).free / 2**30
-    yield "disk", free_gib >= LOW_DISK_GIB, f"{free_gib:.1f} GiB free at {there}"
-    if not path.exists():
-        yield "database", None, f"{path}: none yet"
-        return
+    low = free_gib < LOW_DISK_GIB
+    yield "disk", "WRONG" if low else "ok", f"{free_gib:.1f} GiB free at {there}"
+    kind = filesystem_of(there)
+    if kind is None:
+        yield "filesystem", "", "this system does not tell its kind"
+    elif is_network(kind):
+        yield (
+            "filesystem",
+            "warn",
+            f"{kind}, a network filesystem: locks on it may fail and lose results; keep the database "
+            "on a local disk, or use one machine alone",
+        )
+    else:
+        yield "filesystem", "ok", kind
+
+
+def _database(url: str) -> Iterator[Finding]:
+    shown = parse_url(url).render_as_string(hide_password=True).removeprefix("sqlite:///")
     try:
         problems = check_integrity(url)
-        yield "database", not problems, f"{path}: " + ("; ".join(problems) or "intact")
+        mark: Mark = "WRONG" if problems else "ok"
+        yield "database", mark, f"{shown}: " + ("; ".join(problems) or "intact")
+        yield from _journal(url)
+        yield from _runs(url)
     except DatabaseError as error:
-        yield "database", False, str(error)
+        yield "database", "WRONG", str(error)
+
+
+def _journal(url: str) -> Iterator[Finding]:
+    mode = journal_mode(url)
+    if mode is None:
+        return
+    old = sqlite3.sqlite_version_info < WAL_SAFE_SINCE
+    if mode == "wal" and old:
+        since = ".".join(map(str, WAL_SAFE_SINCE))
+        text = (
+            f"{mode}: SQLite before {since} can lose commits with it; PRAGMA journal_mode = DELETE"
+        )
+        yield "journal", "warn", text
+    else:
+        yield "journal", "ok", mode
+
+
+def _runs(url: str) -> Iterator[Finding]:
+    owners = running_owners(url)
+    gone = Counter(owner.pid for owner in owners if owner.is_gone())
+    if gone:
+        processes = ", ".join(map(str, sorted(gone)))
+        yield (
+            "stale runs",
+            "warn",
+            f"{plural(gone.total(), 'run')} marked running by processes of this machine that have ended "
+            f"({processes}): the next `ablate run` of the study takes them over",
+        )
+    here = sum(owner.is_here() for owner in owners) - gone.total()
+    elsewhere = sum(not owner.is_here() for owner in owners)
+    text = f"{here} on this machine, {elsewhere} on others or from before a reboot"
+    yield "running", "", text if owners else "nothing"
+    for what, files in lost_files(url).items():
+        if files:
+            some = ", ".join(files[:3]) + (" …" if len(files) > 3 else "")
+            yield (
+                what,
+                "warn",
+                f"{plural(len(files), 'file')} that the database names are not there: {some}",
+            )

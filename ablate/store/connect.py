@@ -169,3 +169,10 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def journal_mode(connection: Connection) -> str | None:
+    """How SQLite keeps a commit whole; None for another kind of database."""
+    if connection.dialect.name != "sqlite":
+        return None
+    return str(connection.scalar(text("PRAGMA journal_mode")))

@@ -1,0 +1,167 @@
+"""`ablate status`: how far every study has come, who trains what, and how long it will take."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ablate.errors import DatabaseError, nearest
+from ablate.progress import duration, printable
+from ablate.store.status import RunningRun, StudyStatus
+from ablate.store.watch import read_status
+
+STATES = ("planned", "running", "stopped", "finished", "failed")
+WATCH_SECONDS = 2.0
+WIDTH_IN_A_LOG = 140
+
+
+def show_status(study: str | None, url: str, format: str, *, watch: bool) -> None:
+    """Print how far the studies have come; with `watch` again and again, until Ctrl-C.
+
+    Raises:
+        DatabaseError: no such database, or nothing of that study in it.
+    """
+    found = _look(study, url)
+    if format == "json":
+        print(json.dumps({"studies": [_document(each) for each in found]}, indent=2))
+        return
+    # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
+    console = Console(width=width)
+    if watch:
+        _watch(console, study, url)
+    else:
+        console.print(_page(found))
+
+
+def _look(study: str | None, url: str) -> list[StudyStatus]:
+    found = read_status(url, study)
+    if study is not None and not found:
+        names = sorted({each.study for each in read_status(url)})
+        raise DatabaseError(
+            f"the database has nothing of study {study!r}{nearest(study, names)}; "
+            f"there are: {', '.join(names) or '(none)'}"
+        )
+    return found
+
+
+def _watch(console: Console, study: str | None, url: str) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        if not console.is_terminal:
+            while True:
+                console.print(_page(_look(study, url)))
+                time.sleep(WATCH_SECONDS)
+        with Live(console=console, screen=False, auto_refresh=False) as live:
+            while True:
+                live.update(_page(_look(study, url)), refresh=True)
+                time.sleep(WATCH_SECONDS)
+
+
+def _document(status: StudyStatus) -> dict[str, Any]:
+    return {
+        "study": status.study,
+        "dataset": status.dataset,
+        "setting": status.setting,
+        "epochs": status.epochs,
+        **{state: status.counts.get(state, 0) for state in STATES},
+        "failures": dict(status.failures),
+        "now": [
+            {
+                "run_key": run.run_key,
+                "variant": run.variant,
+                "seed": run.seed,
+                "host": _host(run),
+                "pid": run.owner.pid,
+                "gone": run.gone,
+                "device": run.device,
+                "epoch": run.epoch,
+                "started_at": run.started_at,
+            }
+            for run in status.running
+        ],
+        "devices": {
+            device: {"finished": speed.finished, "seconds_per_epoch": speed.seconds_per_epoch}
+            for device, speed in status.speeds.items()
+        },
+        "work_seconds": status.work_seconds,
+        "eta_seconds": status.eta_seconds,
+    }
+
+
+def _page(found: list[StudyStatus]) -> RenderableType:
+    if not found:
+        return Text("the database has no study yet: `ablate run STUDY` begins one")
+    parts: list[RenderableType] = [_counts(found)]
+    running = [(each, run) for each in found for run in each.running]
+    if running:
+        parts.append(_running(running))
+    if any(each.speeds for each in found):
+        parts.append(_speeds(found))
+    if any(run.gone for _, run in running):
+        parts.append(Text("gone: the process has ended; the next `ablate run` takes the run over"))
+    return Group(*parts)
+
+
+def _counts(found: list[StudyStatus]) -> Table:
+    table = Table()
+    for heading in ("study", "dataset", "setting"):
+        table.add_column(heading, overflow="fold")
+    for heading in STATES:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("work left", "done in"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in found:
+        numbers = {state: f"{each.counts.get(state, 0):,}" for state in STATES}
+        if each.failures:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in each.failures.items())
+            numbers["failed"] += f" ({kinds})"
+        table.add_row(
+            *(Text(printable(name)) for name in (each.study, each.dataset, each.setting)),
+            *(Text(printable(numbers[state])) for state in STATES),
+            _time(each.work_seconds),
+            _time(each.eta_seconds),
+        )
+    return table
+
+
+def _running(running: list[tuple[StudyStatus, RunningRun]]) -> Table:
+    table = Table()
+    for heading in ("running", "seed", "epoch", "host", "process", "device"):
+        numeric = heading in ("seed", "epoch", "process")
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    for status, run in running:
+        process = f"{run.owner.pid} (gone)" if run.gone else str(run.owner.pid)
+        epoch = f"{run.epoch} of {status.epochs}"
+        texts = (run.variant, str(run.seed), epoch, _host(run), process, run.device or "–")
+        table.add_row(*(Text(printable(text)) for text in texts))
+    return table
+
+
+def _speeds(found: list[StudyStatus]) -> Table:
+    table = Table()
+    for heading in ("study", "device", "finished", "seconds for an epoch"):
+        table.add_column(heading, justify="right" if heading[0] in "f" else "left", overflow="fold")
+    for each in found:
+        for device, speed in each.speeds.items():
+            seconds = f"{speed.seconds_per_epoch:.3g}"
+            texts = (each.study, device, f"{speed.finished:,}", seconds)
+            table.add_row(*(Text(printable(text)) for text in texts))
+    return table
+
+
+def _host(run: RunningRun) -> str:
+    """The machine's name; what tells its boot and its container stands behind it."""
+    return run.owner.host.partition("/")[0]
+
+
+def _time(seconds: float | None) -> Text:
+    return Text("–" if seconds is None else duration(seconds))

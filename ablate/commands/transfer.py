@@ -1,0 +1,63 @@
+"""`ablate export`, `ablate import` and `ablate merge`: databases on the move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ablate.environment import describe_environment
+from ablate.progress import plural, printable
+from ablate.store import schema
+from ablate.store.transfer.export import export_database
+from ablate.store.transfer.imports import import_folder
+from ablate.store.transfer.manifest import file_of_view
+from ablate.store.transfer.merge import merge_databases
+
+
+def export_results(study: str | None, format: str, folder: Path, url: str) -> None:
+    """Write a database, or one study of it, as files, and say what was written.
+
+    Raises:
+        DatabaseError: it cannot be read, or there is no such study.
+        OutputError: the folder cannot be written, or has something else in it.
+    """
+    files = export_database(url, folder, format, describe_environment(), study)
+    for view in schema.VIEWS:
+        name = file_of_view(view, format)
+        _say(f"{folder / name}: {plural(files[name].rows, 'row')}")
+    _say(f"{folder / 'tables'}: what `ablate import` needs")
+
+
+def import_results(folder: Path, url: str) -> None:
+    """Fill an empty database from an export, and say what came.
+
+    Raises:
+        DataError: the folder is no export, or damaged; nothing was written.
+        DatabaseError: the database is not empty or cannot be written; nothing was written.
+    """
+    counts = import_folder(folder, url)
+    _say(
+        f"{plural(counts['runs'], 'run')} and {plural(counts['epochs'], 'epoch')} of "
+        f"{plural(counts['studies'], 'study', 'studies')} imported"
+    )
+
+
+def merge_results(into: str, sources: Sequence[str]) -> bool:
+    """Merge databases into the first; False if there is something to look at.
+
+    Raises:
+        DatabaseError: one of them cannot be used; nothing was written.
+    """
+    merged = merge_databases(into, sources)
+    for complaint in merged.complaints:
+        _say(complaint)
+    _say(
+        f"{plural(merged.added, 'run')} added, {merged.replaced:,} that had not finished here replaced"
+    )
+    return not merged.complaints
+
+
+def _say(text: str) -> None:
+    Console().print(printable(text), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,73 @@
+"""What `ablate doctor` asks of a database and of the disk it lies on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import select
+
+from ablate.store import connect, schema
+from ablate.store.checkpoints import checkpoint_folder
+from ablate.store.owner import Owner
+from ablate.store.read import reading
+from ablate.store.weights import weights_path
+
+WAL_SAFE_SINCE = (3, 51, 3)
+"""Before this SQLite could lose commits of several connections in WAL mode (its WAL-reset bug)."""
+MOUNTS = Path("/proc/mounts")
+NETWORK = (
+    "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "gpfs",
+    "beegfs", "ocfs2", "gfs2", "virtiofs", "davfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs",
+    "fuse.gcsfuse", "fuse.rclone", "fuse.davfs", "fuse.ceph",
+)  # fmt: skip
+
+
+def filesystem_of(path: Path, mounts: Path = MOUNTS) -> str | None:
+    """The kind of filesystem that a path lies on, None where the system does not tell."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    best, kind = -1, None
+    for line in lines:
+        _, at, found, *_ = line.split(" ")
+        # Spaces and a few more stand there as octal numbers.
+        where = Path(at.encode().decode("unicode_escape"))
+        # The last of several mounts on one place is the one that is seen.
+        if path.resolve().is_relative_to(where) and len(where.parts) >= best:
+            best, kind = len(where.parts), found
+    return kind
+
+
+def is_network(kind: str) -> bool:
+    """Whether files of such a filesystem lie on another machine, where locks may not hold."""
+    return kind in NETWORK
+
+
+def journal_mode(url: str) -> str | None:
+    """How SQLite keeps a commit whole; None for another kind of database."""
+    with reading(url) as connection:
+        return connect.journal_mode(connection)
+
+
+def running_owners(url: str) -> list[Owner]:
+    """The owner of each run that is marked as being trained."""
+    runs = schema.runs
+    owner = (runs.c.owner_host, runs.c.owner_pid, runs.c.owner_started)
+    with reading(url) as connection:
+        found = connection.execute(select(*owner).where(runs.c.status == "running"))
+        return [Owner(*row) for row in found]
+
+
+def lost_files(url: str) -> dict[str, list[str]]:
+    """Weights and checkpoints that rows name but that are not beside the database."""
+    runs, checkpoints = schema.runs, schema.checkpoints
+    with reading(url) as connection:
+        kept = select(runs.c.run_key).where(runs.c.weights_sha256.is_not(None))
+        weights = [weights_path(url, key) for key in connection.scalars(kept)]
+        folder = checkpoint_folder(url)
+        saved = [folder / file for file in connection.scalars(select(checkpoints.c.file))]
+    return {
+        name: [path.name for path in paths if not path.is_file()]
+        for name, paths in {"weights": weights, "checkpoints": saved}.items()
+    }

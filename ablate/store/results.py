@@ -1,0 +1,63 @@
+"""The views as pandas frames, for a notebook: `ablate.open_results(url)`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Select, column, literal_column, select, table
+
+from ablate.store.read import reading
+from ablate.store.transfer.copies import shown_name
+
+
+class Results:
+    """What a database holds. Each frame is read when it is first used, and then kept.
+
+    Columns are those of the views (docs/database.md). Nothing here writes; open the database again to
+    see what came in since.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Look whether there is such a database.
+
+        Raises:
+            DatabaseError: missing, not ours, newer, or not to be opened.
+        """
+        self.url = url
+        with reading(url):
+            pass
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row for each run of each study: `v_runs`."""
+        return self._read("v_runs", "study", "dataset", "setting", "ordinal")
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row for each epoch of each run: `v_epochs`."""
+        return self._read("v_epochs", "run_key", "epoch")
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """The loss inside epochs: `v_steps`."""
+        return self._read("v_steps", "run_key", "step")
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """How fast each network is on each device: `v_costs`."""
+        return self._read("v_costs", "variant", "fingerprint", "device", "mode")
+
+    @cached_property
+    def profile(self) -> pd.DataFrame:
+        """Where the time of a training step goes: `v_profile`."""
+        return self._read("v_profile", "fingerprint", "device", "path")
+
+    def _read(self, view: str, *order: str) -> pd.DataFrame:
+        query: Select[Any] = select(literal_column("*")).select_from(table(view)).order_by(*map(column, order))
+        with reading(self.url) as connection:
+            return pd.read_sql_query(query, connection)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({shown_name(self.url)!r})"

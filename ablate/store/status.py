@@ -1,0 +1,149 @@
+"""How far a study has come, as values: what is counted, who is at work, and how long it will take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ablate.store.owner import Owner
+
+MISSING = ("planned", "stopped", "running")
+
+Place = tuple[str, str, str]
+"""Study, dataset and setting: what there is one status for."""
+Process = tuple[str, int]
+"""Host and process number."""
+
+
+@dataclass(frozen=True)
+class RunningRun:
+    """A run that is marked as being trained.
+
+    `device` is None until its process has finished another run; `gone` says that its process was on
+    this machine and has ended.
+    """
+
+    variant: str
+    seed: int
+    run_key: str
+    owner: Owner
+    gone: bool
+    device: str | None
+    epoch: int
+    started_at: str
+
+    @property
+    def process(self) -> Process:
+        return self.owner.host, self.owner.pid
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process by what it has finished: on which device, and how many runs it trains side by side."""
+
+    device: str
+    side_by_side: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What an epoch of a run takes on a device, on average over the runs that finished there.
+
+    Of what several runs in one process do together each has its share.
+    """
+
+    finished: int
+    seconds_per_epoch: float
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """How far a study has come on one dataset under one setting.
+
+    `work_seconds` is what the missing epochs take one after the other, `eta_seconds` how long that
+    lasts with the processes at work; both are None until something was measured, and the second also
+    while nobody is at work.
+    """
+
+    study: str
+    dataset: str
+    setting: str
+    epochs: int
+    counts: Mapping[str, int]
+    failures: Mapping[str, int]
+    running: Sequence[RunningRun]
+    speeds: Mapping[str, Speed]
+    work_seconds: float | None
+    eta_seconds: float | None
+
+
+@dataclass
+class Counted:
+    """What was counted of a study. `epochs_done` and `epoch_seconds` are of runs that are not over."""
+
+    place: Place
+    epochs: int
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    finished: Counter[str] = field(default_factory=Counter)
+    running: list[RunningRun] = field(default_factory=list)
+    epochs_done: int = 0
+    epoch_seconds: float | None = None
+
+    def add(
+        self,
+        status: str,
+        failure: str | None,
+        device: str | None,
+        count: int,
+        seconds: float | None,
+    ) -> None:
+        """Count runs that are alike."""
+        self.counts[status] += count
+        if status == "failed":
+            self.failures[failure or "error"] += count
+        if status == "finished" and device is not None:
+            self.finished[device] += count
+            self.seconds[device] = self.seconds.get(device, 0.0) + (seconds or 0.0)
+
+    def conclude(self, workers: Mapping[Process, Worker]) -> StudyStatus:
+        """What that comes to, with the processes that are at work."""
+        speeds = {
+            device: Speed(count, self.seconds[device] / count / self.epochs)
+            for device, count in self.finished.items()
+        }
+        left = sum(self.counts[word] for word in MISSING) * self.epochs - self.epochs_done
+        work = eta = None if left else 0.0
+        if left and (usual := self._usual(speeds)) is not None:
+            work = left * usual
+            rate = _rate(self.running, workers, speeds, usual)
+            eta = left / rate if rate else None
+        return StudyStatus(
+            *self.place, self.epochs, self.counts, self.failures, self.running, speeds, work, eta
+        )
+
+    def _usual(self, speeds: Mapping[str, Speed]) -> float | None:
+        """Seconds for an epoch; from runs that are not over where none has finished yet."""
+        runs = sum(self.finished.values())
+        if not runs:
+            return self.epoch_seconds
+        return sum(speed.finished * speed.seconds_per_epoch for speed in speeds.values()) / runs
+
+
+def _rate(
+    running: Iterable[RunningRun],
+    workers: Mapping[Process, Worker],
+    speeds: Mapping[str, Speed],
+    usual: float,
+) -> float:
+    """Epochs in a second, over all processes that are alive; a new one counts as one run at a time."""
+    rate = 0.0
+    alive = Counter(run.process for run in running if not run.gone)
+    for process, runs in alive.items():
+        worker = workers.get(process)
+        side_by_side = 1.0 if worker is None else max(1.0, min(worker.side_by_side, runs))
+        speed = speeds.get(worker.device) if worker else None
+        rate += side_by_side / (speed.seconds_per_epoch if speed else usual)
+    return rate

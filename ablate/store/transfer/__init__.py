@@ -1,0 +1,1 @@
+"""Databases on the move: private copies, exports and imports, and merging several into one."""

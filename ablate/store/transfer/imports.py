@@ -1,0 +1,125 @@
+"""What `ablate export` wrote, back into an empty database."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy.exc import DataError as SqlDataError
+from sqlalchemy.exc import IntegrityError
+
+from ablate.errors import DatabaseError, DataError
+from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine, parse_url
+from ablate.store.transfer.copies import shown_name
+from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
+from ablate.store.transfer.manifest import TABLES, Manifest, file_of_table, read_manifest
+from ablate.store.transfer.values import Row, check_identifiers, sheet_of_table
+
+
+def import_folder(folder: Path, url: str) -> dict[str, int]:
+    """Fill an empty database from an export; returns how many rows each table got.
+
+    Raises:
+        DataError: the folder is no export, or damaged; nothing was written.
+        DatabaseError: the database is not empty or cannot be written; nothing was written.
+    """
+    manifest = read_manifest(folder)
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite" or database_exists(url):
+        return _fill(url, folder, manifest)
+    path = Path(str(parsed.database))
+    with _new_file(path) as made:
+        try:
+            return _fill(f"sqlite:///{made}", folder, manifest)
+        except DatabaseError as error:
+            raise DatabaseError(str(error).replace(str(made), str(path))) from None
+
+
+def _fill(url: str, folder: Path, manifest: Manifest) -> dict[str, int]:
+    engine = open_engine(url, create=True)
+    try:
+        with (
+            clear_errors(shown_name(url), "written"),
+            engine.execution_options(**WRITE).begin() as connection,
+        ):
+            _refuse_filled(connection, url)
+            return {t.name: _fill_table(connection, t, folder, manifest) for t in TABLES}
+    finally:
+        engine.dispose()
+
+
+def _refuse_filled(connection: Connection, url: str) -> None:
+    for table in TABLES:
+        if connection.scalar(select(func.count()).select_from(table)):
+            raise DatabaseError(
+                f"{shown_name(url)}: is not empty: import into a new file with --db, and join the "
+                "two with `ablate merge`"
+            )
+
+
+def _fill_table(connection: Connection, table: Table, folder: Path, manifest: Manifest) -> int:
+    name = file_of_table(table.name, manifest.format)
+    if name not in manifest.files:  # exported before there was such a table
+        return 0
+    rows = _checked(FORMATS[manifest.format].read(folder / name, sheet_of_table(table)))
+    count = 0
+    try:
+        while batch := list(islice(rows, ROWS_AT_ONCE)):
+            connection.execute(insert(table), batch)
+            count += len(batch)
+        if count != manifest.files[name].rows:
+            raise ValueError(f"has {count} rows instead of {manifest.files[name].rows}")
+    except (ValueError, OverflowError, RecursionError, csv.Error) as error:
+        raise DataError(f"{folder / name}: cannot be imported: {_line(error)}") from None
+    except (IntegrityError, SqlDataError) as error:
+        raise DataError(f"{folder / name}: cannot be imported: {_line(error.orig)}") from None
+    return count
+
+
+def _checked(rows: Iterable[Row]) -> Iterator[Row]:
+    for row in rows:
+        check_identifiers(row)
+        yield row
+
+
+def _line(error: BaseException | None) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[Path]:
+    """A file to fill that gets its name when it is whole; on an error nothing is left behind.
+
+    Raises:
+        DatabaseError: the folder cannot be made, or somebody else made that file meanwhile.
+    """
+    missing = [folder for folder in path.absolute().parents if not folder.exists()]
+    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield made
+        _name(made, path)
+    except OSError as error:
+        raise DatabaseError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        made.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: there is our file in it now
+            for folder in missing:
+                folder.rmdir()
+
+
+def _name(made: Path, path: Path) -> None:
+    """A rename that replaces nothing."""
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        raise DatabaseError(f"{path}: was made by somebody else meanwhile") from None
+    except OSError:  # a filesystem without hard links
+        made.rename(path)

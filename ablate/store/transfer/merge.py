@@ -1,0 +1,120 @@
+"""Several databases into one: every run once, and a finished result wins over everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Connection, Table, insert, select
+
+from ablate.errors import DatabaseError
+from ablate.store import schema
+from ablate.store.checkpoints import sweep
+from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine, parse_url
+from ablate.store.rows import add_missing, chunks
+from ablate.store.transfer.copies import portable_columns, private_copy, shown_name
+from ablate.store.transfer.merge_runs import add_cells, check, choose, join_definitions, take
+from ablate.store.transfer.weights import WeightFiles
+
+SPECIAL = ("studies", "profiles")
+"""Tables that are not merged by adding the rows whose keys are new; nor are those that have runs."""
+
+
+@dataclass
+class Merged:
+    """What was done. `complaints` are conflicts and weights that could not be copied, a line each."""
+
+    added: int = 0
+    replaced: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+
+def merge_databases(into: str, sources: Sequence[str]) -> Merged:
+    """Bring the runs of other databases into the first, all of them or, on an error, none.
+
+    The others are only read. Of two finished results the first database's is kept, and it is a
+    conflict if their numbers differ. Runs that are under way elsewhere arrive as stopped.
+
+    Raises:
+        DatabaseError: one of them is missing, not ours, newer or named twice; nothing was written.
+    """
+    _refuse_twice([into, *sources])
+    if not database_exists(into):
+        raise DatabaseError(f"{shown_name(into)}: there is no such database")
+    merged, weights = Merged(), WeightFiles(into)
+    with ExitStack() as stack:
+        copies = [(url, stack.enter_context(private_copy(url))) for url in sources]
+        engine = open_engine(into, create=True)
+        stack.callback(engine.dispose)
+        replaced: list[str] = []
+        try:
+            with (
+                clear_errors(shown_name(into), "written"),
+                engine.execution_options(**WRITE).begin() as target,
+            ):
+                for url, source in copies:
+                    replaced += _merge(source, target, url, weights, merged)
+        except BaseException:
+            weights.undo()
+            raise
+        with engine.connect() as connection:
+            for run_key in replaced:
+                sweep(connection, into, run_key)
+    return merged
+
+
+def _merge(
+    source: Connection, target: Connection, url: str, weights: WeightFiles, merged: Merged
+) -> list[str]:
+    """Merge one database; returns the keys of runs that another result replaced."""
+    for table in schema.metadata.sorted_tables:
+        if "run_key" not in table.columns and table.name not in SPECIAL:
+            _add_new(source, target, table)
+    choice = choose(source, target)
+    for conflict in choice.conflicts:
+        merged.complaints.append(f"{shown_name(weights.url)}, {shown_name(url)}: {conflict}")
+    take(source, target, choice)
+    joined = add_cells(source, target)
+    join_definitions(source, target, joined)
+    _add_profiles(source, target)
+    for run_key, sha256 in choice.weights.items():
+        if complaint := weights.copy(url, run_key, sha256):
+            merged.complaints.append(complaint)
+    merged.added += len(choice.added)
+    merged.replaced += len(choice.replaced)
+    return choice.replaced
+
+
+def _add_new(source: Connection, target: Connection, table: Table) -> None:
+    rows = [dict(row) for row in source.execute(select(*portable_columns(table))).mappings()]
+    for row in rows:
+        check(table, row)
+    for chunk in chunks(rows):
+        add_missing(target, table, chunk)
+
+
+def _add_profiles(source: Connection, target: Connection) -> None:
+    """Profiles of networks, devices and paths that have none yet."""
+    table = schema.profiles
+    key = (table.c.fingerprint, table.c.device, table.c.path)
+    known = {tuple(row) for row in target.execute(select(*key).distinct())}
+    for found in source.execute(select(*key).distinct()).all():
+        if tuple(found) not in known:
+            mine = [column == value for column, value in zip(key, found, strict=True)]
+            rows = select(*portable_columns(table)).where(*mine).order_by(table.c.id)
+            target.execute(insert(table), [dict(row) for row in source.execute(rows).mappings()])
+
+
+def _refuse_twice(urls: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for url in urls:
+        parsed = parse_url(url)
+        sqlite = parsed.get_backend_name() == "sqlite"
+        name = str(Path(str(parsed.database)).resolve()) if sqlite else str(parsed)
+        if name in seen:
+            raise DatabaseError(
+                f"{shown_name(url)}: is named twice: a database is merged with others"
+            )
+        seen.add(name)

@@ -1,0 +1,188 @@
+"""Which runs a merge takes, and how they are put beside those that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
+
+from ablate.errors import DatabaseError
+from ablate.store import schema
+from ablate.store.rows import add_missing, chunks, now
+from ablate.store.transfer.values import check_identifiers
+
+RANK = {"finished": 2, "planned": 0}
+"""A run replaces one that has come less far; stopped, failed and running are 1."""
+RESULT = ("val_accuracy", "test_accuracy", "test_loss", "test_correct")
+"""The numbers of a result: that two trainings took different times is no conflict."""
+RUNS_AT_ONCE = 100
+REPLACED = "a finished result of another database took its place"
+
+
+@dataclass
+class Choice:
+    """What a merge takes: new runs, runs that replace unfinished ones, and the hashes of their weights."""
+
+    added: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
+
+
+def check(table: Table, row: Mapping[str, Any]) -> None:
+    """Refuse keys that ablate does not make: files are named after them.
+
+    Raises:
+        DatabaseError: names table and key.
+    """
+    try:
+        check_identifiers(row)
+    except ValueError as error:
+        raise DatabaseError(f"the table {table.name}: {error}: not made by ablate") from None
+
+
+def choose(source: Connection, target: Connection) -> Choice:
+    """Compare the runs of two databases.
+
+    Raises:
+        DatabaseError: a run has a key that ablate does not make.
+    """
+    runs, choice = schema.runs, Choice()
+    columns = [runs.c[name] for name in ("run_key", "status", *RESULT)]
+    here = {row.run_key: row for row in target.execute(select(*columns))}
+    for theirs in source.execute(select(*columns, runs.c.weights_sha256).order_by(runs.c.run_key)):
+        check(runs, {"run_key": theirs.run_key})
+        ours = here.get(theirs.run_key)
+        if ours is None:
+            choice.added.append(theirs.run_key)
+        elif RANK.get(theirs.status, 1) > RANK.get(ours.status, 1):
+            choice.replaced.append(theirs.run_key)
+        else:
+            if _conflict(ours, theirs):
+                choice.conflicts.append(_in_words(target, ours, theirs))
+            continue
+        if theirs.weights_sha256 is not None:
+            choice.weights[theirs.run_key] = theirs.weights_sha256
+    return choice
+
+
+def _conflict(ours: Any, theirs: Any) -> bool:
+    both = ours.status == theirs.status == "finished"
+    return both and any(getattr(ours, name) != getattr(theirs, name) for name in RESULT)
+
+
+def _in_words(target: Connection, ours: Any, theirs: Any) -> str:
+    cells, runs = schema.cells, schema.runs
+    query = select(cells.c.study, cells.c.variant, runs.c.seed).join(runs)
+    found = target.execute(query.where(runs.c.run_key == ours.run_key)).first()
+    name = f"{found.study}, {found.variant}, seed {found.seed}" if found else "a run of no study"
+    return (
+        f"{name} ({ours.run_key}): test accuracy {ours.test_accuracy!r} and "
+        f"{theirs.test_accuracy!r}, loss {ours.test_loss!r} and {theirs.test_loss!r}; "
+        "the first is kept"
+    )
+
+
+def take(source: Connection, target: Connection, choice: Choice) -> None:
+    """Copy the chosen runs with everything that belongs to them alone."""
+    runs, attempts = schema.runs, schema.attempts
+    for keys in chunks(choice.replaced, RUNS_AT_ONCE):
+        _clear(target, keys)
+    for keys in chunks(sorted({*choice.added, *choice.replaced}), RUNS_AT_ONCE):
+        new = set(choice.added)
+        for row in _rows(source, runs, keys):
+            if row["run_key"] in new:
+                target.execute(insert(runs), row)
+            else:
+                mine = runs.c.run_key == row["run_key"]
+                target.execute(update(runs).where(mine).values(**row))
+        add_missing(target, attempts, _rows(source, attempts, keys))
+        for table in _tables_of_a_run():
+            if rows := list(_rows(source, table, keys)):
+                target.execute(insert(table), rows)
+    for keys in chunks(choice.replaced, RUNS_AT_ONCE):
+        number = select(func.count()).where(attempts.c.run_key == runs.c.run_key).scalar_subquery()
+        mine = runs.c.run_key.in_(keys)
+        target.execute(update(runs).where(mine).values(attempts=number))
+
+
+def _clear(target: Connection, keys: Sequence[str]) -> None:
+    """Remove what unfinished runs stored; an attempt that is still under way has lost its claim."""
+    attempts = schema.attempts
+    for table in _tables_of_a_run():
+        target.execute(delete(table).where(table.c.run_key.in_(keys)))
+    under_way = attempts.c.run_key.in_(keys), attempts.c.finished_at.is_(None)
+    ended = {"finished_at": now(), "outcome": "stopped", "error": REPLACED}
+    target.execute(update(attempts).where(*under_way).values(**ended))
+
+
+def _tables_of_a_run() -> list[Table]:
+    shared = (schema.runs, schema.cells, schema.attempts)
+    tables = schema.metadata.sorted_tables
+    return [table for table in tables if "run_key" in table.columns and table not in shared]
+
+
+def _rows(source: Connection, table: Table, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for row in source.execute(select(table).where(table.c.run_key.in_(keys))).mappings():
+        yield dict(row)
+
+
+Place = tuple[str, str, str]
+"""Study, dataset and setting."""
+
+
+def add_cells(source: Connection, target: Connection) -> set[Place]:
+    """Add the cells that are new, behind those of the same study; returns where others were before."""
+    cells = schema.cells
+    key, place = (cells.c.study, cells.c.run_key), (cells.c.study, cells.c.dataset, cells.c.setting)
+    known = {tuple(row) for row in target.execute(select(*key))}
+    counts = select(*place, func.max(cells.c.ordinal) + 1).group_by(*place)
+    behind = {tuple(row[:3]): row[3] for row in target.execute(counts)}
+    rows, joined = [], set()
+    for found in source.execute(select(cells).order_by(cells.c.ordinal)).mappings():
+        if (found["study"], found["run_key"]) not in known:
+            check(cells, dict(found))
+            where = (found["study"], found["dataset"], found["setting"])
+            joined |= {where} & behind.keys()
+            rows.append({**found, "ordinal": found["ordinal"] + behind.get(where, 0)})
+    for chunk in chunks(rows):
+        target.execute(insert(cells), chunk)
+    return joined
+
+
+def join_definitions(source: Connection, target: Connection, joined: Iterable[Place]) -> None:
+    """Add studies that are new, and name in the others the variants that came with new cells."""
+    studies, cells = schema.studies, schema.cells
+    place = (studies.c.study, studies.c.dataset, studies.c.setting)
+    here = {tuple(row[:3]): row[3] for row in target.execute(select(*place, studies.c.definition))}
+    used = select(cells.c.study, cells.c.dataset, cells.c.setting).distinct()
+    filled = {tuple(row) for row in target.execute(used)}
+    for found in source.execute(select(studies)).mappings():
+        where = (found["study"], found["dataset"], found["setting"])
+        if where not in here and where in filled:
+            target.execute(insert(studies), dict(found))
+        elif where in here and where in set(joined):
+            definition = _union(here[where], found["definition"])
+            mine = [column == value for column, value in zip(place, where, strict=True)]
+            target.execute(update(studies).where(*mine).values(definition=definition))
+
+
+def _union(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    def both(key: str) -> list[Any]:
+        mine = list(ours.get(key) or [])
+        return mine + [value for value in theirs.get(key) or [] if value not in mine]
+
+    def most(key: str) -> int | None:
+        return max((n for n in (ours.get(key), theirs.get(key)) if n is not None), default=None)
+
+    aliases = {**(theirs.get("aliases") or {}), **(ours.get("aliases") or {})}
+    return {
+        **ours,
+        "variants": both("variants"),
+        "grid": both("grid"),
+        "aliases": aliases,
+        "seeds": most("seeds"),
+        "baseline_seeds": most("baseline_seeds"),
+    }
