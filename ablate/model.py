@@ -9,6 +9,7 @@ from torch import nn
 
 from ablate.attention import ATTENTION, Attention
 from ablate.backbones import make_backbone
+from ablate.digest import digest
 from ablate.errors import OptionError, PlacementError
 from ablate.imports import one_line
 from ablate.placement import (
@@ -20,7 +21,7 @@ from ablate.placement import (
     seeded,
     trace_outputs,
 )
-from ablate.study import Variant, digest, stream_seed
+from ablate.study import Variant, stream_seed
 
 __all__ = [
     "ATTACHED_AS",

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ablate.digest import digest
 
 MAX_CELLS = 100_000
 
@@ -146,12 +147,6 @@ class Study(_Frozen):
         if variant_name == self.baseline and self.baseline_seeds is not None:
             return self.baseline_seeds
         return self.seeds
-
-
-def digest(value: object) -> str:
-    """The first 16 hex digits of the SHA-256 of a JSON value written in one canonical way."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def run_key(fingerprint: str, recipe: Recipe, content_hash: str, image_size: int, seed: int) -> str:

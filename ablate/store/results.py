@@ -55,7 +55,9 @@ class Results:
         return self._read("v_profile", "fingerprint", "device", "path")
 
     def _read(self, view: str, *order: str) -> pd.DataFrame:
-        query: Select[Any] = select(literal_column("*")).select_from(table(view)).order_by(*map(column, order))
+        query: Select[Any] = (
+            select(literal_column("*")).select_from(table(view)).order_by(*map(column, order))
+        )
         with reading(self.url) as connection:
             return pd.read_sql_query(query, connection)
 

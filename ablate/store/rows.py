@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from ablate.digest import digest
 from ablate.store import schema
-from ablate.study import digest
 
 if TYPE_CHECKING:
     from ablate.plan import Cell, Plan
