@@ -10,6 +10,7 @@ from sqlalchemy import Select, column, literal_column, select, table
 
 from ablate.store.read import reading
 from ablate.store.transfer.copies import shown_name
+from ablate.store.views import ORDER
 
 
 class Results:
@@ -32,31 +33,31 @@ class Results:
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row for each run of each study: `v_runs`."""
-        return self._read("v_runs", "study", "dataset", "setting", "ordinal")
+        return self._read("v_runs")
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
         """One row for each epoch of each run: `v_epochs`."""
-        return self._read("v_epochs", "run_key", "epoch")
+        return self._read("v_epochs")
 
     @cached_property
     def steps(self) -> pd.DataFrame:
         """The loss inside epochs: `v_steps`."""
-        return self._read("v_steps", "run_key", "step")
+        return self._read("v_steps")
 
     @cached_property
     def costs(self) -> pd.DataFrame:
         """How fast each network is on each device: `v_costs`."""
-        return self._read("v_costs", "variant", "fingerprint", "device", "mode")
+        return self._read("v_costs")
 
     @cached_property
     def profile(self) -> pd.DataFrame:
         """Where the time of a training step goes: `v_profile`."""
-        return self._read("v_profile", "fingerprint", "device", "path")
+        return self._read("v_profile")
 
-    def _read(self, view: str, *order: str) -> pd.DataFrame:
+    def _read(self, view: str) -> pd.DataFrame:
         query: Select[Any] = (
-            select(literal_column("*")).select_from(table(view)).order_by(*map(column, order))
+            select(literal_column("*")).select_from(table(view)).order_by(*map(column, ORDER[view]))
         )
         with reading(self.url) as connection:
             return pd.read_sql_query(query, connection)

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from ablate.store.transfer.manifest import (
     is_export,
 )
 from ablate.store.transfer.values import Row, Sheet, sheet_of_table, sheet_of_view
+from ablate.store.views import ORDER
 
 NOTES = {
     "csv": [
@@ -83,7 +84,7 @@ def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, E
     for view in schema.VIEWS:
         sheet = sheet_of_view(view, [found["name"] for found in inspector.get_columns(view)])
         name = file_of_view(view, format)
-        files[name] = _write(connection, sheet, folder / name, format)
+        files[name] = _write(connection, sheet, folder / name, format, ORDER[view])
     for each in TABLES:
         name = file_of_table(each.name, format)
         order = [key.name for key in each.primary_key.columns]
@@ -92,11 +93,11 @@ def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, E
 
 
 def _write(
-    connection: Connection, sheet: Sheet, path: Path, format: str, order: list[str] | None = None
+    connection: Connection, sheet: Sheet, path: Path, format: str, order: Sequence[str]
 ) -> Entry:
     """Write a sheet's rows; without types, so that they are what the file of the database has."""
     named = table(sheet.name, *map(column, sheet.columns))
-    query = select(named).order_by(*map(column, order or []))
+    query = select(named).order_by(*map(column, order))
     found = connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE}).mappings()
     rows = 0
 
