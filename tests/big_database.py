@@ -63,7 +63,8 @@ def fill(url: str, plan: Plan, finished: int | None = None, steps: int = 0, seed
     rng = np.random.default_rng(seed)
     engine = open_engine(url, create=False)
     with engine.execution_options(**WRITE).begin() as connection:
-        _finish(connection, keys, epochs, rng)
+        if keys:
+            _finish(connection, keys, epochs, rng)
         for i in range(0, len(keys), 200):
             rows = list(_epochs(keys[i : i + 200], epochs, rng))
             connection.execute(insert(schema.epochs), rows)
