@@ -276,8 +276,9 @@ def test_every_query_runs(statement: str, database: Path) -> None:
     connection.close()
 
 
-def test_the_example_in_python_runs(database: Path) -> None:
-    (code,) = blocks(README, "python")
+@pytest.mark.parametrize("page", ["README.md", "docs/database.md"])
+def test_the_example_in_python_runs(page: str, database: Path) -> None:
+    (code,) = blocks(PAGES[page], "python")
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=database.parent.parent,
