@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet
@@ -27,6 +28,7 @@ from real_database import (
     values,
     views,
 )
+from sqlalchemy import select
 from test_cli import Shell, shell  # noqa: F401
 
 from ablate.errors import DatabaseError, DataError, OutputError
@@ -34,7 +36,7 @@ from ablate.store import schema
 from ablate.store.connect import HEAD
 from ablate.store.read import check_integrity, reading
 from ablate.store.store import Store
-from ablate.store.transfer.copies import STAYED, copy_rows
+from ablate.store.transfer.copies import STAYED, copy_rows, private_copy
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.formats import FORMATS
 from ablate.store.transfer.imports import import_folder
@@ -190,6 +192,20 @@ def test_an_earlier_database_is_exported_and_stays_as_it_is(tmp_path: Path) -> N
     assert content(path.parent) == before
     import_folder(folder, str(tmp_path / "new.db"))
     assert rows(tmp_path / "new.db", "ablate_version") == [(HEAD,)]
+
+
+def test_nobody_waits_for_an_export_and_it_waits_for_nobody_for_ever(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with private_copy(str(database)) as connection:
+        change(database, "UPDATE runs SET seed = 77")
+        assert 77 not in connection.execute(select(schema.runs.c.seed)).scalars().all()
+    monkeypatch.setattr("ablate.store.transfer.copies.BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        text = message(DatabaseError, lambda: export(database, tmp_path / "export"))
+    assert "database is locked" in text
+    assert not (tmp_path / "export").exists()
 
 
 def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(
@@ -518,12 +534,15 @@ def test_what_cannot_be_merged_is_refused(database: Path, tmp_path: Path) -> Non
     link.symlink_to(database)
     other = tmp_path / "other.db"
     other.write_bytes(b"no database")
+    foreign = tmp_path / "foreign.db"
+    sqlite3.connect(foreign).execute("CREATE TABLE notes (text)").connection.close()
     before = content(tmp_path)
     for sources, said in (
+        ([str(foreign)], f"{foreign}: a database of another program (it has the table 'notes')"),
         ([str(database)], "is named twice"),
         ([f"sqlite:///{link}"], "is named twice"),
         ([str(tmp_path / "absent.db")], "absent.db: there is no such database"),
-        ([str(other)], "other.db: cannot be copied: file is not a database"),
+        ([str(other)], "(TMPDIR says where): file is not a database"),
     ):
         assert said in message(DatabaseError, lambda: merge_databases(str(database), sources))  # noqa: B023
     absent = str(tmp_path / "absent.db")

@@ -107,7 +107,9 @@ def _copy_file(path: Path, copy: Path) -> None:
             source.execute("BEGIN").execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
             source.backup(target)
     except sqlite3.Error as error:
-        raise DatabaseError(f"{path}: cannot be copied: {error}") from None
+        raise DatabaseError(
+            f"{path}: cannot be copied into a temporary folder (TMPDIR says where): {error}"
+        ) from None
 
 
 def _put_to_rest(connection: Connection) -> None:
