@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ablate import __version__
-from ablate.errors import AblateError, OptionError
+from ablate.errors import AblateError, OptionError, printable
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -67,7 +67,7 @@ def main() -> None:
     try:
         app()
     except AblateError as error:
-        print(f"ablate: {error}", file=sys.stderr)
+        print(f"ablate: {printable(str(error))}", file=sys.stderr)
         sys.exit(EXIT_USER)
     except KeyboardInterrupt:
         print("ablate: interrupted", file=sys.stderr)

@@ -64,3 +64,8 @@ def unknown(kind: str, name: str, choices: Iterable[str], *, limit: int = 40) ->
     return UnknownNameError(
         f"unknown {kind} {name!r}{nearest(name, known)}; there are: {listed or '(none)'}"
     )
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may get it: whoever wrote it into a file must not move the cursor."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

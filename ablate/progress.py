@@ -148,10 +148,5 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def printable(text: str) -> str:
-    """Text from a database as a terminal may get it: whoever wrote it must not move the cursor."""
-    return "".join(c if c.isprintable() else "�" for c in text)
-
-
 def _name(cell: Cell) -> str:
     return f"{cell.variant.name}, seed {cell.seed}"

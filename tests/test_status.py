@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -23,9 +24,9 @@ from sqlalchemy.engine import Engine
 from test_cli import Shell, shell  # noqa: F401
 
 import ablate
+from ablate.commands import doctor
 from ablate.commands import status as status_command
-from ablate.errors import DatabaseError
-from ablate.progress import printable
+from ablate.errors import DatabaseError, printable
 from ablate.result import Checkpoint, Epoch, Failed, Finished
 from ablate.store import health, schema
 from ablate.store.owner import current_owner, host_id
@@ -245,6 +246,17 @@ def test_the_doctor_names_stale_runs_lost_files_and_the_journal(
     )
     old = sqlite3.sqlite_version_info < health.WAL_SAFE_SINCE
     assert ("warn   journal: wal: SQLite before 3.51.3" in out) == old
+
+
+def test_every_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = SimpleNamespace(name="NVIDIA H200", major=9, minor=0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: found)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda i: (2**30 * (i + 1), 2**30 * 140))
+    lines = {name: text for name, _, text in doctor._gpus()}
+    assert lines["GPU 1"] == "NVIDIA H200, compute capability 9.0, 2.0 of 140.0 GiB free"
+    assert lines["GPU 0"].endswith("1.0 of 140.0 GiB free")
+    assert "CUDA" in lines
 
 
 MOUNTS = r"""/dev/sda1 / ext4 rw 0 0

@@ -584,6 +584,7 @@ def test_the_commands(shell: Shell, database: Path, tmp_path: Path) -> None:  # 
     for arguments, said in (
         (["import", "out", "--db", "back.db"], "is not empty"),
         (["import", "absent"], "absent: is no export"),
+        (["import", "\x1b[2Jabsent"], "\ufffd[2Jabsent: is no export"),
         (["merge", "back.db", "back.db"], "is named twice"),
         (["export", "--db", "absent.db"], "absent.db: there is no such database"),
         (["export", "--db", "back.db", "--study", "nothing"], "has no study 'nothing'"),

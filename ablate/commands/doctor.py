@@ -15,8 +15,8 @@ from rich.console import Console
 
 from ablate import __version__
 from ablate.environment import PACKAGES, package_version
-from ablate.errors import DatabaseError
-from ablate.progress import plural, printable
+from ablate.errors import DatabaseError, printable
+from ablate.progress import plural
 from ablate.store.connect import parse_url
 from ablate.store.health import (
     WAL_SAFE_SINCE,

@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ablate.errors import DatabaseError, nearest
-from ablate.progress import duration, printable
+from ablate.errors import DatabaseError, nearest, printable
+from ablate.progress import duration
 from ablate.store.status import RunningRun, StudyStatus
 from ablate.store.watch import read_status
 

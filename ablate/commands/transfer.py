@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ablate.environment import describe_environment
-from ablate.progress import plural, printable
+from ablate.errors import printable
+from ablate.progress import plural
 from ablate.store import schema
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder

@@ -38,7 +38,7 @@ class Manifest(BaseModel):
     kind: Literal["ablate-export"]
     version: Literal[1]
     format: Literal["csv", "parquet", "jsonl"]
-    revision: str
+    revision: str = Field(pattern=r"^[0-9a-z]{1,16}$")
     study: str | None
     exported_at: str
     database: str
