@@ -165,6 +165,12 @@ def run(
             "--checkpoint-seconds", min=0, metavar="S", help="The least time between checkpoints."
         ),
     ] = None,
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--run-timeout", min=1, metavar="S", help="A run that takes longer has failed."
+        ),
+    ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Repeat to the byte on a GPU too; slower there.")
     ] = False,
@@ -173,6 +179,8 @@ def run(
     ] = False,
 ) -> None:
     """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
+    if run_timeout is not None and math.isnan(run_timeout):
+        raise OptionError("--run-timeout nan: write a number of seconds, 1 or more")
     question = _load(study, set, seeds, baseline_seeds)
     _allow(allow_import)
     with _loading():
@@ -187,6 +195,7 @@ def run(
         cohort=cohort,
         deterministic=deterministic,
         checkpoint_seconds=checkpoint_seconds,
+        run_timeout=run_timeout,
     )
     try:
         failed = run_study(question, data, db, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from ablate.errors import AblateError
 from ablate.plan import Plan, make_plan
+from ablate.store.store import Claim, Store
 from ablate.study_file import parse_study
 
 # One thread: tests run side by side, and training itself uses one.
@@ -33,6 +34,11 @@ def message(error: type[AblateError], do: Callable[[], Any]) -> str:
     text = str(caught.value)
     assert "\n" not in text
     return text
+
+
+def claim_one(store: Store, run_keys: Sequence[str]) -> Claim | None:
+    """The first of these runs that is ready, claimed."""
+    return next(iter(store.claim_cohort(run_keys, 1, str)), None)
 
 
 def remove(folder: Path) -> None:

@@ -10,8 +10,8 @@ from ablate.store.store import Store
 def claim_all(url: str, run_keys: list[str], queue: multiprocessing.Queue[list[str]]) -> None:
     """Claim until nothing is left; send what was claimed."""
     store, mine = Store(url), []
-    while claim := store.claim(run_keys):
-        mine.append(claim.run_key)
+    while claimed := store.claim_cohort(run_keys, 1, str):
+        mine += [claim.run_key for claim in claimed]
     queue.put(mine)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import claim_one
 
 from ablate import files
 from ablate.errors import DatabaseError
@@ -36,7 +37,7 @@ def key(plan: Plan) -> str:
 
 
 def claimed(store: Store, key: str) -> Claim:
-    claim = store.claim([key])
+    claim = claim_one(store, [key])
     assert claim is not None
     return claim
 

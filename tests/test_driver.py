@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import small_plan
+from conftest import claim_one, small_plan
 
 from ablate import driver as driver_module
 from ablate import takeover, trial
@@ -264,7 +264,7 @@ def test_an_interrupted_driver_gives_its_runs_back(
 def test_a_run_of_a_dead_process_is_taken_over_at_once(plan: Plan, store: Store, url: str) -> None:
     me = store._owner
     store._owner = Owner(me.host, me.pid, me.started - 100)
-    assert store.claim([str(cell.run_key) for cell in plan.cells])
+    assert claim_one(store, [str(cell.run_key) for cell in plan.cells])
     store._owner = me
     assert len(drive(plan, store, instant()).order) == len(plan.cells)
     assert query(url, "SELECT outcome, error FROM attempts WHERE outcome = 'stopped'") == [
@@ -279,7 +279,7 @@ def test_a_run_elsewhere_is_taken_over_only_after_a_lease_without_a_heartbeat(
     monkeypatch.setattr(driver_module, "POLL_SECONDS", 0.1)
     me, key = store._owner, str(plan.cells[0].run_key)
     store._owner = Owner("elsewhere/boot", 1, 1.0)
-    claim = store.claim([key])
+    claim = claim_one(store, [key])
     assert claim is not None
     store._owner = me
     alive, started = 8, time.monotonic()

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from conftest import claim_one
 
 from ablate.store.connect import HEAD, REVISIONS
 from ablate.store.read import check_integrity
@@ -43,6 +44,6 @@ def test_an_earlier_database_comes_up_to_date(revision: str, tmp_path: Path) -> 
     assert {view: rows(path, view, names) for view, names in promised.items()} == before
     assert check_integrity(f"sqlite:///{path}") == []
     planned = [key for (key,) in rows(path, "(SELECT run_key FROM runs WHERE status = 'planned')")]
-    claim = store.claim(planned)
+    claim = claim_one(store, planned)
     assert claim is not None, "and it is used as any other"
     assert store.resume(claim) is None

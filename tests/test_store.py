@@ -12,7 +12,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import small_plan
+from conftest import claim_one, small_plan
 from sqlalchemy import Connection, event
 from store_processes import claim_all, open_and_close
 
@@ -96,7 +96,7 @@ def test_a_registered_plan_is_in_v_runs_as_planned(plan: Plan, store: Store, url
 
 
 def test_a_run_from_claim_to_result(plan: Plan, store: Store, url: str) -> None:
-    claim = store.claim(keys(plan))
+    claim = claim_one(store, keys(plan))
     assert claim is not None
     assert claim.run_key == keys(plan)[0]
     store.add_epoch(claim, EPOCH)
@@ -117,33 +117,33 @@ def test_a_run_from_claim_to_result(plan: Plan, store: Store, url: str) -> None:
 
 def test_claims_go_in_the_plans_order_and_never_twice(plan: Plan, store: Store, url: str) -> None:
     other = Store(url)
-    claims = [s.claim(keys(plan)) for s in (store, other) * (len(plan.cells) // 2)]
+    claims = [claim_one(s, keys(plan)) for s in (store, other) * (len(plan.cells) // 2)]
     assert [claim.run_key for claim in claims if claim] == keys(plan)
-    assert store.claim(keys(plan)) is None
+    assert claim_one(store, keys(plan)) is None
 
 
 def test_a_failed_run_is_not_claimed_until_that_is_asked_for(
     plan: Plan, store: Store, url: str
 ) -> None:
     first = keys(plan)[:1]
-    claim = store.claim(first)
+    claim = claim_one(store, first)
     assert claim is not None
     store.fail(claim, Failed("diverged", "loss is nan", 3))
-    assert store.claim(first) is None
+    assert claim_one(store, first) is None
     assert query(url, "SELECT failure, error FROM v_runs WHERE status = 'failed'") == [
         ("diverged", "loss is nan")
     ]
     assert store.retry_failed(first) == 1
-    again = store.claim(first)
+    again = claim_one(store, first)
     assert again is not None
     assert again.attempt == 2
 
 
 def test_a_zombie_changes_nothing(plan: Plan, store: Store, url: str) -> None:
-    zombie = store.claim(keys(plan))
+    zombie = claim_one(store, keys(plan))
     assert zombie is not None
     assert store.take_back(zombie.run_key, zombie.token)
-    heir = store.claim(keys(plan))
+    heir = claim_one(store, keys(plan))
     assert heir is not None
     assert heir.run_key == zombie.run_key
     before = query(url, "SELECT * FROM runs ORDER BY run_key")
@@ -165,7 +165,7 @@ def test_a_zombie_changes_nothing(plan: Plan, store: Store, url: str) -> None:
 
 
 def test_who_runs_what_and_whether_it_lives(plan: Plan, store: Store) -> None:
-    claim = store.claim(keys(plan))
+    claim = claim_one(store, keys(plan))
     assert claim is not None
     store.renew([claim])
     [(run_key, (owner, token, heartbeat))] = store.running(keys(plan)).items()
@@ -221,7 +221,7 @@ def test_costs_and_profiles_replace_what_was_measured_before(
 
 
 def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: str) -> None:
-    claim = store.claim(keys(plan))
+    claim = claim_one(store, keys(plan))
     assert claim is not None
     store.add_epoch(claim, EPOCH)
     store.finish(claim, FINISHED, {"commit": "abc"})
@@ -322,7 +322,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line_and_what_was_stored_stays(
     plan: Plan, store: Store, url: str
 ) -> None:
-    claim = store.claim(keys(plan))
+    claim = claim_one(store, keys(plan))
     assert claim is not None
     store.add_epoch(claim, EPOCH)
 

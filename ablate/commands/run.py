@@ -41,6 +41,7 @@ class RunOptions:
     cohort: int | None = None
     deterministic: bool = False
     checkpoint_seconds: float | None = None
+    run_timeout: float | None = None
 
 
 def run_study(study: Study, data: Path | None, url: str, options: RunOptions) -> int:
@@ -96,6 +97,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
                 if options.checkpoint_seconds is None
                 else options.checkpoint_seconds
             ),
+            run_timeout_seconds=options.run_timeout,
         )
         environment = describe_place(
             device, precision, kernels, deterministic=options.deterministic

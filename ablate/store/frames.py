@@ -58,9 +58,9 @@ def read_frames(
             runs=runs,
             epochs=_frame(connection, _of_runs("v_epochs", "run_key, epoch"), values),
             steps=_frame(connection, _of_runs("v_steps", "run_key, step"), values),
-            costs=_costs(connection, runs),
-            profile=_of_fingerprints(connection, "v_profile", runs),
-            traces=_of_fingerprints(connection, "traces", runs),
+            costs=_costs(connection, runs, values),
+            profile=_of_fingerprints(connection, "v_profile", values),
+            traces=_of_fingerprints(connection, "traces", values),
             layers=_layers(connection, runs),
             environments=_environments(connection, values),
             explanations=_explanations(connection, values),
@@ -98,7 +98,10 @@ def _in_short(definition: Mapping[str, Any]) -> str:
 
 
 def _frame(connection: Connection, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
-    return pd.read_sql_query(text(query), connection, params=dict(values))
+    frame = pd.read_sql_query(text(query), connection, params=dict(values))
+    if "options" in frame:  # PostgreSQL hands JSON over as what it means
+        frame["options"] = [o if isinstance(o, str) else json.dumps(o) for o in frame["options"]]
+    return frame
 
 
 def _of_runs(view: str, order: str) -> str:
@@ -106,15 +109,17 @@ def _of_runs(view: str, order: str) -> str:
     return f"SELECT * FROM {view} WHERE run_key IN ({keys}) ORDER BY {order}"
 
 
-def _of_fingerprints(connection: Connection, view: str, runs: pd.DataFrame) -> pd.DataFrame:
-    keys = json.dumps(sorted(set(runs["fingerprint"])))
-    query = f"SELECT * FROM {view} WHERE fingerprint IN (SELECT value FROM json_each(:keys))"
-    return _frame(connection, query, {"keys": keys})
+def _of_fingerprints(connection: Connection, view: str, values: Mapping[str, Any]) -> pd.DataFrame:
+    mine = f"SELECT run_key FROM cells WHERE {_OF_STUDY}"
+    nets = f"SELECT fingerprint FROM runs WHERE run_key IN ({mine})"
+    query = f"SELECT * FROM {view} WHERE fingerprint IN ({nets}) ORDER BY fingerprint, device"
+    return _frame(connection, query, values)
 
 
-def _costs(connection: Connection, runs: pd.DataFrame) -> pd.DataFrame:
+def _costs(connection: Connection, runs: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
     """The costs of the study's networks, under this study's names for them."""
-    costs = _of_fingerprints(connection, "v_costs", runs).drop(columns="variant").drop_duplicates()
+    costs = _of_fingerprints(connection, "v_costs", values).drop(columns="variant")
+    costs = costs.drop_duplicates()
     names = runs[["fingerprint", "variant"]].drop_duplicates()
     return names.merge(costs, on="fingerprint", how="inner")
 
@@ -142,8 +147,8 @@ def _explanations(connection: Connection, values: Mapping[str, Any]) -> dict[str
 def _environments(connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     table = schema.environments
     used = text(
-        "SELECT DISTINCT environment_id FROM runs WHERE environment_id IS NOT NULL "
-        f"AND run_key IN (SELECT run_key FROM cells WHERE {_OF_STUDY})"
+        "SELECT DISTINCT environment_id FROM runs WHERE status = 'finished' "
+        f"AND environment_id IS NOT NULL AND run_key IN (SELECT run_key FROM cells WHERE {_OF_STUDY})"
     )
     ids = list(connection.scalars(used, dict(values)))
     rows = connection.execute(

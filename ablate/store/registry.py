@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert
 
 from ablate.store import schema
-from ablate.store.rows import add_missing, cell_row, chunks, now, replacing, run_row
+from ablate.store.postgres import take_turns
+from ablate.store.rows import add_missing, cell_row, chunks, now, put, run_row
 
 if TYPE_CHECKING:
     from ablate.plan import Plan
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def register(connection: Connection, plan: Plan) -> None:
     """Make the study's cells those of the plan; runs that exist already stay as they are."""
+    take_turns(connection)
     study = plan.study
     mine = and_(
         schema.cells.c.study == study.name,
@@ -44,7 +46,7 @@ def register(connection: Connection, plan: Plan) -> None:
         "definition": plan.definition,
         "updated_at": now(),
     }
-    connection.execute(replacing(schema.studies, row))
+    put(connection, schema.studies, [row])
     connection.execute(delete(schema.studies).where(_without_cells()))
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.dialects import sqlite
 
 from ablate.digest import digest
 from ablate.store import schema
@@ -52,14 +52,26 @@ def add_missing(connection: Connection, table: Table, rows: Iterable[Mapping[str
     """Insert the rows whose keys are new; the others stay as they are."""
     listed = list(rows)
     if listed:
-        connection.execute(upsert(table).on_conflict_do_nothing(), listed)
+        connection.execute(_upsert(connection, table).on_conflict_do_nothing(), listed)
 
 
-def replacing(table: Table, row: Mapping[str, Any]) -> Any:
-    """The statement that inserts a row in place of one with the same key."""
-    keys = [column.name for column in table.primary_key]
-    rest = {name: value for name, value in row.items() if name not in keys}
-    return upsert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=rest)
+def put(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows of the same columns, each in place of one with the same key."""
+    listed = [dict(row) for row in rows]
+    if listed:
+        statement = _upsert(connection, table)
+        keys = [column.name for column in table.primary_key]
+        rest = {name: statement.excluded[name] for name in listed[0] if name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), listed)
+
+
+def _upsert(connection: Connection, table: Table) -> Any:
+    """An INSERT that can say what happens to keys that exist; each kind of database has its own."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def add_environment(connection: Connection, environment: Mapping[str, Any]) -> str:
@@ -67,6 +79,13 @@ def add_environment(connection: Connection, environment: Mapping[str, Any]) -> s
     row = {"environment_id": digest(dict(environment)), "content": dict(environment)}
     add_missing(connection, schema.environments, [row])
     return str(row["environment_id"])
+
+
+def storable(text: str | None) -> str | None:
+    """A text that every database takes: no lone surrogates, and no NUL, which PostgreSQL refuses."""
+    if text is None:
+        return None
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def chunks(keys: Sequence[Any], size: int = 500) -> Iterable[Sequence[Any]]:

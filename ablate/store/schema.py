@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     Float,
     ForeignKey,
@@ -26,6 +27,9 @@ VERSION_TABLE = "ablate_version"
 VIEWS = ("v_runs", "v_epochs", "v_steps", "v_costs", "v_profile")
 
 metadata = MetaData()
+
+Count = Integer().with_variant(BigInteger(), "postgresql")
+"""Multiply-adds go beyond 2³¹, which SQLite's integers hold anyway."""
 
 environments = Table(
     "environments",
@@ -49,9 +53,9 @@ architectures = Table(
     metadata,
     Column("fingerprint", String(16), primary_key=True),
     Column("backbone", Text, nullable=False),
-    Column("parameters", Integer, nullable=False),
-    Column("attention_parameters", Integer, nullable=False),
-    Column("macs", Integer, nullable=False),
+    Column("parameters", Count, nullable=False),
+    Column("attention_parameters", Count, nullable=False),
+    Column("macs", Count, nullable=False),
     Column("uncounted", JSON, nullable=False),
     Column("layers", JSON, nullable=False),
 )

@@ -1,0 +1,72 @@
+"""The address of a results database: what may be written, how it is shown, where its files lie."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ablate.errors import DatabaseError
+from ablate.study import digest
+
+HOW = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
+POSTGRES = ("postgresql", "postgresql+psycopg", "postgres")
+POSTGRES_KEYS = ("host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey")
+"""What may stand behind the question mark: nothing that is secret or changes what a query means."""
+
+
+def parse_url(url: str) -> URL:
+    """The URL of a database; a plain file name stands for SQLite.
+
+    Raises:
+        DatabaseError: not a URL, or a kind of database that is not supported.
+    """
+    try:
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+    except ArgumentError:
+        raise DatabaseError(f"--db: not a database URL: {HOW}") from None
+    if parsed.drivername in POSTGRES:
+        return _checked(parsed).set(drivername="postgresql+psycopg")
+    if parsed.drivername != "sqlite" or not parsed.database or parsed.query:
+        scheme = parsed.drivername
+        raise DatabaseError(f"--db {scheme}://…: only SQLite and PostgreSQL are supported: {HOW}")
+    return parsed
+
+
+def _checked(parsed: URL) -> URL:
+    if not parsed.database:
+        raise DatabaseError(f"--db {shown(parsed)}: names no database: {HOW}")
+    for key in parsed.query:
+        if key not in POSTGRES_KEYS:
+            raise DatabaseError(
+                f"--db: {key!r} cannot be set in the URL; there are: {', '.join(POSTGRES_KEYS)}"
+            )
+    return parsed
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether the database is a file of ours, and no server."""
+    return url.drivername == "sqlite"
+
+
+def shown(url: URL) -> str:
+    """How a database is named to people: its file, or its URL without the password."""
+    if is_sqlite(url):
+        return str(url.database)
+    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def files_folder(url: str) -> Path:
+    """Where weights, checkpoints, histograms and traces lie: in the folder of an SQLite file, and for
+    PostgreSQL in `results/<name of the database>` below the current folder.
+    """
+    parsed = parse_url(url)
+    name = str(parsed.database)
+    if is_sqlite(parsed):
+        return Path(name).parent
+    # Any text can be the name of a database, also the path of somebody else's folder.
+    return Path("results") / (
+        name if re.fullmatch(r"[\w-]{1,63}", name, re.ASCII) else digest(name)
+    )
