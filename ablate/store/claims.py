@@ -15,9 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, up
 from ablate.store import schema
 from ablate.store.owner import Owner
 from ablate.store.rows import chunks, now, storable
-
-READY = ("planned", "stopped")
-"""The states from which a run is trained; `failed` only after `retry_failed`."""
+from ablate.store.statements import TAKE, ready_queries
 
 LOST, LATE = "lost", "late"
 """Outcomes of attempts that were stopped: their process died, or their cohort took too long."""
@@ -38,11 +36,20 @@ class LostClaimError(Exception):
 
 def ready(connection: Connection, run_keys: Sequence[str]) -> Iterator[str]:
     """Those of these runs that can be trained, in their order; looks no further than it is asked."""
-    runs = schema.runs
-    for chunk in chunks(run_keys):
-        query = select(runs.c.run_key).where(runs.c.run_key.in_(chunk), runs.c.status.in_(READY))
-        found = set(connection.scalars(query))
-        yield from (key for key in chunk if key in found)
+    query = ready_queries(connection.dialect.name)[0]
+    last, page = -1, 1
+    while page:
+        rows = connection.execute(query, {"keys": run_keys, "last": last}).all()
+        for place, key in rows:
+            last = place
+            yield key
+        page = len(rows)
+
+
+def count_ready(connection: Connection, run_keys: Sequence[str]) -> int:
+    """How many of these runs can be trained."""
+    query = ready_queries(connection.dialect.name)[1]
+    return connection.scalar(query, {"keys": run_keys}) or 0
 
 
 def take(
@@ -92,34 +99,16 @@ def _alone(connection: Connection) -> set[str]:
 
 
 def _take_one(connection: Connection, owner: Owner, run_key: str, token: str) -> Claim | None:
-    runs, started = schema.runs, now()
-    free = runs.alias()
-    # SQLite locks the whole file and knows no FOR UPDATE, which is left out for it.
-    unlocked = (
-        select(free.c.run_key)
-        .where(free.c.run_key == run_key, free.c.status.in_(READY))
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    taken = (
-        update(runs)
-        .where(runs.c.run_key == unlocked)
-        .values(
-            status="running",
-            token=token,
-            attempts=runs.c.attempts + 1,
-            heartbeat=0,
-            owner_host=owner.host,
-            owner_pid=owner.pid,
-            owner_started=owner.started,
-            started_at=started,
-            finished_at=None,
-            failure=None,
-            error=None,
-            environment_id=None,
-        )
-    )
-    number = connection.scalars(taken.returning(runs.c.attempts)).one_or_none()
+    started = now()
+    taken = {
+        "key": run_key,
+        "token": token,
+        "owner_host": owner.host,
+        "owner_pid": owner.pid,
+        "owner_started": owner.started,
+        "started_at": started,
+    }
+    number = connection.scalars(TAKE, taken).one_or_none()
     if number is None:
         return None
     attempt = {

@@ -18,13 +18,14 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, Histograms, ProfileRow, Trace
 from ablate.store import checkpoints, claims, schema
-from ablate.store.claims import READY, Claim, LostClaimError
+from ablate.store.claims import Claim, LostClaimError
 from ablate.store.connect import files_folder, open_engine
 from ablate.store.histograms import forget_histograms, write_histograms
 from ablate.store.owner import Owner, current_owner
 from ablate.store.read import read_statuses
 from ablate.store.registry import register
 from ablate.store.rows import add_environment, add_missing, now, put, storable
+from ablate.store.statements import READY
 from ablate.store.transaction import reading, transact, writing
 from ablate.store.weights import keep
 
@@ -80,21 +81,24 @@ class Store:
             time.sleep(0.01)
         return claimed
 
-    @writing
     def _claim(
-        self,
-        connection: Connection,
-        run_keys: Sequence[str],
-        tokens: Sequence[str],
-        group: Callable[[str], Hashable],
+        self, run_keys: Sequence[str], tokens: Sequence[str], group: Callable[[str], Hashable]
     ) -> list[Claim]:
-        before = claims.held(connection, tokens)
-        return before or claims.take(connection, self._owner, run_keys, tokens, group)
+        tried = False
+
+        def claim(connection: Connection) -> list[Claim]:
+            nonlocal tried
+            # After a commit whose end nobody knows, what has these tokens is ours.
+            before = claims.held(connection, tokens) if tried else []
+            tried = True
+            return before or claims.take(connection, self._owner, run_keys, tokens, group)
+
+        return transact(self._engine, claim, writes=True)
 
     @reading
     def ready(self, connection: Connection, run_keys: Sequence[str]) -> int:
         """How many of these runs wait to be trained."""
-        return len(list(claims.ready(connection, run_keys)))
+        return claims.count_ready(connection, run_keys)
 
     @writing
     def resume(self, connection: Connection, claim: Claim) -> Checkpoint | None:
