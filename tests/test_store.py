@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from conftest import claim_one, rows_of, small_plan
 from sqlalchemy import Connection, event
-from store_processes import claim_all, open_and_close
+from store_processes import claim_all
 
 import ablate.store
 from ablate.errors import DatabaseError
@@ -69,7 +69,8 @@ def keys(plan: Plan) -> list[str]:
 
 def test_the_views_have_the_promised_columns(store: Store, url: str) -> None:
     for view, promised in COLUMNS.items():
-        assert rows_of(url, f"SELECT {', '.join(promised.split())} FROM {view}") is not None, view
+        columns = ", ".join(promised.split())
+        assert rows_of(url, f"SELECT {columns} FROM {view}") is not None, view  # noqa: S608
 
 
 def test_migrations_make_what_the_schema_says(store: Store, url: str) -> None:
@@ -354,32 +355,21 @@ def test_a_full_disk_is_one_line_and_what_was_stored_stays(
     assert rows_of(url, "SELECT COUNT(*) FROM v_epochs") == [(2,)]
 
 
-def test_processes_that_start_together_share_the_cells(url: str, open_store: Opener) -> None:
-    """Every cell is claimed once."""
-    plan = small_plan(seeds=20)
+@pytest.mark.parametrize("kind", ["sqlite_url", "empty_postgres_url"])
+def test_processes_that_start_together_make_one_schema_and_share_the_cells(
+    kind: str, request: pytest.FixtureRequest, open_store: Opener
+) -> None:
+    """No database yet, four processes: one schema, every cell claimed once."""
+    url, plan = request.getfixturevalue(kind), small_plan(seeds=20)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    store = open_store(url)
-    store.register(plan)
     workers = [context.Process(target=claim_all, args=(url, keys(plan), queue)) for _ in range(4)]
     for worker in workers:
         worker.start()
+    assert [queue.get(timeout=120) for _ in workers] == [[]] * 4, "all of them have opened it"
+    open_store(url).register(plan)
     claimed = [key for _ in workers for key in queue.get(timeout=120)]
     for worker in workers:
         worker.join()
     assert sorted(claimed) == sorted(keys(plan))
-
-
-@pytest.mark.parametrize("kind", ["sqlite_url", "empty_postgres_url"])
-def test_processes_that_create_together_make_one_schema(
-    kind: str, request: pytest.FixtureRequest
-) -> None:
-    url = request.getfixturevalue(kind)
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=open_and_close, args=(url,)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(timeout=120)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
     assert check_integrity(url) == []

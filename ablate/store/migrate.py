@@ -45,7 +45,7 @@ def check_and_migrate(engine: Engine, *, create: bool) -> None:
         if revision is not None and is_sqlite(engine.url):
             path = Path(str(engine.url.database))
             back_up(path, backup_path(path))
-        _upgrade(connection)
+        upgrade(connection)
 
 
 def backup_path(path: Path) -> Path:
@@ -82,7 +82,8 @@ def _revision(connection: Connection, name: str) -> str | None:
     return revision
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations up to a revision, in the transaction of the connection."""
     # Here, not above: alembic takes a while to import and is needed once in a database's life.
     from alembic import command
     from alembic.config import Config
@@ -90,4 +91,4 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
