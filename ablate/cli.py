@@ -179,8 +179,6 @@ def run(
     ] = False,
 ) -> None:
     """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
-    if run_timeout is not None and math.isnan(run_timeout):
-        raise OptionError("--run-timeout nan: write a number of seconds, 1 or more")
     question = _load(study, set, seeds, baseline_seeds)
     _allow(allow_import)
     with _loading():

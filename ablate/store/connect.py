@@ -104,4 +104,4 @@ def _make_engine(url: URL) -> Engine:
 
 def _one_line(error: DBAPIError) -> str:
     """What the library said; a server's answer has several lines."""
-    return " ".join(str(error.orig).split()).rstrip(".")
+    return " ".join(str(error.orig).split()).rstrip(".?")
