@@ -199,8 +199,10 @@ class Driver:
 
     def _end_late_jobs(self) -> None:
         limit = self.how.run_timeout_seconds
-        for job_id, job in list(self._jobs.items()) if limit is not None else ():
-            if limit is not None and job.is_late(limit):
+        if limit is None:
+            return
+        for job_id, job in list(self._jobs.items()):
+            if job.is_late(limit):
                 self.executor.cancel(job_id)
                 self._end_job(job_id, _Late(limit, alone=len(job.run_keys) == 1))
 

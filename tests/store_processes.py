@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -23,7 +24,7 @@ def claim_all(url: str, run_keys: list[str], queue: multiprocessing.Queue[list[s
     store, mine = Store(url), []
     queue.put([])
     while not store.statuses(run_keys[-1:]):
-        pass
+        time.sleep(0.02)
     while claimed := store.claim_cohort(run_keys, 1, str):
         mine += [claim.run_key for claim in claimed]
     queue.put(mine)

@@ -352,13 +352,17 @@ def test_an_interrupted_driver_gives_its_runs_back(
     assert len(drive(plan, store, instant()).order) == len(plan.cells)
 
 
-def test_a_run_of_a_dead_process_is_taken_over_at_once(plan: Plan, store: Store, url: str) -> None:
+def test_a_run_of_a_dead_process_is_taken_over_at_once(
+    plan: Plan, any_url: str, open_store: Callable[[str], Store]
+) -> None:
+    store = open_store(any_url)
+    store.register(plan)
     me = store._owner
     store._owner = Owner(me.host, me.pid, me.started - 100)
     assert claim_one(store, [str(cell.run_key) for cell in plan.cells])
     store._owner = me
     assert len(drive(plan, store, instant()).order) == len(plan.cells)
-    assert rows_of(url, "SELECT outcome, error FROM attempts WHERE outcome = 'stopped'") == [
+    assert rows_of(any_url, "SELECT outcome, error FROM attempts WHERE outcome = 'stopped'") == [
         ("stopped", "its process is gone")
     ]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import claim_one, rows_of, small_plan
+from conftest import claim_one, message, rows_of, small_plan
 from sqlalchemy import Connection, event
 from store_processes import claim_all
 
@@ -21,7 +23,7 @@ import ablate.store
 from ablate.errors import DatabaseError
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, Step
-from ablate.store import schema
+from ablate.store import schema, sqlite, transaction
 from ablate.store.connect import HEAD, REVISIONS, open_engine
 from ablate.store.frames import read_frames
 from ablate.store.owner import Owner, current_owner
@@ -355,12 +357,45 @@ def test_a_full_disk_is_one_line_and_what_was_stored_stays(
     assert rows_of(url, "SELECT COUNT(*) FROM v_epochs") == [(2,)]
 
 
+def test_a_lock_that_outlasts_sqlites_own_patience_is_waited_for(
+    plan: Plan, sqlite_url: str, open_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    store = open_store(sqlite_url)
+    store.register(plan)
+    claim = claim_one(store, keys(plan))
+    assert claim is not None
+    with closing(
+        sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        timer = threading.Timer(0.5, other.rollback)
+        timer.start()
+        store.add_epoch(claim, EPOCH)
+        timer.join()
+    assert rows_of(sqlite_url, "SELECT COUNT(*) FROM epochs") == [(1,)]
+
+
+def test_a_lock_that_stays_is_one_line(
+    plan: Plan, sqlite_url: str, open_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(transaction, "PATIENCE_SECONDS", 0.2)
+    store = open_store(sqlite_url)
+    store.register(plan)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        text = message(DatabaseError, lambda: claim_one(store, keys(plan)))
+    assert "cannot be written: database is locked" in text
+    assert claim_one(store, keys(plan)) is not None
+
+
 @pytest.mark.parametrize("kind", ["sqlite_url", "empty_postgres_url"])
 def test_processes_that_start_together_make_one_schema_and_share_the_cells(
     kind: str, request: pytest.FixtureRequest, open_store: Opener
 ) -> None:
     """No database yet, four processes: one schema, every cell claimed once."""
-    url, plan = request.getfixturevalue(kind), small_plan(seeds=20)
+    url, plan = request.getfixturevalue(kind), small_plan(seeds=10)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     workers = [context.Process(target=claim_all, args=(url, keys(plan), queue)) for _ in range(4)]

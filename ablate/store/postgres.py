@@ -28,7 +28,7 @@ SESSION = {
     "lock_timeout": "30s",
     "statement_timeout": "60s",
     # A process that hangs in a transaction must not hold its rows for ever.
-    "idle_in_transaction_session_timeout": "60s",
+    "idle_in_transaction_session_timeout": "5min",
 }
 
 TURN = 0x61626C617465  # "ablate"

@@ -42,7 +42,7 @@ def transact(
     do: Callable[[Connection], Returned],
     *,
     writes: bool,
-    patience_seconds: float = PATIENCE_SECONDS,
+    patience_seconds: float | None = None,
 ) -> Returned:
     """What `do` returns, in one transaction that is committed.
 
@@ -55,7 +55,8 @@ def transact(
             was lost during its commit.
     """
     chosen = engine.execution_options(**WRITE) if writes else engine
-    end, pause = time.monotonic() + patience_seconds, 0.05
+    patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
+    end, pause = time.monotonic() + patience, 0.05
     with clear_errors(shown(engine.url), "written" if writes else "read"):
         while True:
             try:
