@@ -30,16 +30,16 @@ SERVER_USER = "ablate"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server. Databases are made from `template1`, which is empty."""
+    """A running server."""
 
     folder: Path
 
     def url(self, name: str) -> str:
         return f"postgresql://{SERVER_USER}@/{name}?host={self.folder}"
 
-    def create(self, name: str, template: str = "template1") -> str:
+    def create(self, name: str) -> str:
         """Make a database; returns its URL."""
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+        self.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
 
     def drop(self, name: str) -> None:
