@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from ablate.digest import digest
 from ablate.errors import DatabaseError
-from ablate.study import digest
 
 HOW = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
 POSTGRES = ("postgresql", "postgresql+psycopg", "postgres")
@@ -51,8 +51,9 @@ def is_sqlite(url: URL) -> bool:
     return url.drivername == "sqlite"
 
 
-def shown(url: URL) -> str:
+def shown(url: URL | str) -> str:
     """How a database is named to people: its file, or its URL without the password."""
+    url = parse_url(url) if isinstance(url, str) else url
     if is_sqlite(url):
         return str(url.database)
     return url.set(drivername="postgresql").render_as_string(hide_password=True)

@@ -7,13 +7,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 
 from ablate.errors import DatabaseError
 from ablate.files import whole_file
 
-BUSY_SECONDS = 60
+BUSY_SECONDS = 120
 WRITE = "ablate_write"
 """The execution option of a transaction that writes."""
 MAGIC = b"SQLite format 3\x00"
