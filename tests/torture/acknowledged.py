@@ -7,13 +7,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import text
 
-from ablate.plan import Cell
 from ablate.result import Epoch, Failed, Finished
 from ablate.store.read import reading
+
+if TYPE_CHECKING:
+    # For its type only: a writer loads no torch.
+    from ablate.plan import Cell
 
 PATIENCE_SECONDS = 120.0
 

@@ -8,20 +8,25 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from ablate.plan import Plan
+from ablate.store.store import Store
 from tests.torture.acknowledged import count_duplicates, count_unfinished, query, wait_for
 from tests.torture.figures import CannotBeDone, Figures
 from tests.torture.life import Life, drive
 from tests.torture.processes import cold, count_tracebacks, start
 from tests.torture.study import keys, tiny_plan
 from tests.torture.waiting import TAKEN_OVER
+from tests.torture.writer import Writing, write_runs
 
 DAY = 86_400
 RUN_TIMES = "SELECT started_at, finished_at FROM runs"
 ATTEMPT_TIMES = "SELECT started_at, finished_at FROM attempts"
 
 
-def shift_clock(folder: Path, *, days: list[int], jumps: list[bool], workers: int) -> Figures:
-    """Two drivers share a study, one of them with a clock that is days off (or jumps while it trains)."""
+def shift_clock(folder: Path, *, days: list[int], jumps: list[bool], training: bool) -> Figures:
+    """Two drivers share a study, one of them with a clock that is days off (or jumps while it trains);
+    or two writers do, which train nothing.
+    """
     shim, begun = _compile(folder), time.monotonic()
     measured = dict.fromkeys(
         ("take_overs", "negative_durations", "unfinished", "duplicates", "not_shifted"), 0
@@ -30,27 +35,38 @@ def shift_clock(folder: Path, *, days: list[int], jumps: list[bool], workers: in
     for number, (shift, jump) in enumerate((d, j) for j in jumps for d in days):
         here = folder / f"clock{number}"
         here.mkdir()
-        plan = tiny_plan(folder, epochs=3 if workers else 2)
+        plan = tiny_plan(folder, epochs=3)
         url = f"sqlite:///{here / 'results.db'}"
-        wrong = Life(plan, url, here / "wrong.jsonl", workers, None, "one/boot")
-        right = Life(plan, url, here / "right.jsonl", 0, 0.2, "two/boot")
+        store = Store(url)
+        store.register(plan)
+        store.close()
+        wrong, right = here / "wrong.jsonl", here / "right.jsonl"
         environment = {"LD_PRELOAD": str(shim), "TORTURE_CLOCK_SECONDS": str(shift * DAY)}
         if jump:
             environment["TORTURE_CLOCK_AFTER"] = "5"
-        process = cold(here / "wrong.log", "tests.torture.life", wrong, **environment)
-        wait_for(wrong.acknowledged, "started")
-        other = start(here / "right.log", drive, right)
+        module = "tests.torture.life" if training else "tests.torture.writer"
+        task = _task(plan, url, wrong, "one/boot", training=training)
+        process = cold(here / "wrong.log", module, task, **environment)
+        wait_for(wrong, "epoch")
+        do = drive if training else write_runs
+        other = start(
+            here / "right.log", do, _task(plan, url, right, "two/boot", training=training)
+        )
         failed = (process.wait(120) != 0) + (other.wait() != 0)
         measured["take_overs"] += query(url, TAKEN_OVER)[0][0]
         measured["negative_durations"] += _negative(url)
-        measured["unfinished"] += failed + count_unfinished(
-            url, plan.study.recipe.epochs, keys(plan)
-        )
-        measured["duplicates"] += count_duplicates(url, wrong.acknowledged, right.acknowledged)
+        measured["unfinished"] += failed + count_unfinished(url, 3, keys(plan))
+        measured["duplicates"] += count_duplicates(url, wrong, right)
         measured["not_shifted"] += not jump and not _shifted(url)
         measured["tracebacks"] += count_tracebacks(here / "wrong.log", here / "right.log")
     done = f"{len(days) * len(jumps)} clocks wrong by a day, {sum(jumps) * len(days)} in mid-run"
     return Figures(done, {**measured, "seconds": time.monotonic() - begun})
+
+
+def _task(plan: Plan, url: str, told: Path, host: str, *, training: bool) -> Life | Writing:
+    if training:
+        return Life(plan, url, told, workers=1, host=host)
+    return Writing(url, keys(plan), 3, told, pause_seconds=0.02, host=host)
 
 
 def _compile(folder: Path) -> Path:

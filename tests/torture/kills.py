@@ -80,14 +80,16 @@ class _Round:
         }
 
 
-def kill_drivers(folder: Path, *, kills: int, cold_every: int, seed: int = 1) -> Figures:
+def kill_drivers(
+    folder: Path, *, kills: int, cold_every: int, epochs: int = 6, seed: int = 1
+) -> Figures:
     """Kill a driver with two workers again and again; each study is completed in the end.
 
     Every other kill waits for the driver's first stored epoch. Every `cold_every`th driver is a new
     Python whose workers are too (0: none is), the others are forked.
     """
     rng = np.random.default_rng(seed)
-    plan, begun = tiny_plan(folder), time.monotonic()
+    plan, begun = tiny_plan(folder, epochs=epochs), time.monotonic()
     peace = _Round(folder / "peace", plan)
     start(folder / "peace.log", drive, peace.life(workers=0)).wait()
     expected = peace.outcome()

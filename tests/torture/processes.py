@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 PATIENCE_SECONDS = 120.0
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.torture.life"])
+_CONTEXT.set_forkserver_preload(["tests.torture.warm"])
 
 
 @dataclass

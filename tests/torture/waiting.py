@@ -25,23 +25,23 @@ from tests.torture.study import keys, wide_plan
 TAKEN_OVER = "SELECT COUNT(*) FROM attempts WHERE error = 'its process is gone'"
 
 
-def lock_database(folder: Path, *, seconds: list[float], lease_seconds: float | None) -> Figures:
-    """Lock the database from outside while two drivers on two machines share a study.
+def lock_database(folder: Path, *, holds: list[tuple[float, float]]) -> Figures:
+    """Lock the database from outside while two drivers on two machines share a study: for so many
+    seconds under so long a lease.
 
     The first one trains a run for longer than the lock, the second one has nothing left to do but to
     watch the first one's heartbeat: it must not take the standstill for a death.
     """
     begun = time.monotonic()
     measured = dict.fromkeys(("failed", "false_take_overs", "unfinished", "lost", "tracebacks"), 0)
-    for held in seconds:
-        here = folder / f"held{held:g}"
+    for held, lease in holds:
+        here = folder / f"held{held:g}-{lease:g}"
         here.mkdir()
-        lease = min(lease_seconds or 30.0, 30.0)
         # Four epochs of the slow one before the lock, the lock, and some after it.
         plan = wide_plan(folder, 2, epochs=6 + round((held + lease / 4) / _PAUSE / 4))
         url = f"sqlite:///{here / 'results.db'}"
-        slow = Life(plan, url, here / "slow.jsonl", 0, _PAUSE, "one/boot", lease_seconds)
-        quick = Life(plan, url, here / "quick.jsonl", 0, 0.0, "two/boot", lease_seconds)
+        slow = Life(plan, url, here / "slow.jsonl", 0, _PAUSE, "one/boot", lease)
+        quick = Life(plan, url, here / "quick.jsonl", 0, 0.0, "two/boot", lease)
         drivers = [start(here / "slow.log", drive, slow)]
         wait_for(slow.acknowledged, "epoch")
         drivers.append(start(here / "quick.log", drive, quick))
@@ -56,7 +56,7 @@ def lock_database(folder: Path, *, seconds: list[float], lease_seconds: float | 
         measured["unfinished"] += count_unfinished(url, plan.study.recipe.epochs, keys(plan))
         measured["lost"] += count_lost(url, *told)
         measured["tracebacks"] += count_tracebacks(*logs)
-    done = "locked for " + ", ".join(f"{held:g}" for held in seconds) + " s"
+    done = "locked for " + ", ".join(f"{held:g} (lease {lease:g})" for held, lease in holds) + " s"
     return Figures(done, {**measured, "seconds": time.monotonic() - begun})
 
 
