@@ -1,6 +1,6 @@
 # Two commands do everything from a bare python3: `make ablation` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help ablation bench calibrate tensorboard test check format lint types imports lock clean
+.PHONY: help ablation bench torture calibrate tensorboard test check format lint types imports lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,6 +30,7 @@ help:
 	@echo 'make ablation [STUDY=FILE] [DATA=PATH]   train what is missing of a study, write its report'
 	@echo 'make bench [DATA=PATH]                   compare the training engine with what people use today'
 	@echo 'make calibrate                           prove the noise floor and the profiler on this machine'
+	@echo 'make torture                             break things on purpose, count what is lost (about an hour)'
 	@echo 'make tensorboard                         show training in TensorBoard, on this machine'
 	@echo 'make test                                run the tests'
 	@echo 'make check                               format, lint, types, import rules and the tests'
@@ -53,6 +54,9 @@ calibrate: $(READY)
 
 tensorboard: $(READY)
 	@$(BIN)/ablate tensorboard
+
+torture: $(READY)
+	@$(BIN)/python -m tests.torture
 
 test: $(READY)
 	@$(BIN)/python -m pytest

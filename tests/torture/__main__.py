@@ -9,17 +9,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
 from ablate.environment import describe_environment
 from ablate.errors import unknown
+from ablate.progress import duration
 from ablate.train.precision import device_name, prepare_device
-from tests.torture.figures import CannotBeDone, Figures, Row
+from tests.torture.figures import CannotBeDone, Measured, Row
 from tests.torture.rows import ROWS
 
 RESULTS = Path("benchmarks") / "results"
-WIDTH = 100
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,55 +39,76 @@ def main(arguments: Sequence[str]) -> int:
             parser.error(str(unknown("row", name, table)))
     out = asked.out or RESULTS / ("torture-short.json" if asked.short else "torture-cpu.json")
     device = device_name(prepare_device("cpu", deterministic=False))
-    held = True
+    console, outcomes = Console(), []
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         os.environ["ABLATE_CACHE"] = str(Path(folder) / "cache")
         for row in [table[name] for name in asked.row] or ROWS:
-            held = _run(row, Path(folder) / row.name, out, device, short=asked.short) and held
-    print(f"\nfigures: {out}")
-    return 0 if held else 1
+            console.print(f"{row.name}: begins", highlight=False)
+            outcome = _run(row, Path(folder) / row.name, short=asked.short)
+            console.print(f"{row.name}: {outcome.verdict} in {duration(outcome.seconds)}")
+            _store(out, outcome, device, short=asked.short)
+            outcomes.append(outcome)
+    console.print(_table(outcomes))
+    console.print(f"figures: {out}", soft_wrap=True)
+    return 1 if any(outcome.broken for outcome in outcomes) else 0
 
 
-def _run(row: Row, folder: Path, out: Path, device: str, *, short: bool) -> bool:
-    """One line of the table, printed and stored; a row that cannot be done here counts as held."""
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a row; without figures it could not be done here, and `done` says why."""
+
+    row: Row
+    seconds: float
+    done: str
+    measured: Measured
+    broken: tuple[str, ...]
+    was_run: bool = True
+
+    @property
+    def verdict(self) -> str:
+        if not self.was_run:
+            return "not run"
+        return "NOT HELD: " + "; ".join(self.broken) if self.broken else "held"
+
+
+def _run(row: Row, folder: Path, *, short: bool) -> Outcome:
     begun = time.monotonic()
     try:
-        figures: Figures | None = row.run(folder, short=short)
+        figures = row.run(folder, short=short)
     except CannotBeDone as reason:
-        verdict, done, figures = "NOT RUN", str(reason), None
-    else:
-        broken = row.broken(figures)
-        verdict, done = ("NOT HELD: " + "; ".join(broken)) if broken else "held", figures.done
-    seconds = time.monotonic() - begun
-    measured = figures.measured if figures else {}
-    _print(row, done, measured, verdict, seconds)
-    _store(out, row, device, {"done": done, "measured": measured, "verdict": verdict}, short=short)
-    return not verdict.startswith("NOT HELD")
+        return Outcome(row, time.monotonic() - begun, str(reason), {}, (), was_run=False)
+    seconds, broken = time.monotonic() - begun, tuple(row.broken(figures))
+    return Outcome(row, seconds, figures.done, figures.measured, broken)
 
 
-def _print(row: Row, done: str, measured: dict[str, float], verdict: str, seconds: float) -> None:
-    values = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
-    print(f"{row.name}: {row.fault}")
-    print(f"  bar       {row.bar}")
-    print(f"  done      {done} ({seconds:.0f} s)")
-    if values:
-        print(f"  measured  {values}")
-    print(f"  {verdict}", flush=True)
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    table = Table("fault", "done", "bar", "measured", "held?", show_lines=True)
+    for outcome in outcomes:
+        measured = ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in outcome.measured.items())
+        table.add_row(outcome.row.fault, outcome.done, outcome.row.bar, measured, outcome.verdict)
+    return table
 
 
-def _store(out: Path, row: Row, device: str, outcome: dict[str, object], *, short: bool) -> None:
+def _store(out: Path, outcome: Outcome, device: str, *, short: bool) -> None:
     """Put one row into the file; the others stay as they are."""
     rows = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
     environment = describe_environment()
     del environment["command"]
-    place = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "device": device,
-        "cores": os.cpu_count(),
-        "short": short,
-        "environment": environment,
+    rows[outcome.row.name] = {
+        "fault": outcome.row.fault,
+        "bar": outcome.row.bar,
+        "done": outcome.done,
+        "measured": {k: None if v != v else v for k, v in outcome.measured.items()},  # no NaN in JSON
+        "verdict": outcome.verdict,
+        "seconds": outcome.seconds,
+        "place": {
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "device": device,
+            "cores": os.cpu_count(),
+            "short": short,
+            "environment": environment,
+        },
     }
-    rows[row.name] = {"fault": row.fault, "bar": row.bar, **outcome, "place": place}
     out.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(rows, indent=1, sort_keys=True, ensure_ascii=False)
     out.write_text(text + "\n", encoding="utf-8")

@@ -47,7 +47,7 @@ class Row:
         return self.measure(folder, **(self.short if short else self.full))
 
     def broken(self, figures: Figures) -> list[str]:
-        """The bounds that were not held; empty if the bar is."""
+        """The bounds that were not held; empty if the bar is. What has a bound was measured, or `NaN`."""
         found = figures.measured
         over = [f"{k} {found[k]:g} > {v:g}" for k, v in self.most.items() if found[k] > v]
         return over + [f"{k} {found[k]:g} < {v:g}" for k, v in self.least.items() if found[k] < v]
