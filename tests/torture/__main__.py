@@ -24,6 +24,7 @@ from tests.torture.figures import CannotBeDone, Measured, Row
 from tests.torture.rows import ROWS
 
 RESULTS = Path("benchmarks") / "results"
+WIDTH_IN_A_LOG = 160
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
             parser.error(str(unknown("row", name, table)))
     out = asked.out or RESULTS / ("torture-short.json" if asked.short else "torture-cpu.json")
     device = device_name(prepare_device("cpu", deterministic=False))
-    console, outcomes = Console(), []
+    outcomes = []
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_IN_A_LOG)
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         os.environ["ABLATE_CACHE"] = str(Path(folder) / "cache")
         for row in [table[name] for name in asked.row] or ROWS:
@@ -98,7 +100,9 @@ def _store(out: Path, outcome: Outcome, device: str, *, short: bool) -> None:
         "fault": outcome.row.fault,
         "bar": outcome.row.bar,
         "done": outcome.done,
-        "measured": {k: None if v != v else v for k, v in outcome.measured.items()},  # no NaN in JSON
+        "measured": {
+            k: None if v != v else v for k, v in outcome.measured.items()
+        },  # no NaN in JSON
         "verdict": outcome.verdict,
         "seconds": outcome.seconds,
         "place": {

@@ -92,7 +92,17 @@ def server() -> Iterator[Server]:
         shutil.chown(folder, user)
     made = Server(folder, programs, _free_port(), user)
     try:
-        made.run("initdb", "-D", str(folder / "data"), "-U", user, "--auth=trust", "--no-locale")
+        made.run(
+            "initdb",
+            "-D",
+            str(folder / "data"),
+            "-U",
+            user,
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+        )
         made.start()
         made.run("createdb", "-h", "127.0.0.1", "-p", str(made.port), "-U", user, DATABASE)
         yield made

@@ -60,7 +60,7 @@ def open_store(url: str) -> Store:
     try:
         return Store(url)
     except DatabaseError as error:
-        if "only SQLite" in str(error):
+        if "only SQLite" in str(error) or "psycopg" in str(error):
             raise CannotBeDone("waits for the store's PostgreSQL") from None
         raise
 
