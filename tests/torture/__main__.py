@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 
 from rich.console import Console
@@ -100,9 +101,7 @@ def _store(out: Path, outcome: Outcome, device: str, *, short: bool) -> None:
         "fault": outcome.row.fault,
         "bar": outcome.row.bar,
         "done": outcome.done,
-        "measured": {
-            k: None if v != v else v for k, v in outcome.measured.items()
-        },  # no NaN in JSON
+        "measured": {k: None if isnan(v) else v for k, v in outcome.measured.items()},
         "verdict": outcome.verdict,
         "seconds": outcome.seconds,
         "place": {

@@ -71,7 +71,8 @@ def read(path: Path, kind: str) -> list[dict[str, Any]]:
     """The lines of one kind so far."""
     if not path.exists():
         return []
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    *whole, _being_written = path.read_text().split("\n")
+    lines = [json.loads(line) for line in whole]
     return [line for line in lines if line["kind"] == kind]
 
 

@@ -165,14 +165,14 @@ ROWS = (
         "a report is read while 8 writers write",
         "blocks no writer over 1 s, sees one state",
         read_along,
-        full={"writers": 8, "seconds": 20.0, "stored_runs": 290},
-        short={"writers": 8, "seconds": 0.8, "stored_runs": 20},
+        full={"writers": 8, "seconds": 20.0, "stored_runs": 290, "epochs": 50},
+        short={"writers": 8, "seconds": 0.8, "stored_runs": 20, "epochs": 5},
         most={
             "inconsistent": 0,
             "lost": 0,
             "duplicates": 0,
             "tracebacks": 0,
-            "blocked_by_reading_seconds": 1,
+            "longest_read_seconds": 1,
         },
     ),
     Row(

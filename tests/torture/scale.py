@@ -39,8 +39,8 @@ print(json.dumps([seconds, memory, len(frames.epochs)]))
 """The report's queries, in a process of their own: its memory is theirs (and pandas')."""
 
 
-def fill(url: str, plan: Plan, runs: int, *, steps: bool) -> None:
-    """Give the first runs of a registered plan their epochs and results, as if they had been trained."""
+def fill(url: str, plan: Plan, runs: int, *, steps: int) -> None:
+    """Give the first runs of a registered plan their epochs, each with so many steps, and results."""
     engine = open_engine(url, create=False)
     chosen, count = keys(plan)[:runs], plan.study.recipe.epochs
     columns = [c.name for c in schema.epochs.columns]
@@ -51,12 +51,12 @@ def fill(url: str, plan: Plan, runs: int, *, steps: bool) -> None:
             rows = [{"run_key": key, **asdict(epoch)} for epoch in epochs]
             kept = [{k: v for k, v in row.items() if k in columns} for row in rows]
             connection.execute(insert(schema.epochs), kept)
-            if steps:
-                of_steps = [
-                    {"run_key": key, **asdict(step), "epoch": epoch.epoch}
-                    for epoch in epochs
-                    for step in epoch.steps
-                ]
+            of_steps = [
+                {"run_key": key, **asdict(epoch.steps[0]), "step": step, "epoch": epoch.epoch}
+                for epoch in epochs
+                for step in range((epoch.epoch - 1) * steps, epoch.epoch * steps)
+            ]
+            if of_steps:
                 connection.execute(insert(schema.steps), of_steps)
             values = _columns(result_of(key)) | STAMPS | {"environment_id": environment}
             mine = schema.runs.c.run_key == key
@@ -83,7 +83,7 @@ def measure_scale(folder: Path, *, seeds: int, epochs: int) -> Figures:
     store.register(plan)
     registered = time.monotonic() - begun
     store.close()
-    fill(url, plan, len(plan.cells) - 8, steps=False)
+    fill(url, plan, len(plan.cells) - 8, steps=0)
     plan_seconds, _ = _command("plan", str(study), "--db", url, "--data", str(images))
     status_seconds, known = _command("status", "--db", url)
     [seconds, mib, rows] = _read(url, plan)
