@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from ablate.errors import DatabaseError
 from ablate.store import schema
-from ablate.store.read import reading
+from ablate.store.moment import reading_a_copy
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read_frames(
     Raises:
         DatabaseError: no such database, or nothing of that study in it; says what there is.
     """
-    with reading(url) as connection:
+    with reading_a_copy(url) as connection:
         definition = _definition(connection, study, setting, dataset, preferred)
         values = {"study": study, "dataset": definition["dataset"], "setting": setting}
         runs = _frame(

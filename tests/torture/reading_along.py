@@ -9,6 +9,7 @@ import numpy as np
 
 from ablate.plan import Plan
 from ablate.store.frames import Frames, read_frames
+from ablate.store.moment import reading_a_copy
 from ablate.store.store import Store
 from tests.torture.acknowledged import count_duplicates, count_lost, read
 from tests.torture.figures import Figures
@@ -27,7 +28,7 @@ def read_along(
     """Read a study as a report does, over and over, while processes write it; then let them write
     alone, to see how long they wait for each other.
 
-    A read holds its lock for no longer than it takes: that is what it blocks a writer for.
+    A report blocks writers while it copies the database, and no longer.
     """
     plan = wide_plan(folder, 3_000, epochs=epochs)
     url = f"sqlite:///{folder / 'results.db'}"
@@ -41,7 +42,7 @@ def read_along(
         start(file.with_suffix(".log"), write_runs, Writing(url, rest, epochs, file))
         for file in files
     ]
-    reads, torn = _read_for(url, plan, seconds)
+    reads, locks, torn = _read_for(url, plan, seconds)
     along = _longest(files)
     alone = _alone(files, seconds)
     _end(started)
@@ -50,6 +51,8 @@ def read_along(
         "lost": count_lost(url, *files),
         "duplicates": count_duplicates(url, *files),
         "tracebacks": count_tracebacks(*(file.with_suffix(".log") for file in files)),
+        "longest_lock_seconds": max(locks),
+        "median_lock_seconds": float(np.median(locks)),
         "longest_read_seconds": max(reads),
         "median_read_seconds": float(np.median(reads)),
         "longest_write_seconds": along,
@@ -58,15 +61,22 @@ def read_along(
     return Figures(f"{len(reads)} reads of {stored_runs}+ runs, {writers} writers", measured)
 
 
-def _read_for(url: str, plan: Plan, seconds: float) -> tuple[list[float], int]:
-    """How long each read took, and how many saw what no moment had."""
-    times, torn, end = [], 0, time.monotonic() + seconds
-    while time.monotonic() < end or not times:
+def _read_for(url: str, plan: Plan, seconds: float) -> tuple[list[float], list[float], int]:
+    """How long each read took, how long it kept others from writing (waiting for them included), and
+    how many saw what no moment had.
+    """
+    reads: list[float] = []
+    locks: list[float] = []
+    torn, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end or not reads:
+        begun = time.monotonic()
+        with reading_a_copy(url):
+            locks.append(time.monotonic() - begun)
         begun = time.monotonic()
         frames = read_frames(url, plan.study.name, plan.study.setting)
-        times.append(time.monotonic() - begun)
+        reads.append(time.monotonic() - begun)
         torn += not _consistent(frames)
-    return times, torn
+    return reads, locks, torn
 
 
 def _consistent(frames: Frames) -> bool:

@@ -172,7 +172,7 @@ ROWS = (
             "lost": 0,
             "duplicates": 0,
             "tracebacks": 0,
-            "longest_read_seconds": 1,
+            "longest_lock_seconds": 1,
         },
     ),
     Row(
