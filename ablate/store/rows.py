@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table
@@ -94,5 +96,22 @@ def chunks(keys: Sequence[Any], size: int = 500) -> Iterable[Sequence[Any]]:
 
 
 def now() -> str:
-    """This moment in UTC, as ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """This moment in UTC, as ISO 8601 with milliseconds.
+
+    Counted from this process's first look at the clock: whoever sets it meanwhile makes no run end
+    before it began.
+    """
+    began, before = _first_look()
+    moment = began + timedelta(seconds=_elapsed() - before)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@cache
+def _first_look() -> tuple[datetime, float]:
+    return datetime.now(UTC), _elapsed()
+
+
+def _elapsed() -> float:
+    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps where there is one."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)

@@ -32,7 +32,7 @@ def fill_disk(folder: Path, *, rounds: int, runs: int, seed: int = 1) -> Figures
     store = Store(f"sqlite:///{blank / 'results.db'}")
     store.register(plan)
     store.close()
-    left = np.random.default_rng(seed).integers(8, 10 * runs, rounds).tolist()
+    left = np.random.default_rng(seed).integers(8, 4 * runs, rounds).tolist()
     filling = Filling(blank, disk, keys(plan), left)
     process = cold(folder / "log", "tests.torture.filling", filling, wrapper=unshare)
     log = folder / "log"
