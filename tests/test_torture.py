@@ -20,7 +20,8 @@ def test_the_bar_is_held(row: Row, tmp_path: Path) -> None:
         if os.environ.get("CI") == "true" and "installed" in str(reason):
             pytest.fail(str(reason))
         pytest.skip(str(reason))
-    assert row.broken(figures) == [], f"{figures.done}: {figures.measured}"
+    # Other tests run beside this one: what takes how long is measured by `make torture`.
+    assert row.broken(figures, patience=10) == [], f"{figures.done}: {figures.measured}"
 
 
 def test_a_bar_that_is_not_held_is_named() -> None:
@@ -29,3 +30,6 @@ def test_a_bar_that_is_not_held_is_named() -> None:
     )
     assert row.broken(Figures("", {"a": 0, "b": 2})) == []
     assert row.broken(Figures("", {"a": 1, "b": 1})) == ["a 1 > 0", "b 1 < 2"]
+    timed = Row("x", "fault", "bar", lambda folder: Figures("", {}), {}, {}, most={"a_seconds": 1})
+    assert timed.broken(Figures("", {"a_seconds": 5}), patience=10) == []
+    assert timed.broken(Figures("", {"a_seconds": 5})) == ["a_seconds 5 > 1"]

@@ -46,8 +46,9 @@ class Row:
         folder.mkdir(parents=True)
         return self.measure(folder, **(self.short if short else self.full))
 
-    def broken(self, figures: Figures) -> list[str]:
-        """The bounds that were not held; empty if the bar is. What has a bound was measured, or `NaN`."""
+    def broken(self, figures: Figures, *, patience: float = 1.0) -> list[str]:
+        """The bounds that were not held; empty if the bar is. `patience` is a factor for bounds on time."""
         found = figures.measured
-        over = [f"{k} {found[k]:g} > {v:g}" for k, v in self.most.items() if found[k] > v]
+        most = {k: v * (patience if "seconds" in k else 1) for k, v in self.most.items()}
+        over = [f"{k} {found[k]:g} > {v:g}" for k, v in most.items() if found[k] > v]
         return over + [f"{k} {found[k]:g} < {v:g}" for k, v in self.least.items() if found[k] < v]

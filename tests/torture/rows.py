@@ -24,7 +24,7 @@ ROWS = (
         "0 lost, 0 twice, epochs = runs × epochs, equal weights, half after an epoch, ≤ 30 min",
         kill_drivers,
         full={"kills": 200, "cold_every": 10},
-        short={"kills": 4, "cold_every": 0, "epochs": 2},
+        short={"kills": 2, "cold_every": 0, "epochs": 2},
         most=NOTHING_LOST
         | {"unequal": 0, "damaged": 0, "tracebacks": 0, "workers_left": 0, "seconds": 1800},
         least={"share_after_first_epoch": 0.5},
@@ -35,7 +35,7 @@ ROWS = (
         "0 lost, 0 twice, epochs = runs × epochs, ≤ 120 s",
         kill_writers,
         full={"kills": 200, "writers": 4},
-        short={"kills": 8, "writers": 4},
+        short={"kills": 6, "writers": 4},
         most=NOTHING_LOST | {"damaged": 0, "tracebacks": 0, "seconds": 120},
     ),
     Row(
@@ -142,7 +142,7 @@ ROWS = (
         "100 % detected, the previous one used, same final bytes",
         damage_checkpoints,
         full={"times": 100},
-        short={"times": 4},
+        short={"times": 2},
         most={"undetected": 0, "not_the_previous": 0, "unequal": 0},
     ),
     Row(
@@ -151,7 +151,7 @@ ROWS = (
         "a clear line each, 0 tracebacks, nothing written",
         read_malformed,
         full={"files": 1_000, "by_command": 20},
-        short={"files": 60, "by_command": 0},
+        short={"files": 40, "by_command": 0},
         most={
             "tracebacks": 0,
             "unclear": 0,
@@ -180,8 +180,8 @@ ROWS = (
         "10,000 runs × 50 epochs in SQLite",
         "plan ≤ 10 s, status ≤ 1 s, the report's queries ≤ 10 s and < 1 GiB",
         measure_scale,
-        full={"seeds": 1_250, "epochs": 50},
-        short={"seeds": 10, "epochs": 3},
+        full={"seeds": 1_250, "epochs": 50, "commands": True},
+        short={"seeds": 10, "epochs": 3, "commands": False},
         most={"plan_seconds": 10, "status_seconds": 1, "report_seconds": 10, "report_mib": 1024},
     ),
 )

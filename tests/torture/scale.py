@@ -70,8 +70,10 @@ def _columns(result: Finished) -> dict[str, object]:
     return {k: v for k, v in asdict(result).items() if k in schema.runs.c}
 
 
-def measure_scale(folder: Path, *, seeds: int, epochs: int) -> Figures:
-    """Plan, look at and read a study of eight variants that are all trained but the last seed."""
+def measure_scale(folder: Path, *, seeds: int, epochs: int, commands: bool) -> Figures:
+    """Read a study of eight variants that are all trained but the last seed, as a report does; with
+    `commands` plan it and look at its status by the real commands too, each a new Python.
+    """
     study, images = folder / "large.toml", make_images(folder)
     document = tomllib.loads(STUDY) | {"seeds": seeds}
     document["recipe"]["epochs"] = epochs
@@ -84,8 +86,11 @@ def measure_scale(folder: Path, *, seeds: int, epochs: int) -> Figures:
     registered = time.monotonic() - begun
     store.close()
     fill(url, plan, len(plan.cells) - 8, steps=0)
-    plan_seconds, _ = _command("plan", str(study), "--db", url, "--data", str(images))
-    status_seconds, known = _command("status", "--db", url)
+    plan_seconds = status_seconds = float("nan")
+    known = not commands
+    if commands:
+        plan_seconds, _ = _command("plan", str(study), "--db", url, "--data", str(images))
+        status_seconds, known = _command("status", "--db", url)
     [seconds, mib, rows] = _read(url, plan)
     measured = {
         "plan_seconds": plan_seconds,
