@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -22,6 +22,12 @@ RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0
 KEPT_SEED = 1
 """The seed whose weights and histograms are kept, for pictures of what each variant does."""
+
+
+class Feed(Protocol):
+    """Where further cells come from while a driver runs, as in a search. True: come again."""
+
+    def __call__(self, driver: Driver) -> bool: ...
 
 
 class Progress(Protocol):
@@ -82,6 +88,7 @@ class Driver:
     progress: Progress
     environment: Mapping[str, Any]
     how: HowToRun = field(default_factory=HowToRun)
+    feed: Feed | None = None
     _cells: dict[str, Cell] = field(init=False)
     _claims: dict[str, Claim] = field(init=False, default_factory=dict)
     _jobs: dict[str, _Job] = field(init=False, default_factory=dict)
@@ -95,6 +102,25 @@ class Driver:
         self._takeover = TakeOver(self.store, list(self._cells))
         self._cohort = self.how.cohort
 
+    @property
+    def slots(self) -> int:
+        """How many jobs go side by side."""
+        return self.executor.slots
+
+    def add(self, cells: Sequence[Cell]) -> None:
+        """Train these too, behind those that there are; they are registered already."""
+        self._cells |= {str(cell.run_key): cell for cell in cells}
+        self._takeover.run_keys = list(self._cells)
+
+    def drop(self, run_key: str) -> None:
+        """Give a run back unfinished and take it no more, in this driver."""
+        self._cells.pop(run_key, None)
+        self._takeover.run_keys = list(self._cells)
+        claim = self._claims.pop(run_key, None)
+        if claim is not None:
+            self.store.stop(claim, "pruned")
+            self._cancel_empty_jobs()
+
     def run(self) -> None:
         """Train until nothing is missing that this driver may take.
 
@@ -102,6 +128,7 @@ class Driver:
         """
         try:
             while True:
+                more = self.feed is not None and self._may_take and self.feed(self)
                 if self.executor.free and self._may_take:
                     self._takeover.look(self._claims)
                 self._fill()
@@ -112,7 +139,7 @@ class Driver:
                 elif self._may_take and self.store.running(list(self._cells)):
                     self.progress.note("waiting for runs of another process")
                     time.sleep(POLL_SECONDS)
-                else:
+                elif not more:
                     return
                 self._renew()
         finally:
@@ -208,9 +235,10 @@ class Driver:
 
     def _store_event(self, run_key: str, event: object) -> None:
         """Store what a run reported; nothing if it is not ours any more."""
-        claim, cell = self._claims.get(run_key), self._cells[run_key]
+        claim = self._claims.get(run_key)
         if claim is None:
             return
+        cell = self._cells[run_key]
         try:
             self._write(claim, cell, event)
         except LostClaimError:

@@ -83,7 +83,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
             highlight=False, soft_wrap=True,
         )  # fmt: skip
     started = time.monotonic()
-    _terminate_like_interrupt()
+    terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
         how = HowToRun(
@@ -123,7 +123,7 @@ def _conclude(console: Console, plan: Plan, store: Store, keys: list[str], secon
     return failed
 
 
-def _terminate_like_interrupt() -> None:
+def terminate_like_interrupt() -> None:
     """SIGTERM ends a study as Ctrl-C does: running runs are given back, to go on later."""
 
     def interrupt(_signal: int, _frame: Any) -> None:

@@ -12,9 +12,9 @@ from ablate.store.postgres import take_turns
 from ablate.store.schema import VERSION_TABLE
 from ablate.store.sqlite import WRITE, back_up
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision; a test holds it against the migrations."""
-REVISIONS = ("0001", "0002", HEAD)
+REVISIONS = ("0001", "0002", "0003", HEAD)
 
 
 def check_and_migrate(engine: Engine, *, create: bool) -> None:
