@@ -61,7 +61,9 @@ AllowImport = Annotated[
 ]
 Storage = Annotated[
     str | None,
-    typer.Option("--storage", metavar="URL", help="Optuna's storage: optuna.db beside the database."),
+    typer.Option(
+        "--storage", metavar="URL", help="Optuna's storage: optuna.db beside the database."
+    ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
 
@@ -217,7 +219,8 @@ def search(
     allow_import: AllowImport = None,
     storage: Storage = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Make Optuna's storage anew from the database, and end.")
+        bool,
+        typer.Option("--rebuild", help="Make Optuna's storage anew from the database, and end."),
     ] = False,
     max_runs: Annotated[
         int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs now.")

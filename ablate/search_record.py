@@ -47,7 +47,7 @@ class ConfirmedTold:
 @dataclass(frozen=True, slots=True)
 class SearchTold:
     """A whole search. `importances` are by method and parameter, and sum to 1; `grid` has the mean
-    accuracy of every variant that was tried with all seeds; `points` is the size of the space; the
+    accuracy of every variant that was tried with all seeds; the
     confirmed ones were picked from `candidates` variants.
     """
 
@@ -55,7 +55,6 @@ class SearchTold:
     pruner: str
     racing: bool
     seeds: int
-    points: int
     objectives: tuple[str, ...]
     trials: tuple[TrialTold, ...]
     importances: Mapping[str, Mapping[str, float]]

@@ -72,6 +72,16 @@ class Variant:
         """The value of one option, None where this variant has no such option."""
         return dict(self.options).get(key)
 
+    def options_at(self, part: int) -> dict[str, Option]:
+        """The options at one part of the position: `"4+16"` is 4 at the first and 16 at the second."""
+        return {key: _part(value, part) for key, value in self.options}
+
+
+def _part(value: Option, part: int) -> Option:
+    if isinstance(value, str) and "+" in value:
+        return int(value.split("+")[part])
+    return value
+
 
 class GridTable(BaseModel):
     """One `[[grid]]` table: the product of its lists. Keys beyond these two are attention options."""

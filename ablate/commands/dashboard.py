@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from ablate.commands.run import terminate_like_interrupt
+from ablate.interrupts import terminate_like_interrupt
 from ablate.search.dashboard import serve
 from ablate.search.storage import default_storage, open_storage
 from ablate.store.connect import parse_url
@@ -41,4 +41,3 @@ def show_dashboard(url: str, options: DashboardOptions) -> None:
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
         threading.Event().wait()
-

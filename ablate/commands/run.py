@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -14,6 +12,7 @@ from ablate.commands.prepare import describe_place, prepare_plan
 from ablate.costs import MeasuringError, measure_costs
 from ablate.driver import Driver, HowToRun
 from ablate.execute import make_executor
+from ablate.interrupts import terminate_like_interrupt
 from ablate.kernels import choose_kernels
 from ablate.plan import Plan
 from ablate.progress import StudyProgress, duration, plural
@@ -121,12 +120,3 @@ def _conclude(console: Console, plan: Plan, store: Store, keys: list[str], secon
         text += f", {failed} failed (see the report; --retry-failed trains them again)"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     return failed
-
-
-def terminate_like_interrupt() -> None:
-    """SIGTERM ends a study as Ctrl-C does: running runs are given back, to go on later."""
-
-    def interrupt(_signal: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)

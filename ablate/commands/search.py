@@ -13,11 +13,12 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from ablate.commands.prepare import describe_place, prepare_plan
-from ablate.commands.run import RunOptions, terminate_like_interrupt
+from ablate.commands.run import RunOptions
 from ablate.costs import measure_throughput
 from ablate.driver import Driver, HowToRun
 from ablate.errors import OutputError, StudyError
 from ablate.execute import make_executor
+from ablate.interrupts import terminate_like_interrupt
 from ablate.kernels import choose_kernels
 from ablate.measure.throughput import quick
 from ablate.plan import Cell, Plan
@@ -34,8 +35,8 @@ from ablate.search.storage import default_storage, open_storage
 from ablate.search_table import SPEED, Search
 from ablate.store.connect import parse_url
 from ablate.store.store import Store
-from ablate.store.trials import SearchKey, TrialStore
-from ablate.study import Study, digest
+from ablate.store.trials import SearchKey, TrialStore, search_key
+from ablate.study import Study
 from ablate.train.precision import (
     choose_device,
     choose_precision,
@@ -81,7 +82,7 @@ def search_study(
         )
         if not where.rebuild:
             _look_first(search, maker, store, trials, options, environment, console)
-        key = search_key(study, plan.dataset.label, search)
+        key = search_key(study, plan.dataset.label)
         board = Board(storage, board_name(key), search, space, study.recipe.epochs)
         parts = Parts(
             plan, search, space, key, trials, board, maker, lambda text: _say(console, text),
@@ -107,11 +108,6 @@ def asked_search(study: Study) -> Search:
             f"{study.name}: the study file has no [search] table: docs/search.md says what stands there"
         )
     return study.search
-
-
-def search_key(study: Study, dataset: str, search: Search) -> SearchKey:
-    """Which search this is: another space, objective or way of asking is another search."""
-    return SearchKey(study.name, dataset, study.setting, digest(search.identity))
 
 
 def board_name(key: SearchKey) -> str:
@@ -223,9 +219,7 @@ class _Work:
         )
         picked_from = len(distinct(trials, self.searcher.finished))
         baseline = self.plan.variants[self.plan.study.baseline].fingerprint
-        found = read_confirmed(
-            parts.store, parts.search, trials, self.searcher.finished, baseline
-        )
+        found = read_confirmed(parts.store, parts.search, trials, self.searcher.finished, baseline)
         for each in found:
             _say(self.console, _confirmed_line(each, picked_from, self.plan.study.baseline))
         parts.store.close()

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -168,8 +168,8 @@ def _suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> Option:
         return trial.suggest_int(
             name, parameter.low, parameter.high, step=parameter.step, log=parameter.log
         )
-    value: Option = trial.suggest_categorical(name, parameter.choices)
-    return value
+    value = trial.suggest_categorical(name, parameter.choices)
+    return cast(Option, value)
 
 
 def _local(text: str) -> datetime:

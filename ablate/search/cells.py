@@ -78,7 +78,9 @@ def check_constraints(search: Search, maker: CellMaker, costs: dict[str, dict[st
     """
     plan = maker.plan
     baseline = costs[plan.variants[plan.study.baseline].fingerprint]
-    reasons = [judge.broken(search, costs[c.architecture.fingerprint], baseline) for c in maker.all()]
+    reasons = [
+        judge.broken(search, costs[c.architecture.fingerprint], baseline) for c in maker.all()
+    ]
     if reasons and all(reasons):
         raise StudyError(
             f"search: contradictory constraints: none of the {len(reasons)} variants of the space "

@@ -64,4 +64,3 @@ def _own_pages_only(app: Callable[..., Iterable[bytes]], port: int) -> Callable[
         return [b"This dashboard answers its own pages on this machine only.\n"]
 
     return guarded
-

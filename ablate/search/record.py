@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import optuna
+from optuna.importance import (
+    BaseImportanceEvaluator,
+    FanovaImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+)
 
 from ablate.search import judge
 from ablate.search.confirm import Confirmed, Finished, candidates, confirmed, distinct, fresh_seeds
@@ -14,20 +19,20 @@ from ablate.search_record import ConfirmedTold, SearchTold, TrialTold
 from ablate.search_table import ACCURACY, Parameter, Search
 from ablate.store.trials import SearchKey, TrialRow, TrialStore
 
-EVALUATORS = {
-    "fANOVA": lambda: optuna.importance.FanovaImportanceEvaluator(seed=0),
-    "PED-ANOVA": lambda: optuna.importance.PedAnovaImportanceEvaluator(),
+EVALUATORS: dict[str, Callable[[], BaseImportanceEvaluator]] = {
+    "fANOVA": lambda: FanovaImportanceEvaluator(seed=0),
+    "PED-ANOVA": PedAnovaImportanceEvaluator,
 }
 FEWEST_FOR_IMPORTANCE = 4
 BASELINE = "the study's baseline"
 
 
 def read_search(
-    store: TrialStore, key: SearchKey, search: Search, baseline: str, points: int
+    store: TrialStore, key: SearchKey, search: Search, baseline: str
 ) -> SearchTold | None:
     """What there is to tell of a search; None if no trial has ended.
 
-    `baseline` is the fingerprint of the study's baseline, `points` the size of the space.
+    `baseline` is the fingerprint of the study's baseline.
     """
     rows = store.trials(key)
     finished = finished_trials(store, search, rows)
@@ -42,7 +47,6 @@ def read_search(
         pruner=search.pruner,
         racing=search.racing,
         seeds=search.seeds,
-        points=points,
         objectives=search.objectives,
         trials=told,
         importances=importances(search, told),
@@ -81,9 +85,7 @@ def read_confirmed(
     return confirmed(means, fresh, BASELINE)
 
 
-def importances(
-    search: Search, trials: Sequence[TrialTold]
-) -> dict[str, dict[str, float]]:
+def importances(search: Search, trials: Sequence[TrialTold]) -> dict[str, dict[str, float]]:
     """How much each parameter explains of the accuracy, by method; empty before there is something.
 
     fANOVA knows only parameters that every trial has.
@@ -92,6 +94,7 @@ def importances(
     useful = [t for t in trials if t.values is not None]
     if len(useful) < FEWEST_FOR_IMPORTANCE or len({t.values for t in useful}) < 2:
         return {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for trial in useful:
         study.add_trial(_told_to_optuna(search.parameters, trial, accuracy))
@@ -160,4 +163,3 @@ def _confirmed_told(found: Confirmed) -> ConfirmedTold:
         difference_low=effect.low if effect else None,
         difference_high=effect.high if effect else None,
     )
-

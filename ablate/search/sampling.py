@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -38,7 +37,7 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return CategoricalDistribution(parameter.choices)
 
 
-_SAMPLERS: dict[str, Callable[[int], Any]] = {
+_SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS),
@@ -47,7 +46,7 @@ _SAMPLERS: dict[str, Callable[[int], Any]] = {
     "grid": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
 
-_PRUNERS: dict[str, Callable[[int], Any]] = {
+_PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
     "none": lambda _epochs: optuna.pruners.NopPruner(),
     "median": lambda _epochs: optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
     "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(max_resource=epochs),

@@ -24,6 +24,7 @@ FREE_IN_A_ROW = 100
 BUSY_SECONDS = 5.0
 """The driver looks after its runs at least this often, however many trials cost nothing."""
 
+
 @dataclass(frozen=True)
 class Parts:
     """What a search works with. `cell_of` gives the cell of a point and a seed."""
@@ -210,7 +211,9 @@ class Searcher:
         own = judge.values(search, trial.accuracies, self._costs_of(trial.row.fingerprint))
         by_network = {self._rows[n].fingerprint: n for n in self._values}
         finished = {
-            n: self._values[n] for n in by_network.values() if len(self._values[n][0]) == search.seeds
+            n: self._values[n]
+            for n in by_network.values()
+            if len(self._values[n][0]) == search.seeds
         }
         rivals = [
             accuracies
@@ -280,9 +283,7 @@ class Searcher:
         )
 
     def _broken(self, fingerprint: str) -> str | None:
-        return judge.broken(
-            self.parts.search, self._costs_of(fingerprint), self._baseline_costs()
-        )
+        return judge.broken(self.parts.search, self._costs_of(fingerprint), self._baseline_costs())
 
     def _baseline_costs(self) -> Mapping[str, float]:
         return self._costs_of(self._baseline.fingerprint)
@@ -319,7 +320,9 @@ def _told(row: TrialRow, outcome: Outcome, search: Search) -> str:
     if row.state == "infeasible":
         return head + f"infeasible, nothing trained: {row.reason}"
     runs = len(row.run_keys)
-    source = "from results" if not row.trained and runs else f"{len(row.trained)} of {runs} runs trained"
+    source = (
+        "from results" if not row.trained and runs else f"{len(row.trained)} of {runs} runs trained"
+    )
     if row.state in ("failed", "pruned"):
         return head + f"{row.reason}; {source}"
     shown = ", ".join(

@@ -30,9 +30,7 @@ def default_storage(results_file: str) -> str:
     return f"{SQLITE}{Path(results_file).parent / 'optuna.db'}"
 
 
-def open_storage(
-    url: str, results_file: str | None, *, create: bool
-) -> optuna.storages.RDBStorage:
+def open_storage(url: str, results_file: str | None, *, create: bool) -> optuna.storages.RDBStorage:
     """The storage at a URL, made if it is missing and `create` says so.
 
     Raises:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import sqlite
 
 from ablate.digest import digest
 from ablate.store import schema
+from ablate.study import Option
 
 if TYPE_CHECKING:
     from ablate.plan import Cell, Plan
@@ -44,10 +45,15 @@ def cell_row(ordinal: int, cell: Cell, plan: Plan) -> dict[str, Any]:
         "variant": variant.name,
         "attention": variant.attention,
         "position": variant.position,
-        "reduction": variant.option("reduction"),
-        "kernel_size": variant.option("kernel_size"),
+        "reduction": _number(variant.option("reduction")),
+        "kernel_size": _number(variant.option("kernel_size")),
         "options": dict(variant.options),
     }
+
+
+def _number(value: Option | None) -> float | None:
+    """An option for its column; one with several values stands in `options` alone."""
+    return None if isinstance(value, str) else value
 
 
 def add_missing(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, String, and_, cast, func, insert, select, upd
 from ablate.store import schema
 from ablate.store.connect import WRITE, clear_errors, open_engine
 from ablate.store.rows import add_missing, cell_row, chunks, now, run_row
+from ablate.study import Study, digest
 
 if TYPE_CHECKING:
     # For their types only: a report opens the database on machines without torch.
@@ -35,6 +36,12 @@ class SearchKey:
     dataset: str
     setting: str
     search: str
+
+
+def search_key(study: Study, dataset: str) -> SearchKey:
+    """Which search a study has: another space, objective or way of asking is another search."""
+    identity = study.search.identity if study.search is not None else {}
+    return SearchKey(study.name, dataset, study.setting, digest(identity))
 
 
 @dataclass(frozen=True, slots=True)
