@@ -28,6 +28,7 @@ from ablate.search.sampling import make_sampler
 from ablate.search.space import Space
 from ablate.search.storage import open_storage
 from ablate.search_table import PRUNERS, SAMPLERS, Parameter, Search
+from ablate.store.store import Store
 from ablate.store.trials import TrialStore
 from ablate.study import Variant
 from ablate.study_file import load_study, parse_study
@@ -219,25 +220,30 @@ def test_variants_of_a_search_stay_in_the_study_when_its_grid_is_run(tmp_path: P
 
 
 def test_killed_again_and_again_no_trial_is_lost_and_no_run_trained_twice(tmp_path: Path) -> None:
-    plan = search_plan(trials=60, sampler="tpe", seeds=3)
-    kill_and_go_on(plan, tmp_path, kills=4, seed=1)
+    plan = search_plan(trials=24, sampler="tpe", seeds=2)
+    kill_and_go_on(plan, tmp_path, kills=3, seed=1)
 
 
 def kill_and_go_on(plan: Any, folder: Path, kills: int, seed: int) -> None:
     """SIGKILL at seeded times, then once in peace; then everything is there, once."""
     rng = np.random.default_rng(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for _ in range(kills):
+    Store(f"sqlite:///{folder / 'r.db'}").close()
+    open_at_kill = 0
+    for _ in range(kills):
+        before = count(folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
             child = multiprocessing.get_context("fork").Process(
                 target=run_search, args=(plan, folder, Instant(4, 0.02))
             )
             child.start()
-            time.sleep(float(rng.uniform(0.3, 1.2)))
-            child.kill()
-            child.join()
-    open_at_kill = query(folder, "SELECT COUNT(*) FROM trials WHERE state = 'running'")[0][0]
-    assert open_at_kill or kills == 0, "there was something to go on with"
+        while count(folder) < before + 3 and child.is_alive():
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 0.3)))
+        child.kill()
+        child.join()
+        open_at_kill += count(folder, "WHERE state = 'running'")
+    assert open_at_kill, "there was something to go on with"
     run_search(plan, folder, Instant(4))
     total = plan.study.search.trials
     numbers = [n for (n,) in query(folder, "SELECT number FROM trials ORDER BY number")]
@@ -249,6 +255,10 @@ def kill_and_go_on(plan: Any, folder: Path, kills: int, seed: int) -> None:
     study = optuna.load_study(study_name="small", storage=storage)
     assert {t.state.name for t in study.trials} == {"COMPLETE"}, "none left running"
     assert len(study.trials) == total
+
+
+def count(folder: Path, where: str = "") -> int:
+    return int(query(folder, f"SELECT COUNT(*) FROM trials {where}")[0][0])  # noqa: S608
 
 
 def test_an_interrupted_search_asks_what_it_would_have_asked(tmp_path: Path) -> None:

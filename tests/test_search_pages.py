@@ -141,7 +141,6 @@ def test_the_report_tells_a_search(tmp_path: Path) -> None:
         assert files[f"figures/search-{name}.png"].startswith(b"\x89PNG")
         assert f"figures/search-{name}.png" in section
     assert "fANOVA" in section
-    assert "## Search" not in render(make_frames(TWO))["report.md"].decode()
 
 
 def test_the_expected_best_is_the_mean_over_all_subsets() -> None:

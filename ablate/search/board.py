@@ -56,6 +56,7 @@ class Board:
     ) -> None:  # fmt: skip
         self._storage, self._name, self._search, self._space = storage, name, search, space
         self._epochs = epochs
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = self._open()
 
     @property

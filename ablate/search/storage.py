@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 
@@ -48,7 +49,6 @@ def open_storage(url: str, results_file: str | None, *, create: bool) -> optuna.
             path.parent.mkdir(parents=True, exist_ok=True)
     else:
         options = {"pool_pre_ping": True}
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         return optuna.storages.RDBStorage(
             url, engine_kwargs=options, skip_table_creation=not create
@@ -111,7 +111,8 @@ def _check_file(path: Path, results_file: str | None, *, create: bool) -> None:
 
 def _tables(path: Path) -> set[str]:
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        # Not read-only: what a killed search was writing must be rolled back before it can be read.
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)
         try:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             return {name for (name,) in found if not name.startswith("sqlite_")}
