@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_frames import TWO, make_frames
 from search_processes import Instant, real_plan, run_search, search_plan
 
 from ablate.execute import make_executor
-from ablate.report.render import render
-from ablate.report.search import expected_best
+from ablate.report import canvas
+from ablate.report.document import Document, Section
+from ablate.report.render import markdown
+from ablate.report.search import expected_best, search_blocks
 from ablate.search.dashboard import serve
 from ablate.search.record import read_search
 from ablate.search.storage import open_storage
@@ -82,8 +83,8 @@ def test_the_front_and_the_trials_of_a_real_search_are_seen_in_the_real_dashboar
             assert heading in front
         assert re.search(r"Objective X: val_accuracy .* Objective Y: parameters", front)
         trials = page(chromium, f"{address}dashboard/studies/{study['study_id']}/trials", tmp_path)
-        assert "6 Trials" in trials
-        assert all(f"Trial {number} Complete" in trials for number in range(6))
+        assert "5 Trials" in trials
+        assert all(f"Trial {number} Complete" in trials for number in range(5))
         for shown in ("variant se(pool", "run keys [", "seeds [1]", "training images/s", "links ["):
             assert shown in trials
         asked = fetched(f"{address}api/studies/{study['study_id']}")
@@ -113,7 +114,7 @@ def fetched(address: str, headers: dict[str, str] | None = None) -> Any:
 
 
 def told(folder: Path, **search: Any) -> SearchTold:
-    plan = search_plan(trials=30, seeds=3, objectives=["val_accuracy", "parameters"], **search)
+    plan = search_plan(trials=12, objectives=["val_accuracy", "parameters"], **search)
     searcher = run_search(plan, folder, Instant()).searcher
     assert plan.study.search is not None
     baseline = plan.variants["none"].fingerprint
@@ -129,16 +130,18 @@ def test_the_report_tells_a_search(tmp_path: Path) -> None:
     assert set(found.importances) == {"fANOVA", "PED-ANOVA"}
     for shares in found.importances.values():
         assert sum(shares.values()) == pytest.approx(1)
-    assert found.trials[-1].spent == 3 * found.candidates
+    assert found.trials[-1].spent == 2 * found.candidates
     confirmed = ConfirmedTold("se(pool1, r=2)", 0.9, 0.88, 0.87, 0.89, 5, 0.01, 0.0, 0.02)
-    files = render(replace(make_frames(TWO), search=replace(found, confirmed=(confirmed,))))
-    text = files["report.md"].decode()
-    section = text.partition("## Search\n")[2].partition("\n## ")[0]
+    with canvas.style():
+        blocks = search_blocks(replace(found, confirmed=(confirmed,)))
+    document = Document("", "", (), "", (Section("search", "Search", blocks),))
+    section = markdown(document)
     assert f"They were picked from {found.candidates} variants" in section
     assert "87.00 % to 89.00 %" in section
     assert "+2.00 points" in section
+    pictures = {figure.name: figure.png for figure in document.figures}
     for name in ("history", "front", "slices", "budget"):
-        assert files[f"figures/search-{name}.png"].startswith(b"\x89PNG")
+        assert pictures[f"search-{name}"].startswith(b"\x89PNG")
         assert f"figures/search-{name}.png" in section
     assert "fANOVA" in section
 

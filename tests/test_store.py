@@ -279,7 +279,7 @@ def torn(path: Path) -> None:
     [
         (lambda path: path.write_text("hello, I am a text file"), "is not an SQLite database"),
         (foreign, "a database of another program (it has the table 'trials')"),
-        (newer, "made by a newer ablate (revision 9999; this one knows 0003)"),
+        (newer, f"made by a newer ablate (revision 9999; this one knows {HEAD})"),
         (torn, "cannot be used as a database"),
     ],
 )
