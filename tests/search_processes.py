@@ -117,7 +117,7 @@ def make_searcher(plan: Plan, folder: Path, said: list[str] | None = None) -> Se
     store.register(plan)
     store.close()
     key = search_key(plan.study, plan.dataset.label)
-    storage = open_storage(f"sqlite:///{folder / 'optuna.db'}", str(folder / "r.db"), create=True)
+    storage = open_storage(f"sqlite:///{folder / 'optuna.db'}", create=True)
     board = Board(storage, "small", search, space, EPOCHS)
     say = (said if said is not None else []).append
     trials = TrialStore(url)

@@ -26,7 +26,7 @@ from ablate.search.confirm import candidates, confirmed
 from ablate.search.racing import clearly_worse
 from ablate.search.sampling import make_sampler
 from ablate.search.space import Space
-from ablate.search.storage import open_storage
+from ablate.search.storage import open_storage, storage_url
 from ablate.search_table import PRUNERS, SAMPLERS, Parameter, Search
 from ablate.store.store import Store
 from ablate.store.trials import TrialStore
@@ -253,7 +253,7 @@ def kill_and_go_on(plan: Any, folder: Path, kills: int, seed: int) -> None:
     assert query(folder, "SELECT DISTINCT state FROM trials") == [("complete",)]
     finished = "SELECT run_key, COUNT(*) FROM attempts WHERE outcome = 'finished' GROUP BY run_key"
     assert {count for _, count in query(folder, finished)} == {1}, "none trained twice"
-    storage = open_storage(f"sqlite:///{folder / 'optuna.db'}", None, create=False)
+    storage = open_storage(f"sqlite:///{folder / 'optuna.db'}", create=False)
     study = optuna.load_study(study_name="small", storage=storage)
     assert {t.state.name for t in study.trials} == {"COMPLETE"}, "none left running"
     assert len(study.trials) == total
@@ -291,7 +291,7 @@ def test_optunas_storage_is_made_anew_from_the_results(tmp_path: Path) -> None:
 
 
 def told(folder: Path) -> list[tuple[Any, ...]]:
-    storage = open_storage(f"sqlite:///{folder / 'optuna.db'}", None, create=False)
+    storage = open_storage(f"sqlite:///{folder / 'optuna.db'}", create=False)
     study = optuna.load_study(study_name="small", storage=storage)
     return [
         (
@@ -412,7 +412,7 @@ def test_the_best_are_picked_from_the_front_and_confirmed_with_fresh_seeds(tmp_p
         ("sqlite.log", "Redis and journal storages are refused"),
         ("mysql://u:secret@h/d", "--storage mysql://u:***@h/d: not a storage"),
         ("sqlite:///{}/other.db", "a database of another program (it has the table 'mine')"),
-        ("sqlite:///{}/r.db", "the results live in this file: give Optuna another one"),
+        ("sqlite:///{}/r.db", "the results live in this database: give Optuna another one"),
         ("sqlite:///{}/copy.db", "results live in this file: give Optuna another one"),
         ("sqlite:///{}/text.db", "is not an SQLite database, so no storage of Optuna's"),
     ],
@@ -426,15 +426,13 @@ def test_a_storage_that_is_not_optunas_is_refused(url: str, said: str, tmp_path:
     before = {p: p.read_bytes() for p in tmp_path.iterdir()}
     where = url.format(tmp_path)
     assert said in message(
-        DatabaseError, lambda: open_storage(where, str(tmp_path / "r.db"), create=True)
+        DatabaseError, lambda: open_storage(storage_url(where, str(tmp_path / "r.db")), create=True)
     )
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
 def test_the_dashboard_asks_for_a_search_first(tmp_path: Path) -> None:
-    said = message(
-        DatabaseError, lambda: open_storage(f"sqlite:///{tmp_path}/o.db", None, create=False)
-    )
+    said = message(DatabaseError, lambda: open_storage(f"sqlite:///{tmp_path}/o.db", create=False))
     assert said.endswith("no search has run yet: `ablate search STUDY` makes it")
     assert list(tmp_path.iterdir()) == []
 

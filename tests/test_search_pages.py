@@ -94,7 +94,7 @@ def test_the_front_and_the_trials_of_a_real_search_are_seen_in_the_real_dashboar
 
 def test_the_dashboard_answers_its_own_pages_on_this_machine_only(tmp_path: Path) -> None:
     run_search(search_plan(trials=1), tmp_path, Instant())
-    storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}", None, create=False)
+    storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}", create=False)
     first = serve(storage, 18180)
     assert first.startswith("http://127.0.0.1:")
     assert serve(storage, int(first.rsplit(":", 1)[1].strip("/"))) != first, "the next free port"

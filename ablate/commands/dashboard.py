@@ -10,8 +10,7 @@ from rich.console import Console
 
 from ablate.interrupts import terminate_like_interrupt
 from ablate.search.dashboard import serve
-from ablate.search.storage import default_storage, open_storage
-from ablate.store.connect import parse_url
+from ablate.search.storage import open_storage, storage_url
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,7 @@ def show_dashboard(url: str, options: DashboardOptions) -> None:
         DatabaseError: no search has run yet, or a storage that is refused.
         OptionError: there is no free port.
     """
-    results_file = str(parse_url(url).database)
-    storage_url = options.storage or default_storage(results_file)
-    storage = open_storage(storage_url, results_file, create=False)
+    storage = open_storage(storage_url(options.storage, url), create=False)
     address = serve(storage, options.port)
     taken = "" if f":{options.port}/" in address else f" (port {options.port} is in use)"
     terminate_like_interrupt()

@@ -31,9 +31,9 @@ from ablate.search.confirm import Confirmed, candidates, distinct, fresh_seeds
 from ablate.search.record import read_confirmed
 from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
-from ablate.search.storage import default_storage, open_storage
+from ablate.search.storage import open_storage, storage_url
 from ablate.search_table import SPEED, Search
-from ablate.store.connect import parse_url
+from ablate.store.connect import files_folder, shown
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
@@ -66,14 +66,13 @@ def search_study(
     console = Console()
     search = asked_search(study)
     space = Space(study.backbone, search.parameters)
-    results_file = str(parse_url(url).database)
-    storage_url = where.storage or default_storage(results_file)
     # Before anything is trained or written: a storage that is refused, data that is missing.
-    storage = open_storage(storage_url, results_file, create=True)
+    copy = storage_url(where.storage, url)
+    storage = open_storage(copy, create=True)
     device = choose_device(options.device)
     plan = prepare_plan(study, data, console)
     maker = CellMaker(plan, space)
-    with _alone(results_file, study.name):
+    with _alone(url, study.name):
         store, trials = Store(url), TrialStore(url)
         store.register(plan)
         place = device_name(device)
@@ -92,7 +91,7 @@ def search_study(
         board.describe(_description(study, search, space))
         if where.rebuild:
             searcher.rebuild()
-            _say(console, f"{plural(len(searcher.trials), 'trial')} written to {storage_url}")
+            _say(console, f"{plural(len(searcher.trials), 'trial')} written to {copy}")
             return 0
         return _Work(plan, searcher, maker, store, console, options).run(device)
 
@@ -282,15 +281,15 @@ def _look_first(
 
 
 @contextmanager
-def _alone(results_file: str, study: str) -> Any:
+def _alone(url: str, study: str) -> Any:
     """The only search of a study beside this database: one process asks, or trials would be asked twice."""
-    folder = Path(results_file).parent
+    folder = files_folder(url)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = FileLock(folder / f".search-{study}.lock", timeout=0).acquire()
     except Timeout:
         raise OutputError(
-            f"another `ablate search` of {study} is under way on {results_file}: let it work, or "
+            f"another `ablate search` of {study} is under way on {shown(url)}: let it work, or "
             "end it first"
         ) from None
     except OSError as error:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import optuna
 
 from ablate.errors import DatabaseError
+from ablate.store.address import files_folder, same_database
 
 SQLITE = "sqlite:///"
 SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -26,12 +27,23 @@ class _Quick(sqlite3.Connection):
         self.execute("PRAGMA synchronous = OFF")
 
 
-def default_storage(results_file: str) -> str:
-    """`optuna.db` beside the results database."""
-    return f"{SQLITE}{Path(results_file).parent / 'optuna.db'}"
+def storage_url(asked: str | None, results_url: str) -> str:
+    """Where Optuna's storage is: as asked, or `optuna.db` beside the results.
+
+    Raises:
+        DatabaseError: a kind that is refused, or the database that the results live in.
+    """
+    if asked is None:
+        return f"{SQLITE}{files_folder(results_url) / 'optuna.db'}"
+    _check_kind(asked)
+    if same_database(asked, results_url):
+        raise DatabaseError(
+            f"--storage {shown(asked)}: the results live in this database: give Optuna another one"
+        )
+    return asked
 
 
-def open_storage(url: str, results_file: str | None, *, create: bool) -> optuna.storages.RDBStorage:
+def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     """The storage at a URL, made if it is missing and `create` says so.
 
     Raises:
@@ -41,7 +53,7 @@ def open_storage(url: str, results_file: str | None, *, create: bool) -> optuna.
     _check_kind(url)
     if url.startswith(SQLITE):
         path = Path(url.removeprefix(SQLITE))
-        _check_file(path, results_file, create=create)
+        _check_file(path, create=create)
         options: dict[str, Any] = {
             "connect_args": {"timeout": BUSY_SECONDS, "factory": _Quick},
         }
@@ -83,15 +95,11 @@ def _check_kind(url: str) -> None:
         )
 
 
-def _check_file(path: Path, results_file: str | None, *, create: bool) -> None:
+def _check_file(path: Path, *, create: bool) -> None:
     if not path.exists():
         if not create:
             raise DatabaseError(f"{path}: no search has run yet: `ablate search STUDY` makes it")
         return
-    if results_file is not None and Path(results_file).exists() and path.samefile(results_file):
-        raise DatabaseError(
-            f"--storage {SQLITE}{path}: the results live in this file: give Optuna another one"
-        )
     try:
         with path.open("rb") as file:
             head = file.read(len(SQLITE_MAGIC))

@@ -59,6 +59,15 @@ def shown(url: URL | str) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
+def same_database(one: str, other: str) -> bool:
+    """Whether two URLs lead to one database, whoever logs in."""
+    first, second = parse_url(one), parse_url(other)
+    if is_sqlite(first) and is_sqlite(second):
+        return Path(str(first.database)).resolve() == Path(str(second.database)).resolve()
+    places = [(u.drivername, u.host, u.port or 5432, u.database, u.query) for u in (first, second)]
+    return places[0] == places[1]
+
+
 def files_folder(url: str) -> Path:
     """Where weights, checkpoints, histograms and traces lie: in the folder of an SQLite file, and for
     PostgreSQL in `results/<name of the database>` below the current folder.

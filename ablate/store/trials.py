@@ -6,17 +6,18 @@ every statement).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, String, and_, cast, func, insert, select, update
 
+from ablate.digest import digest
 from ablate.store import schema
-from ablate.store.connect import WRITE, clear_errors, open_engine
+from ablate.store.connect import open_engine
 from ablate.store.rows import add_missing, cell_row, chunks, now, run_row
-from ablate.study import Study, digest
+from ablate.store.transaction import reading, writing
+from ablate.study import Study
 
 if TYPE_CHECKING:
     # For their types only: a report opens the database on machines without torch.
@@ -85,24 +86,24 @@ class TrialStore:
     def close(self) -> None:
         self._engine.dispose()
 
-    def trials(self, key: SearchKey) -> list[TrialRow]:
+    @reading
+    def trials(self, connection: Connection, key: SearchKey) -> list[TrialRow]:
         """The trials of a search, in the order in which they were asked."""
         table = schema.trials
         query = select(table).where(_of(key)).order_by(table.c.number)
         names = list(TrialRow.__dataclass_fields__)
-        with self._read() as connection:
-            return [
-                _trial({name: row[name] for name in names})
-                for row in connection.execute(query).mappings()
-            ]
+        return [
+            _trial({name: row[name] for name in names})
+            for row in connection.execute(query).mappings()
+        ]
 
-    def searches(self, study: str, dataset: str, setting: str) -> list[str]:
+    @reading
+    def searches(self, connection: Connection, study: str, dataset: str, setting: str) -> list[str]:
         """The searches of a study, the one that asked last first."""
         table = schema.trials
         mine = (table.c.study == study, table.c.dataset == dataset, table.c.setting == setting)
         query = select(table.c.search).where(*mine).group_by(table.c.search)
-        with self._read() as connection:
-            return list(connection.scalars(query.order_by(func.max(table.c.asked_at).desc())))
+        return list(connection.scalars(query.order_by(func.max(table.c.asked_at).desc())))
 
     def begin(self, key: SearchKey, trial: TrialRow, architecture: Architecture) -> TrialRow:
         """Record that a trial was asked, before anything is trained for it; returns it with the time.
@@ -111,10 +112,18 @@ class TrialStore:
             IntegrityError: another search has asked a trial of that number.
         """
         asked = replace(trial, asked_at=now())
-        with self._write() as connection:
-            add_missing(connection, schema.architectures, [asdict(architecture)])
-            connection.execute(insert(schema.trials), {**asdict(key), **_stored(asked)})
+        self._add(key, asked, architecture)
         return asked
+
+    @writing
+    def _add(
+        self, connection: Connection, key: SearchKey, asked: TrialRow, architecture: Architecture
+    ) -> None:
+        add_missing(connection, schema.architectures, [asdict(architecture)])
+        mine = and_(_of(key), schema.trials.c.number == asked.number)
+        there = connection.scalar(select(schema.trials.c.asked_at).where(mine))
+        if there != asked.asked_at:  # else it is ours, from a commit whose end nobody knew
+            connection.execute(insert(schema.trials), {**asdict(key), **_stored(asked)})
 
     def end(self, key: SearchKey, trial: TrialRow) -> TrialRow:
         """Record what became of a trial; returns it with the time."""
@@ -122,18 +131,21 @@ class TrialStore:
         self.update(key, ended)
         return ended
 
-    def update(self, key: SearchKey, trial: TrialRow) -> None:
+    @writing
+    def update(self, connection: Connection, key: SearchKey, trial: TrialRow) -> None:
         """Record how far a trial has come."""
         mine = and_(_of(key), schema.trials.c.number == trial.number)
-        with self._write() as connection:
-            connection.execute(update(schema.trials).where(mine).values(_stored(trial)))
+        connection.execute(update(schema.trials).where(mine).values(_stored(trial)))
 
-    def add_architectures(self, architectures: Iterable[Architecture]) -> None:
+    @writing
+    def add_architectures(
+        self, connection: Connection, architectures: Iterable[Architecture]
+    ) -> None:
         """Make networks known, so that what they cost can be stored."""
-        with self._write() as connection:
-            add_missing(connection, schema.architectures, map(asdict, architectures))
+        add_missing(connection, schema.architectures, map(asdict, architectures))
 
-    def add_cells(self, plan: Plan, cells: Sequence[Cell]) -> None:
+    @writing
+    def add_cells(self, connection: Connection, plan: Plan, cells: Sequence[Cell]) -> None:
         """Make variants that a search has asked cells of its study, behind those that are there."""
         content, table = str(plan.dataset.content_hash()), schema.cells
         mine = (
@@ -141,29 +153,31 @@ class TrialStore:
             table.c.dataset == plan.dataset.label,
             table.c.setting == plan.study.setting,
         )
-        with self._write() as connection:
-            architectures = {cell.architecture.fingerprint: cell.architecture for cell in cells}
-            add_missing(connection, schema.architectures, map(asdict, architectures.values()))
-            add_missing(connection, schema.runs, [run_row(cell, plan, content) for cell in cells])
-            last = connection.scalar(select(func.max(table.c.ordinal)).where(*mine))
-            first = 0 if last is None else last + 1
-            rows = [cell_row(first + i, cell, plan) for i, cell in enumerate(cells)]
-            add_missing(connection, table, rows)
+        architectures = {cell.architecture.fingerprint: cell.architecture for cell in cells}
+        add_missing(connection, schema.architectures, map(asdict, architectures.values()))
+        add_missing(connection, schema.runs, [run_row(cell, plan, content) for cell in cells])
+        last = connection.scalar(select(func.max(table.c.ordinal)).where(*mine))
+        first = 0 if last is None else last + 1
+        rows = [cell_row(first + i, cell, plan) for i, cell in enumerate(cells)]
+        add_missing(connection, table, rows)
 
-    def seen(self, run_keys: Sequence[str]) -> dict[str, RunSeen]:
+    @reading
+    def seen(self, connection: Connection, run_keys: Sequence[str]) -> dict[str, RunSeen]:
         """Status and validation accuracy of those of these runs that the database knows."""
         runs = schema.runs
         columns = (runs.c.status, runs.c.val_accuracy, runs.c.train_images_per_second, runs.c.error)
-        with self._read() as connection:
-            return {
-                key: RunSeen(*rest)
-                for chunk in chunks(run_keys)
-                for key, *rest in connection.execute(
-                    select(runs.c.run_key, *columns).where(runs.c.run_key.in_(chunk))
-                )
-            }
+        return {
+            key: RunSeen(*rest)
+            for chunk in chunks(run_keys)
+            for key, *rest in connection.execute(
+                select(runs.c.run_key, *columns).where(runs.c.run_key.in_(chunk))
+            )
+        }
 
-    def fresh(self, like: str, fingerprint: str, seeds: range) -> list[float]:
+    @reading
+    def fresh(
+        self, connection: Connection, like: str, fingerprint: str, seeds: range
+    ) -> list[float]:
         """Validation accuracies of a network with these seeds, under the recipe and on the images of
         the run `like`, as far as they are trained.
         """
@@ -180,20 +194,20 @@ class TrialStore:
                 cast(runs.c.recipe, String) == cast(other.c.recipe, String),
             )
         )
-        with self._read() as connection:
-            found = connection.execute(query.order_by(runs.c.seed))
-            return [value for _, value in found if value is not None]
+        found = connection.execute(query.order_by(runs.c.seed))
+        return [value for _, value in found if value is not None]
 
-    def curve(self, run_key: str) -> dict[int, float]:
+    @reading
+    def curve(self, connection: Connection, run_key: str) -> dict[int, float]:
         """The validation accuracy of a run after each of its epochs."""
         epochs = schema.epochs
         query = select(epochs.c.epoch, epochs.c.val_accuracy).where(epochs.c.run_key == run_key)
-        with self._read() as connection:
-            found = connection.execute(query.order_by(epochs.c.epoch))
-            return {epoch: value for epoch, value in found if value is not None}
+        found = connection.execute(query.order_by(epochs.c.epoch))
+        return {epoch: value for epoch, value in found if value is not None}
 
+    @reading
     def costs(
-        self, fingerprints: Sequence[str], device: str | None = None
+        self, connection: Connection, fingerprints: Sequence[str], device: str | None = None
     ) -> dict[str, dict[str, float]]:
         """Parameters and MACs of networks, and images per second where that was measured.
 
@@ -204,39 +218,23 @@ class TrialStore:
         place = (speeds.c.device, speeds.c.precision, speeds.c.batch_size)
         found: dict[str, dict[str, float]] = {}
         measured: dict[tuple[Any, ...], dict[str, float]] = {}
-        with self._read() as connection:
-            for chunk in chunks(list(fingerprints)):
-                sizes = select(table.c.fingerprint, table.c.parameters, table.c.macs)
-                for fingerprint, parameters, macs in connection.execute(
-                    sizes.where(table.c.fingerprint.in_(chunk))
-                ):
-                    found[fingerprint] = {"parameters": parameters, "macs": macs}
-                rows = select(speeds.c.fingerprint, speeds.c.images_per_second, *place).where(
-                    speeds.c.mode == "infer", speeds.c.fingerprint.in_(chunk)
-                )
-                for fingerprint, speed, *where in connection.execute(
-                    rows.order_by(speeds.c.measured_at)
-                ):
-                    if device in (None, where[0]):
-                        measured.setdefault(tuple(where), {})[fingerprint] = speed
+        for chunk in chunks(list(fingerprints)):
+            sizes = select(table.c.fingerprint, table.c.parameters, table.c.macs)
+            for fingerprint, parameters, macs in connection.execute(
+                sizes.where(table.c.fingerprint.in_(chunk))
+            ):
+                found[fingerprint] = {"parameters": parameters, "macs": macs}
+            rows = select(speeds.c.fingerprint, speeds.c.images_per_second, *place).where(
+                speeds.c.mode == "infer", speeds.c.fingerprint.in_(chunk)
+            )
+            for fingerprint, speed, *where in connection.execute(
+                rows.order_by(speeds.c.measured_at)
+            ):
+                if device in (None, where[0]):
+                    measured.setdefault(tuple(where), {})[fingerprint] = speed
         for fingerprint, speed in next(reversed(list(measured.values())), {}).items():
             found[fingerprint]["images_per_second"] = speed
         return found
-
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        path = self._engine.url.database
-        begun = self._engine.execution_options(**WRITE).begin()
-        with clear_errors(path, "written"), begun as connection:
-            yield connection
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        with (
-            clear_errors(self._engine.url.database, "read"),
-            self._engine.connect() as connection,
-        ):
-            yield connection
 
 
 def _of(key: SearchKey) -> Any:
