@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,19 @@ class RunOptions:
     checkpoint_seconds: float | None = None
     run_timeout: float | None = None
 
+    def how(self, kernels: Mapping[str, str]) -> HowToRun:
+        """The same for a driver, with what is unset chosen for the device."""
+        seconds = self.checkpoint_seconds
+        return HowToRun(
+            device=self.device,
+            cohort=self.cohort or default_cohort(choose_device(self.device)),
+            max_runs=self.max_runs,
+            kernels=kernels,
+            deterministic=self.deterministic,
+            checkpoint_seconds=CHECKPOINT_SECONDS if seconds is None else seconds,
+            run_timeout_seconds=self.run_timeout,
+        )
+
 
 def run_study(study: Study, data: Path | None, url: str, options: RunOptions) -> int:
     """Train what is missing and measure what was trained; returns how many things have failed.
@@ -52,63 +66,56 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     """
     console = Console()
     device = choose_device(options.device)
-    workers = options.workers or default_workers(device)
-    executor = make_executor(options.executor, workers)
+    executor = make_executor(options.executor, options.workers or default_workers(device))
     # Before anything is written: missing or broken data ends it here.
     plan = prepare_plan(study, data, console)
     store = Store(url)
     store.register(plan)
     keys = [str(cell.run_key) for cell in plan.cells]
     if options.retry_failed:
-        status = store.statuses(keys)
-        open_keys = [key for key in keys if status[key] in (*READY, "failed")]
-        # Only those that this invocation trains: the others keep their errors.
-        store.retry_failed(open_keys[: options.max_runs])
-    status = store.statuses(keys)
-    ready = sum(status[key] in READY for key in keys)
+        _retry(store, keys, options.max_runs)
+    ready = sum(status in READY for status in store.statuses(keys).values())
     todo = ready if options.max_runs is None else min(ready, options.max_runs)
     precision = choose_precision(study.recipe.precision, device).name
-    console.print(
-        f"{study.name}: {plural(len(plan.variants), 'variant')}, {plural(len(keys), 'run')}, "
-        f"{len(keys) - ready} done, "
-        f"{todo} to train on {plan.dataset.label} with {device_name(device)}, {precision}, "
-        f"{executor.slots} at a time",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    _announce(console, plan, f"{device_name(device)}, {precision}, {executor.slots} at a time",
+              ready=ready, todo=todo)  # fmt: skip
     if device.type == "cuda" and not options.deterministic:
-        console.print(
+        _say(
+            console,
             "not deterministic: on a GPU a run that is repeated or goes on after an interruption may "
             "differ in its last digits; --deterministic repeats to the byte",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        )
     started = time.monotonic()
     terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
-        how = HowToRun(
-            device=options.device,
-            cohort=options.cohort or default_cohort(device),
-            max_runs=options.max_runs,
-            kernels=kernels,
-            deterministic=options.deterministic,
-            checkpoint_seconds=(
-                CHECKPOINT_SECONDS
-                if options.checkpoint_seconds is None
-                else options.checkpoint_seconds
-            ),
-            run_timeout_seconds=options.run_timeout,
-        )
         environment = describe_place(
             device, precision, kernels, deterministic=options.deterministic
         )
-        Driver(plan, store, executor, progress, environment, how).run()
+        Driver(plan, store, executor, progress, environment, options.how(kernels)).run()
     try:
         measure_costs(plan, store, options.device, environment, console)
         unmeasured = 0
     except MeasuringError as error:
-        console.print(f"{error}; run again to measure", markup=False, soft_wrap=True)
+        _say(console, f"{error}; run again to measure")
         unmeasured = 1
     return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
+
+
+def _retry(store: Store, run_keys: list[str], max_runs: int | None) -> None:
+    """Make failed runs ready, of those that this invocation trains: the others keep their errors."""
+    status = store.statuses(run_keys)
+    open_keys = [key for key in run_keys if status[key] in (*READY, "failed")]
+    store.retry_failed(open_keys[:max_runs])
+
+
+def _announce(console: Console, plan: Plan, place: str, *, ready: int, todo: int) -> None:
+    runs = len(plan.cells)
+    _say(
+        console,
+        f"{plan.study.name}: {plural(len(plan.variants), 'variant')}, {plural(runs, 'run')}, "
+        f"{runs - ready} done, {todo} to train on {plan.dataset.label} with {place}",
+    )
 
 
 def _conclude(console: Console, plan: Plan, store: Store, keys: list[str], seconds: float) -> int:
@@ -118,5 +125,9 @@ def _conclude(console: Console, plan: Plan, store: Store, keys: list[str], secon
     text = f"{plan.study.name}: {finished} of {len(keys)} runs finished in {duration(seconds)}"
     if failed:
         text += f", {failed} failed (see the report; --retry-failed trains them again)"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    _say(console, text)
     return failed
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

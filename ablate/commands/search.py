@@ -15,7 +15,7 @@ from rich.console import Console
 from ablate.commands.prepare import describe_place, prepare_plan
 from ablate.commands.run import RunOptions
 from ablate.costs import measure_throughput
-from ablate.driver import Driver, HowToRun
+from ablate.driver import Driver
 from ablate.errors import OutputError, StudyError
 from ablate.execute import make_executor
 from ablate.interrupts import terminate_like_interrupt
@@ -40,11 +40,9 @@ from ablate.study import Study
 from ablate.train.precision import (
     choose_device,
     choose_precision,
-    default_cohort,
     default_workers,
     device_name,
 )
-from ablate.trial import CHECKPOINT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -139,21 +137,10 @@ class _Work:
         with executor, progress:
             kernels = choose_kernels(asked, self.store, executor, options.device)
             precision = choose_precision(study.recipe.precision, device).name
-            how = HowToRun(
-                device=options.device,
-                cohort=options.cohort or default_cohort(device),
-                max_runs=options.max_runs,
-                kernels=kernels,
-                deterministic=options.deterministic,
-                checkpoint_seconds=(
-                    CHECKPOINT_SECONDS
-                    if options.checkpoint_seconds is None
-                    else options.checkpoint_seconds
-                ),
-            )
             environment = describe_place(
                 device, precision, kernels, deterministic=options.deterministic
             )
+            how = options.how(kernels)
             nothing = replace(self.plan, cells=())
             watching = _Watching(progress, self.searcher)
             driver = Driver(nothing, self.store, executor, watching, environment, how, self.feed)
