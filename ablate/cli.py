@@ -177,6 +177,10 @@ def run(
             "--run-timeout", min=1, metavar="S", help="A run that takes longer has failed."
         ),
     ] = None,
+    no_measure: Annotated[
+        bool,
+        typer.Option("--no-measure", help="Only train; the next run without it measures."),
+    ] = False,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Repeat to the byte on a GPU too; slower there.")
     ] = False,
@@ -200,6 +204,7 @@ def run(
         deterministic=deterministic,
         checkpoint_seconds=checkpoint_seconds,
         run_timeout=run_timeout,
+        measure=not no_measure,
     )
     try:
         failed = run_study(question, data, db, options)

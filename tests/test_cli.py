@@ -99,7 +99,7 @@ def test_from_nothing_to_a_report(shell: Shell) -> None:
 
 def test_images_from_an_archive_carry_its_name(shell: Shell, tmp_path: Path) -> None:
     path = archive(tmp_path / "pets.tar.xz")
-    options = ["--data", str(path), "--set", "recipe.epochs=1", "--max-runs", "1"]
+    options = ["--data", str(path), "--set", "recipe.epochs=1", "--max-runs", "1", "--no-measure"]
     code, _, errors = shell("run", ATTENTION, *options)
     assert (code, errors) == (0, "")
     with sqlite3.connect("results/ablation.db") as database:
@@ -108,6 +108,7 @@ def test_images_from_an_archive_carry_its_name(shell: Shell, tmp_path: Path) -> 
             ("pets", "finished", 1),
             ("pets", "planned", 289),
         ]
+        assert database.execute("SELECT COUNT(*) FROM v_costs").fetchall() == [(0,)]
 
 
 def test_the_reference_grid_as_json(shell: Shell) -> None:
@@ -274,6 +275,7 @@ def test_a_failed_run_exits_with_1_and_retry_failed_trains_it_again(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ["run", DIGITS, *TINY, "--seeds", "1", "--max-runs", "1", "--executor", "inprocess"]
+    options += ["--no-measure"]
     with monkeypatch.context() as patched:
         patched.setattr("ablate.trial.build", lambda *_: 1 / 0)
         code, out, _ = shell(*options)

@@ -427,6 +427,7 @@ def test_killed_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: P
     study = STUDIES / "digits.toml"
     options = f"run {study} --db r.db --device cpu --seeds 1 --workers 2 --cohort 2".split()
     options += ["--checkpoint-seconds", "0", "--set", "recipe.epochs=2", "--max-runs", "3"]
+    options += ["--no-measure"]
     epochs = 0
     for sign, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 130)):
         with cli(*options, cwd=tmp_path) as process:
@@ -448,9 +449,6 @@ def test_killed_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: P
     for run_key, variant in rows_of(url, "SELECT run_key, variant FROM v_runs WHERE epochs = 2"):
         weights = (tmp_path / "weights" / f"{run_key}.safetensors").read_bytes()
         assert weights == undisturbed(url, str(run_key)), f"{variant}: other bytes than in peace"
-    assert len(rows_of(url, "SELECT DISTINCT variant FROM v_costs WHERE mode = 'train'")) == len(
-        finished
-    )
 
 
 def undisturbed(url: str, run_key: str) -> bytes:

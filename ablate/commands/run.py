@@ -42,6 +42,7 @@ class RunOptions:
     deterministic: bool = False
     checkpoint_seconds: float | None = None
     run_timeout: float | None = None
+    measure: bool = True
 
     def how(self, kernels: Mapping[str, str]) -> HowToRun:
         """The same for a driver, with what is unset chosen for the device."""
@@ -93,12 +94,13 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
             device, precision, kernels, deterministic=options.deterministic
         )
         Driver(plan, store, executor, progress, environment, options.how(kernels)).run()
-    try:
-        measure_costs(plan, store, options.device, environment, console)
-        unmeasured = 0
-    except MeasuringError as error:
-        _say(console, f"{error}; run again to measure")
-        unmeasured = 1
+    unmeasured = 0
+    if options.measure:
+        try:
+            measure_costs(plan, store, options.device, environment, console)
+        except MeasuringError as error:
+            _say(console, f"{error}; run again to measure")
+            unmeasured = 1
     return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
 
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import nn, optim
 
 from ablate.errors import unknown
 
+Kind = TypeVar("Kind", bound=optim.Optimizer)
+
+
+def _without_compiler(kind: type[Kind]) -> type[Kind]:
+    """The same optimizer, for steps that nobody compiles.
+
+    torch marks some methods for its compiler and loads it when they are first called: as long as loading
+    torch itself, in every process. What it marks is called directly here.
+    """
+    marked = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in marked}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), methods)
+
+
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
-    "adam": optim.Adam,
-    "adamw": partial(optim.AdamW, weight_decay=0.01),
-    "sgd": partial(optim.SGD, momentum=0.9, nesterov=True),
+    "adam": _without_compiler(optim.Adam),
+    "adamw": partial(_without_compiler(optim.AdamW), weight_decay=0.01),
+    "sgd": partial(_without_compiler(optim.SGD), momentum=0.9, nesterov=True),
 }
 
 
