@@ -69,6 +69,7 @@ def test_the_page_on_your_own_network_works_as_written(photos: Path, tmp_path: P
     (tmp_path / "mypkg" / "nets.py").write_text(code)
     once = ["--set", "recipe.epochs=1"]
     short = [*once, "--seeds", "1", "--device", "cpu", "--workers", "1", "--max-runs", "1"]
+    short += ["--no-measure"]
     for line in commands.splitlines():
         words = shlex.split(line)
         extra = short if words[1] == "run" else []

@@ -362,6 +362,7 @@ def test_two_variants_are_compared_module_by_module(
 ) -> None:
     plan, store = measured
     name = plan.cells[1].variant.name
+    monkeypatch.setenv("COLUMNS", "200")
     none = message(DatabaseError, lambda: compare_variants("none", name, plan.study, None, url))
     assert "no profile by module in the database" in none
     monkeypatch.setattr(costs, "_events", lambda asked: asked())

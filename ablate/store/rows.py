@@ -13,10 +13,10 @@ from sqlalchemy.dialects import sqlite
 
 from ablate.digest import digest
 from ablate.store import schema
-from ablate.study import Option
 
 if TYPE_CHECKING:
     from ablate.plan import Cell, Plan
+    from ablate.study import Option
 
 
 def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:

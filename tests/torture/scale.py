@@ -28,12 +28,14 @@ from tests.torture.study import STUDY, keys, make_images
 STAMPS = {"started_at": "2026-01-01T00:00:00.000Z", "finished_at": "2026-01-01T00:01:00.000Z"}
 
 READ = """
-import json, resource, sys, time
+import json, re, sys, time
+from pathlib import Path
 from ablate.store.frames import read_frames
 before = time.perf_counter()
 frames = read_frames(*sys.argv[1:])
 seconds = time.perf_counter() - before
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not of getrusage, which remembers the memory of the process that started this one.
+memory = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 print(json.dumps([seconds, memory, len(frames.epochs)]))
 """
 """The report's queries, in a process of their own: its memory is theirs (and pandas')."""
