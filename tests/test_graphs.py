@@ -5,16 +5,25 @@ What only a GPU can show, that CUDA captures it, is in test_gpu.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
+from conftest import small_plan
 
+from ablate import kernels, trial
 from ablate.attention import complete
 from ablate.datasets import open_dataset
+from ablate.execute import make_executor
+from ablate.kernels import choose_step_path
+from ablate.measure import steps
+from ablate.measure.steps import StepChoice, StepPath, compare_paths
 from ablate.model import build
+from ablate.result import Finished, Noted
+from ablate.store.store import Store
 from ablate.study import Recipe, Variant
 from ablate.train.cohort import Member, Pass, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, to_device
@@ -22,6 +31,7 @@ from ablate.train.graphs import WARM_UP_STEPS, Graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.precision import BF16, FP32, Precision
 from ablate.train.step import Trainer, make_trainer
+from ablate.trial import Cohort, Run
 
 CPU = torch.device("cpu")
 SEED = 3
@@ -184,3 +194,144 @@ def test_histograms_are_those_of_the_step_that_was_recorded(data: Data) -> None:
         latest.append(member.histograms.latest)
     assert latest[0] is not None
     assert latest[0] == latest[1]
+
+
+# ── the choice ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Astray(Repeater):
+    """A graph whose dropout is that of another step."""
+
+    def repeat(self, dropout_seed: int) -> None:
+        super().repeat(dropout_seed + 1)
+
+
+class Slow(Repeater):
+    """A graph that is right and does its work twice as slowly."""
+
+    def repeat(self, dropout_seed: int) -> None:
+        super().repeat(dropout_seed)
+        time.sleep(0.02)
+
+
+class Broken(Repeater):
+    def record(self, work: Callable[[], None]) -> None:
+        super().record(work)
+        raise ValueError("it syncs")
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(
+    ("recorder", "why"),
+    [
+        (Astray, "the graph trains otherwise"),
+        (Slow, "times as fast"),
+        (Broken, "the step cannot be a graph: ValueError: it syncs"),
+    ],
+)
+def test_a_graph_that_is_wrong_or_slow_or_none_is_not_taken(
+    data: Data, recorder: Any, why: str, exact: bool
+) -> None:
+    recipe = Recipe(augment=())
+    chosen = compare_paths(
+        lambda: make_members(recipe, BF16, ["cbam"]), data, recipe, Graphs(recorder), exact=exact
+    )
+    assert chosen.path == "eager"
+    assert why in chosen.note
+
+
+def test_a_graph_that_agrees_and_is_faster_is_taken(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.1)
+        return step_eagerly(*arguments)
+
+    monkeypatch.setattr(steps, "step_eagerly", slowly)
+    recipe = Recipe(augment=())
+    chosen = compare_paths(
+        lambda: make_members(recipe, BF16, ["none"]), data, recipe, Graphs(Repeater), exact=True
+    )
+    assert chosen.path == "graph"
+    assert "0 apart" in chosen.note
+
+
+def test_the_choice_of_a_cpu_is_eager() -> None:
+    dataset = open_dataset("digits", None, 32)
+    job = StepChoice((Variant("cbam_cnn"),), Recipe(), dataset, "cpu", {})
+    [chosen] = job()
+    assert chosen.path == "eager"
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as the choice of a path can see."""
+    monkeypatch.setattr(kernels, "choose_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(kernels, "device_name", lambda _: "a GPU")
+    monkeypatch.setattr(kernels, "choose_precision", lambda *_: BF16)
+
+
+def choose(url: str, measured: Any, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:
+    """What is chosen, what is noted, and what was asked for."""
+    notes: list[str] = []
+    asked: list[tuple[Any, ...]] = []
+
+    def job(*given: Any) -> Callable[[], Iterator[Any]]:
+        asked.append(given)
+        return measured
+
+    monkeypatch.setattr(kernels, "StepChoice", job)
+    store = Store(url)
+    given = {"deterministic": False, **changes}
+    with make_executor("inprocess", 1) as executor:
+        plan, note = small_plan(), notes.append
+        path = choose_step_path(plan, store, executor, "cuda", {}, note=note, **given)
+    assert store.kernels("a GPU", BF16.name) == {}, "those are of attention"
+    store.close()
+    return path, notes, asked
+
+
+def test_the_path_is_measured_once_for_each_setting_and_kept(
+    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def graph() -> Iterator[StepPath]:
+        yield StepPath("graph", "3 times as fast")
+
+    path, notes, asked = choose(url, graph, monkeypatch)
+    assert (path, notes) == ("graph", ["steps: graph, 3 times as fast"])
+    assert [variant.name for variant in asked[0][0]] == [
+        "none", "se(pool1, r=8)", "se(pool3, r=8)",
+    ]  # fmt: skip
+    assert choose(url, graph, monkeypatch) == ("graph", [], [])
+    *_, asked = choose(url, graph, monkeypatch, deterministic=True)
+    assert len(asked) == 1, "another question"
+
+
+def test_a_measurement_that_fails_means_eager_and_is_tried_again(
+    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Iterator[Any]:
+        raise ValueError("no clock")
+        yield
+
+    for _ in range(2):
+        path, notes, asked = choose(url, broken, monkeypatch)
+        assert path == "eager"
+        assert notes == ["steps: eager, measuring failed: ValueError: no clock"]
+        assert len(asked) == 1
+
+
+def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trial, "Graphs", lambda: Graphs(Broken))
+    run = Run("key", complete(Variant("cbam_cnn(width=0.25)")))
+    recipe = Recipe(epochs=2, batch_size=256, augment=(), optimizer="sgd")
+    job = Cohort((run,), 1, recipe, open_dataset("digits", None, 32), "cpu", step_path="graph")
+    monkeypatch.setattr("ablate.train.graphs.set_learning_rate", lambda *_: None)  # a number here
+    events = list(job())
+    notes = [event for key, event in events if key == ""]
+    assert notes == [
+        Noted("a cohort is stepped eagerly, it cannot be a graph: ValueError: it syncs")
+    ]
+    assert isinstance(events[-1][1], Finished)

@@ -14,7 +14,7 @@ from ablate.commands.prepare import describe_place, prepare_plan
 from ablate.costs import MeasuringError, measure_costs
 from ablate.driver import Driver, HowToRun
 from ablate.execute import make_executor
-from ablate.kernels import choose_kernels
+from ablate.kernels import choose_kernels, choose_step_path
 from ablate.plan import Plan
 from ablate.progress import StudyProgress, duration, plural
 from ablate.store.store import READY, Store
@@ -41,6 +41,7 @@ class RunOptions:
     cohort: int | None = None
     deterministic: bool = False
     checkpoint_seconds: float | None = None
+    step_path: str = "auto"
 
 
 def run_study(study: Study, data: Path | None, url: str, options: RunOptions) -> int:
@@ -85,11 +86,18 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     _terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
+        step_path = "eager"
+        if todo and options.step_path == "auto":
+            step_path = choose_step_path(
+                plan, store, executor, options.device, kernels,
+                deterministic=options.deterministic, note=progress.note,
+            )  # fmt: skip
         how = HowToRun(
             device=options.device,
             cohort=options.cohort or default_cohort(device),
             max_runs=options.max_runs,
             kernels=kernels,
+            step_path=step_path,
             deterministic=options.deterministic,
             checkpoint_seconds=(
                 CHECKPOINT_SECONDS
@@ -99,7 +107,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
         )
         environment = describe_place(
             device, precision, kernels, deterministic=options.deterministic
-        )
+        ) | {"step_path": step_path}
         Driver(plan, store, executor, progress, environment, how).run()
     try:
         measure_costs(plan, store, options.device, environment, console)

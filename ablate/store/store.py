@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["READY", "Claim", "LostClaimError", "Store"]
 
+STEP = "step "
+"""Before a setting it names, in the table of kernels, the path of the whole step."""
+
 
 class Store:
     """One results database, opened for writing. Every method is one transaction."""
@@ -197,9 +200,27 @@ class Store:
         table = schema.kernels
         with self._read() as connection:
             query = select(table.c.attention, table.c.kernel).where(
-                table.c.device == device, table.c.precision == precision
+                table.c.device == device,
+                table.c.precision == precision,
+                table.c.attention.not_like(f"{STEP}%"),
             )
             return {row.attention: row.kernel for row in connection.execute(query)}
+
+    def step_path(self, device: str, precision: str, setting: str) -> str | None:
+        """How a device steps cohorts under a setting, as it was chosen once; None before that."""
+        table = schema.kernels
+        with self._read() as connection:
+            query = select(table.c.kernel).where(
+                table.c.device == device,
+                table.c.precision == precision,
+                table.c.attention == STEP + setting,
+            )
+            return connection.scalar(query)
+
+    def choose_step_path(self, device: str, precision: str, setting: str, path: str) -> str:
+        """Store it; where another process was faster, its choice stays. Returns what holds."""
+        self.choose_kernels(device, precision, {STEP + setting: path})
+        return self.step_path(device, precision, setting) or path
 
     def choose_kernels(
         self, device: str, precision: str, kernels: Mapping[str, str]

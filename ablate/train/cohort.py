@@ -62,7 +62,7 @@ class Course:
 
     @property
     def steps(self) -> int:
-        return self.rates.shape[1]
+        return int(self.rates.shape[1])
 
     def dropout_seed(self, number: int) -> int:
         """Of the stream that every member draws its dropout from in step `number`, counted from 0."""
