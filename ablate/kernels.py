@@ -59,7 +59,7 @@ def choose_step_path(
     """How cohorts of this plan are stepped: `eager`, the only way of a CPU, or `graph`.
 
     Where the database does not know it for this device, precision and setting it is measured, in a
-    worker of the executor; `note` is told what came out.
+    worker of the executor, which should train nothing afterwards; `note` is told what came out.
     """
     chosen = choose_device(device)
     if chosen.type != "cuda":

@@ -14,6 +14,7 @@ from ablate.commands.prepare import describe_place, prepare_plan
 from ablate.costs import MeasuringError, measure_costs
 from ablate.driver import Driver, HowToRun
 from ablate.execute import make_executor
+from ablate.execute.local import LocalExecutor
 from ablate.kernels import choose_kernels, choose_step_path
 from ablate.plan import Plan
 from ablate.progress import StudyProgress, duration, plural
@@ -87,11 +88,13 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
         step_path = "eager"
-        if todo and options.step_path == "auto":
-            step_path = choose_step_path(
-                plan, store, executor, options.device, kernels,
-                deterministic=options.deterministic, note=progress.note,
-            )  # fmt: skip
+        if todo and options.step_path == "auto" and device.type == "cuda":
+            # In a process of its own: a capture that goes wrong may leave one that cannot train.
+            with LocalExecutor(workers=1) as apart:
+                step_path = choose_step_path(
+                    plan, store, apart, options.device, kernels,
+                    deterministic=options.deterministic, note=progress.note,
+                )  # fmt: skip
         how = HowToRun(
             device=options.device,
             cohort=options.cohort or default_cohort(device),
