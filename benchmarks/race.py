@@ -28,6 +28,7 @@ PLAYERS = {
     "lightning": "benchmarks.opponents.lightning",
     "timm": "benchmarks.opponents.timm",
     "airbench": "benchmarks.opponents.airbench",
+    "compiled": "benchmarks.opponents.compiled",
     "ablate": "benchmarks.ours",
 }
 """Modules with a function `play(field, entry, turn)`. Each is imported in its own process only."""
