@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ from ablate.study import Variant
 from ablate.train.precision import choose_device, choose_precision, default_cohort, device_name
 
 DETERMINISTIC = " deterministic"
+
+STEP_SECONDS = 600.0
+"""A comparison of ways to step that takes longer hangs: it is some seconds of work."""
 
 
 class KernelError(AblateError):
@@ -73,7 +77,7 @@ def choose_step_path(
     variants = some_variants(plan, default_cohort(chosen))
     job = StepChoice(variants, study.recipe, plan.dataset, device, kernels, deterministic)
     try:
-        [measured] = _measure(executor, job)
+        [measured] = _measure(executor, job, STEP_SECONDS)
     except KernelError as error:
         # Not stored: what killed the process may not be the graph. Training goes on without one.
         note(f"steps: eager, {error}")
@@ -89,15 +93,21 @@ def some_variants(plan: Plan, most: int) -> tuple[Variant, ...]:
     return tuple(variants[:: math.ceil(len(variants) / most)])
 
 
-def _measure(executor: Executor, job: Callable[[], Iterator[Any]]) -> list[Any]:
+def _measure(
+    executor: Executor, job: Callable[[], Iterator[Any]], most_seconds: float = math.inf
+) -> list[Any]:
     """What a job measured.
 
     Raises:
-        KernelError: it failed, or its process was lost.
+        KernelError: it failed, its process was lost, or it took too long.
     """
+    ends = time.monotonic() + most_seconds
     measured: list[Any] = []
     executor.submit("kernels", job)
     while executor.busy:
+        if time.monotonic() > ends:
+            executor.cancel("kernels")
+            raise KernelError(f"measuring took more than {most_seconds:.0f} s")
         for _, event in executor.wait(timeout_seconds=1.0):
             if isinstance(event, Died):
                 raise KernelError(f"the measuring process was lost ({event.exit_code})")

@@ -15,7 +15,7 @@ import torch
 
 from ablate.train.precision import FP32
 from benchmarks import __main__ as command
-from benchmarks import engine, gpu, gpu_table, ours, publish, record, reference, roofline, table
+from benchmarks import engine, gpu, gpu_table, publish, record, reference, roofline, table
 from benchmarks.field import RECIPE, VARIANTS, Entry, Field
 from benchmarks.options import Options
 from benchmarks.race import PLAYERS, BenchmarkError, Player, interleaved, race
@@ -202,7 +202,7 @@ def test_the_roofline_counts_every_pass_over_every_map() -> None:
 
 def test_the_grid_and_the_steps_run_on_this_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "COHORTS", (1, 2))
-    monkeypatch.setattr(ours, "measure_kernels", lambda *_: ())
+    monkeypatch.setattr("benchmarks.ours.measure_kernels", lambda *_: ())
     options = Options(rounds=1, steps=2, attention=("none",), short=True, device="cpu")
     figures = gpu.measure_grid(options, 64)["networks"]["none"]
     assert [(row["cohort"], row["step_path"]) for row in figures["rows"]] == [

@@ -152,6 +152,7 @@ def test_steps_are_repeated_and_never_recorded_again(
     assert len(recorded) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("path", ["eager", "graph"])
 def test_no_step_waits_for_the_device(data: Data, precision: str, path: str) -> None:

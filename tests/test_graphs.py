@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from conftest import small_plan
 from ablate import kernels, trial
 from ablate.attention import complete
 from ablate.datasets import open_dataset
+from ablate.driver import Driver
 from ablate.execute import make_executor
 from ablate.kernels import choose_step_path
 from ablate.measure import steps
@@ -335,3 +337,25 @@ def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
         Noted("a cohort is stepped eagerly, it cannot be a graph: ValueError: it syncs")
     ]
     assert isinstance(events[-1][1], Finished)
+
+
+def test_a_measurement_that_hangs_means_eager(
+    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless() -> Iterator[Any]:
+        while True:
+            yield StepPath("graph", "still at it")
+
+    monkeypatch.setattr(kernels, "STEP_SECONDS", 0.2)
+    path, notes, _ = choose(url, endless, monkeypatch)
+    assert path == "eager"
+    assert notes == ["steps: eager, measuring took more than 0 s"]
+
+
+def test_what_is_noted_about_a_cohort_is_told(url: str) -> None:
+    told: list[str] = []
+    progress: Any = SimpleNamespace(note=told.append)
+    with make_executor("inprocess", 1) as executor:
+        driver = Driver(small_plan(), Store(url), executor, progress, {})
+        driver._handle("a job", ("", Noted("it cannot be a graph")))
+    assert told == ["it cannot be a graph"]

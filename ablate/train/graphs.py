@@ -53,6 +53,7 @@ class CudaRecorder:
     """A CUDA graph, with a stream and a generator for each branch."""
 
     def __init__(self, device: torch.device, branches: int) -> None:
+        self._device = device
         self._graph = torch.cuda.CUDAGraph()
         self._main = torch.cuda.Stream(device)
         self._streams = [torch.cuda.Stream(device) for _ in range(branches)]
@@ -80,8 +81,16 @@ class CudaRecorder:
             for _ in range(WARM_UP_STEPS):
                 work()
         torch.cuda.current_stream().wait_stream(self._main)
-        with torch.cuda.graph(self._graph, stream=self._main):
-            work()
+        before = torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(self._graph, stream=self._main):
+                work()
+        except BaseException:
+            # A capture that failed leaves its stream current, and the device's generator in a state
+            # that takes itself for captured and refuses to draw. Each step seeds it anew anyhow.
+            torch.cuda.set_stream(before)
+            self._default.graphsafe_set_state(torch.Generator(self._device))
+            raise
 
     def repeat(self, dropout_seed: int) -> None:
         for generator in self._generators:
