@@ -1,6 +1,6 @@
 # Two commands do everything from a bare python3: `make ablation` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help ablation bench calibrate gpu-check gpu-bench gpu-study publish tensorboard test check format lint types imports lock clean
+.PHONY: help ablation search dashboard bench torture calibrate gpu-check gpu-bench gpu-study publish tensorboard test check format lint types imports lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 
 # A GPU is looked for without torch, so that the first line can say what will happen.
 GPU := $(shell nvidia-smi -L 2>/dev/null | grep -c '^GPU')
+SEARCHED := $(or $(STUDY),studies/reduction.toml)
 ifdef STUDY
   WHY := as asked with STUDY=
   CHOSEN_DEVICE := auto
@@ -23,13 +24,16 @@ else
 endif
 DEVICE ?= $(CHOSEN_DEVICE)
 # Recipes read them from the environment, so that a quote in a path stays a quote.
-export STUDY DATA
+export STUDY DATA SEARCHED
 OPTIONS = $${DATA:+--data "$$DATA"}
 
 help:
 	@echo 'make ablation [STUDY=FILE] [DATA=PATH]   train what is missing of a study, write its report'
+	@echo 'make search [STUDY=FILE] [DATA=PATH]     let Optuna search the space of a study, write its report'
+	@echo 'make dashboard                           show searches in the dashboard of Optuna, on this machine'
 	@echo 'make bench [DATA=PATH]                   compare the training engine with what people use today'
 	@echo 'make calibrate                           prove the noise floor and the profiler on this machine'
+	@echo 'make torture                             break things on purpose, count what is lost (about an hour)'
 	@echo 'make gpu-check                           what only a CUDA device can show: graphs, precision, memory'
 	@echo 'make gpu-bench [DATA=PATH]               the same comparison on a CUDA device, and where the time goes'
 	@echo 'make gpu-study DATA=PATH [SEEDS=N]       the reference grid on a CUDA device, ready to publish;'
@@ -49,12 +53,20 @@ ablation:
 	$(BIN)/ablate report "$$STUDY" $(OPTIONS) || exit $$?; \
 	exit $$status
 
+search: $(READY)
+	@$(BIN)/ablate search "$$SEARCHED" $(OPTIONS)
+	@$(BIN)/ablate report "$$SEARCHED" $(OPTIONS)
+
+dashboard: $(READY)
+	@$(BIN)/ablate dashboard
+
 bench: $(READY)
 	@$(BIN)/python -m benchmarks all $(OPTIONS)
 
 calibrate: $(READY)
 	@$(BIN)/python -m benchmarks.calibrate_throughput
 	@$(BIN)/python -m benchmarks.calibrate_profile
+	@$(BIN)/python -m benchmarks.calibrate_search
 
 # One process: its tests cap memory and time graphs.
 gpu-check: $(READY)
@@ -72,6 +84,9 @@ publish: $(READY)
 
 tensorboard: $(READY)
 	@$(BIN)/ablate tensorboard
+
+torture: $(READY)
+	@$(BIN)/python -m tests.torture
 
 test: $(READY)
 	@$(BIN)/python -m pytest

@@ -59,6 +59,12 @@ AllowImport = Annotated[
         help="A package whose networks the study may use: its code will run. Repeatable.",
     ),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", metavar="URL", help="Optuna's storage: optuna.db beside the database."
+    ),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
 
 
@@ -165,6 +171,12 @@ def run(
             "--checkpoint-seconds", min=0, metavar="S", help="The least time between checkpoints."
         ),
     ] = None,
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--run-timeout", min=1, metavar="S", help="A run that takes longer has failed."
+        ),
+    ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Repeat to the byte on a GPU too; slower there.")
     ] = False,
@@ -192,6 +204,7 @@ def run(
         deterministic=deterministic,
         checkpoint_seconds=checkpoint_seconds,
         step_path=step_path,
+        run_timeout=run_timeout,
     )
     try:
         failed = run_study(question, data, db, options)
@@ -200,6 +213,63 @@ def run(
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if failed:
         raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+@app.command()
+def search(
+    study: StudyFile,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    allow_import: AllowImport = None,
+    storage: Storage = None,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Make Optuna's storage anew from the database, and end."),
+    ] = False,
+    max_runs: Annotated[
+        int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs now.")
+    ] = None,
+    device: Device = "auto",
+    executor: Annotated[str, typer.Option("--executor", help="local or inprocess.")] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, metavar="N", help="Trials side by side."),
+    ] = None,
+) -> None:
+    """Let Optuna ask which variants to train, reusing what is trained; then confirm the best."""
+    question = _load(study, set)
+    _allow(allow_import)
+    with _loading():
+        from ablate.commands.run import RunOptions
+        from ablate.commands.search import SearchOptions, search_study
+
+    options = RunOptions(device=device, executor=executor, workers=workers, max_runs=max_runs)
+    try:
+        failed = search_study(question, data, db, options, SearchOptions(storage, rebuild))
+    except KeyboardInterrupt:
+        print("ablate: interrupted; what was stored stays, search again to go on", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if failed:
+        raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+@app.command()
+def dashboard(
+    db: Db = DEFAULT_DB,
+    storage: Storage = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=1, max=65535, metavar="N", help="The next free one if it is in use."
+        ),
+    ] = 8080,
+) -> None:
+    """Show searches in Optuna's dashboard, on this machine only."""
+    with _loading():
+        from ablate.commands.dashboard import DashboardOptions, show_dashboard
+
+    show_dashboard(db, DashboardOptions(storage, port))
 
 
 @app.command()

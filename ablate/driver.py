@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,6 +24,12 @@ KEPT_SEED = 1
 """The seed whose weights and histograms are kept, for pictures of what each variant does."""
 
 
+class Feed(Protocol):
+    """Where further cells come from while a driver runs, as in a search. True: come again."""
+
+    def __call__(self, driver: Driver) -> bool: ...
+
+
 class Progress(Protocol):
     """What a driver tells whoever watches."""
 
@@ -39,7 +45,8 @@ class Progress(Protocol):
 class HowToRun:
     """How runs are trained, which changes no result.
 
-    `cohort` is how many runs at most are trained side by side in one worker.
+    `cohort` is how many runs at most are trained side by side in one worker. A run that takes longer
+    than `run_timeout_seconds` has failed; a cohort may take that long for each of its runs.
     """
 
     device: str = "auto"
@@ -49,6 +56,27 @@ class HowToRun:
     step_path: str = "eager"
     deterministic: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    run_timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What an executor works on: the runs of a cohort, and when it got them."""
+
+    run_keys: list[str]
+    begun: float
+
+    def is_late(self, limit_seconds: float) -> bool:
+        """Whether its runs, which share a process, took longer than they may one after the other."""
+        return time.monotonic() - self.begun > limit_seconds * len(self.run_keys)
+
+
+@dataclass(frozen=True)
+class _Late:
+    """A run whose job was ended because it took too long; `alone` tells that it was its own fault."""
+
+    limit_seconds: float
+    alone: bool
 
 
 @dataclass
@@ -61,10 +89,10 @@ class Driver:
     progress: Progress
     environment: Mapping[str, Any]
     how: HowToRun = field(default_factory=HowToRun)
+    feed: Feed | None = None
     _cells: dict[str, Cell] = field(init=False)
     _claims: dict[str, Claim] = field(init=False, default_factory=dict)
-    _jobs: dict[str, list[str]] = field(init=False, default_factory=dict)
-    _alone: set[str] = field(init=False, default_factory=set)
+    _jobs: dict[str, _Job] = field(init=False, default_factory=dict)
     _takeover: TakeOver = field(init=False)
     _cohort: int = field(init=False)
     _taken: int = field(init=False, default=0)
@@ -75,6 +103,25 @@ class Driver:
         self._takeover = TakeOver(self.store, list(self._cells))
         self._cohort = self.how.cohort
 
+    @property
+    def slots(self) -> int:
+        """How many jobs go side by side."""
+        return self.executor.slots
+
+    def add(self, cells: Sequence[Cell]) -> None:
+        """Train these too, behind those that there are; they are registered already."""
+        self._cells |= {str(cell.run_key): cell for cell in cells}
+        self._takeover.run_keys = list(self._cells)
+
+    def drop(self, run_key: str) -> None:
+        """Give a run back unfinished and take it no more, in this driver."""
+        self._cells.pop(run_key, None)
+        self._takeover.run_keys = list(self._cells)
+        claim = self._claims.pop(run_key, None)
+        if claim is not None:
+            self.store.stop(claim, "pruned")
+            self._cancel_empty_jobs()
+
     def run(self) -> None:
         """Train until nothing is missing that this driver may take.
 
@@ -82,16 +129,18 @@ class Driver:
         """
         try:
             while True:
+                more = self.feed is not None and self._may_take and self.feed(self)
                 if self.executor.free and self._may_take:
                     self._takeover.look(self._claims)
                 self._fill()
                 if self.executor.busy:
                     for job_id, event in self.executor.wait(POLL_SECONDS):
                         self._handle(job_id, event)
+                    self._end_late_jobs()
                 elif self._may_take and self.store.running(list(self._cells)):
                     self.progress.note("waiting for runs of another process")
                     time.sleep(POLL_SECONDS)
-                else:
+                elif not more:
                     return
                 self._renew()
         finally:
@@ -112,11 +161,11 @@ class Driver:
             if not claims:
                 return
             job_id = claims[0].token
-            self._jobs[job_id] = [claim.run_key for claim in claims]
             self._taken += len(claims)
             for claim in claims:
                 self._claims[claim.run_key] = claim
                 self.progress.started(self._cells[claim.run_key])
+            self._jobs[job_id] = _Job([claim.run_key for claim in claims], time.monotonic())
             self.executor.submit(job_id, self._job(claims))
 
     def _size(self) -> int:
@@ -127,8 +176,8 @@ class Driver:
         return max(1, min(self._cohort, math.ceil(left / self.executor.slots)))
 
     def _group(self, run_key: str) -> Hashable:
-        """Runs of one seed share a cohort; one that lost its process before is trained alone."""
-        return run_key if run_key in self._alone else self._cells[run_key].seed
+        """Runs of one seed share a cohort."""
+        return self._cells[run_key].seed
 
     def _job(self, claims: list[Claim]) -> Cohort:
         study, how = self.plan.study, self.how
@@ -160,10 +209,9 @@ class Driver:
         match event:
             case Done(error=error):
                 failure = Failed("error", error or "the run ended without a result")
-                for run_key in self._jobs.pop(job_id, []):
-                    self._store_event(run_key, failure)
-            case Died(exit_code=exit_code):
-                self._lose(self._jobs.pop(job_id, []), exit_code)
+                self._end_job(job_id, failure)
+            case Died():
+                self._end_job(job_id, event)
             case (_, Halved(size=size)):
                 self._cohort = min(self._cohort, size)
                 self.progress.note(f"memory ran out: at most {size} runs side by side from now on")
@@ -174,24 +222,27 @@ class Driver:
             case _:
                 raise TypeError(f"a job sent {type(event).__name__}")
 
-    def _lose(self, run_keys: list[str], exit_code: int | None) -> None:
-        """A process is gone, with the runs in it: together nobody knows whose fault it was."""
-        left = [key for key in run_keys if key in self._claims]
-        error = f"the worker process ended with exit code {exit_code}"
-        if len(left) == 1:
-            self._store_event(left[0], Failed("worker_died", error))
+    def _end_job(self, job_id: str, event: object) -> None:
+        """A job is over; what has happened to it has happened to all its runs that have no result."""
+        job = self._jobs.pop(job_id, None)
+        for run_key in job.run_keys if job else ():
+            self._store_event(run_key, event)
+
+    def _end_late_jobs(self) -> None:
+        limit = self.how.run_timeout_seconds
+        if limit is None:
             return
-        for run_key in left:
-            self._alone.add(run_key)
-            self._taken -= 1
-            self.store.stop(self._claims.pop(run_key), error)
-            self.progress.given_back(self._cells[run_key], error)
+        for job_id, job in list(self._jobs.items()):
+            if job.is_late(limit):
+                self.executor.cancel(job_id)
+                self._end_job(job_id, _Late(limit, alone=len(job.run_keys) == 1))
 
     def _store_event(self, run_key: str, event: object) -> None:
         """Store what a run reported; nothing if it is not ours any more."""
-        claim, cell = self._claims.get(run_key), self._cells[run_key]
+        claim = self._claims.get(run_key)
         if claim is None:
             return
+        cell = self._cells[run_key]
         try:
             self._write(claim, cell, event)
         except LostClaimError:
@@ -216,16 +267,50 @@ class Driver:
             case Finished():
                 self.store.finish(claim, event, self.environment)
             case Failed():
-                self.store.fail(claim, event)
+                self.store.fail(claim, event, self.environment)
+            case Died(exit_code=exit_code):
+                self._lose(claim, cell, f"the worker process ended with exit code {exit_code}")
+                return
+            case _Late():
+                self._stop_late(claim, cell, event)
+                return
             case _:
                 raise TypeError(f"a run sent {type(event).__name__}")
-        del self._claims[claim.run_key]
-        self.progress.ended(cell, event)
+        self._ended(cell, event)
+
+    def _lose(self, claim: Claim, cell: Cell, error: str) -> None:
+        """A run's process is gone: it is tried again, alone, and only then is it known whose fault it was."""
+        failure = self.store.lose(claim, error, self.environment)
+        if failure is None:
+            self._given_back(cell, error)
+        else:
+            self._ended(cell, failure)
+
+    def _stop_late(self, claim: Claim, cell: Cell, late: _Late) -> None:
+        """A job took too long: a run that was alone with it has failed, others are tried alone."""
+        limit = f"{late.limit_seconds:g} s"
+        if late.alone:
+            failure = Failed("timeout", f"it took longer than {limit} (--run-timeout)")
+            self.store.fail(claim, failure, self.environment)
+            self._ended(cell, failure)
+        else:
+            error = f"its cohort took longer than {limit} for each run"
+            self.store.give_back_late(claim, error)
+            self._given_back(cell, error)
+
+    def _ended(self, cell: Cell, result: Finished | Failed) -> None:
+        del self._claims[str(cell.run_key)]
+        self.progress.ended(cell, result)
+
+    def _given_back(self, cell: Cell, why: str) -> None:
+        del self._claims[str(cell.run_key)]
+        self._taken -= 1
+        self.progress.given_back(cell, why)
 
     def _cancel_empty_jobs(self) -> None:
         """End the jobs none of whose runs is ours any more."""
-        for job_id, run_keys in list(self._jobs.items()):
-            if not any(run_key in self._claims for run_key in run_keys):
+        for job_id, job in list(self._jobs.items()):
+            if not any(run_key in self._claims for run_key in job.run_keys):
                 self.executor.cancel(job_id)
                 del self._jobs[job_id]
 

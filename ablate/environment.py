@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+SOURCE = Path(__file__).parent.parent
+"""The folder that this program lies in: a checkout, or where packages are installed."""
 PACKAGES = ("ablate", "torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
@@ -18,6 +22,7 @@ def describe_environment() -> dict[str, Any]:
     return {
         "commit": _git("rev-parse", "HEAD"),
         "tree_clean": _tree_clean(),
+        "lock_sha256": _lock_sha256(),
         "python": platform.python_version(),
         **{name: package_version(name) for name in PACKAGES},
         "platform": platform.platform(),
@@ -34,8 +39,26 @@ def package_version(name: str) -> str | None:
 
 
 def command_line(arguments: list[str]) -> str:
-    """The command line as it can be typed again, without the path of the program."""
-    return shlex.join([Path(arguments[0]).name, *arguments[1:]])
+    """The command line as it can be typed again, without the path of the program and passwords."""
+    return shlex.join([Path(arguments[0]).name, *map(without_password, arguments[1:])])
+
+
+def without_password(text: str) -> str:
+    """A text in which the passwords of URLs are three asterisks."""
+    text = re.sub(r"(://[^:/?#]*):.*@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&]\w*(?:password|secret|token)=)[^&]*", r"\1***", text)
+
+
+def nvidia_driver() -> str | None:
+    """The version of NVIDIA's driver, None where `nvidia-smi` does not tell."""
+    said = _said("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    return said.splitlines()[0].strip() if said else None
+
+
+def _lock_sha256() -> str | None:
+    """Of the file that pins all packages, None where this program was not installed from it."""
+    lock = SOURCE / "requirements.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None
 
 
 def _tree_clean() -> bool | None:
@@ -44,11 +67,14 @@ def _tree_clean() -> bool | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the working directory; None outside a repository or without git."""
+    """What git says of the repository that this program lies in; None without git or a repository."""
+    return _said("git", "-C", str(SOURCE), *arguments)
+
+
+def _said(*command: str) -> str | None:
+    """What a program prints, None where it is missing or fails."""
     try:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, timeout=10, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -14,26 +16,38 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: nothing was left behind, and an earlier file is as it was.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """An empty file to fill; afterwards it is brought to the disk and gets its name by one rename.
+
+    Raises:
+        OSError: nothing was left behind, and an earlier file is as it was.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        os.close(handle)
+        yield temporary
+        _sync(temporary)
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep colleagues out
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        # Without it a power cut can undo a rename that was reported done.
+        _sync(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk too: without it a power cut can undo one that was reported done."""
-    if os.name != "posix":
+def _sync(path: Path) -> None:
+    """Bring a file's content, or a folder's names, to the disk."""
+    if path.is_dir() and os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

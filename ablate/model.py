@@ -17,6 +17,7 @@ from ablate.placement import (
     Shape,
     Uninitialised,
     find_targets,
+    part_of,
     record_outputs,
     seeded,
     trace_outputs,
@@ -126,8 +127,9 @@ def _check_calls(
 
 
 def _make_attention(variant: Variant, path: str, channels: int) -> Attention:
+    options = variant.options_at(part_of(str(variant.position), path))
     try:
-        return ATTENTION[variant.attention](channels, **dict(variant.options))
+        return ATTENTION[variant.attention](channels, **options)
     except OptionError as error:
         raise OptionError(f"{variant.name} at {path!r}: {error}") from None
 

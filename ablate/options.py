@@ -36,9 +36,16 @@ def complete_options(
             has = f"it takes {', '.join(known)}" if known else "it takes no options"
             raise OptionError(f"{name} takes no {key!r}{nearest(key, known)}; {has}{hint}")
         wanted = type(known[key])
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
+        if not _fits(value, wanted):
             raise OptionError(f"{name}: {key} must be of type {wanted.__name__}, not {value!r}")
     return {key: given.get(key, default) for key, default in known.items()}
+
+
+def _fits(value: Option, wanted: type) -> bool:
+    """Whether an option can have this value; `"4+16"` has one whole number for each part of a position."""
+    if wanted is int and isinstance(value, str) and "+" in value:
+        return all(part.strip().isdecimal() for part in value.split("+"))
+    return type(value) is wanted or (wanted is float and type(value) is int)
 
 
 def split_call(text: str) -> tuple[str, dict[str, Option]]:

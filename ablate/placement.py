@@ -75,6 +75,12 @@ def find_targets(variant: Variant, classes: int, image_size: int) -> dict[str, S
     return {path: place.shape for path, place in places.items() if path in found}
 
 
+def part_of(position: str, path: str) -> int:
+    """Which part of a position names a path: the first one that matches."""
+    patterns = [pattern.strip() for pattern in position.split("+")]
+    return next(i for i, pattern in enumerate(patterns) if matches_glob(path, pattern))
+
+
 @lru_cache(maxsize=8)
 def find_places(backbone: str, classes: int, image_size: int) -> dict[str, Place]:
     """Every module below the root, in the network's order, and whether attention can follow it.

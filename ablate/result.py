@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FailureKind = Literal["oom", "diverged", "error", "worker_died"]
+FailureKind = Literal["oom", "diverged", "error", "worker_died", "timeout"]
 ProfilePath = Literal["as_trained", "eager"]
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ablate.digest import digest
+from ablate.search_table import Search
 
 MAX_CELLS = 100_000
 
@@ -71,6 +72,16 @@ class Variant:
         """The value of one option, None where this variant has no such option."""
         return dict(self.options).get(key)
 
+    def options_at(self, part: int) -> dict[str, Option]:
+        """The options at one part of the position: `"4+16"` is 4 at the first and 16 at the second."""
+        return {key: _part(value, part) for key, value in self.options}
+
+
+def _part(value: Option, part: int) -> Option:
+    if isinstance(value, str) and "+" in value:
+        return int(value.split("+")[part])
+    return value
+
 
 class GridTable(BaseModel):
     """One `[[grid]]` table: the product of its lists. Keys beyond these two are attention options."""
@@ -111,6 +122,7 @@ class Study(_Frozen):
     equivalence_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
     recipe: Recipe = Recipe()
     grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
+    search: Search | None = None
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
@@ -126,6 +138,10 @@ class Study(_Frozen):
             raise ValueError(
                 f"the grid has {variants} variants × {most} seeds = {variants * most:,} cells; "
                 f"at most {MAX_CELLS:,} fit into one study: split it"
+            )
+        if self.search is not None and self.recipe.split == "tutorial":
+            raise ValueError(
+                'search: the split "tutorial" has no validation images, and a search sees nothing else'
             )
         return self
 

@@ -13,10 +13,17 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ablate.errors import StudyError, nearest
+from ablate.search_table import Bound, Parameter, Search
 from ablate.study import Recipe, Study
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 8
+TABLES: dict[tuple[str, ...], type[BaseModel]] = {
+    ("recipe",): Recipe,
+    ("search", "parameters"): Parameter,
+    ("search", "constraints"): Bound,
+    ("search",): Search,
+}
 
 
 def load_study(path: Path, assignments: Sequence[str] = ()) -> Study:
@@ -92,8 +99,7 @@ def _first_line(error: ValidationError) -> str:
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        model: type[BaseModel] = Recipe if first["loc"][0] == "recipe" else Study
-        known = list(model.model_fields)
+        known = list(_model_at(first["loc"]).model_fields)
         line = f"unknown key {where!r}{nearest(str(first['loc'][-1]), known)}; there are: {', '.join(known)}"
     elif first["type"] == "missing":
         line = f"the key {where!r} is missing"
@@ -102,6 +108,14 @@ def _first_line(error: ValidationError) -> str:
     else:
         line = f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, not {_shown(first['input'])}"
     return line + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
+
+
+def _model_at(where: Sequence[int | str]) -> type[BaseModel]:
+    """The table of a study in which a key was found."""
+    for names, model in TABLES.items():
+        if tuple(where[: len(names)]) == names and len(where) > len(names):
+            return model
+    return Study
 
 
 def _shown(value: object) -> str:

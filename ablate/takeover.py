@@ -32,17 +32,18 @@ class TakeOver:
 
     def look(self, ours: Container[str]) -> None:
         """Make runs ready again whose process has ended, or whose heartbeat stood still for a lease."""
+        running = self.store.running(self.run_keys)
+        # After reading, which may have waited for a lock: what stopped us stopped the others' heartbeats.
         now = time.monotonic()
         if now - self._looked > LEASE_SECONDS / 2:
-            # We were busy or blocked, perhaps by a lock that stopped the others' heartbeats too.
             self._leases.clear()
         self._looked = now
-        for run_key, (owner, token, heartbeat) in self.store.running(self.run_keys).items():
+        for run_key, (owner, token, heartbeat) in running.items():
             if run_key in ours:
                 continue
             lease = self._leases.get(run_key)
             if lease is None or (lease.token, lease.heartbeat) != (token, heartbeat):
-                lease = self._leases[run_key] = _Lease(token, heartbeat, time.monotonic())
-            elapsed = time.monotonic() - lease.since > LEASE_SECONDS
+                lease = self._leases[run_key] = _Lease(token, heartbeat, now)
+            elapsed = now - lease.since > LEASE_SECONDS
             if owner.is_gone() or (elapsed and not owner.is_here()):
                 self.store.take_back(run_key, token)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import torch
+from postgres_server import Server, postgres
 
 from ablate.errors import AblateError
 from ablate.plan import Plan, make_plan
+from ablate.store.schema import metadata
+from ablate.store.store import Claim, Store
 from ablate.study_file import parse_study
+
+__all__ = ["postgres"]  # a fixture
 
 # One thread: tests run side by side, and training itself uses one.
 torch.set_num_threads(1)
@@ -43,6 +52,20 @@ def message(error: type[AblateError], do: Callable[[], Any]) -> str:
     text = str(caught.value)
     assert "\n" not in text
     return text
+
+
+def claim_one(store: Store, run_keys: Sequence[str]) -> Claim | None:
+    """The first of these runs that is ready, claimed."""
+    return next(iter(store.claim_cohort(run_keys, 1, str)), None)
+
+
+def rows_of(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """What a query of a database gives, past the store."""
+    if url.startswith("sqlite:///"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+            return connection.execute(sql).fetchall()
+    with psycopg.connect(url) as server:
+        return server.execute(sql).fetchall()
 
 
 def remove(folder: Path) -> None:
@@ -96,5 +119,62 @@ def plan() -> Plan:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'results.db'}"
+
+
+@pytest.fixture
+def url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture(scope="session")
+def our_database(postgres: Server) -> str:
+    """A PostgreSQL database with our schema, for all tests one after the other."""
+    url = postgres.create("ours")
+    Store(url).close()
+    return url
+
+
+@pytest.fixture
+def postgres_url(our_database: str) -> str:
+    """A PostgreSQL database with our schema and nothing in it; emptying is quicker than copying."""
+    with psycopg.connect(our_database) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = 'ours' AND pid <> pg_backend_pid()"
+        )
+        connection.execute(f"TRUNCATE {', '.join(metadata.tables)}")
+    return our_database
+
+
+@pytest.fixture
+def empty_postgres_url(postgres: Server) -> Iterator[str]:
+    """A PostgreSQL database with nothing in it."""
+    name = f"t{next(_NUMBERS)}"
+    yield postgres.create(name)
+    postgres.drop(name)
+
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def open_store() -> Iterator[Callable[[str], Store]]:
+    """Opens stores, and closes them when the test is over."""
+    opened: list[Store] = []
+
+    def make(url: str) -> Store:
+        opened.append(Store(url))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A database of each kind; files beside it go to the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+    return str(request.getfixturevalue(f"{request.param}_url"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import claim_one, rows_of
 
 from ablate import files
 from ablate.errors import DatabaseError
@@ -24,8 +25,14 @@ FINISHED = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
 
 
 @pytest.fixture
-def store(url: str, plan: Plan) -> Store:
-    made = Store(url)
+def url(any_url: str) -> str:
+    """Both kinds of database keep the same promises."""
+    return any_url
+
+
+@pytest.fixture
+def store(url: str, plan: Plan, open_store: Callable[[str], Store]) -> Store:
+    made = open_store(url)
     made.register(plan)
     return made
 
@@ -36,7 +43,7 @@ def key(plan: Plan) -> str:
 
 
 def claimed(store: Store, key: str) -> Claim:
-    claim = store.claim([key])
+    claim = claim_one(store, [key])
     assert claim is not None
     return claim
 
@@ -53,11 +60,6 @@ def lying(url: str) -> list[Path]:
     return sorted(checkpoint_folder(url).iterdir())
 
 
-def query(url: str, sql: str) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        return connection.execute(sql).fetchall()
-
-
 def test_an_attempt_goes_on_from_the_newest_checkpoint(store: Store, url: str, key: str) -> None:
     first = claimed(store, key)
     train(store, first, 1, 2)
@@ -65,22 +67,22 @@ def test_an_attempt_goes_on_from_the_newest_checkpoint(store: Store, url: str, k
     store.stop(first)
     heir = claimed(store, key)
     assert store.resume(heir) == Checkpoint(2, b"state 2")
-    assert query(url, "SELECT epoch FROM v_epochs") == [(1,), (2,)], "epoch 3 is trained again"
-    assert query(url, "SELECT step FROM v_steps") == [(1,), (2,)]
+    assert rows_of(url, "SELECT epoch FROM v_epochs") == [(1,), (2,)], "epoch 3 is trained again"
+    assert rows_of(url, "SELECT step FROM v_steps") == [(1,), (2,)]
 
 
 def test_without_a_checkpoint_it_starts_from_nothing(store: Store, url: str, key: str) -> None:
     first = claimed(store, key)
     train(store, first, 1, saved=False)
     store.stop(first)
-    assert query(url, "SELECT status, epochs FROM v_runs ORDER BY ordinal LIMIT 1") == [
+    assert rows_of(url, "SELECT status, epochs FROM v_runs ORDER BY ordinal LIMIT 1") == [
         ("stopped", 1)
     ]
     assert store.resume(claimed(store, key)) is None
-    assert query(url, "SELECT status, epochs, attempts FROM v_runs ORDER BY ordinal LIMIT 1") == [
+    assert rows_of(url, "SELECT status, epochs, attempts FROM v_runs ORDER BY ordinal LIMIT 1") == [
         ("running", 0, 2)
     ]
-    assert query(url, "SELECT number, outcome FROM attempts ORDER BY number") == [
+    assert rows_of(url, "SELECT number, outcome FROM attempts ORDER BY number") == [
         (1, "stopped"),
         (2, None),
     ]
@@ -93,10 +95,10 @@ def test_the_last_two_are_kept_and_a_finished_run_needs_none(
     train(store, claim, 1, 2, 3)
     assert [path.read_bytes() for path in lying(url)] == [b"state 2", b"state 3"]
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in lying(url)]
-    assert query(url, "SELECT sha256 FROM checkpoints ORDER BY epoch") == [(h,) for h in hashes]
+    assert rows_of(url, "SELECT sha256 FROM checkpoints ORDER BY epoch") == [(h,) for h in hashes]
     store.finish(claim, FINISHED, {})
     assert lying(url) == []
-    assert query(url, "SELECT COUNT(*) FROM checkpoints") == [(0,)]
+    assert rows_of(url, "SELECT COUNT(*) FROM checkpoints") == [(0,)]
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("worker_died", 1), ("diverged", 0)])
@@ -106,7 +108,7 @@ def test_only_a_lost_process_leaves_a_checkpoint_to_go_on_from(
     claim = claimed(store, key)
     train(store, claim, 1)
     store.fail(claim, Failed(kind, "why"))
-    assert query(url, "SELECT COUNT(*) FROM checkpoints") == [(kept,)]
+    assert rows_of(url, "SELECT COUNT(*) FROM checkpoints") == [(kept,)]
 
 
 def damage(path: Path) -> None:
@@ -121,11 +123,11 @@ def test_a_damaged_checkpoint_is_passed_over(store: Store, url: str, key: str, s
     store.stop(first)
     heir = claimed(store, key)
     assert store.resume(heir) == Checkpoint(1, b"state 1")
-    assert query(url, "SELECT epoch FROM v_epochs") == [(1,)]
+    assert rows_of(url, "SELECT epoch FROM v_epochs") == [(1,)]
     store.stop(heir)
     spoil(lying(url)[0])
     assert store.resume(claimed(store, key)) is None
-    assert query(url, "SELECT COUNT(*) FROM v_epochs") == [(0,)]
+    assert rows_of(url, "SELECT COUNT(*) FROM v_epochs") == [(0,)]
     assert lying(url) == [], "what no row names is swept away"
 
 

@@ -180,7 +180,7 @@ def broken_image(folder: Path) -> str:
         (["run", DIGITS, "--data", text(b"\xfd7zXZ no archive")], "input"),
         (["run", ATTENTION, "--data", broken_image], "train/cat/1.jpg"),
         (["run", DIGITS, "--db", text("no database")], "is not an SQLite database"),
-        (["run", DIGITS, "--db", "mysql://root:secret@host/db"], "only SQLite files are supported"),
+        (["run", DIGITS, "--db", "mysql://root:secret@host/db"], "only SQLite and PostgreSQL are supported"),
         (["run", DIGITS, "--executor", "ray"], "unknown executor 'ray'"),
         (["run", DIGITS, "--set", "recipe.learning_rate=inf"], "input should be a finite number"),
         (["plan", "/dev/zero"], "/dev/zero: is no file"),

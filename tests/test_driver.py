@@ -9,18 +9,21 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import small_plan
+from conftest import claim_one, rows_of, small_plan
+from pretend import Pretend
 
 from ablate import driver as driver_module
 from ablate import takeover, trial
 from ablate.driver import Driver, HowToRun
 from ablate.execute import make_executor
 from ablate.execute.base import Died, Done, Executor, Job
+from ablate.execute.local import LocalExecutor
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
 from ablate.store.owner import Owner
@@ -126,16 +129,11 @@ def store(url: str, plan: Plan) -> Store:
     return made
 
 
-def query(url: str, sql: str) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        return connection.execute(sql).fetchall()
-
-
 def test_every_cell_is_trained_once_seed_by_seed(plan: Plan, store: Store, url: str) -> None:
     recorder = drive(plan, store)
     assert recorder.order == [(cell.variant.name, cell.seed) for cell in plan.cells]
     assert [seed for _, seed in recorder.order] == [1, 1, 1, 2, 2, 2]
-    assert query(url, "SELECT DISTINCT status, epochs, attempts FROM v_runs") == [
+    assert rows_of(url, "SELECT DISTINCT status, epochs, attempts FROM v_runs") == [
         ("finished", 1, 1)
     ]
     assert drive(plan, store).order == [], "run again, it trains nothing"
@@ -162,22 +160,23 @@ def test_a_failed_run_stops_no_other(
     monkeypatch.setattr(trial, "build", broken)
     recorder = drive(plan, store)
     assert len(recorder.results) == len(plan.cells)
-    rows = query(url, "SELECT variant, failure, error FROM v_runs WHERE status = 'failed'")
+    rows = rows_of(url, "SELECT variant, failure, error FROM v_runs WHERE status = 'failed'")
     assert [(variant, kind) for variant, kind, _ in rows] == [("se(pool1, r=8)", "error")] * 2
     assert all("ValueError: no luck" in error for *_, error in rows)
 
 
 def test_a_job_that_ends_without_a_result_has_failed(plan: Plan, store: Store, url: str) -> None:
     drive(plan, store, Scripted(EPOCH, Done("Traceback: lost")), max_runs=1)
-    assert query(url, "SELECT failure, error FROM v_runs WHERE status = 'failed'") == [
+    assert rows_of(url, "SELECT failure, error FROM v_runs WHERE status = 'failed'") == [
         ("error", "Traceback: lost")
     ]
 
 
 def test_a_lost_worker_is_a_failure_of_its_own_kind(plan: Plan, store: Store, url: str) -> None:
     drive(plan, store, Scripted(Died(-9)), max_runs=1)
-    assert query(url, "SELECT failure, error FROM v_runs WHERE status = 'failed'") == [
-        ("worker_died", "the worker process ended with exit code -9")
+    error = "the worker process ended with exit code -9"
+    assert rows_of(url, "SELECT failure, attempts, error FROM v_runs WHERE status = 'failed'") == [
+        ("worker_died", 3, f"{error}; it was tried 3 times")
     ]
 
 
@@ -206,6 +205,19 @@ def test_every_slot_gets_a_part_of_what_is_left(plan: Plan, store: Store) -> Non
     assert len(executor.cohorts[0].runs) == 3, "six runs, two slots"
 
 
+class Poisoned(LocalExecutor):
+    """Real worker processes, which train nothing; the run of that key aborts its interpreter."""
+
+    def __init__(self, run_key: str) -> None:
+        super().__init__(1)
+        self._run_key = run_key
+
+    def submit(self, job_id: str, job: Job) -> None:
+        assert isinstance(job, Cohort)
+        keys = tuple(run.run_key for run in job.runs)
+        super().submit(job_id, Pretend(keys, self._run_key, EPOCH, FINISHED))
+
+
 class Dying(Scripted):
     """Loses every process in which the run of that key is trained."""
 
@@ -222,10 +234,89 @@ class Dying(Scripted):
 def test_a_run_that_kills_its_process_fails_alone(plan: Plan, store: Store, url: str) -> None:
     executor = Dying(str(plan.cells[1].run_key))
     recorder = drive(plan, store, executor, cohort=3)
-    assert [len(job.runs) for job in executor.cohorts] == [3, 1, 1, 1, 3]
-    assert recorder.returned == ["none", "se(pool1, r=8)", "se(pool3, r=8)"]
-    rows = query(url, "SELECT variant, seed, status FROM v_runs WHERE status <> 'finished'")
+    assert [len(job.runs) for job in executor.cohorts] == [3, 1, 1, 1, 1, 3]
+    assert recorder.returned == ["none", "se(pool1, r=8)", "se(pool3, r=8)", "se(pool1, r=8)"]
+    rows = rows_of(url, "SELECT variant, seed, status FROM v_runs WHERE status <> 'finished'")
     assert rows == [("se(pool1, r=8)", 1, "failed")]
+
+
+def test_a_run_that_aborts_its_process_fails_and_the_grid_completes(
+    plan: Plan, store: Store, url: str
+) -> None:
+    """With real processes."""
+    key = str(plan.cells[1].run_key)
+    drive(plan, store, Poisoned(key), cohort=3)
+    rows = rows_of(url, "SELECT run_key, attempts, error FROM runs WHERE status <> 'finished'")
+    assert rows == [
+        (key, 3, "the worker process ended with exit code -6; it was tried 3 times"),
+    ]
+
+
+def test_a_run_that_kills_its_process_is_tried_three_times_and_as_often_when_retried(
+    plan: Plan, any_url: str, open_store: Callable[[str], Store]
+) -> None:
+    store, key = open_store(any_url), str(plan.cells[1].run_key)
+    store.register(plan)
+    for round_ in (1, 2):
+        drive(plan, store, Dying(key), cohort=3)
+        assert rows_of(any_url, "SELECT run_key, failure FROM runs WHERE status <> 'finished'") == [
+            (key, "worker_died")
+        ]
+        said = "SELECT number, outcome, error FROM attempts WHERE run_key = 'KEY' ORDER BY number"
+        tries = rows_of(any_url, said.replace("KEY", key))
+        assert [outcome for _, outcome, _ in tries] == ["lost", "lost", "failed"] * round_
+        assert all("ended with exit code -6" in error for *_, error in tries)
+        assert store.retry_failed([str(cell.run_key) for cell in plan.cells]) == 1
+
+
+def test_another_driver_trains_alone_what_lost_its_process(
+    plan: Plan, any_url: str, open_store: Callable[[str], Store]
+) -> None:
+    store, keys = open_store(any_url), [str(cell.run_key) for cell in plan.cells]
+    store.register(plan)
+    lost, *_ = store.claim_cohort(keys, 3, lambda _: 0)
+    assert store.lose(lost, "gone") is None
+    other = open_store(any_url)
+    assert [len(other.claim_cohort(keys, 3, lambda _: 0)) for _ in range(3)] == [1, 3, 0]
+
+
+class Hanging(Scripted):
+    """Runs of that key never end, those beside them do so only after an epoch."""
+
+    def __init__(self, run_key: str) -> None:
+        super().__init__()
+        self._run_key = run_key
+        self.cancelled = 0
+
+    def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
+        if self._run_key not in {run.run_key for run in self.cohorts[-1].runs}:
+            self._events = (EPOCH, FINISHED, Done())
+            return super().wait(timeout_seconds)
+        time.sleep(0.01)
+        return []
+
+    def cancel(self, job_id: str) -> None:
+        self.cancelled += 1
+        super().cancel(job_id)
+
+
+def test_a_run_that_takes_too_long_is_ended_and_the_others_go_on(
+    plan: Plan, any_url: str, open_store: Callable[[str], Store]
+) -> None:
+    store, key = open_store(any_url), str(plan.cells[1].run_key)
+    store.register(plan)
+    executor = Hanging(key)
+    started = time.monotonic()
+    recorder = drive(plan, store, executor, cohort=3, run_timeout_seconds=0.1)
+    assert time.monotonic() - started > 0.4, "the cohort for each of its runs, then the run alone"
+    assert [len(job.runs) for job in executor.cohorts] == [3, 1, 1, 1, 3]
+    assert executor.cancelled == 2
+    assert len(recorder.results) == len(plan.cells)
+    assert rows_of(any_url, "SELECT run_key, failure, error FROM runs WHERE status = 'failed'") == [
+        (key, "timeout", "it took longer than 0.1 s (--run-timeout)")
+    ]
+    outcomes = rows_of(any_url, "SELECT outcome, COUNT(*) FROM attempts GROUP BY outcome")
+    assert dict(outcomes) == {"late": 3, "failed": 1, "finished": 5}
 
 
 def test_after_a_halving_cohorts_stay_small(plan: Plan, store: Store) -> None:
@@ -255,19 +346,23 @@ def test_an_interrupted_driver_gives_its_runs_back(
     monkeypatch.setattr(Recorder, "epoch", interrupt)
     with pytest.raises(KeyboardInterrupt):
         drive(plan, store, instant())
-    counts = dict(query(url, "SELECT status, COUNT(*) FROM v_runs GROUP BY status"))
+    counts = dict(rows_of(url, "SELECT status, COUNT(*) FROM v_runs GROUP BY status"))
     assert counts == {"stopped": 1, "planned": 5}
     monkeypatch.undo()
     assert len(drive(plan, store, instant()).order) == len(plan.cells)
 
 
-def test_a_run_of_a_dead_process_is_taken_over_at_once(plan: Plan, store: Store, url: str) -> None:
+def test_a_run_of_a_dead_process_is_taken_over_at_once(
+    plan: Plan, any_url: str, open_store: Callable[[str], Store]
+) -> None:
+    store = open_store(any_url)
+    store.register(plan)
     me = store._owner
     store._owner = Owner(me.host, me.pid, me.started - 100)
-    assert store.claim([str(cell.run_key) for cell in plan.cells])
+    assert claim_one(store, [str(cell.run_key) for cell in plan.cells])
     store._owner = me
     assert len(drive(plan, store, instant()).order) == len(plan.cells)
-    assert query(url, "SELECT outcome, error FROM attempts WHERE outcome = 'stopped'") == [
+    assert rows_of(any_url, "SELECT outcome, error FROM attempts WHERE outcome = 'stopped'") == [
         ("stopped", "its process is gone")
     ]
 
@@ -275,11 +370,11 @@ def test_a_run_of_a_dead_process_is_taken_over_at_once(plan: Plan, store: Store,
 def test_a_run_elsewhere_is_taken_over_only_after_a_lease_without_a_heartbeat(
     plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(takeover, "LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(takeover, "LEASE_SECONDS", 1.5)
     monkeypatch.setattr(driver_module, "POLL_SECONDS", 0.1)
     me, key = store._owner, str(plan.cells[0].run_key)
     store._owner = Owner("elsewhere/boot", 1, 1.0)
-    claim = store.claim([key])
+    claim = claim_one(store, [key])
     assert claim is not None
     store._owner = me
     alive, started = 8, time.monotonic()
@@ -294,14 +389,18 @@ def test_a_run_elsewhere_is_taken_over_only_after_a_lease_without_a_heartbeat(
     recorder = drive(plan, store, instant())
     assert recorder.order[-1] == ("none", 1), "the others first, then the one that was lost"
     assert alive == 0, "not before its heartbeat stopped"
-    assert time.monotonic() - started > 0.6
+    assert time.monotonic() - started > 1.5
 
 
 def test_a_run_that_was_taken_over_meanwhile_is_dropped(
-    plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
+    plan: Plan,
+    any_url: str,
+    open_store: Callable[[str], Store],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    key = str(plan.cells[0].run_key)
-    add_epoch, thief = store.add_epoch, Store(str(store._engine.url))
+    store, key = open_store(any_url), str(plan.cells[0].run_key)
+    store.register(plan)
+    add_epoch, thief = store.add_epoch, open_store(any_url)
 
     def stolen(claim: Any, epoch: Epoch) -> None:
         if claim.run_key == key and claim.attempt == 1:
@@ -312,6 +411,7 @@ def test_a_run_that_was_taken_over_meanwhile_is_dropped(
     recorder = drive(plan, store, instant())
     assert any("taken over by another process" in note for note in recorder.notes)
     assert len(recorder.results) == len(plan.cells), "and trained again by whoever claims it"
+    assert rows_of(any_url, "SELECT DISTINCT status, epochs FROM v_runs") == [("finished", 1)]
 
 
 def cli(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
@@ -338,17 +438,17 @@ def test_killed_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: P
         assert last.returncode == 0, errors
     assert "Traceback" not in errors
     url = f"sqlite:///{tmp_path / 'r.db'}"
-    finished = query(url, "SELECT epochs FROM v_runs WHERE status = 'finished'")
+    finished = rows_of(url, "SELECT epochs FROM v_runs WHERE status = 'finished'")
     assert len(finished) >= 3, output
     assert set(finished) == {(2,)}
-    assert query(url, "SELECT COUNT(*) FROM v_runs WHERE status = 'running'") == [(0,)]
-    outcomes = dict(query(url, "SELECT outcome, COUNT(*) FROM attempts GROUP BY outcome"))
+    assert rows_of(url, "SELECT COUNT(*) FROM v_runs WHERE status = 'running'") == [(0,)]
+    outcomes = dict(rows_of(url, "SELECT outcome, COUNT(*) FROM attempts GROUP BY outcome"))
     assert outcomes["stopped"] >= 4, "cohorts of two and of one were under way at each kill"
     assert "goes on after epoch" in output
-    for run_key, variant in query(url, "SELECT run_key, variant FROM v_runs WHERE epochs = 2"):
+    for run_key, variant in rows_of(url, "SELECT run_key, variant FROM v_runs WHERE epochs = 2"):
         weights = (tmp_path / "weights" / f"{run_key}.safetensors").read_bytes()
         assert weights == undisturbed(url, str(run_key)), f"{variant}: other bytes than in peace"
-    assert len(query(url, "SELECT DISTINCT variant FROM v_costs WHERE mode = 'train'")) == len(
+    assert len(rows_of(url, "SELECT DISTINCT variant FROM v_costs WHERE mode = 'train'")) == len(
         finished
     )
 
@@ -357,7 +457,7 @@ def undisturbed(url: str, run_key: str) -> bytes:
     """The weights of a digits run that is trained here, by itself, without an interruption."""
     plan = make_plan(load_study(STUDIES / "digits.toml", ["recipe.epochs=2", "seeds=1"]))
     cell = next(cell for cell in plan.cells if cell.run_key == run_key)
-    kernels = {str(name): str(path) for name, path in query(url, KERNELS)}
+    kernels = {str(name): str(path) for name, path in rows_of(url, KERNELS)}
     run = Run(run_key, cell.variant, keep=True)
     job = Cohort((run,), cell.seed, plan.study.recipe, plan.dataset, "cpu", kernels)
     *_, (_, result) = job()
@@ -372,8 +472,8 @@ def wait_for_attempts(path: Path, attempts: int, seconds: float = 120) -> int:
     while time.monotonic() < end:
         with contextlib.suppress(sqlite3.OperationalError):
             url = f"sqlite:///{path}"
-            [(begun,)] = query(url, "SELECT COUNT(*) FROM attempts")
-            trained = query(url, SAVED)
+            [(begun,)] = rows_of(url, "SELECT COUNT(*) FROM attempts")
+            trained = rows_of(url, SAVED)
             if begun >= attempts and trained:
                 return int(begun)
         time.sleep(0.02)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import message, small_plan
+from conftest import claim_one, message, small_plan
 from PIL import Image
 
 from ablate import cli
@@ -226,7 +226,7 @@ FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "m", "fp32", Kept(b"weig
 def test_a_lost_attempt_writes_no_weights(plan: Plan, url: str) -> None:
     store = Store(url)
     store.register(plan)
-    claim = store.claim([str(plan.cells[0].run_key)])
+    claim = claim_one(store, [str(plan.cells[0].run_key)])
     assert claim is not None
     store.take_back(claim.run_key, claim.token)
     with pytest.raises(LostClaimError):
@@ -237,7 +237,7 @@ def test_a_lost_attempt_writes_no_weights(plan: Plan, url: str) -> None:
 def test_weights_that_cannot_be_written_leave_the_run_to_be_trained(plan: Plan, url: str) -> None:
     store = Store(url)
     store.register(plan)
-    claim = store.claim([str(plan.cells[0].run_key)])
+    claim = claim_one(store, [str(plan.cells[0].run_key)])
     assert claim is not None
     folder = weights_path(url, "x").parent
     folder.write_text("a file where the folder should be")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import small_plan
+from conftest import claim_one, small_plan
 from rich.console import Console
 from torch import nn
 
@@ -99,7 +99,7 @@ def test_only_finished_networks_without_a_cost_here_are_measured(
     plan = small_plan(seeds=1, recipe={"precision": "fp32"})
     store.register(plan)
     for expected in (["none"], ["se(pool1, r=8)"]):
-        claim = store.claim([str(cell.run_key) for cell in plan.cells])
+        claim = claim_one(store, [str(cell.run_key) for cell in plan.cells])
         assert claim is not None
         store.finish(claim, FINISHED, {})
         measure_costs(plan, store, "cpu", {}, Console(quiet=True))
@@ -114,7 +114,7 @@ def test_a_profile_that_was_interrupted_is_taken_the_next_time(
 ) -> None:
     plan, store = small_plan(seeds=1, recipe={"precision": "fp32"}), Store(url)
     store.register(plan)
-    claim = store.claim([str(cell.run_key) for cell in plan.cells])
+    claim = claim_one(store, [str(cell.run_key) for cell in plan.cells])
     assert claim is not None
     store.finish(claim, FINISHED, {})
     monkeypatch.setattr(costs, "_events", interrupted)
@@ -130,7 +130,7 @@ def test_nothing_is_measured_beside_training(url: str, monkeypatch: pytest.Monke
     plan, store, jobs = small_plan(seeds=1), Store(url), list[object]()
     store.register(plan)
     keys = [str(cell.run_key) for cell in plan.cells]
-    first, _second = store.claim(keys), store.claim(keys)
+    first, _second = claim_one(store, keys), claim_one(store, keys)
     assert first is not None
     store.finish(first, FINISHED, {})
     monkeypatch.setattr(costs, "_events", lambda job: jobs.append(job) or [])

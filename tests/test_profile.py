@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import message, small_plan
+from conftest import claim_one, message, small_plan
 from report_frames import TWO, make_frames, page
 from rich.console import Console
 from torch import nn
@@ -308,7 +308,7 @@ def test_a_trace_of_another_device_that_was_overwritten_says_so(
 
 def finish_all(plan: Plan, store: Store) -> None:
     store.register(plan)
-    for claim in iter(lambda: store.claim([str(cell.run_key) for cell in plan.cells]), None):
+    for claim in iter(lambda: claim_one(store, [str(cell.run_key) for cell in plan.cells]), None):
         store.finish(claim, FINISHED, {})
 
 

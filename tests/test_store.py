@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +15,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import small_plan
+from conftest import claim_one, message, rows_of, small_plan
 from sqlalchemy import Connection, event
-from store_processes import claim_all, open_and_close
+from store_processes import claim_all
 
 import ablate.store
 from ablate.errors import DatabaseError
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, Step
-from ablate.store import schema
+from ablate.store import schema, sqlite, transaction
 from ablate.store.connect import HEAD, REVISIONS, open_engine
 from ablate.store.frames import read_frames
 from ablate.store.owner import Owner, current_owner
@@ -47,8 +50,17 @@ FINISHED = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
 
 
 @pytest.fixture
-def store(url: str, plan: Plan) -> Store:
-    made = Store(url)
+def url(any_url: str) -> str:
+    """Both kinds of database keep the same promises."""
+    return any_url
+
+
+Opener = Callable[[str], Store]
+
+
+@pytest.fixture
+def store(url: str, plan: Plan, open_store: Opener) -> Store:
+    made = open_store(url)
     made.register(plan)
     return made
 
@@ -57,19 +69,14 @@ def keys(plan: Plan) -> list[str]:
     return [str(cell.run_key) for cell in plan.cells]
 
 
-def query(url: str, sql: str) -> list[tuple]:
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        return connection.execute(sql).fetchall()
-
-
 def test_the_views_have_the_promised_columns(store: Store, url: str) -> None:
     for view, promised in COLUMNS.items():
-        there = {row[1] for row in query(url, f"PRAGMA table_info({view})")}
-        assert set(promised.split()) <= there, view
+        columns = ", ".join(promised.split())
+        assert rows_of(url, f"SELECT {columns} FROM {view}") is not None, view  # noqa: S608
 
 
 def test_migrations_make_what_the_schema_says(store: Store, url: str) -> None:
-    with open_engine(url, create=False).connect() as connection:
+    with store._engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"version_table": schema.VERSION_TABLE, "compare_type": True}
         )
@@ -84,7 +91,7 @@ def test_the_known_revisions_are_those_of_the_migrations() -> None:
 
 
 def test_a_registered_plan_is_in_v_runs_as_planned(plan: Plan, store: Store, url: str) -> None:
-    rows = query(
+    rows = rows_of(
         url,
         "SELECT study, run_key, variant, position, reduction, seed, status FROM v_runs ORDER BY ordinal",
     )
@@ -92,61 +99,63 @@ def test_a_registered_plan_is_in_v_runs_as_planned(plan: Plan, store: Store, url
     assert rows[0] == ("small", keys(plan)[0], "none", None, None, 1, "planned")
     assert rows[1][2:] == ("se(pool1, r=8)", "pool1", 8, 1, "planned")
     store.register(plan)
-    assert query(url, "SELECT COUNT(*) FROM v_runs") == [(len(plan.cells),)]
+    assert rows_of(url, "SELECT COUNT(*) FROM v_runs") == [(len(plan.cells),)]
 
 
 def test_a_run_from_claim_to_result(plan: Plan, store: Store, url: str) -> None:
-    claim = store.claim(keys(plan))
+    claim = claim_one(store, keys(plan))
     assert claim is not None
     assert claim.run_key == keys(plan)[0]
     store.add_epoch(claim, EPOCH)
     store.finish(claim, FINISHED, {"commit": "abc"})
-    row = query(
+    row = rows_of(
         url,
         "SELECT status, attempts, epochs, val_accuracy, test_accuracy, device, precision, failure "
         "FROM v_runs WHERE run_key = '" + claim.run_key + "'",
     )
     assert row == [("finished", 1, 1, 0.55, 0.5, "a machine", "fp32", None)]
-    assert query(url, "SELECT step, batch_loss FROM v_steps") == [(1, 2.0)]
-    assert query(url, "SELECT epoch, test_loss FROM v_epochs") == [(1, None)]
+    assert rows_of(url, "SELECT step, batch_loss FROM v_steps") == [(1, 2.0)]
+    assert rows_of(url, "SELECT epoch, test_loss FROM v_epochs") == [(1, None)]
     assert stored_statuses(url, keys(plan))[claim.run_key] == "finished"
     content, recipe = str(plan.dataset.content_hash()), plan.study.recipe.model_dump(mode="json")
     assert stored_speed(url, "a machine", content, {**recipe, "batch_size": 7}) == {}
     assert list(stored_speed(url, "a machine", content, recipe).values()) == [4.0]
 
 
-def test_claims_go_in_the_plans_order_and_never_twice(plan: Plan, store: Store, url: str) -> None:
-    other = Store(url)
-    claims = [s.claim(keys(plan)) for s in (store, other) * (len(plan.cells) // 2)]
+def test_claims_go_in_the_plans_order_and_never_twice(
+    plan: Plan, store: Store, url: str, open_store: Opener
+) -> None:
+    other = open_store(url)
+    claims = [claim_one(s, keys(plan)) for s in (store, other) * (len(plan.cells) // 2)]
     assert [claim.run_key for claim in claims if claim] == keys(plan)
-    assert store.claim(keys(plan)) is None
+    assert claim_one(store, keys(plan)) is None
 
 
 def test_a_failed_run_is_not_claimed_until_that_is_asked_for(
     plan: Plan, store: Store, url: str
 ) -> None:
     first = keys(plan)[:1]
-    claim = store.claim(first)
+    claim = claim_one(store, first)
     assert claim is not None
     store.fail(claim, Failed("diverged", "loss is nan", 3))
-    assert store.claim(first) is None
-    assert query(url, "SELECT failure, error FROM v_runs WHERE status = 'failed'") == [
+    assert claim_one(store, first) is None
+    assert rows_of(url, "SELECT failure, error FROM v_runs WHERE status = 'failed'") == [
         ("diverged", "loss is nan")
     ]
     assert store.retry_failed(first) == 1
-    again = store.claim(first)
+    again = claim_one(store, first)
     assert again is not None
     assert again.attempt == 2
 
 
 def test_a_zombie_changes_nothing(plan: Plan, store: Store, url: str) -> None:
-    zombie = store.claim(keys(plan))
+    zombie = claim_one(store, keys(plan))
     assert zombie is not None
     assert store.take_back(zombie.run_key, zombie.token)
-    heir = store.claim(keys(plan))
+    heir = claim_one(store, keys(plan))
     assert heir is not None
     assert heir.run_key == zombie.run_key
-    before = query(url, "SELECT * FROM runs ORDER BY run_key")
+    before = rows_of(url, "SELECT * FROM runs ORDER BY run_key")
     for write in (
         lambda: store.resume(zombie),
         lambda: store.add_epoch(zombie, EPOCH),
@@ -159,13 +168,13 @@ def test_a_zombie_changes_nothing(plan: Plan, store: Store, url: str) -> None:
     store.stop(zombie)
     store.renew([zombie])
     assert not store.take_back(zombie.run_key, zombie.token)
-    assert query(url, "SELECT * FROM runs ORDER BY run_key") == before
-    assert query(url, "SELECT COUNT(*) FROM epochs") == [(0,)]
+    assert rows_of(url, "SELECT * FROM runs ORDER BY run_key") == before
+    assert rows_of(url, "SELECT COUNT(*) FROM epochs") == [(0,)]
     store.add_epoch(heir, EPOCH)
 
 
 def test_who_runs_what_and_whether_it_lives(plan: Plan, store: Store) -> None:
-    claim = store.claim(keys(plan))
+    claim = claim_one(store, keys(plan))
     assert claim is not None
     store.renew([claim])
     [(run_key, (owner, token, heartbeat))] = store.running(keys(plan)).items()
@@ -184,21 +193,21 @@ def test_an_owner_is_gone_when_its_process_is_or_its_number_was_reused() -> None
     assert not elsewhere.is_here()
 
 
-def test_a_shrunk_study_keeps_its_runs_but_not_their_cells(url: str) -> None:
-    store, large, small = Store(url), small_plan(seeds=3), small_plan(seeds=1)
+def test_a_shrunk_study_keeps_its_runs_but_not_their_cells(url: str, open_store: Opener) -> None:
+    store, large, small = open_store(url), small_plan(seeds=3), small_plan(seeds=1)
     store.register(large)
     store.register(small)
-    assert [row[0] for row in query(url, "SELECT run_key FROM v_runs ORDER BY ordinal")] == keys(
+    assert [row[0] for row in rows_of(url, "SELECT run_key FROM v_runs ORDER BY ordinal")] == keys(
         small
     )
-    assert query(url, "SELECT COUNT(*) FROM runs") == [(len(large.cells),)]
+    assert rows_of(url, "SELECT COUNT(*) FROM runs") == [(len(large.cells),)]
 
 
-def test_another_recipe_of_the_same_study_stands_beside_it(url: str) -> None:
-    store, short = Store(url), small_plan(recipe={"epochs": 1})
+def test_another_recipe_of_the_same_study_stands_beside_it(url: str, open_store: Opener) -> None:
+    store, short = open_store(url), small_plan(recipe={"epochs": 1})
     store.register(small_plan())
     store.register(short)
-    assert len(query(url, "SELECT DISTINCT setting FROM v_runs")) == 2
+    assert len(rows_of(url, "SELECT DISTINCT setting FROM v_runs")) == 2
     frames = read_frames(url, "small", short.study.setting)
     assert set(frames.runs["run_key"]) == set(keys(short))
     assert frames.study["recipe"]["epochs"] == 1
@@ -215,13 +224,13 @@ def test_costs_and_profiles_replace_what_was_measured_before(
         store.add_costs([cost], {"commit": "abc"})
         row = ProfileRow(mark, "m", "as_trained", None, "aten::conv", 0.0, speed, 1.0, 1.0)
         store.add_profile([row])
-    assert query(url, "SELECT variant, images_per_second FROM v_costs") == [("none", 200.0)]
-    assert query(url, "SELECT operator, self_cpu_us FROM v_profile") == [("aten::conv", 200.0)]
+    assert rows_of(url, "SELECT variant, images_per_second FROM v_costs") == [("none", 200.0)]
+    assert rows_of(url, "SELECT operator, self_cpu_us FROM v_profile") == [("aten::conv", 200.0)]
     assert store.measured("m", "fp32", 64, mark, None) == {mark}
 
 
 def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: str) -> None:
-    claim = store.claim(keys(plan))
+    claim = claim_one(store, keys(plan))
     assert claim is not None
     store.add_epoch(claim, EPOCH)
     store.finish(claim, FINISHED, {"commit": "abc"})
@@ -270,7 +279,7 @@ def torn(path: Path) -> None:
     [
         (lambda path: path.write_text("hello, I am a text file"), "is not an SQLite database"),
         (foreign, "a database of another program (it has the table 'trials')"),
-        (newer, "made by a newer ablate (revision 9999; this one knows 0003)"),
+        (newer, f"made by a newer ablate (revision 9999; this one knows {HEAD})"),
         (torn, "cannot be used as a database"),
     ],
 )
@@ -291,9 +300,11 @@ def test_other_peoples_files_are_refused_and_left_alone(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nonsense://", "only SQLite files are supported"),
-        ("postgresql://me:secret@host/db", r"postgresql://me:\*\*\*@host/db: only SQLite"),
-        ("sqlite://", "only SQLite files are supported"),
+        ("nonsense://", "nonsense://…: only SQLite and PostgreSQL are supported"),
+        ("mysql://me:secret@host/db", "mysql://…: only SQLite and PostgreSQL are supported"),
+        ("sqlite://", "only SQLite and PostgreSQL are supported"),
+        ("postgresql://me:secret@host", r"postgresql://me:\*\*\*@host: names no database"),
+        ("postgresql://host/db?password=secret", "'password' cannot be set in the URL"),
         ("://", "not a database URL"),
     ],
 )
@@ -320,9 +331,11 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_line_and_what_was_stored_stays(
-    plan: Plan, store: Store, url: str
+    plan: Plan, sqlite_url: str, open_store: Opener
 ) -> None:
-    claim = store.claim(keys(plan))
+    url, store = sqlite_url, open_store(sqlite_url)
+    store.register(plan)
+    claim = claim_one(store, keys(plan))
     assert claim is not None
     store.add_epoch(claim, EPOCH)
 
@@ -337,36 +350,61 @@ def test_a_full_disk_is_one_line_and_what_was_stored_stays(
     ) as caught:
         store.add_epoch(claim, many)
     assert "\n" not in str(caught.value)
-    assert query(url, "SELECT COUNT(*) FROM v_epochs") == [(1,)]
+    assert rows_of(url, "SELECT COUNT(*) FROM v_epochs") == [(1,)]
     event.remove(store._engine, "begin", fill)
     store._engine.dispose()
     store.add_epoch(claim, many)
-    assert query(url, "SELECT COUNT(*) FROM v_epochs") == [(2,)]
+    assert rows_of(url, "SELECT COUNT(*) FROM v_epochs") == [(2,)]
 
 
-def test_processes_that_start_together_share_the_cells(tmp_path: Path) -> None:
+def test_a_lock_that_outlasts_sqlites_own_patience_is_waited_for(
+    plan: Plan, sqlite_url: str, open_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    store = open_store(sqlite_url)
+    store.register(plan)
+    claim = claim_one(store, keys(plan))
+    assert claim is not None
+    with closing(
+        sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        timer = threading.Timer(0.5, other.rollback)
+        timer.start()
+        store.add_epoch(claim, EPOCH)
+        timer.join()
+    assert rows_of(sqlite_url, "SELECT COUNT(*) FROM epochs") == [(1,)]
+
+
+def test_a_lock_that_stays_is_one_line(
+    plan: Plan, sqlite_url: str, open_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(transaction, "PATIENCE_SECONDS", 0.2)
+    store = open_store(sqlite_url)
+    store.register(plan)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        text = message(DatabaseError, lambda: claim_one(store, keys(plan)))
+    assert "cannot be written: database is locked" in text
+    assert claim_one(store, keys(plan)) is not None
+
+
+@pytest.mark.parametrize("kind", ["sqlite_url", "empty_postgres_url"])
+def test_processes_that_start_together_make_one_schema_and_share_the_cells(
+    kind: str, request: pytest.FixtureRequest, open_store: Opener
+) -> None:
     """No database yet, four processes: one schema, every cell claimed once."""
-    url, plan = f"sqlite:///{tmp_path / 'new.db'}", small_plan(seeds=20)
+    url, plan = request.getfixturevalue(kind), small_plan(seeds=10)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    store = Store(url)
-    store.register(plan)
     workers = [context.Process(target=claim_all, args=(url, keys(plan), queue)) for _ in range(4)]
     for worker in workers:
         worker.start()
+    assert [queue.get(timeout=120) for _ in workers] == [[]] * 4, "all of them have opened it"
+    open_store(url).register(plan)
     claimed = [key for _ in workers for key in queue.get(timeout=120)]
     for worker in workers:
         worker.join()
     assert sorted(claimed) == sorted(keys(plan))
-
-
-def test_processes_that_create_together_make_one_schema(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'new.db'}"
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=open_and_close, args=(url,)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(timeout=120)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
     assert check_integrity(url) == []

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import message, small_plan
+from conftest import claim_one, message, small_plan
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.hparams import plugin_data_pb2
 from torch import nn
@@ -80,7 +80,7 @@ def logdir(tmp_path: Path) -> Path:
 
 
 def claimed(store: Store, plan: Plan) -> Claim:
-    made = store.claim([str(plan.cells[0].run_key)])
+    made = claim_one(store, [str(plan.cells[0].run_key)])
     assert made is not None
     return made
 
@@ -164,7 +164,7 @@ def test_hparams_have_the_variants_options(
 ) -> None:
     keys = [str(cell.run_key) for cell in plan.cells if cell.variant.name == "se(pool3, r=8)"]
     for key in keys:
-        made = store.claim([key])
+        made = claim_one(store, [key])
         assert made is not None
         train(store, made, 1)
     follow(url, logdir)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from conftest import message, small_plan, study_document
+from conftest import claim_one, message, small_plan, study_document
 from rich.console import Console
 
 from ablate import cli, costs
@@ -261,7 +261,7 @@ def test_measure_needs_no_finished_run_and_the_report_names_the_noise_floor(
 def test_measure_waits_for_training_to_end(url: str) -> None:
     plan, store = small_plan(), Store(url)
     store.register(plan)
-    assert store.claim([str(cell.run_key) for cell in plan.cells]) is not None
+    assert claim_one(store, [str(cell.run_key) for cell in plan.cells]) is not None
     text = message(
         MeasuringError,
         lambda: measure_throughput(plan, store, "cpu", {}, Console(quiet=True), SHORT),

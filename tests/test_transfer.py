@@ -34,15 +34,16 @@ from test_cli import Shell, shell  # noqa: F401
 from ablate.errors import DatabaseError, DataError, OutputError
 from ablate.store import schema
 from ablate.store.connect import HEAD
-from ablate.store.read import check_integrity, reading
+from ablate.store.read import check_integrity
 from ablate.store.store import Store
-from ablate.store.transfer.copies import STAYED, copy_rows, private_copy
+from ablate.store.transfer.copies import STAYED, private_copy
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.formats import FORMATS
 from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.manifest import MANIFEST, TABLES
 from ablate.store.transfer.merge import merge_databases
 from ablate.store.transfer.values import Kind, from_cell, from_json, to_cell, to_json
+from ablate.store.watch import read_status
 
 
 @pytest.fixture
@@ -552,16 +553,21 @@ def test_what_cannot_be_merged_is_refused(database: Path, tmp_path: Path) -> Non
     assert content(tmp_path) == before
 
 
-def test_tables_are_copied_row_by_row_between_kinds_of_databases(
-    database: Path, tmp_path: Path
+def test_results_move_between_sqlite_and_postgresql(
+    database: Path, tmp_path: Path, postgres_url: str
 ) -> None:
-    target = tmp_path / "target.db"
-    store = Store(str(target))
-    with reading(str(database)) as source, store._write() as connection:
-        for table in schema.metadata.sorted_tables:
-            copy_rows(source, connection, table)
-    store.close()
-    assert views(target) == views(database)
+    import_folder(export(database, tmp_path / "out", "parquet"), postgres_url)
+    export_database(postgres_url, tmp_path / "again", "jsonl", {})
+    back = tmp_path / "back.db"
+    import_folder(tmp_path / "again", str(back))
+    assert views(back) == views(database)
+    assert read_status(postgres_url) == read_status(str(back))
+    assert check_integrity(postgres_url) == []
+    assert merge_databases(postgres_url, [str(database)]).added == 0
+    forget(database, THIRD)
+    merged = merge_databases(str(database), [postgres_url])
+    assert (merged.added, merged.replaced) == (0, 1), "planned here, finished there"
+    assert views(database) == views(back)
 
 
 # ── the command line ──────────────────────────────────────────────────────────────────────────────

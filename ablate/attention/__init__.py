@@ -57,6 +57,13 @@ def complete(variant: Variant) -> Variant:
         dict(variant.options),
         hint=". Give other attention its own [[grid]] table",
     )
+    parts = len(variant.position.split("+"))
+    for key, value in options.items():
+        if isinstance(value, str) and "+" in value and len(value.split("+")) != parts:
+            raise OptionError(
+                f"{variant.attention}: {key} {value!r} has {len(value.split('+'))} values, and the "
+                f"position {variant.position!r} {parts}: give one for each part, or one for all"
+            )
     return Variant(variant.backbone, variant.attention, variant.position, tuple(options.items()))
 
 

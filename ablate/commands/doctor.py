@@ -17,7 +17,7 @@ from ablate import __version__
 from ablate.environment import PACKAGES, package_version
 from ablate.errors import DatabaseError, printable
 from ablate.progress import plural
-from ablate.store.connect import parse_url
+from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.health import (
     WAL_SAFE_SINCE,
     filesystem_of,
@@ -102,13 +102,14 @@ def _gpus() -> Iterator[Finding]:
 
 
 def _storage(url: str) -> Iterator[Finding]:
-    if parse_url(url).get_backend_name() == "sqlite":
-        path = Path(str(parse_url(url).database))
-        yield from _disk(path)
-        if not path.exists():
-            yield "database", "", f"{path}: none yet"
-            return
-    yield from _database(url)
+    yield from _disk(files_folder(url))
+    try:
+        if database_exists(url):
+            yield from _database(url)
+        else:
+            yield "database", "", f"{shown(url)}: none yet"
+    except DatabaseError as error:
+        yield "database", "WRONG", str(error)
 
 
 def _disk(path: Path) -> Iterator[Finding]:
@@ -131,15 +132,11 @@ def _disk(path: Path) -> Iterator[Finding]:
 
 
 def _database(url: str) -> Iterator[Finding]:
-    shown = parse_url(url).render_as_string(hide_password=True).removeprefix("sqlite:///")
-    try:
-        problems = check_integrity(url)
-        mark: Mark = "WRONG" if problems else "ok"
-        yield "database", mark, f"{shown}: " + ("; ".join(problems) or "intact")
-        yield from _journal(url)
-        yield from _runs(url)
-    except DatabaseError as error:
-        yield "database", "WRONG", str(error)
+    problems = check_integrity(url)
+    mark: Mark = "WRONG" if problems else "ok"
+    yield "database", mark, f"{shown(url)}: " + ("; ".join(problems) or "intact")
+    yield from _journal(url)
+    yield from _runs(url)
 
 
 def _journal(url: str) -> Iterator[Finding]:

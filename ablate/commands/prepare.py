@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from ablate.environment import describe_environment
+from ablate.environment import describe_environment, nvidia_driver
 from ablate.plan import Plan, make_plan
 from ablate.progress import Counting
 from ablate.study import Study
-from ablate.train.precision import device_name
+from ablate.train.precision import FP32_PRECISION, device_name
 
 
 def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
@@ -37,7 +37,10 @@ def describe_place(
         "device": device_name(device),
         "precision": precision,
         "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "tf32": False,
+        "cudnn": torch.backends.cudnn.version() if device.type == "cuda" else None,
+        "nvidia_driver": nvidia_driver() if device.type == "cuda" else None,
+        "fp32_precision": FP32_PRECISION,
+        "tf32": FP32_PRECISION == "tf32",
         "deterministic": device.type == "cpu" or deterministic,
         "kernels": dict(kernels),
     }

@@ -12,7 +12,9 @@ from rich.console import Console
 from ablate.datasets import DATASETS, open_dataset
 from ablate.errors import StudyError, nearest, unknown
 from ablate.report import write_report
-from ablate.store.frames import read_frames
+from ablate.search_record import SearchTold
+from ablate.store.frames import Frames, read_frames
+from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
 
 WORDING = ("question", "baseline", "equivalence_margin")
@@ -38,11 +40,29 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
             "`ablate run STUDY` brings it up to date",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
-    frames = replace(frames, study=_as_worded(frames.study, study))
+    frames = replace(
+        frames, study=_as_worded(frames.study, study), search=_searched(study, frames, url)
+    )
     files = write_report(frames, out or Path("reports") / study.name)
     for suffix in (".html", ".md"):
         for file in (file for file in files if file.suffix == suffix):
             console.print(str(file), markup=False, highlight=False, soft_wrap=True)
+
+
+def _searched(study: Study, frames: Frames, url: str) -> SearchTold | None:
+    """What the study's search has found; None without one."""
+    if study.search is None:
+        return None
+    # Here, not above: Optuna takes a second, and most studies have no search.
+    from ablate.search.record import read_search
+
+    key = search_key(study, str(frames.study["dataset"]))
+    of_baseline = frames.runs[frames.runs["variant"] == study.baseline]["fingerprint"]
+    store = TrialStore(url, create=False)
+    try:
+        return read_search(store, key, study.search, str(of_baseline.iloc[0]))
+    finally:
+        store.close()
 
 
 def _as_worded(stored: Mapping[str, Any], study: Study) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -15,6 +13,7 @@ from ablate.costs import MeasuringError, measure_costs
 from ablate.driver import Driver, HowToRun
 from ablate.execute import make_executor
 from ablate.execute.local import LocalExecutor
+from ablate.interrupts import terminate_like_interrupt
 from ablate.kernels import choose_kernels, choose_step_path
 from ablate.plan import Plan
 from ablate.progress import StudyProgress, duration, plural
@@ -43,6 +42,7 @@ class RunOptions:
     deterministic: bool = False
     checkpoint_seconds: float | None = None
     step_path: str = "auto"
+    run_timeout: float | None = None
 
 
 def run_study(study: Study, data: Path | None, url: str, options: RunOptions) -> int:
@@ -84,7 +84,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
             highlight=False, soft_wrap=True,
         )  # fmt: skip
     started = time.monotonic()
-    _terminate_like_interrupt()
+    terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
         step_path = "eager"
@@ -107,6 +107,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
                 if options.checkpoint_seconds is None
                 else options.checkpoint_seconds
             ),
+            run_timeout_seconds=options.run_timeout,
         )
         environment = describe_place(
             device, precision, kernels, deterministic=options.deterministic
@@ -130,12 +131,3 @@ def _conclude(console: Console, plan: Plan, store: Store, keys: list[str], secon
         text += f", {failed} failed (see the report; --retry-failed trains them again)"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     return failed
-
-
-def _terminate_like_interrupt() -> None:
-    """SIGTERM ends a study as Ctrl-C does: running runs are given back, to go on later."""
-
-    def interrupt(_signal: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)

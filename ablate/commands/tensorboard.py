@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from ablate.errors import DatabaseError, OutputError
-from ablate.store.connect import parse_url
+from ablate.store.address import files_folder
 from ablate.store.follow import FollowedRun
 from ablate.store.read import reading
 from ablate.study import Study, Variant
@@ -45,7 +45,7 @@ def show_board(study: Study | None, url: str, options: BoardOptions) -> None:
     """
     with reading(url):
         pass  # without a database nothing is made
-    results = Path(str(parse_url(url).database)).parent
+    results = files_folder(url)
     logdir = options.logdir or results / "tensorboard"
     follower = Follower(
         url,

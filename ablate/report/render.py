@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FIGURE_NAMES = (
     *("accuracy", "heat-map", "cost", "loss", "learning", "profile", "families"),
     *("attention-image-1", "attention-image-2", "attention-weights"),
+    *("search-history", "search-front", "search-slices", "search-budget"),
 )
 
 MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]|#~$])")

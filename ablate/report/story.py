@@ -10,6 +10,7 @@ from ablate.report.document import Block, Document, Findings, Note, Section
 from ablate.report.findings import LEAKED, findings, headline
 from ablate.report.format import plural
 from ablate.report.results import completeness, results_table
+from ablate.report.search import search_blocks
 from ablate.report.summary import Summary
 
 READING = (
@@ -41,6 +42,7 @@ def compose(summary: Summary) -> Document:
             Section("results", "Results by variant", (results_table(summary),)),
             Section("accuracy", "Accuracy over seeds", _accuracy(summary)),
             Section("cost", "Accuracy against cost", _cost(summary)),
+            Section("search", "Search", _search(summary)),
             Section("attention", "What attention does", attention_figures(summary)),
             Section("training", "Training", _training(summary)),
             Section("profile", "Where the time goes", _profile(summary)),
@@ -107,6 +109,10 @@ def _cost(summary: Summary) -> tuple[Block, ...]:
         text = "No speed was measured for this study: ablate run does it after training."
         blocks = (*blocks, Note(text, "warning"))
     return blocks or (Note("No figure of cost: no run has finished.", "warning"),)
+
+
+def _search(summary: Summary) -> tuple[Block, ...]:
+    return search_blocks(summary.search) if summary.search is not None else ()
 
 
 def _training(summary: Summary) -> tuple[Block, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
+from ablate.search_record import SearchTold
 from ablate.stats import Effect, Interval, effects, interval, seed_correlation
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Summary:
     layers: pd.DataFrame
     environments: Sequence[Mapping[str, Any]]
     explanations: Mapping[str, bytes]
+    search: SearchTold | None = None
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
@@ -179,6 +181,7 @@ def summarize(frames: Frames) -> Summary:
         layers=_tidy(frames.layers, LAYER_COLUMNS, aliases),
         environments=frames.environments,
         explanations=frames.explanations,
+        search=frames.search,
     )
 
 

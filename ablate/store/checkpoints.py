@@ -17,9 +17,9 @@ from ablate.errors import DatabaseError
 from ablate.files import write_whole
 from ablate.result import Checkpoint
 from ablate.store import schema
+from ablate.store.address import files_folder
 from ablate.store.claims import Claim
-from ablate.store.connect import parse_url
-from ablate.store.rows import now, replacing
+from ablate.store.rows import now, put
 
 KEPT = 2
 """The newest checkpoint and the one before it, should the newest be damaged."""
@@ -27,7 +27,7 @@ KEPT = 2
 
 def checkpoint_folder(url: str) -> Path:
     """Where the checkpoints of a database lie."""
-    return Path(str(parse_url(url).database)).parent / "checkpoints"
+    return files_folder(url) / "checkpoints"
 
 
 def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def remove(url: str, row: dict[str, Any]) -> None:
 def record(connection: Connection, row: dict[str, Any]) -> None:
     """Name a file that was written, and forget those before the last two."""
     table = schema.checkpoints
-    connection.execute(replacing(table, row))
+    put(connection, table, [row])
     mine = table.c.run_key == row["run_key"]
     epochs = select(table.c.epoch).where(mine).order_by(table.c.epoch.desc())
     for old in list(connection.scalars(epochs))[KEPT:]:
@@ -71,7 +71,7 @@ def record(connection: Connection, row: dict[str, Any]) -> None:
 
 
 def newest(connection: Connection, url: str, run_key: str) -> Checkpoint | None:
-    """The newest checkpoint whose file is what its row says."""
+    """The newest checkpoint whose file is here, and is what its row says."""
     table = schema.checkpoints
     mine = select(table).where(table.c.run_key == run_key).order_by(table.c.epoch.desc())
     for row in connection.execute(mine).all():

@@ -6,19 +6,19 @@ nothing and says so.
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
 from ablate.store import schema
 from ablate.store.owner import Owner
-from ablate.store.rows import chunks, now
+from ablate.store.rows import chunks, now, storable
+from ablate.store.statements import TAKE, ready_queries
 
-READY = ("planned", "stopped")
-"""The states from which a run is trained; `failed` only after `retry_failed`."""
+LOST, LATE = "lost", "late"
+"""Outcomes of attempts that were stopped: their process died, or their cohort took too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,52 +34,83 @@ class LostClaimError(Exception):
     """The run belongs to another attempt now; this one's write changed nothing."""
 
 
-def ready(connection: Connection, run_keys: Sequence[str]) -> list[str]:
-    """Those of these runs that can be trained, in their order."""
-    runs = schema.runs
-    found = {
-        key
-        for chunk in chunks(run_keys)
-        for key in connection.scalars(
-            select(runs.c.run_key).where(runs.c.run_key.in_(chunk), runs.c.status.in_(READY))
-        )
-    }
-    return [key for key in run_keys if key in found]
+def ready(connection: Connection, run_keys: Sequence[str]) -> Iterator[str]:
+    """Those of these runs that can be trained, in their order; looks no further than it is asked."""
+    query = ready_queries(connection.dialect.name)[0]
+    last, page = -1, 1
+    while page:
+        rows = connection.execute(query, {"keys": run_keys, "last": last}).all()
+        for place, key in rows:
+            last = place
+            yield key
+        page = len(rows)
+
+
+def count_ready(connection: Connection, run_keys: Sequence[str]) -> int:
+    """How many of these runs can be trained."""
+    query = ready_queries(connection.dialect.name)[1]
+    return connection.scalar(query, {"keys": run_keys}) or 0
 
 
 def take(
     connection: Connection,
     owner: Owner,
     run_keys: Sequence[str],
-    at_most: int,
+    tokens: Sequence[str],
     group: Callable[[str], Hashable],
 ) -> list[Claim]:
-    """Claim the first of these runs that is ready, and more of its group."""
-    free = ready(connection, run_keys)
-    together = [key for key in free if group(key) == group(free[0])]
-    return [_take_one(connection, owner, key) for key in together[:at_most]]
+    """Claim the first of these runs that is ready, and more of its group, one for each token.
+
+    A run that another process is claiming at this moment is passed over. Runs that lost their
+    process or their time before are a group of their own.
+    """
+    alone = _alone(connection) if len(tokens) > 1 else set()
+    taken: list[Claim] = []
+    together: Hashable = None
+    for key in ready(connection, run_keys):
+        if len(taken) == len(tokens) or (taken and taken[0].run_key in alone):
+            break
+        if taken and (key in alone or group(key) != together):
+            continue
+        claim = _take_one(connection, owner, key, tokens[len(taken)])
+        if claim is not None:
+            together = group(key)
+            taken.append(claim)
+    return taken
 
 
-def _take_one(connection: Connection, owner: Owner, run_key: str) -> Claim:
-    runs, started, token = schema.runs, now(), secrets.token_hex(16)
-    taken = (
-        update(runs)
-        .where(runs.c.run_key == run_key)
-        .values(
-            status="running",
-            token=token,
-            attempts=runs.c.attempts + 1,
-            heartbeat=0,
-            owner_host=owner.host,
-            owner_pid=owner.pid,
-            owner_started=owner.started,
-            started_at=started,
-            finished_at=None,
-            failure=None,
-            error=None,
-        )
+def held(connection: Connection, tokens: Sequence[str]) -> list[Claim]:
+    """The runs that are claimed with these tokens, in the tokens' order."""
+    runs, attempts = schema.runs, schema.attempts
+    query = (
+        select(runs.c.run_key, attempts.c.token, attempts.c.number)
+        .join(runs, (runs.c.run_key == attempts.c.run_key) & (runs.c.token == attempts.c.token))
+        .where(attempts.c.token.in_(tokens))
     )
-    number = connection.scalars(taken.returning(runs.c.attempts)).one()
+    found = [Claim(*row) for row in connection.execute(query)]
+    return sorted(found, key=lambda claim: tokens.index(claim.token))
+
+
+def _alone(connection: Connection) -> set[str]:
+    """Runs that were in a process that died or took too long: nobody knows whose fault that was."""
+    attempts = schema.attempts
+    query = select(attempts.c.run_key).where(attempts.c.outcome.in_((LOST, LATE)))
+    return set(connection.scalars(query))
+
+
+def _take_one(connection: Connection, owner: Owner, run_key: str, token: str) -> Claim | None:
+    started = now()
+    taken = {
+        "key": run_key,
+        "token": token,
+        "owner_host": owner.host,
+        "owner_pid": owner.pid,
+        "owner_started": owner.started,
+        "started_at": started,
+    }
+    number = connection.scalars(TAKE, taken).one_or_none()
+    if number is None:
+        return None
     attempt = {
         "token": token,
         "run_key": run_key,
@@ -129,8 +160,11 @@ def end(
     status: str,
     values: Mapping[str, Any],
     error: str | None = None,
+    outcome: str | None = None,
 ) -> bool:
-    """End an attempt; False, and nothing changed, if it does not hold the run any more."""
+    """End an attempt; False, and nothing changed, if it does not hold the run any more. `outcome`
+    says more about the attempt than the status that its run gets.
+    """
     ended_at = now()
     finished_at = ended_at if status != "stopped" else None
     ended = (
@@ -144,9 +178,33 @@ def end(
     connection.execute(
         update(attempts)
         .where(attempts.c.token == claim.token)
-        .values(finished_at=ended_at, outcome=status, error=error)
+        .values(finished_at=ended_at, outcome=outcome or status, error=storable(error))
     )
     return True
+
+
+def has_ended(connection: Connection, claim: Claim, outcome: str) -> bool:
+    """Whether an attempt has ended so already: its commit was made, but not heard of."""
+    attempts = schema.attempts
+    query = select(attempts.c.outcome).where(attempts.c.token == claim.token)
+    return connection.scalar(query) == outcome
+
+
+def times_lost(connection: Connection, claim: Claim) -> int:
+    """How many earlier attempts of a run lost their process, since it last failed."""
+    attempts, before = schema.attempts, schema.attempts.alias()
+    failed = (
+        select(func.coalesce(func.max(before.c.number), 0))
+        .where(before.c.run_key == claim.run_key, before.c.outcome == "failed")
+        .scalar_subquery()
+    )
+    lost = select(func.count()).where(
+        attempts.c.run_key == claim.run_key,
+        attempts.c.outcome == LOST,
+        attempts.c.number > failed,
+        attempts.c.token != claim.token,
+    )
+    return connection.scalar(lost) or 0
 
 
 def retry_failed(connection: Connection, run_keys: Sequence[str]) -> int:

@@ -11,8 +11,9 @@ import pandas as pd
 from sqlalchemy import Connection, select, text
 
 from ablate.errors import DatabaseError
+from ablate.search_record import SearchTold
 from ablate.store import schema
-from ablate.store.read import reading
+from ablate.store.moment import reading_a_copy
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Frames:
     `study` is the study's definition, `environments` one mapping for each environment in which an
     accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
     `explanations` are the packed snapshots (`ablate.explain.snapshot`) by run key, `traces` the files of
-    profiles, or the reasons why there are none.
+    profiles, or the reasons why there are none, `search` what was told of a search (`ablate.search.record`).
     """
 
     study: Mapping[str, Any]
@@ -35,6 +36,7 @@ class Frames:
     environments: Sequence[Mapping[str, Any]]
     explanations: Mapping[str, bytes] = field(default_factory=dict)
     traces: pd.DataFrame = field(default_factory=pd.DataFrame)
+    search: SearchTold | None = None
 
 
 def read_frames(
@@ -47,7 +49,7 @@ def read_frames(
     Raises:
         DatabaseError: no such database, or nothing of that study in it; says what there is.
     """
-    with reading(url) as connection:
+    with reading_a_copy(url) as connection:
         definition = _definition(connection, study, setting, dataset, preferred)
         values = {"study": study, "dataset": definition["dataset"], "setting": setting}
         runs = _frame(
@@ -58,9 +60,9 @@ def read_frames(
             runs=runs,
             epochs=_frame(connection, _of_runs("v_epochs", "run_key, epoch"), values),
             steps=_frame(connection, _of_runs("v_steps", "run_key, step"), values),
-            costs=_costs(connection, runs),
-            profile=_of_fingerprints(connection, "v_profile", runs),
-            traces=_of_fingerprints(connection, "traces", runs),
+            costs=_costs(connection, runs, values),
+            profile=_of_fingerprints(connection, "v_profile", values),
+            traces=_of_fingerprints(connection, "traces", values),
             layers=_layers(connection, runs),
             environments=_environments(connection, values),
             explanations=_explanations(connection, values),
@@ -98,7 +100,10 @@ def _in_short(definition: Mapping[str, Any]) -> str:
 
 
 def _frame(connection: Connection, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
-    return pd.read_sql_query(text(query), connection, params=dict(values))
+    frame = pd.read_sql_query(text(query), connection, params=dict(values))
+    if "options" in frame:  # PostgreSQL hands JSON over as what it means
+        frame["options"] = [o if isinstance(o, str) else json.dumps(o) for o in frame["options"]]
+    return frame
 
 
 def _of_runs(view: str, order: str) -> str:
@@ -106,15 +111,17 @@ def _of_runs(view: str, order: str) -> str:
     return f"SELECT * FROM {view} WHERE run_key IN ({keys}) ORDER BY {order}"
 
 
-def _of_fingerprints(connection: Connection, view: str, runs: pd.DataFrame) -> pd.DataFrame:
-    keys = json.dumps(sorted(set(runs["fingerprint"])))
-    query = f"SELECT * FROM {view} WHERE fingerprint IN (SELECT value FROM json_each(:keys))"
-    return _frame(connection, query, {"keys": keys})
+def _of_fingerprints(connection: Connection, view: str, values: Mapping[str, Any]) -> pd.DataFrame:
+    mine = f"SELECT run_key FROM cells WHERE {_OF_STUDY}"
+    nets = f"SELECT fingerprint FROM runs WHERE run_key IN ({mine})"
+    query = f"SELECT * FROM {view} WHERE fingerprint IN ({nets}) ORDER BY fingerprint, device"
+    return _frame(connection, query, values)
 
 
-def _costs(connection: Connection, runs: pd.DataFrame) -> pd.DataFrame:
+def _costs(connection: Connection, runs: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
     """The costs of the study's networks, under this study's names for them."""
-    costs = _of_fingerprints(connection, "v_costs", runs).drop(columns="variant").drop_duplicates()
+    costs = _of_fingerprints(connection, "v_costs", values).drop(columns="variant")
+    costs = costs.drop_duplicates()
     names = runs[["fingerprint", "variant"]].drop_duplicates()
     return names.merge(costs, on="fingerprint", how="inner")
 
@@ -142,8 +149,8 @@ def _explanations(connection: Connection, values: Mapping[str, Any]) -> dict[str
 def _environments(connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     table = schema.environments
     used = text(
-        "SELECT DISTINCT environment_id FROM runs WHERE environment_id IS NOT NULL "
-        f"AND run_key IN (SELECT run_key FROM cells WHERE {_OF_STUDY})"
+        "SELECT DISTINCT environment_id FROM runs WHERE status = 'finished' "
+        f"AND environment_id IS NOT NULL AND run_key IN (SELECT run_key FROM cells WHERE {_OF_STUDY})"
     )
     ids = list(connection.scalars(used, dict(values)))
     rows = connection.execute(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from ablate.store import connect, schema
+from ablate.store import schema, sqlite
 from ablate.store.checkpoints import checkpoint_folder
 from ablate.store.owner import Owner
 from ablate.store.read import reading
@@ -47,7 +47,7 @@ def is_network(kind: str) -> bool:
 def journal_mode(url: str) -> str | None:
     """How SQLite keeps a commit whole; None for another kind of database."""
     with reading(url) as connection:
-        return connect.journal_mode(connection)
+        return sqlite.journal_mode(connection)
 
 
 def running_owners(url: str) -> list[Owner]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from ablate.errors import DatabaseError
 from ablate.files import write_whole
 from ablate.result import Histograms
-from ablate.store.connect import parse_url
+from ablate.store.address import files_folder
 
 
 def histogram_folder(url: str, run_key: str) -> Path:
     """Where the histograms of a run lie."""
-    return Path(str(parse_url(url).database)).parent / "histograms" / run_key
+    return files_folder(url) / "histograms" / run_key
 
 
 def write_histograms(url: str, run_key: str, histograms: Histograms) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from ablate.store import schema
-from ablate.store.connect import clear_errors, database_exists, open_engine
+from ablate.store.connect import clear_errors, database_exists, open_engine, shown
 from ablate.store.rows import chunks
 
 
@@ -95,10 +95,14 @@ def stored_runs(url: str, study: str, dataset: str, setting: str) -> list[Stored
 def check_integrity(url: str) -> list[str]:
     """What SQLite finds wrong with the file and rows that refer to nothing; empty if all is well.
 
+    A PostgreSQL server sees to both by itself.
+
     Raises:
         DatabaseError: not ours, newer, or not to be opened.
     """
     with reading(url) as connection:
+        if connection.dialect.name != "sqlite":
+            return []
         found = [str(line) for line in connection.scalars(text("PRAGMA integrity_check"))]
         broken = list(connection.execute(text("PRAGMA foreign_key_check")))
     problems = [line for line in found if line != "ok"]
@@ -126,7 +130,7 @@ def reading(url: str) -> Iterator[Connection]:
     """
     engine = open_engine(url, create=False)
     try:
-        with clear_errors(engine.url.database, "read"), engine.connect() as connection:
+        with clear_errors(shown(engine.url), "read"), engine.connect() as connection:
             yield connection
     finally:
         engine.dispose()

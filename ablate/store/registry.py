@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select
 
 from ablate.store import schema
-from ablate.store.rows import add_missing, cell_row, chunks, now, replacing, run_row
+from ablate.store.postgres import take_turns
+from ablate.store.rows import add_missing, cell_row, chunks, now, put, run_row
 
 if TYPE_CHECKING:
     from ablate.plan import Plan
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def register(connection: Connection, plan: Plan) -> None:
     """Make the study's cells those of the plan; runs that exist already stay as they are."""
+    take_turns(connection)
     study = plan.study
     mine = and_(
         schema.cells.c.study == study.name,
@@ -26,8 +28,9 @@ def register(connection: Connection, plan: Plan) -> None:
     add_missing(connection, schema.architectures, map(asdict, plan.variants.values()))
     runs = [run_row(cell, plan, str(content)) for cell in plan.cells]
     add_missing(connection, schema.runs, runs)
+    keys = [str(cell.run_key) for cell in plan.cells]
+    searched = _searched(connection, mine, set(keys))
     connection.execute(delete(schema.cells).where(mine))
-    keys = [cell.run_key for cell in plan.cells]
     for chunk in chunks(keys):
         # A renamed archive holds the same runs: they move to the new label.
         connection.execute(
@@ -36,6 +39,7 @@ def register(connection: Connection, plan: Plan) -> None:
             )
         )
     cells = [cell_row(i, cell, plan) for i, cell in enumerate(plan.cells)]
+    cells += [{**row, "ordinal": len(keys) + i} for i, row in enumerate(searched)]
     connection.execute(insert(schema.cells), cells)
     row = {
         "study": study.name,
@@ -44,8 +48,24 @@ def register(connection: Connection, plan: Plan) -> None:
         "definition": plan.definition,
         "updated_at": now(),
     }
-    connection.execute(replacing(schema.studies, row))
+    put(connection, schema.studies, [row])
     connection.execute(delete(schema.studies).where(_without_cells()))
+
+
+def _searched(
+    connection: Connection, mine: ColumnElement[bool], keys: set[str]
+) -> list[dict[str, Any]]:
+    """The study's cells that a search has asked and its grid does not have: they stay behind the grid."""
+    cells, runs, trials = schema.cells, schema.runs, schema.trials
+    asked = exists().where(
+        trials.c.study == cells.c.study,
+        trials.c.dataset == cells.c.dataset,
+        trials.c.setting == cells.c.setting,
+        trials.c.fingerprint == runs.c.fingerprint,
+    )
+    query = select(cells).join(runs, runs.c.run_key == cells.c.run_key).where(mine, asked)
+    rows = connection.execute(query.order_by(cells.c.ordinal)).mappings()
+    return [dict(row) for row in rows if row["run_key"] not in keys]
 
 
 def _without_cells() -> ColumnElement[bool]:

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Select, column, literal_column, select, table
 
+from ablate.store.address import shown
 from ablate.store.read import reading
-from ablate.store.transfer.copies import shown_name
 from ablate.store.views import ORDER
 
 
@@ -63,4 +63,4 @@ class Results:
             return pd.read_sql_query(query, connection)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({shown_name(self.url)!r})"
+        return f"{type(self).__name__}({shown(self.url)!r})"

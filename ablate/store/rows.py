@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.dialects import sqlite
 
 from ablate.digest import digest
 from ablate.store import schema
+from ablate.study import Option
 
 if TYPE_CHECKING:
     from ablate.plan import Cell, Plan
@@ -42,24 +45,41 @@ def cell_row(ordinal: int, cell: Cell, plan: Plan) -> dict[str, Any]:
         "variant": variant.name,
         "attention": variant.attention,
         "position": variant.position,
-        "reduction": variant.option("reduction"),
-        "kernel_size": variant.option("kernel_size"),
+        "reduction": _number(variant.option("reduction")),
+        "kernel_size": _number(variant.option("kernel_size")),
         "options": dict(variant.options),
     }
+
+
+def _number(value: Option | None) -> float | None:
+    """An option for its column; one with several values stands in `options` alone."""
+    return None if isinstance(value, str) else value
 
 
 def add_missing(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Insert the rows whose keys are new; the others stay as they are."""
     listed = list(rows)
     if listed:
-        connection.execute(upsert(table).on_conflict_do_nothing(), listed)
+        connection.execute(_upsert(connection, table).on_conflict_do_nothing(), listed)
 
 
-def replacing(table: Table, row: Mapping[str, Any]) -> Any:
-    """The statement that inserts a row in place of one with the same key."""
-    keys = [column.name for column in table.primary_key]
-    rest = {name: value for name, value in row.items() if name not in keys}
-    return upsert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=rest)
+def put(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows of the same columns, each in place of one with the same key."""
+    listed = [dict(row) for row in rows]
+    if listed:
+        statement = _upsert(connection, table)
+        keys = [column.name for column in table.primary_key]
+        rest = {name: statement.excluded[name] for name in listed[0] if name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), listed)
+
+
+def _upsert(connection: Connection, table: Table) -> Any:
+    """An INSERT that can say what happens to keys that exist; each kind of database has its own."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def add_environment(connection: Connection, environment: Mapping[str, Any]) -> str:
@@ -69,11 +89,35 @@ def add_environment(connection: Connection, environment: Mapping[str, Any]) -> s
     return str(row["environment_id"])
 
 
+def storable(text: str | None) -> str | None:
+    """A text that every database takes: no lone surrogates, and no NUL, which PostgreSQL refuses."""
+    if text is None:
+        return None
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def chunks(keys: Sequence[Any], size: int = 500) -> Iterable[Sequence[Any]]:
     """Pieces that fit into one statement's list of parameters."""
     return (keys[i : i + size] for i in range(0, len(keys), size))
 
 
 def now() -> str:
-    """This moment in UTC, as ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """This moment in UTC, as ISO 8601 with milliseconds.
+
+    Counted from this process's first look at the clock: whoever sets it meanwhile makes no run end
+    before it began.
+    """
+    began, before = _first_look()
+    moment = began + timedelta(seconds=_elapsed() - before)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@cache
+def _first_look() -> tuple[datetime, float]:
+    return datetime.now(UTC), _elapsed()
+
+
+def _elapsed() -> float:
+    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps where there is one."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     Float,
     ForeignKey,
@@ -26,6 +27,9 @@ VERSION_TABLE = "ablate_version"
 VIEWS = ("v_runs", "v_epochs", "v_steps", "v_costs", "v_profile")
 
 metadata = MetaData()
+
+Count = Integer().with_variant(BigInteger(), "postgresql")
+"""Multiply-adds go beyond 2³¹, which SQLite's integers hold anyway."""
 
 environments = Table(
     "environments",
@@ -49,9 +53,9 @@ architectures = Table(
     metadata,
     Column("fingerprint", String(16), primary_key=True),
     Column("backbone", Text, nullable=False),
-    Column("parameters", Integer, nullable=False),
-    Column("attention_parameters", Integer, nullable=False),
-    Column("macs", Integer, nullable=False),
+    Column("parameters", Count, nullable=False),
+    Column("attention_parameters", Count, nullable=False),
+    Column("macs", Count, nullable=False),
     Column("uncounted", JSON, nullable=False),
     Column("layers", JSON, nullable=False),
 )
@@ -230,4 +234,28 @@ traces = Table(
     Column("file", Text),
     Column("reason", Text),
     Column("written_at", String(32), nullable=False),
+)
+
+# What a search has asked: which variant a trial is, in which order, and what became of it. Its values
+# are those of its runs; Optuna's own storage is made from this table.
+trials = Table(
+    "trials",
+    metadata,
+    Column("study", String(64), primary_key=True),
+    Column("dataset", String(255), primary_key=True),
+    Column("setting", String(16), primary_key=True),
+    Column("search", String(16), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("point", JSON, nullable=False),
+    Column("sampler_state", JSON, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("fingerprint", String(16), ForeignKey("architectures.fingerprint"), nullable=False),
+    Column("state", String(16), nullable=False),
+    # Of the seeds that it had, in their order.
+    Column("run_keys", JSON, nullable=False),
+    # Those that it had to train: the others were there already.
+    Column("trained", JSON, nullable=False),
+    Column("reason", Text),
+    Column("asked_at", String(32), nullable=False),
+    Column("ended_at", String(32)),
 )

@@ -11,15 +11,14 @@ from ablate.errors import DatabaseError, WeightsError
 from ablate.files import write_whole
 from ablate.result import Kept
 from ablate.store import schema
-from ablate.store.connect import parse_url
+from ablate.store.address import files_folder
 from ablate.store.read import StoredRun
-from ablate.store.rows import replacing
+from ablate.store.rows import put
 
 
 def weights_path(url: str, run_key: str) -> Path:
     """Where the weights of a run lie."""
-    folder = Path(str(parse_url(url).database)).parent / "weights"
-    return folder / f"{run_key}.safetensors"
+    return files_folder(url) / "weights" / f"{run_key}.safetensors"
 
 
 def keep(connection: Connection, url: str, run_key: str, kept: Kept) -> None:
@@ -32,7 +31,7 @@ def keep(connection: Connection, url: str, run_key: str, kept: Kept) -> None:
     mine = schema.runs.c.run_key == run_key
     connection.execute(update(schema.runs).where(mine).values(weights_sha256=sha256))
     row = {"run_key": run_key, "content": kept.snapshot}
-    connection.execute(replacing(schema.explanations, row))
+    put(connection, schema.explanations, [row])
 
 
 def write_weights(url: str, run_key: str, content: bytes) -> str:

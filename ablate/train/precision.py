@@ -19,6 +19,8 @@ THREADS = 1
 machine; and two runs side by side are faster than one run with two threads."""
 
 
+FP32_PRECISION = "ieee"
+"""fp32 means fp32: TF32 is off everywhere."""
 CPU_COHORT = 4
 """Measured: docs/benchmarks.md; 2 to 8 differ by less than the noise there."""
 GPU_COHORT = 8
@@ -114,7 +116,7 @@ def prepare_device(asked: str, *, deterministic: bool = False) -> torch.device:
     """
     torch.set_num_threads(THREADS)
     keep_freed_memory()
-    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.fp32_precision = FP32_PRECISION  # type: ignore[attr-defined]
     device = choose_device(asked)
     if device.type == "cuda":
         # cuBLAS reads it when it is first used.

@@ -17,15 +17,10 @@ from sqlalchemy import Column, Connection, Table, delete, insert, select, union,
 
 from ablate.errors import DatabaseError
 from ablate.store import schema
-from ablate.store.connect import (
-    BUSY_SECONDS,
-    WRITE,
-    clear_errors,
-    database_exists,
-    open_engine,
-    parse_url,
-)
+from ablate.store.address import is_sqlite, parse_url, shown
+from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine
 from ablate.store.read import reading
+from ablate.store.sqlite import BUSY_SECONDS
 
 ROWS_AT_ONCE = 2000
 STAYED = "its file lies beside the database that it came from"
@@ -39,32 +34,24 @@ def private_copy(url: str, study: str | None = None) -> Iterator[Connection]:
         DatabaseError: missing, not ours, newer, not to be read, or without that study.
     """
     if not database_exists(url):
-        raise DatabaseError(f"{shown_name(url)}: there is no such database")
+        raise DatabaseError(f"{shown(url)}: there is no such database")
     with TemporaryDirectory(prefix="ablate-") as folder:
         copy = Path(folder) / "copy.db"
         try:
             _copy(url, copy)
             engine = open_engine(f"sqlite:///{copy}", create=True)
         except DatabaseError as error:
-            raise DatabaseError(str(error).replace(str(copy), shown_name(url))) from None
+            raise DatabaseError(str(error).replace(str(copy), shown(url))) from None
         try:
-            with clear_errors(shown_name(url), "copied"):
+            with clear_errors(shown(url), "copied"):
                 with engine.execution_options(**WRITE).begin() as connection:
                     _put_to_rest(connection)
                     if study is not None:
-                        _keep_only(connection, study, shown_name(url))
+                        _keep_only(connection, study, shown(url))
                 with engine.connect() as connection:
                     yield connection
         finally:
             engine.dispose()
-
-
-def shown_name(url: str) -> str:
-    """A database as it may be shown: a file by its path, a server's without a password."""
-    parsed = parse_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return str(parsed.database)
-    return parsed.render_as_string(hide_password=True)
 
 
 def portable_columns(table: Table) -> list[Column[object]]:
@@ -83,7 +70,7 @@ def copy_rows(source: Connection, target: Connection, table: Table) -> None:
 
 def _copy(url: str, copy: Path) -> None:
     parsed = parse_url(url)
-    if parsed.get_backend_name() == "sqlite":
+    if is_sqlite(parsed):
         _copy_file(Path(str(parsed.database)), copy)
         return
     engine = open_engine(f"sqlite:///{copy}", create=True)

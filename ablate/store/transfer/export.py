@@ -15,9 +15,10 @@ from sqlalchemy import Connection, column, inspect, select, table
 
 from ablate.errors import DatabaseError, OutputError
 from ablate.store import schema
+from ablate.store.address import shown
 from ablate.store.connect import HEAD
 from ablate.store.rows import now
-from ablate.store.transfer.copies import private_copy, shown_name
+from ablate.store.transfer.copies import private_copy
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import (
     MANIFEST,
@@ -60,7 +61,7 @@ def export_database(
         try:
             files = _write_all(connection, made, format)
         except ValueError as error:
-            raise DatabaseError(f"{shown_name(url)}: cannot be exported: {error}") from None
+            raise DatabaseError(f"{shown(url)}: cannot be exported: {error}") from None
         manifest = Manifest(
             kind="ablate-export",
             version=1,
@@ -68,7 +69,7 @@ def export_database(
             revision=HEAD,
             study=study,
             exported_at=now(),
-            database=shown_name(url).rpartition("/")[2],
+            database=shown(url).rpartition("/")[2],
             provenance=dict(provenance),
             notes=[*NOTES[format], AT_REST],
             files=files,

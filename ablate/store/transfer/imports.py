@@ -16,8 +16,8 @@ from sqlalchemy.exc import DataError as SqlDataError
 from sqlalchemy.exc import IntegrityError
 
 from ablate.errors import DatabaseError, DataError
+from ablate.store.address import is_sqlite, shown
 from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine, parse_url
-from ablate.store.transfer.copies import shown_name
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import TABLES, Manifest, file_of_table, read_manifest
 from ablate.store.transfer.values import Row, check_identifiers, sheet_of_table
@@ -32,7 +32,7 @@ def import_folder(folder: Path, url: str) -> dict[str, int]:
     """
     manifest = read_manifest(folder)
     parsed = parse_url(url)
-    if parsed.get_backend_name() != "sqlite" or database_exists(url):
+    if not is_sqlite(parsed) or database_exists(url):
         return _fill(url, folder, manifest)
     path = Path(str(parsed.database))
     with _new_file(path) as made:
@@ -46,7 +46,7 @@ def _fill(url: str, folder: Path, manifest: Manifest) -> dict[str, int]:
     engine = open_engine(url, create=True)
     try:
         with (
-            clear_errors(shown_name(url), "written"),
+            clear_errors(shown(url), "written"),
             engine.execution_options(**WRITE).begin() as connection,
         ):
             _refuse_filled(connection, url)
@@ -59,7 +59,7 @@ def _refuse_filled(connection: Connection, url: str) -> None:
     for table in TABLES:
         if connection.scalar(select(func.count()).select_from(table)):
             raise DatabaseError(
-                f"{shown_name(url)}: is not empty: import into a new file with --db, and join the "
+                f"{shown(url)}: is not empty: import into a new file with --db, and join the "
                 "two with `ablate merge`"
             )
 

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Table, insert, select
 
 from ablate.errors import DatabaseError
 from ablate.store import schema
+from ablate.store.address import is_sqlite, shown
 from ablate.store.checkpoints import sweep
 from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine, parse_url
 from ablate.store.rows import add_missing, chunks
-from ablate.store.transfer.copies import portable_columns, private_copy, shown_name
+from ablate.store.transfer.copies import portable_columns, private_copy
 from ablate.store.transfer.merge_runs import add_cells, check, choose, join_definitions, take
 from ablate.store.transfer.weights import WeightFiles
 
@@ -42,7 +43,7 @@ def merge_databases(into: str, sources: Sequence[str]) -> Merged:
     """
     _refuse_twice([into, *sources])
     if not database_exists(into):
-        raise DatabaseError(f"{shown_name(into)}: there is no such database")
+        raise DatabaseError(f"{shown(into)}: there is no such database")
     merged, weights = Merged(), WeightFiles(into)
     with ExitStack() as stack:
         copies = [(url, stack.enter_context(private_copy(url))) for url in sources]
@@ -51,7 +52,7 @@ def merge_databases(into: str, sources: Sequence[str]) -> Merged:
         replaced: list[str] = []
         try:
             with (
-                clear_errors(shown_name(into), "written"),
+                clear_errors(shown(into), "written"),
                 engine.execution_options(**WRITE).begin() as target,
             ):
                 for url, source in copies:
@@ -74,7 +75,7 @@ def _merge(
             _add_new(source, target, table)
     choice = choose(source, target)
     for conflict in choice.conflicts:
-        merged.complaints.append(f"{shown_name(weights.url)}, {shown_name(url)}: {conflict}")
+        merged.complaints.append(f"{shown(weights.url)}, {shown(url)}: {conflict}")
     take(source, target, choice)
     joined = add_cells(source, target)
     join_definitions(source, target, joined)
@@ -111,10 +112,8 @@ def _refuse_twice(urls: Sequence[str]) -> None:
     seen: set[str] = set()
     for url in urls:
         parsed = parse_url(url)
-        sqlite = parsed.get_backend_name() == "sqlite"
-        name = str(Path(str(parsed.database)).resolve()) if sqlite else str(parsed)
+        file = is_sqlite(parsed)
+        name = str(Path(str(parsed.database)).resolve()) if file else str(parsed)
         if name in seen:
-            raise DatabaseError(
-                f"{shown_name(url)}: is named twice: a database is merged with others"
-            )
+            raise DatabaseError(f"{shown(url)}: is named twice: a database is merged with others")
         seen.add(name)

@@ -8,6 +8,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+Count = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
+
 VIEWS = {
     "v_runs": """
         SELECT c.study, c.run_key, c.variant, r.fingerprint, a.backbone, c.attention, c.position,
@@ -63,9 +65,9 @@ def upgrade() -> None:
         "architectures",
         sa.Column("fingerprint", sa.String(16), primary_key=True),
         sa.Column("backbone", sa.Text, nullable=False),
-        sa.Column("parameters", sa.Integer, nullable=False),
-        sa.Column("attention_parameters", sa.Integer, nullable=False),
-        sa.Column("macs", sa.Integer, nullable=False),
+        sa.Column("parameters", Count, nullable=False),
+        sa.Column("attention_parameters", Count, nullable=False),
+        sa.Column("macs", Count, nullable=False),
         sa.Column("uncounted", sa.JSON, nullable=False),
         sa.Column("layers", sa.JSON, nullable=False),
     )

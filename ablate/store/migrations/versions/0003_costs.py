@@ -14,7 +14,7 @@ VIEWS = {
                k.images_per_second, k.p10, k.p90, k.latency_ms, k.peak_memory_mib,
                k.protocol, k.rounds, k.measured_at, k.rounds_dropped, k.baseline,
                k.baseline_ratio, k.ratio_low, k.ratio_high, k.copy_gib_per_second, k.clock_mhz,
-               json_extract(e.content, '$.torch') AS torch
+               {torch} AS torch
         FROM costs k
         JOIN environments e ON e.environment_id = k.environment_id
         JOIN runs r ON r.fingerprint = k.fingerprint
@@ -26,6 +26,9 @@ VIEWS = {
         FROM profiles
     """,
 }
+
+
+TORCH = {"sqlite": "json_extract(e.content, '$.torch')", "postgresql": "e.content ->> 'torch'"}
 
 
 def upgrade() -> None:
@@ -51,6 +54,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text),
         sa.Column("written_at", sa.String(32), nullable=False),
     )
+    torch = TORCH[op.get_bind().dialect.name]
     for name, query in VIEWS.items():
         op.execute(f"DROP VIEW {name}")
-        op.execute(f"CREATE VIEW {name} AS {query}")
+        op.execute(f"CREATE VIEW {name} AS {query.format(torch=torch)}")

@@ -1,0 +1,40 @@
+"""`ablate dashboard`: Optuna's dashboard on what the searches of a database have asked."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from ablate.interrupts import terminate_like_interrupt
+from ablate.search.dashboard import serve
+from ablate.search.storage import open_storage, storage_url
+
+
+@dataclass(frozen=True)
+class DashboardOptions:
+    """What is shown, and on which port."""
+
+    storage: str | None
+    port: int
+
+
+def show_dashboard(url: str, options: DashboardOptions) -> None:
+    """Serve the dashboard on this machine until Ctrl-C.
+
+    Raises:
+        DatabaseError: no search has run yet, or a storage that is refused.
+        OptionError: there is no free port.
+    """
+    storage = open_storage(storage_url(options.storage, url), create=False)
+    address = serve(storage, options.port)
+    taken = "" if f":{options.port}/" in address else f" (port {options.port} is in use)"
+    terminate_like_interrupt()
+    with contextlib.suppress(KeyboardInterrupt):
+        Console().print(
+            f"dashboard: {address}{taken}; on this machine only; Ctrl-C ends it",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        threading.Event().wait()

@@ -1,0 +1,66 @@
+"""The best trials once more, with seeds that no search has looked at.
+
+The best of many is lucky as well as good: its mean over the seeds it was picked by is too high. Fresh
+seeds of the same variants are not, whatever they were picked from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ablate.search import judge
+from ablate.search_table import ACCURACY, FRESH_SEEDS, Search
+from ablate.stats import Effect, Interval, effects, interval
+from ablate.store.trials import TrialRow
+
+Finished = Mapping[int, tuple[tuple[float, ...], tuple[float, ...]]]
+"""Accuracies by seed and objectives of each trial that had all its seeds, by number."""
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A candidate under fresh seeds; `effect` is its Welch difference to the baseline's fresh seeds."""
+
+    variant: str
+    searched: float
+    fresh: Interval
+    effect: Effect | None
+
+
+def fresh_seeds(search: Search) -> range:
+    """The seeds of confirmation."""
+    return range(FRESH_SEEDS + 1, FRESH_SEEDS + 1 + search.confirm_seeds)
+
+
+def distinct(rows: Sequence[TrialRow], finished: Finished) -> list[int]:
+    """The first finished trial of each network, in the order of asking."""
+    first: dict[str, int] = {}
+    for number in sorted(finished):
+        first.setdefault(rows[number].fingerprint, number)
+    return list(first.values())
+
+
+def candidates(search: Search, rows: Sequence[TrialRow], finished: Finished) -> list[int]:
+    """The trials to confirm: the Pareto front first, and within it and behind it the most accurate."""
+    numbers = distinct(rows, finished)
+    best = {numbers[i] for i in judge.front(search, [finished[n][1] for n in numbers])}
+    accuracy = search.objectives.index(ACCURACY)
+    ranked = sorted(numbers, key=lambda n: (n not in best, -finished[n][1][accuracy], n))
+    return ranked[: search.confirm]
+
+
+def confirmed(
+    picked: Mapping[str, float], fresh: Mapping[str, Sequence[float]], baseline: str
+) -> list[Confirmed]:
+    """The candidates with their t-intervals over fresh seeds.
+
+    `picked` are their means in the search, `fresh` the accuracies of the fresh seeds that finished,
+    the baseline's among them.
+    """
+    against = effects(fresh, baseline) if baseline in fresh else {}
+    return [
+        Confirmed(name, searched, interval(list(fresh[name])), against.get(name))
+        for name, searched in picked.items()
+        if fresh.get(name)
+    ]

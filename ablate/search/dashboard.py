@@ -1,0 +1,66 @@
+"""Optuna's dashboard in this process, for this machine alone.
+
+It has no login and does not look at whom it answers, so it listens on loopback only, and what asks for
+another host's name or comes from another page (DNS rebinding, cross-site requests) is refused.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import optuna
+from optuna_dashboard import wsgi
+
+from ablate.errors import OptionError
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8080
+PORTS_TRIED = 100
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    allow_reuse_address = False  # two dashboards on one port would take turns at answering
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """A line for each request helps nobody."""
+
+
+def serve(storage: optuna.storages.BaseStorage, port: int) -> str:
+    """Show a storage on a port, or on the next one that is free; returns the address.
+
+    It ends with this process.
+
+    Raises:
+        OptionError: there is no free port.
+    """
+    last = min(port + PORTS_TRIED, 65536) - 1
+    for candidate in range(port, last + 1):
+        try:
+            server = make_server(
+                HOST, candidate, _own_pages_only(wsgi(storage), candidate), _Server, _Silent
+            )
+        except OSError:
+            continue
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://{HOST}:{candidate}/"
+    raise OptionError(f"--port {port}: no port from {port} to {last} is free; give another one")
+
+
+def _own_pages_only(app: Callable[..., Iterable[bytes]], port: int) -> Callable[..., Any]:
+    hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+    origins = {None, *(f"http://{host}" for host in hosts)}
+
+    def guarded(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("HTTP_HOST") in hosts and environ.get("HTTP_ORIGIN") in origins:
+            return app(environ, start)
+        start("403 Forbidden", [("Content-Type", "text/plain")])
+        return [b"This dashboard answers its own pages on this machine only.\n"]
+
+    return guarded

@@ -1,0 +1,47 @@
+"""What a trial is worth: its objectives from its runs, and by how much it breaks a constraint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ablate.search_table import ACCURACY, METRICS, Search
+
+Costs = Mapping[str, float]
+"""`parameters`, `macs` and, where it was measured, `images_per_second` of one network."""
+
+
+def values(search: Search, accuracies: Sequence[float], costs: Costs) -> tuple[float, ...]:
+    """The objectives: the mean accuracy over the seeds that there are, and costs."""
+    mean = sum(accuracies) / len(accuracies)
+    return tuple(mean if name == ACCURACY else costs[name] for name in search.objectives)
+
+
+def excesses(search: Search, costs: Costs, baseline: Costs) -> dict[str, float]:
+    """By how much each constraint is broken; 0 or less where it is kept."""
+    return {
+        name: bound.excess(costs[name], baseline[name])
+        for name, bound in search.constraints.items()
+    }
+
+
+def broken(search: Search, costs: Costs, baseline: Costs) -> str | None:
+    """Which constraint is broken, in words; None if all are kept."""
+    for name, excess in excesses(search, costs, baseline).items():
+        if excess > 0:
+            times = costs[name] / baseline[name]
+            return f"{name} {costs[name]:,.0f}, {times:.4f} times the baseline's: out of bounds"
+    return None
+
+
+def front(search: Search, all_values: Sequence[Sequence[float]]) -> list[int]:
+    """The indices of those that nothing dominates; for one objective those of the best."""
+    signs = [1 if METRICS[name] == "maximize" else -1 for name in search.objectives]
+    scores = [tuple(s * v for s, v in zip(signs, each, strict=True)) for each in all_values]
+    return [
+        i
+        for i, own in enumerate(scores)
+        if not any(
+            other != own and all(o >= m for o, m in zip(other, own, strict=True))
+            for other in scores
+        )
+    ]

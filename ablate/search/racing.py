@@ -1,0 +1,60 @@
+"""When a trial stops before all its seeds: it is clearly worse than one that has them all.
+
+The rule, for accuracies that share seeds: with J finished trials, S seeds and the spread s within
+seeds (two-way residuals: accuracy minus the trial's mean minus the seed's mean, df = (J−1)(S−1)), a
+trial whose mean over its first k seeds lies below that of rival j over the same seeds by more than
+
+    t(1 − α / (J · (S − 1)), df) · s · √(2 / k)
+
+stops. A trial that is no worse than any rival is stopped so with a probability of at most α over all
+its rivals and looks together (union bound; normal, equal spreads). α is 0.05, as for verdicts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+ALPHA = 0.05
+FEWEST_DEGREES = 4
+"""With less to estimate the spread from nothing is stopped."""
+
+
+def spread(finished: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """The spread of one run around trial and seed, and its degrees of freedom.
+
+    Shape: J trials × S seeds.
+    """
+    table = np.asarray(finished, dtype=np.float64)
+    if table.ndim != 2 or min(table.shape) < 2:
+        return math.nan, 0
+    residuals = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    degrees = (table.shape[0] - 1) * (table.shape[1] - 1)
+    return math.sqrt(float((residuals**2).sum()) / degrees), degrees
+
+
+def clearly_worse(
+    own: Sequence[float],
+    finished: Sequence[Sequence[float]],
+    rivals: Sequence[Sequence[float]] | None = None,
+    alpha: float = ALPHA,
+) -> bool:
+    """Whether a trial with these accuracies, of its first seeds, should stop.
+
+    `finished` are the accuracies of all finished trials over all seeds: they tell the spread.
+    `rivals` are those of them that it is compared with; all of them unless given.
+    """
+    against = finished if rivals is None else rivals
+    sigma, degrees = spread(finished)
+    if degrees < FEWEST_DEGREES or not against or not own:
+        return False
+    seeds, looks = len(own), len(finished[0]) - 1
+    if seeds > looks:
+        return False
+    critical = float(stats.t.ppf(1 - alpha / (len(against) * looks), degrees))
+    allowed = critical * sigma * math.sqrt(2 / seeds)
+    mean = float(np.mean(own))
+    return any(mean < float(np.mean(rival[:seeds])) - allowed for rival in against)

@@ -1,0 +1,165 @@
+"""From the results database to what a report is told of a search. No torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+
+import optuna
+from optuna.importance import (
+    BaseImportanceEvaluator,
+    FanovaImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+)
+
+from ablate.search import judge
+from ablate.search.confirm import Confirmed, Finished, candidates, confirmed, distinct, fresh_seeds
+from ablate.search.sampling import distribution
+from ablate.search_record import ConfirmedTold, SearchTold, TrialTold
+from ablate.search_table import ACCURACY, Parameter, Search
+from ablate.store.trials import SearchKey, TrialRow, TrialStore
+
+EVALUATORS: dict[str, Callable[[], BaseImportanceEvaluator]] = {
+    "fANOVA": lambda: FanovaImportanceEvaluator(seed=0),
+    "PED-ANOVA": PedAnovaImportanceEvaluator,
+}
+FEWEST_FOR_IMPORTANCE = 4
+BASELINE = "the study's baseline"
+
+
+def read_search(
+    store: TrialStore, key: SearchKey, search: Search, baseline: str
+) -> SearchTold | None:
+    """What there is to tell of a search; None if no trial has ended.
+
+    `baseline` is the fingerprint of the study's baseline.
+    """
+    rows = store.trials(key)
+    finished = finished_trials(store, search, rows)
+    told = _trials(store, search, rows)
+    if not told:
+        return None
+    numbers = distinct(rows, finished)
+    accuracy = search.objectives.index(ACCURACY)
+    found = read_confirmed(store, search, rows, finished, baseline)
+    return SearchTold(
+        sampler=search.sampler,
+        pruner=search.pruner,
+        racing=search.racing,
+        seeds=search.seeds,
+        objectives=search.objectives,
+        trials=told,
+        importances=importances(search, told),
+        confirmed=tuple(map(_confirmed_told, found)),
+        candidates=len(numbers),
+        grid=tuple(finished[n][1][accuracy] for n in numbers),
+    )
+
+
+def finished_trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> Finished:
+    """Accuracies by seed and objectives of the trials that had all their seeds."""
+    done = [row for row in rows if row.state == "complete"]
+    costs = store.costs([row.fingerprint for row in done])
+    seen = store.seen([key for row in done for key in row.run_keys])
+    found = {}
+    for row in done:
+        accuracies = tuple(float(seen[k].val_accuracy or 0.0) for k in row.run_keys)
+        found[row.number] = (
+            accuracies,
+            judge.values(search, accuracies, costs[row.fingerprint]),
+        )
+    return found
+
+
+def read_confirmed(
+    store: TrialStore, search: Search, rows: Sequence[TrialRow], finished: Finished, baseline: str
+) -> list[Confirmed]:
+    """The candidates with what their fresh seeds have given so far."""
+    accuracy = search.objectives.index(ACCURACY)
+    picked = [rows[number] for number in candidates(search, rows, finished)]
+    means = {row.variant: finished[row.number][1][accuracy] for row in picked}
+    seeds = fresh_seeds(search)
+    fresh = {row.variant: store.fresh(row.run_keys[0], row.fingerprint, seeds) for row in picked}
+    if picked:
+        fresh[BASELINE] = store.fresh(picked[0].run_keys[0], baseline, seeds)
+    return confirmed(means, fresh, BASELINE)
+
+
+def importances(search: Search, trials: Sequence[TrialTold]) -> dict[str, dict[str, float]]:
+    """How much each parameter explains of the accuracy, by method; empty before there is something.
+
+    fANOVA knows only parameters that every trial has.
+    """
+    accuracy = search.objectives.index(ACCURACY)
+    useful = [t for t in trials if t.values is not None]
+    if len(useful) < FEWEST_FOR_IMPORTANCE or len({t.values for t in useful}) < 2:
+        return {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    for trial in useful:
+        study.add_trial(_told_to_optuna(search.parameters, trial, accuracy))
+    found = {}
+    for name, make in EVALUATORS.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shares = optuna.importance.get_param_importances(study, evaluator=make())
+        if shares:
+            found[name] = {parameter: float(share) for parameter, share in shares.items()}
+    return found
+
+
+def _told_to_optuna(
+    parameters: Mapping[str, Parameter], trial: TrialTold, accuracy: int
+) -> optuna.trial.FrozenTrial:
+    values = trial.values or ()
+    kinds = {name: distribution(parameters[name.partition("@")[0]]) for name in trial.point}
+    return optuna.trial.create_trial(
+        params=dict(trial.point), distributions=kinds, value=values[accuracy]
+    )
+
+
+def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tuple[TrialTold, ...]:
+    ended = sorted((r for r in rows if r.ended_at), key=lambda r: (str(r.ended_at), r.number))
+    costs = store.costs([row.fingerprint for row in ended])
+    seen = store.seen([key for row in ended for key in row.run_keys])
+    values: dict[int, tuple[float, ...]] = {}
+    for row in ended:
+        accuracies = [seen[k].val_accuracy for k in row.run_keys]
+        known = [a for a in accuracies if a is not None]
+        if row.state in ("complete", "raced") and known:
+            values[row.number] = judge.values(search, known, costs[row.fingerprint])
+    complete = [row.number for row in ended if row.state == "complete"]
+    best = {complete[i] for i in judge.front(search, [values[n] for n in complete])}
+    spent, told = 0, []
+    for row in ended:
+        spent += len(row.trained)
+        told.append(
+            TrialTold(
+                number=row.number,
+                variant=row.variant,
+                fingerprint=row.fingerprint,
+                state=row.state,
+                point=row.point,
+                values=values.get(row.number),
+                seeds=len(row.run_keys),
+                trained=len(row.trained),
+                spent=spent,
+                on_front=row.number in best,
+            )
+        )
+    return tuple(told)
+
+
+def _confirmed_told(found: Confirmed) -> ConfirmedTold:
+    effect, fresh = found.effect, found.fresh
+    return ConfirmedTold(
+        variant=found.variant,
+        searched=found.searched,
+        mean=fresh.mean,
+        low=fresh.low,
+        high=fresh.high,
+        n=fresh.n,
+        difference=effect.difference if effect else None,
+        difference_low=effect.low if effect else None,
+        difference_high=effect.high if effect else None,
+    )

@@ -1,0 +1,342 @@
+"""A search under way: asks for trials, gives their runs to the driver, and judges what comes back.
+
+A trial is written to the results database when it is asked and when it ends; Optuna follows. So a
+search that was killed goes on with the trials that it had: their runs are ordinary runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ablate.errors import StudyError
+from ablate.plan import Cell, Plan
+from ablate.search import judge
+from ablate.search.board import Board, Outcome
+from ablate.search.racing import clearly_worse
+from ablate.search.space import Point, Space
+from ablate.search_table import ACCURACY, METRICS, SPEED, Search
+from ablate.store.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
+
+FREE_IN_A_ROW = 100
+"""Without a budget of trials a search ends after so many that cost nothing: the space is known."""
+BUSY_SECONDS = 5.0
+"""The driver looks after its runs at least this often, however many trials cost nothing."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a search works with. `cell_of` gives the cell of a point and a seed."""
+
+    plan: Plan
+    search: Search
+    space: Space
+    key: SearchKey
+    store: TrialStore
+    board: Board
+    cell_of: Callable[[Point, int], Cell]
+    say: Callable[[str], None]
+    device: str | None = None
+
+
+@dataclass
+class _Open:
+    """A trial under way, the cells of its seeds, and how many of its runs were not there yet."""
+
+    row: TrialRow
+    cells: tuple[Cell, ...]
+    accuracies: list[float] = field(default_factory=list)
+    waiting_for: str | None = None
+
+
+@dataclass
+class Searcher:
+    """Asks and tells. `more` is called by the driver whenever it looks for work."""
+
+    parts: Parts
+    _rows: list[TrialRow] = field(init=False)
+    _open: dict[int, _Open] = field(init=False, default_factory=dict)
+    _values: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = field(
+        init=False, default_factory=dict
+    )
+    _costs: dict[str, dict[str, float]] = field(init=False, default_factory=dict)
+    _given: set[str] = field(init=False, default_factory=set)
+    _registered: set[str] = field(init=False, default_factory=set)
+    _points: list[Point] | None = field(init=False, default=None)
+    _free: int = field(init=False, default=0)
+    _ends_at: float | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        parts = self.parts
+        self._rows = parts.store.trials(parts.key)
+        if parts.search.sampler == "grid":
+            self._points = list(parts.space.points())
+        if parts.search.hours is not None:
+            self._ends_at = time.monotonic() + 3600 * parts.search.hours
+        self._baseline = parts.plan.variants[parts.plan.study.baseline]
+        for row in self._rows:
+            self._restore(row)
+        if not parts.board.matches(self._rows):
+            self.rebuild()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no trial is under way."""
+        return not self._open
+
+    @property
+    def finished(self) -> dict[int, tuple[tuple[float, ...], tuple[float, ...]]]:
+        """Accuracies by seed and objectives of the trials that had all their seeds, by number."""
+        return dict(self._values)
+
+    @property
+    def trials(self) -> tuple[TrialRow, ...]:
+        """Every trial so far, in the order in which they were asked."""
+        return tuple(self._rows)
+
+    def rebuild(self) -> None:
+        """Make Optuna's study anew from the results database."""
+        outcomes = {row.number: self._outcome(row) for row in self._rows}
+        self.parts.board.rebuild(self._rows, outcomes)
+
+    def more(self, slots: int) -> tuple[list[Cell], bool]:
+        """Cells to train next, and whether there is more to ask that needs no training."""
+        until = time.monotonic() + BUSY_SECONDS
+        cells = [cell for trial in list(self._open.values()) for cell in self._advance(trial)]
+        while len(self._open) < slots and self._budget_left():
+            if time.monotonic() > until:
+                return cells, True
+            cells += self._advance(self._ask())
+        return cells, False
+
+    def learned(self, run_key: str, epoch: int, accuracy: float | None) -> bool:
+        """An epoch of a run has ended; True if its trial is pruned, and the run should stop."""
+        for trial in list(self._open.values()):
+            if accuracy is None or run_key != str(trial.cells[0].run_key):
+                continue
+            if self.parts.board.report(trial.row.number, epoch, accuracy):
+                self._end(trial, "pruned", f"pruned after epoch {epoch}")
+                return not any(run_key == o.waiting_for for o in self._open.values())
+        return False
+
+    # ── asking ────────────────────────────────────────────────────────────────────────────────────
+
+    def _budget_left(self) -> bool:
+        search, asked = self.parts.search, len(self._rows)
+        if search.trials is not None and asked >= search.trials:
+            return False
+        if self._points is not None and asked >= len(self._points):
+            return False
+        if search.runs is not None:
+            # A trial under way may still need all its seeds: the budget is never exceeded.
+            reserved = sum(search.seeds - len(t.row.trained) for t in self._open.values())
+            trained = sum(len(row.trained) for row in self._rows)
+            if trained + reserved + search.seeds > search.runs:
+                return False
+        if self._ends_at is not None and time.monotonic() > self._ends_at:
+            return False
+        return search.trials is not None or self._free < FREE_IN_A_ROW
+
+    def _ask(self) -> _Open:
+        parts, number = self.parts, len(self._rows)
+        fixed = self._points[number] if self._points is not None else None
+        point, state = parts.board.ask(number, fixed)
+        cell = parts.cell_of(point, 1)
+        row = TrialRow(number, point, state, cell.variant.name, cell.architecture.fingerprint)
+        row = parts.store.begin(parts.key, row, cell.architecture)
+        self._rows.append(row)
+        return self._opened(row)
+
+    def _opened(self, row: TrialRow) -> _Open:
+        seeds = range(1, self.parts.search.seeds + 1)
+        cells = tuple(self.parts.cell_of(dict(row.point), seed) for seed in seeds)
+        self._open[row.number] = _Open(row, cells)
+        return self._open[row.number]
+
+    # ── judging ───────────────────────────────────────────────────────────────────────────────────
+
+    def _advance(self, trial: _Open) -> list[Cell]:
+        """Take in what a trial's runs have given; the cell that it needs next, none if it has ended
+        or waits.
+        """
+        reason = self._broken(trial.row.fingerprint)
+        if reason is not None:
+            self._end(trial, "infeasible", reason)
+            return []
+        seen = self.parts.store.seen([str(cell.run_key) for cell in trial.cells])
+        for cell in trial.cells[len(trial.accuracies) :]:
+            run_key = str(cell.run_key)
+            run = seen.get(run_key)
+            if run is None or run.status not in ("finished", "failed"):
+                return self._give(trial, cell)
+            self._take(trial, run_key, run)
+            if run.status == "failed" or run.val_accuracy is None:
+                self._end(trial, "failed", f"seed {cell.seed} failed: {_last_line(run.error)}")
+                return []
+            if self._stops(trial):
+                have, all_seeds = len(trial.accuracies), self.parts.search.seeds
+                self._end(trial, "raced", f"clearly worse after {have} of {all_seeds} seeds")
+                return []
+        self._end(trial, "complete", None)
+        return []
+
+    def _give(self, trial: _Open, cell: Cell) -> list[Cell]:
+        run_key = str(cell.run_key)
+        if trial.waiting_for == run_key:
+            return []
+        trial.waiting_for = run_key
+        if run_key in self._given:
+            return []  # another trial waits for the same run
+        self._given.add(run_key)
+        self._register([cell])
+        if run_key not in trial.row.trained:
+            trial.row = replace(trial.row, trained=(*trial.row.trained, run_key))
+            self.parts.store.update(self.parts.key, trial.row)
+            self._rows[trial.row.number] = trial.row
+        return [cell]
+
+    def _take(self, trial: _Open, run_key: str, run: RunSeen) -> None:
+        self._given.discard(run_key)
+        trial.row = replace(trial.row, run_keys=(*trial.row.run_keys, run_key))
+        trial.waiting_for = None
+        if run.val_accuracy is not None:
+            trial.accuracies.append(run.val_accuracy)
+
+    def _stops(self, trial: _Open) -> bool:
+        """Racing, among the finished trials that are at least as good in everything else."""
+        search = self.parts.search
+        if not search.racing or len(trial.accuracies) == search.seeds:
+            return False
+        own = judge.values(search, trial.accuracies, self._costs_of(trial.row.fingerprint))
+        by_network = {self._rows[n].fingerprint: n for n in self._values}
+        finished = {
+            n: self._values[n]
+            for n in by_network.values()
+            if len(self._values[n][0]) == search.seeds
+        }
+        rivals = [
+            accuracies
+            for accuracies, values in finished.values()
+            if _no_worse_but_for_accuracy(search, values, own)
+        ]
+        return clearly_worse(trial.accuracies, [a for a, _ in finished.values()], rivals)
+
+    def _end(self, trial: _Open, state: TrialState, reason: str | None) -> None:
+        parts = self.parts
+        if state in ("complete", "raced", "failed"):
+            self._register(trial.cells[: len(trial.row.run_keys)])
+        row = parts.store.end(parts.key, replace(trial.row, state=state, reason=reason))
+        del self._open[row.number]
+        self._rows[row.number] = row
+        self._remember(row, tuple(trial.accuracies))
+        outcome = self._outcome(row)
+        parts.board.tell(row, outcome)
+        self._free = 0 if row.trained else self._free + 1
+        parts.say(_told(row, outcome, parts.search))
+
+    def _remember(self, row: TrialRow, accuracies: tuple[float, ...]) -> None:
+        if row.state == "complete":
+            costs = self._costs_of(row.fingerprint)
+            self._values[row.number] = (
+                accuracies,
+                judge.values(self.parts.search, accuracies, costs),
+            )
+
+    def _restore(self, row: TrialRow) -> None:
+        if row.state == "running":
+            # Its runs are there as far as they were trained, and what it had to train stays counted.
+            self._opened(replace(row, run_keys=()))
+            return
+        seen = self.parts.store.seen(row.run_keys)
+        found = [seen[k].val_accuracy for k in row.run_keys]
+        self._remember(row, tuple(a for a in found if a is not None))
+
+    # ── what Optuna is told ───────────────────────────────────────────────────────────────────────
+
+    def _outcome(self, row: TrialRow) -> Outcome:
+        parts, search = self.parts, self.parts.search
+        if row.state == "running":
+            return Outcome(None, {"variant": row.variant})
+        costs = self._costs_of(row.fingerprint)
+        seen = parts.store.seen(row.run_keys)
+        runs = [seen[key] for key in row.run_keys]
+        accuracies = [r.val_accuracy for r in runs if r.val_accuracy is not None]
+        speeds = [r.images_per_second for r in runs if r.images_per_second is not None]
+        attributes: dict[str, object] = {
+            "variant": row.variant,
+            "run keys": list(row.run_keys),
+            "seeds": list(range(1, len(row.run_keys) + 1)),
+            "accuracy by seed": accuracies,
+            "from results": f"{len(set(row.run_keys) - set(row.trained))} of {len(row.run_keys)} runs",
+            **{name: costs[name] for name in ("parameters", "macs", SPEED) if name in costs},
+            **({"training images/s": round(sum(speeds) / len(speeds), 1)} if speeds else {}),
+            **({"ended": row.reason} if row.reason else {}),
+            "links": _links(parts.key, row),
+        }
+        ended = row.state in ("complete", "raced") and accuracies
+        return Outcome(
+            values=judge.values(search, accuracies, costs) if ended else None,
+            attributes=attributes,
+            curve=parts.store.curve(row.run_keys[0]) if row.run_keys else {},
+            constraints=judge.excesses(search, costs, self._baseline_costs()),
+        )
+
+    def _broken(self, fingerprint: str) -> str | None:
+        return judge.broken(self.parts.search, self._costs_of(fingerprint), self._baseline_costs())
+
+    def _baseline_costs(self) -> Mapping[str, float]:
+        return self._costs_of(self._baseline.fingerprint)
+
+    def _costs_of(self, fingerprint: str) -> Mapping[str, float]:
+        if fingerprint not in self._costs:
+            found = self.parts.store.costs([fingerprint], self.parts.device)
+            costs = self._costs[fingerprint] = found[fingerprint]
+            if self.parts.search.needs_speed and SPEED not in costs:
+                raise StudyError(
+                    f"search: {SPEED} of a variant is not measured on this device: run "
+                    "`ablate search STUDY` again to measure it"
+                )
+        return self._costs[fingerprint]
+
+    def _register(self, cells: Sequence[Cell]) -> None:
+        new = [cell for cell in cells if cell.run_key not in self._registered]
+        if new:
+            self.parts.store.add_cells(self.parts.plan, new)
+            self._registered |= {str(cell.run_key) for cell in new}
+
+
+def _no_worse_but_for_accuracy(
+    search: Search, rival: Sequence[float], own: Sequence[float]
+) -> bool:
+    return all(
+        name == ACCURACY or (r >= o if METRICS[name] == "maximize" else r <= o)
+        for name, r, o in zip(search.objectives, rival, own, strict=True)
+    )
+
+
+def _told(row: TrialRow, outcome: Outcome, search: Search) -> str:
+    head = f"trial {row.number}: {row.variant}: "
+    if row.state == "infeasible":
+        return head + f"infeasible, nothing trained: {row.reason}"
+    runs = len(row.run_keys)
+    source = (
+        "from results" if not row.trained and runs else f"{len(row.trained)} of {runs} runs trained"
+    )
+    if row.state in ("failed", "pruned"):
+        return head + f"{row.reason}; {source}"
+    shown = ", ".join(
+        f"{name} {100 * value:.2f} %" if name == ACCURACY else f"{name} {value:,.0f}"
+        for name, value in zip(search.objectives, outcome.values or (), strict=True)
+    )
+    return head + f"{shown}; {source}" + (f"; {row.reason}" if row.reason else "")
+
+
+def _links(key: SearchKey, row: TrialRow) -> list[str]:
+    explain = f"ablate explain {row.run_keys[0]} --study STUDY" if row.run_keys else ""
+    return [f"reports/{key.study}/report.html", *([explain] if explain else [])]
+
+
+def _last_line(error: str | None) -> str:
+    lines = [line for line in (error or "no result").splitlines() if line.strip()]
+    return lines[-1].strip()

@@ -1,0 +1,128 @@
+"""The space of a search: which parameters a variant has, and which variant a point is. No Optuna."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ablate.attention import ATTENTION, complete
+from ablate.errors import OptionError, StudyError, nearest, unknown
+from ablate.options import keyword_options
+from ablate.search_table import Option, Parameter
+from ablate.study import NO_ATTENTION, Variant
+
+Point = dict[str, Option]
+"""One value for each parameter that a variant has: `{"attention": "se", "reduction": 8, …}`."""
+
+Suggest = Callable[[str, Parameter], Option]
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters of a `[search]` table. Which there are depends on the attention: SE has no kernel."""
+
+    backbone: str
+    parameters: Mapping[str, Parameter]
+
+    def __post_init__(self) -> None:
+        attention = self._required("attention").choices
+        for name in attention:
+            if name != NO_ATTENTION and name not in ATTENTION:
+                raise unknown("attention", str(name), [NO_ATTENTION, *ATTENTION])
+        if any(name != NO_ATTENTION for name in attention):
+            self._required("position")
+        known = {key for name in attention for key in self._options_of(str(name))}
+        for key, parameter in self.parameters.items():
+            if key not in ("attention", "position") and key not in known:
+                raise OptionError(
+                    f"search: no attention of this space takes {key!r}{nearest(key, known)}; "
+                    f"they take: {', '.join(sorted(known)) or 'nothing'}"
+                )
+            if parameter.per_position and key in ("attention", "position"):
+                raise OptionError(f"search: {key} cannot be per_position, only options can")
+
+    @property
+    def size(self) -> int:
+        """How many points there are; several may be the same network."""
+        return sum(math.prod(len(v) for v in axes) for _, axes in self._products())
+
+    def points(self) -> Iterator[Point]:
+        """Every point, in the order of the study file."""
+        for names, axes in self._products():
+            for values in itertools.product(*axes):
+                yield dict(zip(names, values, strict=True))
+
+    def ask(self, suggest: Suggest) -> Point:
+        """A point whose values are suggested one after the other, each only if the variant has it."""
+        point: Point = {"attention": suggest("attention", self.parameters["attention"])}
+        if point["attention"] != NO_ATTENTION:
+            point["position"] = suggest("position", self.parameters["position"])
+        for name, parameter in self._axes(point).items():
+            point[name] = suggest(name, parameter)
+        return point
+
+    def firsts(self) -> Iterator[Point]:
+        """The first point of each attention and position."""
+        for names, axes in self._products():
+            yield dict(zip(names, (values[0] for values in axes), strict=True))
+
+    def axes_of(self, point: Mapping[str, Option]) -> dict[str, Parameter]:
+        """The parameters of a point, by the names that its values have."""
+        fixed = {n: self.parameters[n] for n in ("attention", "position") if n in point}
+        return {**fixed, **self._axes(point)}
+
+    def variant(self, point: Mapping[str, Option]) -> Variant:
+        """The variant of a point, with every option written out.
+
+        Raises:
+            StudyError: an option that its attention cannot take.
+        """
+        attention, position = str(point["attention"]), point.get("position")
+        if attention == NO_ATTENTION:
+            return Variant(self.backbone)
+        options = {}
+        for key in self._options_of(attention):
+            if key in point:
+                options[key] = point[key]
+            parts = [str(v) for name, v in point.items() if name.startswith(f"{key}@")]
+            if parts:
+                options[key] = "+".join(parts)
+        return complete(Variant(self.backbone, attention, str(position), tuple(options.items())))
+
+    def _products(self) -> Iterator[tuple[list[str], list[tuple[Option, ...]]]]:
+        """For each attention and position the names of the parameters and the values of each."""
+        for attention in self.parameters["attention"].choices:
+            positions: tuple[Option | None, ...] = (None,)
+            if attention != NO_ATTENTION:
+                positions = self.parameters["position"].choices
+            for position in positions:
+                point: Point = {"attention": attention}
+                if position is not None:
+                    point["position"] = position
+                axes = self._axes(point)
+                fixed = [(value,) for value in point.values()]
+                yield [*point, *axes], [*fixed, *(p.choices for p in axes.values())]
+
+    def _axes(self, point: Mapping[str, Option]) -> dict[str, Parameter]:
+        """The parameters that depend on attention and position; `reduction@pool1` is one part's own."""
+        axes: dict[str, Parameter] = {}
+        for key in self._options_of(str(point["attention"])):
+            parameter = self.parameters.get(key)
+            if parameter is None:
+                continue
+            parts = str(point["position"]).split("+") if parameter.per_position else []
+            if len(parts) > 1:
+                axes |= {f"{key}@{part.strip()}": parameter for part in parts}
+            else:
+                axes[key] = parameter
+        return axes
+
+    def _options_of(self, attention: str) -> list[str]:
+        return [] if attention == NO_ATTENTION else list(keyword_options(ATTENTION[attention]))
+
+    def _required(self, name: str) -> Parameter:
+        if name not in self.parameters:
+            raise StudyError(f"search: parameters need {name!r}: a name or a list of names")
+        return self.parameters[name]

@@ -1,0 +1,130 @@
+"""Optuna's storage: a file or a database of its own, opened after a look at what is in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+
+from ablate.errors import DatabaseError
+from ablate.store.address import files_folder, same_database
+
+SQLITE = "sqlite:///"
+SQLITE_MAGIC = b"SQLite format 3\x00"
+BUSY_SECONDS = 60
+OURS = "ablate_version"
+OPTUNAS = {"studies", "trials", "version_info"}
+
+
+class _Quick(sqlite3.Connection):
+    """A connection that does not wait for the disk: what is lost with the power is made anew."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.execute("PRAGMA synchronous = OFF")
+
+
+def storage_url(asked: str | None, results_url: str) -> str:
+    """Where Optuna's storage is: as asked, or `optuna.db` beside the results.
+
+    Raises:
+        DatabaseError: a kind that is refused, or the database that the results live in.
+    """
+    if asked is None:
+        return f"{SQLITE}{files_folder(results_url) / 'optuna.db'}"
+    _check_kind(asked)
+    if same_database(asked, results_url):
+        raise DatabaseError(
+            f"--storage {shown(asked)}: the results live in this database: give Optuna another one"
+        )
+    return asked
+
+
+def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
+    """The storage at a URL, made if it is missing and `create` says so.
+
+    Raises:
+        DatabaseError: a kind that is refused, a file that results live in, one of another program,
+            or none where there should be one.
+    """
+    _check_kind(url)
+    if url.startswith(SQLITE):
+        path = Path(url.removeprefix(SQLITE))
+        _check_file(path, create=create)
+        options: dict[str, Any] = {
+            "connect_args": {"timeout": BUSY_SECONDS, "factory": _Quick},
+        }
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        options = {"pool_pre_ping": True}
+    try:
+        return optuna.storages.RDBStorage(
+            url, engine_kwargs=options, skip_table_creation=not create
+        )
+    except (ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
+        raise DatabaseError(f"--storage {shown(url)}: {str(error).splitlines()[0]}") from None
+    except Exception as error:
+        # The library of the database: nothing is known of its tree of errors here.
+        reason = str(error).splitlines()[0]
+        raise DatabaseError(f"--storage {shown(url)}: cannot be opened: {reason}") from None
+
+
+def shown(url: str) -> str:
+    """A URL without its password."""
+    scheme, _, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if not at:
+        return url
+    return f"{scheme}://{credentials.partition(':')[0]}:***@{place}"
+
+
+def _check_kind(url: str) -> None:
+    scheme = url.partition("://")[0].partition("+")[0]
+    if scheme in ("redis", "rediss", "journal") or url.endswith((".log", ".journal")):
+        raise DatabaseError(
+            f"--storage {shown(url)}: Redis and journal storages are refused: Optuna may unpickle "
+            "what lies in them; write sqlite:///FILE or postgresql://…"
+        )
+    if "://" not in url or scheme not in ("sqlite", "postgresql"):
+        raise DatabaseError(
+            f"--storage {shown(url)}: not a storage: write sqlite:///FILE or postgresql://…"
+        )
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    if not path.exists():
+        if not create:
+            raise DatabaseError(f"{path}: no search has run yet: `ablate search STUDY` makes it")
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(SQLITE_MAGIC))
+    except OSError as error:
+        raise DatabaseError(f"{path}: cannot be read: {error.strerror}") from None
+    if head and head != SQLITE_MAGIC:
+        raise DatabaseError(f"{path}: is not an SQLite database, so no storage of Optuna's")
+    tables = _tables(path) if head else set()
+    if OURS in tables:
+        raise DatabaseError(f"{path}: results live in this file: give Optuna another one")
+    if tables and not tables >= OPTUNAS:
+        raise DatabaseError(
+            f"{path}: a database of another program (it has the table {min(tables)!r}), not "
+            "Optuna's: give another file with --storage"
+        )
+
+
+def _tables(path: Path) -> set[str]:
+    try:
+        # Not read-only: what a killed search was writing must be rolled back before it can be read.
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)
+        try:
+            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return {name for (name,) in found if not name.startswith("sqlite_")}
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise DatabaseError(f"{path}: cannot be read as a database: {error}") from None

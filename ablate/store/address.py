@@ -1,0 +1,82 @@
+"""The address of a results database: what may be written, how it is shown, where its files lie."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ablate.digest import digest
+from ablate.errors import DatabaseError
+
+HOW = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
+POSTGRES = ("postgresql", "postgresql+psycopg", "postgres")
+POSTGRES_KEYS = ("host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey")
+"""What may stand behind the question mark: nothing that is secret or changes what a query means."""
+
+
+def parse_url(url: str) -> URL:
+    """The URL of a database; a plain file name stands for SQLite.
+
+    Raises:
+        DatabaseError: not a URL, or a kind of database that is not supported.
+    """
+    try:
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+    except ArgumentError:
+        raise DatabaseError(f"--db: not a database URL: {HOW}") from None
+    if parsed.drivername in POSTGRES:
+        return _checked(parsed).set(drivername="postgresql+psycopg")
+    if parsed.drivername != "sqlite" or not parsed.database or parsed.query:
+        scheme = parsed.drivername
+        raise DatabaseError(f"--db {scheme}://…: only SQLite and PostgreSQL are supported: {HOW}")
+    return parsed
+
+
+def _checked(parsed: URL) -> URL:
+    if not parsed.database:
+        raise DatabaseError(f"--db {shown(parsed)}: names no database: {HOW}")
+    for key in parsed.query:
+        if key not in POSTGRES_KEYS:
+            raise DatabaseError(
+                f"--db: {key!r} cannot be set in the URL; there are: {', '.join(POSTGRES_KEYS)}"
+            )
+    return parsed
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether the database is a file of ours, and no server."""
+    return url.drivername == "sqlite"
+
+
+def shown(url: URL | str) -> str:
+    """How a database is named to people: its file, or its URL without the password."""
+    url = parse_url(url) if isinstance(url, str) else url
+    if is_sqlite(url):
+        return str(url.database)
+    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def same_database(one: str, other: str) -> bool:
+    """Whether two URLs lead to one database, whoever logs in."""
+    first, second = parse_url(one), parse_url(other)
+    if is_sqlite(first) and is_sqlite(second):
+        return Path(str(first.database)).resolve() == Path(str(second.database)).resolve()
+    places = [(u.drivername, u.host, u.port or 5432, u.database, u.query) for u in (first, second)]
+    return places[0] == places[1]
+
+
+def files_folder(url: str) -> Path:
+    """Where weights, checkpoints, histograms and traces lie: in the folder of an SQLite file, and for
+    PostgreSQL in `results/<name of the database>` below the current folder.
+    """
+    parsed = parse_url(url)
+    name = str(parsed.database)
+    if is_sqlite(parsed):
+        return Path(name).parent
+    # Any text can be the name of a database, also the path of somebody else's folder.
+    return Path("results") / (
+        name if re.fullmatch(r"[\w-]{1,63}", name, re.ASCII) else digest(name)
+    )

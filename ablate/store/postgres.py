@@ -1,0 +1,68 @@
+"""PostgreSQL: how connections to a server behave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL
+
+from ablate.errors import DatabaseError
+from ablate.store.address import shown
+from ablate.store.sqlite import WRITE
+
+CONNECT = {
+    "application_name": "ablate",
+    "connect_timeout": 10,
+    # A peer that is gone without a word is noticed after 25 s, before a lease runs out.
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""Seconds; the last one in milliseconds."""
+
+SESSION = {
+    "timezone": "UTC",
+    "lock_timeout": "30s",
+    "statement_timeout": "60s",
+    # A process that hangs in a transaction must not hold its rows for ever.
+    "idle_in_transaction_session_timeout": "5min",
+}
+
+TURN = 0x61626C617465  # "ablate"
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine whose reading transactions see one moment, and whose writing ones wait for rows.
+
+    Raises:
+        DatabaseError: the driver is not installed.
+    """
+    try:
+        engine = create_engine(url, pool_pre_ping=True, connect_args=CONNECT)
+    except ImportError:
+        raise DatabaseError(
+            f"--db {shown(url)}: PostgreSQL needs psycopg: pip install 'ablate[postgres]'"
+        ) from None
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        # By statements: a connection pooler in between refuses libpq's `options`.
+        for name, value in SESSION.items():
+            connection.execute(f"SET {name} = '{value}'")
+        connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        if not connection.get_execution_options().get(WRITE, False):
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+    return engine
+
+
+def take_turns(connection: Connection) -> None:
+    """Let one process at a time go on from here to the end of its transaction; so SQLite always does."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": TURN})

@@ -1,0 +1,96 @@
+"""SQLite: a file that is ours or refused, how connections to it behave, and its backup."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL
+
+from ablate.errors import DatabaseError
+from ablate.files import whole_file
+
+BUSY_SECONDS = 120
+WRITE = "ablate_write"
+"""The execution option of a transaction that writes."""
+MAGIC = b"SQLite format 3\x00"
+
+
+def refuse_other_files(path: Path, *, create: bool) -> None:
+    """Look before SQLite does: it would not touch another file, but would say less about it.
+
+    With `create` the folder of a missing file is made.
+
+    Raises:
+        DatabaseError: no SQLite database, or none at all.
+    """
+    head = _head(path)
+    if not head and not create:
+        raise DatabaseError(f"{path}: there is no database yet: `ablate run STUDY` makes it")
+    if head and head != MAGIC:
+        raise DatabaseError(f"{path}: is not an SQLite database: give another file with --db")
+    if create:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"{path.parent}: cannot be made: {error.strerror}") from None
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes; none of a missing file, or of one that is being created."""
+    if not path.exists():
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC))
+    except OSError as error:
+        raise DatabaseError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine whose transactions lock the file at once if they write."""
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _record: Any) -> None:
+        # Python's sqlite3 begins transactions by itself, deferred, and not around DDL. We do it.
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        # A deferred transaction that turns into a writer fails at once when another one writes.
+        writes = connection.get_execution_options().get(WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def back_up(path: Path, target: Path) -> None:
+    """Copy a database whose write lock we hold; the copy is there whole or not at all.
+
+    Raises:
+        DatabaseError: it cannot be written; nothing is left behind.
+    """
+    try:
+        with (
+            whole_file(target) as temporary,
+            closing(sqlite3.connect(path)) as source,
+            closing(sqlite3.connect(temporary)) as copy,
+        ):
+            source.backup(copy)
+    except (OSError, sqlite3.Error) as error:
+        raise DatabaseError(
+            f"{target}: the backup before the upgrade cannot be written: {error}. Nothing was changed"
+        ) from None
+
+
+def journal_mode(connection: Connection) -> str | None:
+    """How SQLite keeps a commit whole; None for another kind of database."""
+    if connection.dialect.name != "sqlite":
+        return None
+    return str(connection.scalar(text("PRAGMA journal_mode")))

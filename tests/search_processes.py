@@ -1,0 +1,154 @@
+"""What the tests of the search share: a search whose runs end at once, here or in another process."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from conftest import study_document
+
+from ablate.driver import Driver, HowToRun
+from ablate.execute.base import Done, Executor, Job
+from ablate.plan import Cell, Plan, make_plan
+from ablate.result import Epoch, Failed, Finished
+from ablate.search.board import Board
+from ablate.search.cells import CellMaker
+from ablate.search.searcher import Parts, Searcher
+from ablate.search.space import Space
+from ablate.search.storage import open_storage
+from ablate.store.store import Store
+from ablate.store.trials import TrialStore, search_key
+from ablate.study_file import parse_study
+from ablate.trial import Cohort
+
+EPOCHS = 2
+PARAMETERS = {
+    "attention": ["se", "cbam"],
+    "position": ["pool1", "pool*"],
+    "reduction": [2, 8, 32],
+    "kernel_size": [3, 7],
+}
+
+
+class Instant(Executor):
+    """Trains nothing: each run ends with an accuracy that depends on its variant and seed alone."""
+
+    def __init__(self, slots: int = 1, seconds: float = 0.0, worse: str = "") -> None:
+        self.slots, self._seconds, self._worse = slots, seconds, worse
+        self._jobs: deque[tuple[str, Cohort]] = deque()
+        self.trained: list[str] = []
+
+    @property
+    def free(self) -> int:
+        return self.slots - len(self._jobs)
+
+    def submit(self, job_id: str, job: Job) -> None:
+        assert isinstance(job, Cohort)
+        self._jobs.append((job_id, job))
+
+    def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
+        time.sleep(self._seconds)
+        job_id, job = self._jobs.popleft()
+        events: list[tuple[str, Any]] = []
+        for run in job.runs:
+            value = accuracy(run.variant.name, job.seed, self._worse)
+            for epoch in range(1, EPOCHS + 1):
+                at = value - 0.1 * (EPOCHS - epoch)
+                row = Epoch(epoch, 2.0, 0.5, 1.9, at, None, None, 1e-3, 2.0, 500.0)
+                events.append((job_id, (run.run_key, row)))
+            result = Finished(value, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
+            events.append((job_id, (run.run_key, result)))
+            self.trained.append(run.run_key)
+        return [*events, (job_id, Done())]
+
+    def cancel(self, job_id: str) -> None:
+        self._jobs = deque(job for job in self._jobs if job[0] != job_id)
+
+    def close(self) -> None: ...
+
+
+def accuracy(variant: str, seed: int, worse: str = "") -> float:
+    """Between 0.8 and 0.9, a tenth of it by the seed; 0.3 less where `worse` is in the name."""
+    by_variant = int(hashlib.sha256(variant.encode()).hexdigest(), 16) % 1000 / 1000
+    by_seed = int(hashlib.sha256(f"{variant}/{seed}".encode()).hexdigest(), 16) % 1000 / 1000
+    return 0.8 + 0.09 * by_variant + 0.01 * by_seed - 0.3 * bool(worse and worse in variant)
+
+
+class Quiet:
+    """A Progress that tells the search of epochs, and drops what it prunes."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher = searcher
+        self.driver: Driver | None = None
+        self.dropped: list[str] = []
+
+    def started(self, cell: Cell) -> None: ...
+    def resumed(self, cell: Cell, epoch: int) -> None: ...
+    def given_back(self, cell: Cell, why: str) -> None: ...
+
+    def epoch(self, cell: Cell, epoch: Epoch) -> None:
+        key = str(cell.run_key)
+        if self.searcher.learned(key, epoch.epoch, epoch.val_accuracy):
+            assert self.driver is not None
+            self.dropped.append(key)
+            self.driver.drop(key)
+
+    def ended(self, cell: Cell, result: Finished | Failed) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def search_plan(**search: Any) -> Plan:
+    """A plan of a study whose grid is the baseline, with a search."""
+    table = {"parameters": PARAMETERS, "trials": 10, "seeds": 2, "racing": False, **search}
+    document = study_document(grid=[{"attention": "none"}], recipe={"epochs": EPOCHS})
+    return make_plan(parse_study({**document, "search": table}, "test"))
+
+
+def make_searcher(plan: Plan, folder: Path, said: list[str] | None = None) -> Searcher:
+    """A searcher on the databases in a folder, which are made."""
+    search = plan.study.search
+    assert search is not None
+    space = Space(plan.study.backbone, search.parameters)
+    url = f"sqlite:///{folder / 'r.db'}"
+    store = Store(url)
+    store.register(plan)
+    store.close()
+    key = search_key(plan.study, plan.dataset.label)
+    storage = open_storage(f"sqlite:///{folder / 'optuna.db'}", create=True)
+    board = Board(storage, "small", search, space, EPOCHS)
+    say = (said if said is not None else []).append
+    trials = TrialStore(url)
+    return Searcher(Parts(plan, search, space, key, trials, board, CellMaker(plan, space), say))
+
+
+def run_search(
+    plan: Plan, folder: Path, executor: Executor, said: list[str] | None = None
+) -> Quiet:
+    """A whole search, with the real driver and databases."""
+    searcher = make_searcher(plan, folder, said)
+    nothing = Plan(plan.study, plan.dataset, plan.names, plan.variants, plan.aliases, ())
+    progress = Quiet(searcher)
+
+    def feed(driver: Driver) -> bool:
+        cells, again = searcher.more(driver.slots)
+        driver.add(cells)
+        return again
+
+    store = Store(f"sqlite:///{folder / 'r.db'}")
+    driver = Driver(nothing, store, executor, progress, {}, HowToRun(device="cpu"), feed)
+    progress.driver = driver
+    driver.run()
+    store.close()
+    return progress
+
+
+def real_plan(**search: Any) -> Plan:
+    """A search whose runs are trained: one epoch of the digits, a second each."""
+    table = {"parameters": {"attention": "se", "position": ["pool1", "pool3"], "reduction": 16},
+             "objectives": ["val_accuracy", "parameters"], "trials": 5, "seeds": 1, **search}  # fmt: skip
+    recipe = {"epochs": 1, "batch_size": 256, "augment": []}
+    document = study_document(grid=[{"attention": "none"}], recipe=recipe)
+    return make_plan(parse_study({**document, "search": table}, "test"))
