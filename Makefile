@@ -1,6 +1,6 @@
 # Two commands do everything from a bare python3: `make ablation` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help ablation search dashboard bench torture calibrate tensorboard test check format lint types imports lock clean
+.PHONY: help ablation search dashboard bench torture calibrate gpu-check gpu-bench gpu-study publish tensorboard test check format lint types imports lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,6 +34,11 @@ help:
 	@echo 'make bench [DATA=PATH]                   compare the training engine with what people use today'
 	@echo 'make calibrate                           prove the noise floor and the profiler on this machine'
 	@echo 'make torture                             break things on purpose, count what is lost (about an hour)'
+	@echo 'make gpu-check                           what only a CUDA device can show: graphs, precision, memory'
+	@echo 'make gpu-bench [DATA=PATH]               the same comparison on a CUDA device, and where the time goes'
+	@echo 'make gpu-study DATA=PATH [SEEDS=N]       the reference grid on a CUDA device, ready to publish;'
+	@echo '               [SLICE_SECONDS=N]         stops before that limit with exit code 3, to go on when run again'
+	@echo 'make publish [CHECK=1]                   make every published report anew, or check that none has changed'
 	@echo 'make tensorboard                         show training in TensorBoard, on this machine'
 	@echo 'make test                                run the tests'
 	@echo 'make check                               format, lint, types, import rules and the tests'
@@ -62,6 +67,20 @@ calibrate: $(READY)
 	@$(BIN)/python -m benchmarks.calibrate_throughput
 	@$(BIN)/python -m benchmarks.calibrate_profile
 	@$(BIN)/python -m benchmarks.calibrate_search
+
+# One process: its tests cap memory and time graphs.
+gpu-check: $(READY)
+	@$(BIN)/python -m pytest -m gpu -n 0
+
+gpu-bench: $(READY)
+	@$(BIN)/python -m benchmarks.gpu --device cuda $(OPTIONS)
+
+gpu-study: $(READY)
+	@$(BIN)/python -m benchmarks.reference --device cuda --seeds $(or $(SEEDS),5) \
+	  $(if $(SLICE_SECONDS),--slice-seconds $(SLICE_SECONDS)) $(OPTIONS)
+
+publish: $(READY)
+	@$(BIN)/python -m benchmarks.publish $(if $(CHECK),--check)
 
 tensorboard: $(READY)
 	@$(BIN)/ablate tensorboard

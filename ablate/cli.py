@@ -184,6 +184,10 @@ def run(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Repeat to the byte on a GPU too; slower there.")
     ] = False,
+    step_path: Annotated[
+        Literal["auto", "eager"],
+        typer.Option("--step-path", help="On a GPU: what was measured to be faster, or eager."),
+    ] = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Train failed runs again.")
     ] = False,
@@ -203,6 +207,7 @@ def run(
         cohort=cohort,
         deterministic=deterministic,
         checkpoint_seconds=checkpoint_seconds,
+        step_path=step_path,
         run_timeout=run_timeout,
         measure=not no_measure,
     )

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ablate.execute import Died, Done, Executor
 from ablate.plan import Cell, Plan
-from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved, Histograms
+from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved, Histograms, Noted
 from ablate.store.store import Claim, LostClaimError, Store
 from ablate.takeover import LEASE_SECONDS, TakeOver
 from ablate.trial import CHECKPOINT_SECONDS, Cohort, Run
@@ -53,6 +53,7 @@ class HowToRun:
     cohort: int = 1
     max_runs: int | None = None
     kernels: Mapping[str, str] = field(default_factory=dict)
+    step_path: str = "eager"
     deterministic: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     run_timeout_seconds: float | None = None
@@ -187,6 +188,7 @@ class Driver:
             dataset=self.plan.dataset,
             device=how.device,
             kernels=how.kernels,
+            step_path=how.step_path,
             deterministic=how.deterministic,
             checkpoint_seconds=how.checkpoint_seconds,
         )
@@ -213,6 +215,8 @@ class Driver:
             case (_, Halved(size=size)):
                 self._cohort = min(self._cohort, size)
                 self.progress.note(f"memory ran out: at most {size} runs side by side from now on")
+            case (_, Noted(text=text)):
+                self.progress.note(text)
             case (str(run_key), run_event):
                 self._store_event(run_key, run_event)
             case _:

@@ -1,18 +1,30 @@
-"""Which path each kind of attention takes on this device: measured once, stored, the same ever after."""
+"""Which paths a device takes, of attention and of the whole step: measured once, the same ever after."""
 
 from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from ablate.attention import fusable
 from ablate.errors import AblateError
 from ablate.execute import Died, Done, Executor
 from ablate.measure.kernels import KernelChoice
+from ablate.measure.steps import StepChoice
 from ablate.plan import Plan
 from ablate.store.store import Store
-from ablate.train.precision import choose_device, choose_precision, device_name
+from ablate.study import Variant
+from ablate.train.precision import choose_device, choose_precision, default_cohort, device_name
+
+DETERMINISTIC = " deterministic"
+
+STEP_SECONDS = 600.0
+"""A comparison of ways to step that takes longer hangs: it is some seconds of work."""
 
 
 class KernelError(AblateError):
-    """The paths of attention could not be measured."""
+    """The paths could not be measured."""
 
 
 def choose_kernels(plan: Plan, store: Store, executor: Executor, device: str) -> dict[str, str]:
@@ -34,19 +46,73 @@ def choose_kernels(plan: Plan, store: Store, executor: Executor, device: str) ->
     known = store.kernels(name, precision.name)
     if used - set(known):
         asked = KernelChoice(device, plan.study.recipe.precision)
-        known = store.choose_kernels(name, precision.name, _measure(executor, asked))
+        known = store.choose_kernels(name, precision.name, dict(*_measure(executor, asked)))
     return {attention: known[attention] for attention in sorted(used)}
 
 
-def _measure(executor: Executor, job: KernelChoice) -> dict[str, str]:
-    measured: dict[str, str] = {}
+def choose_step_path(
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    device: str,
+    kernels: Mapping[str, str],
+    *,
+    deterministic: bool,
+    note: Callable[[str], None],
+) -> str:
+    """How cohorts of this plan are stepped: `eager`, the only way of a CPU, or `graph`.
+
+    Where the database does not know it for this device, precision and setting it is measured, in a
+    worker of the executor, which should train nothing afterwards; `note` is told what came out.
+    """
+    chosen = choose_device(device)
+    if chosen.type != "cuda":
+        return "eager"
+    study = plan.study
+    name, precision = device_name(chosen), choose_precision(study.recipe.precision, chosen).name
+    setting = study.setting + DETERMINISTIC * deterministic
+    known = store.step_path(name, precision, setting)
+    if known is not None:
+        return known
+    variants = some_variants(plan, default_cohort(chosen))
+    job = StepChoice(variants, study.recipe, plan.dataset, device, kernels, deterministic)
+    try:
+        [measured] = _measure(executor, job, STEP_SECONDS)
+    except KernelError as error:
+        # Not stored: what killed the process may not be the graph. Training goes on without one.
+        note(f"steps: eager, {error}")
+        return "eager"
+    note(f"steps: {measured.path}, {measured.note}")
+    return store.choose_step_path(name, precision, setting, measured.path)
+
+
+def some_variants(plan: Plan, most: int) -> tuple[Variant, ...]:
+    """At most so many of a plan's networks, from all over its grid, the first among them."""
+    networks = {cell.architecture.fingerprint: cell.variant for cell in plan.cells}
+    variants = list(networks.values())
+    return tuple(variants[:: math.ceil(len(variants) / most)])
+
+
+def _measure(
+    executor: Executor, job: Callable[[], Iterator[Any]], most_seconds: float = math.inf
+) -> list[Any]:
+    """What a job measured.
+
+    Raises:
+        KernelError: it failed, its process was lost, or it took too long.
+    """
+    ends = time.monotonic() + most_seconds
+    measured: list[Any] = []
     executor.submit("kernels", job)
     while executor.busy:
+        if time.monotonic() > ends:
+            executor.cancel("kernels")
+            raise KernelError(f"measuring took more than {most_seconds:.0f} s")
         for _, event in executor.wait(timeout_seconds=1.0):
             if isinstance(event, Died):
                 raise KernelError(f"the measuring process was lost ({event.exit_code})")
             if isinstance(event, Done) and event.error:
                 raise KernelError(f"measuring failed: {event.error.strip().splitlines()[-1]}")
-            if isinstance(event, dict):
-                measured = event
+            if not isinstance(event, Done | Died):
+                measured.append(event)
     return measured

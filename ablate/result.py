@@ -207,5 +207,12 @@ class Halved:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something about a whole cohort that whoever watches should know."""
+
+    text: str
+
+
 Event = Epoch | Checkpoint | Histograms | Finished | Failed
 """What a run reports."""

@@ -19,11 +19,22 @@ from ablate.explain.snapshot import IMAGES, take
 from ablate.explain.snapshot import pack as pack_snapshot
 from ablate.explain.weights import weights_to_bytes
 from ablate.model import build
-from ablate.result import Checkpoint, Epoch, Event, Failed, FailureKind, Finished, Halved, Kept
+from ablate.result import (
+    Checkpoint,
+    Epoch,
+    Event,
+    Failed,
+    FailureKind,
+    Finished,
+    Halved,
+    Kept,
+    Noted,
+)
 from ablate.study import PROTOCOL, Recipe, Variant
 from ablate.train.checkpoint import pack, unpack
-from ablate.train.cohort import Member
+from ablate.train.cohort import Member, step_eagerly
 from ablate.train.data import Data, load_data
+from ablate.train.graphs import Graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import evaluate, train
 from ablate.train.precision import Precision, choose_precision, device_name, prepare_device
@@ -53,8 +64,8 @@ class Cohort:
     """A job: runs of one seed under one recipe, trained side by side. Everything a worker needs.
 
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
-    exactly one Finished or Failed; and `Halved` for the whole cohort, under an empty key, when
-    memory ran out.
+    exactly one Finished or Failed; and for the whole cohort, under an empty key, `Halved` when
+    memory ran out and `Noted` when its steps could not be a graph after all.
     """
 
     runs: tuple[Run, ...]
@@ -63,14 +74,15 @@ class Cohort:
     dataset: Dataset
     device: str
     kernels: Mapping[str, str] = field(default_factory=dict)
+    step_path: str = "eager"
     deterministic: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
-    def __call__(self) -> Iterator[tuple[str, Event | Halved]]:
+    def __call__(self) -> Iterator[tuple[str, Event | Halved | Noted]]:
         return trial(self)
 
 
-def trial(cohort: Cohort) -> Iterator[tuple[str, Event | Halved]]:
+def trial(cohort: Cohort) -> Iterator[tuple[str, Event | Halved | Noted]]:
     """Train the runs of a cohort. What raises is found by halving: it fails alone, the others go on
     from their last checkpoints.
     """
@@ -97,7 +109,7 @@ def trial(cohort: Cohort) -> Iterator[tuple[str, Event | Halved]]:
     yield from trial(replace(cohort, runs=runs[half:]))
 
 
-def _train_and_test(cohort: Cohort) -> Iterator[tuple[str, Event]]:
+def _train_and_test(cohort: Cohort) -> Iterator[tuple[str, Event | Noted]]:
     started = time.perf_counter()
     place = _prepare(cohort)
     members = {run.run_key: place.member(run) for run in cohort.runs}
@@ -106,7 +118,12 @@ def _train_and_test(cohort: Cohort) -> Iterator[tuple[str, Event]]:
     key_of = {id(member): run_key for run_key, member in members.items()}
     last: dict[str, Epoch] = {}
     saved = time.monotonic()
-    for events in train(list(members.values()), place.data, cohort.recipe, cohort.seed):
+    graphs, told = Graphs() if cohort.step_path == "graph" else None, False
+    stepping = graphs or step_eagerly
+    for events in train(list(members.values()), place.data, cohort.recipe, cohort.seed, stepping):
+        if graphs is not None and graphs.trouble is not None and not told:
+            told = True
+            yield "", Noted(f"a cohort is stepped eagerly, it cannot be a graph: {graphs.trouble}")
         due = time.monotonic() - saved >= cohort.checkpoint_seconds
         for member, event in events:
             run_key = key_of[id(member)]
@@ -141,6 +158,7 @@ class _Place:
             "precision": self.precision.name,
             "torch": torch.__version__,
             "kernels": json.dumps(dict(self.cohort.kernels), sort_keys=True),
+            "step_path": self.cohort.step_path,
             "protocol": str(PROTOCOL),
         }
 

@@ -31,7 +31,7 @@ costs nothing."""
 
 @dataclass(frozen=True)
 class Field:
-    """One comparison. A contestant's lap is one epoch over `steps` batches of images.
+    """One comparison. A contestant's lap is one epoch over `steps` batches of 64 images.
 
     `data` None stands for the digits, which need no download.
     """
@@ -40,6 +40,12 @@ class Field:
     steps: int
     data: Path | None = None
     device: str = "cpu"
+    batch_size: int = RECIPE.batch_size
+
+    @property
+    def recipe(self) -> Recipe:
+        """How those train who can take another batch size than the tutorial's."""
+        return RECIPE.model_copy(update={"batch_size": self.batch_size})
 
     @property
     def variant(self) -> Variant:
@@ -76,10 +82,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Entry:
-    """Who runs, and what it may choose about itself; `cohort` and `workers` are ours alone."""
+    """Who runs, and what it may choose about itself; `cohort`, `workers` and `step_path` are ours alone.
+
+    `epochs` makes a lap longer for those whose laps would be too short to time.
+    """
 
     player: str
     loader_workers: int = 0
     precision: str = "fp32"
     cohort: int = 1
     workers: int = 1
+    step_path: str = "eager"
+    epochs: int = 1

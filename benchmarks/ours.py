@@ -12,8 +12,9 @@ from ablate.attention import use_kernels
 from ablate.execute import Died, Done, Executor, Job
 from ablate.execute.local import LocalExecutor
 from ablate.measure.kernels import KernelChoice
-from ablate.train.cohort import Member, train_epoch
+from ablate.train.cohort import Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, to_device
+from ablate.train.graphs import Graphs
 from ablate.train.precision import choose_precision, prepare_device
 from ablate.train.step import make_trainer
 from benchmarks.field import RECIPE, SEED, Entry, Field
@@ -35,15 +36,18 @@ class CohortLap:
     steps: int
     number: int
     kernels: Kernels
+    step_path: str = "eager"
 
     def __call__(self) -> Iterator[float]:
-        members, data = _cohort(self)
-        passes = train_epoch(members, data, RECIPE, SEED, epoch=1)
+        members, data, stepping = _cohort(self)
+        passes = train_epoch(members, data, self.field.recipe, SEED, 1, stepping)
+        if isinstance(stepping, Graphs) and stepping.trouble is not None:
+            raise BenchmarkError(f"the step cannot be a graph: {stepping.trouble}")
         yield sum(float(done.losses.mean()) for done in passes) / len(passes)
 
 
 @lru_cache(maxsize=16)
-def _cohort(lap: CohortLap) -> tuple[list[Member], Data]:
+def _cohort(lap: CohortLap) -> tuple[list[Member], Data, Stepping]:
     """Kept in its worker from lap to lap."""
     device = prepare_device(lap.field.device)
     precision = choose_precision(RECIPE.precision, device)
@@ -51,8 +55,9 @@ def _cohort(lap: CohortLap) -> tuple[list[Member], Data]:
     for _ in range(lap.size):
         net = lap.field.net()
         use_kernels(net, dict(lap.kernels))
-        members.append(Member(make_trainer(net, RECIPE, device, precision)))
-    return members, to_device(lap.field.images(lap.steps), "tutorial", 0.0, device)
+        members.append(Member(make_trainer(net, lap.field.recipe, device, precision)))
+    data = to_device(lap.field.images(lap.steps), "tutorial", 0.0, device)
+    return members, data, Graphs() if lap.step_path == "graph" else step_eagerly
 
 
 class Squad:
@@ -62,11 +67,14 @@ class Squad:
         self._field, self._executor = field, executor
         self.kernels = measure_kernels(executor, field.device)
 
-    def lap(self, workers: int, cohort: int) -> tuple[int, float]:
+    def lap(
+        self, workers: int, cohort: int, step_path: str = "eager", epochs: int = 1
+    ) -> tuple[int, float]:
         """As many images as the field has, shared out to all runs: how many, and the mean loss."""
-        steps = max(1, round(self._field.steps / (workers * cohort)))
+        steps = max(1, round(epochs * self._field.steps / (workers * cohort)))
         laps = [
-            CohortLap(self._field, cohort, steps, number, self.kernels) for number in range(workers)
+            CohortLap(self._field, cohort, steps, number, self.kernels, step_path)
+            for number in range(workers)
         ]
         losses = list(gather(self._executor, laps))
         return workers * cohort * steps * RECIPE.batch_size, math.fsum(losses) / len(losses)
@@ -78,7 +86,7 @@ def play(field: Field, entry: Entry, turn: Turn) -> Never:
         squad = Squad(field, executor)
         while True:
             turn.begin()
-            turn.end(*squad.lap(entry.workers, entry.cohort))
+            turn.end(*squad.lap(entry.workers, entry.cohort, entry.step_path, entry.epochs))
 
 
 def measure_kernels(executor: Executor, device: str) -> Kernels:

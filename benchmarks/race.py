@@ -32,6 +32,9 @@ PLAYERS = {
 }
 """Modules with a function `play(field, entry, turn)`. Each is imported in its own process only."""
 
+GPU_PLAYERS = {"compiled": "benchmarks.opponents.compiled"}
+"""Likewise, of races on a CUDA device only: on a CPU it would compile for longer than all others run."""
+
 # Never fork: a forked child would share torch's threads.
 _CONTEXT = multiprocessing.get_context("spawn")
 _PATIENCE_SECONDS = 10.0
@@ -137,7 +140,9 @@ def _play(entry: Entry, field: Field, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that holds the race
     torch.manual_seed(0)
     try:
-        importlib.import_module(PLAYERS[entry.player]).play(field, entry, Turn(pipe))
+        importlib.import_module((PLAYERS | GPU_PLAYERS)[entry.player]).play(
+            field, entry, Turn(pipe)
+        )
     except BrokenPipeError:
         return  # the race ended in the middle of a lap
     except Exception:

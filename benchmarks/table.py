@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record
+from benchmarks import gpu_table, record
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FIGURES = Path(__file__).parent / "results" / "cpu.json"
@@ -27,14 +27,15 @@ NETWORKS = {"none": "no attention", "se": "SE ×3", "cbam": "CBAM ×3"}
 def write(document: Path = DOCUMENT, figures: Path = FIGURES) -> None:
     """Bring the document up to date."""
     text = document.read_text(encoding="utf-8")
-    document.write_text(updated(text, record.load(figures)), encoding="utf-8")
+    gpus = gpu_table.load_all(figures.parent)
+    document.write_text(updated(text, record.load(figures), gpus), encoding="utf-8")
 
 
-def updated(document: str, sections: dict[str, Any]) -> str:
-    """The document with everything between the markers written anew."""
+def updated(document: str, sections: dict[str, Any], gpus: Sequence[dict[str, Any]] = ()) -> str:
+    """The document with everything between the markers written anew; `gpus` has a device each."""
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
-    written = "\n".join(_lines(sections))
+    written = "\n".join(_lines(sections, gpus))
     return f"{before}{BEGIN}\n\n{written}\n\n{END}{after}"
 
 
@@ -46,8 +47,8 @@ def ratio(value: dict[str, Any]) -> str:
     return f"{text} ({value['low']:.2f}–{value['high']:.2f})"
 
 
-def _lines(sections: dict[str, Any]) -> Iterator[str]:
-    yield from _engine(sections)
+def _lines(sections: dict[str, Any], gpus: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield from _engine(sections, on_gpu="below" if gpus else MISSING)
     for name, lines in (
         ("scaling", _scaling),
         ("augmentation", _augmentation),
@@ -62,9 +63,12 @@ def _lines(sections: dict[str, Any]) -> Iterator[str]:
             yield f"*{_place(sections[name]['place'])}*"
         else:
             yield f"{name}: {MISSING}."
+    for gpu in gpus:
+        yield ""
+        yield from gpu_table.lines(gpu)
 
 
-def _engine(sections: dict[str, Any]) -> Iterator[str]:
+def _engine(sections: dict[str, Any], on_gpu: str) -> Iterator[str]:
     yield "**Training throughput against the tutorial as it stands.**"
     yield ""
     yield "| CPU | " + " | ".join(NETWORKS.values()) + " |"
@@ -73,7 +77,7 @@ def _engine(sections: dict[str, Any]) -> Iterator[str]:
     for player, title in NAMES.items():
         cells = [_cell(row, player) for row in rows.values()]
         yield f"| {title} | " + " | ".join(cells) + " |"
-    yield "| any of them on a GPU | " + " | ".join([MISSING] * len(NETWORKS)) + " |"
+    yield "| any of them on a GPU | " + " | ".join([on_gpu] * len(NETWORKS)) + " |"
     for name, row in rows.items():
         if row is not None:
             yield ""

@@ -35,6 +35,16 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `gpu` run where `-m gpu` asks for them, as `make gpu-check` does, and nowhere else."""
+    if item.get_closest_marker("gpu") is None:
+        return
+    if item.config.option.markexpr != "gpu":
+        pytest.skip("`make gpu-check` runs it, on a machine with a CUDA device")
+    if not torch.cuda.is_available():
+        pytest.fail("no CUDA device here: torch finds none")
+
+
 def message(error: type[AblateError], do: Callable[[], Any]) -> str:
     """The one line that is raised."""
     with pytest.raises(error) as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 from ablate.train.precision import FP32
 from benchmarks import __main__ as command
-from benchmarks import engine, record, table
+from benchmarks import engine, gpu, gpu_table, publish, record, reference, roofline, table
 from benchmarks.field import RECIPE, VARIANTS, Entry, Field
 from benchmarks.options import Options
 from benchmarks.race import PLAYERS, BenchmarkError, Player, interleaved, race
@@ -148,7 +149,8 @@ def test_figures_of_unlike_machines_are_not_mixed(tmp_path: Path) -> None:
 def test_the_docs_say_what_the_figures_say() -> None:
     document = table.DOCUMENT.read_text()
     assert table.BEGIN in document
-    assert table.updated(document, record.load(table.FIGURES)) == document
+    gpus = gpu_table.load_all(table.FIGURES.parent)
+    assert table.updated(document, record.load(table.FIGURES), gpus) == document
 
 
 def test_the_readme_claims_what_was_measured() -> None:
@@ -180,3 +182,104 @@ def test_the_table_shows_ratios_and_no_images_per_second() -> None:
     )
     assert "| **ablate** | ×3.90 (3.70–4.10) | not measured | not measured |" in written
     assert "987" not in written
+
+
+# ── on a GPU ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_roofline_counts_every_pass_over_every_map() -> None:
+    """By the formulas of its docstring, from the shapes of the tutorial's network."""
+    blocks = [(3 * 1024, 32 * 1024, 32 * 256), (8192, 64 * 256, 64 * 64), (4096, 8192, 2048)]
+    values = sum(3 * (x + y) + 5 * y + 3 * z for x, y, z in blocks)
+    values += 3 * (2048 + 512) + 3 * (512 + 10)
+    values -= 3 * 1024 + 32 * 1024  # the images get no gradient
+    pooled = sum(z for _, _, z in blocks)
+    image = torch.zeros(1, 3, 32, 32)
+    for attention, passes in (("none", 0), ("se", 7), ("cbam", 11)):
+        counted = roofline.bytes_per_image(Field(attention, STEPS).net(), image)
+        assert counted == 2 * (values + passes * pooled), attention
+
+
+def test_the_grid_and_the_steps_run_on_this_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "COHORTS", (1, 2))
+    monkeypatch.setattr("benchmarks.ours.measure_kernels", lambda *_: ())
+    options = Options(rounds=1, steps=2, attention=("none",), short=True, device="cpu")
+    figures = gpu.measure_grid(options, 64)["networks"]["none"]
+    assert [(row["cohort"], row["step_path"]) for row in figures["rows"]] == [
+        (1, "eager"), (2, "eager"),
+    ]  # fmt: skip
+    assert all(0 < row["share_of_roofline"] < 1 for row in figures["rows"])
+    steps = gpu.measure_steps(options, 64)["none"]
+    assert steps["kernels"] > 50
+    assert sum(each["share"] for each in steps["top"]) <= 1 + 1e-9
+
+
+def gpu_figures(short: bool) -> dict[str, Any]:
+    """As `benchmarks.gpu` writes them, with made-up numbers."""
+    ratio = {"ratio": 7.0, "low": 6.0, "high": 8.0, "rounds": 6}
+    row = {"cohort": 4, "step_path": "graph", "against_one_eager": ratio,
+           "slower_than_plain": 1.25, "share_of_roofline": 0.45}  # fmt: skip
+    place = record.describe_place(Options(device="cpu")) | {"device": "A GPU", "short": short}
+    grid = {"copy_bytes_per_second": 2e12, "networks": {"se": {"rows": [row]}}}
+    top = [{"name": "a kernel", "us": 1.0, "calls": 1, "share": 0.5}]
+    figures: dict[str, Any] = {
+        "gpu/race/512": {"none": {"airbench": {"against_today": ratio}}},
+        "gpu/grid/64": grid,
+        "gpu/steps/64": {"cbam": {"kernels": 120, "us": 300.0, "top": top}},
+    }
+    return {name: {"place": place, "figures": each} for name, each in figures.items()}
+
+
+def test_figures_of_a_gpu_are_shown_and_those_of_a_trial_are_not(tmp_path: Path) -> None:
+    (tmp_path / "a-gpu.json").write_text(json.dumps(gpu_figures(short=False)))
+    (tmp_path / "short.json").write_text(json.dumps(gpu_figures(short=True)))
+    gpus = gpu_table.load_all(tmp_path)
+    assert len(gpus) == 1
+    written = table.updated(f"{table.BEGIN}{table.END}", {}, gpus)
+    assert "### A GPU" in written
+    assert "| airbench-style eager loop | ×7.0 (6.0–8.0) | not measured | not measured |" in written
+    assert "| 4, graph | ×7.00; 1.25; 45 % |" in written
+    assert "| CBAM ×3 | 120 | 300 µs | `a kernel` 50 % |" in written
+
+
+def test_a_slice_that_is_over_says_that_something_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asleep = [reference.sys.executable, "-c", "import time; time.sleep(60)"]
+    popen = reference.subprocess.Popen
+    monkeypatch.setattr(reference.subprocess, "Popen", lambda _, **how: popen(asleep, **how))
+    (tmp_path / "results").mkdir()
+    (tmp_path / reference.DATABASE).write_bytes(b"what there is")
+    seconds = str(reference.ENDING_SECONDS + 0.5)
+    given = ["--folder", str(tmp_path), "--device", "cpu", "--slice-seconds", seconds]
+    assert reference.main(given) == reference.EXIT_MISSING
+    assert "start it again" in capsys.readouterr().out
+    [piece] = (tmp_path / reference.PACKED).iterdir()
+    assert piece.name == "reference.tar.xz.00"
+
+
+def test_the_packed_pieces_make_one_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "PIECE_BYTES", 1000)
+    database = tmp_path / reference.DATABASE
+    database.parent.mkdir()
+    database.write_bytes(np.random.default_rng(0).bytes(5000))
+    pieces = reference.pack(tmp_path, "a-gpu")
+    assert len(pieces) == 6
+    whole = tmp_path / "whole.tar.xz"
+    whole.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    with tarfile.open(whole) as tar:
+        member = tar.extractfile(str(reference.DATABASE))
+        assert member is not None
+        assert member.read() == database.read_bytes()
+    monkeypatch.setattr(reference, "MOST_PIECES", 5)
+    with pytest.raises(SystemExit, match="more than 5 pieces"):
+        reference.pack(tmp_path, "a-gpu")
+
+
+def test_where_nothing_is_published_there_is_nothing_to_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish.main(["--check", "--root", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "nothing is published\n"

@@ -71,24 +71,6 @@ def test_a_run_does_not_depend_on_its_cohort(names: list[str], alone: Any) -> No
     assert {name: facts(events[name]) for name in names} == {name: alone[name] for name in names}
 
 
-@pytest.mark.gpu
-def test_on_a_gpu_too_when_it_is_asked_to_repeat() -> None:
-    on_gpu = {"device": "cuda", "deterministic": True}
-    together = events_of(make_cohort("none", "se", **on_gpu))
-    for name, events in together.items():
-        assert facts(events) == facts(events_of(make_cohort(name, **on_gpu))[name])
-
-
-@pytest.mark.gpu
-def test_a_gpu_resumes_to_the_same_bytes_when_it_is_asked_to_repeat() -> None:
-    job = make_cohort("none", device="cuda", deterministic=True, checkpoint_seconds=0)
-    whole = [event for _, event in job()]
-    start = next(event for event in whole if isinstance(event, Checkpoint))
-    again = events_of(replace(job, runs=(replace(job.runs[0], start=start.content),)))["none"]
-    expected = [event for event in whole if not isinstance(event, Checkpoint)]
-    assert facts(again) == facts(expected)[start.epoch :]
-
-
 def test_dropout_differs_from_step_to_step() -> None:
     net = build(Variant("cbam_cnn(width=0.5)"), 10, 32, seed=1)
     trainer = make_trainer(net.train(), Recipe(), torch.device("cpu"), FP32)

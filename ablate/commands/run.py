@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,8 +13,9 @@ from ablate.commands.prepare import describe_place, prepare_plan
 from ablate.costs import MeasuringError, measure_costs
 from ablate.driver import Driver, HowToRun
 from ablate.execute import make_executor
+from ablate.execute.local import LocalExecutor
 from ablate.interrupts import terminate_like_interrupt
-from ablate.kernels import choose_kernels
+from ablate.kernels import choose_kernels, choose_step_path
 from ablate.plan import Plan
 from ablate.progress import StudyProgress, duration, plural
 from ablate.store.store import READY, Store
@@ -41,6 +42,7 @@ class RunOptions:
     cohort: int | None = None
     deterministic: bool = False
     checkpoint_seconds: float | None = None
+    step_path: str = "auto"
     run_timeout: float | None = None
     measure: bool = True
 
@@ -90,10 +92,13 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
+        note = progress.note
+        step_path = _choose_steps(plan, store, options, kernels, note) if todo else "eager"
         environment = describe_place(
             device, precision, kernels, deterministic=options.deterministic
-        )
-        Driver(plan, store, executor, progress, environment, options.how(kernels)).run()
+        ) | {"step_path": step_path}
+        how = replace(options.how(kernels), step_path=step_path)
+        Driver(plan, store, executor, progress, environment, how).run()
     unmeasured = 0
     if options.measure:
         try:
@@ -102,6 +107,24 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
             _say(console, f"{error}; run again to measure")
             unmeasured = 1
     return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
+
+
+def _choose_steps(
+    plan: Plan,
+    store: Store,
+    options: RunOptions,
+    kernels: Mapping[str, str],
+    note: Callable[[str], None],
+) -> str:
+    """How cohorts are stepped here: eagerly, or on a GPU by what was measured to be faster."""
+    if options.step_path == "eager" or choose_device(options.device).type != "cuda":
+        return "eager"
+    # In a process of its own: a capture that goes wrong may leave one that cannot train.
+    with LocalExecutor(workers=1) as apart:
+        return choose_step_path(
+            plan, store, apart, options.device, kernels,
+            deterministic=options.deterministic, note=note,
+        )  # fmt: skip
 
 
 def _retry(store: Store, run_keys: list[str], max_runs: int | None) -> None:

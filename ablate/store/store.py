@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["READY", "Claim", "LostClaimError", "Store"]
 
+STEP = "step "
+"""Before a setting it names, in the table of kernels, the path of the whole step."""
 TRIES = 3
 """How often a run is tried that takes its process down with it."""
 GOES_ON = ("worker_died", "timeout")
@@ -274,9 +276,29 @@ class Store:
         """Which path each attention takes on a device, as it was chosen once; empty before that."""
         table = schema.kernels
         query = select(table.c.attention, table.c.kernel).where(
-            table.c.device == device, table.c.precision == precision
+            table.c.device == device,
+            table.c.precision == precision,
+            table.c.attention.not_like(f"{STEP}%"),
         )
         return {row.attention: row.kernel for row in connection.execute(query)}
+
+    @reading
+    def step_path(
+        self, connection: Connection, device: str, precision: str, setting: str
+    ) -> str | None:
+        """How a device steps cohorts under a setting, as it was chosen once; None before that."""
+        table = schema.kernels
+        query = select(table.c.kernel).where(
+            table.c.device == device,
+            table.c.precision == precision,
+            table.c.attention == STEP + setting,
+        )
+        return connection.scalar(query)
+
+    def choose_step_path(self, device: str, precision: str, setting: str, path: str) -> str:
+        """Store it; where another process was faster, its choice stays. Returns what holds."""
+        self.choose_kernels(device, precision, {STEP + setting: path})
+        return self.step_path(device, precision, setting) or path
 
     def choose_kernels(
         self, device: str, precision: str, kernels: Mapping[str, str]

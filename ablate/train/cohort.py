@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,8 +50,69 @@ class Pass:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Course:
+    """An epoch to be stepped through: which one, of how many steps, and the learning rates (R, steps)
+    of all members.
+    """
+
+    seed: int
+    epoch: int
+    rates: NDArray[np.float64]
+
+    @property
+    def steps(self) -> int:
+        return int(self.rates.shape[1])
+
+    def dropout_seed(self, number: int) -> int:
+        """Of the stream that every member draws its dropout from in step `number`, counted from 0."""
+        return stream_seed(self.seed, "dropout", (self.epoch - 1) * self.steps + number)
+
+    def look(self, members: Sequence[Member], step: int) -> None:
+        """Let those who want histograms take them after step `step`, counted from 1; the gradients
+        are still those of that step.
+        """
+        for member in members:
+            if member.histograms is not None:
+                net = member.trainer.net
+                member.histograms.look(net, self.epoch, step, self.steps, member.train_seconds)
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """Losses and right answers (R, steps), on the device; seconds of the host's time that were spent
+    on each member alone.
+    """
+
+    losses: torch.Tensor
+    right: torch.Tensor
+    busy_seconds: NDArray[np.float64]
+
+
+Stepping = Callable[[Sequence[Member], Data, Recipe, Course], Stepped]
+"""A way to step a cohort through an epoch. All ways train the same."""
+
+
+def step_eagerly(members: Sequence[Member], data: Data, recipe: Recipe, course: Course) -> Stepped:
+    """The plain way: operator by operator, member by member."""
+    trainers = [member.trainer for member in members]
+    busy = np.zeros(len(trainers))
+    measured = []
+    for number, batch in enumerate(train_batches(data, recipe, course.seed, course.epoch)):
+        rates, dropout = course.rates[:, number], course.dropout_seed(number)
+        measured.append(step_together(trainers, batch, rates, dropout, busy))
+        course.look(members, number + 1)
+    losses, right = (torch.stack(values, dim=1) for values in zip(*measured, strict=True))
+    return Stepped(losses, right, busy)
+
+
 def train_epoch(
-    members: Sequence[Member], data: Data, recipe: Recipe, seed: int, epoch: int
+    members: Sequence[Member],
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
+    stepping: Stepping = step_eagerly,
 ) -> list[Pass]:
     """One epoch of all members over one stream of batches.
 
@@ -61,29 +122,15 @@ def train_epoch(
     steps = math.ceil(len(data.train) / recipe.batch_size)
     first = (epoch - 1) * steps
     rates = np.array([_rates(member, recipe, first, steps) for member in members])
-    trainers = [member.trainer for member in members]
-    for trainer in trainers:
-        trainer.net.train()
+    for member in members:
+        member.trainer.net.train()
     started = time.perf_counter()
-    busy = np.zeros(len(trainers))
-    measured = []
-    for number, batch in enumerate(train_batches(data, recipe, seed, epoch)):
-        dropout = stream_seed(seed, "dropout", first + number)
-        measured.append(step_together(trainers, batch, rates[:, number], dropout, busy))
-        _look(members, epoch, number + 1, steps)
-    losses = torch.stack([loss for loss, _ in measured], dim=1).double().cpu().numpy()
-    right = torch.stack([count for _, count in measured], dim=1).cpu().numpy()
+    stepped = stepping(members, data, recipe, Course(seed, epoch, rates))
+    losses, right = stepped.losses.double().cpu().numpy(), stepped.right.cpu().numpy()
     # Everybody's own steps, and an equal part of the rest: making batches, waiting for a device.
+    busy = stepped.busy_seconds
     seconds = busy + (time.perf_counter() - started - busy.sum()) / len(members)
     return [Pass(*values) for values in zip(losses, right, rates, seconds.tolist(), strict=True)]
-
-
-def _look(members: Sequence[Member], epoch: int, step: int, steps: int) -> None:
-    """Let those who want histograms take them; the gradients are still those of this step."""
-    for member in members:
-        if member.histograms is not None:
-            net = member.trainer.net
-            member.histograms.look(net, epoch, step, steps, member.train_seconds)
 
 
 def step_together(

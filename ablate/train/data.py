@@ -83,8 +83,18 @@ def to_device(images: Images, split: Split, fraction: float, device: torch.devic
 def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
     """One epoch of augmented, normalised batches. Depends on the seed and the epoch alone.
 
-    The order is drawn on the CPU, so that it is the same on every device; the last batch may be
-    smaller.
+    The last batch may be smaller.
+    """
+    for images, labels in train_chunks(data, recipe, seed, epoch):
+        yield from zip(
+            images.split(recipe.batch_size), labels.split(recipe.batch_size), strict=True
+        )
+
+
+def train_chunks(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
+    """The same in the pieces in which it is augmented: whole batches, but for the very last one.
+
+    The order is drawn on the CPU, so that it is the same on every device.
     """
     device = data.device
     order = torch.randperm(
@@ -92,15 +102,12 @@ def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator
         generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch)),
     ).to(device)
     draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", epoch))
-    for rows in order.split(_chunk(data, recipe.batch_size)):
+    for rows in order.split(chunk_images(data, recipe.batch_size)):
         images = data.normalise(augment(data.train.images[rows], recipe.augment, draws))
-        labels = data.train.labels[rows]
-        yield from zip(
-            images.split(recipe.batch_size), labels.split(recipe.batch_size), strict=True
-        )
+        yield images, data.train.labels[rows]
 
 
-def _chunk(data: Data, batch_size: int) -> int:
+def chunk_images(data: Data, batch_size: int) -> int:
     """How many images to augment at a time: whole batches."""
     height, width = data.train.images.shape[2:]
     most = CHUNK if data.device.type == "cpu" else GPU_CHUNK_PIXELS // (height * width)

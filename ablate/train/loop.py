@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ablate.result import Epoch, Failed, Step
 from ablate.study import Recipe
-from ablate.train.cohort import Member, Pass, train_epoch
+from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, eval_batches
 from ablate.train.step import Trainer
 
@@ -31,7 +31,11 @@ class Evaluation:
 
 
 def train(
-    members: Sequence[Member], data: Data, recipe: Recipe, seed: int
+    members: Sequence[Member],
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    stepping: Stepping = step_eagerly,
 ) -> Iterator[list[tuple[Member, Epoch | Failed]]]:
     """Train to the recipe's last epoch; yields, for each epoch, what it measured for each member.
 
@@ -43,16 +47,16 @@ def train(
         live = [member for member in left if member.epochs_done == epoch - 1]
         if not live:
             continue
-        events = list(_epoch(live, data, recipe, seed, epoch))
+        events = list(_epoch(live, data, recipe, seed, epoch, stepping))
         failed = [member for member, event in events if isinstance(event, Failed)]
         left = [member for member in left if member not in failed]
         yield events
 
 
 def _epoch(
-    members: Sequence[Member], data: Data, recipe: Recipe, seed: int, epoch: int
+    members: Sequence[Member], data: Data, recipe: Recipe, seed: int, epoch: int, stepping: Stepping
 ) -> Iterator[tuple[Member, Epoch | Failed]]:
-    passes = train_epoch(members, data, recipe, seed, epoch)
+    passes = train_epoch(members, data, recipe, seed, epoch, stepping)
     started = time.perf_counter()
     evaluations = evaluate([member.trainer for member in members], data, data.watched)
     seconds = (time.perf_counter() - started) / len(members)

@@ -54,8 +54,11 @@ def make_optimizer(
     return OPTIMIZERS[name](listed, lr=rate, fused=True, **capturable)
 
 
-def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of the next step; a tensor is filled in place, for graphs that read it."""
+def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float | torch.Tensor) -> None:
+    """Set the learning rate of the next step; a tensor is filled in place, for graphs that read it.
+
+    One given as a tensor () on the device is never waited for.
+    """
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(learning_rate)

@@ -45,7 +45,15 @@ class Precision:
         return torch.contiguous_format if self.exact else torch.channels_last
 
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
-        return torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype is not None)
+        """Without the cache of cast weights on a GPU: nothing made outside a CUDA graph may be read in
+        one (pytorch#71631), and the plain path is to do what the graph does.
+        """
+        return torch.autocast(
+            device.type,
+            dtype=self.dtype,
+            enabled=self.dtype is not None,
+            cache_enabled=device.type != "cuda",
+        )
 
 
 FP32 = Precision("fp32", None, exact=True)

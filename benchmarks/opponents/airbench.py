@@ -8,41 +8,48 @@ torch's threads; losses are read once an epoch. It was made for a GPU; a CPU run
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Never
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from ablate.datasets import augment
 from ablate.train.precision import choose_precision
-from benchmarks.field import LEARNING_RATE, RECIPE, Entry, Field
+from benchmarks.field import LEARNING_RATE, Entry, Field
 from benchmarks.race import Turn
 
 JITTER = v2.ColorJitter(augment.JITTER, augment.JITTER, augment.JITTER, hue=augment.HUE_JITTER)
 ROTATION = v2.RandomRotation(augment.ROTATION_DEGREES)
 
 
-def play(field: Field, _entry: Entry, turn: Turn) -> Never:
+def play(field: Field, entry: Entry, turn: Turn) -> Never:
     """One process, all images on the device."""
+    race(field, entry, turn, lambda net: net)
+
+
+def race(
+    field: Field, entry: Entry, turn: Turn, prepare: Callable[[nn.Module], nn.Module]
+) -> Never:
+    """Train the network as `prepare` hands it back."""
     device = torch.device(field.device)
     net = field.net().to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, fused=True)
     loader, autocast = Loader(field, device), choose_precision("amp", device)
-    net.train()
+    net = prepare(net.train())
     while True:
         turn.begin()
         losses = []
-        for images, labels in loader:
+        for images, labels in (batch for _ in range(entry.epochs) for batch in loader):
             with autocast.autocast(device):
                 loss = F.cross_entropy(net(images), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
-        turn.end(len(loader.labels), float(torch.stack(losses).mean()))
+        turn.end(entry.epochs * len(loader.labels), float(torch.stack(losses).mean()))
 
 
 class Loader:
@@ -50,6 +57,7 @@ class Loader:
 
     def __init__(self, field: Field, device: torch.device) -> None:
         images = field.images()
+        self._batch_size = field.batch_size
         self.labels = torch.from_numpy(images.train_labels).to(device)
         pixels = torch.from_numpy(images.train_images).permute(0, 3, 1, 2).to(device)
         self._padded = F.pad(pixels, (augment.CROP_PADDING,) * 4)
@@ -59,7 +67,7 @@ class Loader:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         images = batch_flip(batch_crop(self._padded))
         order = torch.randperm(len(images), device=images.device)
-        for rows in order.split(RECIPE.batch_size):
+        for rows in order.split(self._batch_size):
             batch = ROTATION(JITTER(images[rows]))
             normal = (batch - self._mean) / self._std
             yield normal.contiguous(memory_format=torch.channels_last), self.labels[rows]

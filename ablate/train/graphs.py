@@ -1,0 +1,291 @@
+"""The whole step of a cohort as one CUDA graph: a single launch for what takes hundreds otherwise.
+
+In the graph a batch is gathered from the augmented images on the device, and every member steps on a
+branch of its own, on a stream of its own, drawing dropout from a generator of its own: a member gets what it
+gets in eager mode, whoever steps beside it. What differs from step to step is read from tensors, and
+losses are written into one, so nothing waits for the device. A last, smaller batch is stepped eagerly.
+
+An fp16 scaler is part of the graph: with fused optimizers it decides on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ablate.imports import one_line
+from ablate.study import Recipe
+from ablate.train.cohort import Course, Member, Stepped, step_eagerly, step_together
+from ablate.train.data import Batch, Data, chunk_images, train_chunks
+from ablate.train.optimizers import set_learning_rate
+from ablate.train.step import Trainer
+
+T = TypeVar("T")
+
+WARM_UP_STEPS = 3
+"""Before a capture: libraries make their workspaces and choose their kernels, optimizers their state."""
+
+
+class Recorder(Protocol):
+    """Records a piece of work once and repeats it; what it is of, not how."""
+
+    def side_by_side(self, works: Sequence[Callable[[], T]]) -> list[T]:
+        """Called by the work that is recorded: a branch for each of these."""
+        ...
+
+    def record(self, work: Callable[[], None]) -> None:
+        """Record it; it may be run some times before, and what it does then has to be undone."""
+        ...
+
+    def repeat(self, dropout_seed: int) -> None:
+        """Do what was recorded, with every branch drawing from a stream that starts at this seed."""
+        ...
+
+
+class CudaRecorder:
+    """A CUDA graph, with a stream and a generator for each branch."""
+
+    def __init__(self, device: torch.device, branches: int) -> None:
+        self._device = device
+        self._graph = torch.cuda.CUDAGraph()
+        self._main = torch.cuda.Stream(device)
+        self._streams = [torch.cuda.Stream(device) for _ in range(branches)]
+        self._default = torch.cuda.default_generators[_index(device)]
+        self._generators = [torch.Generator(device) for _ in range(branches)]
+        for generator in self._generators:
+            self._graph.register_generator_state(generator)
+
+    def side_by_side(self, works: Sequence[Callable[[], T]]) -> list[T]:
+        main = torch.cuda.current_stream()
+        forked = main.record_event()
+        results = []
+        for stream, generator, work in zip(self._streams, self._generators, works, strict=True):
+            stream.wait_event(forked)
+            with torch.cuda.stream(stream), self._drawing_from(generator):
+                results.append(work())
+        for stream in self._streams:
+            main.wait_stream(stream)
+        return results
+
+    def record(self, work: Callable[[], None]) -> None:
+        # On the streams of the capture: what libraries keep, they keep for each stream.
+        self._main.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._main):
+            for _ in range(WARM_UP_STEPS):
+                work()
+        torch.cuda.current_stream().wait_stream(self._main)
+        before = torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(self._graph, stream=self._main):
+                work()
+        except BaseException:
+            # A capture that failed leaves its stream current, and the device's generator in a state
+            # that takes itself for captured and refuses to draw. Each step seeds it anew anyhow.
+            torch.cuda.set_stream(before)
+            self._default.graphsafe_set_state(torch.Generator(self._device))
+            raise
+
+    def repeat(self, dropout_seed: int) -> None:
+        for generator in self._generators:
+            generator.manual_seed(dropout_seed)
+        self._graph.replay()
+
+    @contextmanager
+    def _drawing_from(self, generator: torch.Generator) -> Iterator[None]:
+        """Dropout draws from the device's own generator and from no other: lend it that state."""
+        before = self._default.graphsafe_get_state()
+        self._default.graphsafe_set_state(generator.graphsafe_get_state())
+        try:
+            yield
+        finally:
+            self._default.graphsafe_set_state(before)
+
+
+@dataclass
+class Graphs:
+    """A way to step cohorts: records a cohort's step when its members are new, then repeats it.
+
+    `trouble` says why the plain way was taken after all, from then on; None while all is well.
+    """
+
+    recorder: Callable[[torch.device, int], Recorder] = CudaRecorder
+    trouble: str | None = None
+    _recorded: RecordedCohort | None = None
+
+    def __call__(
+        self, members: Sequence[Member], data: Data, recipe: Recipe, course: Course
+    ) -> Stepped:
+        recorded = self._for(members, data, recipe, course)
+        if recorded is None:
+            return step_eagerly(members, data, recipe, course)
+        return recorded.step_through(members, data, recipe, course)
+
+    def _for(
+        self, members: Sequence[Member], data: Data, recipe: Recipe, course: Course
+    ) -> RecordedCohort | None:
+        trainers = [member.trainer for member in members]
+        if self.trouble is not None or len(data.train) < recipe.batch_size:
+            return None
+        if self._recorded is None or self._recorded.trainers != trainers:
+            self._recorded = None  # frees its memory first
+            recorder = self.recorder(data.device, len(trainers))
+            try:
+                self._recorded = RecordedCohort(trainers, data, recipe, course.steps, recorder)
+            except Exception as error:
+                _raise_if_memory_ran_out(error)
+                self.trouble = one_line(error)
+        return self._recorded
+
+
+class RecordedCohort:
+    """The recorded step of some trainers, and the tensors that it reads and writes."""
+
+    def __init__(
+        self, trainers: list[Trainer], data: Data, recipe: Recipe, steps: int, recorder: Recorder
+    ) -> None:
+        device, images = data.device, data.train.images
+        rows = min(chunk_images(data, recipe.batch_size), len(data.train))
+        self.trainers = trainers
+        self._recorder = recorder
+        # Channels last, with which a gather of images gives a batch in that format.
+        self._images = torch.zeros(rows, *images.shape[2:], images.shape[1], device=device)
+        self._labels = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._rates = torch.zeros(len(trainers), steps, device=device)
+        self._losses = torch.zeros(len(trainers), steps, device=device)
+        self._right = torch.zeros(len(trainers), steps, dtype=torch.int64, device=device)
+        self._numbers = torch.arange(steps, device=device)
+        self._places = torch.arange(recipe.batch_size, device=device)
+        # How far an epoch has come: its steps, and the first row of the next batch.
+        self._step = torch.zeros(1, dtype=torch.int64, device=device)
+        self._row = torch.zeros(1, dtype=torch.int64, device=device)
+        saved = [_Saved(trainer) for trainer in trainers]
+        try:
+            recorder.record(self._work)
+        finally:
+            for each in saved:
+                each.restore()
+        self._gradients = [[p.grad for p in _parameters(trainer)] for trainer in trainers]
+
+    def step_through(
+        self, members: Sequence[Member], data: Data, recipe: Recipe, course: Course
+    ) -> Stepped:
+        """One epoch."""
+        self._begin(course)
+        busy, number = np.zeros(len(members)), 0
+        for images, labels in train_chunks(data, recipe, course.seed, course.epoch):
+            whole = len(labels) // recipe.batch_size
+            self._fill(images, labels)
+            for _ in range(whole):
+                self._recorder.repeat(course.dropout_seed(number))
+                number += 1
+                course.look(members, number)
+            rest = slice(whole * recipe.batch_size, None)
+            if len(labels[rest]):
+                self._eagerly((images[rest], labels[rest]), course, number, busy)
+                number += 1
+                course.look(members, number)
+        return Stepped(self._losses.clone(), self._right.clone(), busy)
+
+    def _work(self) -> None:
+        """One step of everybody: what is recorded."""
+        rows = (self._places + self._row) % len(self._images)
+        images = self._images.index_select(0, rows).permute(0, 3, 1, 2)
+        batch = images, self._labels.index_select(0, rows)
+        results = self._recorder.side_by_side(
+            [self._member(index, trainer, batch) for index, trainer in enumerate(self.trainers)]
+        )
+        losses, right = (torch.stack(values)[:, None] for values in zip(*results, strict=True))
+        # Not by index: writing to an index that is on the device sorts, in deterministic mode.
+        now = self._numbers == self._step
+        torch.where(now, losses, self._losses, out=self._losses)
+        torch.where(now, right, self._right, out=self._right)
+        # Round and round: a warm-up may take more steps than an epoch has.
+        self._step.add_(1).remainder_(len(self._numbers))
+        self._row.add_(len(self._places)).remainder_(len(self._images))
+
+    def _member(
+        self, index: int, trainer: Trainer, batch: Batch
+    ) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
+        def step() -> tuple[torch.Tensor, torch.Tensor]:
+            rate = self._rates[index].index_select(0, self._step)
+            set_learning_rate(trainer.optimizer, rate[0])
+            return trainer.step(batch)
+
+        return step
+
+    def _begin(self, course: Course) -> None:
+        self._rates.copy_(torch.from_numpy(course.rates))
+        self._step.zero_()
+        # A step that was not recorded has put others in their place.
+        for trainer, gradients in zip(self.trainers, self._gradients, strict=True):
+            for parameter, gradient in zip(_parameters(trainer), gradients, strict=True):
+                parameter.grad = gradient
+
+    def _fill(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self._images[: len(labels)].copy_(images.permute(0, 2, 3, 1))
+        self._labels[: len(labels)].copy_(labels)
+        self._row.zero_()
+
+    def _eagerly(
+        self, batch: Batch, course: Course, number: int, busy: NDArray[np.float64]
+    ) -> None:
+        rates, dropout = course.rates[:, number], course.dropout_seed(number)
+        losses, right = step_together(self.trainers, batch, rates, dropout, busy)
+        self._losses[:, number], self._right[:, number] = losses, right
+
+
+class _Saved:
+    """A trainer as it is, to be put back in place: a graph knows tensors by where they lie."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._net = [tensor.detach().clone() for tensor in _tensors(trainer)]
+        self._optimizer = {
+            (parameter, key): value.clone() for parameter, key, value in _optimizer_tensors(trainer)
+        }
+        self._scaler = trainer.scaler.state_dict()
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        for tensor, saved in zip(_tensors(self._trainer), self._net, strict=True):
+            tensor.copy_(saved)
+        for parameter, key, value in _optimizer_tensors(self._trainer):
+            before = self._optimizer.get((parameter, key))
+            # What came into being since then begins at zero, with every optimizer that we have.
+            value.zero_() if before is None else value.copy_(before)
+        self._trainer.scaler.load_state_dict(self._scaler)
+
+
+def _parameters(trainer: Trainer) -> list[torch.Tensor]:
+    return [p for group in trainer.optimizer.param_groups for p in group["params"]]
+
+
+def _tensors(trainer: Trainer) -> Iterator[torch.Tensor]:
+    return chain(trainer.net.parameters(), trainer.net.buffers())
+
+
+def _optimizer_tensors(trainer: Trainer) -> Iterator[tuple[torch.Tensor, str, torch.Tensor]]:
+    for parameter, state in trainer.optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor):
+                yield parameter, key, value
+
+
+def _raise_if_memory_ran_out(error: BaseException) -> None:
+    """An out of memory in a capture makes the capture fail as well, which hides it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, torch.OutOfMemoryError):
+            raise seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _index(device: torch.device) -> int:
+    return torch.cuda.current_device() if device.index is None else device.index

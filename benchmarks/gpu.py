@@ -1,0 +1,224 @@
+"""`python -m benchmarks.gpu`: what a CUDA device gains, and where its time goes. JSON, a file a device.
+
+Four questions for each batch size: who trains how many images a second (race); how much several runs
+side by side and the recorded step bring, what attention costs, and how near that is to the roofline
+(grid); how many kernels a step launches and which of them take its time (steps). `--short` shows on any
+device that it runs; on a CPU steps are eager, and nothing is compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ablate.attention import fusable, use_kernels
+from ablate.errors import AblateError
+from ablate.execute.local import LocalExecutor
+from ablate.measure.bench import Setting, make_bench
+from ablate.measure.profile import ProfileBench
+from ablate.measure.profile_rows import PYTHON, by_kernel, fastest_step
+from ablate.progress import duration
+from ablate.train.precision import choose_device, choose_precision
+from benchmarks import record
+from benchmarks.field import IMAGE_SIZE, VARIANTS, Entry, Field
+from benchmarks.options import Options, watch
+from benchmarks.ours import Squad
+from benchmarks.race import BenchmarkError, interleaved, race
+from benchmarks.roofline import bytes_per_image, copy_bytes_per_second
+from benchmarks.statistics import ratio_of
+
+RESULTS = Path(__file__).parent / "results"
+BATCH_SIZES = (64, 512)
+COHORTS = (1, 2, 4, 8, 16)
+EPOCHS = 16
+"""In a lap of those who would be through with one in milliseconds."""
+TOP_KERNELS = 15
+
+Shots = dict[tuple[int, str], list[float]]
+"""(runs side by side, step path) → images per second, one for each round."""
+
+
+def measure_race(options: Options, batch_size: int) -> dict[str, Any]:
+    """Everybody's images per second, and the ratio to the tutorial's way, which has batches of 64."""
+    return {name: _race(options, name, batch_size) for name in options.attention}
+
+
+def _race(options: Options, attention: str, batch_size: int) -> dict[str, Any]:
+    field = replace(options.field(attention), batch_size=batch_size)
+    entries = _entries(field, options.short)
+    laps = race(list(entries.values()), field, options.rounds, f"race, {attention}, {batch_size}")
+    speeds = [[lap.images_per_second for lap in own] for own in laps]
+    return {
+        name: {
+            **asdict(entry),
+            "images_per_second": statistics.median(own),
+            "against_today": asdict(ratio_of(own, speeds[0])),
+        }
+        for (name, entry), own in zip(entries.items(), speeds, strict=True)
+    }
+
+
+def _entries(field: Field, short: bool) -> dict[str, Entry]:
+    amp = choose_precision("amp", torch.device(field.device)).name
+    epochs = 1 if short else EPOCHS
+    entries = {
+        "today": Entry("today", loader_workers=0 if short else 4),
+        "airbench": Entry("airbench", precision=amp, epochs=epochs),
+        "ablate, eager": Entry("ablate", precision=amp, epochs=epochs),
+    }
+    if field.device == "cuda":
+        entries |= {
+            "compiled": Entry("compiled", precision=amp, epochs=epochs),
+            "ablate": Entry("ablate", precision=amp, step_path="graph", epochs=epochs),
+        }
+    return entries
+
+
+def measure_grid(options: Options, batch_size: int) -> dict[str, Any]:
+    """Our engine by attention, runs side by side and step path; beside it the roofline."""
+    device = choose_device(options.device)
+    bandwidth = copy_bytes_per_second(device)
+    figures: dict[str, Any] = {"copy_bytes_per_second": bandwidth, "networks": {}}
+    plain: Shots = {}
+    for attention in options.attention:
+        field = replace(options.field(attention), batch_size=batch_size)
+        shots = _shots(field, options)
+        plain = plain or shots
+        net = field.net()
+        moved = bytes_per_image(net, torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))
+        rows = list(_rows(shots, plain, bandwidth / moved))
+        figures["networks"][attention] = {"bytes_per_image": moved, "rows": rows}
+    return figures
+
+
+def _shots(field: Field, options: Options) -> Shots:
+    cohorts = COHORTS[:2] if options.short else COHORTS
+    paths = ("eager", "graph") if field.device == "cuda" else ("eager",)
+    plans = [(cohort, path) for cohort in cohorts for path in paths]
+    epochs = 1 if options.short else EPOCHS
+    shots: Shots = {plan: [] for plan in plans}
+    with LocalExecutor(1) as executor:
+        squad = Squad(field, executor)
+        for plan in plans:
+            squad.lap(1, *plan, epochs)
+        seen = watch(f"grid, {field.attention}, {field.batch_size}")
+        for number in range(options.rounds):
+            for i in interleaved(len(plans), number):
+                started = time.perf_counter()
+                images, _ = squad.lap(1, *plans[i], epochs)
+                shots[plans[i]].append(images / (time.perf_counter() - started))
+            seen(number + 1, options.rounds)
+    return shots
+
+
+def _rows(shots: Shots, plain: Shots, roofline: float) -> Iterator[dict[str, Any]]:
+    """`slower_than_plain` compares with the first network, at the same cohort and on the same path;
+    its rounds were others, so it is a ratio of medians.
+    """
+    for plan, speeds in shots.items():
+        speed = statistics.median(speeds)
+        yield {
+            "cohort": plan[0],
+            "step_path": plan[1],
+            "images_per_second": speed,
+            "against_one_eager": asdict(ratio_of(speeds, shots[1, "eager"])),
+            "slower_than_plain": statistics.median(plain[plan]) / speed,
+            "share_of_roofline": speed / roofline,
+        }
+
+
+def measure_steps(options: Options, batch_size: int) -> dict[str, Any]:
+    """Kernels of one eager step of one run (on a CPU: operators), and those that take its time."""
+    return {name: _step(options, name, batch_size) for name in options.attention}
+
+
+def _step(options: Options, attention: str, batch_size: int) -> dict[str, Any]:
+    field = replace(options.field(attention), batch_size=batch_size)
+    bench = make_bench(Setting(field.recipe, field.dataset, field.device))
+    trainer = bench.trainer_of(field.net())
+    use_kernels(trainer.net, {} if bench.precision.exact else dict.fromkeys(fusable(), "fused"))
+    trainer.net.train()
+    profiler = ProfileBench(bench).record(lambda: trainer.step(bench.batch))
+    on_gpu = bench.device.type == "cuda"
+    spent = {
+        name: (each.device_us if on_gpu else each.cpu_us, each.calls)
+        for (_, name), each in by_kernel(fastest_step(profiler.events()), 1).items()
+        if name != PYTHON and (each.device_us or not on_gpu)
+    }
+    if not spent:
+        raise BenchmarkError("the profiler recorded no kernel of the step")
+    total = sum(us for us, _ in spent.values())
+    top = sorted(spent.items(), key=lambda item: -item[1][0])[:TOP_KERNELS]
+    return {
+        "kernels": sum(calls for _, calls in spent.values()),
+        "us": total,
+        "top": [
+            {"name": name, "us": us, "calls": calls, "share": us / total}
+            for name, (us, calls) in top
+        ],
+    }
+
+
+QUESTIONS: dict[str, Callable[[Options, int], dict[str, Any]]] = {
+    "race": measure_race,
+    "grid": measure_grid,
+    "steps": measure_steps,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure what is asked for; the figures of each question are written as soon as it is answered."""
+    asked = _parser().parse_args(arguments)
+    options = Options(
+        data=asked.data,
+        rounds=asked.rounds or (1 if asked.short else Options.rounds),
+        steps=8 if asked.short else Options.steps,
+        attention=tuple(VARIANTS)[-1:] if asked.short else tuple(VARIANTS),
+        short=asked.short,
+        device=asked.device,
+    )
+    try:
+        place = record.describe_place(options)
+        out = asked.out or RESULTS / (
+            "short.json" if asked.short else f"{slug(place['device'])}.json"
+        )
+        for batch_size in BATCH_SIZES[:1] if asked.short else BATCH_SIZES:
+            for name in QUESTIONS if asked.what == "all" else (asked.what,):
+                started = time.monotonic()
+                figures = QUESTIONS[name](options, batch_size)
+                record.merge(out, f"gpu/{name}/{batch_size}", figures, place)
+                took = duration(time.monotonic() - started)
+                print(f"{name}, batches of {batch_size}: {took}, in {out}", flush=True)
+    except AblateError as error:
+        print(f"benchmarks.gpu: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def slug(device: str) -> str:
+    """The name of a device as a file name: `NVIDIA H200` → `nvidia-h200`."""
+    return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("what", nargs="?", default="all", choices=[*QUESTIONS, "all"])
+    parser.add_argument("--data", type=Path, help="a folder or archive of images, else the digits")
+    parser.add_argument("--out", type=Path, help="the JSON file (benchmarks/results/<device>.json)")
+    parser.add_argument("--rounds", type=int, help=f"rounds of each comparison ({Options.rounds})")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cuda")
+    parser.add_argument("--short", action="store_true", help="a trial, no figures")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

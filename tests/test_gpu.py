@@ -1,0 +1,296 @@
+"""What only a CUDA device can show: `make gpu-check`. Everywhere else these are skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_cohort import events_of, facts, make_cohort
+from test_graphs import numbers, same, states
+
+from ablate.attention import complete, fusable, use_kernels
+from ablate.datasets import open_dataset
+from ablate.measure.bench import Setting, Subject
+from ablate.measure.profile import Profile
+from ablate.measure.steps import (
+    LEAST_TOLERANCE,
+    StepChoice,
+    _Contestant,
+    compare_paths,
+    first_batches,
+)
+from ablate.model import build
+from ablate.result import Checkpoint, Failed, Finished, Halved, Noted, Profiled
+from ablate.study import Recipe, Variant
+from ablate.train import graphs as graphs_module
+from ablate.train.cohort import Course, Member, Stepping, step_eagerly, train_epoch
+from ablate.train.data import Data, to_device
+from ablate.train.graphs import Graphs, RecordedCohort
+from ablate.train.optimizers import OPTIMIZERS
+from ablate.train.precision import BF16, FP16, FP32, Precision, prepare_device
+from ablate.train.step import make_trainer
+
+pytestmark = pytest.mark.gpu
+
+VARIANTS = ("none", "se", "cbam", "eca")
+PRECISIONS = {"fp32": FP32, "bf16": BF16, "fp16": FP16}
+
+
+@pytest.fixture(params=[True, False], ids=["deterministic", "free"])
+def deterministic(request: pytest.FixtureRequest) -> Iterator[bool]:
+    prepare_device("cuda", deterministic=request.param)
+    yield request.param
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def repeating() -> Iterator[None]:
+    prepare_device("cuda", deterministic=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    images = open_dataset("digits", None, 32).load()
+    return to_device(images, "validation", 0.1, torch.device("cuda"))
+
+
+def cohort_of(names: Sequence[str], recipe: Recipe, precision: Precision) -> list[Member]:
+    members = []
+    for name in names:
+        position = None if name == "none" else "pool2+pool3"
+        net = build(complete(Variant("cbam_cnn(width=0.5)", name, position)), 10, 32, seed=1)
+        use_kernels(net, {} if precision.exact else dict.fromkeys(fusable(), "fused"))
+        members.append(Member(make_trainer(net, recipe, torch.device("cuda"), precision)))
+    return members
+
+
+def stepped(
+    names: Sequence[str], data: Data, precision: Precision, stepping: Stepping, **recipe: Any
+) -> tuple[Any, list[dict[str, Any]]]:
+    """Losses and states after two epochs."""
+    given = Recipe(**{"epochs": 2, "augment": ("crop", "flip"), **recipe})
+    members = cohort_of(names, given, precision)
+    passes = []
+    for epoch in (1, 2):
+        passes += train_epoch(members, data, given, 1, epoch, stepping)
+        for member in members:
+            member.watched.append(1.0)
+    if isinstance(stepping, Graphs):
+        assert stepping.trouble is None, "no silent way back to eager steps"
+    return numbers(passes), states(members)
+
+
+# ── graphs ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_graph_gives_the_bytes_of_eager_steps(
+    data: Data, repeating: None, precision: str, optimizer: str
+) -> None:
+    chosen = PRECISIONS[precision]
+    eager = stepped(VARIANTS, data, chosen, step_eagerly, optimizer=optimizer)
+    graph = stepped(VARIANTS, data, chosen, Graphs(), optimizer=optimizer)
+    assert graph[0] == eager[0]
+    assert same(graph[1], eager[1])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_graph_that_need_not_repeat_stays_within_the_tolerance(
+    data: Data, precision: str
+) -> None:
+    prepare_device("cuda")
+    recipe, few = Recipe(augment=("crop",)), first_batches(data, Recipe())
+    chosen = compare_paths(
+        lambda: cohort_of(VARIANTS, recipe, PRECISIONS[precision]),
+        few,
+        recipe,
+        Graphs(),
+        exact=False,
+    )
+    assert "otherwise" not in chosen.note
+    assert "cannot" not in chosen.note
+
+
+def test_branches_beside_it_change_nothing_for_a_member(data: Data, deterministic: bool) -> None:
+    together = stepped(VARIANTS, data, BF16, Graphs())
+    if deterministic:
+        for index, name in enumerate(VARIANTS):
+            losses, state = stepped([name], data, BF16, Graphs())
+            assert losses == together[0][index :: len(VARIANTS)]
+            assert same(state, together[1][index : index + 1])
+        return
+    recipe, few = Recipe(augment=()), first_batches(data, Recipe())
+    for name in VARIANTS:
+        # The cohort of four copies of one network, of which the first is compared with it alone.
+        one = _Contestant(cohort_of([name], recipe, BF16), few, recipe, Graphs())
+        four = _Contestant(cohort_of([name] * 4, recipe, BF16), few, recipe, Graphs())
+        again = _Contestant(cohort_of([name], recipe, BF16), few, recipe, Graphs())
+        four._losses, four._weights = four._losses[:1], four._weights[:1]
+        assert four.distance(one) <= max(LEAST_TOLERANCE, 3 * again.distance(one))
+
+
+def test_steps_are_repeated_and_never_recorded_again(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_device("cuda")
+    recorded: list[RecordedCohort] = []
+    before = RecordedCohort.__init__
+
+    def count(self: RecordedCohort, *given: Any) -> None:
+        recorded.append(self)
+        before(self, *given)
+
+    monkeypatch.setattr(graphs_module.RecordedCohort, "__init__", count)
+    stepped(VARIANTS, data, BF16, Graphs())
+    assert len(recorded) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("path", ["eager", "graph"])
+def test_no_step_waits_for_the_device(data: Data, precision: str, path: str) -> None:
+    prepare_device("cuda")
+    recipe = Recipe(augment=())
+    members = cohort_of(VARIANTS, recipe, PRECISIONS[precision])
+    stepping: Stepping = Graphs() if path == "graph" else step_eagerly
+    train_epoch(members, data, recipe, 1, 1, stepping)
+    for member in members:
+        member.trainer.net.train()
+
+    looks: list[int] = []
+
+    class Watched(Course):
+        def look(self, _members: Sequence[Member], step: int) -> None:
+            looks.append(step)
+            # From the first step of the epoch to the last one.
+            torch.cuda.set_sync_debug_mode("error" if step < self.steps else "default")
+
+    steps = -(-len(data.train) // recipe.batch_size)
+    rates = np.full((len(members), steps), 1e-3)
+    try:
+        stepping(members, data, recipe, Watched(1, 2, rates))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert looks == list(range(1, steps + 1))
+
+
+def test_the_fp16_scale_grows_and_shrinks_inside_a_graph(data: Data, repeating: None) -> None:
+    scales = []
+    for stepping in (step_eagerly, Graphs()):
+        recipe = Recipe(epochs=1, augment=())
+        [member] = members = cohort_of(["none"], recipe, FP16)
+        scaler = torch.amp.GradScaler("cuda", init_scale=2.0**40, growth_interval=5)
+        member.trainer.scaler = scaler  # gradients overflow at first
+        train_epoch(members, data, recipe, 1, 1, stepping)
+        scales.append(scaler.state_dict())
+    assert scales[0] == scales[1]
+    assert scales[0]["scale"] < 2.0**40
+
+
+def test_the_choice_is_made_from_start_to_end() -> None:
+    dataset = open_dataset("digits", None, 32)
+    variants = tuple(
+        complete(Variant("cbam_cnn", name, None if name == "none" else "pool*"))
+        for name in VARIANTS
+    )
+    for deterministic in (True, False):
+        job = StepChoice(variants, Recipe(), dataset, "cuda", {}, deterministic)
+        [chosen] = job()
+        assert chosen.path == "graph" or "times as fast" in chosen.note, chosen
+    torch.use_deterministic_algorithms(False)
+
+
+# ── runs ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", ["eager", "graph"])
+def test_a_run_does_not_depend_on_its_cohort(path: str) -> None:
+    given = {"device": "cuda", "deterministic": True, "step_path": path}
+    together = events_of(make_cohort(*VARIANTS, **given))
+    for name, events in together.items():
+        assert isinstance(events[-1], Finished), events[-1]
+        assert facts(events) == facts(events_of(make_cohort(name, **given))[name])
+
+
+@pytest.mark.parametrize("path", ["eager", "graph"])
+def test_a_run_resumes_to_the_same_bytes(path: str) -> None:
+    job = make_cohort(
+        "none", device="cuda", deterministic=True, checkpoint_seconds=0, step_path=path
+    )
+    whole = [event for _, event in job()]
+    assert not any(isinstance(event, Noted) for event in whole)
+    start = next(event for event in whole if isinstance(event, Checkpoint))
+    again = events_of(replace(job, runs=(replace(job.runs[0], start=start.content),)))["none"]
+    expected = [event for event in whole if not isinstance(event, Checkpoint)]
+    assert facts(again) == facts(expected)[start.epoch :]
+
+
+@pytest.mark.parametrize("precision", ["amp", "fp32"])
+def test_a_run_learns(precision: str) -> None:
+    recipe = {"epochs": 4, "precision": precision, "batch_size": 64}
+    [*_, result] = events_of(make_cohort("cbam", device="cuda", step_path="graph", recipe=recipe))[
+        "cbam"
+    ]
+    assert isinstance(result, Finished)
+    assert result.test_accuracy > 0.8
+
+
+@pytest.mark.parametrize("path", ["eager", "graph"])
+def test_memory_that_runs_out_halves_the_cohort_and_fails_who_is_alone(path: str) -> None:
+    """Under a cap that one network of this batch may not pass: out of memory, not an error."""
+    prepare_device("cuda")
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
+    try:
+        job = make_cohort("none", "se", device="cuda", step_path=path, recipe={"batch_size": 1024})
+        events = list(job())
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert Halved(1) in [event for key, event in events if key == ""]
+    ends = {key: event for key, event in events if isinstance(event, Failed | Finished)}
+    assert {key: getattr(event, "kind", None) for key, event in ends.items()} == {
+        "none": "oom",
+        "se": "oom",
+    }
+    # With the cap away the same process trains on.
+    events_after = events_of(make_cohort("none", device="cuda", step_path=path))["none"]
+    assert isinstance(events_after[-1], Finished)
+
+
+def test_a_profile_has_kernels(tmp_path: Any) -> None:
+    variant = complete(Variant("cbam_cnn", "cbam", "pool*"))
+    setting = Setting(Recipe(), open_dataset("digits", None, 32), "cuda")
+    job = Profile((Subject(variant, "0" * 16),), setting, tmp_path)
+    for profiled in job():
+        assert isinstance(profiled, Profiled)
+        assert profiled.trace.reason is None
+        assert sum(row.self_device_us for row in profiled.rows) > 0
+
+
+# The last one: a capture that failed leaves torch's allocator in another state.
+def test_a_network_that_waits_for_the_device_falls_back_and_says_so(
+    data: Data, repeating: None
+) -> None:
+    class Waits(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * float(x.mean() > -1e9)
+
+    outcomes = []
+    for stepping in (step_eagerly, Graphs()):
+        recipe = Recipe(epochs=1)
+        members = cohort_of(["none"], recipe, BF16)
+        members[0].trainer.net = torch.nn.Sequential(Waits(), members[0].trainer.net)
+        passes = train_epoch(members, data, recipe, 1, 1, stepping)
+        outcomes.append((numbers(passes), states(members)))
+    assert isinstance(stepping, Graphs)
+    assert stepping.trouble is not None
+    assert outcomes[0][0] == outcomes[1][0]
+    assert same(outcomes[0][1], outcomes[1][1])

@@ -1,0 +1,361 @@
+"""The step that a CUDA graph records, here recorded by a repeater: it trains what eager steps train.
+
+What only a GPU can show, that CUDA captures it, is in test_gpu.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from conftest import small_plan
+
+from ablate import kernels, trial
+from ablate.attention import complete
+from ablate.datasets import open_dataset
+from ablate.driver import Driver
+from ablate.execute import make_executor
+from ablate.kernels import choose_step_path
+from ablate.measure import steps
+from ablate.measure.steps import StepChoice, StepPath, compare_paths
+from ablate.model import build
+from ablate.result import Finished, Noted
+from ablate.store.store import Store
+from ablate.study import Recipe, Variant
+from ablate.train.cohort import Member, Pass, step_eagerly, train_epoch
+from ablate.train.data import Data, Part, to_device
+from ablate.train.graphs import WARM_UP_STEPS, Graphs
+from ablate.train.histograms import HistogramTaker
+from ablate.train.precision import BF16, FP32, Precision
+from ablate.train.step import Trainer, make_trainer
+from ablate.trial import Cohort, Run
+
+CPU = torch.device("cpu")
+SEED = 3
+
+
+@dataclass
+class Repeater:
+    """Stands in for a CUDA graph: repeats the work by doing it again."""
+
+    device: torch.device
+    branches: int
+    error: Exception | None = None
+    repeats: int = 0
+    seed: int = 0
+    work: Callable[[], None] = field(default=lambda: None)
+
+    def side_by_side(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
+        results = []
+        for work in works:
+            torch.manual_seed(self.seed)
+            results.append(work())
+        return results
+
+    def record(self, work: Callable[[], None]) -> None:
+        for _ in range(WARM_UP_STEPS):
+            work()
+        if self.error is not None:
+            raise self.error
+        self.work = work
+
+    def repeat(self, dropout_seed: int) -> None:
+        self.seed, self.repeats = dropout_seed, self.repeats + 1
+        self.work()
+
+
+def make_members(
+    recipe: Recipe, precision: Precision, names: Sequence[str] = ("none", "se", "cbam")
+) -> list[Member]:
+    members = []
+    for name in names:
+        position = None if name == "none" else "pool3"
+        net = build(complete(Variant("cbam_cnn(width=0.25)", name, position)), 10, 32, SEED)
+        trainer = make_trainer(net, recipe, CPU, precision)
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = torch.tensor(group["lr"])  # as on a GPU
+        members.append(Member(trainer))
+    return members
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    """Two whole batches of 64 and a rest."""
+    whole = to_device(open_dataset("digits", None, 32).load(), "validation", 0.1, CPU)
+    part = Part(whole.train.images[:150], whole.train.labels[:150])
+    return Data(part, whole.val, whole.test, whole.mean, whole.std)
+
+
+def train(members: list[Member], data: Data, recipe: Recipe, stepping: Any) -> list[Pass]:
+    """Two epochs; after the first one the schedule has seen something."""
+    passes = []
+    for epoch in (1, 2):
+        passes += train_epoch(members, data, recipe, SEED, epoch, stepping)
+        for member in members:
+            member.watched.append(1.0)
+    return passes
+
+
+def numbers(passes: list[Pass]) -> list[tuple[list[float], list[int], list[float]]]:
+    return [(p.losses.tolist(), p.right.tolist(), p.rates.tolist()) for p in passes]
+
+
+def states(members: list[Member]) -> list[dict[str, Any]]:
+    return [state_of(member.trainer) for member in members]
+
+
+def state_of(trainer: Trainer) -> dict[str, Any]:
+    values = {name: t.clone() for name, t in trainer.net.state_dict().items()}
+    for index, state in trainer.optimizer.state_dict()["state"].items():
+        values |= {f"{index}/{k}": v for k, v in state.items() if isinstance(v, torch.Tensor)}
+    return values
+
+
+def same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
+    return all(
+        a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "precision"), [("adam", FP32), ("adamw", BF16), ("sgd", FP32)]
+)
+def test_a_recorded_step_trains_what_the_eager_one_trains(
+    data: Data, optimizer: str, precision: Precision
+) -> None:
+    recipe = Recipe(optimizer=optimizer, schedule="cosine", epochs=2, augment=("crop",))
+    eager, recorded = (make_members(recipe, precision) for _ in range(2))
+    made: list[Repeater] = []
+
+    def recorder(device: torch.device, branches: int) -> Repeater:
+        made.append(Repeater(device, branches))
+        return made[-1]
+
+    expected = numbers(train(eager, data, recipe, step_eagerly))
+    graphs = Graphs(recorder)
+    assert numbers(train(recorded, data, recipe, graphs)) == expected
+    assert same(states(recorded), states(eager))
+    assert graphs.trouble is None
+    # Recorded once, and used for every whole batch: the rest of 22 images is stepped eagerly.
+    assert [each.repeats for each in made] == [4]
+
+
+def test_a_member_that_leaves_has_the_others_recorded_anew(data: Data) -> None:
+    recipe = Recipe(epochs=2, augment=())
+    eager, recorded = (make_members(recipe, FP32) for _ in range(2))
+    graphs = Graphs(Repeater)
+    for members, stepping in ((eager, step_eagerly), (recorded, graphs)):
+        train_epoch(members, data, recipe, SEED, 1, stepping)
+        train_epoch(members[1:], data, recipe, SEED, 2, stepping)
+    assert same(states(recorded), states(eager))
+
+
+def test_a_step_that_cannot_be_recorded_is_stepped_eagerly_and_says_why(data: Data) -> None:
+    recipe = Recipe(epochs=2, augment=("crop",))
+    eager, recorded = (make_members(recipe, FP32) for _ in range(2))
+    error = RuntimeError("operation not permitted when stream is capturing\nmore")
+    graphs = Graphs(lambda device, branches: Repeater(device, branches, error))
+    expected = numbers(train(eager, data, recipe, step_eagerly))
+    assert numbers(train(recorded, data, recipe, graphs)) == expected
+    assert same(states(recorded), states(eager)), "what the warm-up did is undone"
+    assert graphs.trouble == "RuntimeError: operation not permitted when stream is capturing"
+
+
+def test_memory_that_runs_out_in_a_capture_is_no_reason_to_go_on(data: Data) -> None:
+    broken = RuntimeError("capture failed")
+    broken.__context__ = torch.OutOfMemoryError("out of memory")
+    members = make_members(Recipe(), FP32, ["none"])
+    graphs = Graphs(lambda device, branches: Repeater(device, branches, broken))
+    with pytest.raises(torch.OutOfMemoryError):
+        train_epoch(members, data, Recipe(), SEED, 1, graphs)
+
+
+def test_images_that_fill_no_batch_are_stepped_eagerly(data: Data) -> None:
+    recipe = Recipe(epochs=1, batch_size=512)
+    members = make_members(recipe, FP32, ["none"])
+    graphs = Graphs(lambda *_: pytest.fail("nothing to record"))
+    [done] = train_epoch(members, data, recipe, SEED, 1, graphs)
+    assert len(done.losses) == 1
+    assert graphs.trouble is None
+
+
+def test_histograms_are_those_of_the_step_that_was_recorded(data: Data) -> None:
+    recipe = Recipe(epochs=2, batch_size=50, augment=())  # three whole batches, no rest
+    latest = []
+    for stepping in (step_eagerly, Graphs(Repeater)):
+        [member] = make_members(recipe, FP32, ["se"])
+        member.histograms = HistogramTaker()
+        member.train_seconds = 1e9
+        train([member], data, recipe, stepping)
+        latest.append(member.histograms.latest)
+    assert latest[0] is not None
+    assert latest[0] == latest[1]
+
+
+# ── the choice ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Astray(Repeater):
+    """A graph whose dropout is that of another step."""
+
+    def repeat(self, dropout_seed: int) -> None:
+        super().repeat(dropout_seed + 1)
+
+
+class Slow(Repeater):
+    """A graph that is right and does its work twice as slowly."""
+
+    def repeat(self, dropout_seed: int) -> None:
+        super().repeat(dropout_seed)
+        time.sleep(0.02)
+
+
+class Broken(Repeater):
+    def record(self, work: Callable[[], None]) -> None:
+        super().record(work)
+        raise ValueError("it syncs")
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(
+    ("recorder", "why"),
+    [
+        (Astray, "the graph trains otherwise"),
+        (Slow, "times as fast"),
+        (Broken, "the step cannot be a graph: ValueError: it syncs"),
+    ],
+)
+def test_a_graph_that_is_wrong_or_slow_or_none_is_not_taken(
+    data: Data, recorder: Any, why: str, exact: bool
+) -> None:
+    recipe = Recipe(augment=())
+    chosen = compare_paths(
+        lambda: make_members(recipe, BF16, ["cbam"]), data, recipe, Graphs(recorder), exact=exact
+    )
+    assert chosen.path == "eager"
+    assert why in chosen.note
+
+
+def test_a_graph_that_agrees_and_is_faster_is_taken(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.1)
+        return step_eagerly(*arguments)
+
+    monkeypatch.setattr(steps, "step_eagerly", slowly)
+    recipe = Recipe(augment=())
+    chosen = compare_paths(
+        lambda: make_members(recipe, BF16, ["none"]), data, recipe, Graphs(Repeater), exact=True
+    )
+    assert chosen.path == "graph"
+    assert "0 apart" in chosen.note
+
+
+def test_the_choice_of_a_cpu_is_eager() -> None:
+    dataset = open_dataset("digits", None, 32)
+    job = StepChoice((Variant("cbam_cnn"),), Recipe(), dataset, "cpu", {})
+    [chosen] = job()
+    assert chosen.path == "eager"
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as the choice of a path can see."""
+    monkeypatch.setattr(kernels, "choose_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(kernels, "device_name", lambda _: "a GPU")
+    monkeypatch.setattr(kernels, "choose_precision", lambda *_: BF16)
+
+
+def choose(url: str, measured: Any, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:
+    """What is chosen, what is noted, and what was asked for."""
+    notes: list[str] = []
+    asked: list[tuple[Any, ...]] = []
+
+    def job(*given: Any) -> Callable[[], Iterator[Any]]:
+        asked.append(given)
+        return measured
+
+    monkeypatch.setattr(kernels, "StepChoice", job)
+    store = Store(url)
+    given = {"deterministic": False, **changes}
+    with make_executor("inprocess", 1) as executor:
+        plan, note = small_plan(), notes.append
+        path = choose_step_path(plan, store, executor, "cuda", {}, note=note, **given)
+    assert store.kernels("a GPU", BF16.name) == {}, "those are of attention"
+    store.close()
+    return path, notes, asked
+
+
+def test_the_path_is_measured_once_for_each_setting_and_kept(
+    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def graph() -> Iterator[StepPath]:
+        yield StepPath("graph", "3 times as fast")
+
+    path, notes, asked = choose(url, graph, monkeypatch)
+    assert (path, notes) == ("graph", ["steps: graph, 3 times as fast"])
+    assert [variant.name for variant in asked[0][0]] == [
+        "none", "se(pool1, r=8)", "se(pool3, r=8)",
+    ]  # fmt: skip
+    assert choose(url, graph, monkeypatch) == ("graph", [], [])
+    *_, asked = choose(url, graph, monkeypatch, deterministic=True)
+    assert len(asked) == 1, "another question"
+
+
+def test_a_measurement_that_fails_means_eager_and_is_tried_again(
+    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Iterator[Any]:
+        raise ValueError("no clock")
+        yield
+
+    for _ in range(2):
+        path, notes, asked = choose(url, broken, monkeypatch)
+        assert path == "eager"
+        assert notes == ["steps: eager, measuring failed: ValueError: no clock"]
+        assert len(asked) == 1
+
+
+def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trial, "Graphs", lambda: Graphs(Broken))
+    run = Run("key", complete(Variant("cbam_cnn(width=0.25)")))
+    recipe = Recipe(epochs=2, batch_size=256, augment=(), optimizer="sgd")
+    job = Cohort((run,), 1, recipe, open_dataset("digits", None, 32), "cpu", step_path="graph")
+    monkeypatch.setattr("ablate.train.graphs.set_learning_rate", lambda *_: None)  # a number here
+    events = list(job())
+    notes = [event for key, event in events if key == ""]
+    assert notes == [
+        Noted("a cohort is stepped eagerly, it cannot be a graph: ValueError: it syncs")
+    ]
+    assert isinstance(events[-1][1], Finished)
+
+
+def test_a_measurement_that_hangs_means_eager(
+    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless() -> Iterator[Any]:
+        while True:
+            yield StepPath("graph", "still at it")
+
+    monkeypatch.setattr(kernels, "STEP_SECONDS", 0.2)
+    path, notes, _ = choose(url, endless, monkeypatch)
+    assert path == "eager"
+    assert notes == ["steps: eager, measuring took more than 0 s"]
+
+
+def test_what_is_noted_about_a_cohort_is_told(url: str) -> None:
+    told: list[str] = []
+    progress: Any = SimpleNamespace(note=told.append)
+    with make_executor("inprocess", 1) as executor:
+        driver = Driver(small_plan(), Store(url), executor, progress, {})
+        driver._handle("a job", ("", Noted("it cannot be a graph")))
+    assert told == ["it cannot be a graph"]
