@@ -508,6 +508,25 @@ def import_(
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="The name of a variant.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The name of another.")],
+    study: Annotated[
+        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
+    ],
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+) -> None:
+    """Say in words what B does that A does not: accuracy with its interval, and cost."""
+    question = _load(study, set)
+    with _loading():
+        from ablate.commands.compare import compare_variants
+
+    compare_variants(first, second, question, data, db)
+
+
+@app.command()
 def doctor(db: Db = DEFAULT_DB) -> None:
     """Look at this machine and the database: versions, device, precision, disk, integrity."""
     with _loading():

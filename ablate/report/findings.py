@@ -68,7 +68,9 @@ def _difference(variant: VariantSummary, effect: Effect, summary: Summary) -> Fi
         if summary.margin and abs(effect.difference or 0.0) < summary.margin
         else ""
     )
-    return Finding(claim, _evidence(effect) + within + _cost(variant, summary), effect.verdict)
+    return Finding(
+        claim, evidence(effect) + within + cost(variant, summary.reference, summary), effect.verdict
+    )
 
 
 def _equivalent(variant: VariantSummary, effect: Effect, summary: Summary) -> Finding:
@@ -76,8 +78,8 @@ def _equivalent(variant: VariantSummary, effect: Effect, summary: Summary) -> Fi
         f"{variant.name} is equivalent to the baseline within the declared "
         f"±{size(summary.margin)} points."
     )
-    text = f"Difference {points(effect.difference)} points; {_evidence(effect)}"
-    return Finding(claim, text + _cost(variant, summary), "equivalent")
+    text = f"Difference {points(effect.difference)} points; {evidence(effect)}"
+    return Finding(claim, text + cost(variant, summary.reference, summary), "equivalent")
 
 
 def _undecided(variant: VariantSummary, effect: Effect) -> Finding:
@@ -85,7 +87,7 @@ def _undecided(variant: VariantSummary, effect: Effect) -> Finding:
         f"No difference found for {variant.name} "
         f"(these seeds could have seen ≥ {size(effect.smallest_detectable)} points)."
     )
-    text = f"Difference {points(effect.difference)} points; {_evidence(effect)}"
+    text = f"Difference {points(effect.difference)} points; {evidence(effect)}"
     return Finding(claim, text, "undecided")
 
 
@@ -114,7 +116,8 @@ def _untestable(names: list[str]) -> Finding:
     return Finding(claim, text, "undecided")
 
 
-def _evidence(effect: Effect) -> str:
+def evidence(effect: Effect) -> str:
+    """What a verdict stands on."""
     return (
         f"95 % interval {span(effect.low, effect.high)} points; "
         f"adjusted {p_equation(effect.p_adjusted)}; n = {effect.n} against {effect.n_baseline}; "
@@ -122,9 +125,8 @@ def _evidence(effect: Effect) -> str:
     )
 
 
-def _cost(variant: VariantSummary, summary: Summary) -> str:
-    """What the variant costs against the baseline: parameters, and speed where it was measured."""
-    base = summary.reference
+def cost(variant: VariantSummary, base: VariantSummary, summary: Summary) -> str:
+    """What a variant costs against another: parameters, and speed where both were measured."""
     costs = []
     if variant.parameters is not None and base.parameters:
         more = variant.parameters - base.parameters

@@ -1,0 +1,75 @@
+"""`ablate compare`: what one variant does that another does not, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ablate.datasets import open_dataset
+from ablate.errors import DatabaseError, OptionError, unknown
+from ablate.report.findings import LEAKED, cost, evidence
+from ablate.report.format import points, size
+from ablate.report.summary import Summary, VariantSummary, summarize
+from ablate.stats import Effect, effects
+from ablate.store.frames import read_frames
+from ablate.study import Study
+
+
+def compare_variants(first: str, second: str, study: Study, data: Path | None, url: str) -> None:
+    """Print the effect of the second variant against the first, and what it costs.
+
+    Raises:
+        UnknownNameError: no such variant in the study.
+        OptionError: both names stand for one network.
+        DatabaseError: nothing of this study in the database, or a variant without a finished run.
+    """
+    dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
+    frames = read_frames(url, study.name, study.setting, dataset, preferred=study.dataset)
+    for line in told(summarize(frames), first, second):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def told(summary: Summary, first: str, second: str) -> list[str]:
+    """The lines of `ablate compare`."""
+    base, variant = (_find(name, summary) for name in (first, second))
+    if base.name == variant.name:
+        raise OptionError(f"{first} and {second} are the same network: name two that differ")
+    for each in (base, variant):
+        if not each.n:
+            raise DatabaseError(f"{each.name} has no finished run yet: `ablate run` trains it")
+    if summary.leaked:
+        return [LEAKED]
+    effect = _effect(base, variant, summary)
+    lines = [_claim(effect, summary), evidence(effect), cost(variant, base, summary).strip()]
+    if not base.is_baseline:
+        lines.append(
+            "This pair was tested by itself, not within the study's family of comparisons with its "
+            f"baseline {summary.baseline}: chosen among many, it finds a difference too easily."
+        )
+    return [line for line in lines if line]
+
+
+def _find(name: str, summary: Summary) -> VariantSummary:
+    """The variant whose network a name stands for."""
+    known = {variant.name: variant for variant in summary.variants}
+    if name not in known:
+        raise unknown("variant", name, known)
+    return known[known[name].same_as or name]
+
+
+def _effect(base: VariantSummary, variant: VariantSummary, summary: Summary) -> Effect:
+    if base.is_baseline and variant.effect is not None:
+        return variant.effect  # adjusted for all variants, as in the report
+    values = {each.name: list(each.accuracies.values()) for each in (base, variant)}
+    return effects(values, base.name, summary.margin)[variant.name]
+
+
+def _claim(effect: Effect, summary: Summary) -> str:
+    pair = f"{effect.variant} against {effect.baseline}"
+    if effect.verdict in ("better", "worse"):
+        by = size(effect.difference)
+        return f"{effect.variant} is {effect.verdict} than {effect.baseline} by {by} points."
+    if effect.verdict == "equivalent":
+        return f"{pair}: equivalent within the declared ±{size(summary.margin)} points."
+    return f"{pair}: undecided, {points(effect.difference)} points observed."
