@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -54,7 +53,7 @@ def dashboard(folder: Path, *options: str) -> Iterator[tuple[str, str]]:
             line = next(line for line in process.stdout if line.startswith("dashboard: "))
             yield re.findall(r"http://127\.0\.0\.1:\d+/", line)[0], line
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # a shell in the background hands on no Ctrl-C
             assert process.wait(30) == 0
 
 

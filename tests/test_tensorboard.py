@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -531,7 +530,7 @@ def served(url: str, *options: str) -> Iterator[tuple[str, str]]:
             address = re.findall(r"http://127\.0\.0\.1:\d+/", line)[0]
             yield address, line
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # a shell in the background hands on no Ctrl-C
             assert process.wait(30) == 0
 
 
