@@ -15,7 +15,7 @@ from ablate.errors import AblateError
 from ablate.execute import Died, Done
 from ablate.execute.local import LocalExecutor
 from ablate.measure.bench import Setting, Subject
-from ablate.measure.profile import PATHS, Profile
+from ablate.measure.profile import PATHS, QUIET, Profile
 from ablate.measure.throughput import Protocol, Throughput, Turn, quick
 from ablate.plan import Plan
 from ablate.progress import Counting, duration, plural
@@ -172,10 +172,7 @@ def _measure(
 
 def _profile(job: Profile, store: Store, console: Console) -> None:
     console.print(f"profiling {plural(len(job.subjects), 'variant')}")
-    # Read by a process as it starts: what lies below torch's profiler writes notes to stderr, on a
-    # CPU even "ERROR" for no GPU.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    os.environ.update(QUIET)
     shown = Counting(console, "  profiles")
     reasons: set[str] = set()
     for done, profiled in enumerate(_events(job), start=1):

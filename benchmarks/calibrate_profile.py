@@ -8,6 +8,7 @@ fast as before, within 3 %: the median over processes, each of which times, prof
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 from ablate.errors import AblateError
 from ablate.execute.local import LocalExecutor
 from ablate.measure.bench import Bench, Setting, Subject, make_bench
-from ablate.measure.profile import ProfileBench
+from ablate.measure.profile import QUIET, ProfileBench
 from ablate.plan import make_plan
 from ablate.report.families import is_attention
 from ablate.study import Study
@@ -118,6 +119,7 @@ def calibrate(study: Study, data: Path | None, device: str, rounds: int) -> bool
 
 def _alone(job: Any) -> list[Any]:
     """What a job yields in a process of its own."""
+    os.environ.update(QUIET)
     with LocalExecutor(1) as executor:
         return list(gather(executor, [job]))
 

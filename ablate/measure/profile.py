@@ -28,6 +28,10 @@ from ablate.train.step import Trainer
 
 PATHS: tuple[ProfilePath, ...] = ("as_trained", "eager")
 
+QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+"""For the environment of a process that profiles, before it starts: what lies below torch's profiler writes
+notes to stderr, on a CPU even "ERROR" for no GPU."""
+
 WARM_UP_STEPS = 2
 PROFILED_STEPS = 4
 """The fastest of them counts: a step that others interrupted says nothing."""
