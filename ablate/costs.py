@@ -172,7 +172,7 @@ def _measure(
 
 def _profile(job: Profile, store: Store, console: Console) -> None:
     console.print(f"profiling {plural(len(job.subjects), 'variant')}")
-    os.environ.update(QUIET)
+    os.environ.update({**QUIET, **os.environ})
     shown = Counting(console, "  profiles")
     reasons: set[str] = set()
     for done, profiled in enumerate(_events(job), start=1):

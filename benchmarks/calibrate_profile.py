@@ -119,7 +119,7 @@ def calibrate(study: Study, data: Path | None, device: str, rounds: int) -> bool
 
 def _alone(job: Any) -> list[Any]:
     """What a job yields in a process of its own."""
-    os.environ.update(QUIET)
+    os.environ.update({**QUIET, **os.environ})
     with LocalExecutor(1) as executor:
         return list(gather(executor, [job]))
 

@@ -18,7 +18,9 @@ from conftest import message, study_document
 from search_processes import PARAMETERS, Instant, accuracy, make_searcher, run_search, search_plan
 from sqlalchemy import event
 
-from ablate.errors import DatabaseError, OptionError, StudyError, UnknownNameError
+from ablate.commands.run import RunOptions
+from ablate.commands.search import SearchOptions, search_study
+from ablate.errors import AblateError, DatabaseError, OptionError, StudyError, UnknownNameError
 from ablate.execute import EXECUTORS
 from ablate.measure.architecture import describe
 from ablate.search.cells import CellMaker, check_constraints
@@ -444,3 +446,13 @@ def test_tables_of_names_agree() -> None:
     assert "none" in PRUNERS
     assert "local" in EXECUTORS
     assert 0.8 <= accuracy("x", 1) <= 0.9
+
+
+def test_data_that_is_missing_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = load_study(STUDIES / "reduction.toml", [])
+    with pytest.raises(AblateError, match=r"absent\.zip"):
+        search_study(study, tmp_path / "absent.zip", "r.db", RunOptions(), SearchOptions())
+    assert list(tmp_path.iterdir()) == []

@@ -64,11 +64,11 @@ def search_study(
     console = Console()
     search = asked_search(study)
     space = Space(study.backbone, search.parameters)
-    # Before anything is trained or written: a storage that is refused, data that is missing.
+    # Before anything is trained or written: a device or data that is missing, a storage that is refused.
     copy = storage_url(where.storage, url)
-    storage = open_storage(copy, create=True)
     device = choose_device(options.device)
     plan = prepare_plan(study, data, console)
+    storage = open_storage(copy, create=True)
     maker = CellMaker(plan, space)
     with _alone(url, study.name):
         store, trials = Store(url), TrialStore(url)
