@@ -23,11 +23,13 @@ SECONDS_BETWEEN_LINES = 5.0
 class StudyProgress:
     """Runs, epochs, images/s and the time left, counted in epochs over the whole study."""
 
-    def __init__(self, console: Console, runs: int, epochs: int, workers: int) -> None:
-        """`runs` is how many this invocation trains."""
+    def __init__(
+        self, console: Console, runs: int, epochs: int, workers: int, *, show_test: bool = True
+    ) -> None:
+        """`runs` is how many this invocation trains; without `show_test` nobody sees the test set."""
         self._console = console
         self._total, self._done = runs, 0
-        self._epochs, self._workers = epochs, workers
+        self._epochs, self._workers, self._show_test = epochs, workers, show_test
         self._epochs_seen, self._epoch_seconds = 0, 0.0
         self._tasks: dict[str, TaskID] = {}
         self._reached: dict[str, int] = {}
@@ -93,10 +95,15 @@ class StudyProgress:
         self._bars.update(self._all, completed=self._done)
         self._bars.remove_task(self._tasks.pop(_name(cell)))
         if isinstance(result, Finished):
-            how = f"test accuracy {100 * result.test_accuracy:.2f} %  {result.seconds:.1f} s"
+            how = f"{self._accuracy(result)}  {result.seconds:.1f} s"
         else:
             how = f"FAILED ({result.kind}): {result.error.strip().splitlines()[-1]}"
         self._line(f"[{self._done}/{self._total}] {_name(cell)}: {how}  {self.eta()}")
+
+    def _accuracy(self, result: Finished) -> str:
+        if self._show_test or result.val_accuracy is None:
+            return f"test accuracy {100 * result.test_accuracy:.2f} %"
+        return f"validation accuracy {100 * result.val_accuracy:.2f} %"
 
     def note(self, text: str) -> None:
         if text != self._last_note:
@@ -118,18 +125,25 @@ class StudyProgress:
 
 
 class Counting:
-    """How far something counted has come and how long it will still take; quiet if it is quick."""
+    """How far something counted has come and how long it will still take; quiet if it is quick.
+
+    Rates are of what follows the first call: what stands before it may be the start of a process.
+    """
 
     def __init__(self, console: Console, what: str, every_seconds: float = 2.0) -> None:
         self._console, self._what, self._every = console, what, every_seconds
-        self._started = self._last = time.monotonic()
+        self._last = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._last < self._every or not done:
+        if self._first is None:
+            self._first = now, done
+        since, before = self._first
+        if now - self._last < self._every or done == before:
             return
         self._last = now
-        left = (now - self._started) / done * (total - done)
+        left = (now - since) / (done - before) * (total - done)
         text = f"{self._what}: {done:,} of {total:,}, {duration(left)} left"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 

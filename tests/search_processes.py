@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ablate.search.board import Board
 from ablate.search.cells import CellMaker
 from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
-from ablate.search.storage import open_storage
+from ablate.search.storage import open_storage, storage_url
 from ablate.store.store import Store
 from ablate.store.trials import TrialStore, search_key
 from ablate.study_file import parse_study
@@ -107,28 +108,41 @@ def search_plan(**search: Any) -> Plan:
     return make_plan(parse_study({**document, "search": table}, "test"))
 
 
-def make_searcher(plan: Plan, folder: Path, said: list[str] | None = None) -> Searcher:
-    """A searcher on the databases in a folder, which are made."""
+@dataclass(frozen=True)
+class Databases:
+    """Where the results are, and where Optuna's storage."""
+
+    results: str
+    storage: str
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Databases:
+        return cls(f"sqlite:///{folder / 'r.db'}", f"sqlite:///{folder / 'optuna.db'}")
+
+
+def make_searcher(plan: Plan, where: Path | Databases, said: list[str] | None = None) -> Searcher:
+    """A searcher on databases, which are made where they are missing."""
     search = plan.study.search
     assert search is not None
     space = Space(plan.study.backbone, search.parameters)
-    url = f"sqlite:///{folder / 'r.db'}"
-    store = Store(url)
+    databases = Databases.in_folder(where) if isinstance(where, Path) else where
+    store = Store(databases.results)
     store.register(plan)
     store.close()
     key = search_key(plan.study, plan.dataset.label)
-    storage = open_storage(f"sqlite:///{folder / 'optuna.db'}", create=True)
+    storage = open_storage(storage_url(databases.storage, databases.results), create=True)
     board = Board(storage, "small", search, space, EPOCHS)
     say = (said if said is not None else []).append
-    trials = TrialStore(url)
+    trials = TrialStore(databases.results)
     return Searcher(Parts(plan, search, space, key, trials, board, CellMaker(plan, space), say))
 
 
 def run_search(
-    plan: Plan, folder: Path, executor: Executor, said: list[str] | None = None
+    plan: Plan, where: Path | Databases, executor: Executor, said: list[str] | None = None
 ) -> Quiet:
     """A whole search, with the real driver and databases."""
-    searcher = make_searcher(plan, folder, said)
+    databases = Databases.in_folder(where) if isinstance(where, Path) else where
+    searcher = make_searcher(plan, databases, said)
     nothing = Plan(plan.study, plan.dataset, plan.names, plan.variants, plan.aliases, ())
     progress = Quiet(searcher)
 
@@ -137,11 +151,13 @@ def run_search(
         driver.add(cells)
         return again
 
-    store = Store(f"sqlite:///{folder / 'r.db'}")
+    store = Store(databases.results)
     driver = Driver(nothing, store, executor, progress, {}, HowToRun(device="cpu"), feed)
     progress.driver = driver
     driver.run()
     store.close()
+    searcher.parts.store.close()
+    searcher.parts.board.close()
     return progress
 
 

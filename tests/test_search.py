@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 import sqlite3
 import statistics
 import time
+import urllib.request
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,16 @@ import numpy as np
 import optuna
 import pytest
 from conftest import message, study_document
-from search_processes import PARAMETERS, Instant, accuracy, make_searcher, run_search, search_plan
+from search_processes import (
+    PARAMETERS,
+    Databases,
+    Instant,
+    accuracy,
+    make_searcher,
+    real_plan,
+    run_search,
+    search_plan,
+)
 from sqlalchemy import event
 
 from ablate.commands.run import RunOptions
@@ -23,12 +34,14 @@ from ablate.commands.search import SearchOptions, search_study
 from ablate.errors import AblateError, DatabaseError, OptionError, StudyError, UnknownNameError
 from ablate.execute import EXECUTORS
 from ablate.measure.architecture import describe
+from ablate.measure.throughput import Protocol
 from ablate.search.cells import CellMaker, check_constraints
 from ablate.search.confirm import candidates, confirmed
+from ablate.search.dashboard import serve
 from ablate.search.racing import clearly_worse
 from ablate.search.sampling import make_sampler
 from ablate.search.space import Space
-from ablate.search.storage import open_storage, storage_url
+from ablate.search.storage import close_storage, open_storage, storage_url
 from ablate.search_table import PRUNERS, SAMPLERS, Parameter, Search
 from ablate.store.store import Store
 from ablate.store.trials import TrialStore
@@ -265,12 +278,13 @@ def count(folder: Path, where: str = "") -> int:
     return int(query(folder, f"SELECT COUNT(*) FROM trials {where}")[0][0])  # noqa: S608
 
 
-def test_an_interrupted_search_asks_what_it_would_have_asked(tmp_path: Path) -> None:
-    plan = search_plan(trials=9)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_an_interrupted_search_asks_what_it_would_have_asked(sampler: str, tmp_path: Path) -> None:
+    plan = search_plan(trials=12, sampler=sampler)
     (tmp_path / "peace").mkdir()
     (tmp_path / "war").mkdir()
     run_search(plan, tmp_path / "peace", Instant())
-    first = search_plan(trials=6)
+    first = search_plan(trials=9, sampler=sampler)
     run_search(first, tmp_path / "war", Instant())
     (tmp_path / "war" / "optuna.db").unlink()  # Optuna's copy is lost: it is made anew
     run_search(plan, tmp_path / "war", Instant())
@@ -292,15 +306,17 @@ def test_optunas_storage_is_made_anew_from_the_results(tmp_path: Path) -> None:
     assert told(tmp_path) == before
 
 
-def told(folder: Path) -> list[tuple[Any, ...]]:
-    storage = open_storage(f"sqlite:///{folder / 'optuna.db'}", create=False)
-    study = optuna.load_study(study_name="small", storage=storage)
+def told(where: Path | str) -> list[tuple[Any, ...]]:
+    url = f"sqlite:///{where / 'optuna.db'}" if isinstance(where, Path) else where
+    storage = open_storage(url, create=False)
+    trials = optuna.load_study(study_name="small", storage=storage).trials
+    close_storage(storage)
     return [
         (
             *(t.number, t.state.name, t.params, t.values, t.user_attrs),
             *(t.intermediate_values, t.constraints, t.system_attrs),
         )
-        for t in study.trials
+        for t in trials
     ]
 
 
@@ -415,7 +431,7 @@ def test_the_best_are_picked_from_the_front_and_confirmed_with_fresh_seeds(tmp_p
         ("mysql://u:secret@h/d", "--storage mysql://u:***@h/d: not a storage"),
         ("sqlite:///{}/other.db", "a database of another program (it has the table 'mine')"),
         ("sqlite:///{}/r.db", "the results live in this database: give Optuna another one"),
-        ("sqlite:///{}/copy.db", "results live in this file: give Optuna another one"),
+        ("sqlite:///{}/copy.db", "results live in this database: give Optuna another one"),
         ("sqlite:///{}/text.db", "is not an SQLite database, so no storage of Optuna's"),
     ],
 )
@@ -431,6 +447,38 @@ def test_a_storage_that_is_not_optunas_is_refused(url: str, said: str, tmp_path:
         DatabaseError, lambda: open_storage(storage_url(where, str(tmp_path / "r.db")), create=True)
     )
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_search_in_postgresql_is_the_one_in_sqlite(
+    postgres_url: str, empty_postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = search_plan(trials=6, objectives=["val_accuracy", "parameters"])
+    url = empty_postgres_url
+    said = message(DatabaseError, lambda: open_storage(url, create=False))
+    assert "no search has run yet" in said
+    run_search(search_plan(trials=4, objectives=["val_accuracy", "parameters"]),
+               Databases(postgres_url, url), Instant())  # fmt: skip
+    run_search(plan, Databases(postgres_url, url), Instant())
+    run_search(plan, tmp_path, Instant())
+    assert [row[:4] for row in told(url)] == [row[:4] for row in told(tmp_path)]
+    storage = open_storage(url, create=False)
+    address = f"{serve(storage, 18380)}api/studies"
+    with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310
+        assert len(json.load(answer)["study_summaries"]) == 1
+    close_storage(storage)
+    said = message(DatabaseError, lambda: open_storage(postgres_url, create=True))
+    assert "results live in this database: give Optuna another one" in said
+    said = message(DatabaseError, lambda: Store(url))
+    assert "a database of another program" in said, "nor do results go where Optuna is"
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    url = f"postgresql://ablate:secret@/optuna?host={tmp_path}"
+    said = message(DatabaseError, lambda: open_storage(url, create=True))
+    assert "cannot be" in said
+    assert "secret" not in said
+    assert "\n" not in said
 
 
 def test_the_dashboard_asks_for_a_search_first(tmp_path: Path) -> None:
@@ -456,3 +504,33 @@ def test_data_that_is_missing_leaves_nothing_behind(
     with pytest.raises(AblateError, match=r"absent\.zip"):
         search_study(study, tmp_path / "absent.zip", "r.db", RunOptions(), SearchOptions())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_measured_speed_is_an_objective(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every network of the space is timed before the first trial, and once; runs are really trained."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "ablate.commands.search.quick", lambda _subjects: Protocol("quick", 3, 0.005)
+    )
+    study = real_plan(
+        objectives=["val_accuracy", "images_per_second"], trials=2, confirm=0, sampler="grid"
+    ).study
+    options = RunOptions(device="cpu", executor="inprocess")
+    db = f"sqlite:///{tmp_path / 'r.db'}"
+    assert search_study(study, None, db, options, SearchOptions()) == 0
+    said = capsys.readouterr().out
+    assert said.index("measuring throughput of 3 variants") < said.index("trial 0:")
+    assert "validation accuracy" in said
+    assert "test accuracy" not in said
+    speeds = dict(
+        query(tmp_path, "SELECT variant, images_per_second FROM v_costs WHERE mode = 'infer'")
+    )
+    assert len(speeds) == 3
+    storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}", create=False)
+    (name,) = optuna.get_all_study_names(storage)
+    trials = optuna.load_study(study_name=name, storage=storage).trials
+    assert [t.values[1] for t in trials] == [speeds[t.user_attrs["variant"]] for t in trials]
+    search_study(study, None, db, options, SearchOptions())
+    assert "measuring" not in capsys.readouterr().out

@@ -133,7 +133,10 @@ class _Work:
         terminate_like_interrupt()
         expected = (search.trials or 0) * search.seeds + search.confirm * search.confirm_seeds
         asked = replace(self.plan, cells=tuple(self._one_of_each()))
-        progress = StudyProgress(self.console, expected, study.recipe.epochs, executor.slots)
+        # Whoever picks by what stands here picks as the search does.
+        progress = StudyProgress(
+            self.console, expected, study.recipe.epochs, executor.slots, show_test=False
+        )
         with executor, progress:
             kernels = choose_kernels(asked, self.store, executor, options.device)
             precision = choose_precision(study.recipe.precision, device).name
@@ -209,6 +212,7 @@ class _Work:
         for each in found:
             _say(self.console, _confirmed_line(each, picked_from, self.plan.study.baseline))
         parts.store.close()
+        parts.board.close()
         self.store.close()
         return failed
 

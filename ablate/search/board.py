@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ablate.search.sampling import distribution, make_pruner, make_sampler
 from ablate.search.space import Point, Space
+from ablate.search.storage import close_storage
 from ablate.search_table import Option, Parameter, Search
 from ablate.store.trials import TrialRow
 from ablate.study import stream_seed
@@ -63,6 +64,10 @@ class Board:
     def study(self) -> optuna.Study:
         """Optuna's study."""
         return self._study
+
+    def close(self) -> None:
+        """Close the storage's connections."""
+        close_storage(self._storage)
 
     def matches(self, rows: Sequence[TrialRow]) -> bool:
         """Whether Optuna has exactly these trials, in these states and at these points."""

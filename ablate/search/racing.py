@@ -16,7 +16,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+
+from ablate.stats import t_quantile
 
 ALPHA = 0.05
 FEWEST_DEGREES = 4
@@ -54,7 +55,7 @@ def clearly_worse(
     seeds, looks = len(own), len(finished[0]) - 1
     if seeds > looks:
         return False
-    critical = float(stats.t.ppf(1 - alpha / (len(against) * looks), degrees))
+    critical = t_quantile(1 - alpha / (len(against) * looks), degrees)
     allowed = critical * sigma * math.sqrt(2 / seeds)
     mean = float(np.mean(own))
     return any(mean < float(np.mean(rival[:seeds])) - allowed for rival in against)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import optuna
-from optuna.importance import (
-    BaseImportanceEvaluator,
-    FanovaImportanceEvaluator,
-    PedAnovaImportanceEvaluator,
-)
 
 from ablate.search import judge
 from ablate.search.confirm import Confirmed, Finished, candidates, confirmed, distinct, fresh_seeds
@@ -19,10 +15,6 @@ from ablate.search_record import ConfirmedTold, SearchTold, TrialTold
 from ablate.search_table import ACCURACY, Parameter, Search
 from ablate.store.trials import SearchKey, TrialRow, TrialStore
 
-EVALUATORS: dict[str, Callable[[], BaseImportanceEvaluator]] = {
-    "fANOVA": lambda: FanovaImportanceEvaluator(seed=0),
-    "PED-ANOVA": PedAnovaImportanceEvaluator,
-}
 FEWEST_FOR_IMPORTANCE = 4
 BASELINE = "the study's baseline"
 
@@ -99,13 +91,21 @@ def importances(search: Search, trials: Sequence[TrialTold]) -> dict[str, dict[s
     for trial in useful:
         study.add_trial(_told_to_optuna(search.parameters, trial, accuracy))
     found = {}
-    for name, make in EVALUATORS.items():
+    for name, evaluator in _evaluators().items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            shares = optuna.importance.get_param_importances(study, evaluator=make())
+            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
         if shares:
             found[name] = {parameter: float(share) for parameter, share in shares.items()}
     return found
+
+
+def _evaluators() -> dict[str, Any]:
+    """By name. Optuna loads scikit-learn only when it makes them, which takes a second or three."""
+    return {
+        "fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0),
+        "PED-ANOVA": optuna.importance.PedAnovaImportanceEvaluator(),
+    }
 
 
 def _told_to_optuna(

@@ -10,9 +10,11 @@ from urllib.parse import quote
 import optuna
 
 from ablate.errors import DatabaseError
-from ablate.store.address import files_folder, same_database
+from ablate.store.address import POSTGRES, files_folder, same_database
+from ablate.store.connect import server_tables
 
 SQLITE = "sqlite:///"
+DRIVER = "postgresql+psycopg"
 SQLITE_MAGIC = b"SQLite format 3\x00"
 BUSY_SECONDS = 60
 OURS = "ablate_version"
@@ -60,7 +62,10 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
     else:
+        _check_tables(shown(url), server_tables(url), create=create)
         options = {"pool_pre_ping": True}
+        # SQLAlchemy would take the name alone for another driver than the one that we depend on.
+        url = f"{DRIVER}://{url.partition('://')[2]}"
     try:
         return optuna.storages.RDBStorage(
             url, engine_kwargs=options, skip_table_creation=not create
@@ -71,6 +76,13 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
         # The library of the database: nothing is known of its tree of errors here.
         reason = str(error).splitlines()[0]
         raise DatabaseError(f"--storage {shown(url)}: cannot be opened: {reason}") from None
+
+
+def close_storage(storage: optuna.storages.BaseStorage) -> None:
+    """Close the connections of a storage; it opens new ones when it is asked again."""
+    storage.remove_session()
+    if isinstance(storage, optuna.storages.RDBStorage):
+        storage.engine.dispose()
 
 
 def shown(url: str) -> str:
@@ -89,7 +101,7 @@ def _check_kind(url: str) -> None:
             f"--storage {shown(url)}: Redis and journal storages are refused: Optuna may unpickle "
             "what lies in them; write sqlite:///FILE or postgresql://…"
         )
-    if "://" not in url or scheme not in ("sqlite", "postgresql"):
+    if not url.startswith((SQLITE, *(f"{name}://" for name in POSTGRES))):
         raise DatabaseError(
             f"--storage {shown(url)}: not a storage: write sqlite:///FILE or postgresql://…"
         )
@@ -97,8 +109,7 @@ def _check_kind(url: str) -> None:
 
 def _check_file(path: Path, *, create: bool) -> None:
     if not path.exists():
-        if not create:
-            raise DatabaseError(f"{path}: no search has run yet: `ablate search STUDY` makes it")
+        _check_tables(str(path), set(), create=create)
         return
     try:
         with path.open("rb") as file:
@@ -107,14 +118,19 @@ def _check_file(path: Path, *, create: bool) -> None:
         raise DatabaseError(f"{path}: cannot be read: {error.strerror}") from None
     if head and head != SQLITE_MAGIC:
         raise DatabaseError(f"{path}: is not an SQLite database, so no storage of Optuna's")
-    tables = _tables(path) if head else set()
+    _check_tables(str(path), _tables(path) if head else set(), create=create)
+
+
+def _check_tables(name: str, tables: set[str], *, create: bool) -> None:
     if OURS in tables:
-        raise DatabaseError(f"{path}: results live in this file: give Optuna another one")
+        raise DatabaseError(f"{name}: results live in this database: give Optuna another one")
     if tables and not tables >= OPTUNAS:
         raise DatabaseError(
-            f"{path}: a database of another program (it has the table {min(tables)!r}), not "
-            "Optuna's: give another file with --storage"
+            f"{name}: a database of another program (it has the table {min(tables)!r}), not "
+            "Optuna's: give another one with --storage"
         )
+    if not tables and not create:
+        raise DatabaseError(f"{name}: no search has run yet: `ablate search STUDY` makes it")
 
 
 def _tables(path: Path) -> set[str]:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from ablate.errors import DatabaseError
 from ablate.store import postgres, sqlite
 from ablate.store.address import files_folder, is_sqlite, parse_url, shown
-from ablate.store.migrate import HEAD, REVISIONS, check_and_migrate, has_tables
+from ablate.store.migrate import HEAD, REVISIONS, check_and_migrate, table_names
 
 __all__ = [
     "HEAD",
@@ -25,6 +25,7 @@ __all__ = [
     "files_folder",
     "open_engine",
     "parse_url",
+    "server_tables",
     "shown",
 ]
 
@@ -88,12 +89,20 @@ def database_exists(url: str) -> bool:
         DatabaseError: the server cannot be asked.
     """
     parsed = parse_url(url)
-    if is_sqlite(parsed):
-        return Path(str(parsed.database)).exists()
+    return Path(str(parsed.database)).exists() if is_sqlite(parsed) else bool(server_tables(url))
+
+
+def server_tables(url: str) -> set[str]:
+    """The names of all tables in a PostgreSQL database, whoever made them.
+
+    Raises:
+        DatabaseError: the server cannot be asked.
+    """
+    parsed = parse_url(url)
     engine = _make_engine(parsed)
     try:
         with clear_errors(shown(parsed), "read"):
-            return has_tables(engine)
+            return table_names(engine)
     finally:
         engine.dispose()
 

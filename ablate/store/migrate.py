@@ -53,10 +53,10 @@ def backup_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.before-{HEAD}.bak")
 
 
-def has_tables(engine: Engine) -> bool:
-    """Whether anybody's tables are there."""
+def table_names(engine: Engine) -> set[str]:
+    """The tables that are there, whoever made them."""
     with engine.connect() as connection:
-        return bool(inspect(connection).get_table_names())
+        return set(inspect(connection).get_table_names())
 
 
 def _revision(connection: Connection, name: str) -> str | None:

@@ -218,21 +218,24 @@ class TrialStore:
         place = (speeds.c.device, speeds.c.precision, speeds.c.batch_size)
         found: dict[str, dict[str, float]] = {}
         measured: dict[tuple[Any, ...], dict[str, float]] = {}
+        last: tuple[str, tuple[Any, ...]] | None = None
         for chunk in chunks(list(fingerprints)):
             sizes = select(table.c.fingerprint, table.c.parameters, table.c.macs)
             for fingerprint, parameters, macs in connection.execute(
                 sizes.where(table.c.fingerprint.in_(chunk))
             ):
                 found[fingerprint] = {"parameters": parameters, "macs": macs}
-            rows = select(speeds.c.fingerprint, speeds.c.images_per_second, *place).where(
-                speeds.c.mode == "infer", speeds.c.fingerprint.in_(chunk)
-            )
-            for fingerprint, speed, *where in connection.execute(
+            rows = select(
+                speeds.c.fingerprint, speeds.c.images_per_second, speeds.c.measured_at, *place
+            ).where(speeds.c.mode == "infer", speeds.c.fingerprint.in_(chunk))
+            for fingerprint, speed, measured_at, *where in connection.execute(
                 rows.order_by(speeds.c.measured_at)
             ):
                 if device in (None, where[0]):
+                    newest = (measured_at, tuple(where))
+                    last = newest if last is None else max(last, newest)
                     measured.setdefault(tuple(where), {})[fingerprint] = speed
-        for fingerprint, speed in next(reversed(list(measured.values())), {}).items():
+        for fingerprint, speed in (measured[last[1]] if last else {}).items():
             found[fingerprint]["images_per_second"] = speed
         return found
 
