@@ -16,7 +16,7 @@ from ablate.execute import Died, Done
 from ablate.execute.local import LocalExecutor
 from ablate.measure.bench import Setting, Subject
 from ablate.measure.profile import PATHS, QUIET, Profile
-from ablate.measure.throughput import Protocol, Throughput, Turn, quick
+from ablate.measure.throughput import Protocol, Throughput, Turn, quick, with_baseline
 from ablate.plan import Plan
 from ablate.progress import Counting, duration, plural
 from ablate.result import Cost
@@ -33,9 +33,9 @@ def measure_costs(
 ) -> None:
     """Measure the variants that have a finished run and no cost or no profile on this device.
 
-    Throughput and profile run in two processes of their own, one after the other. Measurements on
-    one machine wait for each other, and none is taken beside training of the same study: whoever
-    trains last measures.
+    Throughput and profile run in one process of their own, in this order: a profiler leaves nothing
+    behind that a later clock would see. Measurements on one machine wait for each other, and none is
+    taken beside training of the same study: whoever trains last measures.
 
     Raises:
         MeasuringError: a measuring process failed or was lost.
@@ -49,12 +49,16 @@ def measure_costs(
         setting = _setting(plan, store, device)
         finished = _finished(plan, store)
         unmeasured = _without(finished, _measured(plan, store, setting, environment))
-        if unmeasured:
-            job = Throughput(unmeasured, baseline_of(plan), setting)
-            _measure(job, store, environment, console)
         unprofiled = _without(finished, store.profiled(_conditions(setting)[0]))
-        if unprofiled:
-            _profile(Profile(unprofiled, setting, store.trace_folder), store, console)
+        with _process() as process:
+            if unmeasured:
+                baseline = baseline_of(plan)
+                protocol = quick(len(with_baseline(unmeasured, baseline)))
+                job = Throughput(unmeasured, baseline, setting, protocol)
+                _measure(process, job, store, environment, console)
+            if unprofiled:
+                profile = Profile(unprofiled, setting, store.trace_folder)
+                _profile(process, profile, store, console)
 
 
 def measure_throughput(
@@ -84,7 +88,8 @@ def measure_throughput(
         job = Throughput(
             tuple(everyone.values()), baseline_of(plan), _setting(plan, store, device), protocol
         )
-        return _measure(job, store, environment, console)
+        with _process() as process:
+            return _measure(process, job, store, environment, console)
 
 
 def baseline_of(plan: Plan) -> Subject:
@@ -99,8 +104,15 @@ def run_throughput(job: Throughput, progress: Callable[[int, int], None]) -> lis
     Raises:
         MeasuringError: the process failed or was lost.
     """
+    with _process() as process:
+        return _throughput(process, job, progress)
+
+
+def _throughput(
+    process: LocalExecutor, job: Throughput, progress: Callable[[int, int], None]
+) -> list[Cost]:
     costs: list[Cost] = []
-    for event in _events(job):
+    for event in _events(process, job):
         if isinstance(event, Turn):
             progress(event.number, event.of)
         else:
@@ -155,9 +167,13 @@ def _measured(
 
 
 def _measure(
-    job: Throughput, store: Store, environment: Mapping[str, Any], console: Console
+    process: LocalExecutor,
+    job: Throughput,
+    store: Store,
+    environment: Mapping[str, Any],
+    console: Console,
 ) -> list[Cost]:
-    protocol = job.protocol or quick(len(job.everyone))
+    protocol = job.protocol
     console.print(
         f"measuring throughput of {plural(len(job.everyone), 'variant')} ({protocol.name}: "
         f"{protocol.rounds} rounds, blocks of {protocol.block_seconds:.2g} s, at least "
@@ -165,17 +181,16 @@ def _measure(
         highlight=False, soft_wrap=True,
     )  # fmt: skip
     turns = Counting(console, "  blocks", every_seconds=2.0 if protocol.name == "quick" else 10.0)
-    costs = run_throughput(job, turns)
+    costs = _throughput(process, job, turns)
     store.add_costs(costs, environment)
     return costs
 
 
-def _profile(job: Profile, store: Store, console: Console) -> None:
+def _profile(process: LocalExecutor, job: Profile, store: Store, console: Console) -> None:
     console.print(f"profiling {plural(len(job.subjects), 'variant')}")
-    os.environ.update({**QUIET, **os.environ})
     shown = Counting(console, "  profiles")
     reasons: set[str] = set()
-    for done, profiled in enumerate(_events(job), start=1):
+    for done, profiled in enumerate(_events(process, job), start=1):
         store.add_profile(profiled.rows)
         store.add_trace(profiled.trace)
         shown(done, len(job.subjects) * len(PATHS))
@@ -199,16 +214,21 @@ def _without(subjects: dict[str, Subject], done: set[str]) -> tuple[Subject, ...
     return tuple(s for fingerprint, s in subjects.items() if fingerprint not in done)
 
 
-def _events(job: Callable[[], Any]) -> Any:
-    """The events of one job in a process of its own."""
-    with LocalExecutor(workers=1) as executor:
-        executor.submit("measure", job)
-        while executor.busy:
-            for _, event in executor.wait(timeout_seconds=1.0):
-                if isinstance(event, Died):
-                    raise MeasuringError(f"the measuring process was lost ({event.exit_code})")
-                if isinstance(event, Done):
-                    if event.error:
-                        raise MeasuringError(f"measuring failed: {event.error.splitlines()[-1]}")
-                    return
-                yield event
+def _process() -> LocalExecutor:
+    """A process to measure in; it starts with the first job."""
+    os.environ.update({**QUIET, **os.environ})
+    return LocalExecutor(workers=1)
+
+
+def _events(process: LocalExecutor, job: Callable[[], Any]) -> Any:
+    """The events of one job."""
+    process.submit("measure", job)
+    while process.busy:
+        for _, event in process.wait(timeout_seconds=1.0):
+            if isinstance(event, Died):
+                raise MeasuringError(f"the measuring process was lost ({event.exit_code})")
+            if isinstance(event, Done):
+                if event.error:
+                    raise MeasuringError(f"measuring failed: {event.error.splitlines()[-1]}")
+                return
+            yield event

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ablate.datasets import DATASETS, open_dataset
 from ablate.errors import StudyError, nearest, unknown
-from ablate.report import write_report
+from ablate.report.render import write_report
 from ablate.search_record import SearchTold
 from ablate.store.frames import Frames, read_frames
 from ablate.store.trials import TrialStore, search_key

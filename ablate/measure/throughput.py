@@ -70,17 +70,17 @@ class Turn:
 class Throughput:
     """A job: measure these subjects beside their baseline. Yields turns, and at the end all costs.
 
-    The baseline is measured whether it is a subject or not. Without a protocol it is the quick one.
+    The baseline is measured whether it is a subject or not.
     """
 
     subjects: tuple[Subject, ...]
     baseline: Subject
     setting: Setting
-    protocol: Protocol | None = None
+    protocol: Protocol
 
     def __call__(self) -> Iterator[Turn | Cost]:
         bench = make_bench(self.setting)
-        protocol = self.protocol or quick(len(self.everyone))
+        protocol = self.protocol
         timed = [_Timed(bench, subject, protocol.block_seconds) for subject in self.everyone]
         twin = _Timed(bench, self.baseline, protocol.block_seconds)
         entrants, probe = [*timed, twin], Probe(bench)
@@ -101,7 +101,12 @@ class Throughput:
     @property
     def everyone(self) -> tuple[Subject, ...]:
         """The subjects, with the baseline before them if it is none of them."""
-        return self.subjects if self.baseline in self.subjects else (self.baseline, *self.subjects)
+        return with_baseline(self.subjects, self.baseline)
+
+
+def with_baseline(subjects: tuple[Subject, ...], baseline: Subject) -> tuple[Subject, ...]:
+    """The subjects, with the baseline before them if it is none of them."""
+    return subjects if baseline in subjects else (baseline, *subjects)
 
 
 class _Timed:

@@ -1,5 +1,1 @@
 """The report of a study: what is real, what is noise and what it costs. No torch, no SQLAlchemy."""
-
-from ablate.report.render import write_report
-
-__all__ = ["write_report"]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
+from scipy import special
 
 from ablate.report import canvas
 from ablate.report.document import Figure
@@ -99,7 +99,7 @@ def _lines(
 def _half_width(rows: pd.DataFrame) -> pd.Series:
     """Half the 95 % t-interval of each mean; none where there is one seed."""
     n = rows["count"].where(rows["count"] > 1)
-    quantile = stats.t.ppf(0.975, n - 1)
+    quantile = special.stdtrit(n - 1, 0.975)
     return pd.Series(quantile * rows["std"] / np.sqrt(n), index=rows.index)
 
 
