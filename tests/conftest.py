@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import torch
 from postgres_server import Server, postgres
 
+from ablate import cli
 from ablate.errors import AblateError
 from ablate.plan import Plan, make_plan
 from ablate.store.schema import metadata
@@ -43,6 +45,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("`make gpu-check` runs it, on a machine with a CUDA device")
     if not torch.cuda.is_available():
         pytest.fail("no CUDA device here: torch finds none")
+
+
+class Shell:
+    """Runs the command line in this process, in an empty folder."""
+
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "200")
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        self._monkeypatch.setattr(sys, "argv", ["ablate", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        output = self._capsys.readouterr()
+        return code, output.out, output.err
+
+    def files(self) -> list[str]:
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Shell(folder, monkeypatch, capsys)
 
 
 def message(error: type[AblateError], do: Callable[[], Any]) -> str:

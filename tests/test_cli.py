@@ -5,53 +5,21 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
-import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Shell
 from PIL import Image
 
-from ablate import cli
+from ablate import costs
+from ablate.measure.throughput import Protocol
 
 STUDIES = Path(__file__).parent.parent / "studies"
 DIGITS = str(STUDIES / "digits.toml")
 ATTENTION = str(STUDIES / "attention.toml")
-TINY = ["--set", "recipe.epochs=1", "--set", "recipe.batch_size=512", "--set", "recipe.augment=[]"]
-
-
-class Shell:
-    """Runs the command line in this process, in an empty folder."""
-
-    def __init__(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
-        monkeypatch.chdir(folder)
-        monkeypatch.setenv("COLUMNS", "200")
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["ablate", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        output = self._capsys.readouterr()
-        return code, output.out, output.err
-
-    def files(self) -> list[str]:
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
-
-
-@pytest.fixture
-def shell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Shell:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return Shell(folder, monkeypatch, capsys)
+TINY = ["--set", "recipe.epochs=1", "--set", "recipe.batch_size=128", "--set", "recipe.augment=[]"]
 
 
 def archive(path: Path, broken: bool = False) -> Path:
@@ -71,7 +39,8 @@ def archive(path: Path, broken: bool = False) -> Path:
     return path
 
 
-def test_from_nothing_to_a_report(shell: Shell) -> None:
+def test_from_nothing_to_a_report(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 4, 0.01))
     options = [*TINY, "--device", "cpu"]
     code, out, _ = shell("run", DIGITS, *options, "--max-runs", "2", "--seeds", "1")
     assert code == 0
@@ -95,6 +64,18 @@ def test_from_nothing_to_a_report(shell: Shell) -> None:
         assert rows == [("infer", 2), ("train", 2)]
         operators = database.execute("SELECT DISTINCT operator FROM v_profile").fetchall()
         assert any("convolution" in operator for (operator,) in operators)
+
+
+def test_a_measurement_that_is_lost_is_an_error_and_no_run_is(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No round, so no median: the measuring process raises.
+    monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 0, 0.01))
+    options = [*TINY, "--device", "cpu", "--executor", "inprocess", "--max-runs", "1"]
+    code, out, _ = shell("run", DIGITS, *options, "--seeds", "1")
+    assert code == 1, "so `make ablation` makes the report and ends with an error"
+    assert "run again to measure" in out
+    assert "1 of 11 runs finished" in out
 
 
 def test_images_from_an_archive_carry_its_name(shell: Shell, tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import message, remove
+from image_processes import load_pictures
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from sklearn.datasets import load_digits
 from test_cifar import fake_cifar
 
-from ablate.datasets import DATASETS, Dataset, Images, archive, cache, cifar, images, open_dataset
+from ablate.datasets import DATASETS, Dataset, archive, cache, cifar, images, open_dataset
 from ablate.datasets.base import channel_statistics
 from ablate.datasets.images import ImageFiles, decode
 from ablate.errors import DataError, OutputError, UnknownNameError
@@ -470,10 +471,6 @@ def test_a_broken_index_is_built_again(pictures: Path, tmp_path: Path, own_cache
     for broken in ("", "[]", "{}", '{"names": [], "content_hash": "x"}', '{"names": ["a"]}'):
         index.write_text(broken)
         assert ImageFiles(path, 32).content_hash() == expected
-
-
-def load_pictures(folder: Path) -> Images:
-    return ImageFiles(folder, 32).load()
 
 
 def test_several_may_write_the_same_entry(pictures: Path, own_cache: Path) -> None:

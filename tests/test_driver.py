@@ -422,18 +422,16 @@ def cli(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_killed_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: Path) -> None:
-    """Once with SIGKILL, once with SIGTERM, and then left in peace: real training, real database."""
+def test_ended_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: Path) -> None:
+    """Ended with SIGTERM, and then left in peace: real training, real database. SIGKILL is torture's."""
     study = STUDIES / "digits.toml"
     options = f"run {study} --db r.db --device cpu --seeds 1 --workers 2 --cohort 2".split()
     options += ["--checkpoint-seconds", "0", "--set", "recipe.epochs=2", "--max-runs", "3"]
     options += ["--no-measure"]
-    epochs = 0
-    for sign, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 130)):
-        with cli(*options, cwd=tmp_path) as process:
-            epochs = wait_for_attempts(tmp_path / "r.db", epochs + 2)
-            process.send_signal(sign)
-            assert process.wait(60) == code
+    with cli(*options, cwd=tmp_path) as process:
+        wait_for_attempts(tmp_path / "r.db", 2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
     with cli(*options, cwd=tmp_path) as last:
         output, errors = last.communicate(timeout=300)
         assert last.returncode == 0, errors
@@ -444,11 +442,12 @@ def test_killed_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: P
     assert set(finished) == {(2,)}
     assert rows_of(url, "SELECT COUNT(*) FROM v_runs WHERE status = 'running'") == [(0,)]
     outcomes = dict(rows_of(url, "SELECT outcome, COUNT(*) FROM attempts GROUP BY outcome"))
-    assert outcomes["stopped"] >= 4, "cohorts of two and of one were under way at each kill"
+    assert outcomes["stopped"] >= 2, "cohorts of two and of one were under way when it was ended"
     assert "goes on after epoch" in output
-    for run_key, variant in rows_of(url, "SELECT run_key, variant FROM v_runs WHERE epochs = 2"):
+    goes_on = "SELECT run_key FROM attempts GROUP BY run_key HAVING COUNT(*) > 1"
+    for (run_key,) in rows_of(url, goes_on):
         weights = (tmp_path / "weights" / f"{run_key}.safetensors").read_bytes()
-        assert weights == undisturbed(url, str(run_key)), f"{variant}: other bytes than in peace"
+        assert weights == undisturbed(url, str(run_key)), f"{run_key}: other bytes than in peace"
 
 
 def undisturbed(url: str, run_key: str) -> bytes:

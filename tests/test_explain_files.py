@@ -22,7 +22,7 @@ from ablate.explain.look import Question, look
 from ablate.explain.page import write_page
 from ablate.explain.snapshot import unpack
 from ablate.plan import Plan
-from ablate.report import write_report
+from ablate.report.render import write_report
 from ablate.result import Epoch, Failed, Finished, Kept
 from ablate.store.frames import read_frames
 from ablate.store.store import LostClaimError, Store

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import message
+from conftest import Shell, message
 from PIL import Image
 
 from ablate.commands.init import write_study
@@ -61,22 +61,23 @@ def test_nothing_is_written_for_a_network_that_cannot_be_trained(
     assert not file.exists()
 
 
-def test_the_page_on_your_own_network_works_as_written(photos: Path, tmp_path: Path) -> None:
-    (code,) = re.findall(r"^```py\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+def test_the_page_on_your_own_network_works_as_written(
+    photos: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source,) = re.findall(r"^```py\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     (commands,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    (tmp_path / "mypkg").mkdir()
-    (tmp_path / "mypkg" / "__init__.py").write_text("")
-    (tmp_path / "mypkg" / "nets.py").write_text(code)
-    once = ["--set", "recipe.epochs=1"]
-    short = [*once, "--seeds", "1", "--device", "cpu", "--workers", "1", "--max-runs", "1"]
-    short += ["--no-measure"]
+    shutil.move(photos, shell.folder)
+    (shell.folder / "mypkg").mkdir()
+    (shell.folder / "mypkg" / "__init__.py").write_text("")
+    (shell.folder / "mypkg" / "nets.py").write_text(source)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # to which a command adds its folder
+    short = ["--set", "recipe.epochs=1"]
+    extra = {"report": short, "run": [*short, "--seeds", "1", "--device", "cpu", "--workers", "1"]}
+    extra["run"] += ["--max-runs", "1", "--no-measure"]
     for line in commands.splitlines():
-        words = shlex.split(line)
-        extra = short if words[1] == "run" else []
-        extra = once if words[1] == "report" else extra
-        done = subprocess.run(
-            [sys.executable, "-m", "ablate", *words[1:], *extra],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "reports").glob("*/report.html"))
+        _, command, *words = shlex.split(line)
+        code, _, errors = shell(command, *words, *extra.get(command, []))
+        assert code == 0, errors
+    for name in ("mypkg.nets", "mypkg"):
+        del sys.modules[name]
+    assert list((shell.folder / "reports").glob("*/report.html"))

@@ -16,7 +16,7 @@ from ablate.costs import MeasuringError, measure_costs
 from ablate.measure.bench import Setting, Subject, make_bench
 from ablate.measure.operations import OperationCounter
 from ablate.measure.profile import Profile
-from ablate.measure.throughput import Throughput
+from ablate.measure.throughput import Throughput, quick
 from ablate.plan import Plan
 from ablate.result import Cost, Finished, Profiled, Trace
 from ablate.store.store import Store
@@ -73,7 +73,7 @@ def subjects(plan: Plan) -> tuple[Subject, ...]:
     return tuple(Subject(variant, fingerprint) for fingerprint, variant in cells.items())
 
 
-def interrupted(job: Throughput | Profile) -> list[Cost]:
+def interrupted(_process: object, job: Throughput | Profile) -> list[Cost]:
     """A measuring process that is stopped before the profile is there."""
     if isinstance(job, Profile):
         raise KeyboardInterrupt
@@ -88,12 +88,12 @@ def test_only_finished_networks_without_a_cost_here_are_measured(
 ) -> None:
     plan, store, asked = small_plan(seeds=1), Store(url), []
 
-    def events(job: Throughput | Profile) -> list[Any]:
+    def events(process: object, job: Throughput | Profile) -> list[Any]:
         asked.append((type(job).__name__, [subject.variant.name for subject in job.subjects]))
         device = costs.device_name(torch.device("cpu"))
         if isinstance(job, Profile):
             return [Profiled(Trace(s.fingerprint, device, "eager"), ()) for s in job.subjects]
-        return interrupted(job)
+        return interrupted(process, job)
 
     monkeypatch.setattr(costs, "_events", events)
     plan = small_plan(seeds=1, recipe={"precision": "fp32"})
@@ -121,7 +121,9 @@ def test_a_profile_that_was_interrupted_is_taken_the_next_time(
     with pytest.raises(KeyboardInterrupt):
         measure_costs(plan, store, "cpu", {}, Console(quiet=True))
     jobs: list[str] = []
-    monkeypatch.setattr(costs, "_events", lambda job: jobs.append(type(job).__name__) or [])
+    monkeypatch.setattr(
+        costs, "_events", lambda _process, job: jobs.append(type(job).__name__) or []
+    )
     measure_costs(plan, store, "cpu", {}, Console(quiet=True))
     assert jobs == ["Profile"], "its throughput is there already"
 
@@ -133,7 +135,7 @@ def test_nothing_is_measured_beside_training(url: str, monkeypatch: pytest.Monke
     first, _second = claim_one(store, keys), claim_one(store, keys)
     assert first is not None
     store.finish(first, FINISHED, {})
-    monkeypatch.setattr(costs, "_events", lambda job: jobs.append(job) or [])
+    monkeypatch.setattr(costs, "_events", lambda _process, job: jobs.append(job) or [])
     measure_costs(plan, store, "cpu", {}, Console(quiet=True))
     assert jobs == [], "the second run is being trained by a living process"
 
@@ -146,7 +148,8 @@ def test_a_training_set_smaller_than_a_batch_is_measured_at_the_batch_size(plan:
 
 def test_a_measurement_that_fails_is_one_line() -> None:
     broken = Subject(small_plan().cells[0].variant, "f")
-    job = Throughput((broken,), broken, Setting(small_plan().study.recipe, None, "cpu"))  # type: ignore[arg-type]
+    nothing = Setting(small_plan().study.recipe, None, "cpu")  # type: ignore[arg-type]
+    job = Throughput((broken,), broken, nothing, quick(1))
     with pytest.raises(MeasuringError, match="measuring failed: AttributeError") as caught:
-        list(costs._events(job))
+        costs.run_throughput(job, lambda _done, _of: None)
     assert "\n" not in str(caught.value)

@@ -325,12 +325,12 @@ def test_profiles_and_their_traces_are_stored(
     measured: tuple[Plan, Store], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, store = measured
-    monkeypatch.setattr(costs, "_events", lambda asked: asked())
+    monkeypatch.setattr(costs, "_events", lambda _process, asked: asked())
     measure_costs(plan, store, "cpu", {}, Console(quiet=True))
     rows = traces(url)
     assert sorted(path for _, path, _, _ in rows) == ["as_trained", "as_trained", "eager", "eager"]
     assert all((tmp_path / "traces" / file).exists() for _, _, file, _ in rows)
-    monkeypatch.setattr(costs, "_events", lambda asked: pytest.fail("profiled twice"))
+    monkeypatch.setattr(costs, "_events", lambda _process, asked: pytest.fail("profiled twice"))
     measure_costs(plan, store, "cpu", {}, Console(quiet=True))
 
 
@@ -339,7 +339,7 @@ def test_a_reason_is_said_once_and_the_study_goes_on(
 ) -> None:
     plan, store = measured
 
-    def events(asked: Profile) -> Iterator[Profiled]:
+    def events(_process: object, asked: Profile) -> Iterator[Profiled]:
         for subject in asked.subjects:
             for path in PATHS:
                 yield Profiled(Trace(subject.fingerprint, "m", path, reason="no kernels"), ())
@@ -365,7 +365,7 @@ def test_two_variants_are_compared_module_by_module(
     monkeypatch.setenv("COLUMNS", "200")
     none = message(DatabaseError, lambda: compare_variants("none", name, plan.study, None, url))
     assert "no profile by module in the database" in none
-    monkeypatch.setattr(costs, "_events", lambda asked: asked())
+    monkeypatch.setattr(costs, "_events", lambda _process, asked: asked())
     measure_costs(plan, store, "cpu", {}, Console(quiet=True))
     capsys.readouterr()
     compare_variants("none", name, plan.study, None, url)

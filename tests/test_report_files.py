@@ -17,8 +17,7 @@ from PIL import Image
 from report_frames import CBAM, TWO, Page, csv_rows, make_frames, written
 
 from ablate.errors import OutputError
-from ablate.report import write_report
-from ablate.report.render import render
+from ablate.report.render import render, write_report
 from ablate.store.frames import Frames
 
 HOSTILE = "<script>alert(1)</script>|*x* $y$ _z_ 測試"

@@ -17,11 +17,10 @@ import pandas as pd
 import psutil
 import pytest
 from big_database import DEVICE, big_plan, fill
-from conftest import message
+from conftest import Shell, message
 from real_database import FINISHED, change, real_database
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from test_cli import Shell, shell  # noqa: F401
 
 import ablate
 from ablate.commands import doctor
@@ -140,7 +139,7 @@ def test_no_row_is_read_for_a_run_that_is_not_under_way(tmp_path: Path) -> None:
     assert seconds < 1.0
 
 
-def test_the_command_prints_tables_and_json(shell: Shell, database: str) -> None:  # noqa: F811
+def test_the_command_prints_tables_and_json(shell: Shell, database: str) -> None:
     store = Store(database)
     claims = store.claim_cohort(keys(), 3, lambda _: 0)
     store.finish(claims[0], FINISHED_RUN, {})
@@ -179,7 +178,7 @@ def test_the_command_prints_tables_and_json(shell: Shell, database: str) -> None
 
 
 def test_watching_shows_what_is_new_until_it_is_interrupted(
-    shell: Shell,  # noqa: F811
+    shell: Shell,
     database: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -200,7 +199,7 @@ def test_watching_shows_what_is_new_until_it_is_interrupted(
     assert out.count("1 (1 diverged)") == 1
 
 
-def test_text_from_a_database_does_not_move_the_cursor(shell: Shell, database: str) -> None:  # noqa: F811
+def test_text_from_a_database_does_not_move_the_cursor(shell: Shell, database: str) -> None:
     change(Path(database.removeprefix("sqlite:///")), "UPDATE cells SET study = char(27) || '[2J'")
     change(
         Path(database.removeprefix("sqlite:///")), "UPDATE studies SET study = char(27) || '[2J'"
@@ -216,7 +215,7 @@ def test_text_from_a_database_does_not_move_the_cursor(shell: Shell, database: s
 
 
 def test_the_doctor_names_stale_runs_lost_files_and_the_journal(
-    shell: Shell,  # noqa: F811
+    shell: Shell,
     tmp_path: Path,
 ) -> None:
     path = real_database(tmp_path / "results.db")
@@ -287,7 +286,7 @@ def test_the_filesystem_of_a_path(path: str, kind: str, network: bool, tmp_path:
 
 
 def test_a_network_filesystem_is_a_warning(
-    shell: Shell,  # noqa: F811
+    shell: Shell,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ablate.commands.doctor.filesystem_of", lambda _: "nfs4")

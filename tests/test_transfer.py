@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from conftest import message
+from conftest import Shell, message
 from real_database import (
     EARLIER,
     FINISHED,
@@ -29,7 +29,6 @@ from real_database import (
     views,
 )
 from sqlalchemy import select
-from test_cli import Shell, shell  # noqa: F401
 
 from ablate.errors import DatabaseError, DataError, OutputError
 from ablate.store import schema
@@ -573,7 +572,7 @@ def test_results_move_between_sqlite_and_postgresql(
 # ── the command line ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_commands(shell: Shell, database: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_commands(shell: Shell, database: Path, tmp_path: Path) -> None:
     code, out, _ = shell("export", "--db", str(database), "--format", "csv", "--out", "out")
     assert code == 0
     assert "out/v_runs.csv: 4 rows" in out
