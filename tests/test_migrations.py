@@ -15,9 +15,9 @@ from store_processes import open_killed_at_every_statement
 
 from ablate import files
 from ablate.errors import DatabaseError
-from ablate.store.connect import HEAD, REVISIONS
 from ablate.store.migrate import backup_path
 from ablate.store.read import check_integrity
+from ablate.store.revisions import HEAD, REVISIONS
 from ablate.store.schema import VIEWS
 from ablate.store.store import Store
 

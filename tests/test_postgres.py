@@ -21,10 +21,11 @@ from ablate.store import postgres
 from ablate.store.address import files_folder, parse_url, shown
 from ablate.store.checkpoints import checkpoint_folder
 from ablate.store.claims import LostClaimError
-from ablate.store.connect import HEAD, WRITE, database_exists, open_engine
+from ablate.store.connect import WRITE, database_exists, open_engine
 from ablate.store.frames import read_frames
 from ablate.store.migrate import upgrade
 from ablate.store.read import check_integrity, stored_statuses
+from ablate.store.revisions import HEAD
 from ablate.store.store import Store
 
 Opener = Callable[[str], Store]

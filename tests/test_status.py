@@ -9,6 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +21,6 @@ import pytest
 from big_database import DEVICE, big_plan, fill
 from conftest import Shell, message
 from real_database import FINISHED, change, real_database
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 import ablate
 from ablate.commands import doctor
@@ -28,6 +28,7 @@ from ablate.commands import status as status_command
 from ablate.errors import DatabaseError, printable
 from ablate.result import Checkpoint, Epoch, Failed, Finished
 from ablate.store import health, schema
+from ablate.store.ask import Ask, asking
 from ablate.store.owner import current_owner, host_id
 from ablate.store.status import Counted, RunningRun, Worker
 from ablate.store.store import Store
@@ -118,23 +119,43 @@ def test_a_run_of_two_studies_is_in_both(tmp_path: Path) -> None:
     assert found["small"].speeds[DEVICE].finished == 3
 
 
-def test_no_row_is_read_for_a_run_that_is_not_under_way(tmp_path: Path) -> None:
+def test_a_look_loads_no_large_library(database: str) -> None:
+    code = (
+        "import sys; from ablate.cli import main\n"
+        f"sys.argv[1:] = ['status', '--db', {database!r}]\n"
+        "try: main()\n"
+        "finally: print(sorted({'sqlalchemy', 'torch', 'pandas'} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "planned" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@contextmanager
+def recording(asked: AbstractContextManager[Ask], record: Callable[[str], object]) -> Iterator[Ask]:
+    with asked as ask:
+
+        def recorded(sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+            record(sql)
+            return ask(sql, values)
+
+        yield recorded
+
+
+def test_no_row_is_read_for_a_run_that_is_not_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = f"sqlite:///{tmp_path / 'results.db'}"
     fill(url, big_plan(seeds=20, epochs=5))
     statements: list[str] = []
-
-    def executed(_c: object, _r: object, statement: str, *_: object) -> None:
-        statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", executed)
-    try:
-        started = time.perf_counter()
-        [found] = read_status(url)
-        seconds = time.perf_counter() - started
-    finally:
-        event.remove(Engine, "before_cursor_execute", executed)
+    monkeypatch.setattr(
+        "ablate.store.watch.asking", lambda url: recording(asking(url), statements.append)
+    )
+    started = time.perf_counter()
+    [found] = read_status(url)
+    seconds = time.perf_counter() - started
     assert found.counts == {"finished": 400}
-    assert not any("epochs" in statement for statement in statements), "no epoch is looked at"
+    assert not any(" e.seconds" in statement for statement in statements), "no epoch is looked at"
     assert len(statements) < 10
     assert seconds < 1.0
 

@@ -24,10 +24,11 @@ from ablate.errors import DatabaseError
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, Step
 from ablate.store import schema, sqlite, transaction
-from ablate.store.connect import HEAD, REVISIONS, open_engine
+from ablate.store.connect import open_engine
 from ablate.store.frames import read_frames
 from ablate.store.owner import Owner, current_owner
 from ablate.store.read import check_integrity, stored_speed, stored_statuses
+from ablate.store.revisions import HEAD, REVISIONS, VERSION_TABLE
 from ablate.store.store import LostClaimError, Store
 
 COLUMNS = {
@@ -78,7 +79,7 @@ def test_the_views_have_the_promised_columns(store: Store, url: str) -> None:
 def test_migrations_make_what_the_schema_says(store: Store, url: str) -> None:
     with store._engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"version_table": schema.VERSION_TABLE, "compare_type": True}
+            connection, opts={"version_table": VERSION_TABLE, "compare_type": True}
         )
         assert compare_metadata(context, schema.metadata) == []
 

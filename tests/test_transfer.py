@@ -32,8 +32,8 @@ from sqlalchemy import select
 
 from ablate.errors import DatabaseError, DataError, OutputError
 from ablate.store import schema
-from ablate.store.connect import HEAD
 from ablate.store.read import check_integrity
+from ablate.store.revisions import HEAD
 from ablate.store.store import Store
 from ablate.store.transfer.copies import STAYED, private_copy
 from ablate.store.transfer.export import export_database

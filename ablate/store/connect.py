@@ -14,11 +14,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from ablate.errors import DatabaseError
 from ablate.store import postgres, sqlite
 from ablate.store.address import files_folder, is_sqlite, parse_url, shown
-from ablate.store.migrate import HEAD, REVISIONS, check_and_migrate, table_names
+from ablate.store.migrate import check_and_migrate, table_names
+from ablate.store.sqlite_file import failed, refuse_other_files
 
 __all__ = [
-    "HEAD",
-    "REVISIONS",
     "WRITE",
     "clear_errors",
     "database_exists",
@@ -47,7 +46,7 @@ def open_engine(url: str, *, create: bool) -> Engine:
     """
     parsed = parse_url(url)
     if is_sqlite(parsed):
-        sqlite.refuse_other_files(Path(str(parsed.database)), create=create)
+        refuse_other_files(Path(str(parsed.database)), create=create)
     engine = _make_engine(parsed)
     try:
         check_and_migrate(engine, create=create)
@@ -76,10 +75,7 @@ def clear_errors(name: str | None, doing: str) -> Iterator[None]:
         theirs = isinstance(error, OperationalError) or type(error) is SqlError or not_allowed
         if not theirs and not error.connection_invalidated:
             raise
-        raise DatabaseError(
-            f"{name}: cannot be {doing}: {_one_line(error)}. What was stored before stays: look at "
-            "`ablate doctor`, mend that and run again to go on"
-        ) from None
+        raise failed(name, doing, _one_line(error)) from None
 
 
 def database_exists(url: str) -> bool:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from ablate.errors import DatabaseError
 from ablate.store.address import is_sqlite, shown
 from ablate.store.postgres import take_turns
-from ablate.store.schema import VERSION_TABLE
+from ablate.store.revisions import (
+    HEAD,
+    VERSION_TABLE,
+    refuse_newer,
+    refuse_older,
+    refuse_others,
+)
 from ablate.store.sqlite import WRITE, back_up
-
-HEAD = "0004"
-"""The newest revision; a test holds it against the migrations."""
-REVISIONS = ("0001", "0002", "0003", HEAD)
 
 
 def check_and_migrate(engine: Engine, *, create: bool) -> None:
@@ -32,11 +33,7 @@ def check_and_migrate(engine: Engine, *, create: bool) -> None:
     if revision == HEAD:
         return
     if not create:
-        raise DatabaseError(
-            f"{name}: there is no database yet: `ablate run STUDY` makes it"
-            if revision is None
-            else f"{name}: an older database: `ablate run STUDY` brings it up to date"
-        )
+        refuse_older(name, revision)
     with engine.execution_options(**{WRITE: True}).begin() as connection:
         take_turns(connection)
         revision = _revision(connection, name)
@@ -68,17 +65,9 @@ def _revision(connection: Connection, name: str) -> str | None:
     tables = inspect(connection).get_table_names()
     if not tables:
         return None
-    if VERSION_TABLE not in tables:
-        raise DatabaseError(
-            f"{name}: a database of another program (it has the table {tables[0]!r}): "
-            "give another one with --db"
-        )
+    refuse_others(name, tables)
     revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
-    if revision not in (None, *REVISIONS):
-        raise DatabaseError(
-            f"{name}: made by a newer ablate (revision {revision}; this one knows {HEAD}): "
-            "update ablate, or give another one with --db"
-        )
+    refuse_newer(name, revision)
     return revision
 
 

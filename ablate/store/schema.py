@@ -21,9 +21,6 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION_TABLE = "ablate_version"
-"""Alembic's table under a name of our own: Optuna keeps one too."""
-
 VIEWS = ("v_runs", "v_epochs", "v_steps", "v_costs", "v_profile")
 
 metadata = MetaData()

@@ -1,4 +1,4 @@
-"""SQLite: a file that is ours or refused, how connections to it behave, and its backup."""
+"""SQLite: how connections to a file behave, and its backup."""
 
 from __future__ import annotations
 
@@ -12,42 +12,10 @@ from sqlalchemy.engine import URL
 
 from ablate.errors import DatabaseError
 from ablate.files import whole_file
+from ablate.store.sqlite_file import BUSY_SECONDS
 
-BUSY_SECONDS = 120
 WRITE = "ablate_write"
 """The execution option of a transaction that writes."""
-MAGIC = b"SQLite format 3\x00"
-
-
-def refuse_other_files(path: Path, *, create: bool) -> None:
-    """Look before SQLite does: it would not touch another file, but would say less about it.
-
-    With `create` the folder of a missing file is made.
-
-    Raises:
-        DatabaseError: no SQLite database, or none at all.
-    """
-    head = _head(path)
-    if not head and not create:
-        raise DatabaseError(f"{path}: there is no database yet: `ablate run STUDY` makes it")
-    if head and head != MAGIC:
-        raise DatabaseError(f"{path}: is not an SQLite database: give another file with --db")
-    if create:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DatabaseError(f"{path.parent}: cannot be made: {error.strerror}") from None
-
-
-def _head(path: Path) -> bytes:
-    """The first bytes; none of a missing file, or of one that is being created."""
-    if not path.exists():
-        return b""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(MAGIC))
-    except OSError as error:
-        raise DatabaseError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def make_engine(url: URL) -> Engine:

@@ -1,23 +1,56 @@
 """What `ablate status` asks of a database.
 
 Runs are counted by the database and read one by one only where they are under way, so that a database
-of 10,000 runs answers at once.
+of 10,000 runs answers at once. Plain SQL, for the same reason (`ask.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, and_, func, or_, select
-
-from ablate.store import schema
+from ablate.store.ask import Ask, asking
 from ablate.store.owner import Owner
-from ablate.store.read import reading
-from ablate.store.rows import chunks
 from ablate.store.status import Counted, Place, Process, RunningRun, StudyStatus, Worker
+
+STUDIES = """
+SELECT study, dataset, setting, definition FROM studies ORDER BY updated_at
+"""
+COUNTS = """
+SELECT c.study, c.dataset, c.setting, r.status, r.failure, r.device, COUNT(*), SUM(r.seconds)
+FROM cells c JOIN runs r ON r.run_key = c.run_key
+GROUP BY c.study, c.dataset, c.setting, r.status, r.failure, r.device
+"""
+RUNNING = """
+SELECT c.study, c.dataset, c.setting, c.variant, r.seed, r.run_key, r.owner_host, r.owner_pid,
+       r.owner_started, r.started_at,
+       (SELECT MAX(e.epoch) FROM epochs e WHERE e.run_key = r.run_key)
+FROM cells c JOIN runs r ON r.run_key = c.run_key
+WHERE r.status = 'running'
+ORDER BY c.study, c.dataset, c.setting, c.ordinal
+"""
+WORKERS = """
+SELECT a.host, a.pid, MAX(r.device), SUM(r.seconds), MIN(a.started_at), MAX(a.finished_at)
+FROM attempts a JOIN runs r ON r.run_key = a.run_key
+WHERE a.outcome = 'finished' AND r.status = 'finished'
+GROUP BY a.host, a.pid
+"""
+# A stopped run goes on from its newest checkpoint, whatever it stored after that.
+STOPPED = """
+SELECT c.study, c.dataset, c.setting,
+       (SELECT MAX(k.epoch) FROM checkpoints k WHERE k.run_key = r.run_key)
+FROM cells c JOIN runs r ON r.run_key = c.run_key
+WHERE r.status = 'stopped'
+"""
+EPOCHS_OF_BEGUN = """
+SELECT COUNT(*), SUM(e.seconds)
+FROM cells c JOIN runs r ON r.run_key = c.run_key JOIN epochs e ON e.run_key = r.run_key
+WHERE r.status IN ('running', 'stopped') AND c.study = ? AND c.dataset = ? AND c.setting = ?
+"""
 
 
 def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
@@ -26,72 +59,58 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
     Raises:
         DatabaseError: there is no database, or it cannot be read.
     """
-    with reading(url) as connection:
-        counted = _count(connection, study)
-        running = _running(connection, study)
-        workers = _workers(connection, [run for runs in running.values() for run in runs])
-        for place, each in counted.items():
-            each.running = [_with_device(run, workers) for run in running.get(place, ())]
-        _count_epochs(connection, counted, study)
+    with asking(url) as ask:
+        counted = {
+            (name, dataset, setting): Counted((name, dataset, setting), _epochs(definition))
+            for name, dataset, setting, definition in ask(STUDIES)
+            if study in (None, name)
+        }
+        for name, dataset, setting, *row in ask(COUNTS):
+            if each := counted.get((name, dataset, setting)):
+                each.add(*row)
+        running = _running(ask, counted)
+        workers = _workers(ask, [run for runs in running.values() for run in runs])
+        for place, runs in running.items():
+            counted[place].running = [_with_device(run, workers) for run in runs]
+        _count_epochs(ask, counted)
     return [each.conclude(workers) for each in counted.values()]
 
 
-def _count(connection: Connection, study: str | None) -> dict[Place, Counted]:
-    cells, runs, studies = schema.cells, schema.runs, schema.studies
-    counted: dict[Place, Counted] = {}
-    named = _of(select(studies).order_by(studies.c.updated_at), studies, study)
-    for row in connection.execute(named):
-        place = (row.study, row.dataset, row.setting)
-        counted[place] = Counted(place, int(row.definition["recipe"]["epochs"]))
-    keys = (*_place(cells), runs.c.status, runs.c.failure, runs.c.device)
-    query = select(*keys, func.count(), func.sum(runs.c.seconds)).select_from(cells).join(runs)
-    for row in connection.execute(_of(query.group_by(*keys), cells, study)):
-        if each := counted.get((row[0], row[1], row[2])):
-            each.add(*row[3:])
-    return counted
+def _epochs(definition: Any) -> int:
+    """A PostgreSQL driver has decoded JSON already, SQLite's has not."""
+    found = json.loads(definition) if isinstance(definition, str) else definition
+    return int(found["recipe"]["epochs"])
 
 
-def _running(connection: Connection, study: str | None) -> dict[Place, list[RunningRun]]:
-    cells, runs = schema.cells, schema.runs
-    query = select(cells, runs).join(runs).where(runs.c.status == "running")
-    query = _of(query.order_by(*_place(cells), cells.c.ordinal), cells, study)
-    rows = connection.execute(query).mappings().all()
-    reached = _newest_epochs(connection, schema.epochs, [row["run_key"] for row in rows])
-    found: dict[Place, list[RunningRun]] = {}
-    for row in rows:
-        owner = Owner(row["owner_host"], row["owner_pid"], row["owner_started"])
-        run = RunningRun(
-            variant=row["variant"],
-            seed=row["seed"],
-            run_key=row["run_key"],
-            owner=owner,
-            gone=owner.is_gone(),
-            device=None,
-            epoch=reached.get(row["run_key"], 0),
-            started_at=row["started_at"],
+def _running(ask: Ask, counted: Mapping[Place, Counted]) -> dict[Place, list[RunningRun]]:
+    found: dict[Place, list[RunningRun]] = defaultdict(list)
+    for study, dataset, setting, *row in ask(RUNNING):
+        variant, seed, run_key, host, pid, started, started_at, epoch = row
+        if (place := (study, dataset, setting)) not in counted:
+            continue
+        owner = Owner(host, pid, started)
+        found[place].append(
+            RunningRun(
+                variant=variant,
+                seed=seed,
+                run_key=run_key,
+                owner=owner,
+                gone=owner.is_gone(),
+                device=None,
+                epoch=epoch or 0,
+                started_at=started_at,
+            )
         )
-        found.setdefault((row["study"], row["dataset"], row["setting"]), []).append(run)
     return found
 
 
-def _workers(connection: Connection, running: Iterable[RunningRun]) -> dict[Process, Worker]:
+def _workers(ask: Ask, running: Iterable[RunningRun]) -> dict[Process, Worker]:
     """What the processes that are at work have finished so far."""
-    attempts, runs = schema.attempts, schema.runs
     processes = {run.process for run in running}
-    if not processes:
-        return {}
-    mine = (and_(attempts.c.host == host, attempts.c.pid == pid) for host, pid in processes)
-    keys = attempts.c.host, attempts.c.pid
-    since, until = func.min(attempts.c.started_at), func.max(attempts.c.finished_at)
-    query = (
-        select(*keys, func.max(runs.c.device), func.sum(runs.c.seconds), since, until)
-        .join(runs)
-        .where(attempts.c.outcome == "finished", runs.c.status == "finished", or_(*mine))
-        .group_by(*keys)
-    )
     return {
         (host, pid): Worker(device, seconds / _seconds_between(first, last))
-        for host, pid, device, seconds, first, last in connection.execute(query)
+        for host, pid, device, seconds, first, last in (ask(WORKERS) if processes else ())
+        if (host, pid) in processes
     }
 
 
@@ -106,50 +125,14 @@ def _with_device(run: RunningRun, workers: Mapping[Process, Worker]) -> RunningR
     return run if worker is None else replace(run, device=worker.device)
 
 
-def _count_epochs(
-    connection: Connection, counted: Mapping[Place, Counted], study: str | None
-) -> None:
+def _count_epochs(ask: Ask, counted: Mapping[Place, Counted]) -> None:
     """What runs that are not over have done, and how long an epoch of theirs takes."""
-    cells, runs = schema.cells, schema.runs
-    query = select(*_place(cells), runs.c.run_key, runs.c.status).select_from(cells).join(runs)
-    begun = query.where(runs.c.status.in_(("running", "stopped")))
-    keys: dict[Place, list[str]] = {}
-    stopped = set()
-    for row in connection.execute(_of(begun, cells, study)):
-        keys.setdefault((row.study, row.dataset, row.setting), []).append(row.run_key)
-        if row.status == "stopped":
-            stopped.add(row.run_key)
-    # A stopped run goes on from its newest checkpoint, whatever it stored after that.
-    kept = _newest_epochs(connection, schema.checkpoints, sorted(stopped))
+    for study, dataset, setting, epoch in ask(STOPPED):
+        if each := counted.get((study, dataset, setting)):
+            each.epochs_done += epoch or 0
     for place, each in counted.items():
-        each.epochs_done = sum(kept.get(key, 0) for key in keys.get(place, ()))
         each.epochs_done += sum(run.epoch for run in each.running)
-        if not each.finished:
-            each.epoch_seconds = _mean_epoch(connection, keys.get(place, []))
-
-
-def _mean_epoch(connection: Connection, run_keys: Sequence[str]) -> float | None:
-    epochs = schema.epochs
-    query = select(func.count(), func.sum(epochs.c.seconds))
-    count, seconds = 0, 0.0
-    for chunk in chunks(run_keys):
-        more, taken = connection.execute(query.where(epochs.c.run_key.in_(chunk))).one()
-        count, seconds = count + more, seconds + (taken or 0.0)
-    return seconds / count if count else None
-
-
-def _newest_epochs(connection: Connection, table: Table, run_keys: Sequence[str]) -> dict[str, int]:
-    query = select(table.c.run_key, func.max(table.c.epoch)).group_by(table.c.run_key)
-    return {
-        run_key: epoch
-        for chunk in chunks(run_keys)
-        for run_key, epoch in connection.execute(query.where(table.c.run_key.in_(chunk)))
-    }
-
-
-def _place(table: Table) -> tuple[Any, Any, Any]:
-    return table.c.study, table.c.dataset, table.c.setting
-
-
-def _of(query: Select[Any], table: Table, study: str | None) -> Select[Any]:
-    return query if study is None else query.where(table.c.study == study)
+        begun = each.counts["running"] + each.counts["stopped"]
+        if begun and not each.finished:
+            [(count, seconds)] = ask(EPOCHS_OF_BEGUN, place)
+            each.epoch_seconds = seconds / count if count else None

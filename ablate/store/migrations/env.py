@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from ablate.store.schema import VERSION_TABLE, metadata
+from ablate.store.revisions import VERSION_TABLE
+from ablate.store.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -20,7 +20,7 @@ from ablate.store import schema
 from ablate.store.address import is_sqlite, parse_url, shown
 from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine
 from ablate.store.read import reading
-from ablate.store.sqlite import BUSY_SECONDS
+from ablate.store.sqlite_file import BUSY_SECONDS
 
 ROWS_AT_ONCE = 2000
 STAYED = "its file lies beside the database that it came from"

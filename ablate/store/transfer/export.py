@@ -16,7 +16,7 @@ from sqlalchemy import Connection, column, inspect, select, table
 from ablate.errors import DatabaseError, OutputError
 from ablate.store import schema
 from ablate.store.address import shown
-from ablate.store.connect import HEAD
+from ablate.store.revisions import HEAD
 from ablate.store.rows import now
 from ablate.store.transfer.copies import private_copy
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ablate.errors import DataError
 from ablate.store import schema
-from ablate.store.connect import HEAD, REVISIONS
+from ablate.store.revisions import HEAD, REVISIONS
 from ablate.store.transfer.formats import MOST_BYTES
 
 MANIFEST = "manifest.json"

@@ -1,0 +1,46 @@
+"""The revisions of our schema, and which databases are refused. No SQLAlchemy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ablate.errors import DatabaseError
+
+VERSION_TABLE = "ablate_version"
+"""Alembic's table under a name of our own: Optuna keeps one too."""
+HEAD = "0004"
+"""The newest revision; a test holds it against the migrations."""
+REVISIONS = ("0001", "0002", "0003", HEAD)
+
+
+def refuse_others(name: str, tables: Iterable[str]) -> None:
+    """Raises:
+    DatabaseError: these are the tables of another program.
+    """
+    found = list(tables)
+    if found and VERSION_TABLE not in found:
+        raise DatabaseError(
+            f"{name}: a database of another program (it has the table {found[0]!r}): "
+            "give another one with --db"
+        )
+
+
+def refuse_newer(name: str, revision: str | None) -> None:
+    """Raises:
+    DatabaseError: a revision that this version does not know.
+    """
+    if revision not in (None, *REVISIONS):
+        raise DatabaseError(
+            f"{name}: made by a newer ablate (revision {revision}; this one knows {HEAD}): "
+            "update ablate, or give another one with --db"
+        )
+
+
+def refuse_older(name: str, revision: str | None) -> None:
+    """Raises:
+    DatabaseError: a schema that must be made or upgraded before it can be read.
+    """
+    if revision is None:
+        raise DatabaseError(f"{name}: there is no database yet: `ablate run STUDY` makes it")
+    if revision != HEAD:
+        raise DatabaseError(f"{name}: an older database: `ablate run STUDY` brings it up to date")

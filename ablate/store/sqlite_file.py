@@ -1,0 +1,57 @@
+"""The file of an SQLite database before anything opens it, and what is said when that fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ablate.errors import DatabaseError
+
+BUSY_SECONDS = 120
+MAGIC = b"SQLite format 3\x00"
+
+
+def plain_file(url: str) -> Path | None:
+    """The file of an SQLite URL that needs no parser; None for any other."""
+    name = url.removeprefix("sqlite:///")
+    if not name or "://" in name or set(name) & set("?%#"):
+        return None
+    return Path(name)
+
+
+def refuse_other_files(path: Path, *, create: bool) -> None:
+    """Look before SQLite does: it would not touch another file, but would say less about it.
+
+    With `create` the folder of a missing file is made.
+
+    Raises:
+        DatabaseError: no SQLite database, or none at all.
+    """
+    head = _head(path)
+    if not head and not create:
+        raise DatabaseError(f"{path}: there is no database yet: `ablate run STUDY` makes it")
+    if head and head != MAGIC:
+        raise DatabaseError(f"{path}: is not an SQLite database: give another file with --db")
+    if create:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"{path.parent}: cannot be made: {error.strerror}") from None
+
+
+def failed(name: str | None, doing: str, reason: str) -> DatabaseError:
+    """A database that is damaged, full, locked for too long or gone; `doing` is "read" or "written"."""
+    return DatabaseError(
+        f"{name}: cannot be {doing}: {reason}. What was stored before stays: look at "
+        "`ablate doctor`, mend that and run again to go on"
+    )
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes; none of a missing file, or of one that is being created."""
+    if not path.exists():
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC))
+    except OSError as error:
+        raise DatabaseError(f"{path}: cannot be read: {error.strerror}") from None
