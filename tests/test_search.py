@@ -177,12 +177,14 @@ def test_constraints_that_no_variant_keeps_are_refused(tmp_path: Path) -> None:
 # ── one truth ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_forty_trials_over_eighteen_variants_cost_eighteen_at_most(tmp_path: Path) -> None:
-    plan, said = search_plan(trials=40), list[str]()
+def test_forty_trials_over_twenty_variants_cost_twenty_at_most(tmp_path: Path) -> None:
+    twenty = {**PARAMETERS, "reduction": [1, 2, 4, 8, 16], "kernel_size": 7}
+    plan, said = search_plan(trials=40, parameters=twenty), list[str]()
+    assert Space("cbam_cnn", plan.study.search.parameters).size == 20
     executor = Instant()
     run_search(plan, tmp_path, executor, said)
     variants = query(tmp_path, "SELECT COUNT(DISTINCT fingerprint) FROM trials")[0][0]
-    assert len(executor.trained) == len(set(executor.trained)) == 2 * variants <= 2 * 18
+    assert len(executor.trained) == len(set(executor.trained)) == 2 * variants <= 2 * 20
     assert query(tmp_path, "SELECT state, COUNT(*) FROM trials GROUP BY state") == [
         ("complete", 40)
     ]

@@ -91,6 +91,15 @@ def test_the_front_and_the_trials_of_a_real_search_are_seen_in_the_real_dashboar
         assert trained, "user attributes come with every trial"
 
 
+def test_learning_curves_are_seen_in_the_real_dashboard(tmp_path: Path, chromium: str) -> None:
+    run_search(search_plan(trials=8, pruner="median"), tmp_path, Instant(worse="k=7"))
+    with dashboard(tmp_path, "--port", "18090") as (address, _):
+        seen = page(chromium, f"{address}dashboard/studies/1", tmp_path)
+    curves = seen.partition("Intermediate values")[2]
+    assert "trial #0" in curves
+    assert "trial #7" in curves
+
+
 def test_the_dashboard_answers_its_own_pages_on_this_machine_only(tmp_path: Path) -> None:
     run_search(search_plan(trials=1), tmp_path, Instant())
     storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}", create=False)

@@ -59,6 +59,19 @@ class RunOptions:
             run_timeout_seconds=self.run_timeout,
         )
 
+    def choose_steps(
+        self, plan: Plan, store: Store, kernels: Mapping[str, str], note: Callable[[str], None]
+    ) -> str:
+        """How cohorts are stepped here: eagerly, or on a GPU by what was measured to be faster."""
+        if self.step_path == "eager" or choose_device(self.device).type != "cuda":
+            return "eager"
+        # In a process of its own: a capture that goes wrong may leave one that cannot train.
+        with LocalExecutor(workers=1) as apart:
+            return choose_step_path(
+                plan, store, apart, self.device, kernels,
+                deterministic=self.deterministic, note=note,
+            )  # fmt: skip
+
 
 def run_study(study: Study, data: Path | None, url: str, options: RunOptions) -> int:
     """Train what is missing and measure what was trained; returns how many things have failed.
@@ -93,7 +106,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
         note = progress.note
-        step_path = _choose_steps(plan, store, options, kernels, note) if todo else "eager"
+        step_path = options.choose_steps(plan, store, kernels, note) if todo else "eager"
         environment = describe_place(
             device, precision, kernels, deterministic=options.deterministic
         ) | {"step_path": step_path}
@@ -107,24 +120,6 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
             _say(console, f"{error}; run again to measure")
             unmeasured = 1
     return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
-
-
-def _choose_steps(
-    plan: Plan,
-    store: Store,
-    options: RunOptions,
-    kernels: Mapping[str, str],
-    note: Callable[[str], None],
-) -> str:
-    """How cohorts are stepped here: eagerly, or on a GPU by what was measured to be faster."""
-    if options.step_path == "eager" or choose_device(options.device).type != "cuda":
-        return "eager"
-    # In a process of its own: a capture that goes wrong may leave one that cannot train.
-    with LocalExecutor(workers=1) as apart:
-        return choose_step_path(
-            plan, store, apart, options.device, kernels,
-            deterministic=options.deterministic, note=note,
-        )  # fmt: skip
 
 
 def _retry(store: Store, run_keys: list[str], max_runs: int | None) -> None:

@@ -140,10 +140,11 @@ class _Work:
         with executor, progress:
             kernels = choose_kernels(asked, self.store, executor, options.device)
             precision = choose_precision(study.recipe.precision, device).name
+            step_path = options.choose_steps(asked, self.store, kernels, progress.note)
             environment = describe_place(
                 device, precision, kernels, deterministic=options.deterministic
-            )
-            how = options.how(kernels)
+            ) | {"step_path": step_path}
+            how = replace(options.how(kernels), step_path=step_path)
             nothing = replace(self.plan, cells=())
             watching = _Watching(progress, self.searcher)
             driver = Driver(nothing, self.store, executor, watching, environment, how, self.feed)
