@@ -12,6 +12,7 @@ import pandas as pd
 import psycopg
 import pytest
 from conftest import claim_one, message, rows_of
+from postgres_server import Server
 from sqlalchemy import Engine, event
 
 from ablate.errors import DatabaseError
@@ -180,6 +181,39 @@ def _cut_off(url: str, at: int) -> bool:
     finally:
         event.remove(Engine, "before_cursor_execute", fail)
     return False
+
+
+@contextmanager
+def encoded(server: Server, encoding: str) -> Iterator[str]:
+    name = encoding.lower()
+    template = f"TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+    server.execute(f"CREATE DATABASE {name} {template}")
+    try:
+        yield server.url(name)
+    finally:
+        server.drop(name)
+
+
+def test_a_database_of_plain_bytes_keeps_names(
+    postgres: Server,
+    plan: Plan,
+    open_store: Opener,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with encoded(postgres, "SQL_ASCII") as url:
+        open_store(url).register(plan)
+        names = read_frames(url, plan.study.name, plan.study.setting).runs["variant"]
+        assert set(names) == {cell.variant.name for cell in plan.cells}
+
+
+def test_a_database_that_cannot_hold_every_name_is_refused(postgres: Server) -> None:
+    with encoded(postgres, "LATIN1") as url:
+        text = message(DatabaseError, lambda: open_engine(url, create=True))
+    assert text.endswith(
+        "its encoding is LATIN1, which cannot hold every name: make a database with ENCODING 'UTF8'"
+    )
 
 
 # ── the same as in SQLite ─────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from ablate.store.sqlite import WRITE
 
 CONNECT = {
     "application_name": "ablate",
+    "client_encoding": "UTF8",
     "connect_timeout": 10,
     # A peer that is gone without a word is noticed after 25 s, before a lease runs out.
     "keepalives": 1,
@@ -30,6 +31,9 @@ SESSION = {
     # A process that hangs in a transaction must not hold its rows for ever.
     "idle_in_transaction_session_timeout": "5min",
 }
+
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""What holds any name of a variant; the second stores the bytes as they are."""
 
 TURN = 0x61626C617465  # "ablate"
 
@@ -49,6 +53,12 @@ def make_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in ENCODINGS:
+            raise DatabaseError(
+                f"{shown(url)}: its encoding is {encoding}, which cannot hold every name: "
+                "make a database with ENCODING 'UTF8'"
+            )
         # By statements: a connection pooler in between refuses libpq's `options`.
         for name, value in SESSION.items():
             connection.execute(f"SET {name} = '{value}'")
