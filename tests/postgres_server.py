@@ -8,11 +8,12 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+import psycopg
 import pytest
 
 USERS = ("postgres", "nobody")
@@ -28,11 +29,12 @@ QUICK = {
 SERVER_USER = "ablate"
 
 
-@dataclass(frozen=True)
 class Server:
-    """A running server."""
+    """A server in a folder; it ends with this process, however that ends."""
 
-    folder: Path
+    def __init__(self, folder: Path, command: Sequence[str | Path]) -> None:
+        self.folder, self._command = folder, command
+        self.start()
 
     def url(self, name: str) -> str:
         return f"postgresql://{SERVER_USER}@/{name}?host={self.folder}"
@@ -47,10 +49,47 @@ class Server:
 
     def execute(self, statement: str) -> None:
         """One statement outside a transaction, as the server's owner."""
-        import psycopg  # noqa: PLC0415
-
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd="/")
+        self._wait()
+
+    def stop(self) -> None:
+        """As a crash does: whoever is connected is cut off in the middle of whatever it does."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(30)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def stall(self) -> None:
+        """Let no process of it do anything."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        first = psutil.Process(self._process.pid)
+        for process in (first, *first.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def _wait(self, seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                self.execute("SELECT 1")
+                return
+            except psycopg.OperationalError:
+                log = (self.folder / "log").read_text(errors="replace")
+                assert self._process.poll() is None, log
+                assert time.monotonic() < end, log
+                time.sleep(0.05)
 
 
 def missing() -> str | None:
@@ -77,15 +116,12 @@ def running_server(settings: dict[str, str] | None = None) -> Iterator[Server]:
         )  # fmt: skip
         flags = [f"-c{key}={value}" for key, value in (QUICK | (settings or {})).items()]
         command = [programs / "postgres", "-D", folder / "data", "-k", folder, *flags]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([*before, *command], stdout=log, stderr=log, cwd="/")
+        server = Server(folder, [*before, *command])
         try:
-            server = Server(folder)
-            _wait_for(server, process)
             yield server
         finally:
-            process.send_signal(signal.SIGQUIT)  # which waits for no connection
-            process.wait(30)
+            server.go_on()
+            server.stop()
 
 
 def _programs() -> Path | None:
@@ -107,21 +143,6 @@ def _unprivileged(folder: Path) -> list[str]:
     os.chown(folder, user.pw_uid, user.pw_gid)
     ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     return [str(setpriv), *ids, "--pdeathsig", "QUIT"]
-
-
-def _wait_for(server: Server, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
-    import psycopg  # noqa: PLC0415
-
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            server.execute("SELECT 1")
-            return
-        except psycopg.OperationalError:
-            log = (server.folder / "log").read_text(errors="replace")
-            assert process.poll() is None, log
-            assert time.monotonic() < end, log
-            time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

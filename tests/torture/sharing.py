@@ -7,11 +7,10 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from ablate.errors import DatabaseError
 from ablate.store.read import check_integrity
 from ablate.store.store import Store
 from tests.torture.acknowledged import count_duplicates, count_unfinished, query, wait_until
-from tests.torture.figures import CannotBeDone, Figures
+from tests.torture.figures import Figures
 from tests.torture.life import Life, drive
 from tests.torture.postgres import server
 from tests.torture.processes import count_tracebacks, start
@@ -22,7 +21,7 @@ def claim_together(folder: Path, *, processes: int, cells: int, url: str | None 
     """Let processes claim until nothing is left."""
     url = url or f"sqlite:///{folder / 'results.db'}"
     plan, go = wide_plan(folder, cells), folder / "go"
-    store = open_store(url)
+    store = Store(url)
     store.register(plan)
     store.close()
     files = [folder / f"claimed{number}" for number in range(processes)]
@@ -47,22 +46,8 @@ def claim_together(folder: Path, *, processes: int, cells: int, url: str | None 
 
 def claim_together_on_postgres(folder: Path, *, processes: int, cells: int) -> Figures:
     """The same on a PostgreSQL server of our own."""
-    with server() as postgres:
-        return claim_together(folder, processes=processes, cells=cells, url=postgres.url)
-
-
-def open_store(url: str) -> Store:
-    """The store at a URL.
-
-    Raises:
-        CannotBeDone: this version knows no such database.
-    """
-    try:
-        return Store(url)
-    except DatabaseError as error:
-        if "only SQLite" in str(error) or "psycopg" in str(error):
-            raise CannotBeDone("waits for the store's PostgreSQL") from None
-        raise
+    with server() as (_, url):
+        return claim_together(folder, processes=processes, cells=cells, url=url)
 
 
 def _claim_all(url: str, run_keys: list[str], file: Path, go: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ablate.store.store import Store
 from tests.torture.acknowledged import count_duplicates, count_lost, count_unfinished, query
 from tests.torture.figures import Figures
 from tests.torture.postgres import server
 from tests.torture.processes import Started, count_tracebacks, start
-from tests.torture.sharing import open_store
 from tests.torture.study import keys, wide_plan
 from tests.torture.writer import Writing, main_of
 
@@ -26,11 +26,11 @@ def stall_postgres(folder: Path, *, times: int, writers: int, seed: int = 1) -> 
 
     def begin(wanted: list[str]) -> Started:
         files.append(folder / f"writer{len(files)}.jsonl")
-        writing = Writing(postgres.url, wanted, EPOCHS, files[-1])
+        writing = Writing(url, wanted, EPOCHS, files[-1])
         return start(files[-1].with_suffix(".log"), main_of, writing)
 
-    with server() as postgres:
-        store = open_store(postgres.url)
+    with server() as (postgres, url):
+        store = Store(url)
         store.register(plan)
         store.close()
         alive, gave_up = [begin(keys(plan)) for _ in range(writers)], 0
@@ -49,13 +49,13 @@ def stall_postgres(folder: Path, *, times: int, writers: int, seed: int = 1) -> 
                     alive[i] = begin(keys(plan))
         for writer in alive:
             writer.kill()
-        touched = [row[0] for row in query(postgres.url, _TOUCHED)]
+        touched = [row[0] for row in query(url, _TOUCHED)]
         failed = begin(touched).wait()
         logs = [file.with_suffix(".log") for file in files]
         measured: dict[str, float] = {
-            "lost": count_lost(postgres.url, *files),
-            "duplicates": count_duplicates(postgres.url, *files),
-            "unfinished": count_unfinished(postgres.url, EPOCHS, touched),
+            "lost": count_lost(url, *files),
+            "duplicates": count_duplicates(url, *files),
+            "unfinished": count_unfinished(url, EPOCHS, touched),
             "tracebacks": count_tracebacks(*logs) + failed,
             "writers_that_gave_up": gave_up,
             "seconds": time.monotonic() - begun,
