@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ablate.study import Study
 
 EXIT_FAILED_RUNS = 1
+EXIT_CHANGED = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 DEFAULT_DB = "sqlite:///results/ablation.db"
@@ -71,8 +72,7 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help
 
 def main() -> None:
     """Run the command line; what the user must change is one line on stderr and exit code 2."""
-    # Python looks for garbage once more when it ends: half a second with torch loaded.
-    atexit.register(gc.freeze)
+    atexit.register(_leave_garbage)
     try:
         app()
     except AblateError as error:
@@ -327,13 +327,19 @@ def report(
     db: Db = DEFAULT_DB,
     data: DataPath = None,
     set: Assignments = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if a file would change.")
+    ] = False,
 ) -> None:
     """Build the report of a study from the database: HTML, Markdown, LaTeX and CSV."""
     question = _load(study, set)
     with _loading():
-        from ablate.commands.report import build_report
+        from ablate.commands.report import build_report, check_report
 
-    build_report(question, data, db, out)
+    if not check:
+        build_report(question, data, db, out)
+    elif check_report(question, data, db, out):
+        raise typer.Exit(EXIT_CHANGED)
 
 
 @app.command()
@@ -550,6 +556,12 @@ def _allow(packages: list[str] | None) -> None:
     from ablate.imports import allow_imports
 
     allow_imports(packages or [])
+
+
+def _leave_garbage() -> None:
+    """Let Python not look for garbage once more as it ends: half a second with torch loaded."""
+    if "triton" not in sys.modules:  # it counts what it finds alive then, and complains
+        gc.freeze()
 
 
 @contextmanager

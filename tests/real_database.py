@@ -28,7 +28,7 @@ WEIGHTS = b"the weights"
 def real_database(path: Path) -> Path:
     """A database of real results, brought up to date, with weights of its first run."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_up_to_date())
+    path.write_bytes(results_alone())
     sha256 = write_weights(f"sqlite:///{path}", FINISHED, WEIGHTS)
     change(path, "UPDATE runs SET weights_sha256 = ? WHERE run_key = ?", sha256, FINISHED)
     change(path, "INSERT INTO explanations VALUES (?, ?)", FINISHED, bytes(range(256)) * 10)
@@ -42,7 +42,8 @@ def real_database(path: Path) -> Path:
 
 
 @cache
-def _up_to_date() -> bytes:
+def results_alone() -> bytes:
+    """An SQLite file with the runs of the study `earlier`, and nothing made up."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "earlier.db"
         with closing(sqlite3.connect(path)) as connection:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from real_database import results_alone
 
+from ablate.store.transfer.export import export_database
 from ablate.train.precision import FP32
 from benchmarks import __main__ as command
 from benchmarks import engine, gpu, gpu_table, publish, record, reference, roofline, table
@@ -31,6 +33,26 @@ from benchmarks.same import (
 from benchmarks.statistics import ratio_of
 
 STEPS = 4
+EARLIER_STUDY = """
+name = "earlier"
+question = "Does a database of revision 0001 open?"
+dataset = "digits"
+backbone = "cbam_cnn(width=0.25)"
+seeds = 2
+
+[recipe]
+epochs = 2
+augment = []
+schedule = "plateau"
+precision = "amp"
+
+[[grid]]
+attention = "none"
+
+[[grid]]
+attention = "se"
+position = "pool3"
+"""
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -283,3 +305,22 @@ def test_where_nothing_is_published_there_is_nothing_to_check(
 ) -> None:
     assert publish.main(["--check", "--root", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "nothing is published\n"
+
+
+def test_published_results_give_their_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.db").write_bytes(results_alone())
+    url = f"sqlite:///{tmp_path / 'results.db'}"
+    export_database(url, tmp_path / "results" / "published" / "here", "csv", {})
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "earlier.toml").write_text(EARLIER_STUDY)
+    root = ["--root", str(tmp_path)]
+    assert publish.main(["--check", *root]) == publish.EXIT_CHANGED
+    assert publish.main(root) == 0
+    page = tmp_path / "reports" / "earlier-here" / "report.md"
+    assert publish.main(["--check", *root]) == 0
+    page.write_text(page.read_text() + "!")
+    capsys.readouterr()
+    assert publish.main(["--check", *root]) == publish.EXIT_CHANGED
+    assert capsys.readouterr().out.startswith(f"{page}: not what the database gives")

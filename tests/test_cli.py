@@ -244,6 +244,26 @@ def test_a_report_follows_the_wording_of_the_study_and_refuses_what_was_not_run(
     assert "note: the grid has changed since it was run" in out
 
 
+def test_a_report_is_checked_and_left_as_it_is(shell: Shell) -> None:
+    shell("run", DIGITS, *TINY, "--max-runs", "0")
+    folder = shell.folder / "reports/digits"
+    code, out, _ = shell("report", DIGITS, *TINY, "--check")
+    assert code == 1, "there is none yet"
+    assert "reports/digits/report.md: not what the database gives" in out
+    assert not folder.exists()
+    shell("report", DIGITS, *TINY)
+    assert shell("report", DIGITS, *TINY, "--check") == (0, "", "")
+    page = folder / "report.md"
+    page.write_text(page.read_text() + "And more.\n")
+    (folder / "figures" / "loss.png").write_bytes(b"of an earlier report")
+    code, out, _ = shell("report", DIGITS, *TINY, "--check")
+    assert code == 1
+    assert [line.partition(": ")[0] for line in out.splitlines()] == [
+        "reports/digits/report.md",
+        "reports/digits/figures/loss.png",
+    ]
+
+
 def test_a_report_folder_that_cannot_be_made(shell: Shell) -> None:
     shell("run", DIGITS, *TINY, "--max-runs", "0")
     (shell.folder / "file").write_text("in the way")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ablate.datasets import DATASETS, open_dataset
 from ablate.errors import StudyError, nearest, unknown
-from ablate.report.render import write_report
+from ablate.report.render import differing_files, write_report
 from ablate.search_record import SearchTold
 from ablate.store.frames import Frames, read_frames
 from ablate.store.trials import TrialStore, search_key
@@ -29,24 +29,47 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
         DatabaseError: there is nothing of this study in the database.
         OutputError: the folder cannot be written.
     """
+    frames = _frames(study, data, url)
+    files = write_report(frames, out or _usual_folder(study))
+    for suffix in (".html", ".md"):
+        for file in (file for file in files if file.suffix == suffix):
+            _say(str(file))
+
+
+def check_report(study: Study, data: Path | None, url: str, out: Path | None) -> int:
+    """Say which files of a study's report are not what the database gives; returns how many.
+
+    Raises:
+        StudyError, DatabaseError: as `build_report`.
+        OutputError: the report cannot be read.
+    """
+    differing = differing_files(_frames(study, data, url), out or _usual_folder(study))
+    for file in differing:
+        _say(f"{file}: not what the database gives; `ablate report` writes it anew")
+    return len(differing)
+
+
+def _frames(study: Study, data: Path | None, url: str) -> Frames:
     if study.dataset not in DATASETS:
         raise unknown("dataset", study.dataset, DATASETS)
     dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
     frames = read_frames(url, study.name, study.setting, dataset, preferred=study.dataset)
-    console = Console()
     if frames.study.get("grid") != study.model_dump(mode="json")["grid"]:
-        console.print(
+        _say(
             "note: the grid has changed since it was run; this report shows the grid that was run. "
-            "`ablate run STUDY` brings it up to date",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
-    frames = replace(
+            "`ablate run STUDY` brings it up to date"
+        )
+    return replace(
         frames, study=_as_worded(frames.study, study), search=_searched(study, frames, url)
     )
-    files = write_report(frames, out or Path("reports") / study.name)
-    for suffix in (".html", ".md"):
-        for file in (file for file in files if file.suffix == suffix):
-            console.print(str(file), markup=False, highlight=False, soft_wrap=True)
+
+
+def _usual_folder(study: Study) -> Path:
+    return Path("reports") / study.name
+
+
+def _say(text: str) -> None:
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _searched(study: Study, frames: Frames, url: str) -> SearchTold | None:

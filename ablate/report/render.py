@@ -59,6 +59,25 @@ def write_report(frames: Frames, folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
+def differing_files(frames: Frames, folder: Path) -> list[Path]:
+    """The files of a report in `folder` that `write_report` would write, change or remove.
+
+    Raises:
+        OutputError: what is there cannot be read.
+    """
+    files = render(frames)
+    gone = [f"figures/{name}.png" for name in FIGURE_NAMES if f"figures/{name}.png" not in files]
+    try:
+        differing = [name for name in files if _content(folder / name) != files[name]]
+        return [folder / name for name in differing + [n for n in gone if (folder / n).exists()]]
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be read: {error.strerror or error}") from None
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
 def render(frames: Frames) -> dict[str, bytes]:
     """The content of every file by its path inside the report's folder; report.html is last."""
     summary = summarize(frames)
