@@ -11,7 +11,7 @@ from ablate.attention import fusable
 from ablate.errors import AblateError
 from ablate.execute import Died, Done, Executor
 from ablate.measure.kernels import KernelChoice
-from ablate.measure.steps import StepChoice
+from ablate.measure.steps import StepChoice, StepPath
 from ablate.plan import Plan
 from ablate.store.store import Store
 from ablate.study import Variant
@@ -60,7 +60,7 @@ def choose_step_path(
     deterministic: bool,
     note: Callable[[str], None],
 ) -> str:
-    """How cohorts of this plan are stepped: `eager`, the only way of a CPU, or `graph`.
+    """How cohorts of this plan are stepped: `eager`, the only way of a CPU, `graph` or `compiled`.
 
     Where the database does not know it for this device, precision and setting it is measured, in a
     worker of the executor, which should train nothing afterwards; `note` is told what came out.
@@ -76,14 +76,18 @@ def choose_step_path(
         return known
     variants = some_variants(plan, default_cohort(chosen))
     job = StepChoice(variants, study.recipe, plan.dataset, device, kernels, deterministic)
+    found: list[StepPath] = []
     try:
-        [measured] = _measure(executor, job, STEP_SECONDS)
+        for measured in _measure(executor, job, STEP_SECONDS):
+            found.append(measured)
     except KernelError as error:
-        # Not stored: what killed the process may not be the graph. Training goes on without one.
-        note(f"steps: eager, {error}")
-        return "eager"
-    note(f"steps: {measured.path}, {measured.note}")
-    return store.choose_step_path(name, precision, setting, measured.path)
+        if not found:
+            # Not stored: what killed the process may not be the graph. Training goes on without one.
+            note(f"steps: eager, {error}")
+            return "eager"
+        found[-1] = found[-1].noting(f"cannot be compiled: {error}")
+    note(f"steps: {found[-1].path}, {found[-1].note}")
+    return store.choose_step_path(name, precision, setting, found[-1].path)
 
 
 def some_variants(plan: Plan, most: int) -> tuple[Variant, ...]:
@@ -95,14 +99,13 @@ def some_variants(plan: Plan, most: int) -> tuple[Variant, ...]:
 
 def _measure(
     executor: Executor, job: Callable[[], Iterator[Any]], most_seconds: float = math.inf
-) -> list[Any]:
-    """What a job measured.
+) -> Iterator[Any]:
+    """What a job measures.
 
     Raises:
         KernelError: it failed, its process was lost, or it took too long.
     """
     ends = time.monotonic() + most_seconds
-    measured: list[Any] = []
     executor.submit("kernels", job)
     while executor.busy:
         if time.monotonic() > ends:
@@ -114,5 +117,4 @@ def _measure(
             if isinstance(event, Done) and event.error:
                 raise KernelError(f"measuring failed: {event.error.strip().splitlines()[-1]}")
             if not isinstance(event, Done | Died):
-                measured.append(event)
-    return measured
+                yield event

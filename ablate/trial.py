@@ -34,7 +34,7 @@ from ablate.study import PROTOCOL, Recipe, Variant
 from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Member, step_eagerly
 from ablate.train.data import Data, load_data
-from ablate.train.graphs import Graphs
+from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import evaluate, train
 from ablate.train.precision import Precision, choose_precision, device_name, prepare_device
@@ -118,7 +118,8 @@ def _train_and_test(cohort: Cohort) -> Iterator[tuple[str, Event | Noted]]:
     key_of = {id(member): run_key for run_key, member in members.items()}
     last: dict[str, Epoch] = {}
     saved = time.monotonic()
-    graphs, told = Graphs() if cohort.step_path == "graph" else None, False
+    graphs = None if cohort.step_path == "eager" else make_graphs(cohort.step_path)
+    told = False
     stepping = graphs or step_eagerly
     for events in train(list(members.values()), place.data, cohort.recipe, cohort.seed, stepping):
         if graphs is not None and graphs.trouble is not None and not told:

@@ -102,7 +102,7 @@ def measure_grid(options: Options, batch_size: int) -> dict[str, Any]:
 
 def _shots(field: Field, options: Options) -> Shots:
     cohorts = COHORTS[:2] if options.short else COHORTS
-    paths = ("eager", "graph") if field.device == "cuda" else ("eager",)
+    paths = ("eager", "graph", "compiled") if field.device == "cuda" else ("eager",)
     plans = [(cohort, path) for cohort in cohorts for path in paths]
     epochs = 1 if options.short else EPOCHS
     shots: Shots = {plan: [] for plan in plans}

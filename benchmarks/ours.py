@@ -14,7 +14,7 @@ from ablate.execute.local import LocalExecutor
 from ablate.measure.kernels import KernelChoice
 from ablate.train.cohort import Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, to_device
-from ablate.train.graphs import Graphs
+from ablate.train.graphs import Graphs, kernels_on, make_graphs
 from ablate.train.precision import choose_precision, prepare_device
 from ablate.train.step import make_trainer
 from benchmarks.field import RECIPE, SEED, Entry, Field
@@ -54,10 +54,11 @@ def _cohort(lap: CohortLap) -> tuple[list[Member], Data, Stepping]:
     members = []
     for _ in range(lap.size):
         net = lap.field.net()
-        use_kernels(net, dict(lap.kernels))
+        use_kernels(net, kernels_on(lap.step_path, dict(lap.kernels)))
         members.append(Member(make_trainer(net, lap.field.recipe, device, precision)))
     data = to_device(lap.field.images(lap.steps), "tutorial", 0.0, device)
-    return members, data, Graphs() if lap.step_path == "graph" else step_eagerly
+    eager = lap.step_path == "eager"
+    return members, data, step_eagerly if eager else make_graphs(lap.step_path)
 
 
 class Squad:

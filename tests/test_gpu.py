@@ -11,6 +11,7 @@ import pytest
 import torch
 from test_cohort import events_of, facts, make_cohort
 from test_graphs import numbers, same, states
+from torch._dynamo.utils import counters
 
 from ablate.attention import complete, fusable, use_kernels
 from ablate.datasets import open_dataset
@@ -18,9 +19,9 @@ from ablate.measure.bench import Setting, Subject
 from ablate.measure.profile import Profile
 from ablate.measure.steps import (
     LEAST_TOLERANCE,
+    Comparison,
     StepChoice,
     _Contestant,
-    compare_paths,
     first_batches,
 )
 from ablate.model import build
@@ -29,9 +30,9 @@ from ablate.study import Recipe, Variant
 from ablate.train import graphs as graphs_module
 from ablate.train.cohort import Course, Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, to_device
-from ablate.train.graphs import Graphs, RecordedCohort
+from ablate.train.graphs import Graphs, RecordedCohort, make_graphs
 from ablate.train.optimizers import OPTIMIZERS
-from ablate.train.precision import BF16, FP16, FP32, Precision, prepare_device
+from ablate.train.precision import AMP_FP32, BF16, FP16, FP32, Precision, prepare_device
 from ablate.train.step import make_trainer
 
 pytestmark = pytest.mark.gpu
@@ -107,15 +108,29 @@ def test_a_graph_that_need_not_repeat_stays_within_the_tolerance(
 ) -> None:
     prepare_device("cuda")
     recipe, few = Recipe(augment=("crop",)), first_batches(data, Recipe())
-    chosen = compare_paths(
-        lambda: cohort_of(VARIANTS, recipe, PRECISIONS[precision]),
-        few,
-        recipe,
-        Graphs(),
-        exact=False,
-    )
+    make = lambda _path: cohort_of(VARIANTS, recipe, PRECISIONS[precision])  # noqa: E731
+    chosen = Comparison(make, few, recipe, exact=False).graph(Graphs())
     assert "otherwise" not in chosen.note
     assert "cannot" not in chosen.note
+
+
+def test_compiled_steps_stay_within_the_tolerance_and_are_compiled_once(data: Data) -> None:
+    prepare_device("cuda")
+    recipe, few = Recipe(augment=("crop",)), first_batches(data, Recipe())
+
+    def make(made: str) -> list[Member]:
+        return cohort_of(VARIANTS, recipe, AMP_FP32 if made == "fp32" else BF16)
+
+    comparison = Comparison(make, few, recipe, exact=False)
+    graph = comparison.graph(Graphs())
+    assert graph.path == "graph", graph.note
+    counters.clear()
+    chosen = comparison.compiled(make_graphs("compiled"), 1e9, graph)
+    assert "otherwise" not in chosen.note
+    assert "cannot" not in chosen.note
+    compiled = counters["stats"]["unique_graphs"]
+    assert compiled == len(VARIANTS), "one graph for each network, whole, and none compiled again"
+    assert not counters["graph_break"]
 
 
 def test_branches_beside_it_change_nothing_for_a_member(data: Data, deterministic: bool) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from conftest import small_plan
+from torch import nn
 
 from ablate import kernels, trial
 from ablate.attention import complete
@@ -22,17 +24,17 @@ from ablate.driver import Driver
 from ablate.execute import make_executor
 from ablate.kernels import choose_step_path
 from ablate.measure import steps
-from ablate.measure.steps import StepChoice, StepPath, compare_paths
+from ablate.measure.steps import Comparison, StepChoice, StepPath
 from ablate.model import build
 from ablate.result import Finished, Noted
 from ablate.store.store import Store
 from ablate.study import Recipe, Variant
 from ablate.train.cohort import Member, Pass, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, to_device
-from ablate.train.graphs import WARM_UP_STEPS, Graphs
+from ablate.train.graphs import WARM_UP_STEPS, Graphs, compile_network
 from ablate.train.histograms import HistogramTaker
-from ablate.train.precision import BF16, FP32, Precision
-from ablate.train.step import Trainer, make_trainer
+from ablate.train.precision import AMP_FP32, BF16, FP32, Precision
+from ablate.train.step import Forward, Trainer, make_trainer
 from ablate.trial import Cohort, Run
 
 CPU = torch.device("cpu")
@@ -222,6 +224,13 @@ class Broken(Repeater):
         raise ValueError("it syncs")
 
 
+def compare(data: Data, recipe: Recipe, names: Sequence[str], *, exact: bool) -> Comparison:
+    def make(made: str) -> list[Member]:
+        return make_members(recipe, AMP_FP32 if made == "fp32" else BF16, names)
+
+    return Comparison(make, data, recipe, exact=exact)
+
+
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(
     ("recorder", "why"),
@@ -235,9 +244,8 @@ def test_a_graph_that_is_wrong_or_slow_or_none_is_not_taken(
     data: Data, recorder: Any, why: str, exact: bool
 ) -> None:
     recipe = Recipe(augment=())
-    chosen = compare_paths(
-        lambda: make_members(recipe, BF16, ["cbam"]), data, recipe, Graphs(recorder), exact=exact
-    )
+    comparison = compare(data, recipe, ["cbam"], exact=exact)
+    chosen = comparison.graph(Graphs(recorder))
     assert chosen.path == "eager"
     assert why in chosen.note
 
@@ -251,11 +259,102 @@ def test_a_graph_that_agrees_and_is_faster_is_taken(
 
     monkeypatch.setattr(steps, "step_eagerly", slowly)
     recipe = Recipe(augment=())
-    chosen = compare_paths(
-        lambda: make_members(recipe, BF16, ["none"]), data, recipe, Graphs(Repeater), exact=True
-    )
+    chosen = compare(data, recipe, ["none"], exact=True).graph(Graphs(Repeater))
     assert chosen.path == "graph"
     assert "0 apart" in chosen.note
+
+
+quickly = partial(compile_network, backend="aot_eager")
+"""Traced and cut into forward and backward, in a second; no code is written."""
+
+
+def test_a_compiled_step_trains_what_the_eager_one_trains(data: Data) -> None:
+    recipe = Recipe(epochs=2, augment=())
+    eager, compiled = (make_members(recipe, BF16) for _ in range(2))
+    made: list[nn.Module] = []
+
+    def compiler(net: nn.Module) -> Forward:
+        made.append(net)
+        return quickly(net)
+
+    expected = train(eager, data, recipe, step_eagerly)
+    graphs = Graphs(Repeater, compiler)
+    found = train(compiled, data, recipe, graphs)
+    assert graphs.trouble is None
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.losses == pytest.approx(theirs.losses, abs=1e-3), "but for its rounding"
+    assert made == [member.trainer.net for member in compiled], "once, not for each epoch"
+
+
+def test_more_networks_than_a_compiler_takes_by_itself_are_compiled() -> None:
+    """Each is another architecture behind the same lines of code: torch gives up after eight."""
+    variants = [Variant("cbam_cnn(width=0.25)")]
+    variants += [
+        Variant("cbam_cnn(width=0.25)", "se", position, (("reduction", r),))
+        for position in ("pool1", "pool2", "pool3")
+        for r in (1, 2, 4, 8)
+    ]
+    images = torch.rand(2, 3, 32, 32)
+    for variant in variants:
+        net = build(complete(variant), 10, 32, SEED).eval()
+        compiled = compile_network(net, "eager")
+        assert torch.equal(compiled(images), net(images)), "fullgraph: it raises where it gives up"
+
+
+class Quick(Repeater):
+    """Not done at all: no graph is quicker, nor further from the truth."""
+
+    def repeat(self, dropout_seed: int) -> None:
+        self.repeats += 1
+
+
+@pytest.fixture
+def compared(data: Data, monkeypatch: pytest.MonkeyPatch) -> tuple[Comparison, StepPath]:
+    """Eager steps and a graph that is as slow as can be told."""
+    monkeypatch.setattr(steps, "_faster", lambda *_: 2.0)
+    comparison = compare(data, Recipe(augment=()), ["se"], exact=False)
+    chosen = comparison.graph(Graphs(Repeater))
+    assert chosen.path == "graph"
+    return comparison, chosen
+
+
+def test_compiling_is_tried_where_training_takes_long(
+    compared: tuple[Comparison, StepPath], data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison, _ = compared
+    assert comparison.worth_compiling(1e6)
+    assert not comparison.worth_compiling(1.0)
+    exact = compare(data, Recipe(augment=()), ["se"], exact=True)
+    assert exact.graph(Graphs(Repeater)).path == "graph"
+    assert not exact.worth_compiling(1e6)
+
+
+def test_compiled_steps_are_taken_where_they_save_more_than_they_cost(
+    compared: tuple[Comparison, StepPath],
+) -> None:
+    comparison, graph = compared
+    taken = comparison.compiled(Graphs(Repeater, quickly), 1e6, graph)
+    assert taken.path == "compiled"
+    assert "compiled 2.00 times as fast" in taken.note
+    kept = comparison.compiled(Graphs(Repeater, quickly), 1.0, graph)
+    assert kept.path == "graph"
+    assert kept.note.endswith("saves no time here")
+
+
+def test_compiled_steps_that_fail_or_train_otherwise_leave_the_graph(
+    compared: tuple[Comparison, StepPath],
+) -> None:
+    def broken(net: nn.Module) -> Forward:
+        raise ValueError("no compiler")
+
+    comparison, graph = compared
+    for graphs, why in (
+        (Graphs(Repeater, broken), "cannot be compiled: ValueError: no compiler"),
+        (Graphs(Quick, quickly), "compiled it trains otherwise"),
+    ):
+        kept = comparison.compiled(graphs, 1e6, graph)
+        assert kept.path == "graph"
+        assert why in kept.note
 
 
 def test_the_choice_of_a_cpu_is_eager() -> None:
@@ -273,7 +372,10 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "choose_precision", lambda *_: BF16)
 
 
-def choose(url: str, measured: Any, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:
+def choose(
+    url: str, measured: Any, monkeypatch: pytest.MonkeyPatch, executor: str = "inprocess",
+    **changes: Any,
+) -> Any:  # fmt: skip
     """What is chosen, what is noted, and what was asked for."""
     notes: list[str] = []
     asked: list[tuple[Any, ...]] = []
@@ -285,9 +387,9 @@ def choose(url: str, measured: Any, monkeypatch: pytest.MonkeyPatch, **changes: 
     monkeypatch.setattr(kernels, "StepChoice", job)
     store = Store(url)
     given = {"deterministic": False, **changes}
-    with make_executor("inprocess", 1) as executor:
+    with make_executor(executor, 1) as worker:
         plan, note = small_plan(), notes.append
-        path = choose_step_path(plan, store, executor, "cuda", {}, note=note, **given)
+        path = choose_step_path(plan, store, worker, "cuda", {}, note=note, **given)
     assert store.kernels("a GPU", BF16.name) == {}, "those are of attention"
     store.close()
     return path, notes, asked
@@ -323,10 +425,25 @@ def test_a_measurement_that_fails_means_eager_and_is_tried_again(
         assert len(asked) == 1
 
 
+def test_a_compiler_that_takes_the_process_down_leaves_the_graph(
+    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def job() -> Iterator[StepPath]:
+        yield StepPath("graph", "3 times as fast")
+        raise ValueError("no compiler")
+
+    path, notes, _ = choose(url, job, monkeypatch)
+    assert path == "graph"
+    assert notes == [
+        "steps: graph, 3 times as fast; cannot be compiled: measuring failed: ValueError: no compiler"
+    ]
+    assert choose(url, job, monkeypatch) == ("graph", [], []), "and is not tried again"
+
+
 def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trial, "Graphs", lambda: Graphs(Broken))
+    monkeypatch.setattr(trial, "make_graphs", lambda _path: Graphs(Broken))
     run = Run("key", complete(Variant("cbam_cnn(width=0.25)")))
     recipe = Recipe(epochs=2, batch_size=256, augment=(), optimizer="sgd")
     job = Cohort((run,), 1, recipe, open_dataset("digits", None, 32), "cpu", step_path="graph")
@@ -339,17 +456,29 @@ def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
     assert isinstance(events[-1][1], Finished)
 
 
-def test_a_measurement_that_hangs_means_eager(
-    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def endless() -> Iterator[Any]:
-        while True:
-            yield StepPath("graph", "still at it")
+@dataclass(frozen=True)
+class Hangs:
+    """A measurement that hangs after it has given what it is told to."""
 
-    monkeypatch.setattr(kernels, "STEP_SECONDS", 0.2)
-    path, notes, _ = choose(url, endless, monkeypatch)
-    assert path == "eager"
-    assert notes == ["steps: eager, measuring took more than 0 s"]
+    first: tuple[StepPath, ...]
+
+    def __call__(self) -> Iterator[StepPath]:
+        yield from self.first
+        time.sleep(600)
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [((), "eager"), ((StepPath("graph", "3 times as fast"),), "graph")],
+)
+def test_a_measurement_that_hangs_ends_with_what_it_gave(
+    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch,
+    first: tuple[StepPath, ...], expected: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(kernels, "STEP_SECONDS", 10.0 if first else 0.2)
+    path, notes, _ = choose(url, Hangs(first), monkeypatch, executor="local")
+    assert path == expected
+    assert "measuring took more than" in notes[0]
 
 
 def test_what_is_noted_about_a_cohort_is_told(url: str) -> None:

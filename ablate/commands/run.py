@@ -20,6 +20,7 @@ from ablate.plan import Plan
 from ablate.progress import StudyProgress, duration, plural
 from ablate.store.store import READY, Store
 from ablate.study import Study
+from ablate.train.graphs import kernels_on
 from ablate.train.precision import (
     choose_device,
     choose_precision,
@@ -107,6 +108,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
         note = progress.note
         step_path = options.choose_steps(plan, store, kernels, note) if todo else "eager"
+        kernels = kernels_on(step_path, kernels)
         environment = describe_place(
             device, precision, kernels, deterministic=options.deterministic
         ) | {"step_path": step_path}

@@ -37,6 +37,7 @@ from ablate.store.connect import files_folder, shown
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
+from ablate.train.graphs import kernels_on
 from ablate.train.precision import (
     choose_device,
     choose_precision,
@@ -141,6 +142,7 @@ class _Work:
             kernels = choose_kernels(asked, self.store, executor, options.device)
             precision = choose_precision(study.recipe.precision, device).name
             step_path = options.choose_steps(asked, self.store, kernels, progress.note)
+            kernels = kernels_on(step_path, kernels)
             environment = describe_place(
                 device, precision, kernels, deterministic=options.deterministic
             ) | {"step_path": step_path}

@@ -1,4 +1,5 @@
-"""Whether a GPU steps cohorts by CUDA graph: only if that works, trains the same and is faster.
+"""How a GPU steps cohorts: by CUDA graph only if that works, trains the same and is faster; compiled only
+if that is faster still, and saves more time than compiling takes.
 
 A cohort of the study's own variants is stepped eagerly, eagerly again, and by graph, from the same
 weights over the same batches. Two eager passes of a GPU may differ in their last digits, which training
@@ -8,6 +9,7 @@ device and a study's setting, and stored. Whatever goes wrong, the answer is the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -23,8 +25,8 @@ from ablate.model import build
 from ablate.study import Recipe, Variant
 from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, load_data
-from ablate.train.graphs import Graphs
-from ablate.train.precision import choose_precision, prepare_device
+from ablate.train.graphs import Graphs, kernels_on, make_graphs
+from ablate.train.precision import AMP_FP32, choose_precision, prepare_device
 from ablate.train.step import make_trainer
 
 SEED = 1
@@ -36,8 +38,16 @@ NOISE_MARGIN = 3.0
 LEAST_TOLERANCE = 0.01
 """And what it may always be: a hundredth of the loss, or of how far the weights have moved. What a graph
 can do wrong (another dropout, a learning rate or batch of another step) is much more."""
+ROUNDING_MARGIN = 1.5
+"""How many times as far from fp32 as eager steps in half precision compiled ones may be: a compiler rounds
+in other places, which is neither better nor worse."""
 
-Path = Literal["eager", "graph"]
+WORTH_COMPILING_SECONDS = 60.0
+"""What a cohort must take by graph before compiling is tried: that takes a minute or so itself."""
+
+Path = Literal["eager", "graph", "compiled"]
+Made = Path | Literal["fp32"]
+"""What a cohort is made for: a path, or eager steps in fp32 to compare with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +57,16 @@ class StepPath:
     path: Path
     note: str
 
+    def noting(self, more: str) -> StepPath:
+        return StepPath(self.path, f"{self.note}; {more}")
+
 
 @dataclass(frozen=True)
 class StepChoice:
-    """A job: choose how cohorts of these variants are stepped. Yields one `StepPath`.
+    """A job: choose how cohorts of these variants are stepped. Yields a `StepPath`, and where compiling is
+    tried another one, which then counts: the first is there if compiling takes the process down.
 
-    `deterministic` asks for a graph that gives what eager steps give to the last bit.
+    `deterministic` asks for what eager steps give to the last bit.
     """
 
     variants: tuple[Variant, ...]
@@ -69,21 +83,23 @@ class StepChoice:
             yield StepPath("eager", "graphs are for GPUs")
             return
         data = load_data(self.dataset, recipe.split, recipe.validation_fraction, device)
-        yield compare_paths(
-            lambda: self._members(device),
-            first_batches(data, recipe),
-            recipe,
-            Graphs(),
-            exact=self.deterministic,
+        few = first_batches(data, recipe)
+        comparison = Comparison(
+            lambda made: self._members(device, made), few, recipe, exact=self.deterministic
         )
+        yield (chosen := comparison.graph(make_graphs("graph")))
+        passes = recipe.epochs * len(data.train) / len(few.train)
+        if chosen.path == "graph" and comparison.worth_compiling(passes):
+            yield comparison.compiled(make_graphs("compiled"), passes, chosen)
 
-    def _members(self, device: torch.device) -> list[Member]:
+    def _members(self, device: torch.device, made: Made) -> list[Member]:
         precision = choose_precision(self.recipe.precision, device)
+        precision = AMP_FP32 if made == "fp32" and not precision.exact else precision
         classes, size = len(self.dataset.classes()), self.dataset.image_size
         members = []
         for variant in self.variants:
             net = build(variant, classes, size, SEED)
-            use_kernels(net, self.kernels)
+            use_kernels(net, kernels_on(made, self.kernels))
             members.append(Member(make_trainer(net, self.recipe, device, precision)))
         return members
 
@@ -94,56 +110,100 @@ def first_batches(data: Data, recipe: Recipe) -> Data:
     return replace(data, train=Part(data.train.images[:images], data.train.labels[:images]))
 
 
-def compare_paths(
-    make_members: Callable[[], list[Member]],
-    data: Data,
-    recipe: Recipe,
-    graphs: Graphs,
-    *,
-    exact: bool,
-) -> StepPath:
-    """`graph` if it can be had, agrees with eager steps and is faster; `exact` means to the last bit."""
-    if len(data.train) < recipe.batch_size:
-        return StepPath("eager", "no batch is whole")
-    try:
-        return _compare(make_members, data, recipe, graphs, exact)
-    except Exception as error:
-        # Capturing fails in more ways than can be listed, and there is a path without it.
-        return StepPath("eager", f"the step cannot be a graph: {one_line(error)}")
+class Comparison:
+    """The ways to step one cohort, over the same few batches.
+
+    `make_members` makes the cohort anew; `exact` asks for the same to the last bit.
+    """
+
+    def __init__(
+        self,
+        make_members: Callable[[Made], list[Member]],
+        data: Data,
+        recipe: Recipe,
+        *,
+        exact: bool,
+    ) -> None:
+        self._make, self._data, self._recipe, self._exact = make_members, data, recipe, exact
+        self._eager: _Contestant | None = None
+        self._graph: _Contestant | None = None
+        self._allowed = 0.0
+
+    def graph(self, graphs: Graphs) -> StepPath:
+        """`graph` if it can be had, agrees with eager steps and is faster."""
+        if len(self._data.train) < self._recipe.batch_size:
+            return StepPath("eager", "no batch is whole")
+        try:
+            return self._try_graph(graphs)
+        except Exception as error:
+            # Capturing fails in more ways than can be listed, and there is a path without it.
+            return StepPath("eager", f"the step cannot be a graph: {one_line(error)}")
+
+    def worth_compiling(self, passes: float) -> bool:
+        """Whether so many passes over these batches by graph take long enough to try."""
+        if self._exact or self._graph is None:
+            return False  # a compiler sums in another order
+        return self._graph.seconds() * passes >= WORTH_COMPILING_SECONDS
+
+    def compiled(self, graphs: Graphs, passes: float, otherwise: StepPath) -> StepPath:
+        """`compiled` if that is as good as eager steps, and saves more in so many passes than it costs."""
+        try:
+            return self._try_compiled(graphs, passes, otherwise)
+        except Exception as error:
+            return otherwise.noting(f"cannot be compiled: {one_line(error)}")
+
+    def _try_graph(self, graphs: Graphs) -> StepPath:
+        eager = self._contestant("eager", step_eagerly)
+        noise = self._contestant("eager", step_eagerly).distance(eager)
+        graph = self._contestant("graph", graphs)
+        if graphs.trouble is not None:
+            return StepPath("eager", f"the step cannot be a graph: {graphs.trouble}")
+        apart = graph.distance(eager)
+        allowed = 0.0 if self._exact else max(LEAST_TOLERANCE, NOISE_MARGIN * noise)
+        if not apart <= allowed:  # so that no number is no agreement
+            return StepPath(
+                "eager", f"the graph trains otherwise: {apart:.2g} apart, allowed {allowed:.2g}"
+            )
+        ratio = _faster(eager, graph)
+        compared = f"{ratio:.2f} times as fast as eager steps, {apart:.2g} apart"
+        if ratio <= 1:
+            return StepPath("eager", f"the graph is {compared}")
+        self._eager, self._graph, self._allowed = eager, graph, allowed
+        return StepPath("graph", f"{compared} (allowed {allowed:.2g})")
+
+    def _try_compiled(self, graphs: Graphs, passes: float, otherwise: StepPath) -> StepPath:
+        if self._eager is None or self._graph is None:
+            return otherwise
+        started = time.perf_counter()
+        compiled = self._contestant("compiled", graphs)
+        costs = time.perf_counter() - started
+        if graphs.trouble is not None:
+            return otherwise.noting(f"cannot be compiled: {graphs.trouble}")
+        truth = self._contestant("fp32", step_eagerly)
+        apart = compiled.distance(truth)
+        allowed = max(self._allowed, ROUNDING_MARGIN * self._eager.distance(truth))
+        if not apart <= allowed:
+            return otherwise.noting(
+                f"compiled it trains otherwise: {apart:.2g} from fp32, allowed {allowed:.2g}"
+            )
+        ratio = _faster(self._graph, compiled)
+        saves = self._graph.seconds() * passes * (1 - 1 / ratio)
+        compared = f"compiled {ratio:.2f} times as fast, in {costs:.0f} s, {apart:.2g} from fp32"
+        if saves <= costs:
+            return otherwise.noting(f"{compared}: saves no time here")
+        return StepPath("compiled", f"{otherwise.note}; {compared}")
+
+    def _contestant(self, made: Made, stepping: Stepping) -> _Contestant:
+        return _Contestant(self._make(made), self._data, self._recipe, stepping)
 
 
-def _compare(
-    make_members: Callable[[], list[Member]],
-    data: Data,
-    recipe: Recipe,
-    graphs: Graphs,
-    exact: bool,
-) -> StepPath:
-    eager = _Contestant(make_members(), data, recipe, step_eagerly)
-    noise = _Contestant(make_members(), data, recipe, step_eagerly).distance(eager)
-    graph = _Contestant(make_members(), data, recipe, graphs)
-    if graphs.trouble is not None:
-        return StepPath("eager", f"the step cannot be a graph: {graphs.trouble}")
-    apart = graph.distance(eager)
-    allowed = 0.0 if exact else max(LEAST_TOLERANCE, NOISE_MARGIN * noise)
-    if not apart <= allowed:  # so that no number is no agreement
-        return StepPath(
-            "eager", f"the graph trains otherwise: {apart:.2g} apart, allowed {allowed:.2g}"
-        )
-    ratio = _faster(eager, graph)
-    compared = f"{ratio:.2f} times as fast as eager steps, {apart:.2g} apart"
-    if ratio <= 1:
-        return StepPath("eager", f"the graph is {compared}")
-    return StepPath("graph", f"{compared} (allowed {allowed:.2g})")
-
-
-def _faster(eager: _Contestant, graph: _Contestant) -> float:
-    """How many times as fast as eager steps the graph is, the two in turns."""
-    seconds: dict[_Contestant, list[float]] = {eager: [], graph: []}
+def _faster(one: _Contestant, other: _Contestant) -> float:
+    """How many times as fast as the one the other is, the two in turns."""
+    seconds: dict[_Contestant, list[float]] = {one: [], other: []}
     for number in range(ROUNDS):
-        for each in (eager, graph) if number % 2 == 0 else (graph, eager):
-            seconds[each].append(sum(done.seconds for done in each.epoch()))
-    return float(np.median(seconds[eager]) / np.median(seconds[graph]))
+        for each in (one, other) if number % 2 == 0 else (other, one):
+            seconds[each].append(each.seconds())
+    return float(np.median(seconds[one]) / np.median(seconds[other]))
 
 
 class _Contestant:
@@ -165,6 +225,10 @@ class _Contestant:
     def epoch(self) -> list[Pass]:
         """Stepped through once more; losses are read at its end, so the device is done."""
         return train_epoch(self._members, self._data, self._recipe, SEED, 1, self._stepping)
+
+    def seconds(self) -> float:
+        """What a pass takes."""
+        return sum(done.seconds for done in self.epoch())
 
     def distance(self, other: _Contestant) -> float:
         """The larger of the largest difference of a loss, and of the weights or the statistics of any

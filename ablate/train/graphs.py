@@ -6,31 +6,39 @@ gets in eager mode, whoever steps beside it. What differs from step to step is r
 losses are written into one, so nothing waits for the device. A last, smaller batch is stepped eagerly.
 
 An fp16 scaler is part of the graph: with fused optimizers it decides on the device.
+
+On the path `compiled` a compiler writes the forward and backward that the graph records: what stands
+between two convolutions (batch norm, ReLU, pooling, attention) becomes a few kernels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ablate.imports import one_line
 from ablate.study import Recipe
 from ablate.train.cohort import Course, Member, Stepped, step_eagerly, step_together
 from ablate.train.data import Batch, Data, chunk_images, train_chunks
 from ablate.train.optimizers import set_learning_rate
-from ablate.train.step import Trainer
+from ablate.train.step import Forward, Trainer
 
 T = TypeVar("T")
 
 WARM_UP_STEPS = 3
 """Before a capture: libraries make their workspaces and choose their kernels, optimizers their state."""
+
+
+MOST_NETWORKS = 1024
+"""That one process compiles."""
 
 
 class Recorder(Protocol):
@@ -108,14 +116,33 @@ class CudaRecorder:
             self._default.graphsafe_set_state(before)
 
 
+def compile_network(net: nn.Module, backend: str = "inductor") -> Forward:
+    """A network compiled for the shapes that it is called with; its weights stay where they are.
+
+    Dropout draws what the plain network draws. What cannot be compiled as a whole raises.
+    """
+    # One network after the other goes through the same lines of code, each compiled for itself.
+    torch._dynamo.config.recompile_limit = MOST_NETWORKS
+    torch._dynamo.config.accumulated_recompile_limit = MOST_NETWORKS
+    # Attention hangs on a hook: without it in the guards, a network would get the code of another one.
+    torch._dynamo.config.skip_nnmodule_hook_guards = False
+    options: dict[str, Any] | None = {"fallback_random": True} if backend == "inductor" else None
+    compiled: Forward = torch.compile(
+        net, dynamic=False, fullgraph=True, backend=backend, options=options
+    )
+    return compiled
+
+
 @dataclass
 class Graphs:
     """A way to step cohorts: records a cohort's step when its members are new, then repeats it.
 
+    `compile` makes of a network what is recorded in its place; None records the network itself.
     `trouble` says why the plain way was taken after all, from then on; None while all is well.
     """
 
     recorder: Callable[[torch.device, int], Recorder] = CudaRecorder
+    compile: Callable[[nn.Module], Forward] | None = None
     trouble: str | None = None
     _recorded: RecordedCohort | None = None
 
@@ -137,22 +164,41 @@ class Graphs:
             self._recorded = None  # frees its memory first
             recorder = self.recorder(data.device, len(trainers))
             try:
-                self._recorded = RecordedCohort(trainers, data, recipe, course.steps, recorder)
+                self._recorded = RecordedCohort(
+                    trainers, data, recipe, course.steps, recorder, self.compile
+                )
             except Exception as error:
                 _raise_if_memory_ran_out(error)
                 self.trouble = one_line(error)
         return self._recorded
 
 
+def make_graphs(step_path: str) -> Graphs:
+    """What steps cohorts on the path `graph` or `compiled`."""
+    return Graphs(compile=compile_network if step_path == "compiled" else None)
+
+
+def kernels_on(step_path: str, kernels: Mapping[str, str]) -> dict[str, str]:
+    """How attention is computed on a path: a compiler makes its own of the plain equations."""
+    return {} if step_path == "compiled" else dict(kernels)
+
+
 class RecordedCohort:
     """The recorded step of some trainers, and the tensors that it reads and writes."""
 
     def __init__(
-        self, trainers: list[Trainer], data: Data, recipe: Recipe, steps: int, recorder: Recorder
+        self,
+        trainers: list[Trainer],
+        data: Data,
+        recipe: Recipe,
+        steps: int,
+        recorder: Recorder,
+        compile: Callable[[nn.Module], Forward] | None = None,
     ) -> None:
         device, images = data.device, data.train.images
         rows = min(chunk_images(data, recipe.batch_size), len(data.train))
         self.trainers = trainers
+        self._forwards = [compile(each.net) if compile else None for each in trainers]
         self._recorder = recorder
         # Channels last, with which a gather of images gives a batch in that format.
         self._images = torch.zeros(rows, *images.shape[2:], images.shape[1], device=device)
@@ -216,7 +262,7 @@ class RecordedCohort:
         def step() -> tuple[torch.Tensor, torch.Tensor]:
             rate = self._rates[index].index_select(0, self._step)
             set_learning_rate(trainer.optimizer, rate[0])
-            return trainer.step(batch)
+            return trainer.step(batch, self._forwards[index])
 
         return step
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,9 @@ from ablate.study import Recipe
 from ablate.train.data import Batch
 from ablate.train.optimizers import make_optimizer, set_learning_rate
 from ablate.train.precision import Precision
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+"""From images (B, 3, H, W) to logits (B, classes)."""
 
 
 @dataclass
@@ -31,12 +35,18 @@ class Trainer:
             return torch.default_generator
         return torch.cuda.default_generators[self.device.index or 0]
 
-    def step(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of the optimizer: (loss, number of right answers), both still on the device."""
+    def step(
+        self, batch: Batch, forward: Forward | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step of the optimizer: (loss, number of right answers), both still on the device.
+
+        `forward` computes what the network does, in another way.
+        """
         images, labels = batch
         images = images.contiguous(memory_format=self.precision.memory_format)
         with self.precision.autocast(self.device):
-            logits = self.net(images)
+            # Not `or`: a compiled module cannot be asked whether it is true.
+            logits = (self.net if forward is None else forward)(images)
             loss = F.cross_entropy(logits, labels)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
