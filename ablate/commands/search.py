@@ -132,7 +132,9 @@ class _Work:
         self._announce(executor.slots, before)
         started = time.monotonic()
         terminate_like_interrupt()
-        expected = (search.trials or 0) * search.seeds + search.confirm * search.confirm_seeds
+        # At most: what is asked for again costs nothing.
+        networks = min(search.trials or 0, self.searcher.parts.space.size)
+        expected = networks * search.seeds + search.confirm * search.confirm_seeds
         asked = replace(self.plan, cells=tuple(self._one_of_each()))
         # Whoever picks by what stands here picks as the search does.
         progress = StudyProgress(
