@@ -10,6 +10,7 @@ from typing import Any
 from ablate.attention import fusable
 from ablate.errors import AblateError
 from ablate.execute import Died, Done, Executor
+from ablate.measure.cohorts import MOST, CohortChoice, CohortSize, best_size
 from ablate.measure.kernels import KernelChoice
 from ablate.measure.steps import StepChoice, StepPath
 from ablate.plan import Plan
@@ -17,6 +18,8 @@ from ablate.store.store import Store
 from ablate.study import Variant
 from ablate.train.precision import choose_device, choose_precision, default_cohort, device_name
 
+STEP, COHORT = "step ", "cohort "
+"""Before a setting they name, in the table of kernels, the path of the whole step and a cohort's size."""
 DETERMINISTIC = " deterministic"
 
 STEP_SECONDS = 600.0
@@ -71,7 +74,7 @@ def choose_step_path(
     study = plan.study
     name, precision = device_name(chosen), choose_precision(study.recipe.precision, chosen).name
     setting = study.setting + DETERMINISTIC * deterministic
-    known = store.step_path(name, precision, setting)
+    known = store.choice(name, precision, STEP + setting)
     if known is not None:
         return known
     variants = some_variants(plan, default_cohort(chosen))
@@ -87,7 +90,49 @@ def choose_step_path(
             return "eager"
         found[-1] = found[-1].noting(f"cannot be compiled: {error}")
     note(f"steps: {found[-1].path}, {found[-1].note}")
-    return store.choose_step_path(name, precision, setting, found[-1].path)
+    return store.choose(name, precision, STEP + setting, found[-1].path)
+
+
+def choose_cohort(
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    device: str,
+    kernels: Mapping[str, str],
+    step_path: str,
+    *,
+    deterministic: bool,
+    note: Callable[[str], None],
+) -> int:
+    """How many runs of a seed are trained side by side: on a GPU by measurement, once for each setting.
+
+    It is measured in a worker of the executor; `note` is told what came out.
+    """
+    chosen = choose_device(device)
+    variants = some_variants(plan, MOST)
+    if chosen.type != "cuda" or len(variants) == 1:
+        return default_cohort(chosen)
+    study = plan.study
+    name, precision = device_name(chosen), choose_precision(study.recipe.precision, chosen).name
+    key = f"{COHORT}{study.setting} {step_path}{DETERMINISTIC * deterministic}"
+    known = store.choice(name, precision, key)
+    if known is not None:
+        return int(known)
+    job = CohortChoice(
+        variants, study.recipe, plan.dataset, device, kernels, step_path, deterministic
+    )
+    measured: list[CohortSize] = []
+    try:
+        for each in _measure(executor, job, STEP_SECONDS):
+            measured.append(each)
+    except KernelError as error:
+        note(f"runs side by side: {error}")
+    if not measured:
+        return default_cohort(chosen)
+    size, one = best_size(measured), measured[0].seconds_a_run
+    gains = ", ".join(f"{m.size}: {one / m.seconds_a_run:.2f}×" for m in measured)
+    note(f"runs side by side: {size} (speed of a run by their number: {gains})")
+    return int(store.choose(name, precision, key, str(size)))
 
 
 def some_variants(plan: Plan, most: int) -> tuple[Variant, ...]:

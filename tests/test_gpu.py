@@ -16,12 +16,13 @@ from torch._dynamo.utils import counters
 from ablate.attention import complete, fusable, use_kernels
 from ablate.datasets import open_dataset
 from ablate.measure.bench import Setting, Subject
+from ablate.measure.cohorts import CohortChoice
 from ablate.measure.profile import Profile
 from ablate.measure.steps import (
     LEAST_TOLERANCE,
     Comparison,
+    Contestant,
     StepChoice,
-    _Contestant,
     first_batches,
 )
 from ablate.model import build
@@ -144,9 +145,9 @@ def test_branches_beside_it_change_nothing_for_a_member(data: Data, deterministi
     recipe, few = Recipe(augment=()), first_batches(data, Recipe())
     for name in VARIANTS:
         # The cohort of four copies of one network, of which the first is compared with it alone.
-        one = _Contestant(cohort_of([name], recipe, BF16), few, recipe, Graphs())
-        four = _Contestant(cohort_of([name] * 4, recipe, BF16), few, recipe, Graphs())
-        again = _Contestant(cohort_of([name], recipe, BF16), few, recipe, Graphs())
+        one = Contestant(cohort_of([name], recipe, BF16), few, recipe, Graphs())
+        four = Contestant(cohort_of([name] * 4, recipe, BF16), few, recipe, Graphs())
+        again = Contestant(cohort_of([name], recipe, BF16), few, recipe, Graphs())
         four._losses, four._weights = four._losses[:1], four._weights[:1]
         assert four.distance(one) <= max(LEAST_TOLERANCE, 3 * again.distance(one))
 
@@ -309,3 +310,12 @@ def test_a_network_that_waits_for_the_device_falls_back_and_says_so(
     assert stepping.trouble is not None
     assert outcomes[0][0] == outcomes[1][0]
     assert same(outcomes[0][1], outcomes[1][1])
+
+
+def test_as_many_runs_as_fit_are_measured_side_by_side() -> None:
+    variants = tuple(
+        complete(Variant("cbam_cnn", "se", "pool3", (("reduction", r),))) for r in (4, 8)
+    )
+    dataset = open_dataset("digits", None, 32)
+    job = CohortChoice((*variants, *variants), Recipe(), dataset, "cuda", {}, "graph")
+    assert [each.size for each in job()] == [1, 2, 4]

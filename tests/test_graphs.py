@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -22,9 +22,10 @@ from ablate.attention import complete
 from ablate.datasets import open_dataset
 from ablate.driver import Driver
 from ablate.execute import make_executor
-from ablate.kernels import choose_step_path
-from ablate.measure import steps
-from ablate.measure.steps import Comparison, StepChoice, StepPath
+from ablate.kernels import choose_cohort, choose_step_path
+from ablate.measure import cohorts, steps
+from ablate.measure.cohorts import CohortChoice, CohortSize, best_size, sizes
+from ablate.measure.steps import Comparison, Contestant, StepChoice, StepPath
 from ablate.model import build
 from ablate.result import Finished, Noted
 from ablate.store.store import Store
@@ -33,7 +34,7 @@ from ablate.train.cohort import Member, Pass, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, to_device
 from ablate.train.graphs import WARM_UP_STEPS, Graphs, compile_network
 from ablate.train.histograms import HistogramTaker
-from ablate.train.precision import AMP_FP32, BF16, FP32, Precision
+from ablate.train.precision import AMP_FP32, BF16, FP32, GPU_COHORT, Precision
 from ablate.train.step import Forward, Trainer, make_trainer
 from ablate.trial import Cohort, Run
 
@@ -372,10 +373,7 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "choose_precision", lambda *_: BF16)
 
 
-def choose(
-    url: str, measured: Any, monkeypatch: pytest.MonkeyPatch, executor: str = "inprocess",
-    **changes: Any,
-) -> Any:  # fmt: skip
+def choose(url: str, measured: Any, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:
     """What is chosen, what is noted, and what was asked for."""
     notes: list[str] = []
     asked: list[tuple[Any, ...]] = []
@@ -387,7 +385,7 @@ def choose(
     monkeypatch.setattr(kernels, "StepChoice", job)
     store = Store(url)
     given = {"deterministic": False, **changes}
-    with make_executor(executor, 1) as worker:
+    with make_executor("inprocess", 1) as worker:
         plan, note = small_plan(), notes.append
         path = choose_step_path(plan, store, worker, "cuda", {}, note=note, **given)
     assert store.kernels("a GPU", BF16.name) == {}, "those are of attention"
@@ -440,6 +438,71 @@ def test_a_compiler_that_takes_the_process_down_leaves_the_graph(
     assert choose(url, job, monkeypatch) == ("graph", [], []), "and is not tried again"
 
 
+# ── the size of a cohort ──────────────────────────────────────────────────────────────────────────
+
+SIZES = [CohortSize(1, 1.0), CohortSize(2, 0.6), CohortSize(4, 0.59), CohortSize(6, 0.5)]
+
+
+def test_a_larger_cohort_is_taken_where_it_is_clearly_faster() -> None:
+    assert best_size(SIZES) == 6
+    assert best_size(SIZES[:3]) == 2, "two per cent are not worth its memory"
+    assert [sizes(n) for n in (1, 2, 6, 8, 100)] == [
+        [1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8], [1, 2, 4, 8, 16, 32],
+    ]  # fmt: skip
+
+
+def test_cohorts_are_measured_until_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def few_batches(members: list[Member], *rest: Any) -> Contestant:
+        if len(members) > 2:
+            raise torch.OutOfMemoryError("no memory")
+        return Contestant(members, *rest)
+
+    monkeypatch.setattr(cohorts, "Contestant", few_batches)
+    variants = tuple(
+        complete(Variant("cbam_cnn(width=0.25)", "se", "pool3", (("reduction", r),)))
+        for r in (1, 2, 4)
+    )
+    recipe = Recipe(batch_size=16, augment=())
+    job = CohortChoice(variants, recipe, open_dataset("digits", None, 32), "cpu", {}, "eager")
+    measured = list(job())
+    assert [each.size for each in measured] == [1, 2], "three do not fit"
+    assert all(each.seconds_a_run > 0 for each in measured)
+
+
+def test_the_size_is_measured_once_for_each_setting_and_kept(
+    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(measured: Callable[[], Iterator[Any]], **changes: Any) -> tuple[int, list[str]]:
+        notes: list[str] = []
+        monkeypatch.setattr(kernels, "CohortChoice", lambda *_: measured)
+        given = {"deterministic": False, **changes}
+        with make_executor("inprocess", 1) as worker:
+            size = choose_cohort(
+                small_plan(), store, worker, "cuda", {}, "graph", note=notes.append, **given
+            )
+        return size, notes
+
+    def broken() -> Iterator[Any]:
+        raise ValueError("no clock")
+        yield
+
+    store = Store(url)
+    size, notes = chosen(broken)
+    assert (size, notes) == (
+        GPU_COHORT,
+        ["runs side by side: measuring failed: ValueError: no clock"],
+    )
+    size, [note] = chosen(lambda: iter(SIZES))
+    assert size == 6
+    assert note.startswith(
+        "runs side by side: 6 (speed of a run by their number: 1: 1.00×, 2: 1.67×"
+    )
+    assert chosen(broken) == (6, []), "as it is stored"
+    assert chosen(lambda: iter(SIZES[:1]), deterministic=True)[0] == 1, "another question"
+    assert store.kernels("a GPU", BF16.name) == {}, "those are of attention"
+    store.close()
+
+
 def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -456,29 +519,49 @@ def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
     assert isinstance(events[-1][1], Finished)
 
 
-@dataclass(frozen=True)
-class Hangs:
-    """A measurement that hangs after it has given what it is told to."""
+class Hanging:
+    """An executor whose job gives these and then nothing more."""
 
-    first: tuple[StepPath, ...]
+    busy = True
 
-    def __call__(self) -> Iterator[StepPath]:
-        yield from self.first
-        time.sleep(600)
+    def __init__(self, *events: StepPath) -> None:
+        self._events = [("kernels", event) for event in events]
+
+    def submit(self, job_id: str, job: Any) -> None: ...
+
+    def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
+        time.sleep(0.02)
+        events, self._events = self._events, []
+        return events
+
+    def cancel(self, job_id: str) -> None:
+        self.busy = False
 
 
 @pytest.mark.parametrize(
-    ("first", "expected"),
+    ("given", "expected"),
     [((), "eager"), ((StepPath("graph", "3 times as fast"),), "graph")],
 )
 def test_a_measurement_that_hangs_ends_with_what_it_gave(
     url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch,
-    first: tuple[StepPath, ...], expected: str,
+    given: tuple[StepPath, ...], expected: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(kernels, "STEP_SECONDS", 10.0 if first else 0.2)
-    path, notes, _ = choose(url, Hangs(first), monkeypatch, executor="local")
+    monkeypatch.setattr(kernels, "STEP_SECONDS", 0.2)
+    notes: list[str] = []
+    store, hanging = Store(url), Hanging(*given)
+    path = choose_step_path(
+        small_plan(),
+        store,
+        cast("Any", hanging),
+        "cuda",
+        {},
+        deterministic=False,
+        note=notes.append,
+    )
+    store.close()
     assert path == expected
     assert "measuring took more than" in notes[0]
+    assert not hanging.busy, "and its process is ended"
 
 
 def test_what_is_noted_about_a_cohort_is_told(url: str) -> None:

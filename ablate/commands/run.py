@@ -15,7 +15,7 @@ from ablate.driver import Driver, HowToRun
 from ablate.execute import make_executor
 from ablate.execute.local import LocalExecutor
 from ablate.interrupts import terminate_like_interrupt
-from ablate.kernels import choose_kernels, choose_step_path
+from ablate.kernels import choose_cohort, choose_kernels, choose_step_path
 from ablate.plan import Plan
 from ablate.progress import StudyProgress, duration, plural
 from ablate.store.store import READY, Store
@@ -73,6 +73,19 @@ class RunOptions:
                 deterministic=self.deterministic, note=note,
             )  # fmt: skip
 
+    def choose_cohort(
+        self, plan: Plan, store: Store, kernels: Mapping[str, str], step_path: str,
+        note: Callable[[str], None],
+    ) -> int:  # fmt: skip
+        """How many runs are trained side by side: as asked, or on a GPU as many as were measured best."""
+        if self.cohort is not None:
+            return self.cohort
+        with LocalExecutor(workers=1) as apart:  # whose memory is free again afterwards
+            return choose_cohort(
+                plan, store, apart, self.device, kernels, step_path,
+                deterministic=self.deterministic, note=note,
+            )  # fmt: skip
+
 
 def run_study(study: Study, data: Path | None, url: str, options: RunOptions) -> int:
     """Train what is missing and measure what was trained; returns how many things have failed.
@@ -113,6 +126,9 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
             device, precision, kernels, deterministic=options.deterministic
         ) | {"step_path": step_path}
         how = replace(options.how(kernels), step_path=step_path)
+        if todo > 1:
+            cohort = options.choose_cohort(plan, store, kernels, step_path, note)
+            how = replace(how, cohort=cohort)
         Driver(plan, store, executor, progress, environment, how).run()
     unmeasured = 0
     if options.measure:

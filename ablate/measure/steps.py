@@ -26,7 +26,7 @@ from ablate.study import Recipe, Variant
 from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, load_data
 from ablate.train.graphs import Graphs, kernels_on, make_graphs
-from ablate.train.precision import AMP_FP32, choose_precision, prepare_device
+from ablate.train.precision import AMP_FP32, Precision, choose_precision, prepare_device
 from ablate.train.step import make_trainer
 
 SEED = 1
@@ -95,13 +95,25 @@ class StepChoice:
     def _members(self, device: torch.device, made: Made) -> list[Member]:
         precision = choose_precision(self.recipe.precision, device)
         precision = AMP_FP32 if made == "fp32" and not precision.exact else precision
-        classes, size = len(self.dataset.classes()), self.dataset.image_size
-        members = []
-        for variant in self.variants:
-            net = build(variant, classes, size, SEED)
-            use_kernels(net, kernels_on(made, self.kernels))
-            members.append(Member(make_trainer(net, self.recipe, device, precision)))
-        return members
+        kernels = kernels_on(made, self.kernels)
+        return make_members(self.variants, self.recipe, self.dataset, device, precision, kernels)
+
+
+def make_members(
+    variants: Sequence[Variant],
+    recipe: Recipe,
+    dataset: Dataset,
+    device: torch.device,
+    precision: Precision,
+    kernels: Mapping[str, str],
+) -> list[Member]:
+    """A cohort of these networks, from the same seed each time."""
+    classes, members = len(dataset.classes()), []
+    for variant in variants:
+        net = build(variant, classes, dataset.image_size, SEED)
+        use_kernels(net, kernels)
+        members.append(Member(make_trainer(net, recipe, device, precision)))
+    return members
 
 
 def first_batches(data: Data, recipe: Recipe) -> Data:
@@ -125,8 +137,8 @@ class Comparison:
         exact: bool,
     ) -> None:
         self._make, self._data, self._recipe, self._exact = make_members, data, recipe, exact
-        self._eager: _Contestant | None = None
-        self._graph: _Contestant | None = None
+        self._eager: Contestant | None = None
+        self._graph: Contestant | None = None
         self._allowed = 0.0
 
     def graph(self, graphs: Graphs) -> StepPath:
@@ -193,20 +205,20 @@ class Comparison:
             return otherwise.noting(f"{compared}: saves no time here")
         return StepPath("compiled", f"{otherwise.note}; {compared}")
 
-    def _contestant(self, made: Made, stepping: Stepping) -> _Contestant:
-        return _Contestant(self._make(made), self._data, self._recipe, stepping)
+    def _contestant(self, made: Made, stepping: Stepping) -> Contestant:
+        return Contestant(self._make(made), self._data, self._recipe, stepping)
 
 
-def _faster(one: _Contestant, other: _Contestant) -> float:
+def _faster(one: Contestant, other: Contestant) -> float:
     """How many times as fast as the one the other is, the two in turns."""
-    seconds: dict[_Contestant, list[float]] = {one: [], other: []}
+    seconds: dict[Contestant, list[float]] = {one: [], other: []}
     for number in range(ROUNDS):
         for each in (one, other) if number % 2 == 0 else (other, one):
             seconds[each].append(each.seconds())
     return float(np.median(seconds[one]) / np.median(seconds[other]))
 
 
-class _Contestant:
+class Contestant:
     """A cohort that has been stepped through one epoch, and what came of it."""
 
     def __init__(
@@ -230,7 +242,7 @@ class _Contestant:
         """What a pass takes."""
         return sum(done.seconds for done in self.epoch())
 
-    def distance(self, other: _Contestant) -> float:
+    def distance(self, other: Contestant) -> float:
         """The larger of the largest difference of a loss, and of the weights or the statistics of any
         member, as shares of what they are, or of how far they have moved.
         """

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["READY", "Claim", "LostClaimError", "Store"]
 
-STEP = "step "
-"""Before a setting it names, in the table of kernels, the path of the whole step."""
 TRIES = 3
 """How often a run is tried that takes its process down with it."""
 GOES_ON = ("worker_died", "timeout")
@@ -278,27 +276,23 @@ class Store:
         query = select(table.c.attention, table.c.kernel).where(
             table.c.device == device,
             table.c.precision == precision,
-            table.c.attention.not_like(f"{STEP}%"),
+            table.c.attention.not_like("% %"),  # what is chosen for a setting, not for attention
         )
         return {row.attention: row.kernel for row in connection.execute(query)}
 
     @reading
-    def step_path(
-        self, connection: Connection, device: str, precision: str, setting: str
-    ) -> str | None:
-        """How a device steps cohorts under a setting, as it was chosen once; None before that."""
+    def choice(self, connection: Connection, device: str, precision: str, name: str) -> str | None:
+        """What was chosen once for a device under a name that has a blank; None before that."""
         table = schema.kernels
         query = select(table.c.kernel).where(
-            table.c.device == device,
-            table.c.precision == precision,
-            table.c.attention == STEP + setting,
+            table.c.device == device, table.c.precision == precision, table.c.attention == name
         )
         return connection.scalar(query)
 
-    def choose_step_path(self, device: str, precision: str, setting: str, path: str) -> str:
+    def choose(self, device: str, precision: str, name: str, choice: str) -> str:
         """Store it; where another process was faster, its choice stays. Returns what holds."""
-        self.choose_kernels(device, precision, {STEP + setting: path})
-        return self.step_path(device, precision, setting) or path
+        self.choose_kernels(device, precision, {name: choice})
+        return self.choice(device, precision, name) or choice
 
     def choose_kernels(
         self, device: str, precision: str, kernels: Mapping[str, str]
