@@ -33,8 +33,8 @@ def measure_costs(
 ) -> None:
     """Measure the variants that have a finished run and no cost or no profile on this device.
 
-    Throughput and profile run in one process of their own, in this order: a profiler leaves nothing
-    behind that a later clock would see. Measurements on one machine wait for each other, and none is
+    Throughput and profile run in one process of their own, in this order: no clock runs after a
+    profiler, which may slow what follows it. Measurements on one machine wait for each other, and none is
     taken beside training of the same study: whoever trains last measures.
 
     Raises:

@@ -22,8 +22,8 @@ STEP, COHORT = "step ", "cohort "
 """Before a setting they name, in the table of kernels, the path of the whole step and a cohort's size."""
 DETERMINISTIC = " deterministic"
 
-STEP_SECONDS = 600.0
-"""A comparison of ways to step that takes longer hangs: it is some seconds of work."""
+STEP_SECONDS = 900.0
+"""A measurement that takes longer hangs: it is seconds of work, and minutes where networks are compiled."""
 
 
 class KernelError(AblateError):
@@ -126,7 +126,10 @@ def choose_cohort(
         for each in _measure(executor, job, STEP_SECONDS):
             measured.append(each)
     except KernelError as error:
-        note(f"runs side by side: {error}")
+        # Not stored: what broke it off may not break it off again.
+        size = best_size(measured) if measured else default_cohort(chosen)
+        note(f"runs side by side: {size} for now, {error}")
+        return size
     if not measured:
         return default_cohort(chosen)
     size, one = best_size(measured), measured[0].seconds_a_run

@@ -52,7 +52,8 @@ def publish(folder: Path, root: Path, check: bool) -> int:
             study = load_study(root / "studies" / f"{name}.toml")
             out = root / "reports" / f"{name}-{folder.name}"
             if check:
-                changed += check_report(study, None, url, out)
+                remedy = "`make publish` writes it anew, or delete it"
+                changed += check_report(study, None, url, out, alone=True, remedy=remedy)
             else:
                 build_report(study, None, url, out)
     return changed

@@ -55,7 +55,11 @@ class Server:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd="/")
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """As a crash does: whoever is connected is cut off in the middle of whatever it does."""
@@ -74,10 +78,11 @@ class Server:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        first = psutil.Process(self._process.pid)
-        for process in (first, *first.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+        with suppress(psutil.NoSuchProcess):
+            first = psutil.Process(self._process.pid)
+            for process in (*first.children(recursive=True), first):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
 
     def _wait(self, seconds: float = 30) -> None:
         end = time.monotonic() + seconds

@@ -323,4 +323,9 @@ def test_published_results_give_their_reports(
     page.write_text(page.read_text() + "!")
     capsys.readouterr()
     assert publish.main(["--check", *root]) == publish.EXIT_CHANGED
-    assert capsys.readouterr().out.startswith(f"{page}: not what the database gives")
+    assert capsys.readouterr().out.startswith(
+        f"{page}: not what the database gives; `make publish`"
+    )
+    assert publish.main(root) == 0
+    (page.parent / "figures" / "renamed.png").write_bytes(b"of an earlier version")
+    assert publish.main(["--check", *root]) == publish.EXIT_CHANGED

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ablate.commands.init import write_study
 from ablate.errors import OutputError, PlacementError
+from ablate.imports import ALLOWED
 from ablate.plan import make_plan
 from ablate.study_file import load_study
 
@@ -70,7 +71,9 @@ def test_the_page_on_your_own_network_works_as_written(
     (shell.folder / "mypkg").mkdir()
     (shell.folder / "mypkg" / "__init__.py").write_text("")
     (shell.folder / "mypkg" / "nets.py").write_text(source)
-    monkeypatch.setattr(sys, "path", list(sys.path))  # to which a command adds its folder
+    # What a command adds to, for itself and its workers.
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv(ALLOWED, "")
     short = ["--set", "recipe.epochs=1"]
     extra = {"report": short, "run": [*short, "--seeds", "1", "--device", "cpu", "--workers", "1"]}
     extra["run"] += ["--max-runs", "1", "--no-measure"]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from sqlalchemy import Engine, event
 from ablate.errors import DatabaseError
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, Step
+from ablate.search.storage import close_storage, open_storage
 from ablate.store import postgres
 from ablate.store.address import files_folder, parse_url, shown
 from ablate.store.checkpoints import checkpoint_folder
@@ -206,6 +208,11 @@ def test_a_database_of_plain_bytes_keeps_names(
         open_store(url).register(plan)
         names = read_frames(url, plan.study.name, plan.study.setting).runs["variant"]
         assert set(names) == {cell.variant.name for cell in plan.cells}
+    with encoded(postgres, "SQL_ASCII") as url:
+        storage = open_storage(url, create=True)
+        optuna.create_study(storage=storage, study_name="größer")
+        assert optuna.get_all_study_names(storage) == ["größer"]
+        close_storage(storage)
 
 
 def test_a_database_that_cannot_hold_every_name_is_refused(postgres: Server) -> None:

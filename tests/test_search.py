@@ -431,6 +431,8 @@ def test_the_best_are_picked_from_the_front_and_confirmed_with_fresh_seeds(tmp_p
         ("redis://localhost/0", "Redis and journal storages are refused: Optuna may unpickle"),
         ("sqlite.log", "Redis and journal storages are refused"),
         ("mysql://u:secret@h/d", "--storage mysql://u:***@h/d: not a storage"),
+        ("postgresql://me:secret@h:abc/d", "--storage: not a database URL"),
+        ("postgresql://me@h", "--storage postgresql://me@h: names no database"),
         ("sqlite:///{}/other.db", "a database of another program (it has the table 'mine')"),
         ("sqlite:///{}/r.db", "the results live in this database: give Optuna another one"),
         ("sqlite:///{}/copy.db", "results live in this database: give Optuna another one"),

@@ -36,16 +36,22 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
             _say(str(file))
 
 
-def check_report(study: Study, data: Path | None, url: str, out: Path | None) -> int:
+def check_report(
+    study: Study, data: Path | None, url: str, out: Path | None, *,
+    alone: bool = False, remedy: str = "`ablate report` writes it anew",
+) -> int:  # fmt: skip
     """Say which files of a study's report are not what the database gives; returns how many.
+
+    With `alone` there may be no others beside them.
 
     Raises:
         StudyError, DatabaseError: as `build_report`.
         OutputError: the report cannot be read.
     """
-    differing = differing_files(_frames(study, data, url), out or _usual_folder(study))
+    folder = out or _usual_folder(study)
+    differing = differing_files(_frames(study, data, url), folder, alone=alone)
     for file in differing:
-        _say(f"{file}: not what the database gives; `ablate report` writes it anew")
+        _say(f"{file}: not what the database gives; {remedy}")
     return len(differing)
 
 

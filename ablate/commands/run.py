@@ -121,19 +121,21 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
         note = progress.note
         step_path = options.choose_steps(plan, store, kernels, note) if todo else "eager"
-        kernels = kernels_on(step_path, kernels)
-        environment = describe_place(
+        # Costs are measured by eager steps of one run, whatever the cohorts are stepped by.
+        measuring = describe_place(
             device, precision, kernels, deterministic=options.deterministic
-        ) | {"step_path": step_path}
+        ) | {"step_path": "eager"}
+        kernels = kernels_on(step_path, kernels)
+        environment = measuring | {"kernels": kernels, "step_path": step_path}
         how = replace(options.how(kernels), step_path=step_path)
-        if todo > 1:
+        if todo > default_cohort(device):
             cohort = options.choose_cohort(plan, store, kernels, step_path, note)
             how = replace(how, cohort=cohort)
         Driver(plan, store, executor, progress, environment, how).run()
     unmeasured = 0
     if options.measure:
         try:
-            measure_costs(plan, store, options.device, environment, console)
+            measure_costs(plan, store, options.device, measuring, console)
         except MeasuringError as error:
             _say(console, f"{error}; run again to measure")
             unmeasured = 1

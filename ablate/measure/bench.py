@@ -32,7 +32,7 @@ class Subject:
 @dataclass(frozen=True)
 class Setting:
     """Under what all subjects are measured: the study's own recipe, images and device, and the paths
-    of attention with which they were trained.
+    of attention that were measured to be faster there.
     """
 
     recipe: Recipe

@@ -6,6 +6,7 @@ once for a device and a study's setting, and stored.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -17,7 +18,7 @@ from ablate.datasets.base import Dataset
 from ablate.measure.steps import Contestant, first_batches, make_members
 from ablate.study import Recipe, Variant
 from ablate.train.cohort import step_eagerly
-from ablate.train.data import load_data
+from ablate.train.data import Data, load_data
 from ablate.train.graphs import kernels_on, make_graphs
 from ablate.train.precision import choose_precision, prepare_device
 
@@ -53,21 +54,27 @@ class CohortChoice:
         device = prepare_device(self.device, deterministic=self.deterministic)
         recipe = self.recipe
         data = load_data(self.dataset, recipe.split, recipe.validation_fraction, device)
-        few, precision = first_batches(data, recipe), choose_precision(recipe.precision, device)
-        kernels = kernels_on(self.step_path, self.kernels)
+        few = first_batches(data, recipe)
         for size in sizes(len(self.variants)):
-            variants = tuple(islice(cycle(self.variants), size))
+            _forget_memory(device)
             try:
-                members = make_members(variants, recipe, self.dataset, device, precision, kernels)
-                eager = self.step_path == "eager"
-                stepping = step_eagerly if eager else make_graphs(self.step_path)
-                stepped = Contestant(members, few, recipe, stepping)
-                seconds = float(np.median([stepped.seconds() for _ in range(ROUNDS)]))
+                seconds = self._seconds(size, few, device)
             except torch.OutOfMemoryError:
                 return
             yield CohortSize(size, seconds / size)
             if 2 * _memory_taken(device) > MOST_MEMORY:
                 return
+
+    def _seconds(self, size: int, data: Data, device: torch.device) -> float:
+        """What a pass over the data takes; nothing of the cohort is left afterwards."""
+        precision = choose_precision(self.recipe.precision, device)
+        kernels = kernels_on(self.step_path, self.kernels)
+        variants = tuple(islice(cycle(self.variants), size))
+        members = make_members(variants, self.recipe, self.dataset, device, precision, kernels)
+        eager = self.step_path == "eager"
+        stepping = step_eagerly if eager else make_graphs(self.step_path)
+        stepped = Contestant(members, data, self.recipe, stepping)
+        return float(np.median([stepped.seconds() for _ in range(ROUNDS)]))
 
 
 def sizes(networks: int) -> list[int]:
@@ -86,8 +93,15 @@ def best_size(measured: Sequence[CohortSize]) -> int:
     return best.size
 
 
+def _forget_memory(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def _memory_taken(device: torch.device) -> float:
-    """The largest share of the device's memory that was held so far."""
+    """The largest share of the device's memory that was held since it was forgotten."""
     if device.type != "cuda":
         return 0.0
     whole = torch.cuda.get_device_properties(device).total_memory

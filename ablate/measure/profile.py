@@ -1,7 +1,7 @@
-"""Where the time of a training step goes. Runs in a process of its own, after all timing: a profiler
-slows what it watches, and may go on slowing it after it has stopped.
+"""Where the time of a training step goes. Taken after all timing: a profiler slows what it watches, and may
+go on slowing it after it has stopped.
 
-A subject is profiled on two paths: `as_trained` is the step as a run takes it, by kernel or, on a
+A subject is profiled on two paths: `as_trained` is the eager step of a run, by kernel or, on a
 CPU, by operator; `eager` is the same step with attention as plain modules, by module and operator.
 """
 

@@ -59,17 +59,20 @@ def write_report(frames: Frames, folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def differing_files(frames: Frames, folder: Path) -> list[Path]:
-    """The files of a report in `folder` that `write_report` would write, change or remove.
+def differing_files(frames: Frames, folder: Path, *, alone: bool = False) -> list[Path]:
+    """The files of a report in `folder` that `write_report` would write, change or remove; with `alone`
+    also those that are no report's, but for the pictures of `ablate explain`.
 
     Raises:
         OutputError: what is there cannot be read.
     """
     files = render(frames)
-    gone = [f"figures/{name}.png" for name in FIGURE_NAMES if f"figures/{name}.png" not in files]
+    names = {f"figures/{name}.png" for name in FIGURE_NAMES}
     try:
+        there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+        others = {n for n in there if n in names or (alone and not n.startswith("explain/"))}
         differing = [name for name in files if _content(folder / name) != files[name]]
-        return [folder / name for name in differing + [n for n in gone if (folder / n).exists()]]
+        return [folder / name for name in differing + sorted(others - files.keys())]
     except OSError as error:
         raise OutputError(f"{folder}: cannot be read: {error.strerror or error}") from None
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import optuna
 
 from ablate.errors import DatabaseError
-from ablate.store.address import POSTGRES, files_folder, same_database
+from ablate.store.address import POSTGRES, files_folder, parse_url, same_database
 from ablate.store.connect import server_tables
 
 SQLITE = "sqlite:///"
@@ -63,12 +63,12 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
             path.parent.mkdir(parents=True, exist_ok=True)
     else:
         _check_tables(shown(url), server_tables(url), create=create)
-        options = {"pool_pre_ping": True}
-        # SQLAlchemy would take the name alone for another driver than the one that we depend on.
-        url = f"{DRIVER}://{url.partition('://')[2]}"
+        options = {"pool_pre_ping": True, "connect_args": {"client_encoding": "UTF8"}}
+    # SQLAlchemy would take PostgreSQL's name alone for another driver than the one that we depend on.
+    driver = url if url.startswith(SQLITE) else f"{DRIVER}://{url.partition('://')[2]}"
     try:
         return optuna.storages.RDBStorage(
-            url, engine_kwargs=options, skip_table_creation=not create
+            driver, engine_kwargs=options, skip_table_creation=not create
         )
     except (ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
         raise DatabaseError(f"--storage {shown(url)}: {str(error).splitlines()[0]}") from None
@@ -88,10 +88,9 @@ def close_storage(storage: optuna.storages.BaseStorage) -> None:
 def shown(url: str) -> str:
     """A URL without its password."""
     scheme, _, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if not at:
-        return url
-    return f"{scheme}://{credentials.partition(':')[0]}:***@{place}"
+    credentials, _, place = rest.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    return f"{scheme}://{user}:***@{place}" if colon else url
 
 
 def _check_kind(url: str) -> None:
@@ -105,6 +104,8 @@ def _check_kind(url: str) -> None:
         raise DatabaseError(
             f"--storage {shown(url)}: not a storage: write sqlite:///FILE or postgresql://…"
         )
+    if not url.startswith(SQLITE):
+        parse_url(url, "--storage")
 
 
 def _check_file(path: Path, *, create: bool) -> None:

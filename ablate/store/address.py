@@ -17,31 +17,33 @@ POSTGRES_KEYS = ("host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey")
 """What may stand behind the question mark: nothing that is secret or changes what a query means."""
 
 
-def parse_url(url: str) -> URL:
-    """The URL of a database; a plain file name stands for SQLite.
+def parse_url(url: str, option: str = "--db") -> URL:
+    """The URL of a database, as it was given to an option; a plain file name stands for SQLite.
 
     Raises:
         DatabaseError: not a URL, or a kind of database that is not supported.
     """
     try:
         parsed = make_url(url if "://" in url else f"sqlite:///{url}")
-    except ArgumentError:
-        raise DatabaseError(f"--db: not a database URL: {HOW}") from None
+    except (ArgumentError, ValueError):  # the second of a port that is no number
+        raise DatabaseError(f"{option}: not a database URL: {HOW}") from None
     if parsed.drivername in POSTGRES:
-        return _checked(parsed).set(drivername="postgresql+psycopg")
+        return _checked(parsed, option).set(drivername="postgresql+psycopg")
     if parsed.drivername != "sqlite" or not parsed.database or parsed.query:
         scheme = parsed.drivername
-        raise DatabaseError(f"--db {scheme}://…: only SQLite and PostgreSQL are supported: {HOW}")
+        raise DatabaseError(
+            f"{option} {scheme}://…: only SQLite and PostgreSQL are supported: {HOW}"
+        )
     return parsed
 
 
-def _checked(parsed: URL) -> URL:
+def _checked(parsed: URL, option: str) -> URL:
     if not parsed.database:
-        raise DatabaseError(f"--db {shown(parsed)}: names no database: {HOW}")
+        raise DatabaseError(f"{option} {shown(parsed)}: names no database: {HOW}")
     for key in parsed.query:
         if key not in POSTGRES_KEYS:
             raise DatabaseError(
-                f"--db: {key!r} cannot be set in the URL; there are: {', '.join(POSTGRES_KEYS)}"
+                f"{option}: {key!r} cannot be set in the URL; there are: {', '.join(POSTGRES_KEYS)}"
             )
     return parsed
 

@@ -35,7 +35,9 @@ def _sqlite(path: Path) -> Iterator[Ask]:
     refuse_other_files(path, create=False)
     try:
         # Not opened read-only: what a killed process was writing must be rolled back first.
-        with closing(sqlite3.connect(path, BUSY_SECONDS, isolation_level=None)) as connection:
+        with closing(
+            sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        ) as connection:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")
 

@@ -24,7 +24,7 @@ FP32_PRECISION = "ieee"
 CPU_COHORT = 4
 """Measured: docs/benchmarks.md; 2 to 8 differ by less than the noise there."""
 GPU_COHORT = 8
-"""Not measured yet; a cohort that does not fit into memory is halved."""
+"""Where it is not measured (`ablate.kernels`); a cohort that does not fit into memory is halved."""
 
 
 @dataclass(frozen=True)
