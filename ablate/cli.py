@@ -9,15 +9,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ablate import __version__
 from ablate.errors import AblateError, OptionError, printable
+from ablate.interrupts import terminate_like_interrupt
 
 if TYPE_CHECKING:
     from ablate.study import Study
+
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Of what typer is built on, which it does not name itself."""
 
 EXIT_FAILED_RUNS = 1
 EXIT_CHANGED = 1
@@ -73,12 +77,17 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help
 def main() -> None:
     """Run the command line; what the user must change is one line on stderr and exit code 2."""
     atexit.register(_leave_garbage)
+    terminate_like_interrupt()
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except AblateError as error:
         print(f"ablate: {printable(str(error))}", file=sys.stderr)
         sys.exit(EXIT_USER)
-    except KeyboardInterrupt:
+    except UsageError as error:
+        if said := _usage(error):
+            print(said, file=sys.stderr)
+        sys.exit(EXIT_USER)
+    except (KeyboardInterrupt, typer.Abort):
         print("ablate: interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
@@ -384,7 +393,8 @@ def explain(
     globs = tuple(glob.strip() for given in layers or () for glob in given.split("+"))
     shown = 2 if samples is None else samples
     asked = Question(tuple(targets), question, db, image, shown, globs, data)
-    explain_targets(asked, out)
+    # Untrained networks need no database; one that is named should be there.
+    explain_targets(asked, out, must_exist=db != DEFAULT_DB)
 
 
 @app.command()
@@ -556,6 +566,16 @@ def _allow(packages: list[str] | None) -> None:
     from ablate.imports import allow_imports
 
     allow_imports(packages or [])
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with a command line, in one line; nothing if there is none, and help was shown."""
+    said: str = error.format_message()
+    if not said or "\n" in said:
+        return said
+    command = error.ctx.command_path if error.ctx else "ablate"
+    said = said.replace("Value error, ", "").rstrip(".")
+    return f"ablate: {printable(said)}: look at `{command} --help`"
 
 
 def _leave_garbage() -> None:

@@ -196,6 +196,9 @@ def test_a_cuda_device_that_is_not_there(shell: Shell, monkeypatch: pytest.Monke
 def test_a_mistyped_command_line_exits_with_2(shell: Shell, arguments: list[str]) -> None:
     code, _, errors = shell(*arguments)
     assert code == 2
+    assert errors.startswith("ablate: ")
+    assert errors.count("\n") == 1
+    assert "--help`" in errors
     assert "Traceback" not in errors
 
 

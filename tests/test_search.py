@@ -235,6 +235,30 @@ def test_variants_of_a_search_stay_in_the_study_when_its_grid_is_run(tmp_path: P
     assert {status for _, _, status in before} == {"planned", "finished"}
 
 
+def test_what_confirms_stays_in_the_study_when_its_grid_is_run(tmp_path: Path) -> None:
+    """The baseline is in the grid, and its fresh seeds are not."""
+    plan = search_plan(trials=2, sampler="random")
+    run_search(plan, tmp_path, Instant())
+    searcher = make_searcher(plan, tmp_path)
+    network = plan.variants["none"].fingerprint
+    fresh = [CellMaker(plan, searcher.parts.space).named(network, seed) for seed in (1001, 1002)]
+    searcher.parts.store.add_cells(plan, fresh)
+    make_searcher(plan, tmp_path)  # registers the grid, as `ablate run` does
+    seeds = "SELECT seed FROM v_runs WHERE variant = 'none' AND seed > 1000 ORDER BY seed"
+    assert query(tmp_path, seeds) == [(1001,), (1002,)]
+
+
+def test_a_refused_search_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.md").write_text("no database")
+    study = load_study(STUDIES / "reduction.toml", [])
+    with pytest.raises(DatabaseError, match="is not an SQLite database"):
+        search_study(study, None, "notes.md", RunOptions(), SearchOptions())
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["notes.md"]
+
+
 # ── killed and restarted ──────────────────────────────────────────────────────────────────────────
 
 

@@ -250,7 +250,8 @@ def test_asking_for_what_is_not_there_says_what_is(
     with pytest.raises(DatabaseError, match=f"no runs of study '{study}'"):
         read_frames(url, study, plan.study.setting, dataset)
     with pytest.raises(
-        DatabaseError, match="it has: digits, cbam_cnn, 32×32, 2 epochs, batch 64, split validation"
+        DatabaseError,
+        match="it has: digits, cbam_cnn, 32×32, epochs=2, batch_size=64, ",
     ):
         read_frames(url, "small", "another")
 

@@ -6,16 +6,23 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ablate.errors import DatabaseError
 from ablate.explain.look import Question, look
 from ablate.explain.page import write_page
+from ablate.store.connect import database_exists, shown
 
 
-def explain_targets(question: Question, out: Path | None) -> None:
+def explain_targets(question: Question, out: Path | None, *, must_exist: bool = False) -> None:
     """Write the pictures of some networks, and say what they are and where they lie.
 
     Raises:
-        AblateError: a target, layer, image, dataset, weights or folder that must be changed.
+        AblateError: a target, layer, image, dataset, weights or folder that must be changed, or with
+            `must_exist` a database that is not there.
     """
+    if must_exist and not database_exists(question.url):
+        raise DatabaseError(
+            f"{shown(question.url)}: there is no database yet: `ablate run STUDY` makes it"
+        )
     explanation = look(question)
     files = write_page(explanation, out or Path("reports") / question.study.name / "explain")
     console = Console()

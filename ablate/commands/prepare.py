@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from ablate.datasets.split import stratified_split
 from ablate.environment import describe_environment, nvidia_driver
 from ablate.plan import Plan, make_plan
 from ablate.progress import Counting
@@ -23,7 +24,10 @@ def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
         AblateError: the study or the data must be changed.
     """
     plan = make_plan(study, data)
-    plan.dataset.load(Counting(console, f"preparing {plan.dataset.label} (the first time only)"))
+    said = f"preparing {plan.dataset.label} (the first time only)"
+    images = plan.dataset.load(Counting(console, said))
+    if study.recipe.split != "tutorial":
+        stratified_split(images.train_labels, study.recipe.validation_fraction)
     if any(cell.run_key is None for cell in plan.cells):
         plan = make_plan(study, data)
     return plan

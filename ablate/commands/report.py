@@ -89,9 +89,15 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchTold | None:
     of_baseline = frames.runs[frames.runs["variant"] == study.baseline]["fingerprint"]
     store = TrialStore(url, create=False)
     try:
-        return read_search(store, key, study.search, str(of_baseline.iloc[0]))
+        found = read_search(store, key, study.search, str(of_baseline.iloc[0]))
     finally:
         store.close()
+    if found is None:
+        _say(
+            "note: no trial of the search that the study file describes; another space, sampler or number "
+            "of seeds is another search"
+        )
+    return found
 
 
 def _as_worded(stored: Mapping[str, Any], study: Study) -> dict[str, Any]:

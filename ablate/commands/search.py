@@ -33,7 +33,7 @@ from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
 from ablate.search.storage import open_storage, storage_url
 from ablate.search_table import SPEED, Search
-from ablate.store.connect import files_folder, shown
+from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
@@ -69,6 +69,8 @@ def search_study(
     copy = storage_url(where.storage, url)
     device = choose_device(options.device)
     plan = prepare_plan(study, data, console)
+    if database_exists(url):
+        Store(url).close()  # a file that is no database of ours ends it before anything is made
     storage = open_storage(copy, create=True)
     maker = CellMaker(plan, space)
     with _alone(url, study.name):

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablate.errors import DatabaseError, nearest, printable
-from ablate.progress import duration
+from ablate.progress import duration, plural
 from ablate.store.status import RunningRun, StudyStatus
 from ablate.store.watch import read_status
 
@@ -125,7 +125,8 @@ def _counts(found: list[StudyStatus]) -> Table:
             kinds = ", ".join(f"{count} {kind}" for kind, count in each.failures.items())
             numbers["failed"] += f" ({kinds})"
         table.add_row(
-            *(Text(printable(name)) for name in (each.study, each.dataset, each.setting)),
+            *(Text(printable(name)) for name in (each.study, each.dataset)),
+            Text(f"{plural(each.epochs, 'epoch')}, {each.setting[:8]}"),
             *(Text(printable(numbers[state])) for state in STATES),
             _time(each.work_seconds),
             _time(each.eta_seconds),

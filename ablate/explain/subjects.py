@@ -12,7 +12,7 @@ from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, unknown
 from ablate.explain.weights import load_weights
 from ablate.model import build, build_outline, fingerprint
-from ablate.store.read import StoredRun, stored_runs
+from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights
 from ablate.study import Study, Variant
 
@@ -40,10 +40,16 @@ def find_subjects(
 
     Raises:
         UnknownNameError: neither a variant of the study nor a run of it; names the nearest.
-        StudyError: a beginning that several runs share.
+        StudyError: a beginning that several runs share, or a study that was run under other settings.
         WeightsError: weights that are not kept, missing, changed or do not fit.
     """
     runs = stored_runs(url, study.name, dataset.label, study.setting)
+    if not runs and (there := stored_settings(url, study.name)):
+        raise StudyError(
+            f"the database has no runs of study {study.name!r} on {dataset.label!r} with this backbone, "
+            f"image size and recipe; it has: {'; '.join(there)} (use the --data and --set that they were "
+            "run with; to look at untrained networks, give the study another name with --set name=NAME)"
+        )
     variants = {v.name: v for v in map(complete, study.variants())}
     return [_find(target, variants, runs, study, dataset, url) for target in targets]
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ablate.report import canvas
 from ablate.report.document import Figure
 from ablate.report.format import plural, speed
-from ablate.report.speeds import SpeedColumn
+from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 
 
@@ -59,7 +59,9 @@ def cost_figure(summary: Summary) -> Figure | None:
         _cost_panel(ax, panel, summary)
     boxes[0].set_ylabel("Mean test accuracy (%)")
     speeds = (
-        f" Speed: {column.conditions}; bars go from p10 to p90 of the rounds." if column else ""
+        f" Speed: {column.conditions}; the baseline's times the ratio to it, with that one's 95 % interval."
+        if column
+        else ""
     )
     return Figure(
         "cost",
@@ -126,7 +128,7 @@ def _cost_panel(ax: Axes, column: SpeedColumn | None, summary: Summary) -> None:
     """One panel: throughput under the conditions of `column`, or parameters without one."""
     placed: list[tuple[float, float, VariantSummary]] = []
     for variant in summary.finished:
-        x, spread = _position(variant, column)
+        x, spread = _position(variant, summary.reference, column)
         if x is None or variant.accuracy is None:
             continue
         y, half = 100 * variant.accuracy.mean, variant.accuracy.half_width
@@ -161,19 +163,23 @@ def _name_point(
 
 
 def _position(
-    variant: VariantSummary, column: SpeedColumn | None
+    variant: VariantSummary, base: VariantSummary, column: SpeedColumn | None
 ) -> tuple[float | None, np.ndarray | None]:
-    """A variant's place on the x axis, with the distances to p10 and p90."""
+    """A variant's place on the x axis, with the distances to the ends of its interval."""
     if column is None:
         return variant.parameters, None
-    found = variant.speeds.get(column)
+    found, reference = variant.speeds.get(column), base.speeds.get(column)
     if found is None:
         return None, None
-    middle = found.images_per_second
-    if found.p10 is None or found.p90 is None:
+    ratio = None if variant.is_baseline else ratio_to(found, reference)
+    if ratio is None or reference is None:
+        return found.images_per_second, None
+    # Beside the baseline as in the table: medians of a machine that drifts may be in another order.
+    middle = ratio.ratio * reference.images_per_second
+    if ratio.low is None or ratio.high is None:
         return middle, None
-    spread = [[max(0.0, middle - found.p10)], [max(0.0, found.p90 - middle)]]
-    return middle, np.array(spread)
+    spread = [[ratio.ratio - ratio.low], [ratio.high - ratio.ratio]]
+    return middle, np.array(spread) * reference.images_per_second
 
 
 def _fullest(summary: Summary) -> SpeedColumn | None:

@@ -31,6 +31,8 @@ def headline(summary: Summary) -> str:
         return f"No variant can be compared: the baseline {summary.baseline} has no finished run."
     verdicts = ("better", "worse", "equivalent", "undecided")
     numbers = [(len(_with(summary, verdict)), verdict) for verdict in verdicts]
+    missing = sum(not variant.n for variant in summary.tested)
+    numbers = [*numbers[:-1], (numbers[-1][0] - missing, "undecided"), (missing, "without a run")]
     told = ", ".join(f"{number} {verdict}" for number, verdict in numbers if number)
     return (
         f"{plural(len(summary.tested), 'variant')} against the baseline {summary.baseline}: {told}."
@@ -49,7 +51,7 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
         found.append(_undecided_together(could))
     else:
         found += [_undecided(v, e) for v, e in could]
-    untestable = [v.name for v, e in undecided if e.smallest_detectable is None]
+    untestable = [v.name for v, e in undecided if e.smallest_detectable is None and v.n]
     return tuple(found + ([_untestable(untestable)] if untestable else []))
 
 
@@ -118,6 +120,11 @@ def _untestable(names: list[str]) -> Finding:
 
 def evidence(effect: Effect) -> str:
     """What a verdict stands on."""
+    if effect.low is None:
+        return (
+            f"n = {effect.n} against {effect.n_baseline}: no interval and no test, which take two runs "
+            "or more of each."
+        )
     return (
         f"95 % interval {span(effect.low, effect.high)} points; "
         f"adjusted {p_equation(effect.p_adjusted)}; n = {effect.n} against {effect.n_baseline}; "

@@ -10,6 +10,7 @@ from ablate.report import format as fmt
 from ablate.report.document import Cell, Column, Figure, Note, Row, Table
 from ablate.report.families import ATTENTION, FAMILIES, OTHER, place, step_only
 from ablate.report.profiles import bar_order, pairs_of
+from ablate.report.speeds import ratio_to
 from ablate.report.summary import Summary, VariantSummary
 
 MAX_BARS = 12
@@ -115,10 +116,9 @@ def _step_cell(variant: VariantSummary, base: VariantSummary, device: str) -> Ce
         size = column.batch_size.replace(",", "")
         if column.device != device or column.mode != "train" or not size.isdigit():
             continue
-        own, reference = speed.images_per_second, base.speeds.get(column)
-        times = reference.images_per_second / own if reference else None
-        note = "" if variant.is_baseline or times is None else fmt.ratio(times)
-        return Cell(fmt.milliseconds(1e6 * int(size) / own), note)
+        times = ratio_to(speed, base.speeds.get(column))
+        note = "" if variant.is_baseline or times is None else fmt.ratio(1 / times.ratio)
+        return Cell(fmt.milliseconds(1e6 * int(size) / speed.images_per_second), note)
     return Cell(fmt.MISSING)
 
 

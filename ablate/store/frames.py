@@ -14,6 +14,7 @@ from ablate.errors import DatabaseError
 from ablate.search_record import SearchTold
 from ablate.store import schema
 from ablate.store.moment import reading_a_copy
+from ablate.store.read import in_short
 
 
 @dataclass(frozen=True)
@@ -82,20 +83,12 @@ def _definition(
     for row in sorted(rows, key=lambda row: row.dataset != preferred):
         if row.setting == setting and dataset in (None, row.dataset):
             return dict(row.definition)
-    there = "; ".join(f"{r.dataset}, {_in_short(r.definition)}" for r in rows)
+    there = "; ".join(f"{r.dataset}, {in_short(r.definition)}" for r in rows)
     raise DatabaseError(
         f"the database has no runs of study {study!r}"
         + (f" on {dataset!r}" if dataset else "")
         + " with this backbone, image size and recipe; it has: "
         + (f"{there} (use the --data and --set that they were run with)" if there else "none of it")
-    )
-
-
-def _in_short(definition: Mapping[str, Any]) -> str:
-    recipe, size = definition["recipe"], definition["image_size"]
-    return (
-        f"{definition['backbone']}, {size}×{size}, {recipe['epochs']} epochs, "
-        f"batch {recipe['batch_size']}, split {recipe['split']}"
     )
 
 

@@ -92,6 +92,30 @@ def stored_runs(url: str, study: str, dataset: str, setting: str) -> list[Stored
         ]
 
 
+def stored_settings(url: str, study: str) -> list[str]:
+    """Under what a study was run, in short and one for each; none where there is no database.
+
+    Raises:
+        DatabaseError: there is one, but it is not ours or newer.
+    """
+    if not database_exists(url):
+        return []
+    table = schema.studies
+    with reading(url) as connection:
+        rows = connection.execute(select(table).where(table.c.study == study))
+        return [f"{row.dataset}, {in_short(row.definition)}" for row in rows]
+
+
+def in_short(definition: Mapping[str, Any]) -> str:
+    """What tells the settings of a study apart."""
+    recipe, size = definition["recipe"], definition["image_size"]
+    return (
+        f"{definition['backbone']}, {size}×{size}, epochs={recipe['epochs']}, "
+        f"batch_size={recipe['batch_size']}, learning_rate={recipe['learning_rate']:g}, "
+        f"split={recipe['split']}"
+    )
+
+
 def check_integrity(url: str) -> list[str]:
     """What SQLite finds wrong with the file and rows that refer to nothing; empty if all is well.
 

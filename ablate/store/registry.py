@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select
 
+from ablate.search_table import FRESH_SEEDS
 from ablate.store import schema
 from ablate.store.postgres import take_turns
 from ablate.store.rows import add_missing, cell_row, chunks, now, put, run_row
@@ -55,15 +56,23 @@ def register(connection: Connection, plan: Plan) -> None:
 def _searched(
     connection: Connection, mine: ColumnElement[bool], keys: set[str]
 ) -> list[dict[str, Any]]:
-    """The study's cells that a search has asked and its grid does not have: they stay behind the grid."""
+    """The study's cells that a search has asked and its grid does not have: they stay behind the grid.
+
+    Those are the networks of its trials, and with fresh seeds the baseline that they are confirmed against.
+    """
     cells, runs, trials = schema.cells, schema.runs, schema.trials
-    asked = exists().where(
+    search = exists().where(
         trials.c.study == cells.c.study,
         trials.c.dataset == cells.c.dataset,
         trials.c.setting == cells.c.setting,
-        trials.c.fingerprint == runs.c.fingerprint,
     )
-    query = select(cells).join(runs, runs.c.run_key == cells.c.run_key).where(mine, asked)
+    asked = search.where(trials.c.fingerprint == runs.c.fingerprint)
+    confirms = and_(search, runs.c.seed > FRESH_SEEDS)
+    query = (
+        select(cells)
+        .join(runs, runs.c.run_key == cells.c.run_key)
+        .where(mine, or_(asked, confirms))
+    )
     rows = connection.execute(query.order_by(cells.c.ordinal)).mappings()
     return [dict(row) for row in rows if row["run_key"] not in keys]
 

@@ -137,12 +137,12 @@ def compile_network(net: nn.Module, backend: str = "inductor") -> Forward:
 class Graphs:
     """A way to step cohorts: records a cohort's step when its members are new, then repeats it.
 
-    `compile` makes of a network what is recorded in its place; None records the network itself.
+    `compiler` makes of a network what is recorded in its place; None records the network itself.
     `trouble` says why the plain way was taken after all, from then on; None while all is well.
     """
 
     recorder: Callable[[torch.device, int], Recorder] = CudaRecorder
-    compile: Callable[[nn.Module], Forward] | None = None
+    compiler: Callable[[nn.Module], Forward] | None = None
     trouble: str | None = None
     _recorded: RecordedCohort | None = None
 
@@ -165,7 +165,7 @@ class Graphs:
             recorder = self.recorder(data.device, len(trainers))
             try:
                 self._recorded = RecordedCohort(
-                    trainers, data, recipe, course.steps, recorder, self.compile
+                    trainers, data, recipe, course.steps, recorder, self.compiler
                 )
             except Exception as error:
                 _raise_if_memory_ran_out(error)
@@ -175,7 +175,7 @@ class Graphs:
 
 def make_graphs(step_path: str) -> Graphs:
     """What steps cohorts on the path `graph` or `compiled`."""
-    return Graphs(compile=compile_network if step_path == "compiled" else None)
+    return Graphs(compiler=compile_network if step_path == "compiled" else None)
 
 
 def kernels_on(step_path: str, kernels: Mapping[str, str]) -> dict[str, str]:
@@ -193,12 +193,12 @@ class RecordedCohort:
         recipe: Recipe,
         steps: int,
         recorder: Recorder,
-        compile: Callable[[nn.Module], Forward] | None = None,
+        compiler: Callable[[nn.Module], Forward] | None = None,
     ) -> None:
         device, images = data.device, data.train.images
         rows = min(chunk_images(data, recipe.batch_size), len(data.train))
         self.trainers = trainers
-        self._forwards = [compile(each.net) if compile else None for each in trainers]
+        self._forwards = [compiler(each.net) if compiler else None for each in trainers]
         self._recorder = recorder
         # Channels last, with which a gather of images gives a batch in that format.
         self._images = torch.zeros(rows, *images.shape[2:], images.shape[1], device=device)
