@@ -119,6 +119,16 @@ def test_a_run_of_two_studies_is_in_both(tmp_path: Path) -> None:
     assert found["small"].speeds[DEVICE].finished == 3
 
 
+def test_a_narrow_terminal_gets_lines(
+    shell: Shell, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = shell("status", "--db", database)
+    assert code == 0
+    assert " ".join(out.split()).startswith("big on digits (5 epochs, "), "nothing is squeezed out"
+    assert "40 planned, 0 running" in " ".join(out.split())
+
+
 def test_a_look_loads_no_large_library(database: str) -> None:
     code = (
         "import sys; from ablate.cli import main\n"

@@ -22,6 +22,8 @@ from ablate.store.watch import read_status
 STATES = ("planned", "running", "stopped", "finished", "failed")
 WATCH_SECONDS = 2.0
 WIDTH_IN_A_LOG = 140
+NARROW = 110
+"""Columns of a terminal that are too few for a table of every state."""
 
 
 def show_status(study: str | None, url: str, format: str, *, watch: bool) -> None:
@@ -40,7 +42,7 @@ def show_status(study: str | None, url: str, format: str, *, watch: bool) -> Non
     if watch:
         _watch(console, study, url)
     else:
-        console.print(_page(found))
+        console.print(_page(found, console.width))
 
 
 def _look(study: str | None, url: str) -> list[StudyStatus]:
@@ -58,11 +60,11 @@ def _watch(console: Console, study: str | None, url: str) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         if not console.is_terminal:
             while True:
-                console.print(_page(_look(study, url)))
+                console.print(_page(_look(study, url), console.width))
                 time.sleep(WATCH_SECONDS)
         with Live(console=console, screen=False, auto_refresh=False) as live:
             while True:
-                live.update(_page(_look(study, url)), refresh=True)
+                live.update(_page(_look(study, url), console.width), refresh=True)
                 time.sleep(WATCH_SECONDS)
 
 
@@ -97,10 +99,11 @@ def _document(status: StudyStatus) -> dict[str, Any]:
     }
 
 
-def _page(found: list[StudyStatus]) -> RenderableType:
+def _page(found: list[StudyStatus], width: int) -> RenderableType:
     if not found:
         return Text("the database has no study yet: `ablate run STUDY` begins one")
-    parts: list[RenderableType] = [_counts(found)]
+    narrow = width < NARROW
+    parts: list[RenderableType] = list(map(_line, found)) if narrow else [_counts(found)]
     running = [(each, run) for each in found for run in each.running]
     if running:
         parts.append(_running(running))
@@ -120,18 +123,36 @@ def _counts(found: list[StudyStatus]) -> Table:
     for heading in ("work left", "done in"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in found:
-        numbers = {state: f"{each.counts.get(state, 0):,}" for state in STATES}
-        if each.failures:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in each.failures.items())
-            numbers["failed"] += f" ({kinds})"
         table.add_row(
             *(Text(printable(name)) for name in (each.study, each.dataset)),
-            Text(f"{plural(each.epochs, 'epoch')}, {each.setting[:8]}"),
-            *(Text(printable(numbers[state])) for state in STATES),
+            Text(_setting(each)),
+            *(Text(printable(_number(each, state))) for state in STATES),
             _time(each.work_seconds),
             _time(each.eta_seconds),
         )
     return table
+
+
+def _line(status: StudyStatus) -> Text:
+    """The same in words, where a table has no room."""
+    numbers = ", ".join(f"{_number(status, state)} {state}" for state in STATES)
+    return Text(
+        printable(
+            f"{status.study} on {status.dataset} ({_setting(status)}): {numbers}; "
+            f"work left {_time(status.work_seconds)}, done in {_time(status.eta_seconds)}"
+        )
+    )
+
+
+def _setting(status: StudyStatus) -> str:
+    return f"{plural(status.epochs, 'epoch')}, {status.setting[:8]}"
+
+
+def _number(status: StudyStatus, state: str) -> str:
+    number = f"{status.counts.get(state, 0):,}"
+    if state != "failed" or not status.failures:
+        return number
+    return f"{number} ({', '.join(f'{count} {kind}' for kind, count in status.failures.items())})"
 
 
 def _running(running: list[tuple[StudyStatus, RunningRun]]) -> Table:
