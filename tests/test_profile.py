@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import json
+import re
 import socket
 import sqlite3
 import subprocess
@@ -372,6 +373,8 @@ def test_two_variants_are_compared_module_by_module(
     said = capsys.readouterr().out
     assert "pool1.attention.channel" in said
     assert "the step, without (augmentation)" in said
+    assert re.search(r"Modules that both have differ by [\d.]+ ms in all", said)
+    assert re.search(r"trains [\d.]+× .*as fast as none", " ".join(said.split()))
     unknown = message(
         UnknownNameError, lambda: compare_variants("nane", name, plan.study, None, url)
     )

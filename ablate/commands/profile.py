@@ -13,7 +13,7 @@ from rich.table import Table
 from ablate.datasets import open_dataset
 from ablate.errors import DatabaseError, unknown
 from ablate.report.families import module_times
-from ablate.report.format import MISSING, milliseconds, percent
+from ablate.report.format import MISSING, milliseconds, percent, ratio
 from ablate.report.summary import Summary, summarize
 from ablate.store.frames import read_frames
 from ablate.study import Study
@@ -42,7 +42,9 @@ def compare_variants(first: str, second: str, study: Study, data: Path | None, u
     if not devices:
         raise DatabaseError(_why_not(names, times, summary))
     for device in devices:
-        _print(difference(times[times["device"] == device], *names), str(device), names)
+        both = difference(times[times["device"] == device], *names)
+        _print(both, str(device), names)
+        print(noise(both, names[1], str(device), summary))
 
 
 def difference(times: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
@@ -53,6 +55,28 @@ def difference(times: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     both = both.dropna(how="all")
     both["difference"] = both["second"].fillna(0) - both["first"].fillna(0)
     return both.sort_values("difference", key=lambda values: -values.abs(), kind="stable")
+
+
+def noise(both: pd.DataFrame, second: str, device: str, summary: Summary) -> str:
+    """What the differences are to be held against: modules that are in both networks do the same work."""
+    shared = both.drop(index="(augmentation)", errors="ignore").dropna(subset=["first", "second"])
+    apart_us = float(shared["difference"].abs().sum())
+    told = (
+        f"Each is one profiled step. Modules that both have differ by {milliseconds(apart_us)} ms in all, "
+        "signs aside: differences of that size are noise."
+    )
+    variant = next(each for each in summary.variants if each.name == second)
+    for column, speed in variant.speeds.items():
+        if (
+            column.mode == "train"
+            and column.device == device
+            and speed.ratio
+            and not variant.is_baseline
+        ):
+            found = ratio(speed.ratio.ratio, speed.ratio.low, speed.ratio.high)
+            told += f" Measured in turns, {second} trains {found} as fast as {summary.baseline}."
+            break
+    return told
 
 
 def _variant(name: str, summary: Summary) -> str:
