@@ -50,7 +50,7 @@ from ablate.placement import ATTACHED_AS
 from ablate.plan import Plan
 from ablate.report import families
 from ablate.report.families import is_attention, place
-from ablate.result import Finished, Profiled, ProfileRow, Trace
+from ablate.result import Cost, Finished, Profiled, ProfileRow, Trace
 from ablate.store.store import Store
 from benchmarks.calibrate_profile import BeforeAndAfter, Shares
 
@@ -368,13 +368,18 @@ def test_two_variants_are_compared_module_by_module(
     assert "no profile by module in the database" in none
     monkeypatch.setattr(costs, "_events", lambda _process, asked: asked())
     measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    base, other = (plan.cells[i].architecture.fingerprint for i in (0, 1))
+    device = costs.device_name(torch.device("cpu"))
+    rest = ("amp-bf16", "train", 64, 1000.0, 900.0, 1100.0, None, None, 9, "quick")
+    ratio = {"baseline": base, "baseline_ratio": 0.95, "ratio_low": 0.91, "ratio_high": 0.99}
+    store.add_costs([Cost(base, device, *rest), Cost(other, device, *rest, **ratio)], {})
     capsys.readouterr()
     compare_variants("none", name, plan.study, None, url)
     said = capsys.readouterr().out
     assert "pool1.attention.channel" in said
     assert "the step, without (augmentation)" in said
     assert re.search(r"Modules that both have differ by [\d.]+ ms in all", said)
-    assert re.search(r"trains [\d.]+× .*as fast as none", " ".join(said.split()))
+    assert f"Measured in turns, {name} trains 0.95× (0.91 to 0.99) as fast as none." in said
     unknown = message(
         UnknownNameError, lambda: compare_variants("nane", name, plan.study, None, url)
     )
