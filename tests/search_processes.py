@@ -165,6 +165,6 @@ def real_plan(**search: Any) -> Plan:
     """A search whose runs are trained: one epoch of the digits, a second each."""
     table = {"parameters": {"attention": "se", "position": ["pool1", "pool3"], "reduction": 16},
              "objectives": ["val_accuracy", "parameters"], "trials": 5, "seeds": 1, **search}  # fmt: skip
-    recipe = {"epochs": 1, "batch_size": 256, "augment": []}
+    recipe = {"epochs": 1, "batch_size": 64, "augment": []}
     document = study_document(grid=[{"attention": "none"}], recipe=recipe)
     return make_plan(parse_study({**document, "search": table}, "test"))
