@@ -77,7 +77,7 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help
 def main() -> None:
     """Run the command line; what the user must change is one line on stderr and exit code 2."""
     atexit.register(_leave_garbage)
-    terminate_like_interrupt()
+    terminate_like_interrupt()  # whatever the command: what is under way is given back
     try:
         sys.exit(app(standalone_mode=False))
     except AblateError as error:

@@ -305,7 +305,7 @@ class Driver:
     def _given_back(self, cell: Cell, why: str) -> None:
         del self._claims[str(cell.run_key)]
         self._taken -= 1
-        self.progress.given_back(cell, why)
+        self.progress.given_back(cell, f"{why}; it will be trained alone")
 
     def _cancel_empty_jobs(self) -> None:
         """End the jobs none of whose runs is ours any more."""

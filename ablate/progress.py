@@ -73,7 +73,7 @@ class StudyProgress:
     def given_back(self, cell: Cell, why: str) -> None:
         self._reached.pop(_name(cell), None)
         self._bars.remove_task(self._tasks.pop(_name(cell)))
-        self._line(f"{_name(cell)}: {why}; it will be trained alone")
+        self._line(f"{_name(cell)}: {why}")
 
     def epoch(self, cell: Cell, epoch: Epoch) -> None:
         self._epochs_seen += 1

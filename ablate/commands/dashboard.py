@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from ablate.interrupts import terminate_like_interrupt
 from ablate.search.dashboard import serve
 from ablate.search.storage import open_storage, storage_url
 
@@ -31,7 +30,6 @@ def show_dashboard(url: str, options: DashboardOptions) -> None:
     storage = open_storage(storage_url(options.storage, url), create=False)
     address = serve(storage, options.port)
     taken = "" if f":{options.port}/" in address else f" (port {options.port} is in use)"
-    terminate_like_interrupt()
     with contextlib.suppress(KeyboardInterrupt):
         Console().print(
             f"dashboard: {address}{taken}; on this machine only; Ctrl-C ends it",

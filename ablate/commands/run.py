@@ -14,7 +14,6 @@ from ablate.costs import MeasuringError, measure_costs
 from ablate.driver import Driver, HowToRun
 from ablate.execute import make_executor
 from ablate.execute.local import LocalExecutor
-from ablate.interrupts import terminate_like_interrupt
 from ablate.kernels import choose_cohort, choose_kernels, choose_step_path
 from ablate.plan import Plan
 from ablate.progress import StudyProgress, duration, plural
@@ -116,7 +115,6 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
             "differ in its last digits; --deterministic repeats to the byte",
         )
     started = time.monotonic()
-    terminate_like_interrupt()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         kernels = choose_kernels(plan, store, executor, options.device) if todo else {}
         note = progress.note

@@ -18,7 +18,6 @@ from ablate.costs import measure_throughput
 from ablate.driver import Driver
 from ablate.errors import OutputError, StudyError
 from ablate.execute import make_executor
-from ablate.interrupts import terminate_like_interrupt
 from ablate.kernels import choose_kernels
 from ablate.measure.throughput import quick
 from ablate.plan import Cell, Plan
@@ -133,7 +132,6 @@ class _Work:
         before = len(self.searcher.trials)
         self._announce(executor.slots, before)
         started = time.monotonic()
-        terminate_like_interrupt()
         # At most: what is asked for again costs nothing.
         networks = min(search.trials or 0, self.searcher.parts.space.size)
         expected = networks * search.seeds + search.confirm * search.confirm_seeds

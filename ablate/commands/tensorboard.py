@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -77,7 +75,6 @@ def _graph(run: FollowedRun) -> bytes | None:
 
 
 def _serve(console: Console, follower: Follower, port: int) -> None:
-    _terminate_like_interrupt()
     with contextlib.suppress(KeyboardInterrupt):
         address = serve(follower.logdir, port)
         taken = "" if f":{port}/" in address else f" (port {port} is in use)"
@@ -116,13 +113,6 @@ def _alone(logdir: Path) -> Iterator[None]:
         raise OutputError(f"{logdir}: cannot be written: {error.strerror}") from None
     with lock:
         yield
-
-
-def _terminate_like_interrupt() -> None:
-    def interrupt(_signal: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _say(console: Console, text: str) -> None:
