@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ablate.system.version import VERSION
+
 if TYPE_CHECKING:
     from ablate.store.results import Results
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def open_results(url: str = "sqlite:///results/ablation.db") -> Results:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import math
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ablate import __version__
-from ablate.errors import AblateError, OptionError, printable
-from ablate.interrupts import terminate_like_interrupt
+from ablate.errors import AblateError, OptionError
+from ablate.system.text import printable
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -77,7 +78,9 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help
 def main() -> None:
     """Run the command line; what the user must change is one line on stderr and exit code 2."""
     atexit.register(_leave_garbage)
-    terminate_like_interrupt()  # whatever the command: what is under way is given back
+    signal.signal(
+        signal.SIGTERM, _interrupt
+    )  # whatever the command: what is under way is given back
     try:
         sys.exit(app(standalone_mode=False))
     except AblateError as error:
@@ -208,7 +211,8 @@ def run(
     question = _load(study, set, seeds, baseline_seeds)
     _allow(allow_import)
     with _loading():
-        from ablate.commands.run import RunOptions, run_study
+        from ablate.drive.options import RunOptions
+        from ablate.drive.run import run_study
 
     options = RunOptions(
         device=device,
@@ -258,8 +262,8 @@ def search(
     question = _load(study, set)
     _allow(allow_import)
     with _loading():
-        from ablate.commands.run import RunOptions
-        from ablate.commands.search import SearchOptions, search_study
+        from ablate.drive.options import RunOptions
+        from ablate.drive.search import SearchOptions, search_study
 
     options = RunOptions(device=device, executor=executor, workers=workers, max_runs=max_runs)
     try:
@@ -361,7 +365,8 @@ def explain(
         Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
     ],
     image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="A PNG or JPEG to look at.")
+        Path | None,
+        typer.Option("--image", metavar="FILE", help="A PNG or JPEG to explain_networks at."),
     ] = None,
     samples: Annotated[
         int | None,
@@ -388,11 +393,11 @@ def explain(
     _allow(allow_import)
     with _loading():
         from ablate.commands.explain import explain_targets
-    from ablate.explain.look import Question
+    from ablate.explain.explanation import Request
 
     globs = tuple(glob.strip() for given in layers or () for glob in given.split("+"))
     shown = 2 if samples is None else samples
-    asked = Question(tuple(targets), question, db, image, shown, globs, data)
+    asked = Request(tuple(targets), question, db, image, shown, globs, data)
     # Untrained networks need no database; one that is named should be there.
     explain_targets(asked, out, must_exist=db != DEFAULT_DB)
 
@@ -429,9 +434,9 @@ def tensorboard(
     question = _load(study, set) if study else None
     _allow(allow_import)
     with _loading():
-        from ablate.commands.tensorboard import BoardOptions, show_board
+        from ablate.commands.tensorboard import TensorBoardOptions, show_tensorboard
 
-    show_board(question, db, BoardOptions(logdir, port, rebuild, serve=not no_serve))
+    show_tensorboard(question, db, TensorBoardOptions(logdir, port, rebuild, serve=not no_serve))
 
 
 @app.command()
@@ -448,9 +453,9 @@ def profile(
     """Show where two variants differ in time, module by module, from the profiles in the database."""
     question = _load(study, set)
     with _loading():
-        from ablate.commands.profile import compare_variants
+        from ablate.commands.profile import compare_times
 
-    compare_variants(first, second, question, data, db)
+    compare_times(first, second, question, data, db)
 
 
 @app.command()
@@ -540,9 +545,9 @@ def compare(
     """Say in words what B does that A does not: accuracy with its interval, and cost."""
     question = _load(study, set)
     with _loading():
-        from ablate.commands.compare import compare_variants
+        from ablate.commands.compare import compare_accuracies
 
-    compare_variants(first, second, question, data, db)
+    compare_accuracies(first, second, question, data, db)
 
 
 @app.command()
@@ -563,7 +568,7 @@ def _study_name(given: str | None) -> str | None:
 
 
 def _allow(packages: list[str] | None) -> None:
-    from ablate.imports import allow_imports
+    from ablate.system.imports import allow_imports
 
     allow_imports(packages or [])
 
@@ -575,11 +580,16 @@ def _usage(error: Any) -> str:
         return said
     command = error.ctx.command_path if error.ctx else "ablate"
     said = said.replace("Value error, ", "").rstrip(".")
-    return f"ablate: {printable(said)}: look at `{command} --help`"
+    return f"ablate: {printable(said)}: explain_networks at `{command} --help`"
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    """SIGTERM is Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def _leave_garbage() -> None:
-    """Let Python not look for garbage once more as it ends: half a second with torch loaded."""
+    """Let Python not explain_networks for garbage once more as it ends: half a second with torch loaded."""
     if "triton" not in sys.modules:  # it counts what it finds alive then, and complains
         gc.freeze()
 
@@ -600,7 +610,7 @@ def _load(
     seeds: int | None = None,
     baseline_seeds: int | None = None,
 ) -> Study:
-    from ablate.study_file import load_study
+    from ablate.study.file import load_study
 
     given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
     numbers = [f"{key}={value}" for key, value in given.items() if value is not None]

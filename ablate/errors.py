@@ -51,6 +51,10 @@ class OutputError(AblateError):
     """A folder that cannot be written."""
 
 
+class MeasuringError(AblateError):
+    """A measurement that did not come to its end; what was trained is untouched."""
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"` for the choice that is closest to `name`, or an empty string."""
     close = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
@@ -64,8 +68,3 @@ def unknown(kind: str, name: str, choices: Iterable[str], *, limit: int = 40) ->
     return UnknownNameError(
         f"unknown {kind} {name!r}{nearest(name, known)}; there are: {listed or '(none)'}"
     )
-
-
-def printable(text: str) -> str:
-    """Text as a terminal may get it: whoever wrote it into a file must not move the cursor."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

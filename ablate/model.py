@@ -9,11 +9,8 @@ from torch import nn
 
 from ablate.attention import ATTENTION, Attention
 from ablate.backbones import make_backbone
-from ablate.digest import digest
 from ablate.errors import OptionError, PlacementError
-from ablate.imports import one_line
 from ablate.placement import (
-    ATTACHED_AS,
     Shape,
     Uninitialised,
     find_targets,
@@ -22,10 +19,12 @@ from ablate.placement import (
     seeded,
     trace_outputs,
 )
+from ablate.result.architecture import ATTACHED_AS
 from ablate.study import Variant, stream_seed
+from ablate.system.digest import digest
+from ablate.system.text import one_line
 
 __all__ = [
-    "ATTACHED_AS",
     "Shape",
     "build",
     "build_outline",

@@ -20,14 +20,12 @@ from torch.overrides import TorchFunctionMode
 
 from ablate.backbones import make_backbone
 from ablate.errors import PlacementError, nearest
-from ablate.imports import one_line
+from ablate.result.architecture import ATTACHED_AS
 from ablate.study import NO_ATTENTION, Variant
+from ablate.system.text import one_line
 
 Shape = tuple[int, ...]
 Outputs = dict[str, list[Shape]]
-
-ATTACHED_AS = "attention"
-"""The name under which an attention module hangs below the module whose output it reweights."""
 
 MOST_LISTED = 40
 WIDER = 64

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import AblateError
-from ablate.progress import duration
-from ablate.train.precision import choose_device
+from ablate.system.machine import find_machine
+from ablate.system.text import duration
 from benchmarks import record, table
 from benchmarks.amp import measure_amp
 from benchmarks.augmentation import measure_augmentation
@@ -46,9 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = _options(asked)
         default = RESULTS / (
-            "short.json" if asked.short else f"{choose_device(asked.device).type}.json"
+            "short.json" if asked.short else f"{find_machine(asked.device).device.type}.json"
         )
-        place = record.describe_place(options)
+        place = record.describe_conditions(options)
         for name in BENCHMARKS if asked.what == "all" else (asked.what,):
             _measure(name, options, asked.out or default, place)
     except AblateError as error:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ablate.datasets.base import Dataset, Images, Watch
 from ablate.datasets.split import stratified_split
 from ablate.execute.local import LocalExecutor
+from ablate.job import Cohort, Run
 from ablate.result import Failed, Finished
 from ablate.stats import interval
 from ablate.study import Recipe
-from ablate.train.precision import choose_device, default_workers
-from ablate.trial import Cohort, Run
+from ablate.system.machine import find_machine
 from benchmarks.field import VARIANTS
 from benchmarks.options import Options, watch
 from benchmarks.ours import gather, measure_kernels
@@ -96,9 +96,10 @@ def measure_amp(options: Options) -> dict[str, Any]:
 
 def _train(dataset: Dataset, seeds: int, options: Options) -> dict[tuple[str, int], Finished]:
     """Every seed in both precisions, one run a worker."""
-    device = choose_device(options.device).type
+    machine = find_machine(options.device)
+    device = machine.device.type
     asked = [(precision, seed) for seed in range(1, seeds + 1) for precision in PRECISIONS]
-    workers, seen = default_workers(choose_device(device)), watch("amp")
+    workers, seen = machine.workers, watch("amp")
     results: dict[tuple[str, int], Finished] = {}
     with LocalExecutor(workers) as executor:
         kernels = dict(measure_kernels(executor, device))

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ablate.datasets.augment import augment
+from ablate.system.machine import prepare_machine
 from ablate.train.data import CHUNK, to_device
-from ablate.train.precision import prepare_device
 from benchmarks.field import RECIPE, SEED
 from benchmarks.options import Options, watch
 from benchmarks.pictures import Pictures
@@ -25,7 +25,7 @@ CHUNKS = 4
 
 def measure_augmentation(options: Options) -> dict[str, Any]:
     """Microseconds an image, from bytes to a normalised tensor, on the CPU with one thread."""
-    prepare_device("cpu")
+    prepare_machine("cpu")
     steps = max(
         1, (CHUNKS * CHUNK if not options.short else RECIPE.batch_size) // RECIPE.batch_size
     )

@@ -19,12 +19,12 @@ from typing import Any
 
 from ablate.errors import AblateError
 from ablate.execute.local import LocalExecutor
-from ablate.measure.bench import Bench, Setting, Subject, make_bench
+from ablate.measure.bench import Bench, Conditions, Network, make_bench
 from ablate.measure.profile import QUIET, ProfileBench
 from ablate.plan import make_plan
 from ablate.report.families import is_attention
 from ablate.study import Study
-from ablate.study_file import load_study
+from ablate.study.file import load_study
 from benchmarks.ours import gather
 
 STUDY = Path("studies/digits.toml")
@@ -36,18 +36,18 @@ BLOCK_STEPS, SEGMENT_STEPS = 8, 80
 
 @dataclass(frozen=True)
 class Shares:
-    """A job: attention's share of a step of each subject after the first, which has none.
+    """A job: attention's share of a step of each network after the first, which has none.
 
     Yields for each (name, share by the profiler, share by difference).
     """
 
-    subjects: tuple[Subject, ...]
-    setting: Setting
+    networks: tuple[Network, ...]
+    conditions: Conditions
     rounds: int
 
     def __call__(self) -> Iterator[tuple[str, float, float]]:
-        bench = make_bench(self.setting)
-        steps = [_steps(bench, subject) for subject in self.subjects]
+        bench = make_bench(self.conditions)
+        steps = [_steps(bench, network) for network in self.networks]
         seconds: list[list[float]] = [[] for _ in steps]
         for number in range(-1, self.rounds):
             order = range(len(steps))
@@ -56,39 +56,39 @@ class Shares:
                 if number >= 0:  # the round before the first only warms up
                     seconds[i].append(took)
         profiles = ProfileBench(bench)
-        for subject, own in list(zip(self.subjects, seconds, strict=True))[1:]:
+        for network, own in list(zip(self.networks, seconds, strict=True))[1:]:
             without = zip(seconds[0], own, strict=True)
             by_difference = statistics.median(1 - bare / full for bare, full in without)
-            seen = [attention_share(profiles, subject) for _ in range(PROFILES)]
-            yield subject.variant.name, statistics.median(seen), by_difference
+            seen = [attention_share(profiles, network) for _ in range(PROFILES)]
+            yield network.variant.name, statistics.median(seen), by_difference
 
 
 @dataclass(frozen=True)
 class BeforeAndAfter:
     """A job for a process of its own. Yields how fast it steps after a profile, as a ratio to before."""
 
-    subject: Subject
-    setting: Setting
+    network: Network
+    conditions: Conditions
     steps: int
 
     def __call__(self) -> Iterator[float]:
-        bench = make_bench(self.setting)
-        step = _steps(bench, self.subject)
+        bench = make_bench(self.conditions)
+        step = _steps(bench, self.network)
         bench.seconds(step, self.steps)
         before = bench.seconds(step, self.steps)
-        ProfileBench(bench).rows(self.subject, "eager")
+        ProfileBench(bench).rows(self.network, "eager")
         yield before / bench.seconds(step, self.steps)
 
 
-def _steps(bench: Bench, subject: Subject) -> Callable[[], object]:
-    trainer = bench.trainer(subject)
+def _steps(bench: Bench, network: Network) -> Callable[[], object]:
+    trainer = bench.trainer(network)
     trainer.net.train()
     return partial(trainer.step, bench.batch)
 
 
-def attention_share(profiles: ProfileBench, subject: Subject) -> float:
+def attention_share(profiles: ProfileBench, network: Network) -> float:
     """Attention's share of one profiled step, forward and backward."""
-    _, rows = profiles.rows(subject, "eager")
+    _, rows = profiles.rows(network, "eager")
     return sum(row.share for row in rows if row.module and is_attention(row.module))
 
 
@@ -96,16 +96,16 @@ def calibrate(study: Study, data: Path | None, device: str, rounds: int) -> bool
     """Print both claims with their figures; whether both hold."""
     plan = make_plan(study, data)
     found = {cell.architecture.fingerprint: cell.variant for cell in plan.cells}
-    subjects = tuple(Subject(variant, fingerprint) for fingerprint, variant in found.items())
-    setting = Setting(study.recipe, plan.dataset, device)
+    networks = tuple(Network(variant, fingerprint) for fingerprint, variant in found.items())
+    conditions = Conditions(study.recipe, plan.dataset, device)
     good: bool = True
-    for name, seen, real in _alone(Shares(subjects, setting, rounds)):
+    for name, seen, real in _alone(Shares(networks, conditions, rounds)):
         good &= bool(abs(seen - real) <= POINTS)
         print(
             f"{name}: attention takes {seen:.1%} of a step by the profiler, {real:.1%} by difference"
         )
     ratios = [
-        _alone(BeforeAndAfter(subjects[-1], setting, SEGMENT_STEPS))[0] for _ in range(rounds)
+        _alone(BeforeAndAfter(networks[-1], conditions, SEGMENT_STEPS))[0] for _ in range(rounds)
     ]
     middle = statistics.median(ratios)
     low, high = min(ratios), max(ratios)

@@ -25,12 +25,12 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from ablate.search.board import Board, Outcome
+from ablate.search.mirror import OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Space
-from ablate.search_table import Search
 from ablate.store.trials import TrialRow
-from ablate.study_file import load_study
+from ablate.study.file import load_study
+from ablate.study.search import Search
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "benchmarks" / "results" / "reduction.csv"
@@ -65,7 +65,7 @@ def read_surface() -> dict[str, list[float]]:
 
 def replay(search: Search, space: Space, surface: Surface, budget: int) -> Found:
     """One search on the table: ask, look up, race, tell, until the budget of runs is spent."""
-    board = Board(optuna.storages.InMemoryStorage(), "replay", search, space, 1)
+    board = OptunaMirror(optuna.storages.InMemoryStorage(), "replay", search, space, 1)
     finished: dict[str, list[float]] = {}
     had: dict[str, list[float]] = {}
     runs = number = 0

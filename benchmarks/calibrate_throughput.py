@@ -13,14 +13,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.costs import baseline_of, run_throughput
+from ablate.drive.costs import baseline_of, run_throughput
 from ablate.errors import AblateError
-from ablate.measure.bench import Setting
+from ablate.measure.bench import Conditions
 from ablate.measure.throughput import FULL_BLOCK_SECONDS, MODES, ROUNDS, Throughput, full
 from ablate.plan import make_plan
-from ablate.progress import duration
 from ablate.result import Cost
-from ablate.study_file import load_study
+from ablate.study.file import load_study
+from ablate.system.text import duration
 
 STUDY = Path(__file__).parent.parent / "studies" / "digits.toml"
 REPEATS = 20
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         job = Throughput(
             (),
             baseline,
-            Setting(plan.study.recipe, plan.dataset, asked.device),
+            Conditions(plan.study.recipe, plan.dataset, asked.device),
             full(asked.rounds, asked.block_seconds),
         )
         held = dict.fromkeys(MODES, 0)

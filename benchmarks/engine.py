@@ -11,12 +11,8 @@ from typing import Any
 import torch
 
 from ablate.execute.local import LocalExecutor
-from ablate.train.precision import (
-    choose_device,
-    choose_precision,
-    default_cohort,
-    default_workers,
-)
+from ablate.system.machine import find_machine
+from ablate.system.precision import choose_precision
 from benchmarks.field import Entry, Field
 from benchmarks.options import Options, watch
 from benchmarks.ours import Squad
@@ -69,8 +65,8 @@ def _line_up(field: Field, short: bool) -> list[Entry]:
         Entry(
             "ablate",
             precision=amp,
-            cohort=default_cohort(device),
-            workers=default_workers(device),
+            cohort=find_machine(device.type).cohort,
+            workers=find_machine(device.type).workers,
         ),
     ]
 
@@ -90,7 +86,7 @@ def measure_scaling(options: Options) -> dict[str, Any]:
     Ratios are to one worker that trains one run.
     """
     field = options.field(options.attention[-1])
-    most = default_workers(choose_device(options.device))
+    most = find_machine(options.device).workers
     plans = [
         (w, c) for w in dict.fromkeys((1, most)) for c in COHORTS[: 2 if options.short else None]
     ]

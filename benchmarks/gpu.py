@@ -23,11 +23,12 @@ import torch
 from ablate.attention import fusable, use_kernels
 from ablate.errors import AblateError
 from ablate.execute.local import LocalExecutor
-from ablate.measure.bench import Setting, make_bench
+from ablate.measure.bench import Conditions, make_bench
 from ablate.measure.profile import ProfileBench
 from ablate.measure.profile_rows import PYTHON, by_kernel, fastest_step
-from ablate.progress import duration
-from ablate.train.precision import choose_device, choose_precision
+from ablate.system.machine import find_machine
+from ablate.system.precision import choose_precision
+from ablate.system.text import duration
 from benchmarks import record
 from benchmarks.field import IMAGE_SIZE, VARIANTS, Entry, Field
 from benchmarks.options import Options, watch
@@ -85,7 +86,7 @@ def _entries(field: Field, short: bool) -> dict[str, Entry]:
 
 def measure_grid(options: Options, batch_size: int) -> dict[str, Any]:
     """Our engine by attention, runs side by side and step path; beside it the roofline."""
-    device = choose_device(options.device)
+    device = find_machine(options.device).device
     bandwidth = copy_bytes_per_second(device)
     figures: dict[str, Any] = {"copy_bytes_per_second": bandwidth, "networks": {}}
     plain: Shots = {}
@@ -143,9 +144,11 @@ def measure_steps(options: Options, batch_size: int) -> dict[str, Any]:
 
 def _step(options: Options, attention: str, batch_size: int) -> dict[str, Any]:
     field = replace(options.field(attention), batch_size=batch_size)
-    bench = make_bench(Setting(field.recipe, field.dataset, field.device))
+    bench = make_bench(Conditions(field.recipe, field.dataset, field.device))
     trainer = bench.trainer_of(field.net())
-    use_kernels(trainer.net, {} if bench.precision.exact else dict.fromkeys(fusable(), "fused"))
+    use_kernels(
+        trainer.net, {} if bench.machine.precision.exact else dict.fromkeys(fusable(), "fused")
+    )
     trainer.net.train()
     profiler = ProfileBench(bench).record(lambda: trainer.step(bench.batch))
     on_gpu = bench.device.type == "cuda"
@@ -187,7 +190,7 @@ def main(arguments: Sequence[str]) -> int:
         device=asked.device,
     )
     try:
-        place = record.describe_place(options)
+        place = record.describe_conditions(options)
         out = asked.out or RESULTS / (
             "short.json" if asked.short else f"{slug(place['device'])}.json"
         )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.progress import Counting
-from ablate.train.precision import choose_device
+from ablate.system.console import Counting
+from ablate.system.machine import find_machine
 from benchmarks.field import VARIANTS, Field
 
 
@@ -28,7 +28,7 @@ class Options:
 
     def field(self, attention: str) -> Field:
         """The comparison with that attention."""
-        return Field(attention, self.steps, self.data, choose_device(self.device).type)
+        return Field(attention, self.steps, self.data, find_machine(self.device).device.type)
 
 
 def watch(what: str) -> Counting:

@@ -11,12 +11,12 @@ from typing import Any, Never
 from ablate.attention import use_kernels
 from ablate.execute import Died, Done, Executor, Job
 from ablate.execute.local import LocalExecutor
-from ablate.measure.kernels import KernelChoice
+from ablate.system.machine import prepare_machine
 from ablate.train.cohort import Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, to_device
 from ablate.train.graphs import Graphs, kernels_on, make_graphs
-from ablate.train.precision import choose_precision, prepare_device
 from ablate.train.step import make_trainer
+from ablate.tune.kernels import MeasureKernels
 from benchmarks.field import RECIPE, SEED, Entry, Field
 from benchmarks.race import BenchmarkError, Turn
 
@@ -49,8 +49,8 @@ class CohortLap:
 @lru_cache(maxsize=16)
 def _cohort(lap: CohortLap) -> tuple[list[Member], Data, Stepping]:
     """Kept in its worker from lap to lap."""
-    device = prepare_device(lap.field.device)
-    precision = choose_precision(RECIPE.precision, device)
+    machine = prepare_machine(lap.field.device, RECIPE.precision)
+    device, precision = machine.device, machine.precision
     members = []
     for _ in range(lap.size):
         net = lap.field.net()
@@ -92,8 +92,8 @@ def play(field: Field, entry: Entry, turn: Turn) -> Never:
 
 def measure_kernels(executor: Executor, device: str) -> Kernels:
     """The path of each kind of attention, measured as `ablate run` does before it trains."""
-    [chosen] = gather(executor, [KernelChoice(device, RECIPE.precision)])
-    return tuple(sorted(chosen.items()))
+    [chosen] = gather(executor, [MeasureKernels(device, RECIPE.precision)])
+    return tuple(sorted((name, str(each.choice)) for name, each in chosen.items()))
 
 
 def gather(executor: Executor, jobs: Iterable[Job]) -> Iterator[Any]:

@@ -8,15 +8,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ablate.driver import Driver, HowToRun
-from ablate.environment import describe_environment
+from ablate.drive.driver import Driver
+from ablate.drive.options import TrainingOptions
 from ablate.execute.local import LocalExecutor
-from ablate.kernels import choose_kernels
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Epoch, Failed, Finished
 from ablate.store.store import Store
-from ablate.study_file import load_study
-from ablate.train.precision import choose_device, default_cohort
+from ablate.study.file import load_study
+from ablate.system.machine import find_machine
+from ablate.tune.choose import Tuning
 from benchmarks.options import Options, watch
 from benchmarks.race import BenchmarkError
 
@@ -64,7 +64,7 @@ class _Clock:
 
 def measure_overhead(options: Options) -> dict[str, Any]:
     """The digits study, and with `--data` one long epoch of the reference grid on those images."""
-    cohort = default_cohort(choose_device(options.device))
+    cohort = find_machine(options.device).cohort
     epochs = ["recipe.epochs=1"] if options.short else []
     digits = make_plan(load_study(DIGITS, epochs))
     measured = {"digits": _measure(digits, options.device, 1 if options.short else cohort)}
@@ -81,13 +81,14 @@ def _measure(plan: Plan, device: str, runs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, LocalExecutor(1) as executor:
         store = Store(f"sqlite:///{folder}/results.db")
         store.register(plan)
-        how = HowToRun(
+        machine = find_machine(device, plan.study.recipe.precision)
+        how = TrainingOptions(
             device=device,
-            cohort=default_cohort(choose_device(device)),
+            cohort=machine.cohort,
             max_runs=runs,
-            kernels=choose_kernels(plan, store, executor, device),
+            kernels=Tuning(plan, store.choices, machine).kernels(executor),
         )
-        driver = Driver(plan, store, executor, clock, describe_environment(), how)
+        driver = Driver(plan, store, executor, clock, how)
         started = perf_counter()
         driver.run()
         seconds = perf_counter() - started

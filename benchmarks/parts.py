@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ablate.attention import Attention, fusable, use_kernels
-from ablate.train.precision import choose_precision, prepare_device
+from ablate.system.machine import prepare_machine
 from ablate.train.step import Trainer, make_trainer
 from benchmarks.field import IMAGE_SIZE, RECIPE
 from benchmarks.options import Options, watch
@@ -42,8 +42,8 @@ def measure_parts(options: Options) -> dict[str, Any]:
 
 
 def _measure(options: Options, attention: str) -> dict[str, Any]:
-    device = prepare_device("cpu")
-    precision = choose_precision(RECIPE.precision, device)
+    machine = prepare_machine("cpu", RECIPE.precision)
+    device, precision = machine.device, machine.precision
     net = options.field(attention).net().train()
     use_kernels(net, {} if precision.exact else dict.fromkeys(fusable(), "fused"))
     trainer = make_trainer(net, RECIPE, device, precision)

@@ -18,7 +18,7 @@ from ablate.commands.report import build_report, check_report
 from ablate.errors import AblateError
 from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.manifest import file_of_view
-from ablate.study_file import load_study
+from ablate.study.file import load_study
 
 ROOT = Path(__file__).parent.parent
 EXIT_CHANGED, EXIT_USER = 1, 2

@@ -1,4 +1,4 @@
-"""Contestants in processes of their own, one lap at a time: whoever runs has the whole machine.
+"""SteppedCohorts in processes of their own, one lap at a time: whoever runs has the whole machine.
 
 Rounds are interleaved: in each one every contestant runs once, the order reversed from round to
 round, so that a clock that drifts or a neighbour that works hits all alike.

@@ -13,28 +13,27 @@ from typing import Any
 
 import torch
 
-from ablate.environment import describe_environment, package_version
-from ablate.train.precision import choose_device, choose_precision, default_workers, device_name
+from ablate.system.environment import describe_environment, package_version
+from ablate.system.machine import count_cores, find_machine
 from benchmarks.options import Options
 from benchmarks.race import BenchmarkError
 
 PEERS = ("pytorch-lightning", "timm")
 
 
-def describe_place(options: Options) -> dict[str, Any]:
+def describe_conditions(options: Options) -> dict[str, Any]:
     """Everything about this machine and this measurement that a reader may ask for.
 
     Of the images only the dataset's name: where they lie is nobody's business.
     """
-    device = choose_device(options.device)
-    environment = describe_environment()
-    del environment["command"]
+    machine = find_machine(options.device)
+    environment = {k: v for k, v in describe_environment().items() if k != "command"}
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "device": device_name(device),
-        "cores": default_workers(torch.device("cpu")),
+        "device": machine.name,
+        "cores": count_cores(),
         "threads": torch.get_num_threads(),
-        "precision": choose_precision("amp", device).name,
+        "precision": machine.precision.name,
         "dataset": options.field("none").dataset.label,
         "rounds": options.rounds,
         "steps": options.steps,

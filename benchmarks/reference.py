@@ -24,8 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.study_file import load_study
-from ablate.train.precision import choose_device, device_name
+from ablate.study.file import load_study
+from ablate.system.machine import find_machine
 from benchmarks import publish
 from benchmarks.gpu import slug
 
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     limit = asked.slice_seconds
     ends = None if limit is None else started + limit - ENDING_SECONDS
     place = Slice(asked.study.absolute(), asked.data, asked.device, asked.seeds, ends, asked.folder)
-    name = slug(device_name(choose_device(asked.device)))
+    name = slug(find_machine(asked.device).name)
     try:
         code = train(place)
         if code in (EXIT_DONE, EXIT_FAILED_RUNS):

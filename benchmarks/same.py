@@ -23,9 +23,10 @@ from torch import nn
 from ablate.attention import fusable, use_kernels
 from ablate.model import build
 from ablate.study import Recipe, Variant, stream_seed
+from ablate.system.machine import prepare_machine
+from ablate.system.precision import AMP_FP32, FP32, Precision
 from ablate.train.cohort import Member, train_epoch
 from ablate.train.data import Batch, Data, Part, load_data, train_batches
-from ablate.train.precision import AMP_FP32, FP32, Precision, prepare_device
 from ablate.train.step import make_trainer
 from benchmarks.field import IMAGE_SIZE, SEED, VARIANTS, Field
 from benchmarks.options import Options
@@ -89,7 +90,7 @@ def difference(losses: Sequence[float], others: Sequence[float]) -> float:
 
 def thinned_data(field: Field, steps: int) -> Data:
     """The field's images, no more of them than that many steps see."""
-    device = prepare_device(field.device)
+    device = prepare_machine(field.device).device
     whole = load_data(field.dataset, RECIPE.split, RECIPE.validation_fraction, device)
     return replace(whole, train=_thinned(whole.train, steps * RECIPE.batch_size))
 

@@ -22,7 +22,7 @@ from ablate.store import schema
 from ablate.store.connect import WRITE, open_engine
 from ablate.store.rows import add_environment
 from ablate.store.store import Store
-from ablate.study_file import parse_study
+from ablate.study.file import parse_study
 
 POSITIONS = ["pool1", "pool2", "pool3", "pool1+pool2", "pool1+pool3", "pool2+pool3", "pool*"]
 DEVICE = "a made-up GPU"

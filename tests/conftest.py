@@ -19,10 +19,13 @@ from postgres_server import Server, postgres
 
 from ablate import cli
 from ablate.errors import AblateError
+from ablate.job import Cohort
 from ablate.plan import Plan, make_plan
+from ablate.result import Started
 from ablate.store.schema import metadata
 from ablate.store.store import Claim, Store
-from ablate.study_file import parse_study
+from ablate.study.file import parse_study
+from ablate.system.machine import Machine, find_machine
 
 __all__ = ["postgres"]  # a fixture
 
@@ -146,6 +149,18 @@ def study_document(**changes: Any) -> dict[str, Any]:
 
 def small_plan(**changes: Any) -> Plan:
     return make_plan(parse_study(study_document(**changes), "test"))
+
+
+def run_events(cohort: Cohort) -> list[tuple[str, Any]]:
+    """What a cohort yields of its runs, and of itself but for where it began."""
+    (_, started), *events = cohort()
+    assert isinstance(started, Started)
+    return events
+
+
+def machine_of(plan: Plan) -> Machine:
+    """This machine's CPU in the precision of a plan."""
+    return find_machine("cpu", plan.study.recipe.precision)
 
 
 @pytest.fixture

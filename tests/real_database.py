@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ablate.store import schema
 from ablate.store.store import Store
+from ablate.store.views import VIEWS
 from ablate.store.weights import write_weights
 
 EARLIER = Path(__file__).parent / "databases" / "0002.sql"
@@ -102,4 +102,4 @@ def values(path: Path, table: str) -> list[tuple[Any, ...]]:
 
 def views(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What the promised views hold, in an order that does not depend on how it got there."""
-    return {view: sorted(rows(path, view), key=repr) for view in schema.VIEWS}
+    return {view: sorted(rows(path, view), key=repr) for view in VIEWS}

@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from ablate.report import canvas
+from ablate.page import canvas
 from ablate.report.render import render
 from ablate.store.frames import Frames
 

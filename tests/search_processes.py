@@ -11,19 +11,20 @@ from typing import Any
 
 from conftest import study_document
 
-from ablate.driver import Driver, HowToRun
+from ablate.drive.driver import Driver
+from ablate.drive.options import TrainingOptions
 from ablate.execute.base import Done, Executor, Job
+from ablate.job import Cohort
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Epoch, Failed, Finished
-from ablate.search.board import Board
 from ablate.search.cells import CellMaker
+from ablate.search.mirror import OptunaMirror
 from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
 from ablate.search.storage import open_storage, storage_url
 from ablate.store.store import Store
 from ablate.store.trials import TrialStore, search_key
-from ablate.study_file import parse_study
-from ablate.trial import Cohort
+from ablate.study.file import parse_study
 
 EPOCHS = 2
 PARAMETERS = {
@@ -131,10 +132,10 @@ def make_searcher(plan: Plan, where: Path | Databases, said: list[str] | None = 
     store.close()
     key = search_key(plan.study, plan.dataset.label)
     storage = open_storage(storage_url(databases.storage, databases.results), create=True)
-    board = Board(storage, "small", search, space, EPOCHS)
+    mirror = OptunaMirror(storage, "small", search, space, EPOCHS)
     say = (said if said is not None else []).append
     trials = TrialStore(databases.results)
-    return Searcher(Parts(plan, search, space, key, trials, board, CellMaker(plan, space), say))
+    return Searcher(Parts(plan, search, space, key, trials, mirror, CellMaker(plan, space), say))
 
 
 def run_search(
@@ -152,12 +153,12 @@ def run_search(
         return again
 
     store = Store(databases.results)
-    driver = Driver(nothing, store, executor, progress, {}, HowToRun(device="cpu"), feed)
+    driver = Driver(nothing, store, executor, progress, TrainingOptions(device="cpu"), feed)
     progress.driver = driver
     driver.run()
     store.close()
     searcher.parts.store.close()
-    searcher.parts.board.close()
+    searcher.parts.mirror.close()
     return progress
 
 

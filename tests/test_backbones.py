@@ -14,9 +14,9 @@ from torch import nn
 from ablate.attention import complete
 from ablate.backbones import make_backbone
 from ablate.errors import AblateError, PlacementError, StudyError
-from ablate.imports import ALLOWED, allow_imports
 from ablate.measure.architecture import describe
 from ablate.study import Variant
+from ablate.system.imports import ALLOWED, allow_imports
 
 OWN = """
 from torch import nn

@@ -15,7 +15,7 @@ import torch
 from real_database import results_alone
 
 from ablate.store.transfer.export import export_database
-from ablate.train.precision import FP32
+from ablate.system.precision import FP32
 from benchmarks import __main__ as command
 from benchmarks import engine, gpu, gpu_table, publish, record, reference, roofline, table
 from benchmarks.field import RECIPE, VARIANTS, Entry, Field
@@ -58,7 +58,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Contestants take all cores, which other tests use now."""
+    """SteppedCohorts take all cores, which other tests use now."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
@@ -161,7 +161,7 @@ def test_a_short_command_writes_its_section(tmp_path: Path) -> None:
 
 
 def test_figures_of_unlike_machines_are_not_mixed(tmp_path: Path) -> None:
-    place = record.describe_place(Options())
+    place = record.describe_conditions(Options())
     record.merge(tmp_path / "a.json", "amp", {}, place)
     with pytest.raises(BenchmarkError, match="give another --out"):
         record.merge(tmp_path / "a.json", "same", {}, place | {"device": "another"})
@@ -198,7 +198,7 @@ def test_the_table_shows_ratios_and_no_images_per_second() -> None:
     ratio = {"ratio": 3.9, "low": 3.7, "high": 4.1, "rounds": 8}
     one: dict[str, Any] = {"loader_workers": 2, "precision": "p", "workers": 2, "cohort": 4}
     players = {p: one | {"images_per_second": 987_654, "against_today": ratio} for p in PLAYERS}
-    place = record.describe_place(Options())
+    place = record.describe_conditions(Options())
     written = table.updated(
         f"{table.BEGIN}{table.END}", {"engine/none": {"place": place, "figures": players}}
     )
@@ -241,7 +241,7 @@ def gpu_figures(short: bool) -> dict[str, Any]:
     ratio = {"ratio": 7.0, "low": 6.0, "high": 8.0, "rounds": 6}
     row = {"cohort": 4, "step_path": "graph", "against_one_eager": ratio,
            "slower_than_plain": 1.25, "share_of_roofline": 0.45}  # fmt: skip
-    place = record.describe_place(Options(device="cpu")) | {"device": "A GPU", "short": short}
+    place = record.describe_conditions(Options(device="cpu")) | {"device": "A GPU", "short": short}
     grid = {"copy_bytes_per_second": 2e12, "networks": {"se": {"rows": [row]}}}
     top = [{"name": "a kernel", "us": 1.0, "calls": 1, "share": 0.5}]
     figures: dict[str, Any] = {

@@ -13,7 +13,7 @@ import pytest
 from conftest import Shell
 from PIL import Image
 
-from ablate import costs
+from ablate.drive import costs
 from ablate.measure.throughput import Protocol
 
 STUDIES = Path(__file__).parent.parent / "studies"
@@ -281,7 +281,7 @@ def test_a_failed_run_exits_with_1_and_retry_failed_trains_it_again(
     options = ["run", DIGITS, *TINY, "--seeds", "1", "--max-runs", "1", "--executor", "inprocess"]
     options += ["--no-measure"]
     with monkeypatch.context() as patched:
-        patched.setattr("ablate.trial.build", lambda *_: 1 / 0)
+        patched.setattr("ablate.job.build", lambda *_: 1 / 0)
         code, out, _ = shell(*options)
     assert code == 1
     assert "FAILED (error): ZeroDivisionError: division by zero" in out

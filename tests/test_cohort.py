@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import run_events
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablate.attention import complete, fusable, use_kernels
 from ablate.datasets import open_dataset
 from ablate.datasets.augment import augment
+from ablate.job import Cohort, Run
 from ablate.model import build
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
 from ablate.study import Recipe, Variant
+from ablate.system.precision import BF16, FP32
 from ablate.train import cohort as cohort_module
 from ablate.train.optimizers import OPTIMIZERS
-from ablate.train.precision import BF16, FP32
 from ablate.train.step import Trainer, make_trainer
-from ablate.trial import Cohort, Run
 
 VARIANTS = {
     "none": ("none", None),
@@ -48,7 +49,7 @@ def make_cohort(*names: str, **changes: Any) -> Cohort:
 def events_of(job: Cohort) -> dict[str, list[Any]]:
     """The events of each run, in order; checkpoints apart."""
     events: dict[str, list[Any]] = {run.run_key: [] for run in job.runs}
-    for run_key, event in job():
+    for run_key, event in run_events(job):
         if not isinstance(event, Checkpoint | Halved):
             events[run_key].append(event)
     return events
@@ -88,7 +89,7 @@ def test_dropout_differs_from_step_to_step() -> None:
 def test_a_resumed_run_ends_with_the_same_bytes(optimizer: str, precision: str) -> None:
     recipe = {"epochs": 3, "optimizer": optimizer, "precision": precision, "schedule": "plateau"}
     job = make_cohort("cbam", recipe=recipe, checkpoint_seconds=0)
-    whole = [event for _, event in job()]
+    whole = [event for _, event in run_events(job)]
     checkpoints = [event for event in whole if isinstance(event, Checkpoint)]
     assert [checkpoint.epoch for checkpoint in checkpoints] == [1, 2], "none after the last epoch"
     expected = facts([event for event in whole if not isinstance(event, Checkpoint)])
@@ -100,7 +101,9 @@ def test_a_resumed_run_ends_with_the_same_bytes(optimizer: str, precision: str) 
 
 def test_runs_that_are_ahead_wait_for_the_others(alone: Any) -> None:
     job = make_cohort("none", "se", checkpoint_seconds=0)
-    start = next(e.content for key, e in job() if key == "se" and isinstance(e, Checkpoint))
+    start = next(
+        e.content for key, e in run_events(job) if key == "se" and isinstance(e, Checkpoint)
+    )
     none, se = job.runs
     events = events_of(replace(job, runs=(none, replace(se, start=start))))
     assert facts(events["none"]) == alone["none"]
@@ -109,7 +112,7 @@ def test_runs_that_are_ahead_wait_for_the_others(alone: Any) -> None:
 
 def test_a_checkpoint_that_was_made_otherwise_is_not_continued() -> None:
     job = make_cohort("none", checkpoint_seconds=0)
-    start = next(event.content for _, event in job() if isinstance(event, Checkpoint))
+    start = next(event.content for _, event in run_events(job) if isinstance(event, Checkpoint))
     resumed = replace(job, runs=(replace(job.runs[0], start=start),))
     assert [event.epoch for event in events_of(resumed)["none"][:-1]] == [2]
     exact = job.recipe.model_copy(update={"precision": "fp32"})
@@ -120,7 +123,7 @@ def test_a_checkpoint_that_was_made_otherwise_is_not_continued() -> None:
 
 def test_checkpoints_come_no_more_often_than_asked() -> None:
     job = make_cohort("none", checkpoint_seconds=3600)
-    assert not [event for _, event in job() if isinstance(event, Checkpoint)]
+    assert not [event for _, event in run_events(job) if isinstance(event, Checkpoint)]
 
 
 Step = Callable[..., tuple[torch.Tensor, torch.Tensor]]
@@ -143,7 +146,7 @@ def test_a_cohort_that_does_not_fit_goes_on_in_halves(
 ) -> None:
     monkeypatch.setattr(cohort_module, "step_together", full_with(1))
     job = make_cohort("none", "se", "cbam")
-    assert [event for key, event in job() if key == ""] == [Halved(2), Halved(1)]
+    assert [event for key, event in run_events(job) if key == ""] == [Halved(2), Halved(1)]
     assert {name: facts(events) for name, events in events_of(job).items()} == {
         name: alone[name] for name in ("none", "se", "cbam")
     }

@@ -9,7 +9,7 @@ import pytest
 from conftest import message, small_plan
 from report_frames import make_frames
 
-from ablate.commands.compare import compare_variants, told
+from ablate.commands.compare import compare_accuracies, told
 from ablate.errors import DatabaseError, OptionError, UnknownNameError
 from ablate.report.findings import LEAKED
 from ablate.report.render import render
@@ -58,7 +58,7 @@ def test_the_command_reads_the_database(url: str, tmp_path: Path) -> None:
     store.register(plan)
     store.close()
     name = plan.cells[1].variant.name
-    said = message(DatabaseError, lambda: compare_variants("none", name, plan.study, None, url))
+    said = message(DatabaseError, lambda: compare_accuracies("none", name, plan.study, None, url))
     assert said.startswith("none has no finished run yet")
 
 

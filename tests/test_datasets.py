@@ -119,7 +119,9 @@ def test_data_replaces_the_dataset_and_gives_its_name(pictures: Path, tmp_path: 
 @pytest.mark.parametrize("inside", ["", cifar.ARCHIVE, cifar.BATCHES])
 def test_the_original_cifar10_is_recognised(tmp_path: Path, inside: str) -> None:
     (tmp_path / cifar.ARCHIVE).touch()
-    assert open_dataset("cifar10", tmp_path / inside, 32) == cifar.Cifar10(tmp_path, 32)
+    found = open_dataset("cifar10", tmp_path / inside, 32)
+    assert isinstance(found, cifar.Cifar10)
+    assert cifar.original_folder(tmp_path / inside) == tmp_path
     assert isinstance(open_dataset("digits", tmp_path / inside, 32), ImageFiles)
 
 

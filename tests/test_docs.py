@@ -26,10 +26,10 @@ from ablate.datasets.cifar import ARCHIVE_SHA256
 from ablate.errors import AblateError
 from ablate.measure.architecture import describe
 from ablate.plan import make_plan
-from ablate.store.schema import VIEWS
 from ablate.store.store import Store
+from ablate.store.views import VIEWS
 from ablate.study import Recipe, Study, Variant
-from ablate.study_file import load_study, parse_study
+from ablate.study.file import load_study, parse_study
 from ablate.train.optimizers import OPTIMIZERS
 from ablate.train.schedules import SCHEDULES
 

@@ -18,18 +18,20 @@ import pytest
 from conftest import claim_one, rows_of, small_plan
 from pretend import Pretend
 
-from ablate import driver as driver_module
-from ablate import takeover, trial
-from ablate.driver import Driver, HowToRun
+from ablate import job
+from ablate.drive import driver as driver_module
+from ablate.drive import takeover
+from ablate.drive.driver import Driver
+from ablate.drive.options import TrainingOptions
 from ablate.execute import make_executor
 from ablate.execute.base import Died, Done, Executor, Job
 from ablate.execute.local import LocalExecutor
+from ablate.job import Cohort, Run
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
 from ablate.store.owner import Owner
 from ablate.store.store import Store
-from ablate.study_file import load_study
-from ablate.trial import Cohort, Run
+from ablate.study.file import load_study
 
 
 class Recorder:
@@ -98,7 +100,7 @@ class Scripted(Executor):
 
 STUDIES = Path(__file__).parent.parent / "studies"
 SAVED = "SELECT 1 FROM checkpoints c JOIN runs r USING (run_key) WHERE instr(c.file, substr(r.token, 1, 8))"
-KERNELS = "SELECT attention, kernel FROM kernels"
+KERNELS = "SELECT subject, choice FROM choices WHERE decision = 'kernel'"
 
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 2.0, 500.0)
 FINISHED = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
@@ -111,8 +113,8 @@ def instant() -> Executor:
 def drive(plan: Plan, store: Store, executor: Executor | None = None, **options: Any) -> Recorder:
     recorder = Recorder()
     with executor or make_executor("inprocess", 1) as made:
-        how = HowToRun(device="cpu", **options)
-        Driver(plan, store, made, recorder, {"commit": "abc"}, how).run()
+        how = TrainingOptions(device="cpu", **options)
+        Driver(plan, store, made, recorder, how).run()
     return recorder
 
 
@@ -150,14 +152,14 @@ def test_max_runs_does_a_part_and_the_next_time_the_rest(plan: Plan, store: Stor
 def test_a_failed_run_stops_no_other(
     plan: Plan, store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = trial.build
+    build = job.build
 
     def broken(variant: Any, *rest: Any) -> Any:
         if variant.position == "pool1":
             raise ValueError("no luck")
         return build(variant, *rest)
 
-    monkeypatch.setattr(trial, "build", broken)
+    monkeypatch.setattr(job, "build", broken)
     recorder = drive(plan, store)
     assert len(recorder.results) == len(plan.cells)
     rows = rows_of(url, "SELECT variant, failure, error FROM v_runs WHERE status = 'failed'")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import claim_one, rows_of
 
-from ablate import environment
-from ablate.commands.prepare import describe_place
-from ablate.environment import command_line, describe_environment, nvidia_driver
 from ablate.plan import Plan
 from ablate.result import Failed
 from ablate.store.store import Store
+from ablate.system import environment
+from ablate.system.environment import command_line, describe_environment, nvidia_driver
+from ablate.system.machine import describe_process, find_machine
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,17 +53,30 @@ def test_it_names_commit_lock_and_versions_wherever_it_runs(
 def test_a_tree_is_clean_until_a_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def described() -> Mapping[str, object]:
+        describe_environment.cache_clear()  # as in a new process
+        return describe_environment()
+
+    def git(*arguments: str) -> None:
+        author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", tmp_path, *author, *arguments], check=True)
+
     monkeypatch.setattr(environment, "SOURCE", tmp_path)
-    assert describe_environment()["commit"] is None
-    assert describe_environment()["lock_sha256"] is None
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    assert describe_environment()["tree_clean"] is True
+    assert described()["commit"] is described()["lock_sha256"] is None
+    git("init", "-q")
+    assert described()["tree_clean"] is None, "somebody's repository, in which we are installed"
+    (tmp_path / "pyproject.toml").write_text("")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    assert described()["tree_clean"] is True
     (tmp_path / "new.py").write_text("")
-    assert describe_environment()["tree_clean"] is False
+    assert describe_environment()["tree_clean"] is True, "as it was when the process began"
+    assert described()["tree_clean"] is False
+    describe_environment.cache_clear()
 
 
-def test_the_place_has_device_and_precision_flags() -> None:
-    place = describe_place(torch.device("cpu"), "fp32", {}, deterministic=False)
+def test_a_process_describes_its_device_and_precision() -> None:
+    place = describe_process(find_machine("cpu", "fp32"), {})
     assert (place["fp32_precision"], place["tf32"], place["deterministic"]) == ("ieee", False, True)
     assert place["cuda"] is place["nvidia_driver"] is None
     assert "cores" in place["device"]

@@ -15,13 +15,13 @@ from torch import nn
 from ablate.attention import ATTENTION, complete
 from ablate.attention.base import Attention
 from ablate.errors import UnknownNameError, WeightsError
-from ablate.explain.arrays import sample_rows, shrink, spread, strongest, unit
-from ablate.explain.capture import capture, find_layers
-from ablate.explain.gates import infer_gate, statistics
-from ablate.explain.snapshot import pack, take, unpack
-from ablate.explain.weights import load_weights, weights_to_bytes
+from ablate.measure.activations import capture, find_layers
+from ablate.measure.gates import infer_gate, statistics
 from ablate.model import build
+from ablate.result.maps import sample_rows, shrink, spread, strongest, unit
+from ablate.result.snapshot import pack, take, unpack
 from ablate.study import Variant
+from ablate.train.weights import load_weights, weights_to_bytes
 
 SIZE = 32
 MAIN = ["relu1", "pool1", "relu2", "pool2", "relu3", "pool3"]
@@ -290,6 +290,6 @@ def test_weights_that_do_not_fit_are_one_line(content: bytes, said: str) -> None
 
 
 def test_the_room_loads_no_torch_until_it_is_used() -> None:
-    code = "import sys, ablate.explain, ablate.explain.pictures; print('torch' in sys.modules)"
+    code = "import sys, ablate.explain, ablate.page.pictures; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

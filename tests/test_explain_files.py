@@ -14,16 +14,17 @@ from conftest import claim_one, message, small_plan
 from PIL import Image
 
 from ablate import cli
-from ablate.driver import Driver, HowToRun
+from ablate.drive.driver import Driver
+from ablate.drive.options import TrainingOptions
 from ablate.errors import AblateError
 from ablate.execute import make_executor
 from ablate.explain import explain
-from ablate.explain.look import Question, look
+from ablate.explain.explanation import Request, explain_networks
 from ablate.explain.page import write_page
-from ablate.explain.snapshot import unpack
 from ablate.plan import Plan
 from ablate.report.render import write_report
 from ablate.result import Epoch, Failed, Finished, Kept
+from ablate.result.snapshot import unpack
 from ablate.store.frames import read_frames
 from ablate.store.store import LostClaimError, Store
 from ablate.store.weights import weights_path
@@ -51,14 +52,14 @@ def trained(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> str:
     store = Store(url)
     store.register(plan)
     with make_executor("inprocess", 1) as executor:
-        how = HowToRun(device="cpu", max_runs=4)
-        Driver(plan, store, executor, Silent(), {}, how).run()
+        how = TrainingOptions(device="cpu", max_runs=4)
+        Driver(plan, store, executor, Silent(), how).run()
     store.close()
     return url
 
 
-def ask(plan: Plan, url: str, *targets: str, **changes: object) -> Question:
-    return Question(targets, plan.study, url, **{"samples": 1, "layers": ("conv1",), **changes})
+def ask(plan: Plan, url: str, *targets: str, **changes: object) -> Request:
+    return Request(targets, plan.study, url, **{"samples": 1, "layers": ("conv1",), **changes})
 
 
 def key(plan: Plan, variant: str, seed: int = 1) -> str:
@@ -78,7 +79,7 @@ def test_weights_and_snapshot_are_kept_of_seed_1_alone(plan: Plan, trained: str)
 
 def test_the_loaded_network_is_the_one_that_was_tested(plan: Plan, trained: str) -> None:
     """Its right and wrong answers on test images are those that the run's result recorded."""
-    found = look(ask(plan, trained, "se(pool1, r=8)", samples=16))
+    found = explain_networks(ask(plan, trained, "se(pool1, r=8)", samples=16))
     with sqlite3.connect(trained.removeprefix("sqlite:///")) as connection:
         query = "SELECT test_correct FROM runs WHERE run_key = ?"
         (packed,) = connection.execute(query, (key(plan, "se(pool1, r=8)"),)).fetchone()
@@ -87,18 +88,18 @@ def test_the_loaded_network_is_the_one_that_was_tested(plan: Plan, trained: str)
     predicted = found.seen[0].predicted or ()
     said = [found.classes[p] == t for p, t in zip(predicted, found.inputs.true, strict=True)]
     assert said == right[rows].tolist()
-    assert found.subjects[0].weights.startswith(f"trained: run {key(plan, 'se(pool1, r=8)')}")
+    assert found.networks[0].weights.startswith(f"trained: run {key(plan, 'se(pool1, r=8)')}")
 
 
 def test_a_run_key_or_its_beginning_is_that_run(plan: Plan, trained: str) -> None:
     run_key = key(plan, "se(pool3, r=8)")
-    found = look(ask(plan, trained, run_key[:12], run_key))
-    assert [s.name for s in found.subjects] == ["se(pool3, r=8)"] * 2
+    found = explain_networks(ask(plan, trained, run_key[:12], run_key))
+    assert [s.name for s in found.networks] == ["se(pool3, r=8)"] * 2
 
 
 def test_an_untrained_variant_says_so(plan: Plan, url: str) -> None:
-    found = look(ask(plan, url, "none", "se(pool1, r=8)"))
-    assert all(s.weights.startswith("untrained") for s in found.subjects)
+    found = explain_networks(ask(plan, url, "none", "se(pool1, r=8)"))
+    assert all(s.weights.startswith("untrained") for s in found.networks)
     assert not Path(url.removeprefix("sqlite:///")).exists()
 
 
@@ -120,7 +121,7 @@ def test_pictures_and_arrays_for_a_notebook(tmp_path: Path, url: str) -> None:
 
 
 def test_the_page_and_its_pictures(plan: Plan, trained: str, tmp_path: Path) -> None:
-    found = look(ask(plan, trained, "none", "se(pool1, r=8)"))
+    found = explain_networks(ask(plan, trained, "none", "se(pool1, r=8)"))
     files = write_page(found, tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {path.name for path in files} == names
@@ -139,7 +140,7 @@ def test_the_page_and_its_pictures(plan: Plan, trained: str, tmp_path: Path) -> 
             with Image.open(path) as picture:
                 assert picture.width > 600
     before = {path: path.read_bytes() for path in files}
-    write_page(look(ask(plan, trained, "none", "se(pool1, r=8)")), tmp_path / "out")
+    write_page(explain_networks(ask(plan, trained, "none", "se(pool1, r=8)")), tmp_path / "out")
     assert before == {path: path.read_bytes() for path in files}, "the same pictures, byte by byte"
 
 
@@ -153,7 +154,7 @@ def test_the_report_shows_what_was_stored(plan: Plan, trained: str, tmp_path: Pa
 def test_an_image_file_is_shown_at_the_studys_size(plan: Plan, url: str, tmp_path: Path) -> None:
     file = tmp_path / "my dog.jpg"
     Image.new("RGB", (90, 50), (200, 30, 30)).save(file)
-    found = look(ask(plan, url, "none", image=file))
+    found = explain_networks(ask(plan, url, "none", image=file))
     assert found.inputs.pixels.shape == (1, 32, 32, 3)
     assert (found.inputs.names, found.inputs.true) == (("my dog.jpg",), (None,))
 
@@ -181,7 +182,9 @@ def test_what_is_no_image(
 ) -> None:
     file = tmp_path / "image.png"
     make(file)
-    assert said in message(AblateError, lambda: look(ask(plan, url, "none", image=file)))
+    assert said in message(
+        AblateError, lambda: explain_networks(ask(plan, url, "none", image=file))
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,12 +201,12 @@ def test_what_does_not_exist_is_one_line(
     plan: Plan, trained: str, target: str, changes: dict[str, object], said: str
 ) -> None:
     question = ask(plan, trained, target, **changes)
-    assert message(AblateError, lambda: look(question)).startswith(said)
+    assert message(AblateError, lambda: explain_networks(question)).startswith(said)
 
 
 def test_a_run_without_weights_says_whose_are_kept(plan: Plan, trained: str) -> None:
     target = key(plan, "none", seed=2)
-    text = message(AblateError, lambda: look(ask(plan, trained, target)))
+    text = message(AblateError, lambda: explain_networks(ask(plan, trained, target)))
     assert text.startswith(f"none, seed 2 ({target}, finished): has no stored weights")
 
 
@@ -213,9 +216,9 @@ def test_weights_that_are_missing_or_changed(plan: Plan, trained: str) -> None:
     question = ask(plan, trained, "none")
     try:
         path.write_bytes(content[:-1] + b"\x00")
-        assert "its SHA-256 differs" in message(AblateError, lambda: look(question))
+        assert "its SHA-256 differs" in message(AblateError, lambda: explain_networks(question))
         path.unlink()
-        assert "No such file" in message(AblateError, lambda: look(question))
+        assert "No such file" in message(AblateError, lambda: explain_networks(question))
     finally:
         path.write_bytes(content)
 

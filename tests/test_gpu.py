@@ -9,32 +9,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import run_events
 from test_cohort import events_of, facts, make_cohort
 from test_graphs import numbers, same, states
 from torch._dynamo.utils import counters
 
 from ablate.attention import complete, fusable, use_kernels
 from ablate.datasets import open_dataset
-from ablate.measure.bench import Setting, Subject
-from ablate.measure.cohorts import CohortChoice
+from ablate.measure.bench import Conditions, Network
 from ablate.measure.profile import Profile
-from ablate.measure.steps import (
-    LEAST_TOLERANCE,
-    Comparison,
-    Contestant,
-    StepChoice,
-    first_batches,
-)
 from ablate.model import build
 from ablate.result import Checkpoint, Failed, Finished, Halved, Noted, Profiled
 from ablate.study import Recipe, Variant
+from ablate.system.machine import prepare_machine
+from ablate.system.precision import AMP_FP32, BF16, FP16, FP32, Precision
 from ablate.train import graphs as graphs_module
 from ablate.train.cohort import Course, Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, to_device
 from ablate.train.graphs import Graphs, RecordedCohort, make_graphs
 from ablate.train.optimizers import OPTIMIZERS
-from ablate.train.precision import AMP_FP32, BF16, FP16, FP32, Precision, prepare_device
 from ablate.train.step import make_trainer
+from ablate.tune.cohorts import MeasureCohorts
+from ablate.tune.steps import (
+    LEAST_TOLERANCE,
+    Comparison,
+    MeasureSteps,
+    SteppedCohort,
+    first_batches,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -44,14 +46,14 @@ PRECISIONS = {"fp32": FP32, "bf16": BF16, "fp16": FP16}
 
 @pytest.fixture(params=[True, False], ids=["deterministic", "free"])
 def deterministic(request: pytest.FixtureRequest) -> Iterator[bool]:
-    prepare_device("cuda", deterministic=request.param)
+    prepare_machine("cuda", deterministic=request.param)
     yield request.param
     torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture
 def repeating() -> Iterator[None]:
-    prepare_device("cuda", deterministic=True)
+    prepare_machine("cuda", deterministic=True)
     yield
     torch.use_deterministic_algorithms(False)
 
@@ -107,7 +109,7 @@ def test_a_graph_gives_the_bytes_of_eager_steps(
 def test_a_graph_that_need_not_repeat_stays_within_the_tolerance(
     data: Data, precision: str
 ) -> None:
-    prepare_device("cuda")
+    prepare_machine("cuda")
     recipe, few = Recipe(augment=("crop",)), first_batches(data, Recipe())
     make = lambda _path: cohort_of(VARIANTS, recipe, PRECISIONS[precision])  # noqa: E731
     chosen = Comparison(make, few, recipe, exact=False).graph(Graphs())
@@ -116,7 +118,7 @@ def test_a_graph_that_need_not_repeat_stays_within_the_tolerance(
 
 
 def test_compiled_steps_stay_within_the_tolerance_and_are_compiled_once(data: Data) -> None:
-    prepare_device("cuda")
+    prepare_machine("cuda")
     recipe, few = Recipe(augment=("crop",)), first_batches(data, Recipe())
 
     def make(made: str) -> list[Member]:
@@ -145,9 +147,9 @@ def test_branches_beside_it_change_nothing_for_a_member(data: Data, deterministi
     recipe, few = Recipe(augment=()), first_batches(data, Recipe())
     for name in VARIANTS:
         # The cohort of four copies of one network, of which the first is compared with it alone.
-        one = Contestant(cohort_of([name], recipe, BF16), few, recipe, Graphs())
-        four = Contestant(cohort_of([name] * 4, recipe, BF16), few, recipe, Graphs())
-        again = Contestant(cohort_of([name], recipe, BF16), few, recipe, Graphs())
+        one = SteppedCohort(cohort_of([name], recipe, BF16), few, recipe, Graphs())
+        four = SteppedCohort(cohort_of([name] * 4, recipe, BF16), few, recipe, Graphs())
+        again = SteppedCohort(cohort_of([name], recipe, BF16), few, recipe, Graphs())
         four._losses, four._weights = four._losses[:1], four._weights[:1]
         assert four.distance(one) <= max(LEAST_TOLERANCE, 3 * again.distance(one))
 
@@ -155,7 +157,7 @@ def test_branches_beside_it_change_nothing_for_a_member(data: Data, deterministi
 def test_steps_are_repeated_and_never_recorded_again(
     data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare_device("cuda")
+    prepare_machine("cuda")
     recorded: list[RecordedCohort] = []
     before = RecordedCohort.__init__
 
@@ -172,7 +174,7 @@ def test_steps_are_repeated_and_never_recorded_again(
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("path", ["eager", "graph"])
 def test_no_step_waits_for_the_device(data: Data, precision: str, path: str) -> None:
-    prepare_device("cuda")
+    prepare_machine("cuda")
     recipe = Recipe(augment=())
     members = cohort_of(VARIANTS, recipe, PRECISIONS[precision])
     stepping: Stepping = Graphs() if path == "graph" else step_eagerly
@@ -217,7 +219,7 @@ def test_the_choice_is_made_from_start_to_end() -> None:
         for name in VARIANTS
     )
     for deterministic in (True, False):
-        job = StepChoice(variants, Recipe(), dataset, "cuda", {}, deterministic)
+        job = MeasureSteps(variants, Recipe(), dataset, "cuda", {}, deterministic)
         [chosen] = job()
         assert chosen.path == "graph" or "times as fast" in chosen.note, chosen
     torch.use_deterministic_algorithms(False)
@@ -240,7 +242,7 @@ def test_a_run_resumes_to_the_same_bytes(path: str) -> None:
     job = make_cohort(
         "none", device="cuda", deterministic=True, checkpoint_seconds=0, step_path=path
     )
-    whole = [event for _, event in job()]
+    whole = [event for _, event in run_events(job)]
     assert not any(isinstance(event, Noted) for event in whole)
     start = next(event for event in whole if isinstance(event, Checkpoint))
     again = events_of(replace(job, runs=(replace(job.runs[0], start=start.content),)))["none"]
@@ -261,13 +263,13 @@ def test_a_run_learns(precision: str) -> None:
 @pytest.mark.parametrize("path", ["eager", "graph"])
 def test_memory_that_runs_out_halves_the_cohort_and_fails_who_is_alone(path: str) -> None:
     """Under a cap that one network of this batch may not pass: out of memory, not an error."""
-    prepare_device("cuda")
+    prepare_machine("cuda")
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
     try:
         job = make_cohort("none", "se", device="cuda", step_path=path, recipe={"batch_size": 1024})
-        events = list(job())
+        events = run_events(job)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert Halved(1) in [event for key, event in events if key == ""]
@@ -283,8 +285,8 @@ def test_memory_that_runs_out_halves_the_cohort_and_fails_who_is_alone(path: str
 
 def test_a_profile_has_kernels(tmp_path: Any) -> None:
     variant = complete(Variant("cbam_cnn", "cbam", "pool*"))
-    setting = Setting(Recipe(), open_dataset("digits", None, 32), "cuda")
-    job = Profile((Subject(variant, "0" * 16),), setting, tmp_path)
+    conditions = Conditions(Recipe(), open_dataset("digits", None, 32), "cuda")
+    job = Profile((Network(variant, "0" * 16),), conditions, tmp_path)
     for profiled in job():
         assert isinstance(profiled, Profiled)
         assert profiled.trace.reason is None
@@ -317,5 +319,5 @@ def test_as_many_runs_as_fit_are_measured_side_by_side() -> None:
         complete(Variant("cbam_cnn", "se", "pool3", (("reduction", r),))) for r in (4, 8)
     )
     dataset = open_dataset("digits", None, 32)
-    job = CohortChoice((*variants, *variants), Recipe(), dataset, "cuda", {}, "graph")
+    job = MeasureCohorts((*variants, *variants), Recipe(), dataset, "cuda", {}, "graph")
     assert [each.size for each in job()] == [1, 2, 4]

@@ -17,26 +17,29 @@ import torch
 from conftest import small_plan
 from torch import nn
 
-from ablate import kernels, trial
+from ablate import job as job_module
 from ablate.attention import complete
 from ablate.datasets import open_dataset
-from ablate.driver import Driver
+from ablate.drive.driver import Driver
 from ablate.execute import make_executor
-from ablate.kernels import choose_cohort, choose_step_path
-from ablate.measure import cohorts, steps
-from ablate.measure.cohorts import CohortChoice, CohortSize, best_size, sizes
-from ablate.measure.steps import Comparison, Contestant, StepChoice, StepPath
+from ablate.execute.inprocess import InProcessExecutor
+from ablate.job import Cohort, Run
 from ablate.model import build
-from ablate.result import Finished, Noted
+from ablate.result import Finished, Noted, Started
 from ablate.store.store import Store
 from ablate.study import Recipe, Variant
+from ablate.system.machine import GPU_COHORT, Machine
+from ablate.system.precision import AMP_FP32, BF16, FP32, Precision
 from ablate.train.cohort import Member, Pass, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, to_device
 from ablate.train.graphs import WARM_UP_STEPS, Graphs, compile_network
 from ablate.train.histograms import HistogramTaker
-from ablate.train.precision import AMP_FP32, BF16, FP32, GPU_COHORT, Precision
 from ablate.train.step import Forward, Trainer, make_trainer
-from ablate.trial import Cohort, Run
+from ablate.tune import choose as choose_module
+from ablate.tune import cohorts, steps
+from ablate.tune.choose import Tuning
+from ablate.tune.cohorts import CohortSize, MeasureCohorts, best_size, sizes
+from ablate.tune.steps import Comparison, MeasureSteps, StepPath, SteppedCohort
 
 CPU = torch.device("cpu")
 SEED = 3
@@ -60,14 +63,14 @@ class Repeater:
             results.append(work())
         return results
 
-    def record(self, work: Callable[[], None]) -> None:
+    def capture(self, work: Callable[[], None]) -> None:
         for _ in range(WARM_UP_STEPS):
             work()
         if self.error is not None:
             raise self.error
         self.work = work
 
-    def repeat(self, dropout_seed: int) -> None:
+    def replay(self, dropout_seed: int) -> None:
         self.seed, self.repeats = dropout_seed, self.repeats + 1
         self.work()
 
@@ -207,21 +210,21 @@ def test_histograms_are_those_of_the_step_that_was_recorded(data: Data) -> None:
 class Astray(Repeater):
     """A graph whose dropout is that of another step."""
 
-    def repeat(self, dropout_seed: int) -> None:
-        super().repeat(dropout_seed + 1)
+    def replay(self, dropout_seed: int) -> None:
+        super().replay(dropout_seed + 1)
 
 
 class Slow(Repeater):
     """A graph that is right and does its work twice as slowly."""
 
-    def repeat(self, dropout_seed: int) -> None:
-        super().repeat(dropout_seed)
+    def replay(self, dropout_seed: int) -> None:
+        super().replay(dropout_seed)
         time.sleep(0.02)
 
 
 class Broken(Repeater):
-    def record(self, work: Callable[[], None]) -> None:
-        super().record(work)
+    def capture(self, work: Callable[[], None]) -> None:
+        super().capture(work)
         raise ValueError("it syncs")
 
 
@@ -306,7 +309,7 @@ def test_more_networks_than_a_compiler_takes_by_itself_are_compiled() -> None:
 class Quick(Repeater):
     """Not done at all: no graph is quicker, nor further from the truth."""
 
-    def repeat(self, dropout_seed: int) -> None:
+    def replay(self, dropout_seed: int) -> None:
         self.repeats += 1
 
 
@@ -361,17 +364,13 @@ def test_compiled_steps_that_fail_or_train_otherwise_leave_the_graph(
 
 def test_the_choice_of_a_cpu_is_eager() -> None:
     dataset = open_dataset("digits", None, 32)
-    job = StepChoice((Variant("cbam_cnn"),), Recipe(), dataset, "cpu", {})
+    job = MeasureSteps((Variant("cbam_cnn"),), Recipe(), dataset, "cpu", {})
     [chosen] = job()
     assert chosen.path == "eager"
 
 
-@pytest.fixture
-def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As far as the choice of a path can see."""
-    monkeypatch.setattr(kernels, "choose_device", lambda _: torch.device("cuda"))
-    monkeypatch.setattr(kernels, "device_name", lambda _: "a GPU")
-    monkeypatch.setattr(kernels, "choose_precision", lambda *_: BF16)
+GPU = Machine(torch.device("cuda"), "a GPU", BF16, cores=2)
+"""As far as the choice of a path can see."""
 
 
 def choose(url: str, measured: Any, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:
@@ -383,19 +382,17 @@ def choose(url: str, measured: Any, monkeypatch: pytest.MonkeyPatch, **changes: 
         asked.append(given)
         return measured
 
-    monkeypatch.setattr(kernels, "StepChoice", job)
+    monkeypatch.setattr(choose_module, "MeasureSteps", job)
     store = Store(url)
-    given = {"deterministic": False, **changes}
+    tuning = Tuning(small_plan(), store.choices, GPU, note=notes.append, **changes)
     with make_executor("inprocess", 1) as worker:
-        plan, note = small_plan(), notes.append
-        path = choose_step_path(plan, store, worker, "cuda", {}, note=note, **given)
-    assert store.kernels("a GPU", BF16.name) == {}, "those are of attention"
+        path = tuning.step_path(worker, {})
     store.close()
     return path, notes, asked
 
 
 def test_the_path_is_measured_once_for_each_setting_and_kept(
-    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def graph() -> Iterator[StepPath]:
         yield StepPath("graph", "3 times as fast")
@@ -411,7 +408,7 @@ def test_the_path_is_measured_once_for_each_setting_and_kept(
 
 
 def test_a_measurement_that_fails_means_eager_and_is_tried_again(
-    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> Iterator[Any]:
         raise ValueError("no clock")
@@ -425,7 +422,7 @@ def test_a_measurement_that_fails_means_eager_and_is_tried_again(
 
 
 def test_a_compiler_that_takes_the_process_down_leaves_the_graph(
-    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def job() -> Iterator[StepPath]:
         yield StepPath("graph", "3 times as fast")
@@ -453,35 +450,32 @@ def test_a_larger_cohort_is_taken_where_it_is_clearly_faster() -> None:
 
 
 def test_cohorts_are_measured_until_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def few_batches(members: list[Member], *rest: Any) -> Contestant:
+    def few_batches(members: list[Member], *rest: Any) -> SteppedCohort:
         if len(members) > 2:
             raise torch.OutOfMemoryError("no memory")
-        return Contestant(members, *rest)
+        return SteppedCohort(members, *rest)
 
-    monkeypatch.setattr(cohorts, "Contestant", few_batches)
+    monkeypatch.setattr(cohorts, "SteppedCohort", few_batches)
     variants = tuple(
         complete(Variant("cbam_cnn(width=0.25)", "se", "pool3", (("reduction", r),)))
         for r in (1, 2, 4)
     )
     recipe = Recipe(batch_size=16, augment=())
-    job = CohortChoice(variants, recipe, open_dataset("digits", None, 32), "cpu", {}, "eager")
+    job = MeasureCohorts(variants, recipe, open_dataset("digits", None, 32), "cpu", {}, "eager")
     measured = list(job())
     assert [each.size for each in measured] == [1, 2], "three do not fit"
     assert all(each.seconds_a_run > 0 for each in measured)
 
 
 def test_the_size_is_measured_once_for_each_setting_and_kept(
-    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def chosen(measured: Callable[[], Iterator[Any]], **changes: Any) -> tuple[int, list[str]]:
         notes: list[str] = []
-        monkeypatch.setattr(kernels, "CohortChoice", lambda *_: measured)
-        given = {"deterministic": False, **changes}
+        monkeypatch.setattr(choose_module, "MeasureCohorts", lambda *_: measured)
+        tuning = Tuning(small_plan(), store.choices, GPU, note=notes.append, **changes)
         with make_executor("inprocess", 1) as worker:
-            size = choose_cohort(
-                small_plan(), store, worker, "cuda", {}, "graph", note=notes.append, **given
-            )
-        return size, notes
+            return tuning.cohort(worker, {}, "graph"), notes
 
     def broken() -> Iterator[Any]:
         raise ValueError("no clock")
@@ -505,33 +499,33 @@ def test_the_size_is_measured_once_for_each_setting_and_kept(
     )
     assert chosen(broken) == (6, []), "as it is stored"
     assert chosen(lambda: iter(SIZES[:1]), deterministic=True)[0] == 1, "another question"
-    assert store.kernels("a GPU", BF16.name) == {}, "those are of attention"
     store.close()
 
 
 def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trial, "make_graphs", lambda _path: Graphs(Broken))
+    monkeypatch.setattr(job_module, "make_graphs", lambda _path: Graphs(Broken))
     run = Run("key", complete(Variant("cbam_cnn(width=0.25)")))
     recipe = Recipe(epochs=2, batch_size=256, augment=(), optimizer="sgd")
     job = Cohort((run,), 1, recipe, open_dataset("digits", None, 32), "cpu", step_path="graph")
     monkeypatch.setattr("ablate.train.graphs.set_learning_rate", lambda *_: None)  # a number here
     events = list(job())
-    notes = [event for key, event in events if key == ""]
+    started, *notes = [event for key, event in events if key == ""]
+    assert isinstance(started, Started)
     assert notes == [
         Noted("a cohort is stepped eagerly, it cannot be a graph: ValueError: it syncs")
     ]
     assert isinstance(events[-1][1], Finished)
 
 
-class Hanging:
+class Hanging(InProcessExecutor):
     """An executor whose job gives these and then nothing more."""
 
     busy = True
 
     def __init__(self, *events: StepPath) -> None:
-        self._events = [("kernels", event) for event in events]
+        self._events = [("", event) for event in events]
 
     def submit(self, job_id: str, job: Any) -> None: ...
 
@@ -549,21 +543,14 @@ class Hanging:
     [((), "eager"), ((StepPath("graph", "3 times as fast"),), "graph")],
 )
 def test_a_measurement_that_hangs_ends_with_what_it_gave(
-    url: str, on_a_gpu: None, monkeypatch: pytest.MonkeyPatch,
+    url: str, monkeypatch: pytest.MonkeyPatch,
     given: tuple[StepPath, ...], expected: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(kernels, "STEP_SECONDS", 0.2)
+    monkeypatch.setattr(choose_module, "MOST_SECONDS", 0.2)
     notes: list[str] = []
     store, hanging = Store(url), Hanging(*given)
-    path = choose_step_path(
-        small_plan(),
-        store,
-        cast("Any", hanging),
-        "cuda",
-        {},
-        deterministic=False,
-        note=notes.append,
-    )
+    tuning = Tuning(small_plan(), store.choices, GPU, note=notes.append)
+    path = tuning.step_path(cast("Any", hanging), {})
     store.close()
     assert path == expected
     assert "measuring took more than" in notes[0]
@@ -574,6 +561,6 @@ def test_what_is_noted_about_a_cohort_is_told(url: str) -> None:
     told: list[str] = []
     progress: Any = SimpleNamespace(note=told.append)
     with make_executor("inprocess", 1) as executor:
-        driver = Driver(small_plan(), Store(url), executor, progress, {})
+        driver = Driver(small_plan(), Store(url), executor, progress)
         driver._handle("a job", ("", Noted("it cannot be a graph")))
     assert told == ["it cannot be a graph"]

@@ -14,9 +14,9 @@ from PIL import Image
 
 from ablate.commands.init import write_study
 from ablate.errors import OutputError, PlacementError
-from ablate.imports import ALLOWED
 from ablate.plan import make_plan
-from ablate.study_file import load_study
+from ablate.study.file import load_study
+from ablate.system.imports import ALLOWED
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 PAGE = README.partition("### Your own network and images")[2].partition("\n## ")[0]

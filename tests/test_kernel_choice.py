@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from conftest import message, small_plan
 
-from ablate import kernels
+from ablate.attention import fusable
+from ablate.attention.se import SE
+from ablate.errors import MeasuringError
 from ablate.execute import make_executor
-from ablate.kernels import KernelError, choose_kernels
 from ablate.plan import Plan
+from ablate.result import Choice
+from ablate.store.choices import ChoiceKey
 from ablate.store.store import Store
-from ablate.train import precision
+from ablate.system.machine import find_machine
+from ablate.system.precision import AMP_FP32, FP32
+from ablate.tune import choose as tuning
+from ablate.tune.choose import Tuning
+from ablate.tune.kernels import choose_faster, measure_kernels
 
 AMP = {"recipe": {"precision": "amp"}}
 
@@ -28,13 +37,14 @@ class Measured:
         self.asked += 1
         return self._job
 
-    def _job(self) -> Iterator[dict[str, str]]:
-        yield self.paths
+    def _job(self) -> Iterator[dict[str, Choice]]:
+        yield {name: Choice(path, "2 times as fast") for name, path in self.paths.items()}
 
 
 def choose(plan: Plan, store: Store) -> dict[str, str]:
     with make_executor("inprocess", 1) as executor:
-        return choose_kernels(plan, store, executor, "cpu")
+        machine = find_machine("cpu", plan.study.recipe.precision)
+        return Tuning(plan, store.choices, machine).kernels(executor)
 
 
 @pytest.fixture
@@ -44,23 +54,25 @@ def store(url: str) -> Store:
 
 def test_a_path_is_measured_once_and_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Measured(se="fused", cbam="plain")
-    monkeypatch.setattr(kernels, "KernelChoice", first)
+    monkeypatch.setattr(tuning, "MeasureKernels", first)
     assert choose(small_plan(**AMP), store) == {"se": "fused"}, "those that the plan uses"
-    monkeypatch.setattr(kernels, "KernelChoice", Measured(se="plain"))
+    monkeypatch.setattr(tuning, "MeasureKernels", Measured(se="plain"))
     assert choose(small_plan(**AMP), store) == {"se": "fused"}
     assert first.asked == 1
 
 
 def test_of_two_that_measure_at_once_the_first_is_right(store: Store, url: str) -> None:
-    assert store.choose_kernels("a device", "fp32", {"se": "fused"}) == {"se": "fused"}
-    assert Store(url).choose_kernels("a device", "fp32", {"se": "plain"}) == {"se": "fused"}
-    assert store.kernels("another", "fp32") == {}
+    key = ChoiceKey("a device", "fp32", "kernel", "se")
+    first, second = Choice("fused", "2 times as fast as plain"), Choice("plain", "a tie")
+    assert store.choices.keep(key, first) == first
+    assert Store(url).choices.keep(key, second) == first
+    assert store.choices.find(replace(key, device="another")) is None
 
 
 def test_a_plan_without_attention_needs_no_measurement(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "KernelChoice", Measured())
+    monkeypatch.setattr(tuning, "MeasureKernels", Measured())
     assert choose(small_plan(grid=[{"attention": "none"}], **AMP), store) == {}
 
 
@@ -68,11 +80,11 @@ def test_the_exact_precision_takes_the_plain_path(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unasked = Measured(se="fused")
-    monkeypatch.setattr(kernels, "KernelChoice", unasked)
+    monkeypatch.setattr(tuning, "MeasureKernels", unasked)
     assert choose(small_plan(recipe={"precision": "fp32"}), store) == {}
     assert unasked.asked == 0
-    assert precision.FP32.exact
-    assert not precision.AMP_FP32.exact
+    assert FP32.exact
+    assert not AMP_FP32.exact
 
 
 def test_a_measurement_that_fails_is_one_line(
@@ -82,11 +94,31 @@ def test_a_measurement_that_fails_is_one_line(
         raise ValueError("no clock")
         yield
 
-    monkeypatch.setattr(kernels, "KernelChoice", lambda *_: broken)
-    text = message(KernelError, lambda: choose(small_plan(**AMP), store))
+    monkeypatch.setattr(tuning, "MeasureKernels", lambda *_: broken)
+    text = message(MeasuringError, lambda: choose(small_plan(**AMP), store))
     assert "measuring failed" in text
     assert "no clock" in text
 
 
-def test_the_real_measurement_names_a_path_for_each(store: Store) -> None:
-    assert choose(small_plan(**AMP), store)["se"] in {"plain", "fused"}
+def test_the_faster_kernel_is_chosen_and_the_reason_says_by_how_much() -> None:
+    assert choose_faster({"plain": 3.0, "fused": 1.5}) == Choice(
+        "fused", "2.00 times as fast as plain"
+    )
+    assert choose_faster({"plain": 1.0, "fused": 1.25}).choice == "plain"
+
+
+def test_the_real_measurement_is_of_the_real_modules(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fused SE that sleeps is slower than the plain one, whatever this machine is like."""
+    machine = find_machine("cpu", "amp")
+    monkeypatch.setattr(SE, "fused", lambda self, x: time.sleep(0.005) or self.plain(x))
+    found = measure_kernels(machine.device, machine.precision)
+    assert set(found) == set(fusable())
+    assert found["se"].choice == "plain"
+    ratio = float(found["se"].reason.partition(" ")[0])
+    assert ratio > 1.5, found["se"].reason
+    assert choose(small_plan(**AMP), store) == {"se": "plain"}
+    kept = store.choices.find(ChoiceKey(machine.name, machine.precision.name, "kernel", "se"))
+    assert kept is not None
+    assert "times as fast as fused" in kept.reason

@@ -14,11 +14,12 @@ from ablate.attention import ATTENTION, KERNELS, fusable, use_kernels
 from ablate.attention.base import Attention
 from ablate.attention.convolve import convolve, convolve_backward
 from ablate.errors import OptionError, UnknownNameError
-from ablate.measure import kernels as measured
-from ablate.measure.kernels import KernelChoice, measure_kernels
 from ablate.model import build, fingerprint
+from ablate.result import Choice
 from ablate.study import Variant
-from ablate.train.precision import FP32
+from ablate.system.precision import FP32
+from ablate.tune import kernels as measured
+from ablate.tune.kernels import MeasureKernels, measure_kernels
 
 CPU = torch.device("cpu")
 SHAPES = [(3, 32, 6, 5), (1, 16, 1, 1), (2, 5, 1, 7), (4, 1, 4, 4), (2, 24, 9, 1), (1, 8, 3, 11)]
@@ -316,7 +317,9 @@ def test_the_kernel_with_the_smaller_median_is_chosen(
 
     monkeypatch.setattr(measured, "_work", remember)
     monkeypatch.setattr(measured, "_seconds", clock)
-    assert measure_kernels(CPU, FP32) == dict.fromkeys(fusable(), faster)
+    found = measure_kernels(CPU, FP32)
+    other = next(kernel for kernel in KERNELS if kernel != faster)
+    assert found == dict.fromkeys(fusable(), Choice(faster, f"2.00 times as fast as {other}"))
 
 
 def test_the_choice_is_a_picklable_job_that_gives_what_use_kernels_takes(
@@ -325,7 +328,8 @@ def test_the_choice_is_a_picklable_job_that_gives_what_use_kernels_takes(
     monkeypatch.setattr(measured, "SHAPE", (2, 16, 4, 4))
     monkeypatch.setattr(measured, "BLOCK_SECONDS", 0.0)
     state = torch.get_rng_state()
-    (kernels,) = list(pickle.loads(pickle.dumps(KernelChoice("cpu", "amp")))())
+    (chosen,) = list(pickle.loads(pickle.dumps(MeasureKernels("cpu", "amp")))())
+    kernels = {name: str(each.choice) for name, each in chosen.items()}
     assert tuple(kernels) == fusable()
     assert torch.equal(torch.get_rng_state(), state)
     net = build(NET, 10, 32, 1)

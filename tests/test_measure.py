@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import claim_one, small_plan
+from conftest import claim_one, machine_of, small_plan
 from rich.console import Console
 from torch import nn
 
-from ablate import costs
-from ablate.costs import MeasuringError, measure_costs
-from ablate.measure.bench import Setting, Subject, make_bench
+from ablate.drive import costs
+from ablate.drive.costs import MeasuringError, measure_costs
+from ablate.measure.bench import Conditions, Network, make_bench
 from ablate.measure.operations import OperationCounter
 from ablate.measure.profile import Profile
 from ablate.measure.throughput import Throughput, quick
 from ablate.plan import Plan
 from ablate.result import Cost, Finished, Profiled, Trace
 from ablate.store.store import Store
+from ablate.system.machine import find_machine
 
 FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
 
@@ -64,23 +65,23 @@ def test_an_operator_without_a_rule_is_named_and_not_zero() -> None:
     assert "aten.linalg_inv_ex" in macs_of(Strange(), torch.eye(3))[1]
 
 
-def setting(plan: Plan) -> Setting:
-    return Setting(plan.study.recipe, plan.dataset, "cpu")
+def conditions(plan: Plan) -> Conditions:
+    return Conditions(plan.study.recipe, plan.dataset, "cpu")
 
 
-def subjects(plan: Plan) -> tuple[Subject, ...]:
+def networks(plan: Plan) -> tuple[Network, ...]:
     cells = {cell.architecture.fingerprint: cell.variant for cell in plan.cells}
-    return tuple(Subject(variant, fingerprint) for fingerprint, variant in cells.items())
+    return tuple(Network(variant, fingerprint) for fingerprint, variant in cells.items())
 
 
 def interrupted(_process: object, job: Throughput | Profile) -> list[Cost]:
     """A measuring process that is stopped before the profile is there."""
     if isinstance(job, Profile):
         raise KeyboardInterrupt
-    device = costs.device_name(torch.device("cpu"))
+    device = find_machine("cpu").name
     rest = ("fp32", "train", 64, 1, 1, 1, None, None, 9, "quick")
     mark = job.baseline.fingerprint
-    return [Cost(s.fingerprint, device, *rest, baseline=mark) for s in job.subjects]
+    return [Cost(s.fingerprint, device, *rest, baseline=mark) for s in job.networks]
 
 
 def test_only_finished_networks_without_a_cost_here_are_measured(
@@ -89,23 +90,23 @@ def test_only_finished_networks_without_a_cost_here_are_measured(
     plan, store, asked = small_plan(seeds=1), Store(url), []
 
     def events(process: object, job: Throughput | Profile) -> list[Any]:
-        asked.append((type(job).__name__, [subject.variant.name for subject in job.subjects]))
-        device = costs.device_name(torch.device("cpu"))
+        asked.append((type(job).__name__, [network.variant.name for network in job.networks]))
+        device = find_machine("cpu").name
         if isinstance(job, Profile):
-            return [Profiled(Trace(s.fingerprint, device, "eager"), ()) for s in job.subjects]
+            return [Profiled(Trace(s.fingerprint, device, "eager"), ()) for s in job.networks]
         return interrupted(process, job)
 
-    monkeypatch.setattr(costs, "_events", events)
+    monkeypatch.setattr(costs.LocalExecutor, "results", events)
     plan = small_plan(seeds=1, recipe={"precision": "fp32"})
     store.register(plan)
     for expected in (["none"], ["se(pool1, r=8)"]):
         claim = claim_one(store, [str(cell.run_key) for cell in plan.cells])
         assert claim is not None
         store.finish(claim, FINISHED, {})
-        measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+        measure_costs(plan, store, machine_of(plan), Console(quiet=True))
         assert asked == [("Throughput", expected), ("Profile", expected)]
         asked.clear()
-    measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     assert asked == []
 
 
@@ -117,14 +118,14 @@ def test_a_profile_that_was_interrupted_is_taken_the_next_time(
     claim = claim_one(store, [str(cell.run_key) for cell in plan.cells])
     assert claim is not None
     store.finish(claim, FINISHED, {})
-    monkeypatch.setattr(costs, "_events", interrupted)
+    monkeypatch.setattr(costs.LocalExecutor, "results", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+        measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     jobs: list[str] = []
     monkeypatch.setattr(
-        costs, "_events", lambda _process, job: jobs.append(type(job).__name__) or []
+        costs.LocalExecutor, "results", lambda _process, job: jobs.append(type(job).__name__) or []
     )
-    measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     assert jobs == ["Profile"], "its throughput is there already"
 
 
@@ -135,20 +136,22 @@ def test_nothing_is_measured_beside_training(url: str, monkeypatch: pytest.Monke
     first, _second = claim_one(store, keys), claim_one(store, keys)
     assert first is not None
     store.finish(first, FINISHED, {})
-    monkeypatch.setattr(costs, "_events", lambda _process, job: jobs.append(job) or [])
-    measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    monkeypatch.setattr(
+        costs.LocalExecutor, "results", lambda _process, job: jobs.append(job) or []
+    )
+    measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     assert jobs == [], "the second run is being trained by a living process"
 
 
 def test_a_training_set_smaller_than_a_batch_is_measured_at_the_batch_size(plan: Plan) -> None:
     recipe = plan.study.recipe.model_copy(update={"batch_size": 2000})
-    bench = make_bench(Setting(recipe, plan.dataset, "cpu"))
+    bench = make_bench(Conditions(recipe, plan.dataset, "cpu"))
     assert len(bench.batch[1]) == 2000
 
 
 def test_a_measurement_that_fails_is_one_line() -> None:
-    broken = Subject(small_plan().cells[0].variant, "f")
-    nothing = Setting(small_plan().study.recipe, None, "cpu")  # type: ignore[arg-type]
+    broken = Network(small_plan().cells[0].variant, "f")
+    nothing = Conditions(small_plan().study.recipe, None, "cpu")  # type: ignore[arg-type]
     job = Throughput((broken,), broken, nothing, quick(1))
     with pytest.raises(MeasuringError, match="measuring failed: AttributeError") as caught:
         costs.run_throughput(job, lambda _done, _of: None)

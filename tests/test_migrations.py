@@ -13,13 +13,13 @@ import pytest
 from conftest import claim_one, message
 from store_processes import open_killed_at_every_statement
 
-from ablate import files
 from ablate.errors import DatabaseError
 from ablate.store.migrate import backup_path
 from ablate.store.read import check_integrity
 from ablate.store.revisions import HEAD, REVISIONS
-from ablate.store.schema import VIEWS
 from ablate.store.store import Store
+from ablate.store.views import VIEWS
+from ablate.system import files
 
 EARLIER = Path(__file__).parent / "databases"
 IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None

@@ -8,9 +8,9 @@ import pytest
 from conftest import small_plan
 
 from ablate.errors import StudyError
-from ablate.measure.bench import Setting, Subject, make_bench
+from ablate.measure.bench import Conditions, Network, make_bench
 from ablate.plan import make_plan
-from ablate.study_file import load_study
+from ablate.study.file import load_study
 
 
 def test_cells_go_seed_by_seed_and_the_baseline_may_have_more() -> None:
@@ -67,7 +67,7 @@ def test_the_resnet18_study_plans_and_one_of_its_variants_trains() -> None:
     assert len(plan.variants) == 12
     cell = plan.cells[-2]
     assert cell.variant.name == "cbam(layer*.*.bn2, r=16, k=7)"
-    bench = make_bench(Setting(plan.study.recipe, plan.dataset, "cpu"))
-    trainer = bench.trainer(Subject(cell.variant, cell.architecture.fingerprint))
+    bench = make_bench(Conditions(plan.study.recipe, plan.dataset, "cpu"))
+    trainer = bench.trainer(Network(cell.variant, cell.architecture.fingerprint))
     losses = [float(trainer.step(bench.batch)[0]) for _ in range(3)]
     assert losses[-1] < losses[0], "real digits, the study's own recipe"

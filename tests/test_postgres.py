@@ -100,7 +100,7 @@ def test_a_server_that_is_not_there_is_one_line_without_the_password() -> None:
 def test_without_psycopg_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     text = message(DatabaseError, lambda: open_engine("postgresql://me@host/db", create=True))
-    assert text.endswith("PostgreSQL needs psycopg: pip install 'ablate[postgres]'")
+    assert text.endswith("PostgreSQL needs psycopg: pip install 'psycopg[binary]'")
 
 
 # ── whose database it is ──────────────────────────────────────────────────────────────────────────
@@ -256,9 +256,9 @@ def fill(plan: Plan, store: Store) -> None:
     cost = Cost(
         mark, "m", "fp32", "train", 64, 100.0, 90, 110, None, None, 9, "quick", baseline=mark
     )
-    store.add_costs([cost], environment)
-    assert store.measured("m", "fp32", 64, mark, "2") == {mark}
-    store.add_profile([ProfileRow(mark, "m", "as_trained", None, "conv", 0.0, 1.0, 1.0, 1.0)])
+    store.costs.add_costs([cost], environment)
+    assert store.costs.measured("m", "fp32", 64, mark, "2") == {mark}
+    store.costs.add_profile([ProfileRow(mark, "m", "as_trained", None, "conv", 0.0, 1.0, 1.0, 1.0)])
 
 
 def test_operations_beyond_32_bits_are_stored(store: Store, url: str) -> None:

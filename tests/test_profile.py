@@ -23,22 +23,22 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import claim_one, message, small_plan
+from conftest import claim_one, machine_of, message, small_plan
 from report_frames import TWO, make_frames, page
 from rich.console import Console
 from torch import nn
 from torch.nn import functional as F
 from torch.profiler import profile
 
-from ablate import costs
-from ablate.commands.profile import compare_variants, difference
-from ablate.costs import measure_costs
+from ablate.commands.profile import compare_times, difference
+from ablate.drive import costs
+from ablate.drive.costs import measure_costs
 from ablate.errors import DatabaseError, UnknownNameError
 from ablate.measure import profile as profile_module
 from ablate.measure import profile_trace
-from ablate.measure.bench import Setting, Subject
+from ablate.measure.bench import Conditions, Network
 from ablate.measure.profile import PATHS, Profile
-from ablate.measure.profile_ranges import AUGMENTATION, NETWORK, OPTIMIZER, STEP, Owners, Ranges
+from ablate.measure.profile_ranges import Owners, Ranges
 from ablate.measure.profile_rows import (
     PYTHON,
     NothingRecordedError,
@@ -46,12 +46,14 @@ from ablate.measure.profile_rows import (
     by_module,
     make_rows,
 )
-from ablate.placement import ATTACHED_AS
 from ablate.plan import Plan
 from ablate.report import families
-from ablate.report.families import is_attention, place
+from ablate.report.families import attended_module, is_attention
 from ablate.result import Cost, Finished, Profiled, ProfileRow, Trace
+from ablate.result.architecture import ATTACHED_AS
+from ablate.result.cost import AUGMENTATION, NETWORK, OPTIMIZER, STEP
 from ablate.store.store import Store
+from ablate.system.machine import find_machine
 from benchmarks.calibrate_profile import BeforeAndAfter, Shares
 
 FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
@@ -64,8 +66,8 @@ def cbam_plan() -> Plan:
 
 def job(plan: Plan, folder: Path, **kernels: str) -> Profile:
     cells = {cell.architecture.fingerprint: cell.variant for cell in plan.cells}
-    subjects = tuple(Subject(variant, fingerprint) for fingerprint, variant in cells.items())
-    return Profile(subjects, Setting(plan.study.recipe, plan.dataset, "cpu", kernels), folder)
+    networks = tuple(Network(variant, fingerprint) for fingerprint, variant in cells.items())
+    return Profile(networks, Conditions(plan.study.recipe, plan.dataset, "cpu", kernels), folder)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[tuple[st
     """The profiles of a network without and with CBAM, trained with its fused kernel, by name and path."""
     folder, plan = tmp_path_factory.mktemp("profile") / "traces", cbam_plan()
     asked = job(plan, folder, cbam="fused")
-    names = {subject.fingerprint: subject.variant.attention for subject in asked.subjects}
+    names = {network.fingerprint: network.variant.attention for network in asked.networks}
     found = list(asked())
     return folder, {(names[p.trace.fingerprint], p.trace.path): p for p in found}
 
@@ -197,7 +199,7 @@ def test_shares_on_a_gpu_are_of_its_own_time() -> None:
 @pytest.mark.gpu
 def test_on_a_gpu_kernels_have_the_time_on_both_paths(tmp_path: Path) -> None:
     asked = job(cbam_plan(), tmp_path)
-    found = list(replace(asked, setting=replace(asked.setting, device="cuda"))())
+    found = list(replace(asked, conditions=replace(asked.conditions, device="cuda"))())
     assert [profiled.trace.reason for profiled in found] == [None] * 4
     for profiled in found:
         step = [row for row in profiled.rows if row.module != AUGMENTATION]
@@ -288,11 +290,11 @@ def test_a_network_counts_as_profiled_once_its_modules_are_or_have_failed(
     stored: tuple[Store, str], url: str
 ) -> None:
     store, mark = stored
-    store.add_trace(Trace(mark, "m", "as_trained", "a.gz"))
-    assert store.profiled("m") == set()
-    store.add_trace(Trace(mark, "m", "eager", reason="no kernels"))
-    assert store.profiled("m") == {mark}
-    assert store.profiled("another") == set()
+    store.costs.add_trace(Trace(mark, "m", "as_trained", "a.gz"))
+    assert store.costs.profiled("m") == set()
+    store.costs.add_trace(Trace(mark, "m", "eager", reason="no kernels"))
+    assert store.costs.profiled("m") == {mark}
+    assert store.costs.profiled("another") == set()
     assert ("m", "eager", None, "no kernels") in traces(url)
 
 
@@ -301,7 +303,7 @@ def test_a_trace_of_another_device_that_was_overwritten_says_so(
 ) -> None:
     store, mark = stored
     for device in ("one", "two"):
-        store.add_trace(Trace(mark, device, "eager", "a.gz"))
+        store.costs.add_trace(Trace(mark, device, "eager", "a.gz"))
     assert traces(url) == [
         ("one", "eager", None, "overwritten by that of two"), ("two", "eager", "a.gz", None),
     ]  # fmt: skip
@@ -326,13 +328,15 @@ def test_profiles_and_their_traces_are_stored(
     measured: tuple[Plan, Store], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, store = measured
-    monkeypatch.setattr(costs, "_events", lambda _process, asked: asked())
-    measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked: asked())
+    measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     rows = traces(url)
     assert sorted(path for _, path, _, _ in rows) == ["as_trained", "as_trained", "eager", "eager"]
     assert all((tmp_path / "traces" / file).exists() for _, _, file, _ in rows)
-    monkeypatch.setattr(costs, "_events", lambda _process, asked: pytest.fail("profiled twice"))
-    measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    monkeypatch.setattr(
+        costs.LocalExecutor, "results", lambda _process, asked: pytest.fail("profiled twice")
+    )
+    measure_costs(plan, store, machine_of(plan), Console(quiet=True))
 
 
 def test_a_reason_is_said_once_and_the_study_goes_on(
@@ -341,13 +345,13 @@ def test_a_reason_is_said_once_and_the_study_goes_on(
     plan, store = measured
 
     def events(_process: object, asked: Profile) -> Iterator[Profiled]:
-        for subject in asked.subjects:
+        for network in asked.networks:
             for path in PATHS:
-                yield Profiled(Trace(subject.fingerprint, "m", path, reason="no kernels"), ())
+                yield Profiled(Trace(network.fingerprint, "m", path, reason="no kernels"), ())
 
-    monkeypatch.setattr(costs, "_events", events)
+    monkeypatch.setattr(costs.LocalExecutor, "results", events)
     console = Console(file=io.StringIO(), width=200)
-    measure_costs(plan, store, "cpu", {}, console)
+    measure_costs(plan, store, machine_of(plan), console)
     assert console.file.getvalue().count("no kernels") == 1
     assert len(traces(url)) == 4
 
@@ -364,25 +368,23 @@ def test_two_variants_are_compared_module_by_module(
     plan, store = measured
     name = plan.cells[1].variant.name
     monkeypatch.setenv("COLUMNS", "200")
-    none = message(DatabaseError, lambda: compare_variants("none", name, plan.study, None, url))
+    none = message(DatabaseError, lambda: compare_times("none", name, plan.study, None, url))
     assert "no profile by module in the database" in none
-    monkeypatch.setattr(costs, "_events", lambda _process, asked: asked())
-    measure_costs(plan, store, "cpu", {}, Console(quiet=True))
+    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked: asked())
+    measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     base, other = (plan.cells[i].architecture.fingerprint for i in (0, 1))
-    device = costs.device_name(torch.device("cpu"))
+    device = find_machine("cpu").name
     rest = ("amp-bf16", "train", 64, 1000.0, 900.0, 1100.0, None, None, 9, "quick")
     ratio = {"baseline": base, "baseline_ratio": 0.95, "ratio_low": 0.91, "ratio_high": 0.99}
-    store.add_costs([Cost(base, device, *rest), Cost(other, device, *rest, **ratio)], {})
+    store.costs.add_costs([Cost(base, device, *rest), Cost(other, device, *rest, **ratio)], {})
     capsys.readouterr()
-    compare_variants("none", name, plan.study, None, url)
+    compare_times("none", name, plan.study, None, url)
     said = capsys.readouterr().out
     assert "pool1.attention.channel" in said
     assert "the step, without (augmentation)" in said
     assert re.search(r"Modules that both have differ by [\d.]+ ms in all", said)
     assert f"Measured in turns, {name} trains 0.95× (0.91 to 0.99) as fast as none." in said
-    unknown = message(
-        UnknownNameError, lambda: compare_variants("nane", name, plan.study, None, url)
-    )
+    unknown = message(UnknownNameError, lambda: compare_times("nane", name, plan.study, None, url))
     assert "did you mean 'none'" in unknown
 
 
@@ -391,9 +393,11 @@ def test_a_profile_that_failed_is_named_with_its_reason(
 ) -> None:
     plan, store = measured
     for cell in plan.cells:
-        store.add_trace(Trace(cell.architecture.fingerprint, "m", "eager", reason="no kernels"))
+        store.costs.add_trace(
+            Trace(cell.architecture.fingerprint, "m", "eager", reason="no kernels")
+        )
     name = plan.cells[1].variant.name
-    text = message(DatabaseError, lambda: compare_variants("none", name, plan.study, None, url))
+    text = message(DatabaseError, lambda: compare_times("none", name, plan.study, None, url))
     assert text == "none has no profile by module: no kernels"
 
 
@@ -448,8 +452,8 @@ def test_families_by_operator_and_by_module() -> None:
 def test_the_names_that_a_profile_and_the_report_share() -> None:
     assert families.ATTACHED_AS == ATTACHED_AS
     assert set(families.OUTSIDE) == {STEP, OPTIMIZER, AUGMENTATION}
-    assert place("pool1.attention.channel") == "pool1"
-    assert place("layer1.0.bn2.attention") == "layer1.0.bn2"
+    assert attended_module("pool1.attention.channel") == "pool1"
+    assert attended_module("layer1.0.bn2.attention") == "layer1.0.bn2"
     assert not is_attention("encoder.self_attention.q")
 
 
@@ -532,9 +536,9 @@ def test_the_plugin_of_tensorboard_shows_the_traces(taken: Any) -> None:
 
 def test_the_calibration_runs() -> None:
     asked = job(cbam_plan(), Path())
-    [(name, seen, real)] = Shares(asked.subjects, asked.setting, rounds=1)()
+    [(name, seen, real)] = Shares(asked.networks, asked.conditions, rounds=1)()
     assert name.startswith("cbam(")
     assert 0 < seen < 1
     assert -1 < real < 1
-    [ratio] = BeforeAndAfter(asked.subjects[1], asked.setting, steps=1)()
+    [ratio] = BeforeAndAfter(asked.networks[1], asked.conditions, steps=1)()
     assert ratio > 0

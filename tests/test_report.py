@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from report_frames import CBAM, H200, TWO, Page, csv_rows, make_frames, page, value, written
 
-from ablate.report import format as fmt
+from ablate.page import format as fmt
 from ablate.report.render import render
 from ablate.store.frames import Frames
 
@@ -260,9 +260,9 @@ def test_the_heat_map_needs_a_grid_of_two_by_two() -> None:
         (fmt.change(0.9999), "0.0 %"),
         (fmt.ratio(0.934, 0.92, 0.95), "0.93× (0.92 to 0.95)"),
         (fmt.ratio(0.934), "0.93×"),
-        (fmt.setting(["crop", "flip"]), "crop, flip"),
-        (fmt.setting(None), "–"),
-        (fmt.setting(True), "yes"),
+        (fmt.value(["crop", "flip"]), "crop, flip"),
+        (fmt.value(None), "–"),
+        (fmt.value(True), "yes"),
         (fmt.short("first\nsecond", 20), "first"),
         (fmt.short("abcdef", 4), "abc…"),
     ],

@@ -29,8 +29,8 @@ from search_processes import (
 )
 from sqlalchemy import event
 
-from ablate.commands.run import RunOptions
-from ablate.commands.search import SearchOptions, search_study
+from ablate.drive.run import RunOptions
+from ablate.drive.search import SearchOptions, search_study
 from ablate.errors import AblateError, DatabaseError, OptionError, StudyError, UnknownNameError
 from ablate.execute import EXECUTORS
 from ablate.measure.architecture import describe
@@ -42,11 +42,11 @@ from ablate.search.racing import clearly_worse
 from ablate.search.sampling import make_sampler
 from ablate.search.space import Space
 from ablate.search.storage import close_storage, open_storage, storage_url
-from ablate.search_table import PRUNERS, SAMPLERS, Parameter, Search
 from ablate.store.store import Store
 from ablate.store.trials import TrialStore
 from ablate.study import Variant
-from ablate.study_file import load_study, parse_study
+from ablate.study.file import load_study, parse_study
+from ablate.study.search import PRUNERS, SAMPLERS, Parameter, Search
 
 STUDIES = Path(__file__).parent.parent / "studies"
 ONLY_SE = {**{k: v for k, v in PARAMETERS.items() if k != "kernel_size"}, "attention": "se"}
@@ -539,9 +539,7 @@ def test_measured_speed_is_an_objective(
 ) -> None:
     """Every network of the space is timed before the first trial, and once; runs are really trained."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "ablate.commands.search.quick", lambda _subjects: Protocol("quick", 3, 0.005)
-    )
+    monkeypatch.setattr("ablate.drive.search.quick", lambda _subjects: Protocol("quick", 3, 0.005))
     study = real_plan(
         objectives=["val_accuracy", "images_per_second"], trials=2, confirm=0, sampler="grid"
     ).study

@@ -21,14 +21,14 @@ import pytest
 from search_processes import Instant, real_plan, run_search, search_plan
 
 from ablate.execute import make_executor
-from ablate.report import canvas
-from ablate.report.document import Document, Section
-from ablate.report.render import markdown
+from ablate.page import canvas
+from ablate.page.document import Document, Section
+from ablate.page.html import markdown
 from ablate.report.search import expected_best, search_blocks
+from ablate.result.search import ConfirmedResult, SearchResult
 from ablate.search.dashboard import serve
 from ablate.search.record import read_search
 from ablate.search.storage import open_storage
-from ablate.search_record import ConfirmedTold, SearchTold
 from ablate.store.trials import TrialStore
 
 
@@ -121,7 +121,7 @@ def fetched(address: str, headers: dict[str, str] | None = None) -> Any:
 # ── the report ────────────────────────────────────────────────────────────────────────────────────
 
 
-def told(folder: Path, **search: Any) -> SearchTold:
+def told(folder: Path, **search: Any) -> SearchResult:
     plan = search_plan(trials=12, objectives=["val_accuracy", "parameters"], **search)
     searcher = run_search(plan, folder, Instant()).searcher
     assert plan.study.search is not None
@@ -139,9 +139,9 @@ def test_the_report_tells_a_search(tmp_path: Path) -> None:
     for shares in found.importances.values():
         assert sum(shares.values()) == pytest.approx(1)
     assert found.trials[-1].spent == 2 * found.candidates
-    confirmed = ConfirmedTold("se(pool1, r=2)", 0.9, 0.88, 0.87, 0.89, 5, 0.01, 0.0, 0.02)
+    confirmed = ConfirmedResult("se(pool1, r=2)", 0.9, 0.88, 0.87, 0.89, 5, 0.01, 0.0, 0.02)
     with canvas.style():
-        blocks = search_blocks(replace(found, confirmed=(confirmed,)))
+        blocks = search_blocks(replace(found, confirmed=(confirmed,)), {})
     document = Document("", "", (), "", (Section("search", "Search", blocks),))
     section = markdown(document)
     assert f"They were picked from {found.candidates} variants" in section

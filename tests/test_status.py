@@ -25,14 +25,16 @@ from real_database import FINISHED, change, real_database
 import ablate
 from ablate.commands import doctor
 from ablate.commands import status as status_command
-from ablate.errors import DatabaseError, printable
+from ablate.errors import DatabaseError
 from ablate.result import Checkpoint, Epoch, Failed, Finished
-from ablate.store import health, schema
+from ablate.store import health
 from ablate.store.ask import Ask, asking
 from ablate.store.owner import current_owner, host_id
 from ablate.store.status import Counted, RunningRun, Worker
 from ablate.store.store import Store
+from ablate.store.views import VIEWS
 from ablate.store.watch import read_status
+from ablate.system.text import printable
 
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 3.0, 500.0, ())
 FINISHED_RUN = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
@@ -291,13 +293,14 @@ def test_every_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "CUDA" in lines
 
 
-MOUNTS = r"""/dev/sda1 / ext4 rw 0 0
-proc /proc proc rw 0 0
-server:/home /home nfs4 rw 0 0
-/dev/sdb1 /home/me/my\040disk xfs rw 0 0
-tmpfs /mnt tmpfs rw 0 0
-me@there: /mnt fuse.sshfs rw 0 0
-"""
+MOUNTS = {
+    "/": "ext4",
+    "/proc": "proc",
+    "/home": "nfs4",
+    "/home/me/my disk": "xfs",
+    "/mnt": "tmpfs",
+}
+OVER_MNT = SimpleNamespace(mountpoint="/mnt", fstype="fuse.sshfs")
 
 
 @pytest.mark.parametrize(
@@ -310,12 +313,15 @@ me@there: /mnt fuse.sshfs rw 0 0
         ("/mnt/x.db", "fuse.sshfs", True),
     ],
 )
-def test_the_filesystem_of_a_path(path: str, kind: str, network: bool, tmp_path: Path) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_text(MOUNTS)
-    assert health.filesystem_of(Path(path), mounts) == kind
+def test_the_filesystem_of_a_path(
+    path: str, kind: str, network: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = [SimpleNamespace(mountpoint=at, fstype=each) for at, each in MOUNTS.items()]
+    monkeypatch.setattr(health.psutil, "disk_partitions", lambda all: [*mounts, OVER_MNT])
+    assert health.filesystem_of(Path(path)) == kind
     assert health.is_network(kind) is network
-    assert health.filesystem_of(Path(path), tmp_path / "absent") is None
+    monkeypatch.setattr(health.psutil, "disk_partitions", lambda all: [])
+    assert health.filesystem_of(Path(path)) is None
 
 
 def test_a_network_filesystem_is_a_warning(
@@ -337,7 +343,7 @@ def test_results_are_frames_of_the_views(tmp_path: Path) -> None:
     results = ablate.open_results(f"sqlite:///{path}")
     frames = dict(
         zip(
-            schema.VIEWS,
+            VIEWS,
             (results.runs, results.epochs, results.steps, results.costs, results.profile),
             strict=True,
         )

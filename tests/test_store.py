@@ -222,12 +222,12 @@ def test_costs_and_profiles_replace_what_was_measured_before(
         cost = Cost(
             mark, "m", "fp32", "train", 64, speed, 90, 210, None, None, 9, "quick", baseline=mark
         )
-        store.add_costs([cost], {"commit": "abc"})
+        store.costs.add_costs([cost], {"commit": "abc"})
         row = ProfileRow(mark, "m", "as_trained", None, "aten::conv", 0.0, speed, 1.0, 1.0)
-        store.add_profile([row])
+        store.costs.add_profile([row])
     assert rows_of(url, "SELECT variant, images_per_second FROM v_costs") == [("none", 200.0)]
     assert rows_of(url, "SELECT operator, self_cpu_us FROM v_profile") == [("aten::conv", 200.0)]
-    assert store.measured("m", "fp32", 64, mark, None) == {mark}
+    assert store.costs.measured("m", "fp32", 64, mark, None) == {mark}
 
 
 def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: str) -> None:

@@ -10,8 +10,9 @@ import pytest
 from conftest import study_document
 
 from ablate.errors import StudyError
-from ablate.study import MAX_CELLS, Recipe, Variant, run_key, stream_seed
-from ablate.study_file import load_study, parse_study
+from ablate.study import Recipe, Variant, run_key, stream_seed
+from ablate.study.file import load_study, parse_study
+from ablate.study.study import MAX_CELLS
 
 STUDIES = Path(__file__).parent.parent / "studies"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ablate import takeover
+from ablate.drive import takeover
+from ablate.drive.takeover import LEASE_SECONDS, TakeOver
 from ablate.store.owner import Owner
-from ablate.takeover import LEASE_SECONDS, TakeOver
 
 ELSEWHERE = Owner("elsewhere/boot", 1, 1.0)
 
@@ -40,7 +40,7 @@ def watch(store: Watched, seconds: float) -> TakeOver:
     made = TakeOver(store, ["run"])  # type: ignore[arg-type]
     for _ in range(round(seconds)):
         store.now += 1
-        made.look(())
+        made.watch(())
     return made
 
 
@@ -73,5 +73,5 @@ def test_a_heartbeat_that_moves_is_a_life(store: Watched) -> None:
     for _ in range(100):
         store.now += LEASE_SECONDS / 3
         store.heartbeat += 1
-        made.look(())
+        made.watch(())
     assert store.taken == []

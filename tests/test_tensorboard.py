@@ -21,19 +21,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import claim_one, message, small_plan
+from conftest import claim_one, message, run_events, small_plan
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.hparams import plugin_data_pb2
 from torch import nn
 
-from ablate.commands.tensorboard import BoardOptions, show_board
-from ablate.driver import Driver, HowToRun
+from ablate.commands.tensorboard import TensorBoardOptions, show_tensorboard
+from ablate.drive.driver import Driver
+from ablate.drive.options import TrainingOptions
 from ablate.errors import DatabaseError, OutputError
 from ablate.execute import make_executor
-from ablate.histograms import unpack
+from ablate.job import Cohort, Run
 from ablate.measure.graph import stored_graph
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Histograms, Step
+from ablate.result.histograms import unpack
 from ablate.store.histograms import stored_steps
 from ablate.store.store import Claim, Store
 from ablate.tensorboard.events import decode
@@ -41,7 +43,6 @@ from ablate.tensorboard.follow import Follower
 from ablate.tensorboard.log import FILE, safe
 from ablate.tensorboard.traces import show_traces
 from ablate.train.histograms import BINS, HistogramTaker, take_histograms
-from ablate.trial import Cohort, Run
 
 STEP = Step(step=1, batch_loss=2.0, batch_accuracy=0.25, learning_rate=1e-3)
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 2.0, 500.0, (STEP,))
@@ -322,19 +323,19 @@ def test_two_at_a_time_would_write_everything_twice(
     url: str, store: Store, claim: Claim, logdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(store, claim, 1)
-    options = BoardOptions(logdir, 6006, rebuild=False, serve=False)
-    show_board(None, url, options)
+    options = TensorBoardOptions(logdir, 6006, rebuild=False, serve=False)
+    show_tensorboard(None, url, options)
     assert capsys.readouterr().out == f"1 run in {logdir}\n"
     with served(url, "--logdir", str(logdir)):
-        said = message(OutputError, lambda: show_board(None, url, options))
+        said = message(OutputError, lambda: show_tensorboard(None, url, options))
     assert said.startswith(f"{logdir}: another `ablate tensorboard` keeps it up to date")
-    show_board(None, url, options)
+    show_tensorboard(None, url, options)
 
 
 def test_without_a_database_it_says_so(url: str, logdir: Path) -> None:
-    options = BoardOptions(logdir, 6006, rebuild=False, serve=False)
+    options = TensorBoardOptions(logdir, 6006, rebuild=False, serve=False)
     assert "there is no database yet" in message(
-        DatabaseError, lambda: show_board(None, url, options)
+        DatabaseError, lambda: show_tensorboard(None, url, options)
     )
     assert not logdir.exists()
 
@@ -390,7 +391,7 @@ def test_they_are_taken_at_step_500_or_the_last(steps: int, at: int) -> None:
     taker, net = HistogramTaker(), nn.Linear(2, 2)
     seen = []
     for step in range(1, steps + 1):
-        taker.look(net, 3, step, steps, train_seconds=1e9)
+        taker.take(net, 3, step, steps, train_seconds=1e9)
         seen.append(taker.latest is not None)
     assert seen.index(True) == at - 1
     assert taker.latest is not None
@@ -399,9 +400,9 @@ def test_they_are_taken_at_step_500_or_the_last(steps: int, at: int) -> None:
 
 def test_they_take_a_hundredth_of_the_time_at_most() -> None:
     taker, net = HistogramTaker(seconds=1.0), nn.Linear(2, 2)
-    taker.look(net, 2, 1, 1, train_seconds=99.0)
+    taker.take(net, 2, 1, 1, train_seconds=99.0)
     assert taker.latest is None
-    taker.look(net, 3, 1, 1, train_seconds=101.0)
+    taker.take(net, 3, 1, 1, train_seconds=101.0)
     assert taker.latest is not None
 
 
@@ -409,7 +410,7 @@ def test_a_result_does_not_depend_on_histograms(plan: Plan) -> None:
     def events(*, histograms: bool) -> list[Any]:
         run = Run("key", plan.cells[0].variant, histograms=histograms)
         job = Cohort((run,), 1, plan.study.recipe, plan.dataset, "cpu")
-        return [event for _, event in job()]
+        return [event for _, event in run_events(job)]
 
     plain, watched = events(histograms=False), events(histograms=True)
     assert [type(event) for event in watched][:2] == [Epoch, Histograms]
@@ -433,7 +434,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     store = Store(url)
     store.register(plan)
     with make_executor("inprocess", 1) as executor:
-        Driver(plan, store, executor, Silent(), {}, HowToRun("cpu", max_runs=2)).run()
+        Driver(plan, store, executor, Silent(), TrainingOptions("cpu", max_runs=2)).run()
     store.close()
     return url
 
@@ -458,7 +459,7 @@ def test_a_real_run_has_histograms_and_attention(trained: str, logdir: Path) -> 
 
 
 def test_the_graph_is_that_of_the_network_that_was_trained(trained: str, logdir: Path) -> None:
-    show_board(None, trained, BoardOptions(logdir, 6006, rebuild=False, serve=False))
+    show_tensorboard(None, trained, TensorBoardOptions(logdir, 6006, rebuild=False, serve=False))
     [file] = [file for file in logs(logdir) if "se-pool1-r=8" in str(file)]
     events, _ = decode(file.read_bytes())
     [content] = [event.graph_def for event in events if event.graph_def]

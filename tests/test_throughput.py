@@ -9,17 +9,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from conftest import claim_one, message, small_plan, study_document
+from conftest import claim_one, machine_of, message, small_plan, study_document
 from rich.console import Console
 
-from ablate import cli, costs
+from ablate import cli
 from ablate.attention.base import Attention
 from ablate.commands.measure import MeasureOptions, measure_study
-from ablate.costs import MeasuringError, baseline_of, measure_throughput
-from ablate.environment import package_version
+from ablate.drive import costs
+from ablate.drive.costs import MeasuringError, baseline_of, measure_throughput
 from ablate.errors import DeviceError
 from ablate.measure import throughput
-from ablate.measure.bench import Setting, Subject, make_bench
+from ablate.measure.bench import Conditions, Network, make_bench
 from ablate.measure.probe import Probe, Reading, between, clock_mhz, steady_rounds
 from ablate.measure.throughput import Protocol, Throughput, Turn, full, quick, ratio_of
 from ablate.plan import Plan
@@ -27,19 +27,21 @@ from ablate.report.render import render
 from ablate.result import Cost
 from ablate.store.frames import read_frames
 from ablate.store.store import Store
-from ablate.study_file import parse_study
+from ablate.study.file import parse_study
+from ablate.system import lock
+from ablate.system.environment import package_version
 
 SHORT = Protocol("full", rounds=6, block_seconds=0.01)
 STEADY = Reading(1.0, 1.0)
 
 
-def setting(plan: Plan) -> Setting:
-    return Setting(plan.study.recipe, plan.dataset, "cpu")
+def conditions(plan: Plan) -> Conditions:
+    return Conditions(plan.study.recipe, plan.dataset, "cpu")
 
 
-def subjects(plan: Plan) -> tuple[Subject, ...]:
+def networks(plan: Plan) -> tuple[Network, ...]:
     cells = {cell.architecture.fingerprint: cell.variant for cell in plan.cells}
-    return tuple(Subject(variant, fingerprint) for fingerprint, variant in cells.items())
+    return tuple(Network(variant, fingerprint) for fingerprint, variant in cells.items())
 
 
 @pytest.fixture
@@ -64,14 +66,14 @@ def measured(job: Throughput) -> list[Cost]:
 
 
 def test_every_subject_in_both_modes_beside_the_baseline(plan: Plan, steady: list[Reading]) -> None:
-    events = list(Throughput(subjects(plan), baseline_of(plan), setting(plan), SHORT)())
+    events = list(Throughput(networks(plan), baseline_of(plan), conditions(plan), SHORT)())
     turns = [event for event in events if isinstance(event, Turn)]
-    of = SHORT.rounds * (len(subjects(plan)) + 1)
+    of = SHORT.rounds * (len(networks(plan)) + 1)
     assert [turn.number for turn in turns] == list(range(1, of + 1))
     assert {turn.of for turn in turns} == {of}
     found = [event for event in events if isinstance(event, Cost)]
     assert [(cost.fingerprint, cost.mode) for cost in found] == [
-        (subject.fingerprint, mode) for subject in subjects(plan) for mode in ("train", "infer")
+        (network.fingerprint, mode) for network in networks(plan) for mode in ("train", "infer")
     ]
     for cost in found:
         assert 0 < cost.p10 <= cost.images_per_second <= cost.p90
@@ -90,8 +92,8 @@ def test_every_subject_in_both_modes_beside_the_baseline(plan: Plan, steady: lis
 
 
 def test_the_baseline_takes_part_though_it_is_no_subject(plan: Plan, steady: list[Reading]) -> None:
-    other = subjects(plan)[-1]
-    found = measured(Throughput((other,), baseline_of(plan), setting(plan), SHORT))
+    other = networks(plan)[-1]
+    found = measured(Throughput((other,), baseline_of(plan), conditions(plan), SHORT))
     assert [cost.fingerprint for cost in found[::2]] == [
         baseline_of(plan).fingerprint,
         other.fingerprint,
@@ -104,8 +106,8 @@ class Recorded:
     SPEEDS: ClassVar[dict[int, list[float]]] = {}
     made = 0
 
-    def __init__(self, _bench: object, subject: Subject, _seconds: float) -> None:
-        self.subject, self.number = subject, Recorded.made
+    def __init__(self, _bench: object, network: Network, _seconds: float) -> None:
+        self.network, self.number = network, Recorded.made
         Recorded.made += 1
         self.speeds: dict[str, list[float]] = {"train": [], "infer": []}
         self.latencies_ms: list[float] = []
@@ -128,11 +130,11 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[float]]:
 def test_a_drifted_round_is_dropped_and_counted(
     plan: Plan, steady: list[Reading], recorded: dict[int, list[float]]
 ) -> None:
-    baseline, other = baseline_of(plan), subjects(plan)[-1]
+    baseline, other = baseline_of(plan), networks(plan)[-1]
     # Baseline, variant, twin; in round 3 of 6 the machine is half as fast.
     recorded |= {0: [100.0] * 6, 1: [90, 91, 45, 89, 90, 90], 2: [101, 99, 300, 100, 101, 99]}
     steady += [STEADY] * 4 + [Reading(2.0, 1.0)] * 2
-    found = measured(Throughput((baseline, other), baseline, setting(plan), SHORT))
+    found = measured(Throughput((baseline, other), baseline, conditions(plan), SHORT))
     assert {(cost.rounds, cost.rounds_dropped) for cost in found} == {(5, 1)}
     noise, variant = found[0], found[2]
     assert variant.images_per_second == 90
@@ -149,7 +151,7 @@ def test_too_few_steady_rounds_give_no_interval(
     recorded |= {number: [100.0, 101, 102, 103, 104, 105] for number in (0, 1)}
     for factor in (1.0, 1.0, 1.0, 1.0, 2.0, 3.0):
         steady += [Reading(factor, 1.0)] * 2
-    found = measured(Throughput((), baseline_of(plan), setting(plan), SHORT))
+    found = measured(Throughput((), baseline_of(plan), conditions(plan), SHORT))
     for cost in found:
         assert (cost.rounds, cost.rounds_dropped) == (4, 2)
         assert cost.images_per_second == 102.5, "the median of all rounds"
@@ -177,7 +179,7 @@ def test_a_round_lies_between_its_two_readings() -> None:
 
 
 def test_the_probe_times_this_machine(plan: Plan) -> None:
-    probe = Probe(make_bench(setting(plan)))
+    probe = Probe(make_bench(conditions(plan)))
     reading = probe()
     assert 0 < reading.product_seconds < 1
     assert 0 < reading.copy_seconds < 1
@@ -216,8 +218,8 @@ def test_quick_stays_below_a_minute_and_full_keeps_its_blocks() -> None:
 @pytest.mark.parametrize("kernel", ["plain", "fused"])
 def test_timed_is_a_copy_with_the_paths_that_training_takes(kernel: str) -> None:
     plan = small_plan()
-    bench = make_bench(Setting(plan.study.recipe, plan.dataset, "cpu", {"se": kernel}))
-    net = bench.network(subjects(plan)[1])
+    bench = make_bench(Conditions(plan.study.recipe, plan.dataset, "cpu", {"se": kernel}))
+    net = bench.build(networks(plan)[1])
     before = {name: value.clone() for name, value in net.state_dict().items()}
     trainer = bench.trainer_of(net)
     (attention,) = [m for m in trainer.net.modules() if isinstance(m, Attention)]
@@ -264,7 +266,7 @@ def test_measure_waits_for_training_to_end(url: str) -> None:
     assert claim_one(store, [str(cell.run_key) for cell in plan.cells]) is not None
     text = message(
         MeasuringError,
-        lambda: measure_throughput(plan, store, "cpu", {}, Console(quiet=True), SHORT),
+        lambda: measure_throughput(plan, store, machine_of(plan), Console(quiet=True), SHORT),
     )
     assert "is training small: measure when it has ended" in text
 
@@ -277,9 +279,10 @@ def test_a_measurement_says_that_it_waits_for_another(
     def acquire(_lock: object, timeout: float = -1) -> None:
         held.append(timeout)
         if timeout == 0:
-            raise costs.Timeout("measuring.lock")
+            raise lock.Timeout("measuring.lock")
 
-    monkeypatch.setattr(costs.FileLock, "acquire", acquire)
+    monkeypatch.setattr(lock.FileLock, "acquire", acquire)
+    monkeypatch.setattr(lock.FileLock, "release", lambda _lock: None)
     with costs._alone(Console()):
         assert held == [0, -1]
     assert "waiting for it" in capsys.readouterr().out
@@ -326,8 +329,8 @@ def test_what_was_measured_beside_another_baseline_or_torch_is_measured_again(ur
     plan, store = small_plan(), Store(url)
     store.register(plan)
     mark = baseline_of(plan).fingerprint
-    store.add_costs([cost_of(mark)], {"torch": "2.15.0"})
-    assert store.measured("m", "fp32", 64, mark, "2.15.0") == {mark}
+    store.costs.add_costs([cost_of(mark)], {"torch": "2.15.0"})
+    assert store.costs.measured("m", "fp32", 64, mark, "2.15.0") == {mark}
     for changed in (
         ("another", "fp32", 64, mark, "2.15.0"),
         ("m", "amp-bf16", 64, mark, "2.15.0"),
@@ -336,6 +339,6 @@ def test_what_was_measured_beside_another_baseline_or_torch_is_measured_again(ur
         ("m", "fp32", 64, mark, "2.16.0"),
         ("m", "fp32", 64, mark, None),
     ):
-        assert store.measured(*changed) == set(), changed
-    store.add_costs([cost_of(mark)], {})
-    assert store.measured("m", "fp32", 64, mark, None) == {mark}
+        assert store.costs.measured(*changed) == set(), changed
+    store.costs.add_costs([cost_of(mark)], {})
+    assert store.costs.measured("m", "fp32", 64, mark, None) == {mark}

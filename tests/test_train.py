@@ -8,28 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import small_plan
+from conftest import run_events, small_plan
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from ablate.attention import complete
 from ablate.datasets import open_dataset
 from ablate.errors import DeviceError, UnknownNameError
+from ablate.job import Cohort, Run
 from ablate.result import Epoch, Failed, Finished
 from ablate.study import Recipe, Split, Variant
+from ablate.system.machine import find_machine, prepare_machine
+from ablate.system.precision import FP32, choose_precision, cpu_has_bf16
 from ablate.train import cohort
 from ablate.train.data import Data, eval_batches, to_device, train_batches
 from ablate.train.loop import batch_sizes, step_interval
 from ablate.train.optimizers import OPTIMIZERS, make_optimizer
-from ablate.train.precision import (
-    FP32,
-    choose_device,
-    choose_precision,
-    cpu_has_bf16,
-    prepare_device,
-)
 from ablate.train.schedules import SCHEDULES, find_schedule, plateau
-from ablate.trial import Cohort, Run
 
 CPU = torch.device("cpu")
 
@@ -39,7 +34,7 @@ def train_alone(attention: str = "none", position: str | None = None, **recipe: 
     given = {"epochs": 2, "augment": ("crop",), **recipe}
     run = Run("key", complete(Variant("cbam_cnn", attention, position)))
     job = Cohort((run,), 1, Recipe(**given), open_dataset("digits", None, 32), "cpu")
-    return [event for _, event in job()]
+    return [event for _, event in run_events(job)]
 
 
 def digits(split: Split) -> Data:
@@ -216,7 +211,7 @@ def test_the_learning_rate_changes_from_step_to_step() -> None:
 def test_every_optimizer_trains(name: str) -> None:
     torch.manual_seed(0)
     net, x = nn.Linear(4, 1), torch.randn(64, 4)
-    optimizer = make_optimizer(name, net.parameters(), 0.05)
+    optimizer = make_optimizer(net, Recipe(optimizer=name, learning_rate=0.05))
     losses = []
     for _ in range(50):
         loss = (net(x) - x.sum(1, keepdim=True)).square().mean()
@@ -263,9 +258,9 @@ def test_precision_is_what_the_hardware_has() -> None:
 
 def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto").type == "cpu"
+    assert find_machine("auto").device.type == "cpu"
     with pytest.raises(DeviceError, match="torch finds no usable CUDA device"):
-        prepare_device("cuda")
+        prepare_machine("cuda")
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -273,9 +268,11 @@ def test_a_gpu_repeats_to_the_byte_when_that_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, deterministic: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     try:
-        assert prepare_device("cuda", deterministic=deterministic).type == "cuda"
+        machine = prepare_machine("cuda", "fp32", deterministic=deterministic)
+        assert (machine.device.type, machine.name) == ("cuda", "a GPU")
         assert torch.are_deterministic_algorithms_enabled() is deterministic
         assert torch.backends.cudnn.benchmark is not deterministic
         assert torch.backends.fp32_precision == "ieee", "no TF32"

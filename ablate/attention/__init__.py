@@ -12,8 +12,9 @@ from ablate.attention.eca import ECA
 from ablate.attention.placebo import Identity, RandomGate
 from ablate.attention.se import SE
 from ablate.errors import OptionError, unknown
-from ablate.options import complete_options
 from ablate.study import NO_ATTENTION, Variant
+from ablate.study.options import complete_options, keyword_options
+from ablate.study.variant import SHORT_OPTION
 
 ATTENTION: dict[str, type[Attention]] = {
     "se": SE,
@@ -32,7 +33,8 @@ __all__ = ["ATTENTION", "KERNELS", "Attention", "complete", "fusable", "use_kern
 
 
 def complete(variant: Variant) -> Variant:
-    """The same variant with every option written out, so that its name says what is built.
+    """The same variant with the options written out that say what is built: reduction and kernel size
+    always, others where they differ from their defaults.
 
     Raises:
         UnknownNameError: no such attention.
@@ -64,7 +66,9 @@ def complete(variant: Variant) -> Variant:
                 f"{variant.attention}: {key} {value!r} has {len(value.split('+'))} values, and the "
                 f"position {variant.position!r} {parts}: give one for each part, or one for all"
             )
-    return Variant(variant.backbone, variant.attention, variant.position, tuple(options.items()))
+    defaults = keyword_options(ATTENTION[variant.attention])
+    named = {k: v for k, v in options.items() if k in SHORT_OPTION or v != defaults[k]}
+    return Variant(variant.backbone, variant.attention, variant.position, tuple(named.items()))
 
 
 def fusable() -> tuple[str, ...]:

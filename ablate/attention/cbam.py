@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ablate.attention.base import Attention, hidden_units, odd_kernel
-from ablate.attention.kernels import cbam_scale, channel_scale, spatial_scale
+from ablate.attention.fused import cbam_scale, channel_scale, spatial_scale
 
 
 class ChannelAttention(Attention):

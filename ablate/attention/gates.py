@@ -1,8 +1,8 @@
 """Gates on a feature map laid out in rows, and their gradients: what the fused kernels are made of.
 
 A map (N, C, H, W) is seen as rows (N, H·W, C), a view in either memory format. What is small, pooled
-values and gates, is in float32 at least ("wide"). So are rows within the spatial half: on a CPU most
-operations on them are faster in float32 than in bfloat16, the maximum over channels 12 times.
+values and gates, has the accumulation dtype, float32 at least. So have rows within the spatial half: on a
+CPU most operations on them are faster in float32 than in bfloat16, the maximum over channels 12 times.
 
 Everything here is plain ATen without a shape or a branch that depends on values, and nothing waits
 for the device. No function changes its arguments. Gradients are named after what they belong to.
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ablate.attention.convolve import convolve, convolve_backward
 
 
-def wide(dtype: torch.dtype) -> torch.dtype:
+def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """The type for small tensors and for sums: float64 stays, everything else is float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
@@ -48,7 +48,8 @@ def grad_to_rows(grad: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Pooled(NamedTuple):
-    """Average and, for CBAM, maximum of each channel: values (K, N, C), K = 1 or 2, wide.
+    """Average and, for CBAM, maximum of each channel: values (K, N, C), K = 1 or 2, of the
+    accumulation dtype.
 
     `places` (N, C) is the first place of the maximum, places counted row by row; None for K = 1.
     """
@@ -59,7 +60,7 @@ class Pooled(NamedTuple):
 
 def pool_places(x: Tensor, *, with_peak: bool) -> Pooled:
     """Each channel of (N, C, H, W) over all its places."""
-    average = to_rows(x).mean(dim=1, dtype=wide(x.dtype))
+    average = to_rows(x).mean(dim=1, dtype=accumulation_dtype(x.dtype))
     if not with_peak:
         return Pooled(average[None], None)
     peak, places = F.adaptive_max_pool2d(x, 1, return_indices=True)
@@ -69,7 +70,11 @@ def pool_places(x: Tensor, *, with_peak: bool) -> Pooled:
 def scale_backward(
     grad: Tensor, gate: Tensor, grad_pooled: Tensor, places: Tensor | None
 ) -> Tensor:
-    """Gradient of rows that were pooled and then scaled by `gate`: both ways in one pass."""
+    """Gradient (N, H·W, C) of rows that were pooled and then scaled by `gate`: both ways in one pass.
+
+    Shape: grad, the output's gradient, (N, H·W, C); gate (N, C); grad_pooled (K, N, C); places (N, C) as
+    in `Pooled`, None for K = 1.
+    """
     grad_average = (grad_pooled[0] / grad.shape[1]).to(grad.dtype)
     grad_rows = torch.addcmul(grad_average[:, None], grad, gate.to(grad.dtype)[:, None])
     if places is not None:
@@ -87,7 +92,11 @@ def excite(pooled: Tensor, w1: Tensor, w2: Tensor) -> tuple[Tensor, Tensor]:
 def excite_backward(
     grad_gate: Tensor, gate: Tensor, hidden: Tensor, pooled: Tensor, w1: Tensor, w2: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of `pooled` (K, N, C), of W₁ and of W₂."""
+    """Gradients of `pooled` (K, N, C), of W₁ and of W₂.
+
+    Shape: grad_gate and gate (N, C); hidden (K, N, hidden) and pooled (K, N, C) as `excite` had them;
+    w1 (hidden, C), w2 (C, hidden).
+    """
     grad_scores = grad_gate * gate * (1 - gate)
     grad_w2 = grad_scores.t() @ hidden.sum(dim=0)
     grad_hidden = (grad_scores @ w2.to(gate.dtype)) * (hidden > 0)
@@ -96,7 +105,7 @@ def excite_backward(
     return grad_pooled, grad_w1.to(w1.dtype), grad_w2.to(w2.dtype)
 
 
-def look(rows: Tensor, weight: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+def spatial_gate(rows: Tensor, weight: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
     """σ(convolution of mean and maximum over channels). (N, H·W, C) → gate (N, H·W, 1), maps.
 
     Shape: `size` is (H, W); the maps are (N, 2, H, W).
@@ -106,12 +115,13 @@ def look(rows: Tensor, weight: Tensor, size: torch.Size) -> tuple[Tensor, Tensor
     return scores.sigmoid_().flatten(1)[:, :, None], maps
 
 
-def look_backward(
+def spatial_gate_backward(
     grad_out: Tensor, rows: Tensor, gate: Tensor, maps: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of `rows` and of the convolution, of the output rows × gate.
+    """Gradients of `rows` (N, H·W, C) and of the convolution (1, 2, k, k), of the output rows × gate.
 
-    `rows` are those that `look` saw, to the last bit: the maximum is found again by equality.
+    Shape: grad_out and rows (N, H·W, C); gate (N, H·W, 1); maps (N, 2, H, W); weight (1, 2, k, k).
+    `rows` are those that `spatial_gate` saw, to the last bit: the maximum is found again by equality.
     """
     grad_scores = (grad_out * rows).sum(dim=2, keepdim=True) * gate * (1 - gate)
     grad_scores = grad_scores.reshape(maps[:, :1].shape)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ablate.attention.base import Attention, hidden_units
-from ablate.attention.kernels import channel_scale
+from ablate.attention.fused import channel_scale
 
 
 class SE(Attention):

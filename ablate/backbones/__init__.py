@@ -11,8 +11,9 @@ from ablate.backbones.cbam_cnn import CbamCNN
 from ablate.backbones.se_cnn import SeCNN, SeCNN2
 from ablate.backbones.torchvision import make_torchvision
 from ablate.errors import AblateError, StudyError, unknown
-from ablate.imports import import_object, one_line
-from ablate.options import complete_options, split_call
+from ablate.study.options import complete_options, split_call
+from ablate.system.imports import import_object
+from ablate.system.text import one_line
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "cbam_cnn": CbamCNN,

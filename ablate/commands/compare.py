@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from ablate.datasets import open_dataset
 from ablate.errors import DatabaseError, OptionError, unknown
+from ablate.page.format import points, size
 from ablate.report.findings import LEAKED, cost, evidence
-from ablate.report.format import points, size
 from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects
 from ablate.store.frames import read_frames
 from ablate.study import Study
+from ablate.system.console import say
 
 
-def compare_variants(first: str, second: str, study: Study, data: Path | None, url: str) -> None:
+def compare_accuracies(first: str, second: str, study: Study, data: Path | None, url: str) -> None:
     """Print the effect of the second variant against the first, and what it costs.
 
     Raises:
@@ -27,7 +26,7 @@ def compare_variants(first: str, second: str, study: Study, data: Path | None, u
     dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
     frames = read_frames(url, study.name, study.setting, dataset, preferred=study.dataset)
     for line in told(summarize(frames), first, second):
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
 
 
 def told(summary: Summary, first: str, second: str) -> list[str]:

@@ -6,10 +6,9 @@ import contextlib
 import threading
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from ablate.search.dashboard import serve
 from ablate.search.storage import open_storage, storage_url
+from ablate.system.console import say
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,5 @@ def show_dashboard(url: str, options: DashboardOptions) -> None:
     address = serve(storage, options.port)
     taken = "" if f":{options.port}/" in address else f" (port {options.port} is in use)"
     with contextlib.suppress(KeyboardInterrupt):
-        Console().print(
-            f"dashboard: {address}{taken}; on this machine only; Ctrl-C ends it",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        say(f"dashboard: {address}{taken}; on this machine only; Ctrl-C ends it")
         threading.Event().wait()

@@ -14,9 +14,7 @@ import torch
 from rich.console import Console
 
 from ablate import __version__
-from ablate.environment import PACKAGES, package_version
-from ablate.errors import DatabaseError, printable
-from ablate.progress import plural
+from ablate.errors import DatabaseError
 from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.health import (
     WAL_SAFE_SINCE,
@@ -27,15 +25,18 @@ from ablate.store.health import (
     running_owners,
 )
 from ablate.store.read import check_integrity
-from ablate.train.precision import choose_device, choose_precision, device_name
+from ablate.system.console import say
+from ablate.system.environment import PACKAGES, package_version
+from ablate.system.machine import find_machine
+from ablate.system.text import plural, printable
 
 MORE_PACKAGES = ("pandas", "sqlalchemy", "alembic", "pyarrow", "optuna", "optuna-dashboard",
                  "tensorboard", "safetensors")  # fmt: skip
-OPTIONAL = ("ray", "psycopg", "timm", "pytorch-lightning")
+OPTIONAL = ("psycopg",)
 LOW_DISK_GIB = 2.0
 
 Mark = Literal["ok", "WRONG", "warn", ""]
-Finding = tuple[str, Mark, str]
+Check = tuple[str, Mark, str]
 """What was looked at, whether it is well (empty: a fact that is neither), and what was seen."""
 
 
@@ -47,18 +48,18 @@ def examine(url: str) -> bool:
     console, well = Console(), True
     for name, mark, text in [*_software(), *_device(), *_storage(url)]:
         line = printable(f"{mark:5}  {name}: {text}")
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line, console)
         well = well and mark != "WRONG"
     return well
 
 
-def _software() -> Iterator[Finding]:
+def _software() -> Iterator[Check]:
     yield (
         "ablate",
         "",
         f"{__version__}, Python {platform.python_version()}, {platform.platform()}",
     )
-    for name in (*PACKAGES[1:], *MORE_PACKAGES):
+    for name in (*PACKAGES, *MORE_PACKAGES):
         version = package_version(name)
         yield name, "WRONG" if version is None else "ok", version or "not installed"
     for name in OPTIONAL:
@@ -66,10 +67,11 @@ def _software() -> Iterator[Finding]:
     yield "SQLite", "", sqlite3.sqlite_version
 
 
-def _device() -> Iterator[Finding]:
-    device = choose_device("auto")
-    yield "device", "", f"{device_name(device)} ({device.type})"
-    if device.type == "cuda":
+def _device() -> Iterator[Check]:
+    machine = find_machine()
+    device = machine.device
+    yield "device", "", f"{machine.name} ({device.type})"
+    if machine.is_gpu:
         yield from _gpus()
     else:
         why = (
@@ -78,14 +80,14 @@ def _device() -> Iterator[Finding]:
             else "torch finds no CUDA device"
         )
         yield "CUDA", "", why
-    precision = choose_precision("amp", device).name
+    precision = machine.precision.name
     emulated = device.type == "cpu" and precision == "amp-fp32"
     note = ": no mixed precision here, this processor has no bf16 instructions" if emulated else ""
     yield "amp means here", "", precision + note
     yield "TF32", "", "off: fp32 means fp32"
 
 
-def _gpus() -> Iterator[Finding]:
+def _gpus() -> Iterator[Check]:
     yield "CUDA", "", f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
     driver = Path("/proc/driver/nvidia/version")
     if driver.is_file():
@@ -101,7 +103,7 @@ def _gpus() -> Iterator[Finding]:
         )
 
 
-def _storage(url: str) -> Iterator[Finding]:
+def _storage(url: str) -> Iterator[Check]:
     yield from _disk(files_folder(url))
     try:
         if database_exists(url):
@@ -112,7 +114,7 @@ def _storage(url: str) -> Iterator[Finding]:
         yield "database", "WRONG", str(error)
 
 
-def _disk(path: Path) -> Iterator[Finding]:
+def _disk(path: Path) -> Iterator[Check]:
     there = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     free_gib = shutil.disk_usage(there).free / 2**30
     low = free_gib < LOW_DISK_GIB
@@ -131,7 +133,7 @@ def _disk(path: Path) -> Iterator[Finding]:
         yield "filesystem", "ok", kind
 
 
-def _database(url: str) -> Iterator[Finding]:
+def _database(url: str) -> Iterator[Check]:
     problems = check_integrity(url)
     mark: Mark = "WRONG" if problems else "ok"
     yield "database", mark, f"{shown(url)}: " + ("; ".join(problems) or "intact")
@@ -139,7 +141,7 @@ def _database(url: str) -> Iterator[Finding]:
     yield from _runs(url)
 
 
-def _journal(url: str) -> Iterator[Finding]:
+def _journal(url: str) -> Iterator[Check]:
     mode = journal_mode(url)
     if mode is None:
         return
@@ -154,7 +156,7 @@ def _journal(url: str) -> Iterator[Finding]:
         yield "journal", "ok", mode
 
 
-def _runs(url: str) -> Iterator[Finding]:
+def _runs(url: str) -> Iterator[Check]:
     owners = running_owners(url)
     gone = Counter(owner.pid for owner in owners if owner.is_gone())
     if gone:

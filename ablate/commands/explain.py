@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from ablate.errors import DatabaseError
-from ablate.explain.look import Question, look
+from ablate.explain.explanation import Request, explain_networks
 from ablate.explain.page import write_page
 from ablate.store.connect import database_exists, shown
+from ablate.system.console import say
 
 
-def explain_targets(question: Question, out: Path | None, *, must_exist: bool = False) -> None:
+def explain_targets(request: Request, out: Path | None, *, must_exist: bool = False) -> None:
     """Write the pictures of some networks, and say what they are and where they lie.
 
     Raises:
         AblateError: a target, layer, image, dataset, weights or folder that must be changed, or with
             `must_exist` a database that is not there.
     """
-    if must_exist and not database_exists(question.url):
+    if must_exist and not database_exists(request.url):
         raise DatabaseError(
-            f"{shown(question.url)}: there is no database yet: `ablate run STUDY` makes it"
+            f"{shown(request.url)}: there is no database yet: `ablate run STUDY` makes it"
         )
-    explanation = look(question)
-    files = write_page(explanation, out or Path("reports") / question.study.name / "explain")
-    console = Console()
-    lines = [f"{subject.name}: {subject.weights}" for subject in explanation.subjects]
+    explanation = explain_networks(request)
+    files = write_page(explanation, out or Path("reports") / request.study.name / "explain")
+    lines = [f"{network.name}: {network.weights}" for network in explanation.networks]
     lines += [f"{len(explanation.pictures)} pictures, as PNG and SVG, and {files[-1]}"]
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)

@@ -11,7 +11,7 @@ from ablate.datasets import open_dataset
 from ablate.errors import OutputError, PlacementError
 from ablate.placement import Place, check_classifies, find_places, group_places
 from ablate.plan import make_plan
-from ablate.study_file import parse_study
+from ablate.study.file import parse_study
 
 REDUCTION = 16
 MOST_POSITIONS = 4

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.commands.prepare import describe_place, prepare_plan
-from ablate.costs import baseline_of, measure_throughput
+from ablate.drive.costs import baseline_of, measure_throughput
+from ablate.drive.prepare import prepare_plan
 from ablate.execute.local import LocalExecutor
-from ablate.kernels import choose_kernels
 from ablate.measure.throughput import FULL_BLOCK_SECONDS, ROUNDS, full
 from ablate.plan import Plan
 from ablate.result import Cost
 from ablate.store.store import Store
 from ablate.study import Study
-from ablate.train.precision import choose_device, choose_precision
+from ablate.system.console import say
+from ablate.system.machine import find_machine
+from ablate.tune.choose import Tuning
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,17 @@ def measure_study(study: Study, data: Path | None, url: str, options: MeasureOpt
             being trained here; no cost was stored.
     """
     console = Console()
-    device = choose_device(options.device)
+    machine = find_machine(options.device, study.recipe.precision)
     plan = prepare_plan(study, data, console)
     store = Store(url)
     store.register(plan)
-    precision = choose_precision(study.recipe.precision, device).name
     with LocalExecutor(workers=1) as executor:
-        kernels = choose_kernels(plan, store, executor, options.device)
-    environment = describe_place(device, precision, kernels, deterministic=False)
+        Tuning(plan, store.choices, machine).kernels(executor)
     protocol = full(options.rounds, options.block_seconds)
-    costs = measure_throughput(plan, store, options.device, environment, console, protocol)
+    costs = measure_throughput(plan, store, machine, console, protocol)
     store.close()
     for line in _lines(plan, costs):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line, console)
 
 
 def _lines(plan: Plan, costs: Sequence[Cost]) -> list[str]:

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ablate.plan import Cell, Plan, make_plan
-from ablate.progress import duration, plural
+from ablate.result import RunStatus
 from ablate.study import Study
-from ablate.train.precision import choose_device, default_workers, device_name
+from ablate.system.console import say
+from ablate.system.machine import Machine, find_machine
+from ablate.system.text import duration, plural
 
 SQLITE = "sqlite:///"
 WIDTH_IN_A_LOG = 140
@@ -39,17 +41,20 @@ def show_plan(study: Study, data: Path | None, url: str, format: str) -> None:
     """
     plan = make_plan(study, data)
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
-    stored, seconds = _look_up(plan, keys, url)
-    status = {cell: stored.get(cell.run_key or "", "planned") for cell in plan.cells}
-    missing = [cell for cell in plan.cells if status[cell] not in ("finished", "failed")]
-    estimate = _estimate(plan, missing, seconds)
+    machine = find_machine("auto", study.recipe.precision)
+    stored, seconds = _look_up(plan, keys, url, machine)
+    status = {cell: stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells}
+    missing = [cell for cell in plan.cells if not status[cell].is_over]
+    estimate = _estimate(plan, missing, seconds, machine)
     if format == "json":
         print(json.dumps(_document(plan, status, len(missing), estimate), indent=2))
     else:
         _print_table(plan, status, len(missing), estimate)
 
 
-def _look_up(plan: Plan, keys: list[str], url: str) -> tuple[dict[str, str], dict[str, float]]:
+def _look_up(
+    plan: Plan, keys: list[str], url: str, machine: Machine
+) -> tuple[dict[str, RunStatus], dict[str, float]]:
     """The status of runs, and seconds for one epoch of each network that this device has trained."""
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         return {}, {}  # the first plan of all is shown without loading SQLAlchemy, 0.6 s
@@ -58,11 +63,13 @@ def _look_up(plan: Plan, keys: list[str], url: str) -> tuple[dict[str, str], dic
     content = plan.dataset.content_hash()
     if content is None:
         return {}, {}
-    device, recipe = device_name(choose_device("auto")), plan.study.recipe.model_dump(mode="json")
-    return stored_statuses(url, keys), stored_speed(url, device, content, recipe)
+    recipe = plan.study.recipe.model_dump(mode="json")
+    return stored_statuses(url, keys), stored_speed(url, machine.name, content, recipe)
 
 
-def _estimate(plan: Plan, missing: list[Cell], seconds: dict[str, float]) -> float | None:
+def _estimate(
+    plan: Plan, missing: list[Cell], seconds: dict[str, float], machine: Machine
+) -> float | None:
     """Seconds for the missing runs with as many workers as `run` takes, from what an epoch takes here."""
     if not missing:
         return 0.0
@@ -71,11 +78,11 @@ def _estimate(plan: Plan, missing: list[Cell], seconds: dict[str, float]) -> flo
     usual = sum(seconds.values()) / len(seconds)
     epochs = plan.study.recipe.epochs
     total = sum(seconds.get(cell.architecture.fingerprint, usual) * epochs for cell in missing)
-    return total / min(default_workers(choose_device("auto")), len(missing))
+    return total / min(machine.workers, len(missing))
 
 
 def _document(
-    plan: Plan, status: dict[Cell, str], missing: int, seconds: float | None
+    plan: Plan, status: dict[Cell, RunStatus], missing: int, seconds: float | None
 ) -> dict[str, Any]:
     cells = [
         {
@@ -105,7 +112,9 @@ def _document(
     }
 
 
-def _print_table(plan: Plan, status: dict[Cell, str], missing: int, seconds: float | None) -> None:
+def _print_table(
+    plan: Plan, status: dict[Cell, RunStatus], missing: int, seconds: float | None
+) -> None:
     study = plan.study
     table = Table(title=f"{study.name}: {study.question or 'no question'}", title_justify="left")
     # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
@@ -135,12 +144,12 @@ def _print_table(plan: Plan, status: dict[Cell, str], missing: int, seconds: flo
     for name, kept in plan.aliases.items():
         console.print(f"{name} is the same network as {kept}: one cell", markup=False)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
-    console.print(
+    say(
         f"{plural(len(plan.variants), 'variant')}, {plural(len(plan.cells), 'cell')} on "
         f"{plan.dataset.label} ({plan.dataset.image_size}×{plan.dataset.image_size}), "
         f"{missing} missing; time: {time}",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        console,
+    )
 
 
 def millions(count: int) -> str:

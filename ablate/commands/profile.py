@@ -12,9 +12,10 @@ from rich.table import Table
 
 from ablate.datasets import open_dataset
 from ablate.errors import DatabaseError, unknown
+from ablate.page.format import MISSING, milliseconds, percent, ratio
 from ablate.report.families import module_times
-from ablate.report.format import MISSING, milliseconds, percent, ratio
 from ablate.report.summary import Summary, summarize
+from ablate.result.cost import AUGMENTATION
 from ablate.store.frames import read_frames
 from ablate.study import Study
 
@@ -22,7 +23,7 @@ WIDTH_IN_A_LOG = 140
 MOST_MODULES = 40
 
 
-def compare_variants(first: str, second: str, study: Study, data: Path | None, url: str) -> None:
+def compare_times(first: str, second: str, study: Study, data: Path | None, url: str) -> None:
     """Print the difference of two variants, the module with the largest first; a table a device.
 
     Raises:
@@ -59,7 +60,7 @@ def difference(times: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
 
 def noise(both: pd.DataFrame, second: str, device: str, summary: Summary) -> str:
     """What the differences are to be held against: modules that are in both networks do the same work."""
-    shared = both.drop(index="(augmentation)", errors="ignore").dropna(subset=["first", "second"])
+    shared = both.drop(index=AUGMENTATION, errors="ignore").dropna(subset=["first", "second"])
     apart_us = float(shared["difference"].abs().sum())
     told = (
         f"Each is one profiled step. Modules that both have differ by {milliseconds(apart_us)} ms in all, "
@@ -108,7 +109,7 @@ def _why_not(names: list[str], times: pd.DataFrame, summary: Summary) -> str:
 
 
 def _print(both: pd.DataFrame, device: str, names: list[str]) -> None:
-    step = both.drop(index="(augmentation)", errors="ignore")
+    step = both.drop(index=AUGMENTATION, errors="ignore")
     total = step.sum()
     title = f"One training step on {device}, attention as plain modules (path eager), self time"
     table = Table(title=title, title_justify="left")

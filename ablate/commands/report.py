@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from ablate.datasets import DATASETS, open_dataset
-from ablate.errors import StudyError, nearest, unknown
+from ablate.datasets import find_dataset, open_dataset
+from ablate.errors import StudyError, nearest
 from ablate.report.render import differing_files, write_report
-from ablate.search_record import SearchTold
+from ablate.result.search import SearchResult
 from ablate.store.frames import Frames, read_frames
 from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
+from ablate.system.console import say
 
 WORDING = ("question", "baseline", "equivalence_margin")
 """What a report takes from the study file as it is now: it changes no run."""
@@ -33,7 +32,7 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
     files = write_report(frames, out or _usual_folder(study))
     for suffix in (".html", ".md"):
         for file in (file for file in files if file.suffix == suffix):
-            _say(str(file))
+            say(str(file))
 
 
 def check_report(
@@ -51,17 +50,16 @@ def check_report(
     folder = out or _usual_folder(study)
     differing = differing_files(_frames(study, data, url), folder, alone=alone)
     for file in differing:
-        _say(f"{file}: not what the database gives; {remedy}")
+        say(f"{file}: not what the database gives; {remedy}")
     return len(differing)
 
 
 def _frames(study: Study, data: Path | None, url: str) -> Frames:
-    if study.dataset not in DATASETS:
-        raise unknown("dataset", study.dataset, DATASETS)
+    find_dataset(study.dataset)
     dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
     frames = read_frames(url, study.name, study.setting, dataset, preferred=study.dataset)
     if frames.study.get("grid") != study.model_dump(mode="json")["grid"]:
-        _say(
+        say(
             "note: the grid has changed since it was run; this report shows the grid that was run. "
             "`ablate run STUDY` brings it up to date"
         )
@@ -74,11 +72,7 @@ def _usual_folder(study: Study) -> Path:
     return Path("reports") / study.name
 
 
-def _say(text: str) -> None:
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _searched(study: Study, frames: Frames, url: str) -> SearchTold | None:
+def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
     """What the study's search has found; None without one."""
     if study.search is None:
         return None
@@ -93,7 +87,7 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchTold | None:
     finally:
         store.close()
     if found is None:
-        _say(
+        say(
             "note: no trial of the search that the study file describes; another space, sampler or number "
             "of seeds is another search"
         )

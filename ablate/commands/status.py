@@ -14,12 +14,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ablate.errors import DatabaseError, nearest, printable
-from ablate.progress import duration, plural
+from ablate.errors import DatabaseError, nearest
+from ablate.result import RunStatus
 from ablate.store.status import RunningRun, StudyStatus
 from ablate.store.watch import read_status
+from ablate.system.text import duration, plural, printable
 
-STATES = ("planned", "running", "stopped", "finished", "failed")
+STATES = tuple(RunStatus)
 WATCH_SECONDS = 2.0
 WIDTH_IN_A_LOG = 140
 NARROW = 110
@@ -32,7 +33,7 @@ def show_status(study: str | None, url: str, format: str, *, watch: bool) -> Non
     Raises:
         DatabaseError: no such database, or nothing of that study in it.
     """
-    found = _look(study, url)
+    found = _read(study, url)
     if format == "json":
         print(json.dumps({"studies": [_document(each) for each in found]}, indent=2))
         return
@@ -45,7 +46,7 @@ def show_status(study: str | None, url: str, format: str, *, watch: bool) -> Non
         console.print(_page(found, console.width))
 
 
-def _look(study: str | None, url: str) -> list[StudyStatus]:
+def _read(study: str | None, url: str) -> list[StudyStatus]:
     found = read_status(url, study)
     if study is not None and not found:
         names = sorted({each.study for each in read_status(url)})
@@ -60,11 +61,11 @@ def _watch(console: Console, study: str | None, url: str) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         if not console.is_terminal:
             while True:
-                console.print(_page(_look(study, url), console.width))
+                console.print(_page(_read(study, url), console.width))
                 time.sleep(WATCH_SECONDS)
         with Live(console=console, screen=False, auto_refresh=False) as live:
             while True:
-                live.update(_page(_look(study, url), console.width), refresh=True)
+                live.update(_page(_read(study, url), console.width), refresh=True)
                 time.sleep(WATCH_SECONDS)
 
 
@@ -150,7 +151,7 @@ def _setting(status: StudyStatus) -> str:
 
 def _number(status: StudyStatus, state: str) -> str:
     number = f"{status.counts.get(state, 0):,}"
-    if state != "failed" or not status.failures:
+    if state is not RunStatus.FAILED or not status.failures:
         return number
     return f"{number} ({', '.join(f'{count} {kind}' for kind, count in status.failures.items())})"
 

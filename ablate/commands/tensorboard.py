@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
-from ablate.errors import DatabaseError, OutputError
+from ablate.errors import DatabaseError
 from ablate.store.address import files_folder
 from ablate.store.follow import FollowedRun
 from ablate.store.read import reading
 from ablate.study import Study, Variant
+from ablate.system.console import say
+from ablate.system.lock import only_one
+from ablate.system.text import plural
 from ablate.tensorboard.follow import Follower
 from ablate.tensorboard.serve import serve
 from ablate.tensorboard.traces import show_traces
@@ -24,7 +26,7 @@ FOLLOW_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class BoardOptions:
+class TensorBoardOptions:
     """What `ablate tensorboard` was asked for; `logdir` is None for the one beside the database."""
 
     logdir: Path | None
@@ -33,7 +35,7 @@ class BoardOptions:
     serve: bool
 
 
-def show_board(study: Study | None, url: str, options: BoardOptions) -> None:
+def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions) -> None:
     """Write the event files of a study, or of the whole database, and serve them until Ctrl-C.
 
     Raises:
@@ -57,7 +59,7 @@ def show_board(study: Study | None, url: str, options: BoardOptions) -> None:
         console = Console()
         count = follower.update()
         show_traces(results / "traces", logdir)
-        _say(console, f"{count} run{'' if count == 1 else 's'} in {logdir}")
+        say(f"{plural(count, 'run')} in {logdir}", console)
         if options.serve:
             _serve(console, follower, options.port)
         else:
@@ -78,7 +80,7 @@ def _serve(console: Console, follower: Follower, port: int) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         address = serve(follower.logdir, port)
         taken = "" if f":{port}/" in address else f" (port {port} is in use)"
-        _say(console, f"TensorBoard: {address}{taken}; it follows the database; Ctrl-C ends it")
+        say(f"TensorBoard: {address}{taken}; it follows the database; Ctrl-C ends it", console)
         _follow(console, follower)
 
 
@@ -95,25 +97,13 @@ def _follow(console: Console, follower: Follower) -> None:
         except DatabaseError as error:
             if str(error) != last:
                 last = str(error)
-                _say(console, last)
+                say(last, console)
 
 
-@contextlib.contextmanager
-def _alone(logdir: Path) -> Iterator[None]:
+def _alone(logdir: Path) -> AbstractContextManager[None]:
     """The right to write there: two that follow one database would write everything twice."""
-    try:
-        logdir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(logdir / ".lock", timeout=0).acquire()
-    except Timeout:
-        raise OutputError(
-            f"{logdir}: another `ablate tensorboard` keeps it up to date: use its page, "
-            "or give another folder with --logdir"
-        ) from None
-    except OSError as error:
-        raise OutputError(f"{logdir}: cannot be written: {error.strerror}") from None
-    with lock:
-        yield
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    return only_one(
+        logdir / ".lock",
+        f"{logdir}: another `ablate tensorboard` keeps it up to date: use its page, "
+        "or give another folder with --logdir",
+    )

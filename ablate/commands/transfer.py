@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from ablate.environment import describe_environment
-from ablate.errors import printable
-from ablate.progress import plural
-from ablate.store import schema
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.manifest import file_of_view
 from ablate.store.transfer.merge import merge_databases
+from ablate.store.views import VIEWS
+from ablate.system.console import say
+from ablate.system.environment import describe_environment
+from ablate.system.text import plural, printable
 
 
 def export_results(study: str | None, format: str, folder: Path, url: str) -> None:
@@ -25,10 +23,10 @@ def export_results(study: str | None, format: str, folder: Path, url: str) -> No
         OutputError: the folder cannot be written, or has something else in it.
     """
     files = export_database(url, folder, format, describe_environment(), study)
-    for view in schema.VIEWS:
+    for view in VIEWS:
         name = file_of_view(view, format)
-        _say(f"{folder / name}: {plural(files[name].rows, 'row')}")
-    _say(f"{folder / 'tables'}: what `ablate import` needs")
+        _print(f"{folder / name}: {plural(files[name].rows, 'row')}")
+    _print(f"{folder / 'tables'}: what `ablate import` needs")
 
 
 def import_results(folder: Path, url: str) -> None:
@@ -39,7 +37,7 @@ def import_results(folder: Path, url: str) -> None:
         DatabaseError: the database is not empty or cannot be written; nothing was written.
     """
     counts = import_folder(folder, url)
-    _say(
+    _print(
         f"{plural(counts['runs'], 'run')} and {plural(counts['epochs'], 'epoch')} of "
         f"{plural(counts['studies'], 'study', 'studies')} imported"
     )
@@ -53,12 +51,12 @@ def merge_results(into: str, sources: Sequence[str]) -> bool:
     """
     merged = merge_databases(into, sources)
     for complaint in merged.complaints:
-        _say(complaint)
-    _say(
+        _print(complaint)
+    _print(
         f"{plural(merged.added, 'run')} added, {merged.replaced:,} that had not finished here replaced"
     )
     return not merged.complaints
 
 
-def _say(text: str) -> None:
-    Console().print(printable(text), markup=False, highlight=False, soft_wrap=True)
+def _print(text: str) -> None:
+    say(printable(text))

@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from ablate.datasets.archive import label_of
 from ablate.datasets.base import Dataset, Images
-from ablate.datasets.cifar import ARCHIVE, BATCHES, Cifar10
+from ablate.datasets.cifar import Cifar10
 from ablate.datasets.digits import Digits
 from ablate.datasets.images import ImageFiles
-from ablate.errors import DataError, unknown
+from ablate.errors import DataError, OptionError, unknown
+from ablate.study import Option
+from ablate.study.options import complete_options, split_call
 
-DATASETS: dict[str, Callable[[Path | None, int], Dataset]] = {
+DATASETS: dict[str, type[Dataset]] = {
     "digits": Digits,
     "cifar10": Cifar10,
     "images": ImageFiles,
 }
 
-__all__ = ["DATASETS", "Dataset", "Images", "label_of", "open_dataset"]
+__all__ = ["DATASETS", "Dataset", "Images", "find_dataset", "label_of", "open_dataset"]
 
 
-def open_dataset(name: str, data: Path | None, image_size: int) -> Dataset:
-    """The source with that name, or the images at `data` in its place; reads nothing yet.
-
-    `data` replaces the study's dataset by `images`, but for `cifar10` where the original lies.
+def open_dataset(text: str, data: Path | None, image_size: int) -> Dataset:
+    """The dataset that a study names, `digits` or `digits(option=value)`, or the images at `data` in its
+    place; reads nothing yet.
 
     Raises:
         UnknownNameError: no such dataset.
-        DataError: `images` without `data`, or an `image_size` that the dataset does not have.
+        OptionError: an option that it does not have.
+        DataError: no `data` for a dataset that needs it, or an `image_size` that it does not have.
     """
+    source, given = find_dataset(text)
+    if data is None and source.needs_data:
+        raise DataError(f"dataset {text!r} needs a folder or an archive; give --data PATH")
+    if data is not None and not source.reads(data):
+        if given:
+            raise OptionError(
+                f"--data takes the place of {text}, and images have no option {next(iter(given))!r}: "
+                "leave one of the two out"
+            )
+        source = ImageFiles
+    return source(data, image_size, **complete_options(text, source, given))  # type: ignore[call-arg]
+
+
+def find_dataset(text: str) -> tuple[type[Dataset], dict[str, Option]]:
+    """The class of a dataset, and the options that are given in brackets.
+
+    Raises:
+        UnknownNameError: no such dataset.
+        OptionError: what stands in the brackets is no list of KEY=VALUE.
+    """
+    name, given = split_call(text)
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
-    if data is None:
-        if name == "images":
-            raise DataError("dataset 'images' needs a folder or an archive; give --data PATH")
-        return DATASETS[name](None, image_size)
-    if name == "cifar10" and (folder := _original(data)) is not None:
-        return Cifar10(folder, image_size)
-    return ImageFiles(data, image_size)
-
-
-def _original(data: Path) -> Path | None:
-    """The folder that has the original CIFAR-10, if `data` is that or leads into it."""
-    if data.name in (ARCHIVE, BATCHES):
-        return data.parent
-    return data if (data / ARCHIVE).is_file() or (data / BATCHES).is_dir() else None
+    return DATASETS[name], given

@@ -44,7 +44,7 @@ _BROKEN = (
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """An image with its bytes, or a class folder (`train/cat`) with None."""
 
     name: str
@@ -68,7 +68,7 @@ def label_of(path: Path) -> str:
     return name if path.is_dir() else name[: len(name) - len(_suffix(path))]
 
 
-def read_members(path: Path) -> Iterator[Member]:
+def read_members(path: Path) -> Iterator[ArchiveMember]:
     """The class folders and images, in the order in which the folder or archive has them.
 
     Raises:
@@ -95,7 +95,7 @@ def read_members(path: Path) -> Iterator[Member]:
                 raise DataError(
                     f"{path}: train and test must lie side by side, not in {sorted(tops)}; keep one"
                 )
-            yield Member(name, None if raw.is_folder else raw.read())
+            yield ArchiveMember(name, None if raw.is_folder else raw.read())
 
 
 def _placed(path: Path, raw: _Raw) -> tuple[str, str] | None:

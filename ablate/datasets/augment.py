@@ -98,7 +98,7 @@ def jitter(images: Tensor, order: Tensor, amounts: Tensor) -> Tensor:
     Shape: order (N, 4), row by row a permutation of the four operations; amounts (N, 4) float32,
     column by column the factor or the shift of operation 0, 1, 2, 3.
 
-    Hue is the dear one and three blends are alike up to what they blend with. So every image goes
+    Hue costs most, and the three blends differ only in what they blend with. So every image goes
     through three blends, hue and three blends again, where those that are not its turn have the
     factor 1, which changes no byte: shapes stay static and hue is computed once.
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +34,23 @@ class Images:
 
 
 class Dataset(ABC):
-    """A source of images that was found but not read yet; small and picklable."""
+    """A source of images that was found but not read yet; small and picklable.
+
+    A subclass has the constructor `(data, image_size, *, option=default, …)`: `data` is what the user
+    named with `--data`, None without it, and the keyword arguments are the options that stand in
+    brackets behind its name in a study file.
+    """
 
     image_size: int
     """The side in pixels of the square images that `load` returns."""
+
+    needs_data: ClassVar[bool] = False
+    """Whether there are no images of this dataset without `--data`."""
+
+    @classmethod
+    def reads(cls, data: Path) -> bool:
+        """Whether `--data` names this dataset's own files, and not images that take its place."""
+        return False
 
     @property
     @abstractmethod

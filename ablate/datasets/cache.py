@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from ablate.errors import OutputError
 
@@ -25,7 +26,7 @@ FACTS = "facts.json"
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """Named arrays, opened read-only as memory maps, and the facts stored with them."""
 
     arrays: Mapping[str, NDArray[Any]]
@@ -59,11 +60,12 @@ class Draft:
 
 
 def cache_folder() -> Path:
-    """$ABLATE_CACHE, else $XDG_CACHE_HOME/ablate, else ~/.cache/ablate. Not created here."""
+    """$ABLATE_CACHE, else the folder that this system has for caches: on Linux $XDG_CACHE_HOME/ablate or
+    ~/.cache/ablate. Not created here.
+    """
     if own := os.environ.get("ABLATE_CACHE"):
         return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "ablate"
+    return user_cache_path("ablate", appauthor=False)
 
 
 def load_json(name: str) -> Any | None:
@@ -87,7 +89,7 @@ def store_json(name: str, value: object) -> None:
         os.replace(temporary, folder / f"{name}.json")
 
 
-def load_arrays(name: str) -> Entry | None:
+def load_arrays(name: str) -> CacheEntry | None:
     """The entry of that name; None if there is none, or if its files are not what was stored."""
     folder = cache_folder() / name
     try:
@@ -100,7 +102,7 @@ def load_arrays(name: str) -> Entry | None:
         sound = all(_described(array) == described[key] for key, array in arrays.items())
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    return Entry(arrays, facts) if sound else None
+    return CacheEntry(arrays, facts) if sound else None
 
 
 @contextmanager

@@ -58,7 +58,7 @@ STD: Triple = (0.2023, 0.1994, 0.2010)
 
 @dataclass(frozen=True)
 class Cifar10(Dataset):
-    """60,000 images of 32×32 in ten classes; `data` is the folder that has the archive.
+    """60,000 images of 32×32 in ten classes; `data` is the original archive, or leads to it.
 
     Raises:
         DataError: `image_size` is not 32.
@@ -75,6 +75,10 @@ class Cifar10(Dataset):
                 f"set image_size={SIDE} in the study"
             )
 
+    @classmethod
+    def reads(cls, data: Path) -> bool:
+        return original_folder(data) is not None
+
     def classes(self) -> tuple[str, ...]:
         return CLASSES
 
@@ -85,7 +89,8 @@ class Cifar10(Dataset):
         name = f"cifar10-{ARCHIVE_SHA256}"
         entry = cache.load_arrays(name)
         if entry is None:
-            batches = read_batches(DEFAULT_FOLDER if self.data is None else self.data, watch)
+            data = DEFAULT_FOLDER if self.data is None else self.data
+            batches = read_batches(original_folder(data) or data, watch)
             with cache.new_arrays(name) as draft:
                 draft.arrays.update(arrays_of(batches))
             arrays: Mapping[str, NDArray[Any]] = draft.arrays
@@ -101,6 +106,13 @@ class Cifar10(Dataset):
             MEAN,
             STD,
         )
+
+
+def original_folder(data: Path) -> Path | None:
+    """The folder that has the original CIFAR-10, if `data` is that or leads into it."""
+    if data.name in (ARCHIVE, BATCHES):
+        return data.parent
+    return data if (data / ARCHIVE).is_file() or (data / BATCHES).is_dir() else None
 
 
 def read_batches(folder: Path, watch: Watch | None = None) -> list[bytes]:

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,11 @@ class ImageFiles(Dataset):
 
     data: Path | None
     image_size: int
+    needs_data: ClassVar[bool] = True
+
+    @classmethod
+    def reads(cls, data: Path) -> bool:
+        return True
 
     @property
     def path(self) -> Path:

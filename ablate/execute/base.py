@@ -8,13 +8,18 @@ database is the only authority on that.
 
 from __future__ import annotations
 
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from ablate.errors import MeasuringError
+
 Job = Callable[[], Iterator[Any]]
+ALONE = "alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,28 @@ class Executor(ABC):
     @abstractmethod
     def close(self) -> None:
         """End everything that runs and free what is held."""
+
+    def results(self, job: Job, most_seconds: float = math.inf) -> Iterator[Any]:
+        """The events of one job, run by itself.
+
+        Raises:
+            MeasuringError: it failed, its process was lost, or it took too long.
+        """
+        ends = time.monotonic() + most_seconds
+        self.submit(ALONE, job)
+        while self.busy:
+            if time.monotonic() > ends:
+                self.cancel(ALONE)
+                raise MeasuringError(f"measuring took more than {most_seconds:.0f} s")
+            for _, event in self.wait(timeout_seconds=1.0):
+                if isinstance(event, Died):
+                    raise MeasuringError(f"the measuring process was lost ({event.exit_code})")
+                if isinstance(event, Done):
+                    if event.error:
+                        last = event.error.strip().splitlines()[-1]
+                        raise MeasuringError(f"measuring failed: {last}")
+                    return
+                yield event
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ablate.explain.look import Explanation
+    from ablate.explain.explanation import Explanation
 
 __all__ = ["explain"]
 
@@ -32,13 +32,13 @@ def explain(
         AblateError: a target, layer, image, dataset or weights that must be changed.
     """
     # Here, not above: a worker and the report import parts of this room without all of it.
-    from ablate.explain.look import Question, look
-    from ablate.imports import allow_imports
-    from ablate.study_file import load_study
+    from ablate.explain.explanation import Request, explain_networks
+    from ablate.study.file import load_study
+    from ablate.system.imports import allow_imports
 
     allow_imports(allow_import)
-    return look(
-        Question(
+    return explain_networks(
+        Request(
             targets=targets,
             study=load_study(Path(study), set),
             url=db,

@@ -11,7 +11,7 @@ import torch
 from ablate.datasets.base import Images
 from ablate.datasets.images import decode
 from ablate.errors import DataError
-from ablate.explain.arrays import Array, sample_rows, spread
+from ablate.result.maps import Array, sample_rows, spread
 
 MAX_FILE_BYTES = 512 * 2**20
 """More than 64 megapixels take as PNG or JPEG; decoding has its own limit in pixels."""

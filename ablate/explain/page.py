@@ -9,12 +9,12 @@ import matplotlib as mpl
 from matplotlib.figure import Figure as Drawing
 
 from ablate.errors import OutputError
-from ablate.explain.look import Explanation, GateRow
-from ablate.files import write_whole
-from ablate.report import canvas
-from ablate.report.document import Cell, Column, Document, Figure, Note, Row, Section, Table
-from ablate.report.format import percent
-from ablate.report.render import html
+from ablate.explain.explanation import Explanation, GateRow
+from ablate.page import canvas
+from ablate.page.document import Column, Document, Figure, Note, Row, Section, Table, TableCell
+from ablate.page.format import percent
+from ablate.page.html import html
+from ablate.system.files import write_whole
 
 NOTHING = 0.01
 """Below this standard deviation over images the page says that a gate is a constant."""
@@ -53,7 +53,7 @@ def svg(figure: Drawing) -> bytes:
 
 def document(explanation: Explanation, pngs: dict[str, bytes]) -> Document:
     """The page's content; `pngs` are the pictures by name."""
-    subjects = tuple(Note(f"{s.name} – {s.weights}.") for s in explanation.subjects)
+    networks = tuple(Note(f"{s.name} – {s.weights}.") for s in explanation.networks)
     shown = tuple(
         Section(p.name, p.title, (Figure(p.name, f"{p.title}.", p.caption, pngs[p.name]),))
         for p in explanation.pictures
@@ -64,11 +64,11 @@ def document(explanation: Explanation, pngs: dict[str, bytes]) -> Document:
         question="What does attention do?",
         facts=(
             ("Dataset", explanation.dataset),
-            ("Networks", f"{len(explanation.subjects)}"),
+            ("Networks", f"{len(explanation.networks)}"),
             ("Images", ", ".join(explanation.inputs.names)),
         ),
         banner="",
-        sections=(Section("networks", "Networks", subjects), *shown, numbers),
+        sections=(Section("networks", "Networks", networks), *shown, numbers),
         eyebrow="Attention explained",
     )
 
@@ -93,7 +93,7 @@ def _numbers(explanation: Explanation) -> tuple[Note | Table, ...]:
 def _row(gate: GateRow) -> Row:
     numbers = gate.statistics
     texts = (
-        gate.subject,
+        gate.network,
         f"{gate.path}, {gate.kind}",
         f"{numbers.mean:.3f}",
         f"{numbers.sd_channels:.3f}",
@@ -102,4 +102,4 @@ def _row(gate: GateRow) -> Row:
         percent(numbers.saturated),
         "hardly: a constant" if numbers.sd_images < NOTHING else "yes",
     )
-    return Row(tuple(Cell(text) for text in texts))
+    return Row(tuple(TableCell(text) for text in texts))

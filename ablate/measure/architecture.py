@@ -8,8 +8,9 @@ from torch import nn
 
 from ablate.attention import Attention
 from ablate.measure.operations import Operations, count_operations
-from ablate.model import ATTACHED_AS, build_outline, find_targets, fingerprint
+from ablate.model import build_outline, find_targets, fingerprint
 from ablate.result import Architecture, Layer
+from ablate.result.architecture import ATTACHED_AS
 from ablate.study import Variant
 
 

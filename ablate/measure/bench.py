@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,25 +15,25 @@ from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
 from ablate.model import build
 from ablate.study import Recipe, Variant
+from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.train.data import Batch, load_data, train_batches
-from ablate.train.precision import Precision, choose_precision, device_name, prepare_device
 from ablate.train.step import Trainer, make_trainer
 
 SEED = 1
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A variant to be measured, and the fingerprint under which it is stored."""
+class Network:
+    """A variant to be built and measured, and the fingerprint under which it is stored."""
 
     variant: Variant
     fingerprint: str
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Under what all subjects are measured: the study's own recipe, images and device, and the paths
-    of attention that were measured to be faster there.
+class Conditions:
+    """Under what all networks are measured: the study's own recipe and images, the device that was asked
+    for, and the kernels of attention that were measured to be faster there.
     """
 
     recipe: Recipe
@@ -43,28 +44,37 @@ class Setting:
 
 @dataclass(frozen=True)
 class Bench:
-    """A device with one augmented batch of the study's size on it."""
+    """A machine with one augmented batch of the study's size on its device."""
 
-    setting: Setting
-    device: torch.device
-    device_name: str
-    precision: Precision
+    conditions: Conditions
+    machine: Machine
     batch: Batch
 
-    def network(self, subject: Subject) -> nn.Module:
-        """The subject on the CPU, with the weights that it has before training."""
-        dataset = self.setting.dataset
-        net = build(subject.variant, len(dataset.classes()), dataset.image_size, SEED)
-        use_kernels(net, self.setting.kernels)
+    @property
+    def device(self) -> torch.device:
+        return self.machine.device
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where what is measured here comes from. Steps are eager, whatever cohorts are stepped by."""
+        return describe_process(self.machine, self.conditions.kernels)
+
+    def build(self, network: Network) -> nn.Module:
+        """The network on the CPU, with the weights that it has before training."""
+        dataset = self.conditions.dataset
+        net = build(network.variant, len(dataset.classes()), dataset.image_size, SEED)
+        use_kernels(net, self.conditions.kernels)
         return net
 
-    def trainer(self, subject: Subject) -> Trainer:
-        """The subject with fresh weights, ready to step."""
-        return self.trainer_of(self.network(subject))
+    def trainer(self, network: Network) -> Trainer:
+        """The network with fresh weights, ready to step."""
+        return self.trainer_of(self.build(network))
 
     def trainer_of(self, net: nn.Module) -> Trainer:
         """A copy of a network on the device, ready to step; the network stays as it is."""
-        return make_trainer(copy.deepcopy(net), self.setting.recipe, self.device, self.precision)
+        return make_trainer(
+            copy.deepcopy(net), self.conditions.recipe, self.device, self.machine.precision
+        )
 
     def seconds(self, work: Callable[[], object], repeats: int) -> float:
         """Seconds for that many calls; the device is waited for only before and after."""
@@ -89,14 +99,14 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
 
-def make_bench(setting: Setting) -> Bench:
-    """Prepare the device as training does: the same threads, precision, images and batch size."""
-    device = prepare_device(setting.device)
-    recipe = setting.recipe
-    data = load_data(setting.dataset, recipe.split, recipe.validation_fraction, device)
+def make_bench(conditions: Conditions) -> Bench:
+    """Prepare the machine as training does: the same threads, precision, images and batch size."""
+    recipe = conditions.recipe
+    machine = prepare_machine(conditions.device, recipe.precision)
+    device = machine.device
+    data = load_data(conditions.dataset, recipe.split, recipe.validation_fraction, device)
     images, labels = next(train_batches(data, recipe, SEED, epoch=1))
     # A training set smaller than a batch is measured at the batch size all the same.
     rows = torch.arange(recipe.batch_size, device=device) % len(labels)
     batch = images[rows].contiguous(memory_format=torch.channels_last), labels[rows]
-    precision = choose_precision(recipe.precision, device)
-    return Bench(setting, device, device_name(device), precision, batch)
+    return Bench(conditions, machine, batch)

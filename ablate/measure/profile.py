@@ -1,7 +1,7 @@
 """Where the time of a training step goes. Taken after all timing: a profiler slows what it watches, and may
 go on slowing it after it has stopped.
 
-A subject is profiled on two paths: `as_trained` is the eager step of a run, by kernel or, on a
+A network is profiled on two paths: `as_trained` is the eager step of a run, by kernel or, on a
 CPU, by operator; `eager` is the same step with attention as plain modules, by module and operator.
 """
 
@@ -17,12 +17,13 @@ from torch.profiler import ProfilerActivity, profile, schedule
 
 from ablate.attention import use_kernels
 from ablate.errors import AblateError
-from ablate.imports import one_line
-from ablate.measure.bench import SEED, Bench, Setting, Subject, make_bench
-from ablate.measure.profile_ranges import AUGMENTATION, Owners, Ranges
+from ablate.measure.bench import SEED, Bench, Conditions, Network, make_bench
+from ablate.measure.profile_ranges import Owners, Ranges
 from ablate.measure.profile_rows import Totals, by_kernel, by_module, fastest_step, make_rows
 from ablate.measure.profile_trace import trace_name, write_trace
 from ablate.result import Profiled, ProfilePath, ProfileRow, Trace
+from ablate.result.cost import AUGMENTATION
+from ablate.system.text import one_line
 from ablate.train.data import CHUNK, Data, Part, load_data, train_batches
 from ablate.train.step import Trainer
 
@@ -41,30 +42,30 @@ AUGMENTED_ON_GPU = 8192
 
 @dataclass(frozen=True)
 class Profile:
-    """A job: profile a few training steps of each subject on each path, with a trace in `folder`.
+    """A job: profile a few training steps of each network on each path, with a trace in `folder`.
 
     What cannot be profiled has a reason in place of rows; the job goes on.
     """
 
-    subjects: tuple[Subject, ...]
-    setting: Setting
+    networks: tuple[Network, ...]
+    conditions: Conditions
     folder: Path
 
     def __call__(self) -> Iterator[Profiled]:
-        bench = ProfileBench(make_bench(self.setting))
-        for subject in self.subjects:
+        bench = ProfileBench(make_bench(self.conditions))
+        for network in self.networks:
             for path in PATHS:
-                yield _profile(bench, subject, path, self.folder)
+                yield _profile(bench, network, path, self.folder)
 
 
-def _profile(bench: ProfileBench, subject: Subject, path: ProfilePath, folder: Path) -> Profiled:
-    trace = Trace(subject.fingerprint, bench.bench.device_name, path)
+def _profile(bench: ProfileBench, network: Network, path: ProfilePath, folder: Path) -> Profiled:
+    trace = Trace(network.fingerprint, bench.bench.machine.name, path)
     try:
-        profiler, rows = bench.rows(subject, path)
+        profiler, rows = bench.rows(network, path)
     except Exception as error:
         # Profilers fail in every way there is, and a study is complete without one.
         return Profiled(replace(trace, reason=_reason(error)), ())
-    name = trace_name(subject.fingerprint, path)
+    name = trace_name(network.fingerprint, path)
     try:
         write_trace(profiler, folder / name)
     except (OSError, ValueError, RuntimeError) as error:
@@ -86,19 +87,19 @@ class ProfileBench:
 
     bench: Bench
 
-    def rows(self, subject: Subject, path: ProfilePath) -> tuple[profile, tuple[ProfileRow, ...]]:
-        """Profile some steps of one subject on one path.
+    def rows(self, network: Network, path: ProfilePath) -> tuple[profile, tuple[ProfileRow, ...]]:
+        """Profile some steps of one network on one path.
 
         Raises:
             NothingRecordedError: the profiler has not seen what it should.
         """
         bench = self.bench
-        trainer = bench.trainer(subject)
+        trainer = bench.trainer(network)
         trainer.net.train()
         profiler, totals = (self._eager if path == "eager" else self._as_trained)(trainer)
         on_gpu = bench.device.type == "cuda"
-        device = bench.device_name
-        return profiler, make_rows(totals, subject.fingerprint, device, path, on_gpu=on_gpu)
+        device = bench.machine.name
+        return profiler, make_rows(totals, network.fingerprint, device, path, on_gpu=on_gpu)
 
     def _as_trained(self, trainer: Trainer) -> tuple[profile, Totals]:
         profiler = self.record(lambda: trainer.step(self.bench.batch))
@@ -116,9 +117,9 @@ class ProfileBench:
     @cached_property
     def augmentation(self) -> Totals:
         """What making one batch takes."""
-        bench, setting = self.bench, self.bench.setting
-        recipe = setting.recipe
-        data = load_data(setting.dataset, recipe.split, recipe.validation_fraction, bench.device)
+        bench, conditions = self.bench, self.bench.conditions
+        recipe = conditions.recipe
+        data = load_data(conditions.dataset, recipe.split, recipe.validation_fraction, bench.device)
         some = _first(data, CHUNK if bench.device.type == "cpu" else AUGMENTED_ON_GPU)
         profiler = self.record(partial(_make_batches, some, bench))
         events = fastest_step(profiler.events())
@@ -150,4 +151,4 @@ def _first(data: Data, images: int) -> Data:
 
 def _make_batches(data: Data, bench: Bench) -> None:
     """All batches of one epoch."""
-    deque(train_batches(data, bench.setting.recipe, SEED, epoch=1), maxlen=0)
+    deque(train_batches(data, bench.conditions.recipe, SEED, epoch=1), maxlen=0)

@@ -18,10 +18,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.utils.hooks import RemovableHandle
 
 from ablate.attention import Attention
-
-NETWORK, STEP, OPTIMIZER, AUGMENTATION = "(network)", "(step)", "(optimizer)", "(augmentation)"
-"""What is no module by itself: the network around its modules, loss and bookkeeping, the optimizer,
-and making a batch."""
+from ablate.result.cost import NETWORK, OPTIMIZER, STEP
 
 BACKWARD_SCOPE = 1  # at::RecordScope::BACKWARD_FUNCTION
 EVALUATE = "autograd::engine::evaluate_function: "

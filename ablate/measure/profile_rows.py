@@ -10,8 +10,9 @@ from torch._C._autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
 
 from ablate.errors import AblateError
-from ablate.measure.profile_ranges import AUGMENTATION, Owners
+from ablate.measure.profile_ranges import Owners
 from ablate.result import ProfilePath, ProfileRow
+from ablate.result.cost import AUGMENTATION
 
 STEP_MARK = "ProfilerStep"
 PYTHON = "(python)"

@@ -16,9 +16,9 @@ from typing import Literal
 
 import numpy as np
 
-from ablate.measure.bench import Bench, Setting, Subject, make_bench
+from ablate.measure.bench import Bench, Conditions, Network, make_bench
 from ablate.measure.probe import Probe, Reading, between, clock_mhz, steady_rounds
-from ablate.result import Cost
+from ablate.result import Cost, Started
 
 ROUNDS = 9
 FEWEST_ROUNDS = 5
@@ -42,14 +42,14 @@ class Protocol:
     rounds: int
     block_seconds: float
 
-    def seconds(self, subjects: int) -> float:
+    def seconds(self, networks: int) -> float:
         """What all blocks take together; the baseline has two names."""
-        return (subjects + 1) * self.rounds * len(MODES) * self.block_seconds
+        return (networks + 1) * self.rounds * len(MODES) * self.block_seconds
 
 
-def quick(subjects: int) -> Protocol:
+def quick(networks: int) -> Protocol:
     """What follows training: blocks as long as the number of networks allows."""
-    share = QUICK_SECONDS / (ROUNDS * len(MODES) * (subjects + 1))
+    share = QUICK_SECONDS / (ROUNDS * len(MODES) * (networks + 1))
     return Protocol("quick", ROUNDS, min(share, LONGEST_QUICK_BLOCK_SECONDS))
 
 
@@ -68,20 +68,22 @@ class Turn:
 
 @dataclass(frozen=True)
 class Throughput:
-    """A job: measure these subjects beside their baseline. Yields turns, and at the end all costs.
+    """A job: measure these networks beside their baseline. Yields where it is measured, then turns, and
+    at the end all costs.
 
-    The baseline is measured whether it is a subject or not.
+    The baseline is measured whether it is one of the networks or not.
     """
 
-    subjects: tuple[Subject, ...]
-    baseline: Subject
-    setting: Setting
+    networks: tuple[Network, ...]
+    baseline: Network
+    conditions: Conditions
     protocol: Protocol
 
-    def __call__(self) -> Iterator[Turn | Cost]:
-        bench = make_bench(self.setting)
+    def __call__(self) -> Iterator[Started | Turn | Cost]:
+        bench = make_bench(self.conditions)
+        yield Started(bench.environment)
         protocol = self.protocol
-        timed = [_Timed(bench, subject, protocol.block_seconds) for subject in self.everyone]
+        timed = [_Timed(bench, network, protocol.block_seconds) for network in self.everyone]
         twin = _Timed(bench, self.baseline, protocol.block_seconds)
         entrants, probe = [*timed, twin], Probe(bench)
         readings, clocks = list[Reading](), list[float | None]()
@@ -93,35 +95,35 @@ class Throughput:
             clocks.append(clock_mhz(bench.device))
             readings.append(between(before, probe()))
         rounds = _judge(bench, readings, clocks, probe.copied_gib)
-        baseline = next(each for each in timed if each.subject == self.baseline)
+        baseline = next(each for each in timed if each.network == self.baseline)
         for each in timed:
             against = (twin, baseline) if each is baseline else (each, baseline)
             yield from _costs(bench, protocol, each, against, rounds)
 
     @property
-    def everyone(self) -> tuple[Subject, ...]:
-        """The subjects, with the baseline before them if it is none of them."""
-        return with_baseline(self.subjects, self.baseline)
+    def everyone(self) -> tuple[Network, ...]:
+        """The networks, with the baseline before them if it is none of them."""
+        return with_baseline(self.networks, self.baseline)
 
 
-def with_baseline(subjects: tuple[Subject, ...], baseline: Subject) -> tuple[Subject, ...]:
-    """The subjects, with the baseline before them if it is none of them."""
-    return subjects if baseline in subjects else (baseline, *subjects)
+def with_baseline(networks: tuple[Network, ...], baseline: Network) -> tuple[Network, ...]:
+    """The networks, with the baseline before them if it is none of them."""
+    return networks if baseline in networks else (baseline, *networks)
 
 
 class _Timed:
-    """One subject under one name, and what its blocks gave, a list entry for each round.
+    """One network under one name, and what its blocks gave, a list entry for each round.
 
     Every round has a fresh copy of the network: after thousands of steps on one batch the gradients
     would be too small for a CPU to handle at full speed, and a network's place in memory, which
     makes it faster or slower too, is drawn anew.
     """
 
-    def __init__(self, bench: Bench, subject: Subject, block_seconds: float) -> None:
-        self.subject = subject
+    def __init__(self, bench: Bench, network: Network, block_seconds: float) -> None:
+        self.network = network
         self.speeds: dict[str, list[float]] = defaultdict(list)
         self.latencies_ms: list[float] = []
-        self._bench, self._net = bench, bench.network(subject)
+        self._bench, self._net = bench, bench.build(network)
         self._repeats = self._warm_up(block_seconds)
         self.peak_memory_mib = self._peak_memory_mib()
 
@@ -194,7 +196,7 @@ def _costs(
     against: tuple[_Timed, _Timed],
     rounds: _Rounds,
 ) -> Iterator[Cost]:
-    """The costs of one subject; `against` are the two whose speeds make its ratio."""
+    """The costs of one network; `against` are the two whose speeds make its ratio."""
     for mode in MODES:
         p10, median, p90 = np.percentile([timed.speeds[mode][n] for n in rounds.kept], (10, 50, 90))
         above, below = ([each.speeds[mode][n] for n in rounds.kept] for each in against)
@@ -202,9 +204,9 @@ def _costs(
         ratio, low, high = ratio_of(above, below, told=steady >= FEWEST_ROUNDS)
         latency_ms = float(np.median([timed.latencies_ms[n] for n in rounds.kept]))
         yield Cost(
-            fingerprint=timed.subject.fingerprint,
-            device=bench.device_name,
-            precision=bench.precision.name,
+            fingerprint=timed.network.fingerprint,
+            device=bench.machine.name,
+            precision=bench.machine.precision.name,
             mode=mode,
             batch_size=len(bench.batch[1]),
             images_per_second=float(median),
@@ -215,7 +217,7 @@ def _costs(
             rounds=steady,
             protocol=protocol.name,
             rounds_dropped=rounds.dropped,
-            baseline=against[1].subject.fingerprint,
+            baseline=against[1].network.fingerprint,
             baseline_ratio=ratio,
             ratio_low=low,
             ratio_high=high,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ablate.report import format as fmt
-from ablate.report.document import Cell, Column, Row, Table
+from ablate.page import format as fmt
+from ablate.page.document import Column, Row, Table, TableCell
 from ablate.report.speeds import Ratio, Speed, SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
+from ablate.system.text import plural
 
 MODES = {"train": "training", "infer": "inference"}
 PROTOCOLS = {
@@ -61,7 +62,7 @@ def _caption(summary: Summary, place: SpeedColumn, measured: list[VariantSummary
         f"{place.conditions}.",
         f"{protocol}{_rounds(speeds)}.",
         noise_floor(summary, place) or "The noise floor was not measured.",
-        f"Not measured so: {fmt.plural(len(without), 'variant')}." if without else "",
+        f"Not measured so: {plural(len(without), 'variant')}." if without else "",
     ]
     return " ".join(text for text in told if text)
 
@@ -81,29 +82,29 @@ def _rounds(speeds: list[Speed]) -> str:
 
 
 def _row(variant: VariantSummary, base: VariantSummary, modes: list[SpeedColumn]) -> Row:
-    cells = [Cell(variant.name, "baseline" if variant.is_baseline else "")]
+    cells = [TableCell(variant.name, "baseline" if variant.is_baseline else "")]
     found = [variant.speeds.get(column) for column in modes]
     for column, speed in zip(modes, found, strict=True):
         cells += _speed_cells(variant, speed, base.speeds.get(column))
     latency_ms = next((s.latency_ms for s in found if s and s.latency_ms is not None), None)
     memory_mib = next((s.peak_memory_mib for s in found if s and s.peak_memory_mib), None)
-    cells.append(Cell(fmt.MISSING if latency_ms is None else f"{latency_ms:,.3f}"))
-    cells.append(Cell(fmt.count(memory_mib)))
+    cells.append(TableCell(fmt.MISSING if latency_ms is None else f"{latency_ms:,.3f}"))
+    cells.append(TableCell(fmt.count(memory_mib)))
     return Row(tuple(cells), marked=variant.is_baseline)
 
 
 def _speed_cells(
     variant: VariantSummary, speed: Speed | None, reference: Speed | None
-) -> tuple[Cell, Cell]:
+) -> tuple[TableCell, TableCell]:
     if speed is None:
-        return Cell(fmt.MISSING), Cell(fmt.MISSING)
+        return TableCell(fmt.MISSING), TableCell(fmt.MISSING)
     spread = "" if speed.p10 is None else f"{fmt.speed(speed.p10)} to {fmt.speed(speed.p90)}"
-    own = Cell(fmt.speed(speed.images_per_second), spread)
+    own = TableCell(fmt.speed(speed.images_per_second), spread)
     ratio = None if variant.is_baseline else ratio_to(speed, reference)
     if ratio is None:
-        return own, Cell(fmt.MISSING)
+        return own, TableCell(fmt.MISSING)
     note = f"{ratio.low:.3f} to {ratio.high:.3f}" if ratio.low and ratio.high else "no interval"
-    return own, Cell(f"{ratio.ratio:.3f}×", note)
+    return own, TableCell(f"{ratio.ratio:.3f}×", note)
 
 
 def _change(ratio: Ratio) -> str:

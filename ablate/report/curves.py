@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy import special
 
-from ablate.report import canvas
-from ablate.report.document import Figure
-from ablate.report.format import plural
+from ablate.page import canvas
+from ablate.page.document import Figure
 from ablate.report.summary import Summary
+from ablate.system.text import plural
 
 MAX_SMOOTHING = 15
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from ablate.report.document import Cell, Column, Table
+from ablate.page.document import Column, Table, TableCell
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
@@ -127,6 +127,6 @@ def _latex_head(column: Column) -> str:
     return _latex(f"{column.title} ({column.note})" if column.note else column.title)
 
 
-def _latex_row(cells: tuple[Cell, ...]) -> str:
+def _latex_row(cells: tuple[TableCell, ...]) -> str:
     texts = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in cells]
     return " & ".join(map(_latex, texts)) + r" \\"

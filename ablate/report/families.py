@@ -7,23 +7,17 @@ import re
 import pandas as pd
 
 from ablate.report.summary import Summary
+from ablate.result.architecture import ATTACHED_AS
+from ablate.result.cost import AUGMENTATION, NETWORK, OPTIMIZER, STEP
 from ablate.study import NO_ATTENTION
 
 FAMILIES = (
     *("convolution", "norm", "activation", "pool", "linear", "attention", "other"),
     *("optimizer", "augmentation"),
 )
-ATTENTION, OTHER, AUGMENTATION = "attention", "other", "augmentation"
+ATTENTION, OTHER, MAKING = "attention", "other", "augmentation"
 
-ATTACHED_AS = "attention"
-"""The part of a module's path below which everything is attention that a study inserted."""
-
-NETWORK = "(network)"
-OUTSIDE = {
-    "(optimizer)": "optimizer",
-    "(augmentation)": AUGMENTATION,
-    "(step)": OTHER,
-}
+OUTSIDE = {OPTIMIZER: "optimizer", AUGMENTATION: MAKING, STEP: OTHER}
 """What in a profile is no part of the network."""
 
 OPERATORS = {
@@ -78,7 +72,7 @@ def is_attention(module: str) -> bool:
     return ATTACHED_AS in module.split(".")
 
 
-def place(module: str) -> str:
+def attended_module(module: str) -> str:
     """After which module the attention at a path stands: `pool1.attention.channel` → `pool1`."""
     parts = module.split(".")
     return ".".join(parts[: parts.index(ATTACHED_AS)]) or "the input"
@@ -86,7 +80,7 @@ def place(module: str) -> str:
 
 def step_only(times: pd.DataFrame) -> pd.DataFrame:
     """Without the making of batches, which comes before a step and is shared by runs of a cohort."""
-    return times[times["family"] != AUGMENTATION]
+    return times[times["family"] != MAKING]
 
 
 def _of_operator(operator: str) -> str | None:

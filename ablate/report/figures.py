@@ -8,11 +8,12 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ablate.report import canvas
-from ablate.report.document import Figure
-from ablate.report.format import plural, speed
+from ablate.page import canvas
+from ablate.page.document import Figure
+from ablate.page.format import speed
 from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
+from ablate.system.text import plural
 
 
 def accuracy_figure(summary: Summary) -> Figure | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ablate.report.document import Finding
-from ablate.report.format import count, p_equation, percent, plural, points, ratio, size, span
+from ablate.page.document import Finding
+from ablate.page.format import count, p_equation, percent, points, ratio, size, span
 from ablate.report.speeds import ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Effect
+from ablate.system.text import plural
 
 MAX_SINGLE = 6
-"""More undecided variants than this are told in one finding; the table has them all."""
+"""More undecided variants than this stand in one finding; the table has them all."""
 
 LEAKED = (
     "Test-leaked: the learning-rate schedule of this study saw the test set "

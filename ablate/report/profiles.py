@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import seaborn as sns
 
-from ablate.report import canvas
-from ablate.report.document import Figure
-from ablate.report.format import short
+from ablate.page import canvas
+from ablate.page.document import Figure
+from ablate.page.format import short
 from ablate.report.summary import Summary
 
 TOP_OPERATORS = 7
@@ -50,8 +50,9 @@ def extremes(times: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return times[pairs_of(times).isin(kept)]
 
 
-def profile_figure(times: pd.DataFrame) -> Figure | None:
+def profile_figure(summary: Summary) -> Figure | None:
     """Horizontal bars, one for each variant, stacked by operator or kernel."""
+    times = operator_times(summary)
     if times.empty:
         return None
     devices = times["device"].nunique()

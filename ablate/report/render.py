@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ablate.errors import OutputError
-from ablate.files import write_whole
-from ablate.report.document import Document
+from ablate.page.html import html, markdown
 from ablate.report.export import latex_table, variants_csv
+from ablate.report.gallery import FIGURES
 from ablate.report.results import results_table
 from ablate.report.story import compose
 from ablate.report.summary import summarize
+from ablate.system.files import write_whole
 
 if TYPE_CHECKING:
     from ablate.store.frames import Frames
-
-FIGURE_NAMES = (
-    *("accuracy", "heat-map", "cost", "loss", "learning", "profile", "families"),
-    *("attention-image-1", "attention-image-2", "attention-weights"),
-    *("search-history", "search-front", "search-slices", "search-budget"),
-)
-
-MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]|#~$])")
-UNIT_SPACE = re.compile(r"(?<=\d) (?=%)|(?<=[≥=<]) (?=\d)|(?<=\bp) (?=[=<])")
-"""Where a line must not break: 95 %, ≥ 0.5."""
-
-ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def write_report(frames: Frames, folder: Path) -> list[Path]:
@@ -47,7 +32,7 @@ def write_report(frames: Frames, folder: Path) -> list[Path]:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_whole(folder / name, content)
-        for name in FIGURE_NAMES:  # a figure of an earlier report that this one no longer has
+        for name in FIGURES:  # a figure of an earlier report that this one no longer has
             if f"figures/{name}.png" not in files:
                 (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
     except OSError as error:
@@ -67,7 +52,7 @@ def differing_files(frames: Frames, folder: Path, *, alone: bool = False) -> lis
         OutputError: what is there cannot be read.
     """
     files = render(frames)
-    names = {f"figures/{name}.png" for name in FIGURE_NAMES}
+    names = {f"figures/{name}.png" for name in FIGURES}
     try:
         there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
         others = {n for n in there if n in names or (alone and not n.startswith("explain/"))}
@@ -93,55 +78,3 @@ def render(frames: Frames) -> dict[str, bytes]:
     }
     pictures = {f"figures/{figure.name}.png": figure.png for figure in document.figures}
     return pictures | {name: text.encode("utf-8") for name, text in texts.items()}
-
-
-def html(document: Document) -> str:
-    """The page; every text is escaped by the environment, not by the template."""
-    return _html_environment().get_template("report.html").render(document=document)
-
-
-def markdown(document: Document) -> str:
-    """The same content as GitHub Markdown, with figures beside it."""
-    text = _markdown_environment().get_template("report.md").render(document=document)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
-
-
-@cache
-def _html_environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("ablate.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_html_text,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def _markdown_environment() -> Environment:
-    # Markdown is not HTML: `finalize` escapes every expression instead.
-    return Environment(
-        loader=PackageLoader("ablate.report"),
-        autoescape=False,  # noqa: S701
-        undefined=StrictUndefined,
-        finalize=_markdown_text,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _html_text(value: object) -> object:
-    """Text without the scheme of an address: an error often quotes one, and a page that goes to
-    colleagues should neither link nor look as if it loaded something from elsewhere."""
-    if type(value) is not str or value.startswith("data:image/png;base64,"):
-        return value
-    return UNIT_SPACE.sub("\u00a0", ADDRESS.sub("", value))
-
-
-def _markdown_text(value: object) -> object:
-    if type(value) is not str:
-        return value
-    line = " ".join(ADDRESS.sub("", value).split())
-    escaped = MARKDOWN_MARKS.sub(r"\\\1", line)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ablate.report import format as fmt
-from ablate.report.document import Bar, Cell, Column, Part, Row, Table
+from ablate.page import format as fmt
+from ablate.page.document import Bar, BarPart, Column, Row, Table, TableCell
 from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
+from ablate.result import RunStatus
+from ablate.system.text import plural
 
 NOT_CLAIMED = "not claimed (test-leaked)"
 
@@ -39,16 +41,16 @@ def results_table(summary: Summary) -> Table:
 def _result_row(variant: VariantSummary, summary: Summary) -> Row:
     if variant.same_as:
         note = f"same network as {variant.same_as}"
-        blanks = [Cell(fmt.MISSING)] * (8 + len(summary.main_columns))
-        return Row((Cell(variant.name, note), *blanks))
+        blanks = [TableCell(fmt.MISSING)] * (8 + len(summary.main_columns))
+        return Row((TableCell(variant.name, note), *blanks))
     cells = (
-        Cell(variant.name, "baseline" if variant.is_baseline else ""),
-        Cell(fmt.count(variant.n), run_note(variant)),
-        Cell(fmt.accuracy(variant.accuracy)),
+        TableCell(variant.name, "baseline" if variant.is_baseline else ""),
+        TableCell(fmt.count(variant.n), run_note(variant)),
+        TableCell(fmt.accuracy(variant.accuracy)),
         *_effect_cells(variant, summary),
-        Cell(fmt.count(variant.parameters)),
-        Cell(fmt.percent(variant.attention_share)),
-        Cell(fmt.macs(variant.macs)),
+        TableCell(fmt.count(variant.parameters)),
+        TableCell(fmt.percent(variant.attention_share)),
+        TableCell(fmt.macs(variant.macs)),
         *(_speed_cell(variant, summary.reference, column) for column in summary.main_columns),
     )
     return Row(cells, marked=variant.is_baseline)
@@ -65,33 +67,37 @@ def run_note(variant: VariantSummary) -> str:
     return ", ".join(note for note in notes if note)
 
 
-def _effect_cells(variant: VariantSummary, summary: Summary) -> tuple[Cell, Cell, Cell]:
+def _effect_cells(
+    variant: VariantSummary, summary: Summary
+) -> tuple[TableCell, TableCell, TableCell]:
     """Difference, adjusted p and verdict; a test-leaked study shows the bare difference only."""
     effect = variant.effect
     if effect is None:
-        return (Cell(fmt.MISSING),) * 2 + (Cell("baseline"),)
+        return (TableCell(fmt.MISSING),) * 2 + (TableCell("baseline"),)
     if summary.leaked:
-        bare = Cell(fmt.points(effect.difference))
-        return bare, Cell(fmt.MISSING), Cell(NOT_CLAIMED, tone="warning")
+        bare = TableCell(fmt.points(effect.difference))
+        return bare, TableCell(fmt.MISSING), TableCell(NOT_CLAIMED, tone="warning")
     could = effect.smallest_detectable
     # Two seeds each and still nothing to see: every run of both got the same number of images right.
     without = "all runs equal" if min(effect.n, effect.n_baseline) > 1 else "too few runs to test"
     note = f"could see ≥ {fmt.size(could)}" if could is not None else without
     return (
-        Cell(fmt.points(effect.difference), fmt.span(effect.low, effect.high)),
-        Cell(fmt.p_value(effect.p_adjusted)),
-        Cell(effect.verdict, note, effect.verdict),
+        TableCell(fmt.points(effect.difference), fmt.span(effect.low, effect.high)),
+        TableCell(fmt.p_value(effect.p_adjusted)),
+        TableCell(effect.verdict, note, effect.verdict),
     )
 
 
-def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColumn) -> Cell:
+def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColumn) -> TableCell:
     own = variant.speeds.get(column)
     if own is None:
-        return Cell(fmt.MISSING)
+        return TableCell(fmt.MISSING)
     ratio = None if variant.is_baseline else ratio_to(own, base.speeds.get(column))
     if ratio is None:
-        return Cell(fmt.speed(own.images_per_second))
-    return Cell(fmt.speed(own.images_per_second), fmt.ratio(ratio.ratio, ratio.low, ratio.high))
+        return TableCell(fmt.speed(own.images_per_second))
+    return TableCell(
+        fmt.speed(own.images_per_second), fmt.ratio(ratio.ratio, ratio.low, ratio.high)
+    )
 
 
 def completeness(summary: Summary) -> Bar:
@@ -101,15 +107,15 @@ def completeness(summary: Summary) -> Bar:
     counts = {
         "finished": sum(v.n for v in summary.variants),
         "failed": sum(v.failed for v in summary.variants),
-        "running": int(status.get("running", 0)),
-        "stopped": int(status.get("stopped", 0)),
+        "running": int(status.get(RunStatus.RUNNING, 0)),
+        "stopped": int(status.get(RunStatus.STOPPED, 0)),
     }
     counts["missing"] = max(0, planned - sum(counts.values()))
     told = [f"{number:,} {name}" for name, number in counts.items() if number or name != "running"]
     told = [text for text in told if text != "0 stopped"]
     parts = tuple(
-        Part(name, number, round(100 * number / planned, 2) if planned else 0.0)
+        BarPart(name, number, round(100 * number / planned, 2) if planned else 0.0)
         for name, number in counts.items()
         if number
     )
-    return Bar(f"{fmt.plural(planned, 'run')} planned: {', '.join(told)}.", parts)
+    return Bar(f"{plural(planned, 'run')} planned: {', '.join(told)}.", parts)

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ablate.report import canvas
-from ablate.report import format as fmt
-from ablate.report.document import Block, Cell, Column, Figure, Note, Row, Table
-from ablate.search_record import SearchTold, TrialTold
+from ablate.page import canvas
+from ablate.page import format as fmt
+from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell
+from ablate.result.search import SearchResult, TrialResult
+from ablate.system.text import plural
 
 ACCURACY = "val_accuracy"
 MOST_SLICES = 6
-LEGEND = {"complete": "#1f6fb2", "raced": "#c4511d"}
+LEGEND = {"complete": canvas.BLUE, "raced": canvas.ORANGE}
 
 
-def search_blocks(told: SearchTold) -> tuple[Block, ...]:
-    """Everything that there is to say of a search."""
+def search_blocks(search: SearchResult, drawn: Mapping[str, Figure]) -> tuple[Block, ...]:
+    """Everything that there is to say of a search; `drawn` are the figures of this section by name."""
+    first = [drawn.get(f"search-{name}") for name in ("history", "front", "slices")]
     blocks = (
-        Note(_summary(told)),
-        confirmed_table(told),
-        history_figure(told),
-        front_figure(told),
-        slice_figure(told),
-        importance_table(told),
-        best_table(told),
-        budget_figure(told),
+        Note(_summary(search)),
+        confirmed_table(search),
+        *first,
+        importance_table(search),
+        best_table(search),
+        *(figure for figure in drawn.values() if figure not in first),
     )
     return tuple(block for block in blocks if block is not None)
 
@@ -49,21 +49,23 @@ def expected_best(values: Sequence[float]) -> list[float]:
     ]
 
 
-def confirmed_table(told: SearchTold) -> Table | None:
+def confirmed_table(search: SearchResult) -> Table | None:
     """The candidates under fresh seeds."""
     rows = tuple(
         Row(
             (
-                Cell(each.variant),
-                Cell(fmt.count(each.n)),
-                Cell(fmt.percent(each.mean), _interval(each.low, each.high)),
-                Cell(
+                TableCell(each.variant),
+                TableCell(fmt.count(each.n)),
+                TableCell(fmt.percent(each.mean), _interval(each.low, each.high)),
+                TableCell(
                     fmt.points(each.difference), fmt.span(each.difference_low, each.difference_high)
                 ),
-                Cell(fmt.percent(each.searched), f"{fmt.points(each.searched - each.mean)} points"),
+                TableCell(
+                    fmt.percent(each.searched), f"{fmt.points(each.searched - each.mean)} points"
+                ),
             )
         )
-        for each in told.confirmed
+        for each in search.confirmed
     )
     columns = (
         Column("Variant", numeric=False),
@@ -74,15 +76,15 @@ def confirmed_table(told: SearchTold) -> Table | None:
     )
     caption = (
         f"The best of the search, trained again with seeds that it had not seen. They were picked from "
-        f"{fmt.plural(told.candidates, 'variant')}, so their accuracy in the search is partly luck; "
+        f"{plural(search.candidates, 'variant')}, so their accuracy in the search is partly luck; "
         "these intervals are not, and are not adjusted for one another."
     )
     return Table(caption, columns, rows) if rows else None
 
 
-def history_figure(told: SearchTold) -> Figure | None:
+def history_figure(search: SearchResult) -> Figure | None:
     """Accuracy of each trial in the order in which it ended, and the best so far."""
-    at = _with_values(told)
+    at = _with_values(search)
     if not at:
         return None
     figure, (ax,) = canvas.axes(2.8)
@@ -101,17 +103,17 @@ def history_figure(told: SearchTold) -> Figure | None:
     ax.legend(fontsize=8)
     return Figure(
         "search-history",
-        f"Validation accuracy of {fmt.plural(len(at), 'trial')} in order, with the best so far.",
+        f"Validation accuracy of {plural(len(at), 'trial')} in order, with the best so far.",
         "Each point is a trial: the mean over its seeds. A variant asked for again has the same value "
         "again, at no cost.",
         canvas.png(figure),
     )
 
 
-def front_figure(told: SearchTold) -> Figure | None:
+def front_figure(search: SearchResult) -> Figure | None:
     """Accuracy against the second objective; the Pareto front joined by a line."""
-    others = [i for i, name in enumerate(told.objectives) if name != ACCURACY]
-    at = [(t, a) for t, a in _with_values(told) if t.state == "complete"]
+    others = [i for i, name in enumerate(search.objectives) if name != ACCURACY]
+    at = [(t, a) for t, a in _with_values(search) if t.state == "complete"]
     if not others or not at:
         return None
     figure, boxes = canvas.axes(3.2, len(others))
@@ -119,23 +121,23 @@ def front_figure(told: SearchTold) -> Figure | None:
         x = [(t.values or ())[index] for t, _ in at]
         ax.plot(x, [a for _, a in at], "o", color=canvas.FAINT, markersize=4)
         front = sorted({(v, a) for v, (t, a) in zip(x, at, strict=True) if t.on_front})
-        ax.plot(*zip(*front, strict=True), "o-", color="#1f6fb2", markersize=6, linewidth=1)
-        ax.set_xlabel(_words(told.objectives[index]))
+        ax.plot(*zip(*front, strict=True), "o-", color=canvas.BLUE, markersize=6, linewidth=1)
+        ax.set_xlabel(_words(search.objectives[index]))
         ax.xaxis.set_major_locator(MaxNLocator(4))
     boxes[0].set_ylabel("Validation accuracy (%)")
     on_front = len({t.fingerprint for t, _ in at if t.on_front})
     return Figure(
         "search-front",
-        f"Pareto front of {fmt.plural(on_front, 'variant')} over {', '.join(map(_words, told.objectives))}.",
+        f"Pareto front of {plural(on_front, 'variant')} over {', '.join(map(_words, search.objectives))}.",
         "Blue: no other trial is at least as good in every objective and better in one. The front is "
         "made of means over few seeds: neighbours on it may change places.",
         canvas.png(figure),
     )
 
 
-def slice_figure(told: SearchTold) -> Figure | None:
+def slice_figure(search: SearchResult) -> Figure | None:
     """Accuracy against each parameter by itself."""
-    at = [(t, a) for t, a in _with_values(told) if t.state == "complete"]
+    at = [(t, a) for t, a in _with_values(search) if t.state == "complete"]
     names = list(dict.fromkeys(name for t, _ in at for name in t.point))
     varied = [n for n in names if len({t.point.get(n) for t, _ in at if n in t.point}) > 1]
     if not varied:
@@ -154,7 +156,7 @@ def slice_figure(told: SearchTold) -> Figure | None:
     )
 
 
-def _slice(ax: Axes, name: str, at: Sequence[tuple[TrialTold, float]]) -> None:
+def _slice(ax: Axes, name: str, at: Sequence[tuple[TrialResult, float]]) -> None:
     by_network = {t.fingerprint: (t.point[name], a) for t, a in at}
     values = sorted({v for v, _ in by_network.values()}, key=lambda v: (isinstance(v, str), v))
     place = {value: i for i, value in enumerate(values)}
@@ -162,23 +164,26 @@ def _slice(ax: Axes, name: str, at: Sequence[tuple[TrialTold, float]]) -> None:
     ax.plot(xs, [a for _, a in by_network.values()], "o", color=canvas.FAINT, markersize=4)
     for value, i in place.items():
         mean = float(np.mean([a for v, a in by_network.values() if v == value]))
-        ax.plot([i - 0.3, i + 0.3], [mean, mean], color="#1f6fb2", linewidth=2)
+        ax.plot([i - 0.3, i + 0.3], [mean, mean], color=canvas.BLUE, linewidth=2)
     ax.set_xticks(range(len(values)), [canvas.label(str(v), 12) for v in values])
     ax.set_xlabel(canvas.label(name, 24))
     ax.margins(x=0.2)
 
 
-def importance_table(told: SearchTold) -> Table | None:
+def importance_table(search: SearchResult) -> Table | None:
     """How much of the accuracy each parameter explains, by method."""
-    methods = list(told.importances)
-    names = list(dict.fromkeys(name for shares in told.importances.values() for name in shares))
+    methods = list(search.importances)
+    names = list(dict.fromkeys(name for shares in search.importances.values() for name in shares))
     if not names:
         return None
     rows = tuple(
         Row(
             (
-                Cell(name),
-                *(Cell(fmt.percent(told.importances[method].get(name), 0)) for method in methods),
+                TableCell(name),
+                *(
+                    TableCell(fmt.percent(search.importances[method].get(name), 0))
+                    for method in methods
+                ),
             )
         )
         for name in names
@@ -192,39 +197,41 @@ def importance_table(told: SearchTold) -> Table | None:
     return Table(caption, columns, rows)
 
 
-def best_table(told: SearchTold, top: int = 10) -> Table | None:
+def best_table(search: SearchResult, top: int = 10) -> Table | None:
     """The best variants, by the mean over the seeds of the search."""
-    at = {t.fingerprint: (t, a) for t, a in _with_values(told) if t.state == "complete"}
+    at = {t.fingerprint: (t, a) for t, a in _with_values(search) if t.state == "complete"}
     ranked = sorted(at.values(), key=lambda pair: (-pair[1], pair[0].number))[:top]
     rows = tuple(
         Row(
             (
-                Cell(t.variant, "on the front" if t.on_front and len(told.objectives) > 1 else ""),
-                *(
-                    Cell(_value(name, v))
-                    for name, v in zip(told.objectives, t.values or (), strict=True)
+                TableCell(
+                    t.variant, "on the front" if t.on_front and len(search.objectives) > 1 else ""
                 ),
-                Cell(fmt.count(t.seeds)),
+                *(
+                    TableCell(_value(name, v))
+                    for name, v in zip(search.objectives, t.values or (), strict=True)
+                ),
+                TableCell(fmt.count(t.seeds)),
             )
         )
         for t, _ in ranked
     )
     columns = (
         Column("Variant", numeric=False),
-        *(Column(_words(name)) for name in told.objectives),
+        *(Column(_words(name)) for name in search.objectives),
         Column("Seeds"),
     )
     caption = "The most accurate variants of the search, on validation images."
     return Table(caption, columns, rows) if rows else None
 
 
-def budget_figure(told: SearchTold) -> Figure | None:
+def budget_figure(search: SearchResult) -> Figure | None:
     """The best that was found against the runs it took, beside a grid in random order."""
-    if len(told.grid) < 2:
+    if len(search.grid) < 2:
         return None
     figure, (ax,) = canvas.axes(2.8)
-    expected = [100 * value for value in expected_best(told.grid)]
-    runs = [told.seeds * (i + 1) for i in range(len(expected))]
+    expected = [100 * value for value in expected_best(search.grid)]
+    runs = [search.seeds * (i + 1) for i in range(len(expected))]
     ax.plot(
         runs,
         expected,
@@ -232,15 +239,17 @@ def budget_figure(told: SearchTold) -> Figure | None:
         linewidth=1.2,
         label="expected: the same variants at random",
     )
-    done = [(t.spent, a) for t, a in _with_values(told) if t.state == "complete"]
+    done = [(t.spent, a) for t, a in _with_values(search) if t.state == "complete"]
     best = np.maximum.accumulate([a for _, a in done])
-    ax.step([spent for spent, _ in done], best, where="post", color="#1f6fb2", label="this search")
+    ax.step(
+        [spent for spent, _ in done], best, where="post", color=canvas.BLUE, label="this search"
+    )
     ax.set(xlabel="Runs trained", ylabel="Best so far (%)")
     ax.legend(fontsize=8)
     return Figure(
         "search-budget",
         "Best validation accuracy against the number of runs, of this search and of a grid at random.",
-        f"Black: the expected best of so many of the {fmt.plural(len(told.grid), 'variant')} that were "
+        f"Black: the expected best of so many of the {plural(len(search.grid), 'variant')} that were "
         "tried, drawn without replacement, each with all its seeds: what a grid in random order would "
         "have found at that budget (unbiased over the order; the variants that the search never tried are "
         "not in it). Blue: this one search. Both are the luck of the best as well as its worth.",
@@ -248,27 +257,27 @@ def budget_figure(told: SearchTold) -> Figure | None:
     )
 
 
-def _summary(told: SearchTold) -> str:
+def _summary(search: SearchResult) -> str:
     states = {
-        s: sum(t.state == s for t in told.trials)
+        s: sum(t.state == s for t in search.trials)
         for s in ("raced", "pruned", "infeasible", "failed")
     }
     extra = ", ".join(f"{n} {state}" for state, n in states.items() if n)
-    trained = sum(t.trained for t in told.trials)
-    variants = len({t.fingerprint for t in told.trials})
+    trained = sum(t.trained for t in search.trials)
+    variants = len({t.fingerprint for t in search.trials})
     return (
-        f"{fmt.plural(len(told.trials), 'trial')}, asked by {told.sampler}, of "
-        f"{fmt.plural(variants, 'variant')} with up to {fmt.plural(told.seeds, 'seed')}"
+        f"{plural(len(search.trials), 'trial')}, asked by {search.sampler}, of "
+        f"{plural(variants, 'variant')} with up to {plural(search.seeds, 'seed')}"
         + (f" ({extra})" if extra else "")
-        + f": {fmt.plural(trained, 'run')} trained for the search. It sees validation images only; the "
+        + f": {plural(trained, 'run')} trained for the search. It sees validation images only; the "
         "accuracies of the other sections are of test images."
     )
 
 
-def _with_values(told: SearchTold) -> list[tuple[TrialTold, float]]:
+def _with_values(search: SearchResult) -> list[tuple[TrialResult, float]]:
     """The trials that have values, in order, with their accuracy in percent."""
-    index = told.objectives.index(ACCURACY)
-    return [(t, 100 * t.values[index]) for t in told.trials if t.values is not None]
+    index = search.objectives.index(ACCURACY)
+    return [(t, 100 * t.values[index]) for t in search.trials if t.values is not None]
 
 
 def _value(name: str, value: float) -> str:

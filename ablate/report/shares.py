@@ -1,28 +1,37 @@
-"""The profile by module told: bars by family, attention's share, MACs beside measured time."""
+"""What the profile by module says: bars by family, attention's share, MACs beside measured time."""
 
 from __future__ import annotations
 
 import pandas as pd
 import seaborn as sns
 
-from ablate.report import canvas
-from ablate.report import format as fmt
-from ablate.report.document import Cell, Column, Figure, Note, Row, Table
-from ablate.report.families import ATTENTION, FAMILIES, OTHER, place, step_only
+from ablate.page import canvas
+from ablate.page import format as fmt
+from ablate.page.document import Column, Figure, Note, Row, Table, TableCell
+from ablate.report.families import (
+    ATTENTION,
+    FAMILIES,
+    OTHER,
+    attended_module,
+    module_times,
+    step_only,
+)
 from ablate.report.profiles import bar_order, pairs_of
 from ablate.report.speeds import ratio_to
 from ablate.report.summary import Summary, VariantSummary
+from ablate.system.text import plural
 
 MAX_BARS = 12
 MAX_PLACES = 3
 MAX_REASONS = 5
 
 
-def family_figure(times: pd.DataFrame, baseline: str) -> Figure | None:
-    """Horizontal bars, one for each variant, stacked by family. `times` is `families.module_times`."""
+def family_figure(summary: Summary) -> Figure | None:
+    """Horizontal bars, one for each variant, stacked by family."""
+    times = module_times(summary)
     if times.empty:
         return None
-    order = bar_order(times, baseline)[:MAX_BARS]
+    order = bar_order(times, summary.baseline)[:MAX_BARS]
     times = times[pairs_of(times).isin(order)]
     several = times["device"].nunique() > 1
     bars = times["variant"] + (" · " + times["device"] if several else "")
@@ -34,7 +43,7 @@ def family_figure(times: pd.DataFrame, baseline: str) -> Figure | None:
     shown = [family for family in FAMILIES if family in table]
     palette = dict(zip(FAMILIES, sns.color_palette("colorblind", len(FAMILIES)), strict=True))
     # The palette's own colour of pooling is too near to the one of attention.
-    marked = {ATTENTION: canvas.TONE_COLORS["worse"], OTHER: canvas.FAINT, "pool": "#56b4e9"}
+    marked = {ATTENTION: canvas.TONE_COLORS["worse"], OTHER: canvas.FAINT, "pool": canvas.SKY}
     colors = palette | marked
     figure, (ax,) = canvas.axes(1.7 + 0.34 * len(table))
     left = pd.Series(0.0, index=table.index)
@@ -87,7 +96,7 @@ def reasons(summary: Summary) -> list[Note]:
     missing = summary.traces[summary.traces["reason"].notna()]
     grouped = missing.groupby("reason", sort=False)
     return [
-        Note(f"{fmt.plural(len(group), 'profile')} without a trace: {reason}", "warning")
+        Note(f"{plural(len(group), 'profile')} without a trace: {reason}", "warning")
         for reason, group in list(grouped)[:MAX_REASONS]
     ]
 
@@ -100,16 +109,16 @@ def _row(
     attention = times[times["family"] == ATTENTION]
     share = attention["us"].sum() / times["us"].sum()
     cells = (
-        Cell(variant.name, note),
-        Cell(fmt.macs(variant.macs), mac_note),
+        TableCell(variant.name, note),
+        TableCell(fmt.macs(variant.macs), mac_note),
         _step_cell(variant, base, device),
-        Cell(fmt.percent(share, 1) if len(attention) else fmt.MISSING),
-        Cell(_places(attention, float(times["us"].sum()))),
+        TableCell(fmt.percent(share, 1) if len(attention) else fmt.MISSING),
+        TableCell(_places(attention, float(times["us"].sum()))),
     )
     return Row(cells, marked=variant.is_baseline)
 
 
-def _step_cell(variant: VariantSummary, base: VariantSummary, device: str) -> Cell:
+def _step_cell(variant: VariantSummary, base: VariantSummary, device: str) -> TableCell:
     """Milliseconds for one step, from throughput; × how long as the baseline's."""
     # The full protocol before the quick one.
     for column, speed in sorted(variant.speeds.items(), key=lambda item: item[0].protocol):
@@ -118,12 +127,14 @@ def _step_cell(variant: VariantSummary, base: VariantSummary, device: str) -> Ce
             continue
         times = ratio_to(speed, base.speeds.get(column))
         note = "" if variant.is_baseline or times is None else fmt.ratio(1 / times.ratio)
-        return Cell(fmt.milliseconds(1e6 * int(size) / speed.images_per_second), note)
-    return Cell(fmt.MISSING)
+        return TableCell(fmt.milliseconds(1e6 * int(size) / speed.images_per_second), note)
+    return TableCell(fmt.MISSING)
 
 
 def _places(attention: pd.DataFrame, total_us: float) -> str:
-    by_place = attention.groupby(attention["module"].map(place))["us"].sum().nlargest(MAX_PLACES)
+    by_place = (
+        attention.groupby(attention["module"].map(attended_module))["us"].sum().nlargest(MAX_PLACES)
+    )
     told = [f"{name} {fmt.percent(us / total_us, 1)}" for name, us in by_place.items()]
     return ", ".join(told) or fmt.MISSING
 

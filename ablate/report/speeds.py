@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from ablate.report.format import count, setting
+from ablate.page import format as fmt
+from ablate.page.format import count
 
 COST_COLUMNS = (
     *("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol", "torch"),
@@ -131,7 +132,7 @@ def ratio_to(own: Speed | None, reference: Speed | None) -> Ratio | None:
 
 
 def _text(value: object) -> str:
-    return "" if pd.isna(value) else setting(value)  # type: ignore[call-overload]
+    return "" if pd.isna(value) else fmt.value(value)  # type: ignore[call-overload]
 
 
 def _number(value: object) -> float | None:

@@ -1,17 +1,16 @@
-"""The order in which a report is told: findings first, then what they rest on."""
+"""The sections of a report in their order: findings first, then what they rest on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from ablate.report import canvas, costs, curves, families, figures, profiles, shares, tables
-from ablate.report.attention import attention_figures
-from ablate.report.document import Block, Document, Findings, Note, Section
+from ablate.page import canvas
+from ablate.page.document import Block, Document, Findings, Note, Section
+from ablate.report import costs, families, profiles, shares, tables
 from ablate.report.findings import LEAKED, findings, headline
-from ablate.report.format import plural
+from ablate.report.gallery import draw_section
 from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
 from ablate.report.summary import Summary
+from ablate.system.text import plural
 
 READING = (
     "Intervals are 95 % Student t-intervals over seeds. Each variant is compared with the baseline "
@@ -43,7 +42,7 @@ def compose(summary: Summary) -> Document:
             Section("accuracy", "Accuracy over seeds", _accuracy(summary)),
             Section("cost", "Accuracy against cost", _cost(summary)),
             Section("search", "Search", _search(summary)),
-            Section("attention", "What attention does", attention_figures(summary)),
+            Section("attention", "What attention does", _figures("attention", summary)),
             Section("training", "Training", _training(summary)),
             Section("profile", "Where the time goes", _profile(summary)),
             Section("layers", "Parameters by layer", _layers(summary)),
@@ -72,9 +71,13 @@ def _present(*blocks: Block | None) -> tuple[Block, ...]:
     return tuple(block for block in blocks if block is not None)
 
 
-def _or_note(blocks: Iterable[Block | None], text: str) -> tuple[Block, ...]:
-    """The blocks that there are, or a note that says what is missing."""
-    return _present(*blocks) or (Note(text, "warning"),)
+def _missing(text: str) -> tuple[Block, ...]:
+    """A note in place of blocks that there are not."""
+    return (Note(text, "warning"),)
+
+
+def _figures(section: str, summary: Summary) -> tuple[Block, ...]:
+    return tuple(draw_section(section, summary).values())
 
 
 def _findings(summary: Summary) -> tuple[Block, ...]:
@@ -100,41 +103,44 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
 
 def _accuracy(summary: Summary) -> tuple[Block, ...]:
     missing = "No figure of accuracy: no run has finished."
-    return _or_note([figures.accuracy_figure(summary), figures.heat_map(summary)], missing)
+    return _figures("accuracy", summary) or _missing(missing)
 
 
 def _cost(summary: Summary) -> tuple[Block, ...]:
-    blocks = _present(figures.cost_figure(summary), *costs.cost_tables(summary))
+    blocks = (*_figures("cost", summary), *costs.cost_tables(summary))
     if not summary.speed_columns:
         text = "No speed was measured for this study: ablate run does it after training."
         blocks = (*blocks, Note(text, "warning"))
-    return blocks or (Note("No figure of cost: no run has finished.", "warning"),)
+    return blocks or _missing("No figure of cost: no run has finished.")
 
 
 def _search(summary: Summary) -> tuple[Block, ...]:
-    return search_blocks(summary.search) if summary.search is not None else ()
+    drawn = draw_section("search", summary)
+    return search_blocks(summary.search, drawn) if summary.search is not None else ()
 
 
 def _training(summary: Summary) -> tuple[Block, ...]:
     missing = "No finished run has left a training history."
-    return _or_note([curves.loss_figure(summary), curves.learning_figure(summary)], missing)
+    return _figures("training", summary) or _missing(missing)
 
 
 def _profile(summary: Summary) -> tuple[Block, ...]:
     times, by_module = profiles.operator_times(summary), families.module_times(summary)
     chosen = profiles.extremes(times, summary.baseline)
+    drawn = draw_section("profile", summary)
     found = _present(
-        shares.family_figure(by_module, summary.baseline),
+        drawn.pop("families", None),
         shares.attention_table(by_module, summary),
-        profiles.profile_figure(times),
+        *drawn.values(),
         *tables.profile_tables(chosen),
     )
     missing = "No profile was taken for this study: ablate run does it after training."
-    return (*_or_note(found, missing), *shares.reasons(summary))
+    return (*(found or _missing(missing)), *shares.reasons(summary))
 
 
 def _layers(summary: Summary) -> tuple[Block, ...]:
-    return _or_note([tables.layers_table(summary)], "The layers of this study are not known yet.")
+    table = tables.layers_table(summary)
+    return _present(table) or _missing("The layers of this study are not known yet.")
 
 
 def _reading(summary: Summary) -> tuple[Block, ...]:
@@ -150,4 +156,5 @@ def _reading(summary: Summary) -> tuple[Block, ...]:
 
 
 def _environment(summary: Summary) -> tuple[Block, ...]:
-    return _or_note([tables.environment_table(summary)], "No environment is recorded.")
+    table = tables.environment_table(summary)
+    return _present(table) or _missing("No environment is recorded.")

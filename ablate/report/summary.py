@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
-from ablate.search_record import SearchTold
+from ablate.result import RunStatus
+from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, effects, interval, seed_correlation
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """One study, ready to be told. `epochs` and `steps` are those of finished runs, by variant."""
+    """One study, ready to be shown. `epochs` and `steps` are those of finished runs, by variant."""
 
     study: Mapping[str, Any]
     baseline: str
@@ -79,7 +80,7 @@ class Summary:
     layers: pd.DataFrame
     environments: Sequence[Mapping[str, Any]]
     explanations: Mapping[str, bytes]
-    search: SearchTold | None = None
+    search: SearchResult | None = None
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
@@ -114,7 +115,9 @@ class Summary:
     @property
     def trained_on(self) -> dict[str, int]:
         """How many runs finished under each (device, precision): `amp` is not the same everywhere."""
-        done = self.runs[self.runs["status"] == "finished"].dropna(subset=["device", "precision"])
+        done = self.runs[self.runs["status"] == RunStatus.FINISHED].dropna(
+            subset=["device", "precision"]
+        )
         places = done["device"].astype(str) + ", " + done["precision"].astype(str)
         return {str(place): int(n) for place, n in places.value_counts(sort=False).items()}
 
@@ -135,7 +138,7 @@ def summarize(frames: Frames) -> Summary:
     runs = _tidy(frames.runs, RUN_COLUMNS, aliases).drop_duplicates("run_key")
     baseline = aliases.get(study["baseline"], study["baseline"])
     names = list(dict.fromkeys([*study["variants"], *aliases, *runs["variant"], baseline]))
-    finished = runs[(runs["status"] == "finished") & runs["test_accuracy"].notna()]
+    finished = runs[(runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()]
     accuracies = {
         name: {
             int(seed): float(value)
@@ -153,7 +156,7 @@ def summarize(frames: Frames) -> Summary:
             is_baseline=name == baseline,
             same_as=aliases.get(name),
             planned=_planned(study, name, baseline, runs) if name not in aliases else 0,
-            failed=int(((runs["variant"] == name) & (runs["status"] == "failed")).sum()),
+            failed=int(((runs["variant"] == name) & (runs["status"] == RunStatus.FAILED)).sum()),
             accuracies=accuracies.get(name, {}),
             accuracy=interval(own[name]) if own.get(name) else None,
             effect=found.get(name),

@@ -6,9 +6,10 @@ import math
 
 import pandas as pd
 
-from ablate.report import format as fmt
-from ablate.report.document import Cell, Column, Row, Table
+from ablate.page import format as fmt
+from ablate.page.document import Column, Row, Table, TableCell
 from ablate.report.summary import Summary
+from ablate.result import RunStatus
 
 MAX_ERROR = 200
 MAX_ENVIRONMENTS = 6
@@ -17,7 +18,9 @@ MAX_LAYERS = 400
 
 def failures_table(summary: Summary) -> Table | None:
     """Every failed run with one line of its error."""
-    failed = summary.runs[summary.runs["status"] == "failed"].sort_values(["variant", "seed"])
+    failed = summary.runs[summary.runs["status"] == RunStatus.FAILED].sort_values(
+        ["variant", "seed"]
+    )
     rows = tuple(
         _texts(
             row["variant"],
@@ -61,7 +64,7 @@ def layers_table(summary: Summary) -> Table | None:
         Row(
             tuple(
                 map(
-                    Cell,
+                    TableCell,
                     (_say(r["path"]), _say(r["kind"]), _say(r["parameter"]), fmt.count(r["count"])),
                 )
             ),
@@ -118,7 +121,7 @@ def recipe_table(summary: Summary) -> Table:
         key: study.get(key)
         for key in ("dataset", "image_size", "backbone", "baseline", "seeds", "baseline_seeds")
     } | {"equivalence_margin": summary.margin, **(study.get("recipe") or {})}
-    rows = tuple(_texts(_words(key), fmt.setting(value)) for key, value in shown.items())
+    rows = tuple(_texts(_words(key), fmt.value(value)) for key, value in shown.items())
     columns = (Column("Setting", numeric=False), Column("Value", numeric=False))
     return Table("What every run of this study has in common.", columns, rows)
 
@@ -133,7 +136,7 @@ def environment_table(summary: Summary) -> Table | None:
     if len(names) == 1:
         names = ["Value"]
     rows = tuple(
-        _texts(_words(key), *(fmt.setting(e.get(key)) for e in environments)) for key in keys
+        _texts(_words(key), *(fmt.value(e.get(key)) for e in environments)) for key in keys
     )
     left = len(summary.environments) - len(environments)
     caption = "What the accepted results were computed with." + (
@@ -144,7 +147,7 @@ def environment_table(summary: Summary) -> Table | None:
 
 
 def _texts(*values: object) -> Row:
-    return Row(tuple(Cell(_say(value)) for value in values))
+    return Row(tuple(TableCell(_say(value)) for value in values))
 
 
 def _say(value: object) -> str:

@@ -9,8 +9,8 @@ from ablate.measure.architecture import describe
 from ablate.plan import Cell, Plan
 from ablate.search import judge
 from ablate.search.space import Point, Space
-from ablate.search_table import SPEED, Search
 from ablate.study import Variant, run_key
+from ablate.study.search import SPEED, Search
 
 LARGEST_CHECKED = 300
 """A space of at most so many points is built in outline before it is searched."""

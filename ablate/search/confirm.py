@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.search import judge
-from ablate.search_table import ACCURACY, FRESH_SEEDS, Search
 from ablate.stats import Effect, Interval, effects, interval
 from ablate.store.trials import TrialRow
+from ablate.study.search import ACCURACY, FRESH_SEEDS, Search
 
 Finished = Mapping[int, tuple[tuple[float, ...], tuple[float, ...]]]
 """Accuracies by seed and objectives of each trial that had all its seeds, by number."""

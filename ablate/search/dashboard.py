@@ -15,11 +15,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna
 from optuna_dashboard import wsgi
 
-from ablate.errors import OptionError
+from ablate.system.ports import HOST, on_a_free_port
 
-HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
-PORTS_TRIED = 100
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -40,17 +38,14 @@ def serve(storage: optuna.storages.BaseStorage, port: int) -> str:
     Raises:
         OptionError: there is no free port.
     """
-    last = min(port + PORTS_TRIED, 65536) - 1
-    for candidate in range(port, last + 1):
-        try:
-            server = make_server(
-                HOST, candidate, _own_pages_only(wsgi(storage), candidate), _Server, _Silent
-            )
-        except OSError:
-            continue
+
+    def start(candidate: int) -> str:
+        app = _own_pages_only(wsgi(storage), candidate)
+        server = make_server(HOST, candidate, app, _Server, _Silent)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return f"http://{HOST}:{candidate}/"
-    raise OptionError(f"--port {port}: no port from {port} to {last} is free; give another one")
+
+    return on_a_free_port(port, start)
 
 
 def _own_pages_only(app: Callable[..., Iterable[bytes]], port: int) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ablate.search_table import ACCURACY, METRICS, Search
+from ablate.study.search import ACCURACY, METRICS, Search
 
 Costs = Mapping[str, float]
 """`parameters`, `macs` and, where it was measured, `images_per_second` of one network."""

@@ -1,4 +1,4 @@
-"""From the results database to what a report is told of a search. No torch."""
+"""From the results database to what a report shows of a search. No torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import optuna
 
+from ablate.result.search import ConfirmedResult, SearchResult, TrialResult
 from ablate.search import judge
 from ablate.search.confirm import Confirmed, Finished, candidates, confirmed, distinct, fresh_seeds
 from ablate.search.sampling import distribution
-from ablate.search_record import ConfirmedTold, SearchTold, TrialTold
-from ablate.search_table import ACCURACY, Parameter, Search
 from ablate.store.trials import SearchKey, TrialRow, TrialStore
+from ablate.study.search import ACCURACY, Parameter, Search
 
 FEWEST_FOR_IMPORTANCE = 4
 BASELINE = "the study's baseline"
@@ -21,7 +21,7 @@ BASELINE = "the study's baseline"
 
 def read_search(
     store: TrialStore, key: SearchKey, search: Search, baseline: str
-) -> SearchTold | None:
+) -> SearchResult | None:
     """What there is to tell of a search; None if no trial has ended.
 
     `baseline` is the fingerprint of the study's baseline.
@@ -34,7 +34,7 @@ def read_search(
     numbers = distinct(rows, finished)
     accuracy = search.objectives.index(ACCURACY)
     found = read_confirmed(store, search, rows, finished, baseline)
-    return SearchTold(
+    return SearchResult(
         sampler=search.sampler,
         pruner=search.pruner,
         racing=search.racing,
@@ -42,7 +42,7 @@ def read_search(
         objectives=search.objectives,
         trials=told,
         importances=importances(search, told),
-        confirmed=tuple(map(_confirmed_told, found)),
+        confirmed=tuple(map(_confirmed_result, found)),
         candidates=len(numbers),
         grid=tuple(finished[n][1][accuracy] for n in numbers),
     )
@@ -77,7 +77,7 @@ def read_confirmed(
     return confirmed(means, fresh, BASELINE)
 
 
-def importances(search: Search, trials: Sequence[TrialTold]) -> dict[str, dict[str, float]]:
+def importances(search: Search, trials: Sequence[TrialResult]) -> dict[str, dict[str, float]]:
     """How much each parameter explains of the accuracy, by method; empty before there is something.
 
     fANOVA knows only parameters that every trial has.
@@ -89,7 +89,7 @@ def importances(search: Search, trials: Sequence[TrialTold]) -> dict[str, dict[s
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for trial in useful:
-        study.add_trial(_told_to_optuna(search.parameters, trial, accuracy))
+        study.add_trial(_as_optuna_trial(search.parameters, trial, accuracy))
     found = {}
     for name, evaluator in _evaluators().items():
         with warnings.catch_warnings():
@@ -108,8 +108,8 @@ def _evaluators() -> dict[str, Any]:
     }
 
 
-def _told_to_optuna(
-    parameters: Mapping[str, Parameter], trial: TrialTold, accuracy: int
+def _as_optuna_trial(
+    parameters: Mapping[str, Parameter], trial: TrialResult, accuracy: int
 ) -> optuna.trial.FrozenTrial:
     values = trial.values or ()
     kinds = {name: distribution(parameters[name.partition("@")[0]]) for name in trial.point}
@@ -118,7 +118,7 @@ def _told_to_optuna(
     )
 
 
-def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tuple[TrialTold, ...]:
+def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tuple[TrialResult, ...]:
     ended = sorted((r for r in rows if r.ended_at), key=lambda r: (str(r.ended_at), r.number))
     costs = store.costs([row.fingerprint for row in ended])
     seen = store.seen([key for row in ended for key in row.run_keys])
@@ -134,7 +134,7 @@ def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tupl
     for row in ended:
         spent += len(row.trained)
         told.append(
-            TrialTold(
+            TrialResult(
                 number=row.number,
                 variant=row.variant,
                 fingerprint=row.fingerprint,
@@ -150,9 +150,9 @@ def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tupl
     return tuple(told)
 
 
-def _confirmed_told(found: Confirmed) -> ConfirmedTold:
+def _confirmed_result(found: Confirmed) -> ConfirmedResult:
     effect, fresh = found.effect, found.fresh
-    return ConfirmedTold(
+    return ConfirmedResult(
         variant=found.variant,
         searched=found.searched,
         mean=fresh.mean,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from ablate.search_table import Parameter, Search
+from ablate.study.search import Parameter, Search
 
 STARTUP_TRIALS = 4
 """Random trials before a model is asked. Optuna's 10 are half of a small space: 4 found the best of
@@ -44,7 +44,7 @@ _SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS),
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION),
-    # Its points are enqueued in the space's own order (`board.py`).
+    # Its points are enqueued in the space's own order (`mirror.py`).
     "grid": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
 

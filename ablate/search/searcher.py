@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from ablate.errors import StudyError
 from ablate.plan import Cell, Plan
+from ablate.result import RunStatus
 from ablate.search import judge
-from ablate.search.board import Board, Outcome
+from ablate.search.mirror import OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Point, Space
-from ablate.search_table import ACCURACY, METRICS, SPEED, Search
 from ablate.store.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
+from ablate.study.search import ACCURACY, METRICS, SPEED, Search
 
 FREE_IN_A_ROW = 100
 """Without a budget of trials a search ends after so many that cost nothing: the space is known."""
@@ -34,7 +35,7 @@ class Parts:
     space: Space
     key: SearchKey
     store: TrialStore
-    board: Board
+    mirror: OptunaMirror
     cell_of: Callable[[Point, int], Cell]
     say: Callable[[str], None]
     device: str | None = None
@@ -77,7 +78,7 @@ class Searcher:
         self._baseline = parts.plan.variants[parts.plan.study.baseline]
         for row in self._rows:
             self._restore(row)
-        if not parts.board.matches(self._rows):
+        if not parts.mirror.matches(self._rows):
             self.rebuild()
 
     @property
@@ -98,7 +99,7 @@ class Searcher:
     def rebuild(self) -> None:
         """Make Optuna's study anew from the results database."""
         outcomes = {row.number: self._outcome(row) for row in self._rows}
-        self.parts.board.rebuild(self._rows, outcomes)
+        self.parts.mirror.rebuild(self._rows, outcomes)
 
     def more(self, slots: int) -> tuple[list[Cell], bool]:
         """Cells to train next, and whether there is more to ask that needs no training."""
@@ -115,7 +116,7 @@ class Searcher:
         for trial in list(self._open.values()):
             if accuracy is None or run_key != str(trial.cells[0].run_key):
                 continue
-            if self.parts.board.report(trial.row.number, epoch, accuracy):
+            if self.parts.mirror.report(trial.row.number, epoch, accuracy):
                 self._end(trial, "pruned", f"pruned after epoch {epoch}")
                 return not any(run_key == o.waiting_for for o in self._open.values())
         return False
@@ -141,7 +142,7 @@ class Searcher:
     def _ask(self) -> _Open:
         parts, number = self.parts, len(self._rows)
         fixed = self._points[number] if self._points is not None else None
-        point, state = parts.board.ask(number, fixed)
+        point, state = parts.mirror.ask(number, fixed)
         cell = parts.cell_of(point, 1)
         row = TrialRow(number, point, state, cell.variant.name, cell.architecture.fingerprint)
         row = parts.store.begin(parts.key, row, cell.architecture)
@@ -168,10 +169,10 @@ class Searcher:
         for cell in trial.cells[len(trial.accuracies) :]:
             run_key = str(cell.run_key)
             run = seen.get(run_key)
-            if run is None or run.status not in ("finished", "failed"):
+            if run is None or not run.status.is_over:
                 return self._give(trial, cell)
             self._take(trial, run_key, run)
-            if run.status == "failed" or run.val_accuracy is None:
+            if run.status is RunStatus.FAILED or run.val_accuracy is None:
                 self._end(trial, "failed", f"seed {cell.seed} failed: {_last_line(run.error)}")
                 return []
             if self._stops(trial):
@@ -231,7 +232,7 @@ class Searcher:
         self._rows[row.number] = row
         self._remember(row, tuple(trial.accuracies))
         outcome = self._outcome(row)
-        parts.board.tell(row, outcome)
+        parts.mirror.tell(row, outcome)
         self._free = 0 if row.trained else self._free + 1
         parts.say(_told(row, outcome, parts.search))
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from ablate.attention import ATTENTION, complete
 from ablate.errors import OptionError, StudyError, nearest, unknown
-from ablate.options import keyword_options
-from ablate.search_table import Option, Parameter
-from ablate.study import NO_ATTENTION, Variant
+from ablate.study import NO_ATTENTION, Option, Variant
+from ablate.study.options import keyword_options
+from ablate.study.search import Parameter
 
 Point = dict[str, Option]
 """One value for each parameter that a variant has: `{"attention": "se", "reduction": 8, …}`."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from ablate.digest import digest
 from ablate.errors import DatabaseError
+from ablate.system.digest import digest
 
 HOW = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
 POSTGRES = ("postgresql", "postgresql+psycopg", "postgres")

@@ -8,18 +8,18 @@ write touches nobody else's file.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, or_, select
 
-from ablate.errors import DatabaseError
-from ablate.files import write_whole
 from ablate.result import Checkpoint
 from ablate.store import schema
 from ablate.store.address import files_folder
 from ablate.store.claims import Claim
 from ablate.store.rows import now, put
+from ablate.store.stored_file import store_file
 
 KEPT = 2
 """The newest checkpoint and the one before it, should the newest be damaged."""
@@ -38,14 +38,7 @@ def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
     """
     name = f"{claim.run_key}-{claim.token[:8]}-{checkpoint.epoch}.safetensors"
     path = checkpoint_folder(url) / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, checkpoint.content)
-    except OSError as error:
-        raise DatabaseError(
-            f"{path}: cannot be written: {error.strerror or error}. "
-            "What was stored before stays: mend that and run again to go on"
-        ) from None
+    store_file(path, checkpoint.content)
     return {
         "run_key": claim.run_key,
         "epoch": checkpoint.epoch,
@@ -55,19 +48,22 @@ def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def remove(url: str, row: dict[str, Any]) -> None:
-    """Delete a file that got no row."""
-    (checkpoint_folder(url) / row["file"]).unlink(missing_ok=True)
+def remove(url: str, files: Iterable[str]) -> None:
+    """Delete files that no row names any more, or that got none."""
+    for file in files:
+        (checkpoint_folder(url) / Path(file).name).unlink(missing_ok=True)
 
 
-def record(connection: Connection, row: dict[str, Any]) -> None:
-    """Name a file that was written, and forget those before the last two."""
+def record(connection: Connection, row: dict[str, Any]) -> list[str]:
+    """Name a file that was written, and forget those before the last two; returns which."""
     table = schema.checkpoints
     put(connection, table, [row])
     mine = table.c.run_key == row["run_key"]
-    epochs = select(table.c.epoch).where(mine).order_by(table.c.epoch.desc())
-    for old in list(connection.scalars(epochs))[KEPT:]:
-        connection.execute(delete(table).where(mine, table.c.epoch == old))
+    kept = select(table.c.epoch, table.c.file).where(mine).order_by(table.c.epoch.desc())
+    old = connection.execute(kept).all()[KEPT:]
+    for epoch, _ in old:
+        connection.execute(delete(table).where(mine, table.c.epoch == epoch))
+    return [file for _, file in old]
 
 
 def newest(connection: Connection, url: str, run_key: str) -> Checkpoint | None:
@@ -92,9 +88,12 @@ def rewind(connection: Connection, run_key: str, epoch: int) -> None:
         connection.execute(delete(table).where(table.c.run_key == run_key, after))
 
 
-def forget(connection: Connection, run_key: str) -> None:
-    """Remove all checkpoints of a run: it is finished."""
-    connection.execute(delete(schema.checkpoints).where(schema.checkpoints.c.run_key == run_key))
+def forget(connection: Connection, run_key: str) -> list[str]:
+    """Forget all checkpoints of a run, which is finished; returns their files."""
+    table = schema.checkpoints
+    files = list(connection.scalars(select(table.c.file).where(table.c.run_key == run_key)))
+    connection.execute(delete(table).where(table.c.run_key == run_key))
+    return files
 
 
 def sweep(connection: Connection, url: str, run_key: str) -> None:

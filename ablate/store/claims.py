@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
+from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.owner import Owner
 from ablate.store.rows import chunks, now, storable
@@ -149,7 +150,7 @@ def running(connection: Connection, run_keys: Sequence[str]) -> dict[str, tuple[
         key: (Owner(host, pid, started), token, heartbeat)
         for chunk in chunks(run_keys)
         for key, host, pid, started, token, heartbeat in connection.execute(
-            query.where(runs.c.run_key.in_(chunk), runs.c.status == "running")
+            query.where(runs.c.run_key.in_(chunk), runs.c.status == RunStatus.RUNNING)
         )
     }
 
@@ -157,7 +158,7 @@ def running(connection: Connection, run_keys: Sequence[str]) -> dict[str, tuple[
 def end(
     connection: Connection,
     claim: Claim,
-    status: str,
+    status: RunStatus,
     values: Mapping[str, Any],
     error: str | None = None,
     outcome: str | None = None,
@@ -166,7 +167,7 @@ def end(
     says more about the attempt than the status that its run gets.
     """
     ended_at = now()
-    finished_at = ended_at if status != "stopped" else None
+    finished_at = ended_at if status.is_over else None
     ended = (
         update(schema.runs)
         .where(_holds(claim))
@@ -210,10 +211,12 @@ def times_lost(connection: Connection, claim: Claim) -> int:
 def retry_failed(connection: Connection, run_keys: Sequence[str]) -> int:
     """Make failed runs ready again; returns how many."""
     runs = schema.runs
-    again = update(runs).values(status="planned", failure=None, error=None, finished_at=None)
+    again = update(runs).values(
+        status=RunStatus.PLANNED, failure=None, error=None, finished_at=None
+    )
     return sum(
         connection.execute(
-            again.where(runs.c.run_key.in_(chunk), runs.c.status == "failed")
+            again.where(runs.c.run_key.in_(chunk), runs.c.status == RunStatus.FAILED)
         ).rowcount
         for chunk in chunks(run_keys)
     )

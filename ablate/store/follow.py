@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.read import reading
 
@@ -25,7 +26,7 @@ class FollowedRun:
     options: Mapping[str, Any]
     run_key: str
     seed: int
-    status: str
+    status: RunStatus
     recipe: Mapping[str, Any]
     started_at: str | None
     fingerprint: str
@@ -91,7 +92,7 @@ def history_of(url: str, run_key: str) -> tuple[Rows, Rows]:
 
 
 def explanation_of(url: str, run_key: str) -> bytes | None:
-    """The packed snapshot of a run (`ablate.explain.snapshot`), None where none was kept."""
+    """The packed snapshot of a run (`ablate.result.snapshot`), None where none was kept."""
     table = schema.explanations
     with reading(url) as connection:
         content: bytes | None = connection.scalar(

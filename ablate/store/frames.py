@@ -11,7 +11,7 @@ import pandas as pd
 from sqlalchemy import Connection, select, text
 
 from ablate.errors import DatabaseError
-from ablate.search_record import SearchTold
+from ablate.result.search import SearchResult
 from ablate.store import schema
 from ablate.store.moment import reading_a_copy
 from ablate.store.read import in_short
@@ -23,8 +23,8 @@ class Frames:
 
     `study` is the study's definition, `environments` one mapping for each environment in which an
     accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
-    `explanations` are the packed snapshots (`ablate.explain.snapshot`) by run key, `traces` the files of
-    profiles, or the reasons why there are none, `search` what was told of a search (`ablate.search.record`).
+    `explanations` are the packed snapshots (`ablate.result.snapshot`) by run key, `traces` the files of
+    profiles, or the reasons why there are none, `search` what a search found (`ablate.search.record`).
     """
 
     study: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Frames:
     environments: Sequence[Mapping[str, Any]]
     explanations: Mapping[str, bytes] = field(default_factory=dict)
     traces: pd.DataFrame = field(default_factory=pd.DataFrame)
-    search: SearchTold | None = None
+    search: SearchResult | None = None
 
 
 def read_frames(

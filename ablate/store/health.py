@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 from sqlalchemy import select
 
+from ablate.result import RunStatus
 from ablate.store import schema, sqlite
 from ablate.store.checkpoints import checkpoint_folder
 from ablate.store.owner import Owner
@@ -14,7 +16,6 @@ from ablate.store.weights import weights_path
 
 WAL_SAFE_SINCE = (3, 51, 3)
 """Before this SQLite could lose commits of several connections in WAL mode (its WAL-reset bug)."""
-MOUNTS = Path("/proc/mounts")
 NETWORK = (
     "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "gpfs",
     "beegfs", "ocfs2", "gfs2", "virtiofs", "davfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs",
@@ -22,21 +23,15 @@ NETWORK = (
 )  # fmt: skip
 
 
-def filesystem_of(path: Path, mounts: Path = MOUNTS) -> str | None:
+def filesystem_of(path: Path) -> str | None:
     """The kind of filesystem that a path lies on, None where the system does not tell."""
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
     best, kind = -1, None
-    for line in lines:
-        _, at, found, *_ = line.split(" ")
-        # Spaces and a few more stand there as octal numbers.
-        where = Path(at.encode().decode("unicode_escape"))
+    for mount in psutil.disk_partitions(all=True):
+        where = Path(mount.mountpoint)
         # The last of several mounts on one place is the one that is seen.
         if path.resolve().is_relative_to(where) and len(where.parts) >= best:
-            best, kind = len(where.parts), found
-    return kind
+            best, kind = len(where.parts), mount.fstype
+    return kind or None
 
 
 def is_network(kind: str) -> bool:
@@ -55,7 +50,7 @@ def running_owners(url: str) -> list[Owner]:
     runs = schema.runs
     owner = (runs.c.owner_host, runs.c.owner_pid, runs.c.owner_started)
     with reading(url) as connection:
-        found = connection.execute(select(*owner).where(runs.c.status == "running"))
+        found = connection.execute(select(*owner).where(runs.c.status == RunStatus.RUNNING))
         return [Owner(*row) for row in found]
 
 
@@ -63,8 +58,8 @@ def lost_files(url: str) -> dict[str, list[str]]:
     """Weights and checkpoints that rows name but that are not beside the database."""
     runs, checkpoints = schema.runs, schema.checkpoints
     with reading(url) as connection:
-        kept = select(runs.c.run_key).where(runs.c.weights_sha256.is_not(None))
-        weights = [weights_path(url, key) for key in connection.scalars(kept)]
+        kept = select(runs.c.weights_file).where(runs.c.weights_file.is_not(None))
+        weights = [weights_path(url, file) for file in connection.scalars(kept)]
         folder = checkpoint_folder(url)
         saved = [folder / file for file in connection.scalars(select(checkpoints.c.file))]
     return {

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablate.errors import DatabaseError
-from ablate.files import write_whole
 from ablate.result import Histograms
 from ablate.store.address import files_folder
+from ablate.store.stored_file import store_file
 
 
 def histogram_folder(url: str, run_key: str) -> Path:
@@ -26,14 +25,7 @@ def write_histograms(url: str, run_key: str, histograms: Histograms) -> None:
         DatabaseError: the file cannot be written; nothing is left behind.
     """
     path = histogram_folder(url, run_key) / f"{histograms.epoch}-{histograms.step}.npz"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, histograms.content)
-    except OSError as error:
-        raise DatabaseError(
-            f"{path}: cannot be written: {error.strerror or error}. "
-            "What was stored before stays: mend that and run again to go on"
-        ) from None
+    store_file(path, histograms.content)
 
 
 def forget_histograms(url: str, run_key: str, after: int) -> None:

@@ -16,6 +16,7 @@ from ablate.store.revisions import (
     refuse_others,
 )
 from ablate.store.sqlite import WRITE, back_up
+from ablate.store.views import create_views, drop_views
 
 
 def check_and_migrate(engine: Engine, *, create: bool) -> None:
@@ -72,7 +73,10 @@ def _revision(connection: Connection, name: str) -> str | None:
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Run the migrations up to a revision, in the transaction of the connection."""
+    """Run the migrations up to a revision, in the transaction of the connection.
+
+    Views are those of this version, so only the newest revision has them.
+    """
     # Here, not above: alembic takes a while to import and is needed once in a database's life.
     from alembic import command
     from alembic.config import Config
@@ -80,4 +84,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
+    drop_views(connection)
     command.upgrade(config, revision)
+    if revision == "head":
+        create_views(connection)

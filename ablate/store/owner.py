@@ -28,7 +28,7 @@ class Owner:
             return False
         try:
             process = psutil.Process(self.pid)
-            # A second of play: start times are counted from boot, and the clock may be set.
+            # Within a second: start times are counted from boot, and the clock may be set.
             alive = abs(process.create_time() - self.started) < 1
             return not alive or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:

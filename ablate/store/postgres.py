@@ -48,7 +48,7 @@ def make_engine(url: URL) -> Engine:
         engine = create_engine(url, pool_pre_ping=True, connect_args=CONNECT)
     except ImportError:
         raise DatabaseError(
-            f"--db {shown(url)}: PostgreSQL needs psycopg: pip install 'ablate[postgres]'"
+            f"--db {shown(url)}: PostgreSQL needs psycopg: pip install 'psycopg[binary]'"
         ) from None
 
     @event.listens_for(engine, "connect")

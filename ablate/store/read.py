@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
+from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connect import clear_errors, database_exists, open_engine, shown
 from ablate.store.rows import chunks
 
 
-def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, str]:
+def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, RunStatus]:
     """The status of runs that a database knows; nothing is known where there is no database.
 
     Raises:
@@ -41,7 +42,7 @@ def stored_speed(
     runs, epochs = schema.runs, schema.epochs
     count = select(func.count()).where(epochs.c.run_key == runs.c.run_key).scalar_subquery()
     query = select(runs.c.fingerprint, runs.c.recipe, runs.c.seconds, count.label("epochs")).where(
-        runs.c.status == "finished",
+        runs.c.status == RunStatus.FINISHED,
         runs.c.device == device,
         runs.c.dataset_hash == dataset_hash,
     )
@@ -64,8 +65,9 @@ class StoredRun:
     position: str | None
     options: dict[str, Any]
     seed: int
-    status: str
+    status: RunStatus
     weights_sha256: str | None
+    weights_file: str | None
 
 
 def stored_runs(url: str, study: str, dataset: str, setting: str) -> list[StoredRun]:
@@ -133,7 +135,7 @@ def check_integrity(url: str) -> list[str]:
     return problems + ([f"{len(broken)} rows refer to rows that are missing"] if broken else [])
 
 
-def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, str]:
+def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:
     """The status of those of these runs that the database knows."""
     runs = schema.runs
     return {

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select
 
-from ablate.search_table import FRESH_SEEDS
 from ablate.store import schema
 from ablate.store.postgres import take_turns
 from ablate.store.rows import add_missing, cell_row, chunks, now, put, run_row
+from ablate.study.search import FRESH_SEEDS
 
 if TYPE_CHECKING:
     from ablate.plan import Plan

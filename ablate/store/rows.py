@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import sqlite
 
-from ablate.digest import digest
+from ablate.result import RunStatus
 from ablate.store import schema
+from ablate.system.digest import digest
 
 if TYPE_CHECKING:
     from ablate.plan import Cell, Plan
@@ -27,7 +28,7 @@ def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
         "dataset_hash": content_hash,
         "recipe": plan.study.recipe.model_dump(mode="json"),
         "seed": cell.seed,
-        "status": "planned",
+        "status": RunStatus.PLANNED,
         "attempts": 0,
         "heartbeat": 0,
     }

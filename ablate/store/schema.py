@@ -1,7 +1,7 @@
 """The tables. They may change behind the views, which are the promise (docs/database.md).
 
 What is written here for queries is created by the migrations; a test holds the two against each
-other.
+other. A revision adds tables and columns, or rewrites rows; the views are made anew after it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,26 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
 )
 
-VIEWS = ("v_runs", "v_epochs", "v_steps", "v_costs", "v_profile")
+from ablate.result import RunStatus
 
 metadata = MetaData()
+
+
+class Status(TypeDecorator[RunStatus]):
+    """A `RunStatus`, stored as its word."""
+
+    impl = String(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: RunStatus | str | None, _dialect: object) -> str | None:
+        return None if value is None else RunStatus(value).value
+
+    def process_result_value(self, value: str | None, _dialect: object) -> RunStatus | None:
+        return None if value is None else RunStatus(value)
+
 
 Count = Integer().with_variant(BigInteger(), "postgresql")
 """Multiply-adds go beyond 2³¹, which SQLite's integers hold anyway."""
@@ -55,6 +70,9 @@ architectures = Table(
     Column("macs", Count, nullable=False),
     Column("uncounted", JSON, nullable=False),
     Column("layers", JSON, nullable=False),
+    # None where it was described before these were stored.
+    Column("elementwise", Count),
+    Column("activations", Count),
 )
 
 runs = Table(
@@ -65,7 +83,7 @@ runs = Table(
     Column("dataset_hash", String(64), nullable=False),
     Column("recipe", JSON, nullable=False),
     Column("seed", Integer, nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("status", Status, nullable=False),
     Column("failure", String(16)),
     Column("error", Text),
     Column("attempts", Integer, nullable=False, default=0),
@@ -79,7 +97,7 @@ runs = Table(
     Column("test_accuracy", Float),
     Column("test_loss", Float),
     Column("test_correct", LargeBinary),
-    # Of the file weights/<run_key>.safetensors beside the database, where one was kept.
+    # Of the weights, where they were kept: their file in the folder weights/ beside the database.
     Column("weights_sha256", String(64)),
     Column("seconds", Float),
     Column("train_images_per_second", Float),
@@ -88,6 +106,7 @@ runs = Table(
     Column("environment_id", String(16), ForeignKey("environments.environment_id")),
     Column("started_at", String(32)),
     Column("finished_at", String(32)),
+    Column("weights_file", String(64)),
 )
 
 cells = Table(
@@ -166,14 +185,19 @@ checkpoints = Table(
     Column("written_at", String(32), nullable=False),
 )
 
-# Which path a kind of attention takes on a device: measured once, the same ever after.
-kernels = Table(
-    "kernels",
+# Which path a device takes: measured once, the same ever after. `subject` is what the choice is for, a
+# kind of attention or the setting of a study, `conditions` what else it depends on.
+choices = Table(
+    "choices",
     metadata,
     Column("device", String(255), primary_key=True),
     Column("precision", String(16), primary_key=True),
-    Column("attention", String(64), primary_key=True),
-    Column("kernel", String(16), nullable=False),
+    Column("decision", String(16), primary_key=True),
+    Column("subject", String(64), primary_key=True),
+    Column("conditions", String(64), primary_key=True),
+    Column("choice", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("chosen_at", String(32), nullable=False),
 )
 
 costs = Table(

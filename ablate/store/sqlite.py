@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 
 from ablate.errors import DatabaseError
-from ablate.files import whole_file
 from ablate.store.sqlite_file import BUSY_SECONDS
+from ablate.system.files import whole_file
 
 WRITE = "ablate_write"
 """The execution option of a transaction that writes."""

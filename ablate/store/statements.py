@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import JSON, Select, bindparam, func, select, update
 
+from ablate.result import RunStatus
+from ablate.result.status import READY
 from ablate.store import schema
 
-READY = ("planned", "stopped")
-"""The states from which a run is trained; `failed` only after `retry_failed`."""
 PAGE = 100
 
 _runs, _free = schema.runs, schema.runs.alias()
@@ -27,7 +27,7 @@ TAKE = (
     update(_runs)
     .where(_runs.c.run_key == _unlocked)
     .values(
-        status="running",
+        status=RunStatus.RUNNING,
         token=bindparam("token"),
         attempts=_runs.c.attempts + 1,
         heartbeat=0,

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ablate.result import RunStatus
+from ablate.result.status import MISSING
 from ablate.store.owner import Owner
 
-MISSING = ("planned", "stopped", "running")
-
-Place = tuple[str, str, str]
+StudyKey = tuple[str, str, str]
 """Study, dataset and setting: what there is one status for."""
 Process = tuple[str, int]
 """Host and process number."""
@@ -47,7 +47,7 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Speed:
+class EpochSpeed:
     """What an epoch of a run takes on a device, on average over the runs that finished there.
 
     Of what several runs in one process do together each has its share.
@@ -73,7 +73,7 @@ class StudyStatus:
     counts: Mapping[str, int]
     failures: Mapping[str, int]
     running: Sequence[RunningRun]
-    speeds: Mapping[str, Speed]
+    speeds: Mapping[str, EpochSpeed]
     work_seconds: float | None
     eta_seconds: float | None
 
@@ -82,7 +82,7 @@ class StudyStatus:
 class Counted:
     """What was counted of a study. `epochs_done` and `epoch_seconds` are of runs that are not over."""
 
-    place: Place
+    place: StudyKey
     epochs: int
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -102,16 +102,16 @@ class Counted:
     ) -> None:
         """Count runs that are alike."""
         self.counts[status] += count
-        if status == "failed":
+        if status == RunStatus.FAILED:
             self.failures[failure or "error"] += count
-        if status == "finished" and device is not None:
+        if status == RunStatus.FINISHED and device is not None:
             self.finished[device] += count
             self.seconds[device] = self.seconds.get(device, 0.0) + (seconds or 0.0)
 
     def conclude(self, workers: Mapping[Process, Worker]) -> StudyStatus:
         """What that comes to, with the processes that are at work."""
         speeds = {
-            device: Speed(count, self.seconds[device] / count / self.epochs)
+            device: EpochSpeed(count, self.seconds[device] / count / self.epochs)
             for device, count in self.finished.items()
         }
         left = sum(self.counts[word] for word in MISSING) * self.epochs - self.epochs_done
@@ -124,7 +124,7 @@ class Counted:
             *self.place, self.epochs, self.counts, self.failures, self.running, speeds, work, eta
         )
 
-    def _usual(self, speeds: Mapping[str, Speed]) -> float | None:
+    def _usual(self, speeds: Mapping[str, EpochSpeed]) -> float | None:
         """Seconds for an epoch; from runs that are not over where none has finished yet."""
         runs = sum(self.finished.values())
         if not runs:
@@ -135,7 +135,7 @@ class Counted:
 def _rate(
     running: Iterable[RunningRun],
     workers: Mapping[Process, Worker],
-    speeds: Mapping[str, Speed],
+    speeds: Mapping[str, EpochSpeed],
     usual: float,
 ) -> float:
     """Epochs in a second, over all processes that are alive; a new one counts as one run at a time."""

@@ -11,21 +11,21 @@ import secrets
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection
 
-from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, Histograms, ProfileRow, Trace
+from ablate.result import Checkpoint, Epoch, Failed, Finished, Histograms, RunStatus
 from ablate.store import checkpoints, claims, schema
+from ablate.store.choices import Choices
 from ablate.store.claims import Claim, LostClaimError
 from ablate.store.connect import files_folder, open_engine
+from ablate.store.costs import Costs
 from ablate.store.histograms import forget_histograms, write_histograms
 from ablate.store.owner import Owner, current_owner
 from ablate.store.read import read_statuses
 from ablate.store.registry import register
-from ablate.store.rows import add_environment, add_missing, now, put, storable
-from ablate.store.statements import READY
+from ablate.store.rows import add_environment, put, storable
 from ablate.store.transaction import reading, transact, writing
 from ablate.store.weights import keep
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     # For its type only: a report opens the database on machines without torch.
     from ablate.plan import Plan
 
-__all__ = ["READY", "Claim", "LostClaimError", "Store"]
+__all__ = ["Claim", "LostClaimError", "Store"]
 
 TRIES = 3
 """How often a run is tried that takes its process down with it."""
@@ -57,6 +57,8 @@ class Store:
         self._engine = open_engine(url, create=True)
         self._url = url
         self._owner = current_owner()
+        self.choices = Choices(self._engine)
+        self.costs = Costs(self._engine, files_folder(url) / "traces")
 
     def close(self) -> None:
         self._engine.dispose()
@@ -138,16 +140,19 @@ class Store:
         """
         row = checkpoints.write(self._url, claim, checkpoint)
         try:
-            self._name_checkpoint(claim, row)
+            replaced = self._name_checkpoint(claim, row)
         except BaseException:
-            checkpoints.remove(self._url, row)
+            checkpoints.remove(self._url, [row["file"]])
             raise
+        checkpoints.remove(self._url, replaced)
         self._sweep(claim.run_key)
 
     @writing
-    def _name_checkpoint(self, connection: Connection, claim: Claim, row: dict[str, Any]) -> None:
+    def _name_checkpoint(
+        self, connection: Connection, claim: Claim, row: dict[str, Any]
+    ) -> list[str]:
         claims.touch(connection, claim)
-        checkpoints.record(connection, row)
+        return checkpoints.record(connection, row)
 
     @reading
     def _sweep(self, connection: Connection, run_key: str) -> None:
@@ -171,19 +176,20 @@ class Store:
             LostClaimError: the run belongs to another attempt now; nothing was written.
             DatabaseError: the weights cannot be written; the run is not accepted.
         """
-        self._accept(claim, result, environment)
+        checkpoints.remove(self._url, self._accept(claim, result, environment))
         self._sweep(claim.run_key)
 
     @writing
     def _accept(
         self, connection: Connection, claim: Claim, result: Finished, environment: Mapping[str, Any]
-    ) -> None:
+    ) -> list[str]:
         values = {k: v for k, v in asdict(result).items() if k != "kept"}
         values["environment_id"] = add_environment(connection, environment)
-        if self._end(connection, claim, "finished", values):
+        if self._end(connection, claim, RunStatus.FINISHED, values):
             if result.kept is not None:
                 keep(connection, self._url, claim.run_key, result.kept)
-            checkpoints.forget(connection, claim.run_key)
+            return checkpoints.forget(connection, claim.run_key)
+        return []
 
     @writing
     def fail(
@@ -216,7 +222,7 @@ class Store:
         """
         times = claims.times_lost(connection, claim) + 1
         if times < TRIES:
-            self._end(connection, claim, "stopped", {}, error, claims.LOST)
+            self._end(connection, claim, RunStatus.STOPPED, {}, error, claims.LOST)
             return None
         failure = Failed("worker_died", f"{error}; it was tried {times} times")
         self._fail(connection, claim, failure, environment)
@@ -229,13 +235,13 @@ class Store:
         Raises:
             LostClaimError: the run belongs to another attempt now; nothing was written.
         """
-        self._end(connection, claim, "stopped", {}, error, claims.LATE)
+        self._end(connection, claim, RunStatus.STOPPED, {}, error, claims.LATE)
 
     def stop(self, claim: Claim, error: str | None = None) -> None:
         """Give a run back unfinished, so that it can go on; nothing if it is not ours any more."""
 
         def give_back(connection: Connection) -> None:
-            claims.end(connection, claim, "stopped", {}, error)
+            claims.end(connection, claim, RunStatus.STOPPED, {}, error)
 
         # Whoever asked us to end must not wait for a database that is out of reach.
         transact(self._engine, give_back, writes=True, patience_seconds=LAST_WORDS_SECONDS)
@@ -257,7 +263,7 @@ class Store:
     def take_back(self, connection: Connection, run_key: str, token: str) -> bool:
         """Make a run whose worker is gone ready again; False if it has moved on meanwhile."""
         claim = Claim(run_key, token, 0)
-        return claims.end(connection, claim, "stopped", {}, "its process is gone")
+        return claims.end(connection, claim, RunStatus.STOPPED, {}, "its process is gone")
 
     @writing
     def retry_failed(self, connection: Connection, run_keys: Sequence[str]) -> int:
@@ -265,126 +271,9 @@ class Store:
         return claims.retry_failed(connection, run_keys)
 
     @reading
-    def statuses(self, connection: Connection, run_keys: Sequence[str]) -> dict[str, str]:
+    def statuses(self, connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:
         """The status of those of these runs that the database knows."""
         return read_statuses(connection, run_keys)
-
-    @reading
-    def kernels(self, connection: Connection, device: str, precision: str) -> dict[str, str]:
-        """Which path each attention takes on a device, as it was chosen once; empty before that."""
-        table = schema.kernels
-        query = select(table.c.attention, table.c.kernel).where(
-            table.c.device == device,
-            table.c.precision == precision,
-            table.c.attention.not_like("% %"),  # what is chosen for a setting, not for attention
-        )
-        return {row.attention: row.kernel for row in connection.execute(query)}
-
-    @reading
-    def choice(self, connection: Connection, device: str, precision: str, name: str) -> str | None:
-        """What was chosen once for a device under a name that has a blank; None before that."""
-        table = schema.kernels
-        query = select(table.c.kernel).where(
-            table.c.device == device, table.c.precision == precision, table.c.attention == name
-        )
-        return connection.scalar(query)
-
-    def choose(self, device: str, precision: str, name: str, choice: str) -> str:
-        """Store it; where another process was faster, its choice stays. Returns what holds."""
-        self.choose_kernels(device, precision, {name: choice})
-        return self.choice(device, precision, name) or choice
-
-    def choose_kernels(
-        self, device: str, precision: str, kernels: Mapping[str, str]
-    ) -> dict[str, str]:
-        """Store a choice of paths; where another process was faster, its choice stays. Returns what
-        holds from now on.
-        """
-        rows = [
-            {"device": device, "precision": precision, "attention": name, "kernel": kernel}
-            for name, kernel in sorted(kernels.items())
-        ]
-        self._add_kernels(rows)
-        return self.kernels(device, precision)
-
-    @writing
-    def _add_kernels(self, connection: Connection, rows: Sequence[Mapping[str, str]]) -> None:
-        add_missing(connection, schema.kernels, rows)
-
-    @reading
-    def measured(
-        self,
-        connection: Connection,
-        device: str,
-        precision: str,
-        batch_size: int,
-        baseline: str,
-        torch: str | None,
-    ) -> set[str]:
-        """Fingerprints whose throughput beside that baseline is known under these conditions."""
-        costs, environments = schema.costs, schema.environments
-        query = (
-            select(costs.c.fingerprint)
-            .join(environments, environments.c.environment_id == costs.c.environment_id)
-            .where(
-                costs.c.device == device,
-                costs.c.precision == precision,
-                costs.c.batch_size == batch_size,
-                costs.c.baseline == baseline,
-                environments.c.content["torch"].as_string() == torch,
-            )
-        )
-        return set(connection.scalars(query))
-
-    @reading
-    def profiled(self, connection: Connection, device: str) -> set[str]:
-        """Fingerprints whose profile on this device, by module too, is there or has failed."""
-        traces = schema.traces
-        query = select(traces.c.fingerprint).where(
-            traces.c.device == device, traces.c.path == "eager"
-        )
-        return set(connection.scalars(query))
-
-    @property
-    def trace_folder(self) -> Path:
-        """Where the traces of profiles lie."""
-        return files_folder(self._url) / "traces"
-
-    @writing
-    def add_costs(
-        self, connection: Connection, costs: Sequence[Cost], environment: Mapping[str, Any]
-    ) -> None:
-        """Store measured throughput; what was measured before in the same way is replaced."""
-        added = {
-            "environment_id": add_environment(connection, environment),
-            "measured_at": now(),
-        }
-        put(connection, schema.costs, [{**asdict(cost), **added} for cost in costs])
-
-    @writing
-    def add_profile(self, connection: Connection, rows: Sequence[ProfileRow]) -> None:
-        """Store a profile, in place of an earlier one of the same network, device and path."""
-        table = schema.profiles
-        for fingerprint, device, path in {(r.fingerprint, r.device, r.path) for r in rows}:
-            connection.execute(
-                delete(table).where(
-                    table.c.fingerprint == fingerprint,
-                    table.c.device == device,
-                    table.c.path == path,
-                )
-            )
-        if rows:
-            connection.execute(insert(table), [asdict(row) for row in rows])
-
-    @writing
-    def add_trace(self, connection: Connection, trace: Trace) -> None:
-        """Store where a trace lies, or why there is none; from then on the network counts as profiled."""
-        table = schema.traces
-        if trace.file is not None:  # another device's trace of the same name was overwritten
-            mine = table.c.file == trace.file, table.c.device != trace.device
-            gone = {"file": None, "reason": f"overwritten by that of {trace.device}"}
-            connection.execute(update(table).where(*mine).values(gone))
-        put(connection, table, [{**asdict(trace), "written_at": now()}])
 
     def _fail(
         self,
@@ -396,7 +285,7 @@ class Store:
         values: dict[str, Any] = {"failure": failure.kind, "error": storable(failure.error)}
         if environment is not None:
             values["environment_id"] = add_environment(connection, environment)
-        ended = self._end(connection, claim, "failed", values, failure.error)
+        ended = self._end(connection, claim, RunStatus.FAILED, values, failure.error)
         if ended and failure.kind not in GOES_ON:
             checkpoints.forget(connection, claim.run_key)
 
@@ -404,7 +293,7 @@ class Store:
         self,
         connection: Connection,
         claim: Claim,
-        status: str,
+        status: RunStatus,
         values: Mapping[str, Any],
         error: str | None = None,
         outcome: str | None = None,

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, String, and_, cast, func, insert, select, update
 
-from ablate.digest import digest
+from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connect import open_engine
 from ablate.store.rows import add_missing, cell_row, chunks, now, run_row
 from ablate.store.transaction import reading, writing
 from ablate.study import Study
+from ablate.system.digest import digest
 
 if TYPE_CHECKING:
     # For their types only: a report opens the database on machines without torch.
@@ -66,7 +67,7 @@ class TrialRow:
 class RunSeen:
     """What a search sees of a run."""
 
-    status: str
+    status: RunStatus
     val_accuracy: float | None
     images_per_second: float | None
     error: str | None
@@ -190,7 +191,7 @@ class TrialStore:
                 runs.c.fingerprint == fingerprint,
                 runs.c.seed >= seeds.start,
                 runs.c.seed < seeds.stop,
-                runs.c.status == "finished",
+                runs.c.status == RunStatus.FINISHED,
                 cast(runs.c.recipe, String) == cast(other.c.recipe, String),
             )
         )

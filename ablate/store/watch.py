@@ -13,9 +13,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from ablate.result import RunStatus
 from ablate.store.ask import Ask, asking
 from ablate.store.owner import Owner
-from ablate.store.status import Counted, Place, Process, RunningRun, StudyStatus, Worker
+from ablate.store.status import Counted, Process, RunningRun, StudyKey, StudyStatus, Worker
 
 STUDIES = """
 SELECT study, dataset, setting, definition FROM studies ORDER BY updated_at
@@ -82,8 +83,8 @@ def _epochs(definition: Any) -> int:
     return int(found["recipe"]["epochs"])
 
 
-def _running(ask: Ask, counted: Mapping[Place, Counted]) -> dict[Place, list[RunningRun]]:
-    found: dict[Place, list[RunningRun]] = defaultdict(list)
+def _running(ask: Ask, counted: Mapping[StudyKey, Counted]) -> dict[StudyKey, list[RunningRun]]:
+    found: dict[StudyKey, list[RunningRun]] = defaultdict(list)
     for study, dataset, setting, *row in ask(RUNNING):
         variant, seed, run_key, host, pid, started, started_at, epoch = row
         if (place := (study, dataset, setting)) not in counted:
@@ -125,14 +126,14 @@ def _with_device(run: RunningRun, workers: Mapping[Process, Worker]) -> RunningR
     return run if worker is None else replace(run, device=worker.device)
 
 
-def _count_epochs(ask: Ask, counted: Mapping[Place, Counted]) -> None:
+def _count_epochs(ask: Ask, counted: Mapping[StudyKey, Counted]) -> None:
     """What runs that are not over have done, and how long an epoch of theirs takes."""
     for study, dataset, setting, epoch in ask(STOPPED):
         if each := counted.get((study, dataset, setting)):
             each.epochs_done += epoch or 0
     for place, each in counted.items():
         each.epochs_done += sum(run.epoch for run in each.running)
-        begun = each.counts["running"] + each.counts["stopped"]
+        begun = each.counts[RunStatus.RUNNING] + each.counts[RunStatus.STOPPED]
         if begun and not each.finished:
             [(count, seconds)] = ask(EPOCHS_OF_BEGUN, place)
             each.epoch_seconds = seconds / count if count else None

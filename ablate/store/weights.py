@@ -1,24 +1,38 @@
-"""Trained weights, in files beside the database: `weights/<run_key>.safetensors`, checked by hash."""
+"""Trained weights, in files beside the database that rows name, checked by hash."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from sqlalchemy import Connection, update
 
-from ablate.errors import DatabaseError, WeightsError
-from ablate.files import write_whole
+from ablate.errors import WeightsError
 from ablate.result import Kept
 from ablate.store import schema
 from ablate.store.address import files_folder
 from ablate.store.read import StoredRun
 from ablate.store.rows import put
+from ablate.store.stored_file import store_file
+
+_NAME = re.compile(r"[0-9a-f]{16}\.safetensors")
 
 
-def weights_path(url: str, run_key: str) -> Path:
-    """Where the weights of a run lie."""
-    return files_folder(url) / "weights" / f"{run_key}.safetensors"
+def weights_file(run_key: str) -> str:
+    """What the file of a run's weights is called, when it is written."""
+    return f"{run_key}.safetensors"
+
+
+def weights_path(url: str, file: str) -> Path:
+    """Where a file of weights lies.
+
+    Raises:
+        WeightsError: no name that ablate gives: it must not lead out of the folder.
+    """
+    if not _NAME.fullmatch(file):
+        raise WeightsError(f"{file!r}: the database names weights as ablate does not")
+    return files_folder(url) / "weights" / file
 
 
 def keep(connection: Connection, url: str, run_key: str, kept: Kept) -> None:
@@ -27,28 +41,22 @@ def keep(connection: Connection, url: str, run_key: str, kept: Kept) -> None:
     The file is written while that transaction is open: an attempt that lost its claim never gets
     here, and a process that is killed here leaves a run that is trained again.
     """
-    sha256 = write_weights(url, run_key, kept.weights)
+    file = weights_file(run_key)
+    named = {"weights_file": file, "weights_sha256": write_weights(url, file, kept.weights)}
     mine = schema.runs.c.run_key == run_key
-    connection.execute(update(schema.runs).where(mine).values(weights_sha256=sha256))
+    connection.execute(update(schema.runs).where(mine).values(**named))
     row = {"run_key": run_key, "content": kept.snapshot}
     put(connection, schema.explanations, [row])
 
 
-def write_weights(url: str, run_key: str, content: bytes) -> str:
-    """Write the weights of a run; returns their SHA-256.
+def write_weights(url: str, file: str, content: bytes) -> str:
+    """Write weights; returns their SHA-256.
 
     Raises:
         DatabaseError: the file cannot be written; nothing is left behind.
     """
-    path = weights_path(url, run_key)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
-    except OSError as error:
-        raise DatabaseError(
-            f"{path}: cannot be written: {error.strerror or error}. "
-            "What was stored before stays: mend that and run again to go on"
-        ) from None
+    path = weights_path(url, file)
+    store_file(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -58,12 +66,12 @@ def read_weights(url: str, run: StoredRun) -> bytes:
     Raises:
         WeightsError: none were kept, or the file is missing or has changed.
     """
-    if run.weights_sha256 is None:
+    if run.weights_sha256 is None or run.weights_file is None:
         raise WeightsError(
             f"{run.variant}, seed {run.seed} ({run.run_key}, {run.status}): has no stored weights; "
             "they are kept of finished runs of seed 1"
         )
-    path = weights_path(url, run.run_key)
+    path = weights_path(url, run.weights_file)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -20,10 +20,10 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2, summary_v2
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from ablate.histograms import Histogram
+from ablate.result.histograms import Histogram
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4
-Setting = str | int | float
+HParam = str | int | float
 
 
 def first_event(wall_time: float) -> Event:
@@ -68,7 +68,7 @@ def picture(tag: str, png: bytes, step: int, wall_time: float) -> Event:
     return Event(wall_time=wall_time, step=step, summary=summary)
 
 
-def session_start(settings: Mapping[str, Setting], group: str, wall_time: float) -> Event:
+def session_start(settings: Mapping[str, HParam], group: str, wall_time: float) -> Event:
     """What HParams shows of a run. Runs of one group, which are seeds of one variant, are one row."""
     summary = summary_v2.hparams_pb(dict(settings), trial_id=group, start_time_secs=wall_time)
     return Event(wall_time=wall_time, summary=summary)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablate.result import RunStatus
 from ablate.store.follow import FollowedRun, explanation_of, followed_runs, history_of
 from ablate.store.histograms import stored_steps
 from ablate.tensorboard import events
@@ -99,7 +100,7 @@ class Follower:
 
 
 def _lacks_pictures(run: FollowedRun, log: Log) -> bool:
-    return run.status == "finished" and not log.written.pictures
+    return run.status is RunStatus.FINISHED and not log.written.pictures
 
 
 def _pictures(url: str, run: FollowedRun) -> dict[str, bytes]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 
-from ablate.histograms import unpack
+from ablate.result import RunStatus
+from ablate.result.histograms import unpack
 from ablate.store.follow import FollowedRun
 from ablate.store.histograms import read_histograms, stored_steps
 from ablate.tensorboard import events
@@ -51,10 +52,10 @@ def news(
     found += _histograms(url, run, log, ends)
     found.sort(key=lambda event: event.wall_time)
     if not log.written.started:
-        settings, group = _settings(run), f"{run.study} {run.dataset} {run.setting} {run.variant}"
+        settings, group = _hparams(run), f"{run.study} {run.dataset} {run.setting} {run.variant}"
         start = float(ends[0])
         found = [events.first_event(start), events.session_start(settings, group, start), *found]
-    if run.status == "finished" and not log.written.ended:
+    if run.status is RunStatus.FINISHED and not log.written.ended:
         found.append(events.session_end(succeeded=True, wall_time=ends[-1]))
     return found
 
@@ -91,7 +92,7 @@ def _step_times(steps: Sequence[Row], ends: NDArray[np.float64]) -> NDArray[np.f
     return times
 
 
-def _settings(run: FollowedRun) -> dict[str, events.Setting]:
+def _hparams(run: FollowedRun) -> dict[str, events.HParam]:
     """What HParams shows: the variant with its options, and under what it was trained."""
     recipe = {f"recipe.{key}": _plain(value) for key, value in run.recipe.items()}
     return {
@@ -107,5 +108,5 @@ def _settings(run: FollowedRun) -> dict[str, events.Setting]:
     }
 
 
-def _plain(value: Any) -> events.Setting:
+def _plain(value: Any) -> events.HParam:
     return value if isinstance(value, str | int | float) else ", ".join(map(str, value))

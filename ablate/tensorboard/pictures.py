@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from ablate.explain import pictures
-from ablate.explain.pictures import Heat
-from ablate.explain.snapshot import unpack
-from ablate.report import canvas
-from ablate.report.attention import said, weight_rows
+from ablate.page import canvas, pictures
+from ablate.page.pictures import Heat, described, weight_rows
+from ablate.result.snapshot import unpack
 from ablate.tensorboard.log import PICTURES
 
 
@@ -17,7 +15,7 @@ def attention_pictures(variant: str, content: bytes) -> dict[str, bytes]:
     drawn = {}
     with canvas.style():
         for i, image in enumerate(snapshot.images):
-            heat = Heat(name, canvas.label(said(snapshot, i)), image, snapshot.heat[i])
+            heat = Heat(name, canvas.label(described(snapshot, i)), image, snapshot.heat[i])
             drawn[f"{PICTURES}Heat_Maps_{i + 1}"] = canvas.png(pictures.heat_maps([heat]))
         if rows := weight_rows(variant, snapshot):
             drawn[f"{PICTURES}Weights"] = canvas.png(pictures.weights(rows))

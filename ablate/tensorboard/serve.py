@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 from tensorboard import program
 from tensorboard.program import TensorBoardPortInUseError
 
-from ablate.errors import OptionError
+from ablate.system.ports import HOST, on_a_free_port
 
-HOST = "127.0.0.1"
 DEFAULT_PORT = 6006
-PORTS_TRIED = 100
 RELOAD_SECONDS = 5
 
 
@@ -27,15 +24,13 @@ def serve(logdir: Path, port: int) -> str:
     Raises:
         OptionError: there is no free port.
     """
-    for candidate in _free_ports(port):
-        # Taken between our look and its own: the next one.
-        with contextlib.suppress(TensorBoardPortInUseError):
-            return _launch(logdir, candidate)
-    last = min(port + PORTS_TRIED, 65536) - 1
-    raise OptionError(f"--port {port}: no port from {port} to {last} is free; give another one")
+    return on_a_free_port(port, lambda candidate: _launch(logdir, candidate))
 
 
 def _launch(logdir: Path, port: int) -> str:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tried.bind((HOST, port))
     board = program.TensorBoard()
     board.configure(
         argv=[
@@ -47,15 +42,7 @@ def _launch(logdir: Path, port: int) -> str:
     )  # fmt: skip
     # It advertises its data server on stderr at every start.
     with contextlib.redirect_stderr(io.StringIO()):
-        return str(board.launch())
-
-
-def _free_ports(first: int) -> Iterator[int]:
-    for port in range(first, min(first + PORTS_TRIED, 65536)):
-        with socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                tried.bind((HOST, port))
-            except OSError:
-                continue
-        yield port
+        try:
+            return str(board.launch())
+        except TensorBoardPortInUseError as error:
+            raise OSError(str(error)) from None  # taken between our try and its own

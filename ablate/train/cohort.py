@@ -68,14 +68,14 @@ class Course:
         """Of the stream that every member draws its dropout from in step `number`, counted from 0."""
         return stream_seed(self.seed, "dropout", (self.epoch - 1) * self.steps + number)
 
-    def look(self, members: Sequence[Member], step: int) -> None:
+    def take_histograms(self, members: Sequence[Member], step: int) -> None:
         """Let those who want histograms take them after step `step`, counted from 1; the gradients
         are still those of that step.
         """
         for member in members:
             if member.histograms is not None:
                 net = member.trainer.net
-                member.histograms.look(net, self.epoch, step, self.steps, member.train_seconds)
+                member.histograms.take(net, self.epoch, step, self.steps, member.train_seconds)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def step_eagerly(members: Sequence[Member], data: Data, recipe: Recipe, course: 
     for number, batch in enumerate(train_batches(data, recipe, course.seed, course.epoch)):
         rates, dropout = course.rates[:, number], course.dropout_seed(number)
         measured.append(step_together(trainers, batch, rates, dropout, busy))
-        course.look(members, number + 1)
+        course.take_histograms(members, number + 1)
     losses, right = (torch.stack(values, dim=1) for values in zip(*measured, strict=True))
     return Stepped(losses, right, busy)
 

@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ablate.imports import one_line
 from ablate.study import Recipe
+from ablate.system.text import one_line
 from ablate.train.cohort import Course, Member, Stepped, step_eagerly, step_together
 from ablate.train.data import Batch, Data, chunk_images, train_chunks
 from ablate.train.optimizers import set_learning_rate
@@ -42,18 +42,18 @@ MOST_NETWORKS = 1024
 
 
 class Recorder(Protocol):
-    """Records a piece of work once and repeats it; what it is of, not how."""
+    """Captures a piece of work once and replays it; what it is of, not how."""
 
     def side_by_side(self, works: Sequence[Callable[[], T]]) -> list[T]:
-        """Called by the work that is recorded: a branch for each of these."""
+        """Called by the work that is captured: a branch for each of these."""
         ...
 
-    def record(self, work: Callable[[], None]) -> None:
-        """Record it; it may be run some times before, and what it does then has to be undone."""
+    def capture(self, work: Callable[[], None]) -> None:
+        """Capture it; it may be run some times before, and what it does then has to be undone."""
         ...
 
-    def repeat(self, dropout_seed: int) -> None:
-        """Do what was recorded, with every branch drawing from a stream that starts at this seed."""
+    def replay(self, dropout_seed: int) -> None:
+        """Do what was captured, with every branch drawing from a stream that starts at this seed."""
         ...
 
 
@@ -82,7 +82,7 @@ class CudaRecorder:
             main.wait_stream(stream)
         return results
 
-    def record(self, work: Callable[[], None]) -> None:
+    def capture(self, work: Callable[[], None]) -> None:
         # On the streams of the capture: what libraries keep, they keep for each stream.
         self._main.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._main):
@@ -100,7 +100,7 @@ class CudaRecorder:
             self._default.graphsafe_set_state(torch.Generator(self._device))
             raise
 
-    def repeat(self, dropout_seed: int) -> None:
+    def replay(self, dropout_seed: int) -> None:
         for generator in self._generators:
             generator.manual_seed(dropout_seed)
         self._graph.replay()
@@ -213,7 +213,7 @@ class RecordedCohort:
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         saved = [_Saved(trainer) for trainer in trainers]
         try:
-            recorder.record(self._work)
+            recorder.capture(self._work)
         finally:
             for each in saved:
                 each.restore()
@@ -229,14 +229,14 @@ class RecordedCohort:
             whole = len(labels) // recipe.batch_size
             self._fill(images, labels)
             for _ in range(whole):
-                self._recorder.repeat(course.dropout_seed(number))
+                self._recorder.replay(course.dropout_seed(number))
                 number += 1
-                course.look(members, number)
+                course.take_histograms(members, number)
             rest = slice(whole * recipe.batch_size, None)
             if len(labels[rest]):
                 self._eagerly((images[rest], labels[rest]), course, number, busy)
                 number += 1
-                course.look(members, number)
+                course.take_histograms(members, number)
         return Stepped(self._losses.clone(), self._right.clone(), busy)
 
     def _work(self) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ablate.histograms import Histogram, pack
 from ablate.result import Histograms
+from ablate.result.histograms import Histogram, pack
 
 TUTORIAL_STEP = 500
 BINS = 64
@@ -29,7 +29,7 @@ class HistogramTaker:
     latest: Histograms | None = None
     seconds: float = 0.0
 
-    def look(self, net: nn.Module, epoch: int, step: int, steps: int, train_seconds: float) -> None:
+    def take(self, net: nn.Module, epoch: int, step: int, steps: int, train_seconds: float) -> None:
         """Called after every step (from 1) of an epoch of `steps`, in a run trained that long."""
         if step == 1:
             self.latest = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import nn, optim
 
 from ablate.errors import unknown
+from ablate.study import Recipe
 
 Kind = TypeVar("Kind", bound=optim.Optimizer)
 
@@ -27,31 +27,49 @@ def _without_compiler(kind: type[Kind]) -> type[Kind]:
     return type(kind.__name__, (kind,), methods)
 
 
-OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
-    "adam": _without_compiler(optim.Adam),
-    "adamw": partial(_without_compiler(optim.AdamW), weight_decay=0.01),
-    "sgd": partial(_without_compiler(optim.SGD), momentum=0.9, nesterov=True),
-}
+_Adam = _without_compiler(optim.Adam)
+_AdamW = _without_compiler(optim.AdamW)
+_SGD = _without_compiler(optim.SGD)
+
+Rate = float | torch.Tensor
+Factory = Callable[[nn.Module, Recipe, Rate], optim.Optimizer]
+"""Makes the optimizer of a network, which may put its parameters into groups, in its fused form."""
 
 
-def make_optimizer(
-    name: str, parameters: Iterable[nn.Parameter], learning_rate: float
-) -> optim.Optimizer:
-    """The optimizer of that name, in its fused form; on a GPU ready to be captured in a CUDA graph,
-    with a learning rate that is a tensor on the device.
+def adam(net: nn.Module, _recipe: Recipe, rate: Rate) -> optim.Optimizer:
+    """Kingma and Ba 2015, arXiv 1412.6980."""
+    return _Adam(net.parameters(), lr=rate, fused=True, capturable=_on_gpu(net))
+
+
+def adamw(net: nn.Module, _recipe: Recipe, rate: Rate) -> optim.Optimizer:
+    """Loshchilov and Hutter 2019, arXiv 1711.05101, with a weight decay of 0.01."""
+    return _AdamW(net.parameters(), lr=rate, weight_decay=0.01, fused=True, capturable=_on_gpu(net))
+
+
+def sgd(net: nn.Module, _recipe: Recipe, rate: Rate) -> optim.Optimizer:
+    """Nesterov momentum of 0.9 (Sutskever et al. 2013). Fused SGD counts no steps: it can be captured."""
+    return _SGD(net.parameters(), lr=rate, momentum=0.9, nesterov=True, fused=True)
+
+
+OPTIMIZERS: dict[str, Factory] = {"adam": adam, "adamw": adamw, "sgd": sgd}
+
+
+def make_optimizer(net: nn.Module, recipe: Recipe) -> optim.Optimizer:
+    """The recipe's optimizer for a network; on a GPU ready to be captured in a CUDA graph, with a learning
+    rate that is a tensor () on the device.
 
     Raises:
         UnknownNameError: no such optimizer.
     """
-    check_optimizer(name)
-    listed = list(parameters)
-    device = listed[0].device
-    if device.type != "cuda":
-        return OPTIMIZERS[name](listed, lr=learning_rate, fused=True)
-    # The fused forms of Adam count their steps on the device; fused SGD counts none.
-    capturable = {} if name == "sgd" else {"capturable": True}
-    rate = torch.tensor(learning_rate, device=device)
-    return OPTIMIZERS[name](listed, lr=rate, fused=True, **capturable)
+    check_optimizer(recipe.optimizer)
+    rate: Rate = recipe.learning_rate
+    if _on_gpu(net):
+        rate = torch.tensor(rate, device=next(net.parameters()).device)
+    return OPTIMIZERS[recipe.optimizer](net, recipe, rate)
+
+
+def _on_gpu(net: nn.Module) -> bool:
+    return next(net.parameters()).is_cuda
 
 
 def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float | torch.Tensor) -> None:

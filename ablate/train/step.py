@@ -10,9 +10,9 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from ablate.study import Recipe
+from ablate.system.precision import Precision
 from ablate.train.data import Batch
 from ablate.train.optimizers import make_optimizer, set_learning_rate
-from ablate.train.precision import Precision
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """From images (B, 3, H, W) to logits (B, classes)."""
@@ -38,9 +38,10 @@ class Trainer:
     def step(
         self, batch: Batch, forward: Forward | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of the optimizer: (loss, number of right answers), both still on the device.
+        """One step of the optimizer: the mean loss () and the number of right answers (), both still on
+        the device. `forward` computes what the network does, in another way.
 
-        `forward` computes what the network does, in another way.
+        Shape: the batch is images (B, 3, H, W), float32 and normalised, and labels (B,) int64.
         """
         images, labels = batch
         images = images.contiguous(memory_format=self.precision.memory_format)
@@ -78,7 +79,7 @@ def make_trainer(
     net = net.to(device).to(memory_format=precision.memory_format)
     return Trainer(
         net=net,
-        optimizer=make_optimizer(recipe.optimizer, net.parameters(), recipe.learning_rate),
+        optimizer=make_optimizer(net, recipe),
         scaler=torch.amp.GradScaler(device.type, enabled=precision.scaled),
         precision=precision,
         device=device,

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from ablate.datasets import augment
-from ablate.train.precision import choose_precision
+from ablate.system.precision import choose_precision
 from benchmarks.field import LEARNING_RATE, Entry, Field
 from benchmarks.race import Turn
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ablate.environment import describe_environment
 from ablate.errors import unknown
-from ablate.progress import duration
-from ablate.train.precision import device_name, prepare_device
+from ablate.system.environment import describe_environment
+from ablate.system.machine import prepare_machine
+from ablate.system.text import duration
 from tests.torture.figures import CannotBeDone, Measured, Row
 from tests.torture.rows import ROWS
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         if name not in table:
             parser.error(str(unknown("row", name, table)))
     out = asked.out or RESULTS / ("torture-short.json" if asked.short else "torture-cpu.json")
-    device = device_name(prepare_device("cpu", deterministic=False))
+    device = prepare_machine("cpu").name
     outcomes = []
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_IN_A_LOG)
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import torch
 
-from ablate import driver as driver_module
-from ablate import takeover
-from ablate.driver import Driver, HowToRun
+from ablate.drive import driver as driver_module
+from ablate.drive import takeover
+from ablate.drive.driver import Driver
+from ablate.drive.options import TrainingOptions
 from ablate.errors import AblateError
 from ablate.execute import Executor, local, make_executor
 from ablate.plan import Plan
 from ablate.store import owner
 from ablate.store.store import Store
 from tests.torture.acknowledged import Acknowledgements
-from tests.torture.pretended import ENVIRONMENT, Paced
+from tests.torture.pretended import Paced
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def _drive(life: Life) -> None:
     store = Store(life.url)
     store.register(life.plan)
     progress = Acknowledgements(life.acknowledged)
-    how = HowToRun(device="cpu", checkpoint_seconds=0)
+    how = TrainingOptions(device="cpu", checkpoint_seconds=0)
     with _executor(life) as executor:
-        Driver(life.plan, store, executor, progress, ENVIRONMENT, how).run()
+        Driver(life.plan, store, executor, progress, how).run()
     store.close()
 
 

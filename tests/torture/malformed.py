@@ -14,7 +14,7 @@ import numpy as np
 
 from ablate.errors import AblateError
 from ablate.plan import make_plan
-from ablate.study_file import load_study
+from ablate.study.file import load_study
 from tests.torture.figures import Figures
 from tests.torture.processes import ROOT
 

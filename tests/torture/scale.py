@@ -19,7 +19,7 @@ from ablate.store import schema
 from ablate.store.connect import WRITE, open_engine
 from ablate.store.rows import add_environment
 from ablate.store.store import Store
-from ablate.study_file import parse_study
+from ablate.study.file import parse_study
 from tests.torture.figures import Figures
 from tests.torture.pretended import ENVIRONMENT, epoch_of, result_of
 from tests.torture.processes import ROOT

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ablate.plan import Plan, make_plan
-from ablate.study_file import parse_study
+from ablate.study.file import parse_study
 
 STUDY = """
 name = "tiny"

@@ -3,7 +3,7 @@
 import alembic.command
 import torch._dynamo
 
-import ablate.explain.snapshot
+import ablate.result.snapshot
 import ablate.store.frames
 import tests.torture.life
 import tests.torture.sharing

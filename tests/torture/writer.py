@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.drive.takeover import TakeOver
 from ablate.errors import AblateError
 from ablate.store import owner
 from ablate.store.store import Claim, LostClaimError, Store
-from ablate.takeover import TakeOver
 from tests.torture.acknowledged import Acknowledgements
 from tests.torture.pretended import ENVIRONMENT, epoch_of, result_of, state_of
 
@@ -38,7 +38,7 @@ def write_runs(writing: Writing) -> None:
     store = Store(writing.url)
     takeover = TakeOver(store, writing.run_keys)
     while True:
-        takeover.look(())
+        takeover.watch(())
         claims = store.claim_cohort(writing.run_keys, 1, lambda run_key: run_key)
         for claim in claims:
             _write(store, claim, writing, told)

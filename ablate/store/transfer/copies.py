@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Column, Connection, Table, delete, insert, select, union, update
 
 from ablate.errors import DatabaseError
+from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.address import is_sqlite, parse_url, shown
 from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine
@@ -104,7 +105,9 @@ def _put_to_rest(connection: Connection) -> None:
     runs, traces = schema.runs, schema.traces
     nobody = {"token": None, "owner_host": None, "owner_pid": None, "owner_started": None}
     connection.execute(update(runs).values(**nobody, heartbeat=0))
-    connection.execute(update(runs).where(runs.c.status == "running").values(status="stopped"))
+    connection.execute(
+        update(runs).where(runs.c.status == RunStatus.RUNNING).values(status=RunStatus.STOPPED)
+    )
     connection.execute(delete(schema.checkpoints))
     named = traces.c.file.is_not(None)
     connection.execute(update(traces).where(named).values(file=None, reason=STAYED))

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import Connection, column, inspect, select, table
 
 from ablate.errors import DatabaseError, OutputError
-from ablate.store import schema
 from ablate.store.address import shown
 from ablate.store.revisions import HEAD
 from ablate.store.rows import now
@@ -23,7 +22,7 @@ from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import (
     MANIFEST,
     TABLES,
-    Entry,
+    FileEntry,
     Manifest,
     describe_file,
     file_of_table,
@@ -31,7 +30,7 @@ from ablate.store.transfer.manifest import (
     is_export,
 )
 from ablate.store.transfer.values import Row, Sheet, sheet_of_table, sheet_of_view
-from ablate.store.views import ORDER
+from ablate.store.views import ORDER, VIEWS
 
 NOTES = {
     "csv": [
@@ -46,7 +45,7 @@ AT_REST = "Runs that were under way are stopped. Weights, traces and checkpoints
 
 def export_database(
     url: str, folder: Path, format: str, provenance: Mapping[str, Any], study: str | None = None
-) -> dict[str, Entry]:
+) -> dict[str, FileEntry]:
     """Write a database, or one study of it, into a folder of its own; returns its files.
 
     The folder is made whole or not at all; an earlier export in it is replaced.
@@ -78,11 +77,11 @@ def export_database(
     return files
 
 
-def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, Entry]:
+def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, FileEntry]:
     (folder / "tables").mkdir()
     inspector = inspect(connection)
     files = {}
-    for view in schema.VIEWS:
+    for view in VIEWS:
         sheet = sheet_of_view(view, [found["name"] for found in inspector.get_columns(view)])
         name = file_of_view(view, format)
         files[name] = _write(connection, sheet, folder / name, format, ORDER[view])
@@ -95,7 +94,7 @@ def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, E
 
 def _write(
     connection: Connection, sheet: Sheet, path: Path, format: str, order: Sequence[str]
-) -> Entry:
+) -> FileEntry:
     """Write a sheet's rows; without types, so that they are what the file of the database has."""
     named = table(sheet.name, *map(column, sheet.columns))
     query = select(named).order_by(*map(column, order))

@@ -6,18 +6,23 @@ import contextlib
 import csv
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, MetaData, Table, func, insert, select
 from sqlalchemy.exc import DataError as SqlDataError
 from sqlalchemy.exc import IntegrityError
 
 from ablate.errors import DatabaseError, DataError
 from ablate.store.address import is_sqlite, shown
 from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine, parse_url
+from ablate.store.migrate import upgrade
+from ablate.store.revisions import HEAD, VERSION_TABLE
+from ablate.store.sqlite import make_engine
+from ablate.store.transfer.copies import copy_rows
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import TABLES, Manifest, file_of_table, read_manifest
 from ablate.store.transfer.values import Row, check_identifiers, sheet_of_table
@@ -50,18 +55,54 @@ def _fill(url: str, folder: Path, manifest: Manifest) -> dict[str, int]:
             engine.execution_options(**WRITE).begin() as connection,
         ):
             _refuse_filled(connection, url)
-            return {t.name: _fill_table(connection, t, folder, manifest) for t in TABLES}
+            if manifest.revision == HEAD:
+                return _fill_tables(connection, TABLES, folder, manifest)
+            with _brought_up_to_date(folder, manifest) as source:
+                for table in TABLES:
+                    copy_rows(source, connection, table)
+                return {t.name: _count(connection, t) for t in TABLES}
     finally:
         engine.dispose()
 
 
+@contextmanager
+def _brought_up_to_date(folder: Path, manifest: Manifest) -> Iterator[Connection]:
+    """An export of an older revision, as a database of this one: filled as it was, then migrated."""
+    with TemporaryDirectory(prefix="ablate-") as place:
+        url = f"sqlite:///{Path(place) / 'older.db'}"
+        engine = make_engine(parse_url(url))
+        with engine.execution_options(**WRITE).begin() as connection:
+            upgrade(connection, manifest.revision)
+            older = MetaData()
+            older.reflect(connection)
+            tables = [t for t in older.sorted_tables if t.name != VERSION_TABLE]
+            _fill_tables(connection, tables, folder, manifest)
+        engine.dispose()
+        engine = open_engine(url, create=True)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+
 def _refuse_filled(connection: Connection, url: str) -> None:
     for table in TABLES:
-        if connection.scalar(select(func.count()).select_from(table)):
+        if _count(connection, table):
             raise DatabaseError(
                 f"{shown(url)}: is not empty: import into a new file with --db, and join the "
                 "two with `ablate merge`"
             )
+
+
+def _count(connection: Connection, table: Table) -> int:
+    return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+def _fill_tables(
+    connection: Connection, tables: Sequence[Table], folder: Path, manifest: Manifest
+) -> dict[str, int]:
+    return {table.name: _fill_table(connection, table, folder, manifest) for table in tables}
 
 
 def _fill_table(connection: Connection, table: Table, folder: Path, manifest: Manifest) -> int:

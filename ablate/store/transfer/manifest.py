@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ablate.errors import DataError
 from ablate.store import schema
-from ablate.store.revisions import HEAD, REVISIONS
+from ablate.store.revisions import HEAD, RETIRED_TABLES, REVISIONS
 from ablate.store.transfer.formats import MOST_BYTES
+from ablate.store.views import VIEWS
 
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 2**20
@@ -20,7 +21,7 @@ TABLES = tuple(t for t in schema.metadata.sorted_tables if t is not schema.check
 """What is needed to build the database again, parents first. Checkpoints are files that stay behind."""
 
 
-class Entry(BaseModel):
+class FileEntry(BaseModel):
     """One file of an export."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -44,7 +45,7 @@ class Manifest(BaseModel):
     database: str
     provenance: dict[str, Any]
     notes: list[str]
-    files: dict[str, Entry]
+    files: dict[str, FileEntry]
 
 
 def file_of_view(view: str, format: str) -> str:
@@ -57,9 +58,9 @@ def file_of_table(table: str, format: str) -> str:
     return f"tables/{table}.{format}"
 
 
-def describe_file(path: Path, rows: int) -> Entry:
+def describe_file(path: Path, rows: int) -> FileEntry:
     """What the manifest says of a file."""
-    return Entry(rows=rows, bytes=path.stat().st_size, sha256=_sha256(path))
+    return FileEntry(rows=rows, bytes=path.stat().st_size, sha256=_sha256(path))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -74,9 +75,14 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder}: exported by a newer ablate (revision {manifest.revision}; this one knows "
             f"{HEAD}): update ablate"
         )
-    views = {file_of_view(view, manifest.format) for view in schema.VIEWS}
+    views = {file_of_view(view, manifest.format) for view in VIEWS}
     tables = {file_of_table(table.name, manifest.format) for table in TABLES}
     needed = tables if manifest.revision == HEAD else set()
+    tables |= {
+        file_of_table(name, manifest.format)
+        for name, until in RETIRED_TABLES.items()
+        if manifest.revision < until
+    }
     if missing := sorted(needed - set(manifest.files)):
         raise DataError(f"{folder / MANIFEST}: does not list {', '.join(missing)}: export again")
     if foreign := sorted(set(manifest.files) - views - tables):
@@ -114,7 +120,7 @@ def _parse(folder: Path) -> Manifest:
         ) from None
 
 
-def _check(path: Path, entry: Entry) -> None:
+def _check(path: Path, entry: FileEntry) -> None:
     try:
         if path.is_symlink() or not path.is_file():
             raise DataError(f"{path}: is missing; copy the whole folder, or export again")

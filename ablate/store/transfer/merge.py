@@ -73,19 +73,19 @@ def _merge(
     for table in schema.metadata.sorted_tables:
         if "run_key" not in table.columns and table.name not in SPECIAL:
             _add_new(source, target, table)
-    choice = choose(source, target)
-    for conflict in choice.conflicts:
+    selection = choose(source, target)
+    for conflict in selection.conflicts:
         merged.complaints.append(f"{shown(weights.url)}, {shown(url)}: {conflict}")
-    take(source, target, choice)
+    take(source, target, selection)
     joined = add_cells(source, target)
     join_definitions(source, target, joined)
     _add_profiles(source, target)
-    for run_key, sha256 in choice.weights.items():
+    for run_key, sha256 in selection.weights.items():
         if complaint := weights.copy(url, run_key, sha256):
             merged.complaints.append(complaint)
-    merged.added += len(choice.added)
-    merged.replaced += len(choice.replaced)
-    return choice.replaced
+    merged.added += len(selection.added)
+    merged.replaced += len(selection.replaced)
+    return selection.replaced
 
 
 def _add_new(source: Connection, target: Connection, table: Table) -> None:

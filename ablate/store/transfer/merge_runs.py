@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from ablate.errors import DatabaseError
+from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.rows import add_missing, chunks, now
+from ablate.store.status import StudyKey
 from ablate.store.transfer.values import check_identifiers
 
-RANK = {"finished": 2, "planned": 0}
+RANK = {RunStatus.FINISHED: 2, RunStatus.PLANNED: 0}
 """A run replaces one that has come less far; stopped, failed and running are 1."""
 RESULT = ("val_accuracy", "test_accuracy", "test_loss", "test_correct")
 """The numbers of a result: that two trainings took different times is no conflict."""
@@ -22,8 +24,9 @@ REPLACED = "a finished result of another database took its place"
 
 
 @dataclass
-class Choice:
-    """What a merge takes: new runs, runs that replace unfinished ones, and the hashes of their weights."""
+class Selection:
+    """What a merge takes: new runs, runs that replace unfinished ones, and by the names of
+    their files the hashes of their weights."""
 
     added: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
@@ -43,33 +46,35 @@ def check(table: Table, row: Mapping[str, Any]) -> None:
         raise DatabaseError(f"the table {table.name}: {error}: not made by ablate") from None
 
 
-def choose(source: Connection, target: Connection) -> Choice:
+def choose(source: Connection, target: Connection) -> Selection:
     """Compare the runs of two databases.
 
     Raises:
         DatabaseError: a run has a key that ablate does not make.
     """
-    runs, choice = schema.runs, Choice()
+    runs, selection = schema.runs, Selection()
     columns = [runs.c[name] for name in ("run_key", "status", *RESULT)]
     here = {row.run_key: row for row in target.execute(select(*columns))}
-    for theirs in source.execute(select(*columns, runs.c.weights_sha256).order_by(runs.c.run_key)):
+    for theirs in source.execute(
+        select(*columns, runs.c.weights_file, runs.c.weights_sha256).order_by(runs.c.run_key)
+    ):
         check(runs, {"run_key": theirs.run_key})
         ours = here.get(theirs.run_key)
         if ours is None:
-            choice.added.append(theirs.run_key)
+            selection.added.append(theirs.run_key)
         elif RANK.get(theirs.status, 1) > RANK.get(ours.status, 1):
-            choice.replaced.append(theirs.run_key)
+            selection.replaced.append(theirs.run_key)
         else:
             if _conflict(ours, theirs):
-                choice.conflicts.append(_in_words(target, ours, theirs))
+                selection.conflicts.append(_in_words(target, ours, theirs))
             continue
-        if theirs.weights_sha256 is not None:
-            choice.weights[theirs.run_key] = theirs.weights_sha256
-    return choice
+        if theirs.weights_file is not None:
+            selection.weights[theirs.weights_file] = theirs.weights_sha256
+    return selection
 
 
 def _conflict(ours: Any, theirs: Any) -> bool:
-    both = ours.status == theirs.status == "finished"
+    both = ours.status == theirs.status == RunStatus.FINISHED
     return both and any(getattr(ours, name) != getattr(theirs, name) for name in RESULT)
 
 
@@ -85,13 +90,13 @@ def _in_words(target: Connection, ours: Any, theirs: Any) -> str:
     )
 
 
-def take(source: Connection, target: Connection, choice: Choice) -> None:
+def take(source: Connection, target: Connection, selection: Selection) -> None:
     """Copy the chosen runs with everything that belongs to them alone."""
     runs, attempts = schema.runs, schema.attempts
-    for keys in chunks(choice.replaced, RUNS_AT_ONCE):
+    for keys in chunks(selection.replaced, RUNS_AT_ONCE):
         _clear(target, keys)
-    for keys in chunks(sorted({*choice.added, *choice.replaced}), RUNS_AT_ONCE):
-        new = set(choice.added)
+    for keys in chunks(sorted({*selection.added, *selection.replaced}), RUNS_AT_ONCE):
+        new = set(selection.added)
         for row in _rows(source, runs, keys):
             if row["run_key"] in new:
                 target.execute(insert(runs), row)
@@ -102,7 +107,7 @@ def take(source: Connection, target: Connection, choice: Choice) -> None:
         for table in _tables_of_a_run():
             if rows := list(_rows(source, table, keys)):
                 target.execute(insert(table), rows)
-    for keys in chunks(choice.replaced, RUNS_AT_ONCE):
+    for keys in chunks(selection.replaced, RUNS_AT_ONCE):
         number = select(func.count()).where(attempts.c.run_key == runs.c.run_key).scalar_subquery()
         mine = runs.c.run_key.in_(keys)
         target.execute(update(runs).where(mine).values(attempts=number))
@@ -114,7 +119,7 @@ def _clear(target: Connection, keys: Sequence[str]) -> None:
     for table in _tables_of_a_run():
         target.execute(delete(table).where(table.c.run_key.in_(keys)))
     under_way = attempts.c.run_key.in_(keys), attempts.c.finished_at.is_(None)
-    ended = {"finished_at": now(), "outcome": "stopped", "error": REPLACED}
+    ended = {"finished_at": now(), "outcome": RunStatus.STOPPED.value, "error": REPLACED}
     target.execute(update(attempts).where(*under_way).values(**ended))
 
 
@@ -129,11 +134,7 @@ def _rows(source: Connection, table: Table, keys: Sequence[str]) -> Iterator[dic
         yield dict(row)
 
 
-Place = tuple[str, str, str]
-"""Study, dataset and setting."""
-
-
-def add_cells(source: Connection, target: Connection) -> set[Place]:
+def add_cells(source: Connection, target: Connection) -> set[StudyKey]:
     """Add the cells that are new, behind those of the same study; returns where others were before."""
     cells = schema.cells
     key, place = (cells.c.study, cells.c.run_key), (cells.c.study, cells.c.dataset, cells.c.setting)
@@ -152,7 +153,7 @@ def add_cells(source: Connection, target: Connection) -> set[Place]:
     return joined
 
 
-def join_definitions(source: Connection, target: Connection, joined: Iterable[Place]) -> None:
+def join_definitions(source: Connection, target: Connection, joined: Iterable[StudyKey]) -> None:
     """Add studies that are new, and name in the others the variants that came with new cells."""
     studies, cells = schema.studies, schema.cells
     place = (studies.c.study, studies.c.dataset, studies.c.setting)

@@ -37,8 +37,13 @@ class Sheet:
 
 
 def sheet_of_table(table: Table) -> Sheet:
-    """A table without the numbers that a database counts itself."""
-    return Sheet(table.name, {c.name: _kind(c.type) for c in portable_columns(table)})
+    """A table without the numbers that a database counts itself, its columns in the schema's order, in
+    which every revision has written them.
+    """
+    known = schema.metadata.tables.get(table.name)
+    order = {name: i for i, name in enumerate(known.columns.keys())} if known is not None else {}
+    columns = sorted(portable_columns(table), key=lambda c: order.get(c.name, len(order)))
+    return Sheet(table.name, {c.name: _kind(c.type) for c in columns})
 
 
 def sheet_of_view(name: str, columns: list[str]) -> Sheet:

@@ -16,22 +16,22 @@ class WeightFiles:
     url: str
     _written: list[Path] = field(init=False, default_factory=list)
 
-    def copy(self, source: str, run_key: str, sha256: str) -> str | None:
+    def copy(self, source: str, file: str, sha256: str) -> str | None:
         """Copy the weights of a run that is taken over; None, or why not.
 
         Raises:
             DatabaseError: the copy cannot be written.
         """
-        path, target = weights_path(source, run_key), weights_path(self.url, run_key)
+        path, target = weights_path(source, file), weights_path(self.url, file)
         try:
             content = path.read_bytes()
         except OSError as error:
             return f"{path}: cannot be read: {error.strerror}; its weights were not copied"
         if hashlib.sha256(content).hexdigest() != sha256:
-            return f"{path}: is not what run {run_key} ended with (its SHA-256 differs); not copied"
+            return f"{path}: is not what its run ended with (its SHA-256 differs); not copied"
         if not target.exists():
             self._written.append(target)
-        write_weights(self.url, run_key, content)
+        write_weights(self.url, file, content)
         return None
 
     def undo(self) -> None:

@@ -1,4 +1,4 @@
-"""The first schema: the tables, and the views that are the promise."""
+"""The first schema: the tables."""
 
 from __future__ import annotations
 
@@ -9,42 +9,6 @@ revision = "0001"
 down_revision = None
 
 Count = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
-
-VIEWS = {
-    "v_runs": """
-        SELECT c.study, c.run_key, c.variant, r.fingerprint, a.backbone, c.attention, c.position,
-               c.reduction, c.kernel_size, c.options, c.dataset, r.seed, r.status, r.failure,
-               r.error, r.attempts,
-               (SELECT COUNT(*) FROM epochs e WHERE e.run_key = r.run_key) AS epochs,
-               r.val_accuracy, r.test_accuracy, a.parameters, a.attention_parameters, a.macs,
-               r.seconds, r.train_images_per_second, r.device, r.precision,
-               r.started_at, r.finished_at, c.setting, c.ordinal
-        FROM cells c
-        JOIN runs r ON r.run_key = c.run_key
-        JOIN architectures a ON a.fingerprint = r.fingerprint
-    """,
-    "v_epochs": """
-        SELECT run_key, epoch, train_loss, train_accuracy, val_loss, val_accuracy,
-               test_loss, test_accuracy, learning_rate, seconds, images_per_second
-        FROM epochs
-    """,
-    "v_steps": """
-        SELECT run_key, step, batch_loss, batch_accuracy, learning_rate FROM steps
-    """,
-    "v_costs": """
-        SELECT DISTINCT c.variant, k.fingerprint, k.device, k.precision, k.mode, k.batch_size,
-               k.images_per_second, k.p10, k.p90, k.latency_ms, k.peak_memory_mib,
-               k.protocol, k.rounds, k.measured_at
-        FROM costs k
-        JOIN runs r ON r.fingerprint = k.fingerprint
-        JOIN cells c ON c.run_key = r.run_key
-    """,
-    "v_profile": """
-        SELECT fingerprint, device, path, module, operator, self_device_us, self_cpu_us,
-               calls, share
-        FROM profiles
-    """,
-}
 
 
 def upgrade() -> None:
@@ -201,5 +165,3 @@ def upgrade() -> None:
         sa.Column("share", sa.Float, nullable=False),
         sa.Index("profiles_by_fingerprint", "fingerprint", "device"),
     )
-    for name, query in VIEWS.items():
-        op.execute(f"CREATE VIEW {name} AS {query}")

@@ -1,0 +1,1 @@
+"""From a study to results in the database: what is missing is claimed, trained, measured and stored."""

@@ -1,0 +1,194 @@
+"""Measures what the plan's variants cost on this device: throughput first, then a profile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rich.console import Console
+
+from ablate.datasets.cache import cache_folder
+from ablate.errors import MeasuringError
+from ablate.execute.local import LocalExecutor
+from ablate.measure.bench import Conditions, Network
+from ablate.measure.profile import PATHS, QUIET, Profile
+from ablate.measure.throughput import Protocol, Throughput, Turn, quick, with_baseline
+from ablate.plan import Cell, Plan
+from ablate.result import Cost, RunStatus, Started
+from ablate.store.store import Store
+from ablate.system.console import Counting, say
+from ablate.system.environment import package_version
+from ablate.system.lock import only_one
+from ablate.system.machine import Machine
+from ablate.system.text import duration, plural
+from ablate.tune.choose import Tuning
+
+
+def measure_costs(plan: Plan, store: Store, machine: Machine, console: Console) -> None:
+    """Measure the variants that have a finished run and no cost or no profile on this machine.
+
+    Throughput and profile run in one process of their own, in this order: no clock runs after a
+    profiler, which may slow what follows it. Measurements on one machine wait for each other, and none is
+    taken beside training of the same study: whoever trains last measures.
+
+    Raises:
+        MeasuringError: a measuring process failed or was lost.
+    """
+    with _alone(console):
+        if _in_training(plan, store):
+            say("another process is training this study: it will measure", console)
+            return
+        conditions = measuring_conditions(plan, store, machine)
+        finished = _finished(plan, store)
+        unmeasured = _without(finished, _measured(plan, store, machine))
+        unprofiled = _without(finished, store.costs.profiled(machine.name))
+        with _process() as process:
+            if unmeasured:
+                baseline = baseline_of(plan)
+                protocol = quick(len(with_baseline(unmeasured, baseline)))
+                job = Throughput(unmeasured, baseline, conditions, protocol)
+                _measure(process, job, store, console)
+            if unprofiled:
+                profile = Profile(unprofiled, conditions, store.costs.trace_folder)
+                _profile(process, profile, store, console)
+
+
+def measure_throughput(
+    plan: Plan, store: Store, machine: Machine, console: Console, protocol: Protocol
+) -> list[Cost]:
+    """Measure every variant of a plan, trained or not, and store what it costs.
+
+    Raises:
+        MeasuringError: the study is being trained on this machine, or the measuring process failed
+            or was lost; nothing was stored.
+    """
+    with _alone(console):
+        if _in_training(plan, store):
+            raise MeasuringError(
+                f"another process on this machine is training {plan.study.name}: measure when it "
+                "has ended"
+            )
+        everyone = {cell.architecture.fingerprint: _network(cell) for cell in plan.cells}
+        conditions = measuring_conditions(plan, store, machine)
+        job = Throughput(tuple(everyone.values()), baseline_of(plan), conditions, protocol)
+        with _process() as process:
+            return _measure(process, job, store, console)
+
+
+def baseline_of(plan: Plan) -> Network:
+    """The network that all others are compared with; a plan always has it."""
+    return _network(next(c for c in plan.cells if c.variant.name == plan.study.baseline))
+
+
+def _network(cell: Cell) -> Network:
+    return Network(cell.variant, cell.architecture.fingerprint)
+
+
+def run_throughput(job: Throughput, progress: Callable[[int, int], None]) -> list[Cost]:
+    """Measure in a process of its own; `progress` is told how many turns are over, and of how many.
+
+    Raises:
+        MeasuringError: the process failed or was lost.
+    """
+    with _process() as process:
+        return _throughput(process, job, progress)[0]
+
+
+def _throughput(
+    process: LocalExecutor, job: Throughput, progress: Callable[[int, int], None]
+) -> tuple[list[Cost], Mapping[str, Any]]:
+    """The costs, and the environment of the process that measured them."""
+    costs: list[Cost] = []
+    environment: Mapping[str, Any] = {}
+    for event in process.results(job):
+        match event:
+            case Started():
+                environment = event.environment
+            case Turn():
+                progress(event.number, event.of)
+            case _:
+                costs.append(event)
+    return costs, environment
+
+
+def _alone(console: Console) -> AbstractContextManager[None]:
+    """The only measurement on this machine."""
+    return only_one(
+        cache_folder() / "measuring.lock",
+        "another measurement is under way on this machine: waiting for it",
+        lambda text: say(text, console),
+    )
+
+
+def _in_training(plan: Plan, store: Store) -> bool:
+    """Whether a living process on this machine trains runs of the study."""
+    running = store.running([str(cell.run_key) for cell in plan.cells]).values()
+    return any(owner.is_here() and not owner.is_gone() for owner, _, _ in running)
+
+
+def measuring_conditions(plan: Plan, store: Store, machine: Machine) -> Conditions:
+    """Under what the networks of a plan are measured: with the kernels that were chosen for training."""
+    recipe, device = plan.study.recipe, machine.device.type
+    kernels = Tuning(plan, store.choices, machine).known_kernels()
+    return Conditions(recipe, plan.dataset, device, kernels)
+
+
+def _measured(plan: Plan, store: Store, machine: Machine) -> set[str]:
+    """The networks whose costs beside this baseline are known, under this version of torch."""
+    return store.costs.measured(
+        machine.name,
+        machine.precision.name,
+        plan.study.recipe.batch_size,
+        baseline_of(plan).fingerprint,
+        package_version("torch"),
+    )
+
+
+def _measure(process: LocalExecutor, job: Throughput, store: Store, console: Console) -> list[Cost]:
+    protocol = job.protocol
+    say(
+        f"measuring throughput of {plural(len(job.everyone), 'variant')} ({protocol.name}: "
+        f"{protocol.rounds} rounds, blocks of {protocol.block_seconds:.2g} s, at least "
+        f"{duration(protocol.seconds(len(job.everyone)))})",
+        console,
+    )
+    turns = Counting(console, "  blocks", every_seconds=2.0 if protocol.name == "quick" else 10.0)
+    costs, environment = _throughput(process, job, turns)
+    store.costs.add_costs(costs, environment)
+    return costs
+
+
+def _profile(process: LocalExecutor, job: Profile, store: Store, console: Console) -> None:
+    say(f"profiling {plural(len(job.networks), 'variant')}", console)
+    shown = Counting(console, "  profiles")
+    reasons: set[str] = set()
+    for done, profiled in enumerate(process.results(job), start=1):
+        store.costs.add_profile(profiled.rows)
+        store.costs.add_trace(profiled.trace)
+        shown(done, len(job.networks) * len(PATHS))
+        reason = profiled.trace.reason
+        if reason is not None and reason not in reasons:
+            reasons.add(reason)
+            say(f"  {reason}", console)
+
+
+def _finished(plan: Plan, store: Store) -> dict[str, Network]:
+    """The networks that have a finished run, by fingerprint."""
+    status = store.statuses([str(cell.run_key) for cell in plan.cells])
+    return {
+        cell.architecture.fingerprint: _network(cell)
+        for cell in plan.cells
+        if status.get(str(cell.run_key)) is RunStatus.FINISHED
+    }
+
+
+def _without(networks: dict[str, Network], done: set[str]) -> tuple[Network, ...]:
+    return tuple(n for fingerprint, n in networks.items() if fingerprint not in done)
+
+
+def _process() -> LocalExecutor:
+    """A process to measure in; it starts with the first job."""
+    os.environ.update({**QUIET, **os.environ})
+    return LocalExecutor(workers=1)

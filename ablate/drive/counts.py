@@ -1,0 +1,44 @@
+"""Where the runs of a plan stand: the one place that counts them for whoever trains."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablate.drive.takeover import TakeOver
+from ablate.result import RunStatus
+from ablate.store.store import Store
+from ablate.system.text import plural
+
+
+@dataclass(frozen=True)
+class Counts:
+    """`elsewhere` are those that another living process is training."""
+
+    finished: int
+    failed: int
+    elsewhere: int
+    ready: int
+
+    @property
+    def runs(self) -> int:
+        return self.finished + self.failed + self.elsewhere + self.ready
+
+    def __str__(self) -> str:
+        said = [plural(self.runs, "run"), f"{self.finished + self.failed} done"]
+        if self.elsewhere:
+            said.append(f"{self.elsewhere} in training by another process")
+        return ", ".join(said)
+
+
+def count_runs(store: Store, run_keys: Sequence[str]) -> Counts:
+    """Count runs, after those whose process has ended were made ready again."""
+    TakeOver(store, run_keys).watch(())
+    status = Counter(store.statuses(run_keys).values())
+    return Counts(
+        finished=status[RunStatus.FINISHED],
+        failed=status[RunStatus.FAILED],
+        elsewhere=status[RunStatus.RUNNING],
+        ready=sum(number for each, number in status.items() if each.is_ready),
+    )

@@ -1,0 +1,335 @@
+"""Claims the missing runs of a plan, hands them to an executor and stores what comes back."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ablate.drive.options import TrainingOptions
+from ablate.drive.takeover import LEASE_SECONDS, TakeOver
+from ablate.execute import Died, Done, Executor
+from ablate.job import Cohort, Run
+from ablate.plan import Cell, Plan
+from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved, Histograms, Noted, Started
+from ablate.store.store import Claim, LostClaimError, Store
+
+RENEW_SECONDS = LEASE_SECONDS / 6
+POLL_SECONDS = 1.0
+KEPT_SEED = 1
+"""The seed whose weights and histograms are kept, for pictures of what each variant does."""
+
+
+class Feed(Protocol):
+    """Where further cells come from while a driver runs, as in a search. True: come again."""
+
+    def __call__(self, driver: Driver) -> bool: ...
+
+
+class Progress(Protocol):
+    """What a driver tells whoever watches."""
+
+    def started(self, cell: Cell) -> None: ...
+    def resumed(self, cell: Cell, epoch: int) -> None: ...
+    def given_back(self, cell: Cell, why: str) -> None: ...
+    def epoch(self, cell: Cell, epoch: Epoch) -> None: ...
+    def ended(self, cell: Cell, result: Finished | Failed) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass
+class _Job:
+    """What an executor works on: the runs of a cohort, when it got them, and the environment of the
+    process that trains them, once that has told it.
+    """
+
+    run_keys: list[str]
+    begun: float
+    environment: Mapping[str, Any] | None = None
+
+    def is_late(self, limit_seconds: float) -> bool:
+        """Whether its runs, which share a process, took longer than they may one after the other."""
+        return time.monotonic() - self.begun > limit_seconds * len(self.run_keys)
+
+
+@dataclass(frozen=True)
+class _Late:
+    """A run whose job was ended because it took too long; `alone` tells that it was its own fault."""
+
+    limit_seconds: float
+    alone: bool
+
+
+@dataclass
+class Driver:
+    """Trains the missing runs of a plan. One driver is one writer."""
+
+    plan: Plan
+    store: Store
+    executor: Executor
+    progress: Progress
+    how: TrainingOptions = field(default_factory=TrainingOptions)
+    feed: Feed | None = None
+    _cells: dict[str, Cell] = field(init=False)
+    _claims: dict[str, Claim] = field(init=False, default_factory=dict)
+    _jobs: dict[str, _Job] = field(init=False, default_factory=dict)
+    _takeover: TakeOver = field(init=False)
+    _cohort: int = field(init=False)
+    _taken: int = field(init=False, default=0)
+    _renewed: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self._cells = {str(cell.run_key): cell for cell in self.plan.cells}
+        self._takeover = TakeOver(self.store, list(self._cells))
+        self._cohort = self.how.cohort
+
+    @property
+    def slots(self) -> int:
+        """How many jobs go side by side."""
+        return self.executor.slots
+
+    def add(self, cells: Sequence[Cell]) -> None:
+        """Train these too, behind those that there are; they are registered already."""
+        self._cells |= {str(cell.run_key): cell for cell in cells}
+        self._takeover.run_keys = list(self._cells)
+
+    def drop(self, run_key: str) -> None:
+        """Give a run back unfinished and take it no more, in this driver."""
+        self._cells.pop(run_key, None)
+        self._takeover.run_keys = list(self._cells)
+        claim = self._claims.pop(run_key, None)
+        if claim is not None:
+            self.store.stop(claim, "pruned")
+            self._cancel_empty_jobs()
+
+    def run(self) -> None:
+        """Train until nothing is missing that this driver may take.
+
+        Runs that another driver is training are waited for, and taken over if it dies.
+        """
+        try:
+            while True:
+                more = self.feed is not None and self._may_take and self.feed(self)
+                if self.executor.free and self._may_take:
+                    self._takeover.watch(self._claims)
+                self._fill()
+                if self.executor.busy:
+                    for job_id, event in self.executor.wait(POLL_SECONDS):
+                        self._handle(job_id, event)
+                    self._end_late_jobs()
+                elif self._may_take and self.store.running(list(self._cells)):
+                    self.progress.note("waiting for runs of another process")
+                    time.sleep(POLL_SECONDS)
+                elif not more:
+                    return
+                self._renew()
+        finally:
+            with _uninterrupted():
+                for job_id in self._jobs:
+                    self.executor.cancel(job_id)
+                for claim in self._claims.values():
+                    self.store.stop(claim)
+
+    @property
+    def _may_take(self) -> bool:
+        return self.how.max_runs is None or self._taken < self.how.max_runs
+
+    def _fill(self) -> None:
+        """Claim cohorts, in the plan's order, for as long as there is a slot."""
+        while self.executor.free and self._may_take:
+            claims = self.store.claim_cohort(list(self._cells), self._size(), self._group)
+            if not claims:
+                return
+            job_id = claims[0].token
+            self._taken += len(claims)
+            for claim in claims:
+                self._claims[claim.run_key] = claim
+                self.progress.started(self._cells[claim.run_key])
+            self._jobs[job_id] = _Job([claim.run_key for claim in claims], time.monotonic())
+            self.executor.submit(job_id, self._job(claims))
+
+    def _size(self) -> int:
+        """How many runs to train together: less than a full cohort when every slot gets some."""
+        left = self.store.ready(list(self._cells))
+        if self.how.max_runs is not None:
+            left = min(left, self.how.max_runs - self._taken)
+        return max(1, min(self._cohort, math.ceil(left / self.executor.slots)))
+
+    def _group(self, run_key: str) -> Hashable:
+        """Runs of one seed share a cohort."""
+        return self._cells[run_key].seed
+
+    def _job(self, claims: list[Claim]) -> Cohort:
+        study, how = self.plan.study, self.how
+        return Cohort(
+            runs=tuple(self._run(claim) for claim in claims),
+            seed=self._cells[claims[0].run_key].seed,
+            recipe=study.recipe,
+            dataset=self.plan.dataset,
+            device=how.device,
+            kernels=how.kernels,
+            step_path=how.step_path,
+            deterministic=how.deterministic,
+            checkpoint_seconds=how.checkpoint_seconds,
+        )
+
+    def _run(self, claim: Claim) -> Run:
+        cell, start = self._cells[claim.run_key], self.store.resume(claim)
+        if start is not None:
+            self.progress.resumed(cell, start.epoch)
+        return Run(
+            run_key=claim.run_key,
+            variant=cell.variant,
+            keep=cell.seed == KEPT_SEED,
+            start=start.content if start else None,
+            histograms=cell.seed == KEPT_SEED,
+        )
+
+    def _handle(self, job_id: str, event: object) -> None:
+        match event:
+            case Done(error=error):
+                failure = Failed("error", error or "the run ended without a result")
+                self._end_job(job_id, failure)
+            case Died():
+                self._end_job(job_id, event)
+            case (_, Started(environment=environment)):
+                if job_id in self._jobs:
+                    self._jobs[job_id].environment = environment
+            case (_, Halved(size=size)):
+                self._cohort = min(self._cohort, size)
+                self.progress.note(f"memory ran out: at most {size} runs side by side from now on")
+            case (_, Noted(text=text)):
+                self.progress.note(text)
+            case (str(run_key), run_event):
+                self._store_event(run_key, run_event, self._environment(job_id))
+            case _:
+                raise TypeError(f"a job sent {type(event).__name__}")
+
+    def _end_job(self, job_id: str, event: object) -> None:
+        """A job is over; what has happened to it has happened to all its runs that have no result."""
+        job = self._jobs.pop(job_id, None)
+        for run_key in job.run_keys if job else ():
+            self._store_event(run_key, event, job.environment if job else None)
+
+    def _environment(self, job_id: str) -> Mapping[str, Any] | None:
+        job = self._jobs.get(job_id)
+        return job.environment if job else None
+
+    def _end_late_jobs(self) -> None:
+        limit = self.how.run_timeout_seconds
+        if limit is None:
+            return
+        for job_id, job in list(self._jobs.items()):
+            if job.is_late(limit):
+                self.executor.cancel(job_id)
+                self._end_job(job_id, _Late(limit, alone=len(job.run_keys) == 1))
+
+    def _store_event(
+        self, run_key: str, event: object, environment: Mapping[str, Any] | None
+    ) -> None:
+        """Store what a run reported; nothing if it is not ours any more."""
+        claim = self._claims.get(run_key)
+        if claim is None:
+            return
+        cell = self._cells[run_key]
+        try:
+            self._write(claim, cell, event, environment)
+        except LostClaimError:
+            self.progress.note(
+                f"{cell.variant.name}, seed {cell.seed}: taken over by another process"
+            )
+            del self._claims[run_key]
+            self._cancel_empty_jobs()
+
+    def _write(
+        self, claim: Claim, cell: Cell, event: object, environment: Mapping[str, Any] | None
+    ) -> None:
+        match event:
+            case Epoch():
+                self.store.add_epoch(claim, event)
+                self.progress.epoch(cell, event)
+                return
+            case Checkpoint():
+                self.store.add_checkpoint(claim, event)
+                return
+            case Histograms():
+                self.store.add_histograms(claim, event)
+                return
+            case Finished():
+                self.store.finish(claim, event, environment or {})
+            case Failed():
+                self.store.fail(claim, event, environment)
+            case Died(exit_code=exit_code):
+                error = f"the worker process ended with exit code {exit_code}"
+                self._lose(claim, cell, error, environment)
+                return
+            case _Late():
+                self._stop_late(claim, cell, event, environment)
+                return
+            case _:
+                raise TypeError(f"a run sent {type(event).__name__}")
+        self._ended(cell, event)
+
+    def _lose(
+        self, claim: Claim, cell: Cell, error: str, environment: Mapping[str, Any] | None
+    ) -> None:
+        """A run's process is gone: it is tried again, alone, and only then is it known whose fault it was."""
+        failure = self.store.lose(claim, error, environment)
+        if failure is None:
+            self._given_back(cell, error)
+        else:
+            self._ended(cell, failure)
+
+    def _stop_late(
+        self, claim: Claim, cell: Cell, late: _Late, environment: Mapping[str, Any] | None
+    ) -> None:
+        """A job took too long: a run that was alone with it has failed, others are tried alone."""
+        limit = f"{late.limit_seconds:g} s"
+        if late.alone:
+            failure = Failed("timeout", f"it took longer than {limit} (--run-timeout)")
+            self.store.fail(claim, failure, environment)
+            self._ended(cell, failure)
+        else:
+            error = f"its cohort took longer than {limit} for each run"
+            self.store.give_back_late(claim, error)
+            self._given_back(cell, error)
+
+    def _ended(self, cell: Cell, result: Finished | Failed) -> None:
+        del self._claims[str(cell.run_key)]
+        self.progress.ended(cell, result)
+
+    def _given_back(self, cell: Cell, why: str) -> None:
+        del self._claims[str(cell.run_key)]
+        self._taken -= 1
+        self.progress.given_back(cell, f"{why}; it will be trained alone")
+
+    def _cancel_empty_jobs(self) -> None:
+        """End the jobs none of whose runs is ours any more."""
+        for job_id, job in list(self._jobs.items()):
+            if not any(run_key in self._claims for run_key in job.run_keys):
+                self.executor.cancel(job_id)
+                del self._jobs[job_id]
+
+    def _renew(self) -> None:
+        if self._claims and time.monotonic() - self._renewed > RENEW_SECONDS:
+            self.store.renew(self._claims.values())
+            self._renewed = time.monotonic()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not end the giving back that the first one began."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,87 @@
+"""How runs are trained: as the user asked, and as it was found to be best on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ablate.execute import Executor
+from ablate.execute.local import LocalExecutor
+from ablate.job import CHECKPOINT_SECONDS
+from ablate.plan import Plan
+from ablate.store.store import Store
+from ablate.system.machine import Machine
+from ablate.train.graphs import kernels_on
+from ablate.tune.choose import Tuning
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user may ask for; it changes no result. None leaves it to the machine."""
+
+    device: str = "auto"
+    executor: str = "local"
+    workers: int | None = None
+    max_runs: int | None = None
+    retry_failed: bool = False
+    cohort: int | None = None
+    deterministic: bool = False
+    checkpoint_seconds: float | None = None
+    step_path: str = "auto"
+    run_timeout: float | None = None
+    measure: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a driver has its runs trained.
+
+    `cohort` is how many runs at most are trained side by side in one worker. A run that takes longer
+    than `run_timeout_seconds` has failed; a cohort may take that long for each of its runs.
+    """
+
+    device: str = "auto"
+    cohort: int = 1
+    max_runs: int | None = None
+    kernels: Mapping[str, str] = field(default_factory=dict)
+    step_path: str = "eager"
+    deterministic: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    run_timeout_seconds: float | None = None
+
+
+def choose_training(
+    asked: RunOptions,
+    plan: Plan,
+    store: Store,
+    machine: Machine,
+    executor: Executor,
+    note: Callable[[str], None],
+) -> TrainingOptions:
+    """What was asked for, and for the rest what this machine does best; `note` is told what was measured.
+
+    Raises:
+        MeasuringError: the kernels of attention could not be measured.
+    """
+    tuning = Tuning(plan, store.choices, machine, asked.deterministic, note)
+    kernels = tuning.kernels(executor)
+    step_path = "eager"
+    if machine.is_gpu and asked.step_path != "eager":
+        # In a process of its own: a capture that goes wrong may leave one that cannot train.
+        with LocalExecutor(workers=1) as apart:
+            step_path = tuning.step_path(apart, kernels)
+    cohort = asked.cohort or machine.cohort
+    if machine.is_gpu and asked.cohort is None and len(plan.cells) > machine.cohort:
+        with LocalExecutor(workers=1) as apart:  # whose memory is free again afterwards
+            cohort = tuning.cohort(apart, kernels_on(step_path, kernels), step_path)
+    seconds = asked.checkpoint_seconds
+    return TrainingOptions(
+        device=asked.device,
+        cohort=cohort,
+        max_runs=asked.max_runs,
+        kernels=kernels_on(step_path, kernels),
+        step_path=step_path,
+        deterministic=asked.deterministic,
+        checkpoint_seconds=CHECKPOINT_SECONDS if seconds is None else seconds,
+        run_timeout_seconds=asked.run_timeout,
+    )

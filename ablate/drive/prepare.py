@@ -1,0 +1,28 @@
+"""What every command that trains or measures does first: a plan whose images are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ablate.datasets.split import stratified_split
+from ablate.plan import Plan, make_plan
+from ablate.study import Study
+from ablate.system.console import Counting
+
+
+def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
+    """The plan of a study, once its images are prepared; so every run has its key.
+
+    Raises:
+        AblateError: the study or the data must be changed.
+    """
+    plan = make_plan(study, data)
+    said = f"preparing {plan.dataset.label} (the first time only)"
+    images = plan.dataset.load(Counting(console, said))
+    if study.recipe.split != "tutorial":
+        stratified_split(images.train_labels, study.recipe.validation_fraction)
+    if any(cell.run_key is None for cell in plan.cells):
+        plan = make_plan(study, data)
+    return plan

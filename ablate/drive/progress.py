@@ -1,0 +1,132 @@
+"""What a person sees of a running study: bars on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from ablate.plan import Cell
+from ablate.result import Epoch, Failed, Finished
+from ablate.system.console import say
+from ablate.system.text import duration
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class StudyProgress:
+    """Runs, epochs, images/s and the time left, counted in epochs over the whole study."""
+
+    def __init__(
+        self, console: Console, runs: int, epochs: int, workers: int, *, show_test: bool = True
+    ) -> None:
+        """`runs` is how many this invocation trains; without `show_test` nobody sees the test set."""
+        self._console = console
+        self._total, self._begun, self._done = runs, 0, 0
+        self._epochs, self._workers, self._show_test = epochs, workers, show_test
+        self._epochs_seen, self._epoch_seconds = 0, 0.0
+        self._tasks: dict[str, TaskID] = {}
+        self._reached: dict[str, int] = {}
+        self._last_line, self._last_note = 0.0, ""
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+        self._all = self._bars.add_task("runs", total=runs, note="")
+        self._live = (
+            Live(self._bars, console=console, refresh_per_second=4) if console.is_terminal else None
+        )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def started(self, cell: Cell) -> None:
+        self._begun += 1
+        if self._begun > self._total:  # more to do than was known: another process has died
+            self._total = self._begun
+            self._bars.update(self._all, total=self._total)
+        self._tasks[_name(cell)] = self._bars.add_task(
+            escape(_name(cell)), total=self._epochs, note=""
+        )
+
+    def resumed(self, cell: Cell, epoch: int) -> None:
+        self._reached[_name(cell)] = epoch
+        self._bars.update(self._tasks[_name(cell)], completed=epoch)
+        self._line(f"{_name(cell)}: goes on after epoch {epoch}")
+
+    def given_back(self, cell: Cell, why: str) -> None:
+        self._begun -= 1
+        self._reached.pop(_name(cell), None)
+        self._bars.remove_task(self._tasks.pop(_name(cell)))
+        self._line(f"{_name(cell)}: {why}")
+
+    def epoch(self, cell: Cell, epoch: Epoch) -> None:
+        self._epochs_seen += 1
+        self._reached[_name(cell)] = epoch.epoch
+        self._epoch_seconds += epoch.seconds
+        accuracy = epoch.val_accuracy if epoch.val_accuracy is not None else epoch.test_accuracy
+        note = (
+            f"loss {epoch.train_loss:.3f}  accuracy {100 * (accuracy or 0):.1f} %  "
+            f"{epoch.images_per_second:,.0f} images/s"
+        )
+        self._bars.update(self._tasks[_name(cell)], completed=epoch.epoch, note=note)
+        self._bars.update(self._all, note=self.eta())
+        if self._live is None and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._line(f"{_name(cell)}: epoch {epoch.epoch}/{self._epochs}  {note}  {self.eta()}")
+
+    def ended(self, cell: Cell, result: Finished | Failed) -> None:
+        self._done += 1
+        self._reached.pop(_name(cell), None)
+        self._bars.update(self._all, completed=self._done)
+        self._bars.remove_task(self._tasks.pop(_name(cell)))
+        if isinstance(result, Finished):
+            how = f"{self._accuracy(result)}  {result.seconds:.1f} s"
+        else:
+            how = f"FAILED ({result.kind}): {result.error.strip().splitlines()[-1]}"
+        self._line(f"[{self._done}/{self._total}] {_name(cell)}: {how}  {self.eta()}")
+
+    def _accuracy(self, result: Finished) -> str:
+        if self._show_test or result.val_accuracy is None:
+            return f"test accuracy {100 * result.test_accuracy:.2f} %"
+        return f"validation accuracy {100 * result.val_accuracy:.2f} %"
+
+    def note(self, text: str) -> None:
+        if text != self._last_note:
+            self._last_note = text
+            self._line(text)
+
+    def eta(self) -> str:
+        """The time left, from the mean time of the epochs so far; nothing before the first."""
+        if not self._epochs_seen:
+            return ""
+        under_way = sum(self._reached.values())
+        left = (self._total - self._done) * self._epochs - under_way
+        seconds = max(0, left) * self._epoch_seconds / self._epochs_seen / self._workers
+        return f"{duration(seconds)} left"
+
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        say(text, self._console)
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.variant.name}, seed {cell.seed}"

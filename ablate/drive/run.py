@@ -1,0 +1,88 @@
+"""`ablate run`: train exactly the missing runs, then measure."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from ablate.drive.costs import measure_costs
+from ablate.drive.counts import count_runs
+from ablate.drive.driver import Driver
+from ablate.drive.options import RunOptions, choose_training
+from ablate.drive.prepare import prepare_plan
+from ablate.drive.progress import StudyProgress
+from ablate.errors import MeasuringError
+from ablate.execute import make_executor
+from ablate.plan import Plan
+from ablate.result import RunStatus
+from ablate.store.store import Store
+from ablate.study import Study
+from ablate.system.console import say
+from ablate.system.machine import find_machine
+from ablate.system.text import duration, plural
+
+NOT_DETERMINISTIC = (
+    "not deterministic: on a GPU a run that is repeated or goes on after an interruption may differ in "
+    "its last digits; --deterministic repeats to the byte"
+)
+
+
+def run_study(study: Study, data: Path | None, url: str, options: RunOptions) -> int:
+    """Train what is missing and measure what was trained; returns how many things have failed.
+
+    Raises:
+        AblateError: the study, the data, the device or the database must be changed; nothing was
+            written.
+    """
+    console = Console()
+    machine = find_machine(options.device, study.recipe.precision)
+    executor = make_executor(options.executor, options.workers or machine.workers)
+    # Before anything is written: missing or broken data ends it here.
+    plan = prepare_plan(study, data, console)
+    store = Store(url)
+    store.register(plan)
+    keys = [str(cell.run_key) for cell in plan.cells]
+    if options.retry_failed:
+        _retry(store, keys, options.max_runs)
+    counts = count_runs(store, keys)
+    todo = counts.ready if options.max_runs is None else min(counts.ready, options.max_runs)
+    say(
+        f"{study.name}: {plural(len(plan.variants), 'variant')}, {counts}, {todo} to train on "
+        f"{plan.dataset.label} with {machine.name}, {machine.precision.name}, {executor.slots} at a time",
+        console,
+    )
+    if machine.is_gpu and not options.deterministic:
+        say(NOT_DETERMINISTIC, console)
+    started = time.monotonic()
+    with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
+        if todo or counts.elsewhere:
+            how = choose_training(options, plan, store, machine, executor, progress.note)
+            Driver(plan, store, executor, progress, how).run()
+    unmeasured = 0
+    if options.measure:
+        try:
+            measure_costs(plan, store, machine, console)
+        except MeasuringError as error:
+            say(f"{error}; run again to measure", console)
+            unmeasured = 1
+    return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
+
+
+def _retry(store: Store, run_keys: list[str], max_runs: int | None) -> None:
+    """Make failed runs ready, of those that this invocation trains: the others keep their errors."""
+    status = store.statuses(run_keys)
+    open_keys = [k for k in run_keys if status[k].is_ready or status[k] is RunStatus.FAILED]
+    store.retry_failed(open_keys[:max_runs])
+
+
+def _conclude(console: Console, plan: Plan, store: Store, keys: list[str], seconds: float) -> int:
+    status = list(store.statuses(keys).values())
+    store.close()
+    finished, failed = status.count(RunStatus.FINISHED), status.count(RunStatus.FAILED)
+    text = f"{plan.study.name}: {finished} of {len(keys)} runs finished in {duration(seconds)}"
+    if failed:
+        text += f", {failed} failed (see the report; --retry-failed trains them again)"
+    say(text, console)
+    return failed

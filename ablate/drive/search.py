@@ -1,0 +1,289 @@
+"""`ablate search`: ask Optuna, train what it asks for, confirm the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from ablate.drive.costs import measure_throughput
+from ablate.drive.driver import Driver
+from ablate.drive.options import RunOptions, choose_training
+from ablate.drive.prepare import prepare_plan
+from ablate.drive.progress import StudyProgress
+from ablate.errors import StudyError
+from ablate.execute import make_executor
+from ablate.measure.throughput import quick
+from ablate.page import format as fmt
+from ablate.plan import Cell, Plan
+from ablate.result import Epoch, Failed, Finished
+from ablate.search.cells import LARGEST_CHECKED, CellMaker, check_constraints
+from ablate.search.confirm import Confirmed, candidates, distinct, fresh_seeds
+from ablate.search.mirror import OptunaMirror
+from ablate.search.record import read_confirmed
+from ablate.search.searcher import Parts, Searcher
+from ablate.search.space import Space
+from ablate.search.storage import open_storage, storage_url
+from ablate.store.connect import database_exists, files_folder, shown
+from ablate.store.store import Store
+from ablate.store.trials import SearchKey, TrialStore, search_key
+from ablate.study import Study
+from ablate.study.search import SPEED, Search
+from ablate.system.console import say
+from ablate.system.lock import only_one
+from ablate.system.machine import Machine, find_machine
+from ablate.system.text import duration, plural
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Where Optuna keeps its copy, and whether only to make it anew."""
+
+    storage: str | None = None
+    rebuild: bool = False
+
+
+def search_study(
+    study: Study, data: Path | None, url: str, options: RunOptions, where: SearchOptions
+) -> int:
+    """Search until the budget is spent, then confirm the best; returns how many trials have failed.
+
+    Raises:
+        AblateError: the study, the data, the device, the database or the storage must be changed.
+    """
+    console = Console()
+    search = asked_search(study)
+    space = Space(study.backbone, search.parameters)
+    # Before anything is trained or written: a device or data that is missing, a storage that is refused.
+    copy = storage_url(where.storage, url)
+    machine = find_machine(options.device, study.recipe.precision)
+    plan = prepare_plan(study, data, console)
+    if database_exists(url):
+        Store(url).close()  # a file that is no database of ours ends it before anything is made
+    storage = open_storage(copy, create=True)
+    maker = CellMaker(plan, space)
+    with _alone(url, study.name):
+        store, trials = Store(url), TrialStore(url)
+        store.register(plan)
+        if not where.rebuild:
+            _check_space(search, maker, store, trials, machine, console)
+        key = search_key(study, plan.dataset.label)
+        mirror = OptunaMirror(storage, mirror_name(key), search, space, study.recipe.epochs)
+        parts = Parts(
+            plan, search, space, key, trials, mirror, maker, lambda text: say(text, console),
+            machine.name if search.needs_speed else None,
+        )  # fmt: skip
+        searcher = Searcher(parts)
+        mirror.describe(_description(study, search, space))
+        if where.rebuild:
+            searcher.rebuild()
+            say(f"{plural(len(searcher.trials), 'trial')} written to {copy}", console)
+            return 0
+        return _Work(plan, searcher, maker, store, machine, console, options).run()
+
+
+def asked_search(study: Study) -> Search:
+    """The study's search.
+
+    Raises:
+        StudyError: it has none.
+    """
+    if study.search is None:
+        raise StudyError(
+            f"{study.name}: the study file has no [search] table: docs/search.md says what stands there"
+        )
+    return study.search
+
+
+def mirror_name(key: SearchKey) -> str:
+    """The name of a search in Optuna's dashboard."""
+    return f"{key.study} on {key.dataset} ({key.setting[:4]}-{key.search[:4]})"
+
+
+@dataclass
+class _Work:
+    """One invocation of a search, from its first question to its conclusion."""
+
+    plan: Plan
+    searcher: Searcher
+    maker: CellMaker
+    store: Store
+    machine: Machine
+    console: Console
+    options: RunOptions
+    _confirming: bool = field(init=False, default=False)
+
+    def run(self) -> int:
+        study, search, options = self.plan.study, self.searcher.parts.search, self.options
+        executor = make_executor(options.executor, options.workers or self.machine.workers)
+        before = len(self.searcher.trials)
+        self._announce(executor.slots, before)
+        started = time.monotonic()
+        # At most: what is asked for again costs nothing.
+        networks = min(search.trials or 0, self.searcher.parts.space.size)
+        expected = networks * search.seeds + search.confirm * search.confirm_seeds
+        asked = replace(self.plan, cells=tuple(self._one_of_each()))
+        # Whoever picks by what stands here picks as the search does.
+        progress = StudyProgress(
+            self.console, expected, study.recipe.epochs, executor.slots, show_test=False
+        )
+        with executor, progress:
+            how = choose_training(options, asked, self.store, self.machine, executor, progress.note)
+            nothing = replace(self.plan, cells=())
+            watching = _Watching(progress, self.searcher)
+            driver = Driver(nothing, self.store, executor, watching, how, self.feed)
+            watching.driver = driver
+            driver.run()
+        return self._conclude(before, time.monotonic() - started)
+
+    def feed(self, driver: Driver) -> bool:
+        """Give the driver what the search asks for, and at its end what confirms it."""
+        cells, again = self.searcher.more(driver.slots)
+        driver.add(cells)
+        if not cells and not again and self.searcher.idle and not self._confirming:
+            self._confirming = True
+            driver.add(self._to_confirm())
+        return again
+
+    def _to_confirm(self) -> list[Cell]:
+        parts, seeds = self.searcher.parts, fresh_seeds(self.searcher.parts.search)
+        picked = candidates(parts.search, self.searcher.trials, self.searcher.finished)
+        if not picked:
+            return []
+        networks = [self.searcher.trials[number].fingerprint for number in picked]
+        networks.append(self.plan.variants[self.plan.study.baseline].fingerprint)
+        cells = [self.maker.named(network, seed) for seed in seeds for network in networks]
+        parts.store.add_cells(self.plan, cells)
+        return cells
+
+    def _one_of_each(self) -> Sequence[Cell]:
+        """A cell of each kind of attention that can be asked for: their fused paths are chosen first."""
+        kinds = {str(point["attention"]): point for point in self.searcher.parts.space.firsts()}
+        return [self.maker(point, 1) for point in kinds.values()]
+
+    def _announce(self, slots: int, before: int) -> None:
+        search, space = self.searcher.parts.search, self.searcher.parts.space
+        budget = [
+            text
+            for text in (
+                f"{search.trials} trials" if search.trials else "",
+                f"{search.runs} runs" if search.runs else "",
+                f"{search.hours:g} h" if search.hours else "",
+            )
+            if text
+        ]
+        so_far = f", {plural(before, 'trial')} so far" if before else ""
+        say(
+            f"{self.plan.study.name}: searching {plural(space.size, 'point')} with {search.sampler}, "
+            f"{plural(search.seeds, 'seed')} each, at most {' or '.join(budget)}{so_far}, "
+            f"{slots} at a time",
+            self.console,
+        )
+
+    def _conclude(self, before: int, seconds: float) -> int:
+        parts, trials = self.searcher.parts, self.searcher.trials
+        trained = sum(len(row.trained) for row in trials)
+        failed = sum(row.state == "failed" for row in trials)
+        networks = len({row.fingerprint for row in trials})
+        say(
+            f"{self.plan.study.name}: {plural(len(trials), 'trial')} ({len(trials) - before} now) of "
+            f"{plural(networks, 'variant')}, {plural(trained, 'run')} trained, {failed} failed, "
+            f"in {duration(seconds)}",
+            self.console,
+        )
+        picked_from = len(distinct(trials, self.searcher.finished))
+        baseline = self.plan.variants[self.plan.study.baseline].fingerprint
+        found = read_confirmed(parts.store, parts.search, trials, self.searcher.finished, baseline)
+        for each in found:
+            say(_confirmed_line(each, picked_from, self.plan.study.baseline), self.console)
+        parts.store.close()
+        parts.mirror.close()
+        self.store.close()
+        return failed
+
+
+@dataclass
+class _Watching:
+    """Shows progress, and lets the search see the validation accuracy of each epoch, nothing else."""
+
+    shown: StudyProgress
+    searcher: Searcher
+    driver: Driver | None = None
+
+    def started(self, cell: Cell) -> None:
+        self.shown.started(cell)
+
+    def resumed(self, cell: Cell, epoch: int) -> None:
+        self.shown.resumed(cell, epoch)
+
+    def given_back(self, cell: Cell, why: str) -> None:
+        self.shown.given_back(cell, why)
+
+    def epoch(self, cell: Cell, epoch: Epoch) -> None:
+        self.shown.epoch(cell, epoch)
+        pruned = self.searcher.learned(str(cell.run_key), epoch.epoch, epoch.val_accuracy)
+        if pruned and self.driver is not None:
+            self.shown.given_back(cell, "pruned")
+            self.driver.drop(str(cell.run_key))
+
+    def ended(self, cell: Cell, result: Finished | Failed) -> None:
+        self.shown.ended(cell, result)
+
+    def note(self, text: str) -> None:
+        self.shown.note(text)
+
+
+def _check_space(
+    search: Search, maker: CellMaker, store: Store, trials: TrialStore, machine: Machine,
+    console: Console,
+) -> None:  # fmt: skip
+    """Refuse a space in which nothing can be found, and measure speeds if they count."""
+    if maker.space.size > LARGEST_CHECKED and not search.needs_speed:
+        return
+    cells, plan = maker.all(), maker.plan
+    baseline = plan.variants[plan.study.baseline]
+    networks = [cell.architecture for cell in cells] + [baseline]
+    trials.add_architectures(networks)
+    fingerprints = [network.fingerprint for network in networks]
+    device = machine.name if search.needs_speed else None
+    costs = trials.costs(fingerprints, device)
+    if search.needs_speed and any(SPEED not in costs[f] for f in fingerprints):
+        everything = (maker.named(baseline.fingerprint, 1), *cells)
+        space_plan = replace(plan, cells=everything)
+        protocol = quick(len(everything))
+        measure_throughput(space_plan, store, machine, console, protocol)
+        costs = trials.costs(fingerprints, device)
+    check_constraints(search, maker, costs)
+
+
+def _alone(url: str, study: str) -> AbstractContextManager[None]:
+    """The only search of a study beside this database: one process asks, or trials would be asked twice."""
+    return only_one(
+        files_folder(url) / f".search-{study}.lock",
+        f"another `ablate search` of {study} is under way on {shown(url)}: let it work, or end it first",
+    )
+
+
+def _description(study: Study, search: Search, space: Space) -> str:
+    return (
+        f"**{study.question or study.name}**\n\n"
+        f"{plural(space.size, 'point')}, {plural(search.seeds, 'seed')} for each trial. Accuracies are "
+        "of validation images; the search never sees the test set.\n\n"
+        f"Report: `reports/{study.name}/report.html` (`ablate report`) · training curves: "
+        "[TensorBoard](http://127.0.0.1:6006/) while `ablate tensorboard` runs."
+    )
+
+
+def _confirmed_line(found: Confirmed, picked_from: int, baseline: str) -> str:
+    text = (
+        f"confirmed: {found.variant}: {fmt.accuracy(found.fresh)} % on {found.fresh.n} fresh seeds, "
+        f"{100 * found.searched:.2f} % in the search that picked it from {picked_from}"
+    )
+    if found.effect is not None and found.effect.difference is not None:
+        span = fmt.span(found.effect.low, found.effect.high)
+        text += f"; {fmt.points(found.effect.difference)} points to {baseline} ({span})"
+    return text

@@ -1,0 +1,49 @@
+"""Takes back the runs of processes that are gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+
+from ablate.store.store import Store
+
+LEASE_SECONDS = 30.0
+"""A run elsewhere whose heartbeat stood still for this long, on our own clock, is taken over."""
+
+
+@dataclass
+class _Lease:
+    """When we first saw a heartbeat of somebody else's attempt, on our monotonic clock."""
+
+    token: str
+    heartbeat: int
+    since: float
+
+
+@dataclass
+class TakeOver:
+    """Watches the runs that others train. SQLite has no clock, so time is counted on ours alone."""
+
+    store: Store
+    run_keys: Sequence[str]
+    _leases: dict[str, _Lease] = field(init=False, default_factory=dict)
+    _watched: float = field(init=False, default=0.0)
+
+    def watch(self, ours: Container[str]) -> None:
+        """Make runs ready again whose process has ended, or whose heartbeat stood still for a lease."""
+        running = self.store.running(self.run_keys)
+        # After reading, which may have waited for a lock: what stopped us stopped the others' heartbeats.
+        now = time.monotonic()
+        if now - self._watched > LEASE_SECONDS / 2:
+            self._leases.clear()
+        self._watched = now
+        for run_key, (owner, token, heartbeat) in running.items():
+            if run_key in ours:
+                continue
+            lease = self._leases.get(run_key)
+            if lease is None or (lease.token, lease.heartbeat) != (token, heartbeat):
+                lease = self._leases[run_key] = _Lease(token, heartbeat, now)
+            elapsed = now - lease.since > LEASE_SECONDS
+            if owner.is_gone() or (elapsed and not owner.is_here()):
+                self.store.take_back(run_key, token)

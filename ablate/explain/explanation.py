@@ -1,0 +1,216 @@
+"""Shows images to networks and draws what happened inside: from networks to an Explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ablate.datasets import open_dataset
+from ablate.datasets.base import Images
+from ablate.explain.inputs import Inputs, gate_images, image_file, normalised, test_samples
+from ablate.explain.networks import LoadedNetwork, load_networks
+from ablate.measure.activations import capture, find_layers
+from ablate.measure.gates import statistics
+from ablate.page import canvas, pictures
+from ablate.page.pictures import ChangeRow, Distribution, Heat, WeightRow
+from ablate.result.maps import Array, Gate, GateStatistics, Seen, spread, strongest
+from ablate.study import Study
+
+BATCH = 64
+MAX_ROWS = 8
+"""Attention modules that one picture shows; of more, so many are chosen evenly over the depth."""
+
+
+@dataclass(frozen=True)
+class GateRow:
+    """The values of one gate over the test images, with their statistics.
+
+    Shape: values (N, C) for `kind` "channel", (N, H, W) for "spatial".
+    """
+
+    network: str
+    path: str
+    kind: str
+    values: Array
+    statistics: GateStatistics
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with what a reader needs beside it."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What attention does in some networks: arrays and pictures of the same.
+
+    `seen` has one entry for each network, with all images of `inputs` as its batch.
+    """
+
+    study: str
+    dataset: str
+    networks: tuple[LoadedNetwork, ...]
+    inputs: Inputs
+    classes: tuple[str, ...]
+    seen: tuple[Seen, ...]
+    gates: tuple[GateRow, ...]
+    pictures: tuple[Picture, ...]
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """The pictures by name, for a notebook to show."""
+        return {picture.name: picture.figure for picture in self.pictures}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to explain: targets of one study, shown one image file or some test images."""
+
+    targets: tuple[str, ...]
+    study: Study
+    url: str
+    image: Path | None = None
+    samples: int = 2
+    layers: tuple[str, ...] = ()
+    data: Path | None = None
+
+
+def explain_networks(request: Request) -> Explanation:
+    """Find the networks, show them the images and draw what happened.
+
+    Raises:
+        AblateError: a target, layer, image, dataset or weights that must be changed.
+    """
+    study = request.study
+    dataset = open_dataset(study.dataset, request.data, study.image_size)
+    file = image_file(request.image, dataset.image_size) if request.image else None
+    networks = load_networks(request.targets, study, dataset, request.url)
+    patterns = request.layers
+    layers = [find_layers(s.net, dataset.image_size, patterns) for s in networks]
+    images = dataset.load()
+    inputs = file or test_samples(images, request.samples)
+    batch = normalised(inputs.pixels, images)
+    seen = [capture(s.net, batch, paths) for s, paths in zip(networks, layers, strict=True)]
+    gates = [row for network in networks for row in _gate_rows(network, images)]
+    with canvas.style():
+        drawn = [*_pictures(networks, seen, inputs, images.classes), *_gate_picture(gates)]
+    return Explanation(
+        study=study.name,
+        dataset=dataset.label,
+        networks=tuple(networks),
+        inputs=inputs,
+        classes=images.classes,
+        seen=tuple(seen),
+        gates=tuple(gates),
+        pictures=tuple(drawn),
+    )
+
+
+def _gate_rows(network: LoadedNetwork, images: Images) -> Iterator[GateRow]:
+    """Every gate of a network over the test images."""
+    pixels = gate_images(images)
+    batches = [
+        capture(network.net, normalised(pixels[start : start + BATCH], images)).gates
+        for start in range(0, len(pixels), BATCH)
+    ]
+    for parts in zip(*batches, strict=True):
+        for kind in ("channel", "spatial"):
+            values = [part for gate in parts if (part := getattr(gate, kind)) is not None]
+            if not values:
+                continue
+            numbers = statistics(np.concatenate(values))
+            if numbers is not None:
+                yield GateRow(network.name, parts[0].path, kind, np.concatenate(values), numbers)
+
+
+def _pictures(
+    networks: Sequence[LoadedNetwork], seen: Sequence[Seen], inputs: Inputs, classes: Sequence[str]
+) -> Iterator[Picture]:
+    """The pictures of each image, all networks side by side."""
+    for i, name in enumerate(inputs.names):
+        number = f"-{i + 1}" if len(inputs.names) > 1 else ""
+        titles = [canvas.label(s.name) for s in networks]
+        yield Picture(
+            f"feature-maps{number}",
+            f"Feature maps of {name}",
+            f"The first {pictures.CHANNELS} channels after each layer, each on its own scale from "
+            "its lowest value (dark) to its highest (yellow).",
+            pictures.feature_maps(
+                {t: {p: m[i] for p, m in s.maps.items()} for t, s in zip(titles, seen, strict=True)}
+            ),
+        )
+        heats = [_heat(t, s, inputs, classes, i) for t, s in zip(titles, seen, strict=True)]
+        yield Picture(
+            f"heat-maps{number}",
+            f"Heat maps of {name}",
+            "For each layer the three channels with the highest mean activation, each from its "
+            "lowest value (blue) to its highest (red), enlarged and laid over the image.",
+            pictures.heat_maps(heats),
+        )
+        gates = [
+            (canvas.label(f"{s.name}, {gate.path}", 80), gate)
+            for s, found in zip(networks, seen, strict=True)
+            for gate in spread(found.gates, MAX_ROWS)
+        ]
+        if gates:
+            yield from _gate_pictures(gates, i, name, number)
+
+
+def _gate_pictures(
+    gates: Sequence[tuple[str, Gate]], i: int, name: str, number: str
+) -> Iterator[Picture]:
+    yield Picture(
+        f"attention{number}",
+        f"Before and after attention: {name}",
+        f"The first {pictures.CHANNELS} channels just before and just after each attention module, "
+        "on one scale for each channel, and the difference.",
+        pictures.before_and_after(
+            [ChangeRow(t, gate.before[i], gate.after[i]) for t, gate in gates]
+        ),
+    )
+    yield Picture(
+        f"weights{number}",
+        f"Weights of {name}",
+        "The weight that attention gives each channel and each place. A channel without a bar "
+        "is 0 everywhere in this image, so that its weight cannot be seen.",
+        pictures.weights([_weight_row(t, gate, i) for t, gate in gates]),
+    )
+
+
+def _gate_picture(gates: Sequence[GateRow]) -> Iterator[Picture]:
+    if not gates:
+        return
+    rows = [
+        Distribution(canvas.label(f"{g.network}: {g.path}, {g.kind}", 90), g.values, g.statistics)
+        for g in spread(gates, MAX_ROWS)
+    ]
+    yield Picture(
+        "gates",
+        "Gate values over the test set",
+        f"Every weight of each gate over {gates[0].statistics.images:,} test images.",
+        pictures.distributions(rows),
+    )
+
+
+def _heat(title: str, seen: Seen, inputs: Inputs, classes: Sequence[str], i: int) -> Heat:
+    words = [] if (true := inputs.true[i]) is None else [f"true {true}"]
+    words += [] if seen.predicted is None else [f"predicted {classes[seen.predicted[i]]}"]
+    layers = tuple(strongest(path, maps[i]) for path, maps in seen.maps.items())
+    return Heat(title, canvas.label(", ".join(words)), inputs.pixels[i], layers)
+
+
+def _weight_row(title: str, gate: Gate, i: int) -> WeightRow:
+    return WeightRow(
+        title,
+        None if gate.channel is None else gate.channel[i],
+        None if gate.spatial is None else gate.spatial[i],
+    )

@@ -1,0 +1,96 @@
+"""RUN_OR_VARIANT → a network with weights, and where those come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from ablate.attention import complete
+from ablate.datasets.base import Dataset
+from ablate.errors import StudyError, unknown
+from ablate.model import build, build_outline, fingerprint
+from ablate.store.read import StoredRun, stored_runs, stored_settings
+from ablate.store.weights import read_weights
+from ablate.study import Study, Variant
+from ablate.train.weights import load_weights
+
+SHORTEST_PREFIX = 4
+SEED = 1
+"""The seed of an untrained network, and that whose weights are kept."""
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A network to look into: `weights` says in words where its weights come from."""
+
+    name: str
+    weights: str
+    net: nn.Module = field(repr=False)
+
+
+def load_networks(
+    targets: Sequence[str], study: Study, dataset: Dataset, url: str
+) -> list[LoadedNetwork]:
+    """The networks that the command line names, in its order.
+
+    A variant's name stands for its stored run of seed 1, or for the untrained network where there
+    is none; a run key, or its beginning, for that run.
+
+    Raises:
+        UnknownNameError: neither a variant of the study nor a run of it; names the nearest.
+        StudyError: a beginning that several runs share, or a study that was run under other settings.
+        WeightsError: weights that are not kept, missing, changed or do not fit.
+    """
+    runs = stored_runs(url, study.name, dataset.label, study.setting)
+    if not runs and (there := stored_settings(url, study.name)):
+        raise StudyError(
+            f"the database has no runs of study {study.name!r} on {dataset.label!r} with this backbone, "
+            f"image size and recipe; it has: {'; '.join(there)} (use the --data and --set that they were "
+            "run with; to look at untrained networks, give the study another name with --set name=NAME)"
+        )
+    variants = {v.name: v for v in map(complete, study.variants())}
+    return [_find(target, variants, runs, study, dataset, url) for target in targets]
+
+
+def _find(
+    target: str,
+    variants: dict[str, Variant],
+    runs: list[StoredRun],
+    study: Study,
+    dataset: Dataset,
+    url: str,
+) -> LoadedNetwork:
+    if target not in variants:
+        run = _run_of(target, variants, runs)
+        options = tuple(run.options.items())
+        variant = Variant(study.backbone, run.attention, run.position, options)
+        return _trained(run, variant, dataset, url)
+    variant, classes = variants[target], len(dataset.classes())
+    mark = fingerprint(build_outline(variant, classes, dataset.image_size), dataset.image_size)
+    for run in runs:
+        if run.fingerprint == mark and run.seed == SEED and run.weights_sha256 is not None:
+            return _trained(run, variant, dataset, url)
+    net = build(variant, classes, dataset.image_size, SEED)
+    return LoadedNetwork(
+        variant.name, "untrained: no weights of its run with seed 1 are stored", net
+    )
+
+
+def _run_of(target: str, variants: dict[str, Variant], runs: list[StoredRun]) -> StoredRun:
+    found = [run for run in runs if run.run_key.startswith(target)]
+    if len(target) < SHORTEST_PREFIX or not found:
+        choices = [*variants, *(run.run_key for run in runs if run.weights_sha256)]
+        raise unknown("variant or run", target, choices)
+    if len(found) > 1:
+        keys = ", ".join(run.run_key for run in found[:5])
+        raise StudyError(f"run {target!r}: {len(found)} runs begin so ({keys}); give more of it")
+    return found[0]
+
+
+def _trained(run: StoredRun, variant: Variant, dataset: Dataset, url: str) -> LoadedNetwork:
+    content = read_weights(url, run)
+    net = build(variant, len(dataset.classes()), dataset.image_size, run.seed)
+    load_weights(net, content, f"run {run.run_key}")
+    return LoadedNetwork(variant.name, f"trained: run {run.run_key}, seed {run.seed}", net)

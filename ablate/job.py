@@ -1,0 +1,237 @@
+"""Cohort → Epochs → Results. Seeding and catching live here, so that the loop stays a loop."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from ablate.attention import use_kernels
+from ablate.datasets.base import Dataset
+from ablate.measure.activations import capture, find_layers
+from ablate.model import build
+from ablate.result import (
+    Checkpoint,
+    Epoch,
+    Event,
+    Failed,
+    FailureKind,
+    Finished,
+    Halved,
+    Kept,
+    Noted,
+    Started,
+)
+from ablate.result.maps import sample_rows
+from ablate.result.snapshot import IMAGES, take
+from ablate.result.snapshot import pack as pack_snapshot
+from ablate.study import PROTOCOL, Recipe, Variant
+from ablate.system.machine import Machine, describe_process, prepare_machine
+from ablate.train.checkpoint import pack, unpack
+from ablate.train.cohort import Member, step_eagerly
+from ablate.train.data import Data, load_data
+from ablate.train.graphs import make_graphs
+from ablate.train.histograms import HistogramTaker
+from ablate.train.loop import evaluate, train
+from ablate.train.step import Trainer, make_trainer
+from ablate.train.weights import weights_to_bytes
+
+CHECKPOINT_SECONDS = 20.0
+"""A checkpoint is written at the end of an epoch when the last one is at least this old: a killed run
+loses little, and short epochs do not drown in writing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One variant of a cohort. With `keep` its result brings the trained weights and a snapshot for
+    pictures, with `histograms` its epochs bring those of weights and gradients; `start` is the
+    checkpoint that it goes on from.
+    """
+
+    run_key: str
+    variant: Variant
+    keep: bool = False
+    start: bytes | None = None
+    histograms: bool = False
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A job: runs of one seed under one recipe, trained side by side. Everything a worker needs.
+
+    Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
+    exactly one Finished or Failed; and for the whole cohort, under an empty key, `Started` before
+    anything else, `Halved` when memory ran out and `Noted` when its steps could not be a graph after all.
+    """
+
+    runs: tuple[Run, ...]
+    seed: int
+    recipe: Recipe
+    dataset: Dataset
+    device: str
+    kernels: Mapping[str, str] = field(default_factory=dict)
+    step_path: str = "eager"
+    deterministic: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted]]:
+        machine = prepare_machine(
+            self.device, self.recipe.precision, deterministic=self.deterministic
+        )
+        environment = describe_process(
+            machine, self.kernels, step_path=self.step_path, deterministic=self.deterministic
+        )
+        yield "", Started(environment)
+        yield from train_cohort(self, machine)
+
+
+def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Halved | Noted]]:
+    """Train the runs of a cohort. What raises is found by halving: it fails alone, the others go on
+    from their last checkpoints.
+    """
+    left = {run.run_key: run for run in cohort.runs}
+    try:
+        for run_key, event in _train_and_test(cohort, machine):
+            if isinstance(event, Checkpoint):
+                left[run_key] = replace(left[run_key], start=event.content)
+            elif isinstance(event, Finished | Failed):
+                del left[run_key]
+            yield run_key, event
+        return
+    except Exception as error:
+        failure = _failure(error)
+    # Out of the handler, where nothing holds the cohort's tensors any more.
+    _free_memory()
+    if len(left) == 1:
+        yield from ((run_key, failure) for run_key in left)
+        return
+    runs, half = tuple(left.values()), (len(left) + 1) // 2
+    if failure.kind == "oom":
+        yield "", Halved(half)
+    yield from train_cohort(replace(cohort, runs=runs[:half]), machine)
+    yield from train_cohort(replace(cohort, runs=runs[half:]), machine)
+
+
+def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
+    started = time.perf_counter()
+    session = _Session(cohort, machine, load_images(cohort, machine))
+    members = {run.run_key: session.member(run) for run in cohort.runs}
+    for member in members.values():
+        member.seconds += (time.perf_counter() - started) / len(members)
+    key_of = {id(member): run_key for run_key, member in members.items()}
+    last: dict[str, Epoch] = {}
+    saved = time.monotonic()
+    graphs = None if cohort.step_path == "eager" else make_graphs(cohort.step_path)
+    told = False
+    stepping = graphs or step_eagerly
+    for events in train(list(members.values()), session.data, cohort.recipe, cohort.seed, stepping):
+        if graphs is not None and graphs.trouble is not None and not told:
+            told = True
+            yield "", Noted(f"a cohort is stepped eagerly, it cannot be a graph: {graphs.trouble}")
+        due = time.monotonic() - saved >= cohort.checkpoint_seconds
+        for member, event in events:
+            run_key = key_of[id(member)]
+            yield run_key, event
+            if isinstance(event, Failed):
+                continue
+            last[run_key] = event
+            if member.histograms is not None and member.histograms.latest is not None:
+                yield run_key, member.histograms.latest
+            if due and event.epoch < cohort.recipe.epochs:
+                yield run_key, Checkpoint(event.epoch, pack(member, session.made_by))
+        saved = time.monotonic() if due else saved
+    for run in cohort.runs:
+        if members[run.run_key].epochs_done == cohort.recipe.epochs:
+            yield run.run_key, session.test(run, members[run.run_key], last[run.run_key])
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A cohort on its machine, with its images on the device."""
+
+    cohort: Cohort
+    machine: Machine
+    data: Data
+
+    @property
+    def made_by(self) -> dict[str, str]:
+        """What a checkpoint must have been made by to be continued here."""
+        return {
+            "device": self.machine.name,
+            "precision": self.machine.precision.name,
+            "torch": torch.__version__,
+            "kernels": json.dumps(dict(self.cohort.kernels), sort_keys=True),
+            "step_path": self.cohort.step_path,
+            "protocol": str(PROTOCOL),
+        }
+
+    def member(self, run: Run) -> Member:
+        """The run as its checkpoint left it, or at its beginning."""
+        resumed = run.start and unpack(run.start, self._trainer(run), self.made_by)
+        member = resumed or Member(self._trainer(run))
+        member.histograms = HistogramTaker() if run.histograms else None
+        return member
+
+    def _trainer(self, run: Run) -> Trainer:
+        cohort, dataset = self.cohort, self.cohort.dataset
+        net = build(run.variant, len(dataset.classes()), dataset.image_size, cohort.seed)
+        use_kernels(net, cohort.kernels)
+        return make_trainer(net, cohort.recipe, self.machine.device, self.machine.precision)
+
+    def test(self, run: Run, member: Member, last: Epoch) -> Finished:
+        """The result of a run: tested once, with the weights of its last epoch."""
+        started = time.perf_counter()
+        [test] = evaluate([member.trainer], self.data, self.data.test)
+        kept = self._kept(member.trainer) if run.keep else None
+        return Finished(
+            val_accuracy=last.val_accuracy,
+            test_accuracy=test.accuracy,
+            test_loss=test.loss,
+            test_correct=test.correct,
+            seconds=member.seconds + time.perf_counter() - started,
+            train_images_per_second=len(self.data.train) * last.epoch / member.train_seconds,
+            device=self.machine.name,
+            precision=self.machine.precision.name,
+            kept=kept,
+        )
+
+    def _kept(self, trainer: Trainer) -> Kept:
+        """The weights, and how the network sees the first test image of the first classes."""
+        use_kernels(trainer.net, {})  # pictures look into modules that fused paths do not call
+        dataset = self.cohort.dataset
+        labels = self.data.test.labels.cpu().numpy()
+        rows = sample_rows(labels, IMAGES)
+        images = self.data.test.images[rows]
+        layers = find_layers(trainer.net, dataset.image_size)
+        seen = capture(trainer.net, self.data.normalise(images), layers)
+        pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+        snapshot = take(seen, pixels, labels[rows].tolist(), dataset.classes())
+        return Kept(weights_to_bytes(trainer.net), pack_snapshot(snapshot))
+
+
+def load_images(cohort: Cohort, machine: Machine) -> Data:
+    """The images that a cohort is trained and tested on."""
+    recipe = cohort.recipe
+    return load_data(cohort.dataset, recipe.split, recipe.validation_fraction, machine.device)
+
+
+def _failure(error: Exception) -> Failed:
+    """What an exception means for a run that was alone with it."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return Failed("oom", str(error).splitlines()[0])
+    if isinstance(error, MemoryError):
+        return Failed("oom", "the machine's memory ran out")
+    # torch's CPU allocator raises a plain RuntimeError.
+    kind: FailureKind = "oom" if "can't allocate memory" in str(error) else "error"
+    return Failed(kind, "".join(traceback.format_exception(error)))
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,233 @@
+"""The pictures, drawn on matplotlib figures without pyplot. No torch: the report draws them too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ablate.page import canvas
+from ablate.result.maps import Array, GateStatistics, HeatMaps, spread, unit
+from ablate.result.snapshot import Snapshot
+
+CHANNELS = 16
+COLUMNS = 8
+STRONGEST = 3
+GATES_SHOWN = 3
+"""Of one stored network; of more, so many are chosen evenly over the depth."""
+OPACITY = 0.5
+GAP = 1
+"""Pixels between the tiles of a mosaic."""
+
+INCHES = 9.5
+DOTS_PER_INCH = 140
+HEAT_DOTS_PER_INCH = 105
+"""Smooth colours hardly compress: more would only make the page heavier."""
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One image as one network saw it: what a column of `heat_maps` shows.
+
+    Shape: image (H, W, 3) uint8. `caption` says what it is and what it was taken for.
+    """
+
+    title: str
+    caption: str
+    image: Array
+    layers: tuple[HeatMaps, ...]
+
+
+@dataclass(frozen=True)
+class WeightRow:
+    """What one attention module multiplied one image by: channel (C,), spatial (H, W)."""
+
+    title: str
+    channel: Array | None
+    spatial: Array | None
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    """What one attention module did to one image: before and after (C, H, W)."""
+
+    title: str
+    before: Array
+    after: Array
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The values of one gate over many images, with their statistics."""
+
+    title: str
+    values: Array
+    statistics: GateStatistics
+
+
+def feature_maps(columns: Mapping[str, Mapping[str, Array]]) -> Figure:
+    """The first 16 channels of each layer, 8 in a row: a row for each layer, a column for each network.
+
+    Shape: `columns` maps a title to layers (C, H, W) by path.
+    """
+    paths = list(dict.fromkeys(path for layers in columns.values() for path in layers))
+    figure, boxes = _grid(len(paths), len(columns), 0.3 + INCHES / len(columns) / 4)
+    for row, path in zip(boxes, paths, strict=True):
+        for ax, (title, layers) in zip(row, columns.items(), strict=True):
+            ax.set_axis_off()
+            if path in layers:
+                count, height, width = layers[path].shape
+                ax.imshow(mosaic([unit(m) for m in layers[path][:CHANNELS]]), cmap="viridis")
+                ax.set_title(f"{title}\n{path}, {count} × {height} × {width}", fontsize=7)
+    return figure
+
+
+def before_and_after(rows: Sequence[ChangeRow]) -> Figure:
+    """The first 16 channels just before and just after each attention module, and the difference.
+
+    Before and after share one scale for each channel, so that a weak gate looks weak.
+    """
+    figure, boxes = _grid(len(rows), 3, 1.05)
+    for (left, middle, right), row in zip(boxes, rows, strict=True):
+        before, after = row.before[:CHANNELS], row.after[:CHANNELS]
+        both = [unit(np.concatenate(pair)) for pair in zip(before, after, strict=True)]
+        pairs = [np.split(pair, 2) for pair in both]
+        left.imshow(mosaic([b for b, _ in pairs]), cmap="viridis", vmin=0, vmax=1)
+        middle.imshow(mosaic([a for _, a in pairs]), cmap="viridis", vmin=0, vmax=1)
+        difference = mosaic(list(after - before))
+        most = float(np.nanmax(np.abs(difference))) or 1.0
+        shown = right.imshow(difference, cmap="coolwarm", vmin=-most, vmax=most)
+        figure.colorbar(shown, ax=right, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
+        for ax, title in ((left, "before"), (middle, "after"), (right, "after − before")):
+            ax.set_axis_off()
+            ax.set_title(f"{row.title}: {title}" if ax is left else title, fontsize=7)
+    return figure
+
+
+def weights(rows: Sequence[WeightRow]) -> Figure:
+    """The channel weights of each attention module as bars, its spatial weights as a map."""
+    figure, boxes = _grid(len(rows), 2, 1.5, width_ratios=(4, 1))
+    for (left, right), row in zip(boxes, rows, strict=True):
+        left.set_title(f"{row.title}: weight of each channel", fontsize=7)
+        right.set_title("weight of each place", fontsize=7)
+        _channel_bars(left, row.channel)
+        right.set_axis_off()
+        if row.spatial is None:
+            right.text(0.5, 0.5, "none", ha="center", va="center", transform=right.transAxes)
+        else:
+            shown = right.imshow(row.spatial, cmap="viridis")
+            figure.colorbar(shown, ax=right, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
+    return figure
+
+
+def heat_maps(columns: Sequence[Heat]) -> Figure:
+    """The image, then a row for each layer: its three most active channels laid over the image.
+
+    Each map is brought to 0 to 1 and enlarged to the image; its title is the channel and its mean
+    activation. Networks stand side by side.
+    """
+    paths = list(dict.fromkeys(heat.path for column in columns for heat in column.layers))
+    wide = STRONGEST * len(columns)
+    figure, boxes = _grid(1 + len(paths), wide, 0.3 + min(1.5, INCHES / wide))
+    figure.set_dpi(HEAT_DOTS_PER_INCH)
+    for ax in (ax for row in boxes for ax in row):
+        ax.set_axis_off()
+    for i, column in enumerate(columns):
+        first = boxes[0][STRONGEST * i + STRONGEST // 2]
+        first.imshow(column.image)
+        first.set_title(f"{column.title}\n{column.caption}", fontsize=6.5, loc="center")
+        for heat in column.layers:
+            row = boxes[1 + paths.index(heat.path)][STRONGEST * i :]
+            _overlays(row, column.image, heat)
+    return figure
+
+
+def distributions(rows: Sequence[Distribution]) -> Figure:
+    """A histogram of each gate's values, from 0 to 1 or as far as they go, beside its numbers."""
+    figure, boxes = _grid(len(rows), 2, 1.3, width_ratios=(2, 1))
+    for (left, right), row in zip(boxes, rows, strict=True):
+        known = row.values[np.isfinite(row.values)].astype(float)
+        low, high = min(0.0, float(known.min())), max(1.0, float(known.max()))
+        left.hist(known, bins=40, range=(low, high), color=canvas.BLUE)
+        left.set_title(row.title, fontsize=7)
+        left.tick_params(labelsize=6)
+        left.set_yticks([])
+        right.set_axis_off()
+        numbers = row.statistics
+        text = (
+            f"mean {numbers.mean:.3f}\nsd across channels {numbers.sd_channels:.3f}\n"
+            f"sd across images {numbers.sd_images:.3f}\ndead {100 * numbers.dead:.1f} %, "
+            f"saturated {100 * numbers.saturated:.1f} %"
+        )
+        right.text(0, 0.5, text, va="center", fontsize=7, transform=right.transAxes)
+    return figure
+
+
+def mosaic(tiles: Sequence[Array]) -> Array:
+    """Tiles (H, W) in rows of eight with a gap between them, which is NaN."""
+    height, width = tiles[0].shape
+    columns = min(COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    whole = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), np.nan)
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * (height + GAP), i % columns * (width + GAP)
+        whole[top : top + height, left : left + width] = tile
+    return whole
+
+
+def _grid(
+    rows: int, columns: int, row_inches: float, width_ratios: Sequence[float] | None = None
+) -> tuple[Figure, list[list[Axes]]]:
+    figure = Figure(figsize=(INCHES, 0.2 + row_inches * rows), dpi=DOTS_PER_INCH)
+    figure.set_layout_engine("constrained")
+    boxes = figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
+    for ax in boxes.flat:
+        ax.grid(visible=False)
+    return figure, [list(row) for row in boxes]
+
+
+def _channel_bars(ax: Axes, channel: Array | None) -> None:
+    if channel is None:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "none", ha="center", va="center", transform=ax.transAxes)
+        return
+    values = channel.astype(float)
+    ax.bar(np.arange(len(values)), np.nan_to_num(values), width=0.9, color=canvas.BLUE)
+    ax.set_ylim(0, max(1.0, float(np.nanmax(values, initial=0.0))))
+    ax.set_xlim(-0.6, len(values) - 0.4)
+    ax.tick_params(labelsize=6)
+
+
+def _overlays(boxes: Sequence[Axes], image: Array, heat: HeatMaps) -> None:
+    height, width = image.shape[:2]
+    # The map's own pixels are spread over the image's: that is the enlarging.
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    shown = zip(heat.channels, heat.means, heat.maps, strict=True)
+    for ax, (channel, mean, values) in zip(boxes, shown, strict=False):
+        ax.imshow(image)
+        ax.imshow(
+            values, cmap="jet", alpha=OPACITY, extent=extent, interpolation="bilinear",
+            vmin=0, vmax=1,
+        )  # fmt: skip
+        ax.set_title(f"{heat.path} ch {channel}\nmean {mean:.2f}", fontsize=5.5, loc="center")
+
+
+def described(snapshot: Snapshot, i: int) -> str:
+    """What an image is, and what the network took it for."""
+    predicted = snapshot.predicted[i]
+    return f"true {snapshot.true[i]}" + ("" if predicted is None else f", predicted {predicted}")
+
+
+def weight_rows(name: str, snapshot: Snapshot) -> list[WeightRow]:
+    """The weights that the gates of one network gave the first image."""
+    return [
+        WeightRow(
+            canvas.label(f"{name}, {gate.path}", 80),
+            None if gate.channel is None else gate.channel[0],
+            None if gate.spatial is None else gate.spatial[0],
+        )
+        for gate in spread(snapshot.gates, GATES_SHOWN)
+    ]

@@ -1,0 +1,57 @@
+"""Every figure of a report, by the name of its file. To add one: a function, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from ablate.page.document import Figure
+from ablate.report import search
+from ablate.report.attention import heat_figure, weights_figure
+from ablate.report.curves import learning_figure, loss_figure
+from ablate.report.figures import accuracy_figure, cost_figure, heat_map
+from ablate.report.profiles import profile_figure
+from ablate.report.shares import family_figure
+from ablate.report.summary import Summary
+from ablate.result.search import SearchResult
+
+Draw = Callable[[Summary], Figure | None]
+"""Draws a figure of that name; None where the study has nothing to show in it."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of a section (`story.py`), in which it stands behind those before it here."""
+
+    section: str
+    draw: Draw
+
+
+def _of_search(draw: Callable[[SearchResult], Figure | None]) -> Draw:
+    return lambda summary: draw(summary.search) if summary.search is not None else None
+
+
+FIGURES: dict[str, Drawing] = {
+    "accuracy": Drawing("accuracy", accuracy_figure),
+    "heat-map": Drawing("accuracy", heat_map),
+    "cost": Drawing("cost", cost_figure),
+    "search-history": Drawing("search", _of_search(search.history_figure)),
+    "search-front": Drawing("search", _of_search(search.front_figure)),
+    "search-slices": Drawing("search", _of_search(search.slice_figure)),
+    "search-budget": Drawing("search", _of_search(search.budget_figure)),
+    "attention-image-1": Drawing("attention", partial(heat_figure, image=0)),
+    "attention-image-2": Drawing("attention", partial(heat_figure, image=1)),
+    "attention-weights": Drawing("attention", weights_figure),
+    "loss": Drawing("training", loss_figure),
+    "learning": Drawing("training", learning_figure),
+    "families": Drawing("profile", family_figure),
+    "profile": Drawing("profile", profile_figure),
+}
+
+
+def draw_section(section: str, summary: Summary) -> dict[str, Figure]:
+    """The figures of a section that this study has, by name and in their order."""
+    chosen = {name: each for name, each in FIGURES.items() if each.section == section}
+    drawn = {name: each.draw(summary) for name, each in chosen.items()}
+    return {name: figure for name, figure in drawn.items() if figure is not None}

@@ -1,0 +1,191 @@
+"""One search in Optuna's storage: it suggests, and its dashboard shows. Everything in it is derived.
+
+What a trial was and became stands in the results database first; here it follows. Where the two
+differ after a kill, Optuna's study is made anew from the trials of the results database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from ablate.search.sampling import distribution, make_pruner, make_sampler
+from ablate.search.space import Point, Space
+from ablate.search.storage import close_storage
+from ablate.store.trials import TrialRow
+from ablate.study import Option, stream_seed
+from ablate.study.search import Parameter, Search
+
+OPTUNA_STATES = {
+    "running": TrialState.RUNNING,
+    "complete": TrialState.COMPLETE,
+    "raced": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "infeasible": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+"""A raced trial has the values of the seeds that it had: fewer, but its own."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What Optuna is told of a trial, and what its dashboard shows beside it.
+
+    `values` are None where there are none, `curve` is the validation accuracy by epoch of its first
+    seed, `constraints` are kept where they are 0 or less.
+    """
+
+    values: tuple[float, ...] | None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    curve: Mapping[int, float] = field(default_factory=dict)
+    constraints: Mapping[str, float] = field(default_factory=dict)
+
+
+class OptunaMirror:
+    """Ask and tell for one search. One process at a time asks."""
+
+    def __init__(
+        self, storage: optuna.storages.BaseStorage, name: str, search: Search, space: Space,
+        epochs: int,
+    ) -> None:  # fmt: skip
+        self._storage, self._name, self._search, self._space = storage, name, search, space
+        self._epochs = epochs
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._study = self._open()
+
+    @property
+    def study(self) -> optuna.Study:
+        """Optuna's study."""
+        return self._study
+
+    def close(self) -> None:
+        """Close the storage's connections."""
+        close_storage(self._storage)
+
+    def matches(self, rows: Sequence[TrialRow]) -> bool:
+        """Whether Optuna has exactly these trials, in these states and at these points."""
+        mine = [(t.number, t.state, dict(t.params)) for t in self._study.get_trials(deepcopy=False)]
+        return mine == [(row.number, OPTUNA_STATES[row.state], dict(row.point)) for row in rows]
+
+    def rebuild(self, rows: Sequence[TrialRow], outcomes: Mapping[int, Outcome]) -> None:
+        """Make Optuna's study anew from the trials of the results database."""
+        optuna.delete_study(study_name=self._name, storage=self._storage)
+        self._study = self._open()
+        for row in rows:
+            self._study.add_trial(self._frozen(row, outcomes[row.number]))
+
+    def ask(self, number: int, fixed: Point | None = None) -> tuple[Point, dict[str, Any]]:
+        """The next point, and what of the sampler's state belongs to the trial.
+
+        The sampler is seeded from the trial's number, so that a search that was interrupted asks
+        what it would have asked.
+        """
+        seed = stream_seed(self._search.sampler_seed, "ask", number) % 2**32
+        self._study.sampler = make_sampler(self._search, seed)
+        if fixed is not None:
+            self._study.enqueue_trial(dict(fixed))
+        with _quiet():
+            trial = self._study.ask()
+            point = self._space.ask(lambda name, p: _suggest(trial, name, p))
+        attributes = self._storage.get_trial_system_attrs(self._trial_id(number))
+        return point, {k: v for k, v in attributes.items() if k.endswith(":generation")}
+
+    def report(self, number: int, epoch: int, accuracy: float) -> bool:
+        """Show how a running trial's first seed learns; True if the pruner would stop it there."""
+        if len(self._search.objectives) > 1:
+            return False
+        trial_id = self._trial_id(number)
+        self._storage.set_trial_intermediate_value(trial_id, epoch, accuracy)
+        if self._search.pruner == "none":
+            return False
+        self._study.pruner = make_pruner(self._search, self._epochs)
+        return optuna.trial.Trial(self._study, trial_id).should_prune()
+
+    def tell(self, row: TrialRow, outcome: Outcome) -> None:
+        """End a trial."""
+        trial_id = self._trial_id(row.number)
+        if len(self._search.objectives) == 1:
+            for epoch, accuracy in outcome.curve.items():
+                self._storage.set_trial_intermediate_value(trial_id, epoch, accuracy)
+        for name, value in outcome.attributes.items():
+            self._storage.set_trial_user_attr(trial_id, name, value)
+        trial = optuna.trial.Trial(self._study, trial_id)
+        for name, excess in outcome.constraints.items():
+            trial.set_constraint(name, excess)
+        state = OPTUNA_STATES[row.state]
+        values = outcome.values if state is TrialState.COMPLETE else None
+        with _quiet():
+            self._study.tell(row.number, values, state=state)
+
+    def describe(self, text: str) -> None:
+        """What stands at the head of the search in the dashboard."""
+        from optuna_dashboard import save_note
+
+        save_note(self._study, text)
+
+    def _open(self) -> optuna.Study:
+        with _quiet():
+            study = optuna.create_study(
+                storage=self._storage,
+                study_name=self._name,
+                directions=list(self._search.directions),
+                pruner=make_pruner(self._search, self._epochs),
+                load_if_exists=True,
+            )
+            if study.metric_names is None:
+                study.set_metric_names(list(self._search.objectives))
+        return study
+
+    def _trial_id(self, number: int) -> int:
+        study_id = self._storage.get_study_id_from_name(self._name)
+        return self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
+
+    def _frozen(self, row: TrialRow, outcome: Outcome) -> FrozenTrial:
+        axes = self._space.axes_of(row.point)
+        state = OPTUNA_STATES[row.state]
+        single = len(self._search.objectives) == 1
+        values = outcome.values if state is TrialState.COMPLETE else None
+        if state is TrialState.PRUNED and single and outcome.curve:
+            values = (outcome.curve[max(outcome.curve)],)  # as Optuna itself does when told
+        frozen = optuna.trial.create_trial(
+            state=state,
+            values=values,
+            params=dict(row.point),
+            distributions={name: distribution(axes[name]) for name in row.point},
+            user_attrs=dict(outcome.attributes),
+            system_attrs=dict(row.sampler_state),
+            intermediate_values=dict(outcome.curve) if single else {},
+            constraints=dict(outcome.constraints),
+        )
+        frozen.datetime_start = _local(row.asked_at)
+        frozen.datetime_complete = _local(row.ended_at) if row.ended_at else None
+        return frozen
+
+
+def _suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> Option:
+    if parameter.low is not None and parameter.high is not None:
+        return trial.suggest_int(
+            name, parameter.low, parameter.high, step=parameter.step, log=parameter.log
+        )
+    value = trial.suggest_categorical(name, parameter.choices)
+    return cast(Option, value)
+
+
+def _local(text: str) -> datetime:
+    """A time as Optuna keeps it: local and without a zone."""
+    return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna warns of every function that it calls experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

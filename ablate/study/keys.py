@@ -1,0 +1,93 @@
+"""The identity of runs, settings and searches: a hash of exactly what differs from the protocol.
+
+A key holds what stands in a study at another value than in the tables below, and nothing else. So a
+new key of a recipe, at the value that means "as before", changes no key and no stored result is
+lost. The tables are written out and are not the models' defaults: a default may be improved one
+day, and then it differs from the protocol and stands in the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from ablate.study.recipe import Recipe
+from ablate.system.digest import digest
+
+PROTOCOL = 2
+"""Part of every run key: raised when a change to training can change a result."""
+
+RECIPE: dict[str, Any] = {
+    "epochs": 50,
+    "batch_size": 64,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "plateau",
+    "augment": ["crop", "flip", "color", "rotate"],
+    "precision": "amp",
+    "split": "validation",
+    "validation_fraction": 0.1,
+}
+IMAGE_SIZE = 32
+
+SEARCH: dict[str, Any] = {
+    "objectives": ["val_accuracy"],
+    "constraints": {},
+    "sampler": "tpe",
+    "sampler_seed": 1,
+    "pruner": "none",
+    "racing": True,
+    "seeds": 3,
+}
+PARAMETER: dict[str, Any] = {
+    "values": [],
+    "per_position": False,
+    "low": None,
+    "high": None,
+    "step": 1,
+    "log": False,
+}
+BOUND: dict[str, Any] = {"at_least": None, "at_most": None, "of_baseline": False}
+
+
+def by_difference(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What of these JSON values stands in `defaults` with another value, or not at all."""
+    return {k: v for k, v in values.items() if k not in defaults or v != defaults[k]}
+
+
+def run_key(fingerprint: str, recipe: Recipe, content_hash: str, image_size: int, seed: int) -> str:
+    """The identity of a run: 16 hexadecimal digits.
+
+    `fingerprint` is that of the built network, `content_hash` that of the images.
+    """
+    return digest(
+        {
+            "fingerprint": fingerprint,
+            "dataset": content_hash,
+            "seed": seed,
+            "protocol": PROTOCOL,
+            **_conditions(recipe, image_size),
+        }
+    )
+
+
+def setting_key(backbone: str, recipe: Recipe, image_size: int) -> str:
+    """A short hash of what all runs of a study have in common, apart from the images."""
+    return digest({"backbone": backbone, **_conditions(recipe, image_size)})
+
+
+def _conditions(recipe: Recipe, image_size: int) -> dict[str, Any]:
+    return {
+        "recipe": by_difference(recipe.model_dump(mode="json"), RECIPE),
+        **by_difference({"image_size": image_size}, {"image_size": IMAGE_SIZE}),
+    }
+
+
+def stream_seed(seed: int, *names: str | int) -> int:
+    """A 63-bit seed for the random stream with that name: common random numbers, by name.
+
+    Variants of one seed share every stream whose name does not mention the variant.
+    """
+    text = "/".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,201 @@
+"""The `[search]` table of a study file: what may vary, what is better, what is allowed, for how long."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from ablate.errors import nearest
+from ablate.study import keys
+from ablate.study.base import StudyTable
+from ablate.study.variant import Option
+
+Direction = Literal["maximize", "minimize"]
+
+METRICS: dict[str, Direction] = {
+    "val_accuracy": "maximize",
+    "parameters": "minimize",
+    "macs": "minimize",
+    "images_per_second": "maximize",
+}
+"""What a search can look for. The test set is not among them: a search that saw it would leak it."""
+
+ACCURACY = "val_accuracy"
+SPEED = "images_per_second"
+"""Of inference, measured as `ablate measure` does; the other costs are known on paper."""
+
+SAMPLERS = ("tpe", "random", "gp", "nsga2", "grid")
+PRUNERS = ("none", "median", "hyperband")
+FRESH_SEEDS = 1000
+"""Confirmation trains with the seeds above: no search has looked at them, nor a grid of fewer seeds."""
+
+
+BUDGET = {"trials", "runs", "hours", "confirm", "confirm_seeds"}
+"""What a search may be given more of: with another budget it is the same one, and goes on."""
+
+
+class Parameter(StudyTable):
+    """What one parameter may be: a list of values, or whole numbers from `low` to `high`.
+
+    With `per_position` each part of the position (`pool1+pool3` has two) has a value of its own.
+    """
+
+    values: tuple[Option, ...] = ()
+    per_position: bool = False
+    low: int | None = None
+    high: int | None = None
+    step: Annotated[int, Field(ge=1)] = 1
+    log: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            return given
+        return {"values": given if isinstance(given, (list, tuple)) else [given]}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.low is None and self.high is None:
+            if not self.values:
+                raise ValueError("search: a parameter is a list of values, or has low and high")
+            return self
+        if self.values or self.low is None or self.high is None:
+            raise ValueError("search: a parameter has either values, or both low and high")
+        if not 1 <= self.low <= self.high:
+            raise ValueError(
+                f"search: 1 ≤ low ≤ high is needed, not low = {self.low}, high = {self.high}"
+            )
+        if self.log and self.step != 1:
+            raise ValueError("search: a parameter has either log or a step, not both")
+        return self
+
+    @property
+    def choices(self) -> tuple[Option, ...]:
+        """Every value that it can have."""
+        if self.low is None or self.high is None:
+            return tuple(dict.fromkeys(self.values))
+        return tuple(range(self.low, self.high + 1, self.step))
+
+
+class Bound(StudyTable):
+    """The least and the most that a cost may be; with `of_baseline` as multiples of the baseline's."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    of_baseline: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("search: a constraint needs at_most or at_least")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(
+                f"search: contradictory constraint: at_least {self.at_least:g} is above at_most "
+                f"{self.at_most:g}"
+            )
+        return self
+
+    def excess(self, value: float, baseline: float) -> float:
+        """By how much a value breaks this bound, as a part of it; 0 or less where it is kept."""
+        unit = baseline if self.of_baseline else 1.0
+        over = -math.inf if self.at_most is None else value - self.at_most * unit
+        under = -math.inf if self.at_least is None else self.at_least * unit - value
+        return max(over, under) / max(1.0, abs(baseline))
+
+
+class Search(StudyTable):
+    """A search: its space, what it looks for, how it asks, and its budget.
+
+    Each trial is one variant with the seeds 1 to `seeds`. `confirm` is how many of the best are
+    trained again, with `confirm_seeds` fresh seeds each.
+    """
+
+    parameters: dict[str, Parameter]
+    objectives: tuple[str, ...] = (ACCURACY,)
+    constraints: dict[str, Bound] = Field(default_factory=dict)
+    sampler: str = "tpe"
+    sampler_seed: Annotated[int, Field(ge=0)] = 1
+    pruner: str = "none"
+    racing: bool = True
+    trials: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    runs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    hours: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    confirm: Annotated[int, Field(ge=0, le=100)] = 3
+    confirm_seeds: Annotated[int, Field(ge=2, le=1_000)] = 5
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _one_or_more(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        for name in (*self.objectives, *self.constraints):
+            _check_metric(name)
+        if ACCURACY not in self.objectives or len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(f"search: objectives are different ones, and {ACCURACY} is among them")
+        if ACCURACY in self.constraints:
+            raise ValueError(
+                f"search: {ACCURACY} is known only after training, so it is no constraint but an "
+                "objective"
+            )
+        _check_name("sampler", self.sampler, SAMPLERS)
+        _check_name("pruner", self.pruner, PRUNERS)
+        if self.pruner != "none" and len(self.objectives) > 1:
+            raise ValueError(
+                f"search: the pruner {self.pruner!r} compares one objective, and there are "
+                f"{len(self.objectives)}; racing works with several"
+            )
+        if self.trials is None and self.runs is None and self.hours is None:
+            raise ValueError("search: a budget is missing: give trials, runs or hours")
+        if self.runs is not None and self.runs < self.seeds:
+            raise ValueError(
+                f"search: a budget of {self.runs} runs is less than one trial of {self.seeds} seeds"
+            )
+        return self
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        return tuple(METRICS[name] for name in self.objectives)
+
+    @property
+    def needs_speed(self) -> bool:
+        """Whether the throughput of every variant must be measured first."""
+        return SPEED in (*self.objectives, *self.constraints)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this search and no other; a larger budget only continues it."""
+        given = self.model_dump(mode="json", exclude=BUDGET)
+        for tables, defaults in (("parameters", keys.PARAMETER), ("constraints", keys.BOUND)):
+            given[tables] = {k: keys.by_difference(v, defaults) for k, v in given[tables].items()}
+        return keys.by_difference(given, keys.SEARCH)
+
+
+def _check_metric(name: str) -> None:
+    if name.startswith("test_"):
+        raise ValueError(
+            f"search: {name} is never an objective: a search that sees the test set leaks it; "
+            f"there are: {', '.join(METRICS)}"
+        )
+    if name not in METRICS:
+        raise ValueError(
+            f"search: {name!r} is not measured{nearest(name, METRICS)}; there are: "
+            f"{', '.join(METRICS)}"
+        )
+
+
+def _check_name(kind: str, name: str, known: tuple[str, ...]) -> None:
+    if kind == "sampler" and name.replace("-", "").replace("_", "") == "cmaes":
+        raise ValueError(
+            "search: the sampler 'cmaes' is refused: Optuna keeps its state pickled in the storage, "
+            f"and would run whatever stands there; there are: {', '.join(known)}"
+        )
+    if name not in known:
+        raise ValueError(
+            f"search: unknown {kind} {name!r}{nearest(name, known)}; there are: {', '.join(known)}"
+        )

@@ -1,0 +1,80 @@
+"""Study: a whole study file.
+
+Names of attention, backbones and datasets are resolved later, by the shelves that have them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from ablate.study.base import StudyTable
+from ablate.study.grid import GridTable
+from ablate.study.keys import setting_key
+from ablate.study.recipe import Recipe
+from ablate.study.search import Search
+from ablate.study.variant import NO_ATTENTION, Variant
+
+MAX_CELLS = 100_000
+
+
+class Study(StudyTable):
+    """One question: a backbone, a dataset, a grid, a recipe, seeds and a baseline.
+
+    `equivalence_margin` is in accuracy (0.005 is half a point): only with it can a verdict be
+    "equivalent". `image_size` is the side in pixels to which a dataset of files is brought.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    question: str = ""
+    dataset: str
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 32
+    backbone: str
+    baseline: str = NO_ATTENTION
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
+    baseline_seeds: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    equivalence_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    recipe: Recipe = Recipe()
+    grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
+    search: Search | None = None
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        for table in self.grid:
+            for key, values in table.axes().items():
+                if not values:
+                    raise ValueError(f"grid: {key} is an empty list; leave the key out or fill it")
+                if not all(v is None or isinstance(v, (int, float, str)) for v in values):
+                    raise ValueError(f"grid: {key} must be a number, a string or a list of them")
+        variants = sum(math.prod(len(v) for v in table.axes().values()) for table in self.grid)
+        most = max(self.seeds, self.baseline_seeds or 0)
+        if variants * most > MAX_CELLS:
+            raise ValueError(
+                f"the grid has {variants} variants × {most} seeds = {variants * most:,} cells; "
+                f"at most {MAX_CELLS:,} fit into one study: split it"
+            )
+        if self.search is not None and self.recipe.split == "tutorial":
+            raise ValueError(
+                'search: the split "tutorial" has no validation images, and a search sees nothing else'
+            )
+        return self
+
+    def variants(self) -> list[Variant]:
+        """The union of the grid's tables, in their order, as they are written."""
+        return list(dict.fromkeys(v for table in self.grid for v in table.variants(self.backbone)))
+
+    @property
+    def setting(self) -> str:
+        """A short hash of what all runs of a study have in common, apart from the images.
+
+        One study under two settings, as with `--set recipe.epochs=1`, is two sets of results.
+        """
+        return setting_key(self.backbone, self.recipe, self.image_size)
+
+    def seeds_of(self, variant_name: str) -> int:
+        """How many seeds a variant gets: `baseline_seeds` for the baseline, else `seeds`."""
+        if variant_name == self.baseline and self.baseline_seeds is not None:
+            return self.baseline_seeds
+        return self.seeds

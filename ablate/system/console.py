@@ -1,0 +1,37 @@
+"""What a command says to whoever started it: lines as they are, and how far something has come."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+
+from ablate.system.text import duration
+
+
+def say(text: str, console: Console | None = None) -> None:
+    """Print a line as it stands: brackets are no markup, numbers have no colours, nothing is wrapped."""
+    (console or Console()).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class Counting:
+    """How far something counted has come and how long it will still take; quiet if it is quick.
+
+    Rates are of what follows the first call: what stands before it may be the start of a process.
+    """
+
+    def __init__(self, console: Console, what: str, every_seconds: float = 2.0) -> None:
+        self._console, self._what, self._every = console, what, every_seconds
+        self._last = time.monotonic()
+        self._first: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
+        since, before = self._first
+        if now - self._last < self._every or done == before:
+            return
+        self._last = now
+        left = (now - since) / (done - before) * (total - done)
+        say(f"{self._what}: {done:,} of {total:,}, {duration(left)} left", self._console)

@@ -1,0 +1,94 @@
+"""Where a result came from: commit, versions, machine and command line. No torch needed."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ablate.system.version import VERSION
+
+SOURCE = Path(__file__).parents[2]
+"""The folder that this program lies in: a checkout, or where packages are installed."""
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
+
+
+@cache
+def describe_environment() -> Mapping[str, Any]:
+    """Everything about this process that a reader of its results may ask for.
+
+    Asked once: the code that runs is that of the process's start, whatever is committed meanwhile.
+    """
+    return {
+        "ablate": VERSION,
+        "commit": _git("rev-parse", "HEAD"),
+        "tree_clean": _tree_clean(),
+        "lock_sha256": _lock_sha256(),
+        "python": platform.python_version(),
+        **{name: package_version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "command": command_line(sys.argv),
+    }
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a package, None where it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def command_line(arguments: list[str]) -> str:
+    """The command line as it can be typed again, without the path of the program and passwords."""
+    return shlex.join([Path(arguments[0]).name, *map(without_password, arguments[1:])])
+
+
+def without_password(text: str) -> str:
+    """A text in which the passwords of URLs are three asterisks."""
+    text = re.sub(r"(://[^:/?#]*):.*@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&]\w*(?:password|secret|token)=)[^&]*", r"\1***", text)
+
+
+@cache
+def nvidia_driver() -> str | None:
+    """The version of NVIDIA's driver, None where `nvidia-smi` does not tell."""
+    said = _said("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    return said.splitlines()[0].strip() if said else None
+
+
+def _lock_sha256() -> str | None:
+    """Of the file that pins all packages, None where this program was not installed from it."""
+    lock = SOURCE / "requirements.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None
+
+
+def _tree_clean() -> bool | None:
+    status = _git("status", "--porcelain")
+    return None if status is None else status == ""
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the repository that this program lies in; None without git, or where it is
+    installed: a folder of packages may lie in somebody else's repository.
+    """
+    if not (SOURCE / "pyproject.toml").is_file():
+        return None
+    return _said("git", "-C", str(SOURCE), *arguments)
+
+
+def _said(*command: str) -> str | None:
+    """What a program prints, None where it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

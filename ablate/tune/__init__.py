@@ -1,0 +1,1 @@
+"""Which path a device takes: measured once, stored with its reason, the same ever after."""

@@ -1,0 +1,109 @@
+"""How many runs a GPU trains side by side: as many as make a run's share of a step smallest, and fit.
+
+Cohorts of growing size are stepped through a few batches, on the path that the device takes. To be run
+once for a device and a study's setting, and stored.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+import numpy as np
+import torch
+
+from ablate.datasets.base import Dataset
+from ablate.study import Recipe, Variant
+from ablate.system.machine import Machine, prepare_machine
+from ablate.train.cohort import step_eagerly
+from ablate.train.data import Data, load_data
+from ablate.train.graphs import kernels_on, make_graphs
+from ablate.tune.steps import SteppedCohort, first_batches, make_members
+
+MOST = 32
+ROUNDS = 3
+WORTH_MORE = 1.03
+"""How many times as fast a run of a larger cohort must be: it holds more memory, and loses more."""
+MOST_MEMORY = 0.8
+"""The share of a device's memory that a cohort may be expected to take."""
+
+
+@dataclass(frozen=True, slots=True)
+class CohortSize:
+    """What a run's share of a pass over the batches takes in a cohort of this size."""
+
+    size: int
+    seconds_a_run: float
+
+
+@dataclass(frozen=True)
+class MeasureCohorts:
+    """A job: step cohorts of 1, 2, 4 … of these networks. Yields a `CohortSize` for each that fits."""
+
+    variants: tuple[Variant, ...]
+    recipe: Recipe
+    dataset: Dataset
+    device: str
+    kernels: Mapping[str, str]
+    step_path: str
+    deterministic: bool = False
+
+    def __call__(self) -> Iterator[CohortSize]:
+        recipe = self.recipe
+        machine = prepare_machine(self.device, recipe.precision, deterministic=self.deterministic)
+        device = machine.device
+        data = load_data(self.dataset, recipe.split, recipe.validation_fraction, device)
+        few = first_batches(data, recipe)
+        for size in sizes(len(self.variants)):
+            _forget_memory(device)
+            try:
+                seconds = self._seconds(size, few, machine)
+            except torch.OutOfMemoryError:
+                return
+            yield CohortSize(size, seconds / size)
+            if 2 * _memory_taken(device) > MOST_MEMORY:
+                return
+
+    def _seconds(self, size: int, data: Data, machine: Machine) -> float:
+        """What a pass over the data takes; nothing of the cohort is left afterwards."""
+        device, precision = machine.device, machine.precision
+        kernels = kernels_on(self.step_path, self.kernels)
+        variants = tuple(islice(cycle(self.variants), size))
+        members = make_members(variants, self.recipe, self.dataset, device, precision, kernels)
+        eager = self.step_path == "eager"
+        stepping = step_eagerly if eager else make_graphs(self.step_path)
+        stepped = SteppedCohort(members, data, self.recipe, stepping)
+        return float(np.median([stepped.seconds() for _ in range(ROUNDS)]))
+
+
+def sizes(networks: int) -> list[int]:
+    """1, 2, 4 … and all of them."""
+    most = min(networks, MOST)
+    doubled = [2**power for power in range(most.bit_length()) if 2**power < most]
+    return [*doubled, most]
+
+
+def best_size(measured: Sequence[CohortSize]) -> int:
+    """The smallest one that a larger one does not beat clearly."""
+    best = measured[0]
+    for each in measured[1:]:
+        if best.seconds_a_run / each.seconds_a_run >= WORTH_MORE:
+            best = each
+    return best.size
+
+
+def _forget_memory(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _memory_taken(device: torch.device) -> float:
+    """The largest share of the device's memory that was held since it was forgotten."""
+    if device.type != "cuda":
+        return 0.0
+    whole = torch.cuda.get_device_properties(device).total_memory
+    return torch.cuda.max_memory_reserved(device) / whole
