@@ -25,6 +25,7 @@ from ablate.result import Started
 from ablate.store.schema import metadata
 from ablate.store.store import Claim, Store
 from ablate.study.file import parse_study
+from ablate.system.environment import describe_environment
 from ablate.system.machine import Machine, find_machine
 
 __all__ = ["postgres"]  # a fixture
@@ -62,6 +63,7 @@ class Shell:
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
         self._monkeypatch.setattr(sys, "argv", ["ablate", *arguments])
+        describe_environment.cache_clear()  # as in a process of its own
         code = 0
         try:
             cli.main()

@@ -12,14 +12,14 @@ from typing import Any
 
 from ablate.store.store import Store
 from ablate.store.views import VIEWS
-from ablate.store.weights import write_weights
+from ablate.store.weights import weights_file, write_weights
 
 EARLIER = Path(__file__).parent / "databases" / "0002.sql"
 FINISHED, SECOND, THIRD, PLANNED = (
-    "66211f01c789f5d6",
-    "ad646a16295df9ea",
-    "9444cd593737a879",
-    "9b5b5d042bc44d8d",
+    "bc4751724cff0604",
+    "e6feb2719c5cf6e5",
+    "75a74283af5c972b",
+    "c147416804890b9a",
 )
 """The runs of the study `earlier`, in its order."""
 WEIGHTS = b"the weights"
@@ -29,8 +29,10 @@ def real_database(path: Path) -> Path:
     """A database of real results, brought up to date, with weights of its first run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(results_alone())
-    sha256 = write_weights(f"sqlite:///{path}", FINISHED, WEIGHTS)
-    change(path, "UPDATE runs SET weights_sha256 = ? WHERE run_key = ?", sha256, FINISHED)
+    file = weights_file(FINISHED)
+    sha256 = write_weights(f"sqlite:///{path}", file, WEIGHTS)
+    kept = "UPDATE runs SET weights_file = ?, weights_sha256 = ? WHERE run_key = ?"
+    change(path, kept, file, sha256, FINISHED)
     change(path, "INSERT INTO explanations VALUES (?, ?)", FINISHED, bytes(range(256)) * 10)
     fingerprint = rows(path, "runs")[0][1]
     change(

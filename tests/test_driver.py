@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -456,7 +457,7 @@ def undisturbed(url: str, run_key: str) -> bytes:
     """The weights of a digits run that is trained here, by itself, without an interruption."""
     plan = make_plan(load_study(STUDIES / "digits.toml", ["recipe.epochs=2", "seeds=1"]))
     cell = next(cell for cell in plan.cells if cell.run_key == run_key)
-    kernels = {str(name): str(path) for name, path in rows_of(url, KERNELS)}
+    kernels = {str(name): json.loads(path) for name, path in rows_of(url, KERNELS)}
     run = Run(run_key, cell.variant, keep=True)
     job = Cohort((run,), cell.seed, plan.study.recipe, plan.dataset, "cpu", kernels)
     *_, (_, result) = job()

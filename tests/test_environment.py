@@ -90,9 +90,12 @@ def test_the_drivers_version_is_what_nvidia_smi_says(
         '#!/bin/sh\n[ "$1" = --query-gpu=driver_version ] && echo 570.1 && echo 570.1\n'
     )
     monkeypatch.setenv("PATH", str(tmp_path))
+    nvidia_driver.cache_clear()
     assert nvidia_driver() is None, "it may not be executed"
     program.chmod(0o755)
+    nvidia_driver.cache_clear()
     assert nvidia_driver() == "570.1"
+    nvidia_driver.cache_clear()
 
 
 def test_a_failed_run_points_to_its_environment_too(plan: Plan, url: str) -> None:

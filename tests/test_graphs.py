@@ -254,7 +254,7 @@ def test_a_graph_that_is_wrong_or_slow_or_none_is_not_taken(
     assert why in chosen.note
 
 
-def test_a_graph_that_agrees_and_is_faster_is_taken(
+def test_a_graph_that_agrees_and_is_speed_ratio_is_taken(
     data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slowly(*arguments: Any) -> Any:
@@ -316,7 +316,7 @@ class Quick(Repeater):
 @pytest.fixture
 def compared(data: Data, monkeypatch: pytest.MonkeyPatch) -> tuple[Comparison, StepPath]:
     """Eager steps and a graph that is as slow as can be told."""
-    monkeypatch.setattr(steps, "_faster", lambda *_: 2.0)
+    monkeypatch.setattr(steps, "_speed_ratio", lambda *_: 2.0)
     comparison = compare(data, Recipe(augment=()), ["se"], exact=False)
     chosen = comparison.graph(Graphs(Repeater))
     assert chosen.path == "graph"
@@ -441,7 +441,7 @@ def test_a_compiler_that_takes_the_process_down_leaves_the_graph(
 SIZES = [CohortSize(1, 1.0), CohortSize(2, 0.6), CohortSize(4, 0.59), CohortSize(6, 0.5)]
 
 
-def test_a_larger_cohort_is_taken_where_it_is_clearly_faster() -> None:
+def test_a_larger_cohort_is_taken_where_it_is_clearly_speed_ratio() -> None:
     assert best_size(SIZES) == 6
     assert best_size(SIZES[:3]) == 2, "two per cent are not worth its memory"
     assert [sizes(n) for n in (1, 2, 6, 8, 100)] == [

@@ -18,8 +18,9 @@ from ablate.measure.operations import OperationCounter
 from ablate.measure.profile import Profile
 from ablate.measure.throughput import Throughput, quick
 from ablate.plan import Plan
-from ablate.result import Cost, Finished, Profiled, Trace
+from ablate.result import Cost, Finished, Profiled, Started, Trace
 from ablate.store.store import Store
+from ablate.system.environment import package_version
 from ablate.system.machine import find_machine
 
 FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
@@ -74,14 +75,17 @@ def networks(plan: Plan) -> tuple[Network, ...]:
     return tuple(Network(variant, fingerprint) for fingerprint, variant in cells.items())
 
 
-def interrupted(_process: object, job: Throughput | Profile) -> list[Cost]:
+HERE = Started({"torch": package_version("torch")})
+
+
+def interrupted(_process: object, job: Throughput | Profile) -> list[Started | Cost]:
     """A measuring process that is stopped before the profile is there."""
     if isinstance(job, Profile):
         raise KeyboardInterrupt
     device = find_machine("cpu").name
     rest = ("fp32", "train", 64, 1, 1, 1, None, None, 9, "quick")
     mark = job.baseline.fingerprint
-    return [Cost(s.fingerprint, device, *rest, baseline=mark) for s in job.networks]
+    return [HERE, *(Cost(s.fingerprint, device, *rest, baseline=mark) for s in job.networks)]
 
 
 def test_only_finished_networks_without_a_cost_here_are_measured(

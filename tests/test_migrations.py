@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import sqlite3
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,11 +16,15 @@ from conftest import claim_one, message
 from store_processes import open_killed_at_every_statement
 
 from ablate.errors import DatabaseError
+from ablate.plan import make_plan
 from ablate.store.migrate import backup_path
 from ablate.store.read import check_integrity
 from ablate.store.revisions import HEAD, REVISIONS
 from ablate.store.store import Store
+from ablate.store.trials import search_key
 from ablate.store.views import VIEWS
+from ablate.study import Study, keys
+from ablate.study.file import parse_study
 from ablate.system import files
 
 EARLIER = Path(__file__).parent / "databases"
@@ -42,10 +48,14 @@ def text_of_bytes(content: bytes, folder: Path) -> str:
     return text_of(folder / "bytes.db")
 
 
-def columns(path: Path, view: str) -> str:
+KEYS = ("run_key", "setting")
+"""Revision 0005 gives them anew."""
+
+
+def columns(path: Path, view: str, but: Sequence[str] = ()) -> str:
     with sqlite3.connect(path) as connection:
         cursor = connection.execute(f"SELECT * FROM {view} LIMIT 0")  # noqa: S608
-    return ", ".join(name for name, *_ in cursor.description)
+    return ", ".join(name for name, *_ in cursor.description if name not in but)
 
 
 def test_every_earlier_revision_has_a_database_here() -> None:
@@ -53,6 +63,15 @@ def test_every_earlier_revision_has_a_database_here() -> None:
 
 
 EARLIER_REVISIONS = sorted(set(REVISIONS) - {HEAD})
+OF_RUNS = "runs r JOIN cells c USING (run_key) ORDER BY c.ordinal"
+WHICH = "c.variant, r.seed, r.run_key, r.weights_sha256"
+
+
+def stored_study(path: Path) -> Study:
+    """The study of a database, as it was run."""
+    [(text,)] = rows(path, "studies", "definition")
+    stored = {k: v for k, v in json.loads(str(text)).items() if k in Study.model_fields}
+    return parse_study({k: v for k, v in stored.items() if v is not None}, "stored")
 
 
 def earlier(revision: str, path: Path) -> Path:
@@ -66,7 +85,7 @@ def earlier(revision: str, path: Path) -> Path:
 def test_an_earlier_database_comes_up_to_date(revision: str, tmp_path: Path) -> None:
     path = earlier(revision, tmp_path / "earlier.db")
     as_it_was = path.read_bytes()
-    promised = {view: columns(path, view) for view in VIEWS}
+    promised = {view: columns(path, view, but=KEYS) for view in VIEWS}
     before = {view: rows(path, view, names) for view, names in promised.items()}
     assert all(before.values()), "there is something in every view"
     store = Store(f"sqlite:///{path}")
@@ -80,6 +99,53 @@ def test_an_earlier_database_comes_up_to_date(revision: str, tmp_path: Path) -> 
     claim = claim_one(store, planned)
     assert claim is not None, "and it is used as any other"
     assert store.resume(claim) is None
+
+
+@pytest.mark.parametrize("revision", EARLIER_REVISIONS)
+def test_what_was_trained_is_found_under_its_new_key(
+    revision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a plan of the same study, made today; everything that belongs to a run has come along."""
+    monkeypatch.setattr(keys, "PROTOCOL", 2 if revision == "0004" else 1)  # as it was then
+    path = earlier(revision, tmp_path / "earlier.db")
+    for folder in ("histograms", "weights"):
+        (tmp_path / folder).mkdir()
+    before = {(v, seed): (key, sha) for v, seed, key, sha in rows(path, OF_RUNS, WHICH)}
+    for key, _ in before.values():
+        (tmp_path / "histograms" / str(key)).mkdir()
+    Store(f"sqlite:///{path}").close()
+    plan = make_plan(stored_study(path))
+    now = {(v, seed): (key, sha) for v, seed, key, sha in rows(path, OF_RUNS, WHICH)}
+    planned = {(cell.variant.name, cell.seed): cell.run_key for cell in plan.cells}
+    assert planned.items() <= {name: key for name, (key, _) in now.items()}.items()
+    assert {name: sha for name, (_, sha) in now.items()} == {n: s for n, (_, s) in before.items()}
+    assert not {key for key, _ in before.values()} & {key for key, _ in now.values()}
+    assert {p.name for p in (tmp_path / "histograms").iterdir()} == {key for key, _ in now.values()}
+    files = dict(rows(path, "runs", "run_key, weights_file"))
+    kept = {key: old for (key, _), (old, sha) in zip(now.values(), before.values()) if sha}
+    assert {k: f for k, f in files.items() if f} == {
+        k: f"{old}.safetensors" for k, old in kept.items()
+    }
+    assert set(rows(path, "studies", "setting")) == {(plan.study.setting,)}
+    epochs = "runs r JOIN epochs e USING (run_key) WHERE r.status = 'finished'"
+    finished = rows(path, "runs WHERE status = 'finished'", "2 * COUNT(*)")
+    assert rows(path, epochs, "COUNT(*)") == finished, "two epochs of each"
+
+
+def test_searches_and_choices_have_their_new_names(tmp_path: Path) -> None:
+    path = earlier("0004", tmp_path / "earlier.db")
+    Store(f"sqlite:///{path}").close()
+    study = stored_study(path)
+    key = search_key(study, "digits")
+    [[of], [again]] = rows(path, "trials", "search")
+    assert of == again == key.search
+    trained = json.loads(str(rows(path, "trials WHERE number = 0", "trained")[0][0]))
+    assert trained[0] in {run for (run,) in rows(path, "runs", "run_key")}
+    found = rows(path, "choices", "decision, subject, conditions, choice")
+    assert ("kernel", "se", "", '"fused"') in found
+    assert ("steps", study.setting, "", '"graph"') in found
+    assert ("cohort", study.setting, "graph", 16) in found
+    assert len(found) == 6
 
 
 def test_a_backup_that_cannot_be_written_leaves_everything_as_it_was(

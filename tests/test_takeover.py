@@ -54,7 +54,7 @@ def test_a_heartbeat_that_stands_still_for_a_lease_is_a_death(store: Watched) ->
 @pytest.mark.parametrize("locked_seconds", [LEASE_SECONDS * 0.6, LEASE_SECONDS, LEASE_SECONDS * 5])
 def test_a_lock_in_which_nobody_could_write_is_not(store: Watched, locked_seconds: float) -> None:
     """The read that waited for the lock brings the heartbeat of before: its owner had to wait too."""
-    look = watch(store, LEASE_SECONDS * 0.7).look
+    look = watch(store, LEASE_SECONDS * 0.7).watch
     store.locked_seconds = locked_seconds
     look(())
     assert store.taken == []

@@ -304,8 +304,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "runs has run_key, fingerprint",
     ),
     "a row too many": (
-        forge("tables/kernels.jsonl", "\n", "\n" + '{"device": "d", "precision": "p", '
-              '"attention": "a", "kernel": "k"}\n'),
+        forge("tables/choices.jsonl", "\n", "\n" + '{"device": "d", "precision": "p", '
+              '"decision": "a", "subject": "k", "conditions": "", "choice": "1", '
+              '"reason": "", "chosen_at": ""}\n'),
         "has 2 rows instead of 1",
     ),
     "a row twice": (forge("tables/epochs.jsonl", '"epoch": 2', '"epoch": 1'), "UNIQUE"),
@@ -384,7 +385,7 @@ def forget(path: Path, run_key: str) -> None:
     change(
         path,
         "UPDATE runs SET status = 'planned', attempts = 0, val_accuracy = NULL, test_accuracy = NULL, "
-        "test_loss = NULL, test_correct = NULL, weights_sha256 = NULL, seconds = NULL, device = NULL, "
+        "test_loss = NULL, test_correct = NULL, weights_sha256 = NULL, weights_file = NULL, seconds = NULL, device = NULL, "
         "train_images_per_second = NULL, precision = NULL, started_at = NULL, finished_at = NULL, "
         "environment_id = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL "
         "WHERE run_key = ?",

@@ -1,0 +1,165 @@
+"""Keys by difference: what a study leaves at the protocol's defaults is not in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import small_plan
+from torch import nn
+
+from ablate import attention, backbones
+from ablate.attention import ATTENTION, complete
+from ablate.attention.se import SE
+from ablate.backbones import BACKBONES
+from ablate.backbones.cbam_cnn import CbamCNN
+from ablate.measure.architecture import describe
+from ablate.store.trials import search_key
+from ablate.study import Recipe, Variant, keys, run_key
+from ablate.study.file import parse_study
+from ablate.study.keys import by_difference, setting_key
+from ablate.study.search import Bound, Parameter, Search
+
+DEFAULTS: dict[str, Any] = {
+    "name": "golden",
+    "dataset": "digits",
+    "backbone": "cbam_cnn",
+    "seeds": 1,
+    "grid": [{"attention": "none"}],
+}
+CHANGED: dict[str, Any] = {
+    **DEFAULTS,
+    "backbone": "cbam_cnn(width=0.5)",
+    "grid": [{"attention": "none"}, {"attention": "cbam", "position": "pool*", "reduction": 4}],
+    "recipe": {
+        "epochs": 3,
+        "batch_size": 32,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "schedule": "cosine",
+        "augment": ["crop"],
+        "precision": "fp32",
+        "split": "tutorial",
+        "validation_fraction": 0.2,
+    },
+}
+SEARCH: dict[str, Any] = {
+    "parameters": {"attention": "se", "position": "pool3", "reduction": [4, 8]},
+    "trials": 2,
+}
+
+
+def keys_of(document: dict[str, Any]) -> list[str | None]:
+    return [cell.run_key for cell in small_plan(**{"recipe": {}, **document}).cells]
+
+
+def test_golden_keys() -> None:
+    """A key that changes here loses every stored result of every user: that needs a migration."""
+    study = {key: value for key, value in DEFAULTS.items() if key != "recipe"}
+    plain = parse_study(study, "test")
+    assert plain.recipe == Recipe()
+    assert run_key("0" * 16, plain.recipe, "1" * 64, 32, seed=1) == "64c3519fd7c3b1c8"
+    assert plain.setting == "159347e47ec10f3d"
+    assert set(CHANGED["recipe"]) == set(Recipe.model_fields), "every field is changed"
+    changed = parse_study(CHANGED, "test")
+    assert run_key("0" * 16, changed.recipe, "1" * 64, 48, seed=2) == "81dd564a6c8691a4"
+    assert setting_key(changed.backbone, changed.recipe, 48) == "ae864fcc0184c697"
+
+
+def test_golden_keys_of_real_networks() -> None:
+    assert keys_of({**DEFAULTS, "recipe": Recipe().model_dump()}) == ["9d4e877a952c124a"]
+    assert keys_of(CHANGED) == ["7ad86f03ade28bb4", "c4c57c3ceb12bac0"]
+
+
+def test_every_field_has_its_line_in_the_protocol() -> None:
+    assert set(keys.RECIPE) == set(Recipe.model_fields)
+    assert set(keys.PARAMETER) == set(Parameter.model_fields)
+    assert set(keys.BOUND) == set(Bound.model_fields)
+    budget = {"trials", "runs", "hours", "confirm", "confirm_seeds"}
+    assert set(keys.SEARCH) == set(Search.model_fields) - budget - {"parameters"}
+    assert Recipe.model_validate(keys.RECIPE) == Recipe(), "nothing has been improved since"
+
+
+class Longer(Recipe):
+    """A recipe of a later version, with a key that this one does not know."""
+
+    warmup_epochs: int = 0
+
+
+def test_a_new_key_at_its_default_changes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Recipe(epochs=3), Recipe(epochs=3, precision="fp32")
+    before = [(run_key("f", r, "d", 32, 1), setting_key("b", r, 32)) for r in old]
+    new = [Longer(**recipe.model_dump()) for recipe in old]
+    assert run_key("f", new[0], "d", 32, 1) != before[0][0], "without its line in the table"
+    monkeypatch.setitem(keys.RECIPE, "warmup_epochs", 0)
+    assert [(run_key("f", r, "d", 32, 1), setting_key("b", r, 32)) for r in new] == before
+    warm = Longer(epochs=3, warmup_epochs=5)
+    assert run_key("f", warm, "d", 32, 1) != before[0][0]
+    assert setting_key("b", warm, 32) != before[0][1]
+
+
+def test_a_default_that_is_improved_stands_in_the_key_from_then_on() -> None:
+    class Better(Recipe):
+        optimizer: str = "adamw"
+
+    assert run_key("f", Better(), "d", 32, 1) == run_key("f", Recipe(optimizer="adamw"), "d", 32, 1)
+    assert run_key("f", Better(optimizer="adam"), "d", 32, 1) == run_key("f", Recipe(), "d", 32, 1)
+
+
+def test_a_new_option_of_attention_changes_neither_name_nor_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variant = complete(Variant("cbam_cnn", "se", "pool3"))
+    before = variant.name, describe(variant, 10, 32).fingerprint
+
+    class Residual(SE):
+        def __init__(self, channels: int, *, reduction: int = 16, residual: int = 0) -> None:
+            super().__init__(channels, reduction=reduction)
+            if residual:
+                self.bypass = nn.Parameter(self.fc1.weight.new_zeros(channels))
+
+    Residual.__module__, Residual.__qualname__ = SE.__module__, SE.__qualname__
+    monkeypatch.setitem(attention.ATTENTION, "se", Residual)
+    now = complete(Variant("cbam_cnn", "se", "pool3"))
+    assert (now.name, describe(now, 10, 32).fingerprint) == before
+    other = complete(Variant("cbam_cnn", "se", "pool3", (("residual", 1),)))
+    assert other.name == "se(pool3, r=16, residual=1)"
+    assert describe(other, 10, 32).fingerprint != before[1]
+    assert ATTENTION["se"] is Residual
+
+
+def test_a_new_option_of_a_backbone_changes_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = describe(Variant("cbam_cnn"), 10, 32).fingerprint
+
+    class Deeper(CbamCNN):
+        def __init__(self, classes: int, *, width: float = 1.0, extra: int = 0) -> None:
+            super().__init__(classes, width=width)
+            if extra:
+                self.fc3 = nn.Linear(classes, classes)
+
+    Deeper.__module__, Deeper.__qualname__ = CbamCNN.__module__, CbamCNN.__qualname__
+    monkeypatch.setitem(backbones.BACKBONES, "cbam_cnn2", Deeper)
+    assert describe(Variant("cbam_cnn2"), 10, 32).fingerprint == before
+    assert describe(Variant("cbam_cnn2(extra=1)"), 10, 32).fingerprint != before
+    assert BACKBONES["cbam_cnn2"] is Deeper
+
+
+def test_a_search_is_named_by_difference_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = parse_study({**DEFAULTS, "search": SEARCH}, "test")
+    key = search_key(study, "digits").search
+    assert key == "d08b4f63967e555f"
+    more = parse_study({**DEFAULTS, "search": {**SEARCH, "trials": 9, "confirm": 1}}, "test")
+    assert search_key(more, "digits").search == key, "a larger budget goes on"
+    for changed in ({"sampler": "random"}, {"seeds": 2}, {"constraints": {"macs": {"at_most": 1}}}):
+        other = parse_study({**DEFAULTS, "search": {**SEARCH, **changed}}, "test")
+        assert search_key(other, "digits").search != key
+    assert study.search is not None
+    assert set(study.search.identity) == {"parameters"}
+
+
+def test_by_difference() -> None:
+    defaults = {"a": 1, "b": [1, 2], "c": None}
+    assert by_difference({"a": 1, "b": [1, 2], "c": None}, defaults) == {}
+    assert by_difference({"a": 2, "b": [1], "c": 0, "d": 1}, defaults) == {
+        "a": 2, "b": [1], "c": 0, "d": 1,
+    }  # fmt: skip
