@@ -366,7 +366,7 @@ def explain(
     ],
     image: Annotated[
         Path | None,
-        typer.Option("--image", metavar="FILE", help="A PNG or JPEG to explain_networks at."),
+        typer.Option("--image", metavar="FILE", help="A PNG or JPEG to look at."),
     ] = None,
     samples: Annotated[
         int | None,
@@ -580,7 +580,7 @@ def _usage(error: Any) -> str:
         return said
     command = error.ctx.command_path if error.ctx else "ablate"
     said = said.replace("Value error, ", "").rstrip(".")
-    return f"ablate: {printable(said)}: explain_networks at `{command} --help`"
+    return f"ablate: {printable(said)}: look at `{command} --help`"
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:
@@ -589,7 +589,7 @@ def _interrupt(_signal: int, _frame: Any) -> None:
 
 
 def _leave_garbage() -> None:
-    """Let Python not explain_networks for garbage once more as it ends: half a second with torch loaded."""
+    """Let Python not look for garbage once more as it ends: half a second with torch loaded."""
     if "triton" not in sys.modules:  # it counts what it finds alive then, and complains
         gc.freeze()
 

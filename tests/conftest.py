@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 import torch
-from postgres_server import Server, postgres
+from support.postgres_server import Server, postgres
 
 from ablate import cli
 from ablate.errors import AblateError

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_events
-from test_cohort import events_of, facts, make_cohort
-from test_graphs import numbers, same, states
+from support.graphs import numbers, same, states
+from test_job import events_of, facts, make_cohort
 from torch._dynamo.utils import counters
 
 from ablate.attention import complete, fusable, use_kernels

@@ -61,7 +61,7 @@ def test_names_that_stand_nowhere(changes: dict[str, object], message: str) -> N
 
 
 def test_the_resnet18_study_plans_and_one_of_its_variants_trains() -> None:
-    file = Path(__file__).parent.parent / "studies" / "resnet18.toml"
+    file = Path(__file__).parents[1] / "studies" / "resnet18.toml"
     changes = ["dataset=digits", "seeds=1", "recipe.batch_size=4"]
     plan = make_plan(load_study(file, changes))
     assert len(plan.variants) == 12

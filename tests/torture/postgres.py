@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.postgres_server import Server, missing, running_server
+from tests.support.postgres_server import Server, missing, running_server
 from tests.torture.figures import CannotBeDone
 
 # What a restart loses is what this is about.

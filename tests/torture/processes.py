@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120.0
 
 _CONTEXT = multiprocessing.get_context("forkserver")

@@ -80,8 +80,8 @@ def _merge(
     joined = add_cells(source, target)
     join_definitions(source, target, joined)
     _add_profiles(source, target)
-    for run_key, sha256 in selection.weights.items():
-        if complaint := weights.copy(url, run_key, sha256):
+    for file, sha256 in selection.weights.items():
+        if complaint := weights.copy(url, file, sha256):
             merged.complaints.append(complaint)
     merged.added += len(selection.added)
     merged.replaced += len(selection.replaced)

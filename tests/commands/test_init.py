@@ -1,0 +1,86 @@
+"""`ablate init`, and the page on one's own network followed word for word."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Shell, message
+from PIL import Image
+
+from ablate.commands.init import write_study
+from ablate.errors import OutputError, PlacementError
+from ablate.plan import make_plan
+from ablate.study.file import load_study
+from ablate.system.imports import ALLOWED
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = README.partition("### Your own network and images")[2].partition("\n## ")[0]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Images of two classes, told apart by their colour."""
+    for label, colour in (("day", 200), ("night", 40)):
+        for part, count in (("train", 20), ("test", 4)):
+            folder = tmp_path / "photos" / part / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                Image.new("RGB", (36, 32), (colour, 10 * i, colour)).save(folder / f"{i}.png")
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize(
+    "backbone", ["cbam_cnn", "torchvision:resnet18(stem=small)", "torchvision:mobilenet_v3_small"]
+)
+def test_the_study_that_is_written_can_be_planned(
+    backbone: str, photos: Path, tmp_path: Path
+) -> None:
+    file = write_study(backbone, photos, tmp_path / "mine.toml", 32, [])
+    plan = make_plan(load_study(file), photos)
+    assert "none" in plan.variants
+    assert len(plan.variants) > 2
+    said = message(OutputError, lambda: write_study(backbone, photos, file, 32, []))
+    assert said == f"{file} is there already; name another file with --out"
+
+
+def test_the_places_are_listed_with_their_channels(photos: Path, tmp_path: Path) -> None:
+    text = write_study("torchvision:resnet18", photos, tmp_path / "a.toml", 32, []).read_text()
+    assert re.search(r"^#   layer\*\.\*\.bn2 +64 to 512 +8$", text, re.MULTILINE)
+    assert re.search(r"^#   conv1 +64 +1$", text, re.MULTILINE)
+
+
+def test_nothing_is_written_for_a_network_that_cannot_be_trained(
+    photos: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "no.toml"
+    message(PlacementError, lambda: write_study("se_cnn", photos, file, 32, []))
+    assert not file.exists()
+
+
+def test_the_page_on_your_own_network_works_as_written(
+    photos: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source,) = re.findall(r"^```py\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    shutil.move(photos, shell.folder)
+    (shell.folder / "mypkg").mkdir()
+    (shell.folder / "mypkg" / "__init__.py").write_text("")
+    (shell.folder / "mypkg" / "nets.py").write_text(source)
+    # What a command adds to, for itself and its workers.
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv(ALLOWED, "")
+    short = ["--set", "recipe.epochs=1"]
+    extra = {"report": short, "run": [*short, "--seeds", "1", "--device", "cpu", "--workers", "1"]}
+    extra["run"] += ["--max-runs", "1", "--no-measure"]
+    for line in commands.splitlines():
+        _, command, *words = shlex.split(line)
+        code, _, errors = shell(command, *words, *extra.get(command, []))
+        assert code == 0, errors
+    for name in ("mypkg.nets", "mypkg"):
+        del sys.modules[name]
+    assert list((shell.folder / "reports").glob("*/report.html"))

@@ -1,0 +1,271 @@
+"""A report says what is real, what is noise and what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+from support.report_frames import CBAM, H200, TWO, Page, csv_rows, make_frames, page, value, written
+
+from ablate.page import format as fmt
+from ablate.report.render import render
+from ablate.store.frames import Frames
+
+
+def test_findings_come_first_and_say_what_they_rest_on() -> None:
+    shown = page(make_frames({"none": 0.83, "up": 0.85, "down": 0.81, "like": 0.83}))
+    assert list(shown.sections)[1:4] == ["findings", "completeness", "results"]
+    text = shown.sections["findings"]
+    assert "3 variants against the baseline none: 1 better, 1 worse, 1 undecided." in text
+    assert re.search(r"up is better than the baseline by [12]\.\d\d points", text)
+    assert re.search(r"down is worse than the baseline by [12]\.\d\d points", text)
+    assert re.search(r"No difference found for like \(these seeds could have seen ≥ 0\.\d\d", text)
+    assert re.search(r"95 % interval \+1\.\d\d to \+[23]\.\d\d points; adjusted p", text)
+    assert "n = 4 against 4; smallest detectable effect" in text
+    assert "0.98× train images/s on NVIDIA H200 (quick)" in text
+    assert "no effect" not in "".join(shown.sections.values())
+
+
+def test_the_table_has_the_numbers_of_the_frames() -> None:
+    frames = make_frames({"none": 0.83, "up": 0.85})
+    shown = page(frames).row("up")
+    mine = frames.runs.groupby("variant")["test_accuracy"].mean()
+    assert value(shown, "Accuracy").startswith(f"{100 * mine['up']:.2f} ± ")
+    assert value(shown, "Difference").startswith(f"{100 * (mine['up'] - mine['none']):+.2f}")
+    assert value(shown, "n ") == "4"
+    assert value(shown, "Verdict").startswith("better")
+    assert value(shown, "Parameters") == "1,150,906"
+    assert value(shown, "Attention") == "0.26 %"
+    assert value(shown, "MACs") == "5.93 M"
+    assert value(shown, "Train images/s") == "40,196 0.98×"
+
+
+def test_variants_stand_in_grid_order_and_the_baseline_is_marked() -> None:
+    html = written(make_frames({"b": 0.83, "none": 0.83, "a": 0.84}))["report.html"].decode()
+    shown = Page(html)
+    assert [row[0] for row in shown.tables["results"][1:]] == ["b", "none baseline", "a"]
+    marked = re.findall(r'<tr class="marked">\s*<th scope="row">(\w+)', html)
+    assert marked[0] == "none"
+
+
+def test_equivalent_needs_the_declared_margin() -> None:
+    frames = make_frames({"none": 0.83, "like": 0.83}, seeds=8, sd=0.0005, equivalence_margin=0.005)
+    text = page(frames).sections["findings"]
+    assert "like is equivalent to the baseline within the declared ±0.50 points." in text
+
+
+def test_many_undecided_variants_are_told_together() -> None:
+    frames = make_frames({"none": 0.83, **{f"v{i}": 0.83 for i in range(9)}}, sd=0.003)
+    text = page(frames).sections["findings"]
+    assert re.search(r"No difference found for [89] variants \(these seeds could have seen", text)
+
+
+def test_a_leaked_study_claims_nothing_anywhere() -> None:
+    frames = make_frames({"none": 0.8, "up": 0.9}, split="tutorial")
+    files = written(frames)
+    shown = Page(files["report.html"].decode())
+    assert value(shown.row("up"), "Verdict") == "not claimed (test-leaked)"
+    assert value(shown.row("up"), "Adjusted p") == "–"
+    assert any(a.get("class") == "banner" for _, a in shown.tags)
+    assert "Test-leaked" in files["report.md"].decode()
+    (up,) = [r for r in csv_rows(files) if r["variant"] == "up"]
+    assert up["verdict"] == "not claimed (test-leaked)"
+    assert up["p"] == up["p_adjusted"] == up["difference_low"] == ""
+    assert "not claimed (test-leaked)" in files["table.tex"].decode()
+    for text in (shown.sections["findings"], files["report.md"].decode().split("##")[1]):
+        assert "better" not in text
+    (alt,) = [a["alt"] for t, a in shown.tags if t == "img" and "by epoch" in (a["alt"] or "")]
+    assert "test (seen by the schedule)" in (alt or "")
+
+
+def test_failed_and_missing_runs_are_counted_and_shown() -> None:
+    frames = make_frames({"none": 0.83, "up": 0.85})
+    runs = frames.runs
+    runs["failure"], runs["error"] = runs["failure"].astype(object), runs["error"].astype(object)
+    runs.loc[7, ["status", "failure", "error"]] = [
+        "failed",
+        "oom",
+        "Traceback (most recent call last):\nout of memory",
+    ]
+    runs.loc[7, "test_accuracy"] = None
+    shown = page(replace(frames, runs=runs.drop(index=[4])))
+    assert "8 runs planned: 6 finished, 1 failed, 1 missing." in shown.sections["completeness"]
+    assert value(shown.row("up"), "n ") == "2 1 failed, 1 missing"
+    assert shown.tables["failures"][1] == ["up", "4", "oom", "out of memory"]
+
+
+@pytest.mark.parametrize("names", [["none", "up", "twin"], ["none", "up"]])
+def test_one_network_under_two_names_is_tested_once(names: list[str]) -> None:
+    frames = make_frames({"none": 0.83, "up": 0.85})
+    study = {**frames.study, "variants": names, "aliases": {"twin": "up"}}
+    shown = page(replace(frames, study=study))
+    assert shown.tables["aliases"][1] == ["twin", "up"]
+    assert "1 variant against" in shown.sections["findings"]
+    assert "8 runs planned: 8 finished" in shown.sections["completeness"]
+    assert "same network as up" in value(shown.row("twin"), "Variant")
+
+
+def test_the_baseline_has_its_own_number_of_seeds() -> None:
+    shown = page(make_frames({"none": 0.83, "up": 0.85}, baseline_seeds=6))
+    assert "10 runs planned: 8 finished, 0 failed, 2 missing." in shown.sections["completeness"]
+
+
+def test_devices_are_never_pooled() -> None:
+    shown = page(make_frames({"none": 0.83, "up": 0.85}, devices=(H200, "Tesla T4")))
+    speeds = [title for title in shown.tables["results"][0] if "images/s" in title]
+    assert len(speeds) == 2
+    said = render(make_frames({"none": 0.83, "up": 0.85}, devices=(H200, "Tesla T4")))
+    caption = said["report.md"].decode().partition("| Variant")[0]
+    assert f"Speed: {H200} · " in caption
+    assert "Tesla T4" not in caption, "one condition"
+    assert "Speed was measured under other conditions as well" in shown.sections["results"]
+    assert "Measured as well: Tesla T4 · amp · batch 64 · quick" in shown.sections["cost"]
+    assert len([row for row in shown.tables["cost"] if row[0].startswith("up")]) == 2
+
+
+def full_protocol(frames: Frames, **changes: Any) -> Frames:
+    """The frames with a full measurement beside the quick one, none's second one 0.4 % off."""
+    full = frames.costs.assign(
+        protocol="full", torch="2.15.0", baseline="f0", rounds=8, rounds_dropped=1,
+        baseline_ratio=[1.004 if name == "none" else 0.9 for name in frames.costs["variant"]],
+        ratio_low=[0.998 if name == "none" else 0.89 for name in frames.costs["variant"]],
+        ratio_high=[1.01 if name == "none" else 0.912 for name in frames.costs["variant"]],
+        latency_ms=1.25,
+    )  # fmt: skip
+    return replace(frames, costs=pd.concat([frames.costs, full.assign(**changes)]))
+
+
+def test_the_full_protocol_goes_before_the_quick_one_and_has_intervals() -> None:
+    files = written(full_protocol(make_frames(TWO)))
+    shown = Page(files["report.html"].decode())
+    assert value(shown.row("up"), "Train images/s") == "40,196 0.90× (0.89 to 0.91)"
+    assert value(shown.row("none"), "Train images/s") == "41,000"
+    assert "0.90× (0.89 to 0.91) train images/s on NVIDIA H200 (full)" in shown.sections["findings"]
+    text = shown.sections["cost"]
+    assert text.index("full · torch 2.15.0") < text.index("Measured as well")
+    assert "8 of 9 rounds, 1 dropped because the machine drifted" in text
+    assert (
+        "Two measurements of the same network (none) differ by +0.4 % (95 % interval −0.2 % to "
+        "+1.0 %) in training and by +0.4 % (95 % interval −0.2 % to +1.0 %) in inference"
+    ) in text
+    (up, _quick) = [row for row in shown.tables["cost"] if row[0].startswith("up")]
+    assert up[2] == "0.900× 0.890 to 0.912"
+    assert up[-2] == "1.250"
+    (csv_row,) = [row for row in csv_rows(files) if row["variant"] == "up"]
+    conditions = "NVIDIA H200 · amp · batch 64 · full · torch 2.15.0"
+    assert csv_row[f"Train ratio low ({conditions})"] == "0.89"
+
+
+def test_no_interval_where_too_few_rounds_count() -> None:
+    nothing = {"ratio_low": None, "ratio_high": None, "rounds": 3, "rounds_dropped": 6}
+    shown = page(full_protocol(make_frames(TWO), **nothing))
+    assert value(shown.row("up"), "Train images/s") == "40,196 0.90×"
+    assert "+0.4 % (too few rounds for an interval)" in shown.sections["cost"]
+    assert "0.900× no interval" in [
+        cell for row in shown.tables["cost"] for cell in row if cell.startswith("0.9")
+    ]
+
+
+def test_a_ratio_to_another_baseline_is_not_shown_as_one_to_this() -> None:
+    shown = page(full_protocol(make_frames(TWO), baseline="f7"))
+    assert value(shown.row("up"), "Train images/s") == "40,196 0.98×", "of the two medians"
+    assert "The noise floor was not measured." in shown.sections["cost"]
+
+
+def without(frames: Frames, *names: str) -> Frames:
+    empty: dict[str, Any] = {name: pd.DataFrame() for name in names}
+    return replace(frames, **empty)
+
+
+def only(frames: Frames, *variants: str) -> Frames:
+    """The frames in which the runs of these variants alone have finished."""
+    runs = frames.runs.copy()
+    runs.loc[~runs["variant"].isin(variants), ["status", "test_accuracy"]] = ["planned", None]
+    return replace(frames, runs=runs)
+
+
+def all_failed(frames: Frames) -> Frames:
+    runs = frames.runs.assign(status="failed", failure="error", error="boom", test_accuracy=None)
+    return replace(frames, runs=runs)
+
+
+GAPS: dict[str, tuple[Callable[[], Frames], str, str]] = {
+    "no costs": (lambda: without(make_frames(TWO), "costs"), "cost", "No speed was measured"),
+    "no profile": (lambda: without(make_frames(TWO), "profile"), "profile", "No profile was taken"),
+    "no history": (
+        lambda: without(make_frames(TWO), "epochs", "steps"), "training", "training history"),
+    "no layers": (lambda: without(make_frames(TWO), "layers"), "layers", "not known yet"),
+    "no environment": (
+        lambda: replace(make_frames(TWO), environments=[]), "environment", "No environment"),
+    "nothing finished": (lambda: only(make_frames(TWO)), "findings", "No run has finished"),
+    "all failed": (lambda: all_failed(make_frames(TWO)), "findings", "No run has finished"),
+    "no baseline": (
+        lambda: only(make_frames(TWO), "up"), "findings", "the baseline none has no finished run"),
+    "one seed": (lambda: make_frames(TWO, seeds=1), "findings", "Nothing to test in"),
+    "one variant": (lambda: make_frames({"none": 0.83}), "findings", "nothing to compare"),
+    "no rows at all": (
+        lambda: without(make_frames(TWO), "runs", "epochs", "steps", "costs", "profile", "layers"),
+        "findings", "No run has finished"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_what_is_missing_is_said(gap: str) -> None:
+    frames, section, says = GAPS[gap]
+    files = render(frames())
+    shown = Page(files["report.html"].decode())
+    assert not shown.open
+    assert says in shown.sections[section]
+    assert says in files["report.md"].decode()
+    assert [row[0].split()[0] for row in shown.tables["results"][1:]] == frames().study["variants"]
+    assert len(csv_rows(files)) == len(frames().study["variants"])
+
+
+def test_one_seed_shows_no_spread() -> None:
+    shown = page(make_frames(TWO, seeds=1)).row("up")
+    assert "±" not in value(shown, "Accuracy")
+    assert "too few runs" in value(shown, "Verdict")
+
+
+def test_the_heat_map_needs_a_grid_of_two_by_two() -> None:
+    whole = written(make_frames({"none": 0.83, **dict.fromkeys(CBAM, 0.84)}))
+    row = written(make_frames({"none": 0.83, **dict.fromkeys(list(CBAM)[:2], 0.84)}))
+    assert "figures/heat-map.png" in whole
+    assert "figures/heat-map.png" not in row
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (fmt.percent(0.83214), "83.21 %"),
+        (fmt.points(0.0042), "+0.42"),
+        (fmt.points(-0.0042), "−0.42"),
+        (fmt.points(-0.00001), "0.00"),
+        (fmt.p_value(0.0004), "< 0.001"),
+        (fmt.p_value(0.0314), "0.031"),
+        (fmt.p_value(0.4567), "0.46"),
+        (fmt.p_equation(0.0004), "p < 0.001"),
+        (fmt.count(1_150_896), "1,150,896"),
+        (fmt.macs(7_000_000), "7.00 M"),
+        (fmt.macs(4_110_000_000), "4.11 G"),
+        (fmt.macs(12), "12"),
+        (fmt.speed(41_234.6), "41,235"),
+        (fmt.speed(12.345), "12.3"),
+        (fmt.change(1.0042), "+0.4 %"),
+        (fmt.change(0.9), "−10.0 %"),
+        (fmt.change(0.9999), "0.0 %"),
+        (fmt.ratio(0.934, 0.92, 0.95), "0.93× (0.92 to 0.95)"),
+        (fmt.ratio(0.934), "0.93×"),
+        (fmt.value(["crop", "flip"]), "crop, flip"),
+        (fmt.value(None), "–"),
+        (fmt.value(True), "yes"),
+        (fmt.short("first\nsecond", 20), "first"),
+        (fmt.short("abcdef", 4), "abc…"),
+    ],
+)
+def test_how_numbers_look(shown: str, expected: str) -> None:
+    assert shown == expected
