@@ -130,28 +130,45 @@ def plan(
 
 @app.command()
 def init(
-    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="A network, by its name.")],
+    backbone: Annotated[
+        str | None, typer.Argument(metavar="BACKBONE", help="A network, by its name.")
+    ] = None,
+    ready: Annotated[
+        str | None,
+        typer.Option("--study", metavar="NAME", help="A study that comes with ablate, instead."),
+    ] = None,
     data: Annotated[
-        Path, typer.Option("--data", metavar="PATH", help="A folder or archive of images.")
-    ],
+        Path | None,
+        typer.Option("--data", metavar="PATH", help="A folder or archive of images."),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Default: <backbone>.toml.")
+        Path | None, typer.Option("--out", metavar="FILE", help="Default: <its name>.toml.")
     ] = None,
     image_size: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--image-size", min=8, max=1024, metavar="N", help="The images' side in pixels."
+            "--image-size",
+            min=8,
+            max=1024,
+            metavar="N",
+            help="The images' side in pixels; 32 unless set.",
         ),
-    ] = 32,
+    ] = None,
     allow_import: AllowImport = None,
 ) -> None:
-    """Write a study file for a network and a folder of images: where attention can go."""
-    _allow(allow_import)
-    with _loading():
-        from ablate.commands.init import write_study
-
-    file = write_study(backbone, data, out, image_size, allow_import or [])
-    print(f"wrote {file}")
+    """Write a study file: for a network and a folder of images, or one that comes with ablate."""
+    if (backbone is None) == (ready is None):
+        raise OptionError("init: give either a network with --data PATH, or --study NAME")
+    if ready is not None:
+        if data or image_size or allow_import:
+            raise OptionError(
+                "--data, --image-size and --allow-import belong to a network: not with --study"
+            )
+        _init_ready(ready, out)
+    elif data is None:
+        raise OptionError(f"init {backbone}: name the images with --data PATH")
+    else:
+        _init_own(str(backbone), data, out, image_size or 32, allow_import or [])
 
 
 @app.command()
@@ -558,6 +575,23 @@ def doctor(db: Db = DEFAULT_DB) -> None:
 
     if not examine(db):
         raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+def _init_ready(name: str, out: Path | None) -> None:
+    from ablate.commands.ready import copy_study, next_steps
+
+    file = copy_study(name, out)
+    print(f"wrote {file}; next: {next_steps(name, file)}")
+
+
+def _init_own(
+    backbone: str, data: Path, out: Path | None, image_size: int, packages: list[str]
+) -> None:
+    _allow(packages)
+    with _loading():
+        from ablate.commands.init import write_study
+
+    print(f"wrote {write_study(backbone, data, out, image_size, packages)}")
 
 
 def _study_name(given: str | None) -> str | None:

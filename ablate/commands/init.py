@@ -7,8 +7,9 @@ import re
 import tomllib
 from pathlib import Path
 
+from ablate.commands.ready import write_new
 from ablate.datasets import open_dataset
-from ablate.errors import OutputError, PlacementError
+from ablate.errors import PlacementError
 from ablate.placement import Place, check_classifies, find_places, group_places
 from ablate.plan import make_plan
 from ablate.study.file import parse_study
@@ -83,13 +84,7 @@ def write_study(
         places=_list(backbone, classes, image_size),
     )
     make_plan(parse_study(tomllib.loads(text), str(file)), data)
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise OutputError(f"{file} is there already; name another file with --out") from None
-    except OSError as error:
-        raise OutputError(f"{file} cannot be written: {error.strerror}") from None
+    write_new(file, text.encode())
     return file
 
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 from conftest import Shell, message
 from PIL import Image
 
+from ablate.cli import app
 from ablate.commands.init import write_study
+from ablate.commands.ready import next_steps, ready_studies
 from ablate.errors import OutputError, PlacementError
 from ablate.plan import make_plan
 from ablate.study.file import load_study
 from ablate.system.imports import ALLOWED
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.toml"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = README.partition("### Your own network and images")[2].partition("\n## ")[0]
 
 
@@ -84,3 +90,77 @@ def test_the_page_on_your_own_network_works_as_written(
     for name in ("mypkg.nets", "mypkg"):
         del sys.modules[name]
     assert list((shell.folder / "reports").glob("*/report.html"))
+
+
+def test_a_ready_study_is_written_as_it_is_and_never_over_another_file(shell: Shell) -> None:
+    code, out, _ = shell("init", "--study", "digits")
+    assert (code, out) == (
+        0,
+        "wrote digits.toml; next: ablate plan digits.toml, ablate run digits.toml, "
+        "ablate report digits.toml\n",
+    )
+    written = shell.folder / "digits.toml"
+    assert written.read_bytes() == (ROOT / "studies" / "digits.toml").read_bytes()
+    written.write_text("mine")
+    code, _, errors = shell("init", "--study", "digits")
+    said = "ablate: digits.toml is there already; name another file with --out\n"
+    assert (code, errors, written.read_text()) == (2, said, "mine")
+    code, out, _ = shell("init", "--study", "digits", "--out", "my own.toml")
+    assert (code, "ablate run 'my own.toml'" in out) == (0, True)
+    assert shell.files() == ["digits.toml", "my own.toml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "init: give either a network with --data PATH, or --study NAME"),
+        (
+            ["cbam_cnn", "--study", "digits"],
+            "init: give either a network with --data PATH, or --study NAME",
+        ),
+        (["cbam_cnn"], "init cbam_cnn: name the images with --data PATH"),
+        (
+            ["--study", "digits", "--data", "."],
+            "--data, --image-size and --allow-import belong to a network: not with --study",
+        ),
+        (
+            ["--study", "digit"],
+            "unknown study 'digit' (did you mean 'digits'?); there are: " + ", ".join(STUDIES),
+        ),
+        (
+            ["--study", "digits", "--out", "no/a.toml"],
+            "no/a.toml cannot be written: No such file or directory",
+        ),
+    ],
+)
+def test_what_init_cannot_do_is_said_in_one_line(
+    arguments: list[str], said: str, shell: Shell
+) -> None:
+    assert shell("init", *arguments) == (2, "", f"ablate: {said}\n")
+    assert shell.files() == []
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_is_said_to_come_next_suits_the_study(name: str) -> None:
+    assert name in ready_studies()
+    file = ROOT / "studies" / f"{name}.toml"
+    study = load_study(file)
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    steps = [shlex.split(step)[1:] for step in next_steps(name, file).split(", ")]
+    for command, *arguments in steps:
+        commands[command].make_context(command, arguments)
+    trains = {"search"} if study.search else {"explain"} if study.backbone == "se_cnn" else {"run"}
+    assert {command for command, *_ in steps} - {"plan", "report"} == trains
+
+
+def test_a_ready_study_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import atexit, sys, ablate.cli\n"
+        "sys.argv = ['ablate', 'init', '--study', 'digits']\n"
+        "atexit.register(lambda: print('torch' in sys.modules, 'numpy' in sys.modules))\n"
+        "ablate.cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False False"

@@ -1,0 +1,66 @@
+"""`ablate init --study`: a study that comes with the program, as a file of one's own. No torch needed."""
+
+from __future__ import annotations
+
+import shlex
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from ablate.errors import OutputError, unknown
+
+TRAINED = ("plan {file}", "run {file}", "report {file}")
+STEPS = {
+    "reduction": ("plan {file}", "search {file}", "report {file}"),
+    "se_maps": ("plan {file}", "explain none --study {file}"),  # has no classifier to train
+}
+"""What to type next, where it is not what trains a grid."""
+
+
+def ready_studies() -> dict[str, Traversable]:
+    """The study files that come with the program, by their names."""
+    folder: Traversable = files("ablate") / "studies"
+    if (
+        not folder.is_dir()
+    ):  # only an installed package holds them; in a checkout they lie beside it
+        folder = Path(__file__).parents[2] / "studies"
+    found = {file.name: file for file in folder.iterdir()} if folder.is_dir() else {}
+    return {
+        name.removesuffix(".toml"): found[name] for name in sorted(found) if name.endswith(".toml")
+    }
+
+
+def copy_study(name: str, out: Path | None) -> Path:
+    """Write a ready study into a file that can be changed, and return its path.
+
+    Raises:
+        UnknownNameError: no study of that name comes with the program.
+        OutputError: there is such a file already, or it cannot be written.
+    """
+    ready = ready_studies()
+    if name not in ready:
+        raise unknown("study", name, ready)
+    file = out or Path(f"{name}.toml")
+    write_new(file, ready[name].read_bytes())
+    return file
+
+
+def next_steps(name: str, file: Path) -> str:
+    """The commands that this study is for, joined by commas."""
+    quoted = shlex.quote(str(file))
+    return ", ".join(f"ablate {step.format(file=quoted)}" for step in STEPS.get(name, TRAINED))
+
+
+def write_new(file: Path, content: bytes) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        OutputError: it is, or it cannot be written.
+    """
+    try:
+        with file.open("xb") as stream:
+            stream.write(content)
+    except FileExistsError:
+        raise OutputError(f"{file} is there already; name another file with --out") from None
+    except OSError as error:
+        raise OutputError(f"{file} cannot be written: {error.strerror}") from None
