@@ -107,7 +107,8 @@ def _accuracy(summary: Summary) -> tuple[Block, ...]:
 
 
 def _cost(summary: Summary) -> tuple[Block, ...]:
-    blocks = (*_figures("cost", summary), *costs.cost_tables(summary))
+    on_paper = _present(tables.operations_table(summary))
+    blocks = (*_figures("cost", summary), *costs.cost_tables(summary), *on_paper)
     if not summary.speed_columns:
         text = "No speed was measured for this study: ablate run does it after training."
         blocks = (*blocks, Note(text, "warning"))

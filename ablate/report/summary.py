@@ -20,7 +20,7 @@ RUN_COLUMNS = (
     *("run_key", "variant", "fingerprint", "attention", "position", "reduction", "kernel_size"),
     *("seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
     *("seconds", "device", "precision"),
-    *("parameters", "attention_parameters", "macs"),
+    *("parameters", "attention_parameters", "macs", "elementwise", "activations"),
 )
 EPOCH_COLUMNS = ("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
 STEP_COLUMNS = ("run_key", "step", "batch_loss")
@@ -47,6 +47,8 @@ class VariantSummary:
     parameters: float | None
     attention_parameters: float | None
     macs: float | None
+    elementwise: float | None
+    activations: float | None
     speeds: Mapping[SpeedColumn, Speed]
 
     @property
@@ -163,6 +165,8 @@ def summarize(frames: Frames) -> Summary:
             parameters=_structure(runs, name, "parameters"),
             attention_parameters=_structure(runs, name, "attention_parameters"),
             macs=_structure(runs, name, "macs"),
+            elementwise=_structure(runs, name, "elementwise"),
+            activations=_structure(runs, name, "activations"),
             speeds=speeds.get(name, {}),
         )
         for name in names

@@ -86,6 +86,31 @@ def layers_table(summary: Summary) -> Table | None:
     return Table(caption, columns, rows, folded=f"Parameters by layer of {name}")
 
 
+def operations_table(summary: Summary) -> Table | None:
+    """What one image costs each variant on paper; none where only MACs were stored."""
+    counted = [v for v in summary.variants if v.elementwise is not None and not v.same_as]
+    if not counted:
+        return None
+    rows = tuple(
+        Row(
+            (
+                TableCell(v.name),
+                *(TableCell(fmt.macs(n)) for n in (v.macs, v.elementwise, v.activations)),
+            ),
+            marked=v.is_baseline,
+        )
+        for v in counted
+    )
+    columns = (
+        Column("Variant", numeric=False),
+        Column("MACs", "convolutions, matrix products"),
+        Column("Elementwise", "all other arithmetic"),
+        Column("Activations", "values that MACs give"),
+    )
+    caption = "Operations of one image, counted on paper. An elementwise one handles one value."
+    return Table(caption, columns, rows, folded="Operations by variant")
+
+
 def profile_tables(bars: pd.DataFrame, top: int = 8) -> list[Table]:
     """The `top` operators of the baseline and of the most expensive other variant.
 

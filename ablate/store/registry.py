@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select
 
 from ablate.store import schema
 from ablate.store.postgres import take_turns
-from ablate.store.rows import add_missing, cell_row, chunks, now, put, run_row
+from ablate.store.rows import add_architectures, add_missing, cell_row, chunks, now, put, run_row
 from ablate.study.search import FRESH_SEEDS
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def register(connection: Connection, plan: Plan) -> None:
         schema.cells.c.setting == study.setting,
     )
     content = plan.dataset.content_hash()
-    add_missing(connection, schema.architectures, map(asdict, plan.variants.values()))
+    add_architectures(connection, plan.variants.values())
     runs = [run_row(cell, plan, str(content)) for cell in plan.cells]
     add_missing(connection, schema.runs, runs)
     keys = [str(cell.run_key) for cell in plan.cells]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from ablate.errors import DatabaseError
 
 VERSION_TABLE = "ablate_version"
 """Alembic's table under a name of our own: Optuna keeps one too."""
-HEAD = "0005"
-"""The newest revision; a test holds it against the migrations."""
-REVISIONS = ("0001", "0002", "0003", "0004", HEAD)
+REVISIONS = tuple(
+    sorted(file.name[:4] for file in (Path(__file__).parent / "migrations/versions").glob("0*.py"))
+)
+HEAD = REVISIONS[-1]
+"""The newest revision: that of the last file in `migrations/versions`."""
 
 RETIRED_TABLES = {"kernels": "0005"}
 """Tables of earlier revisions, and the one from which on there are none: older exports have them."""

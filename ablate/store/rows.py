@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.dialects import sqlite
 
 from ablate.result import RunStatus
@@ -17,6 +18,7 @@ from ablate.system.digest import digest
 
 if TYPE_CHECKING:
     from ablate.plan import Cell, Plan
+    from ablate.result import Architecture
     from ablate.study import Option
 
 
@@ -88,6 +90,18 @@ def add_environment(connection: Connection, environment: Mapping[str, Any]) -> s
     row = {"environment_id": digest(dict(environment)), "content": dict(environment)}
     add_missing(connection, schema.environments, [row])
     return str(row["environment_id"])
+
+
+def add_architectures(connection: Connection, architectures: Iterable[Architecture]) -> None:
+    """Store those that are new, and of the others what was not stored yet when they were described."""
+    table = schema.architectures
+    rows = {each.fingerprint: asdict(each) for each in architectures}
+    add_missing(connection, table, rows.values())
+    uncounted = select(table.c.fingerprint).where(table.c.elementwise.is_(None))
+    for fingerprint in rows.keys() & set(connection.scalars(uncounted)):
+        counted = {name: rows[fingerprint][name] for name in ("elementwise", "activations")}
+        mine = table.c.fingerprint == fingerprint
+        connection.execute(update(table).where(mine).values(**counted))
 
 
 def storable(text: str | None) -> str | None:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, String, and_, cast, func, insert, select, upd
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connect import open_engine
-from ablate.store.rows import add_missing, cell_row, chunks, now, run_row
+from ablate.store.rows import add_architectures, add_missing, cell_row, chunks, now, run_row
 from ablate.store.transaction import reading, writing
 from ablate.study import Study
 from ablate.system.digest import digest
@@ -120,7 +120,7 @@ class TrialStore:
     def _add(
         self, connection: Connection, key: SearchKey, asked: TrialRow, architecture: Architecture
     ) -> None:
-        add_missing(connection, schema.architectures, [asdict(architecture)])
+        add_architectures(connection, [architecture])
         mine = and_(_of(key), schema.trials.c.number == asked.number)
         there = connection.scalar(select(schema.trials.c.asked_at).where(mine))
         if there != asked.asked_at:  # else it is ours, from a commit whose end nobody knew
@@ -143,7 +143,7 @@ class TrialStore:
         self, connection: Connection, architectures: Iterable[Architecture]
     ) -> None:
         """Make networks known, so that what they cost can be stored."""
-        add_missing(connection, schema.architectures, map(asdict, architectures))
+        add_architectures(connection, architectures)
 
     @writing
     def add_cells(self, connection: Connection, plan: Plan, cells: Sequence[Cell]) -> None:
@@ -155,7 +155,7 @@ class TrialStore:
             table.c.setting == plan.study.setting,
         )
         architectures = {cell.architecture.fingerprint: cell.architecture for cell in cells}
-        add_missing(connection, schema.architectures, map(asdict, architectures.values()))
+        add_architectures(connection, architectures.values())
         add_missing(connection, schema.runs, [run_row(cell, plan, content) for cell in cells])
         last = connection.scalar(select(func.max(table.c.ordinal)).where(*mine))
         first = 0 if last is None else last + 1

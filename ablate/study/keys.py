@@ -1,9 +1,10 @@
 """The identity of runs, settings and searches: a hash of exactly what differs from the protocol.
 
-A key holds what stands in a study at another value than in the tables below, and nothing else. So a
-new key of a recipe, at the value that means "as before", changes no key and no stored result is
-lost. The tables are written out and are not the models' defaults: a default may be improved one
-day, and then it differs from the protocol and stands in the key.
+A key holds what stands in a study at another value than in the protocol, and nothing else. So a new
+key of a recipe, at the value that means "as before", changes no key and no stored result is lost. The
+protocol's values are written out beside each table (`recipe.PROTOCOL_DEFAULTS` and the like in
+`search.py`) and are not the models' defaults: a default may be improved one day, and then it differs
+from the protocol and stands in the key.
 """
 
 from __future__ import annotations
@@ -12,43 +13,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ablate.study.recipe import Recipe
+from ablate.study.recipe import PROTOCOL_DEFAULTS, Recipe
 from ablate.system.digest import digest
 
 PROTOCOL = 2
 """Part of every run key: raised when a change to training can change a result."""
 
-RECIPE: dict[str, Any] = {
-    "epochs": 50,
-    "batch_size": 64,
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "schedule": "plateau",
-    "augment": ["crop", "flip", "color", "rotate"],
-    "precision": "amp",
-    "split": "validation",
-    "validation_fraction": 0.1,
-}
 IMAGE_SIZE = 32
-
-SEARCH: dict[str, Any] = {
-    "objectives": ["val_accuracy"],
-    "constraints": {},
-    "sampler": "tpe",
-    "sampler_seed": 1,
-    "pruner": "none",
-    "racing": True,
-    "seeds": 3,
-}
-PARAMETER: dict[str, Any] = {
-    "values": [],
-    "per_position": False,
-    "low": None,
-    "high": None,
-    "step": 1,
-    "log": False,
-}
-BOUND: dict[str, Any] = {"at_least": None, "at_most": None, "of_baseline": False}
 
 
 def by_difference(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +50,7 @@ def setting_key(backbone: str, recipe: Recipe, image_size: int) -> str:
 
 def _conditions(recipe: Recipe, image_size: int) -> dict[str, Any]:
     return {
-        "recipe": by_difference(recipe.model_dump(mode="json"), RECIPE),
+        "recipe": by_difference(recipe.model_dump(mode="json"), PROTOCOL_DEFAULTS),
         **by_difference({"image_size": image_size}, {"image_size": IMAGE_SIZE}),
     }
 

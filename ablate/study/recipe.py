@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ class Recipe(StudyTable):
     `precision = "amp"` is bf16 where the hardware has it, else fp16 with a scaler on a GPU, else fp32.
     `split = "tutorial"` trains on all training images and lets the schedule see the test set.
 
-    A new key also gets a line in `keys.RECIPE`, at the value that means "as before".
+    A new key also gets a line in `PROTOCOL_DEFAULTS`, at the value that means "as before".
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 50
@@ -29,3 +29,17 @@ class Recipe(StudyTable):
     precision: Literal["amp", "fp32"] = "amp"
     split: Split = "validation"
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+
+PROTOCOL_DEFAULTS: dict[str, Any] = {
+    "epochs": 50,
+    "batch_size": 64,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "plateau",
+    "augment": ["crop", "flip", "color", "rotate"],
+    "precision": "amp",
+    "split": "validation",
+    "validation_fraction": 0.1,
+}
+"""What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""

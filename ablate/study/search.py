@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ablate.errors import nearest
-from ablate.study import keys
 from ablate.study.base import StudyTable
+from ablate.study.keys import by_difference
 from ablate.study.variant import Option
 
 Direction = Literal["maximize", "minimize"]
@@ -171,9 +171,33 @@ class Search(StudyTable):
     def identity(self) -> dict[str, Any]:
         """What makes it this search and no other; a larger budget only continues it."""
         given = self.model_dump(mode="json", exclude=BUDGET)
-        for tables, defaults in (("parameters", keys.PARAMETER), ("constraints", keys.BOUND)):
-            given[tables] = {k: keys.by_difference(v, defaults) for k, v in given[tables].items()}
-        return keys.by_difference(given, keys.SEARCH)
+        for tables, defaults in (
+            ("parameters", PARAMETER_PROTOCOL),
+            ("constraints", BOUND_PROTOCOL),
+        ):
+            given[tables] = {k: by_difference(v, defaults) for k, v in given[tables].items()}
+        return by_difference(given, SEARCH_PROTOCOL)
+
+
+SEARCH_PROTOCOL: dict[str, Any] = {
+    "objectives": ["val_accuracy"],
+    "constraints": {},
+    "sampler": "tpe",
+    "sampler_seed": 1,
+    "pruner": "none",
+    "racing": True,
+    "seeds": 3,
+}
+PARAMETER_PROTOCOL: dict[str, Any] = {
+    "values": [],
+    "per_position": False,
+    "low": None,
+    "high": None,
+    "step": 1,
+    "log": False,
+}
+BOUND_PROTOCOL: dict[str, Any] = {"at_least": None, "at_most": None, "of_baseline": False}
+"""What the identity of a search leaves out (`keys.py`). A value here never changes."""
 
 
 def _check_metric(name: str) -> None:

@@ -15,10 +15,18 @@ from ablate.backbones import BACKBONES
 from ablate.backbones.cbam_cnn import CbamCNN
 from ablate.measure.architecture import describe
 from ablate.store.trials import search_key
-from ablate.study import Recipe, Variant, keys, run_key
+from ablate.study import Recipe, Variant, run_key
 from ablate.study.file import parse_study
 from ablate.study.keys import by_difference, setting_key
-from ablate.study.search import Bound, Parameter, Search
+from ablate.study.recipe import PROTOCOL_DEFAULTS
+from ablate.study.search import (
+    BOUND_PROTOCOL,
+    PARAMETER_PROTOCOL,
+    SEARCH_PROTOCOL,
+    Bound,
+    Parameter,
+    Search,
+)
 
 DEFAULTS: dict[str, Any] = {
     "name": "golden",
@@ -72,12 +80,12 @@ def test_golden_keys_of_real_networks() -> None:
 
 
 def test_every_field_has_its_line_in_the_protocol() -> None:
-    assert set(keys.RECIPE) == set(Recipe.model_fields)
-    assert set(keys.PARAMETER) == set(Parameter.model_fields)
-    assert set(keys.BOUND) == set(Bound.model_fields)
+    assert set(PROTOCOL_DEFAULTS) == set(Recipe.model_fields)
+    assert set(PARAMETER_PROTOCOL) == set(Parameter.model_fields)
+    assert set(BOUND_PROTOCOL) == set(Bound.model_fields)
     budget = {"trials", "runs", "hours", "confirm", "confirm_seeds"}
-    assert set(keys.SEARCH) == set(Search.model_fields) - budget - {"parameters"}
-    assert Recipe.model_validate(keys.RECIPE) == Recipe(), "nothing has been improved since"
+    assert set(SEARCH_PROTOCOL) == set(Search.model_fields) - budget - {"parameters"}
+    assert Recipe.model_validate(PROTOCOL_DEFAULTS) == Recipe(), "nothing has been improved since"
 
 
 class Longer(Recipe):
@@ -91,7 +99,7 @@ def test_a_new_key_at_its_default_changes_no_key(monkeypatch: pytest.MonkeyPatch
     before = [(run_key("f", r, "d", 32, 1), setting_key("b", r, 32)) for r in old]
     new = [Longer(**recipe.model_dump()) for recipe in old]
     assert run_key("f", new[0], "d", 32, 1) != before[0][0], "without its line in the table"
-    monkeypatch.setitem(keys.RECIPE, "warmup_epochs", 0)
+    monkeypatch.setitem(PROTOCOL_DEFAULTS, "warmup_epochs", 0)
     assert [(run_key("f", r, "d", 32, 1), setting_key("b", r, 32)) for r in new] == before
     warm = Longer(epochs=3, warmup_epochs=5)
     assert run_key("f", warm, "d", 32, 1) != before[0][0]

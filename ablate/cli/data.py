@@ -1,0 +1,65 @@
+"""Commands that look after databases. Each loads the rooms that it needs, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ablate.cli.options import DEFAULT_DB, EXIT_FAILED_RUNS, Db, loading, study_name
+
+
+def export(
+    format: Annotated[
+        Literal["csv", "parquet", "jsonl"], typer.Option("--format", help="Of every file.")
+    ] = "csv",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder of its own.")] = Path(
+        "export"
+    ),
+    which: Annotated[
+        str | None,
+        typer.Option("--study", metavar="STUDY", help="One study alone: its file, or its name."),
+    ] = None,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Write the database's views for other programs, and what `ablate import` needs."""
+    name = study_name(which)
+    with loading():
+        from ablate.commands.transfer import export_results
+
+    export_results(name, format, out, db)
+
+
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `ablate export` wrote.")],
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Bring an export back, into an empty database."""
+    with loading():
+        from ablate.commands.transfer import import_results
+
+    import_results(folder, db)
+
+
+def merge(
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The database that gets the runs.")],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="FROM...", help="Databases to take runs from.")
+    ],
+) -> None:
+    """Bring the runs of several databases into the first: every run once, conflicts named."""
+    with loading():
+        from ablate.commands.transfer import merge_results
+
+    if not merge_results(into, sources):
+        raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+def doctor(db: Db = DEFAULT_DB) -> None:
+    """Look at this machine and the database: versions, device, precision, disk, integrity."""
+    with loading():
+        from ablate.commands.doctor import examine
+
+    if not examine(db):
+        raise typer.Exit(EXIT_FAILED_RUNS)

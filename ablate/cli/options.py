@@ -1,0 +1,92 @@
+"""What commands share: options, and what is done before their rooms are loaded."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from ablate.study import Study
+
+EXIT_FAILED_RUNS = 1
+EXIT_CHANGED = 1
+EXIT_USER = 2
+EXIT_INTERRUPTED = 130
+DEFAULT_DB = "sqlite:///results/ablation.db"
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (studies/*.toml).")]
+Db = Annotated[str, typer.Option("--db", metavar="URL", help="The results database.")]
+DataPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="A folder or archive of images, instead of the study's dataset.",
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key of the study: recipe.epochs=1. Repeatable."
+    ),
+]
+Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Seeds for each variant.")]
+BaselineSeeds = Annotated[
+    int | None, typer.Option("--baseline-seeds", metavar="N", help="Seeds for the baseline.")
+]
+AllowImport = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-import",
+        metavar="PACKAGE",
+        help="A package whose networks the study may use: its code will run. Repeatable.",
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", metavar="URL", help="Optuna's storage: optuna.db beside the database."
+    ),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
+
+
+def load(
+    path: Path,
+    assignments: list[str] | None,
+    seeds: int | None = None,
+    baseline_seeds: int | None = None,
+) -> Study:
+    from ablate.study.file import load_study
+
+    given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
+    numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
+    return load_study(path, [*(assignments or []), *numbers])
+
+
+def allow(packages: list[str] | None) -> None:
+    from ablate.system.imports import allow_imports
+
+    allow_imports(packages or [])
+
+
+def study_name(given: str | None) -> str | None:
+    """The name of a study that is given by its file or by its name."""
+    if given is None or not (given.endswith(".toml") or Path(given).is_file()):
+        return given
+    return load(Path(given), None).name
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """No garbage collection while a command's rooms load: saves 0.7 s of 4 s at every start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,205 @@
+"""Commands that show what the database has. Each loads the rooms that it needs, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ablate.cli.options import (
+    DEFAULT_DB,
+    EXIT_CHANGED,
+    AllowImport,
+    Assignments,
+    DataPath,
+    Db,
+    Storage,
+    StudyFile,
+    allow,
+    load,
+    loading,
+    study_name,
+)
+from ablate.errors import OptionError
+
+
+def report(
+    study: StudyFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Default: reports/<study>.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if a file would change.")
+    ] = False,
+) -> None:
+    """Build the report of a study from the database: HTML, Markdown, LaTeX and CSV."""
+    question = load(study, set)
+    with loading():
+        from ablate.commands.report import build_report, check_report
+
+    if not check:
+        build_report(question, data, db, out)
+    elif check_report(question, data, db, out):
+        raise typer.Exit(EXIT_CHANGED)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="The name of a variant.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The name of another.")],
+    study: Annotated[
+        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
+    ],
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+) -> None:
+    """Say in words what B does that A does not: accuracy with its interval, and cost."""
+    question = load(study, set)
+    with loading():
+        from ablate.commands.compare import compare_accuracies
+
+    compare_accuracies(first, second, question, data, db)
+
+
+def explain(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN_OR_VARIANT...", help="Run keys, or names of variants."),
+    ],
+    study: Annotated[
+        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
+    ],
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", metavar="FILE", help="A PNG or JPEG to look at."),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", metavar="N", help="Look at N test images; 2 unless set."),
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layers", metavar="GLOBS", help="Module paths, joined by +: conv*. Repeatable."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Default: reports/<study>/explain.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    allow_import: AllowImport = None,
+) -> None:
+    """Draw what attention does in networks, trained or not: feature maps, gates, heat maps."""
+    if image is not None and samples is not None:
+        raise OptionError("--image and --samples: give one of them, not both")
+    question = load(study, set)
+    allow(allow_import)
+    with loading():
+        from ablate.commands.explain import explain_targets
+    from ablate.explain.explanation import Request
+
+    globs = tuple(glob.strip() for given in layers or () for glob in given.split("+"))
+    shown = 2 if samples is None else samples
+    asked = Request(tuple(targets), question, db, image, shown, globs, data)
+    # Untrained networks need no database; one that is named should be there.
+    explain_targets(asked, out, must_exist=db != DEFAULT_DB)
+
+
+def profile(
+    first: Annotated[str, typer.Argument(metavar="A", help="The name of a variant.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The name of another.")],
+    study: Annotated[
+        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
+    ],
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+) -> None:
+    """Show where two variants differ in time, module by module, from the profiles in the database."""
+    question = load(study, set)
+    with loading():
+        from ablate.commands.profile import compare_times
+
+    compare_times(first, second, question, data, db)
+
+
+def status(
+    which: Annotated[
+        str | None,
+        typer.Argument(metavar="[STUDY]", help="One study alone: its file, or its name."),
+    ] = None,
+    format: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="For people or for programs.")
+    ] = "table",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every 2 seconds, until Ctrl-C.")
+    ] = False,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Show how far every study has come: counts, who trains what, and how long it will take."""
+    if watch and format == "json":
+        raise OptionError("--watch and --format json: a program calls again; leave --watch out")
+    name = study_name(which)
+    with loading():
+        from ablate.commands.status import show_status
+
+    show_status(name, db, format, watch=watch)
+
+
+def dashboard(
+    db: Db = DEFAULT_DB,
+    storage: Storage = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=1, max=65535, metavar="N", help="The next free one if it is in use."
+        ),
+    ] = 8080,
+) -> None:
+    """Show searches in Optuna's dashboard, on this machine only."""
+    with loading():
+        from ablate.commands.dashboard import DashboardOptions, show_dashboard
+
+    show_dashboard(db, DashboardOptions(storage, port))
+
+
+def tensorboard(
+    study: Annotated[
+        Path | None,
+        typer.Argument(metavar="[STUDY]", help="Show one study alone, not the whole database."),
+    ] = None,
+    db: Db = DEFAULT_DB,
+    set: Assignments = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=1, max=65535, metavar="N", help="The next free one if it is in use."
+        ),
+    ] = 6006,
+    logdir: Annotated[
+        Path | None,
+        typer.Option("--logdir", metavar="DIR", help="Default: tensorboard, beside the database."),
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Write the event files anew from the database.")
+    ] = False,
+    no_serve: Annotated[
+        bool, typer.Option("--no-serve", help="Write the event files, and end.")
+    ] = False,
+    allow_import: AllowImport = None,
+) -> None:
+    """Show training in TensorBoard, on this machine, as it goes on; training itself pays nothing."""
+    if set and study is None:
+        raise OptionError("--set changes a study: name the study file too")
+    question = load(study, set) if study else None
+    allow(allow_import)
+    with loading():
+        from ablate.commands.tensorboard import TensorBoardOptions, show_tensorboard
+
+    show_tensorboard(question, db, TensorBoardOptions(logdir, port, rebuild, serve=not no_serve))

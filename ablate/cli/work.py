@@ -1,0 +1,265 @@
+"""Commands that plan, train, search and measure. Each loads the rooms that it needs, and no others."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ablate.cli.options import (
+    DEFAULT_DB,
+    EXIT_FAILED_RUNS,
+    EXIT_INTERRUPTED,
+    AllowImport,
+    Assignments,
+    BaselineSeeds,
+    DataPath,
+    Db,
+    Device,
+    Seeds,
+    Storage,
+    StudyFile,
+    allow,
+    load,
+    loading,
+)
+from ablate.errors import OptionError
+
+
+def plan(
+    study: StudyFile,
+    format: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="For people or for programs.")
+    ] = "table",
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    seeds: Seeds = None,
+    baseline_seeds: BaselineSeeds = None,
+    allow_import: AllowImport = None,
+) -> None:
+    """List the cells of a study: parameters, MACs, status and what is missing. Trains nothing."""
+    question = load(study, set, seeds, baseline_seeds)
+    allow(allow_import)
+    with loading():
+        from ablate.commands.plan import show_plan
+
+    show_plan(question, data, db, format)
+
+
+def init(
+    backbone: Annotated[
+        str | None, typer.Argument(metavar="BACKBONE", help="A network, by its name.")
+    ] = None,
+    ready: Annotated[
+        str | None,
+        typer.Option("--study", metavar="NAME", help="A study that comes with ablate, instead."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="PATH", help="A folder or archive of images."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Default: <its name>.toml.")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            "--image-size",
+            min=8,
+            max=1024,
+            metavar="N",
+            help="The images' side in pixels; 32 unless set.",
+        ),
+    ] = None,
+    allow_import: AllowImport = None,
+) -> None:
+    """Write a study file: for a network and a folder of images, or one that comes with ablate."""
+    if (backbone is None) == (ready is None):
+        raise OptionError("init: give either a network with --data PATH, or --study NAME")
+    if ready is not None:
+        if data or image_size or allow_import:
+            raise OptionError(
+                "--data, --image-size and --allow-import belong to a network: not with --study"
+            )
+        _init_ready(ready, out)
+    elif data is None:
+        raise OptionError(f"init {backbone}: name the images with --data PATH")
+    else:
+        _init_own(str(backbone), data, out, image_size or 32, allow_import or [])
+
+
+def run(
+    study: StudyFile,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    seeds: Seeds = None,
+    baseline_seeds: BaselineSeeds = None,
+    allow_import: AllowImport = None,
+    max_runs: Annotated[
+        int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs.")
+    ] = None,
+    device: Device = "auto",
+    executor: Annotated[str, typer.Option("--executor", help="local or inprocess.")] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, metavar="N", help="Processes side by side; one per core on a CPU."
+        ),
+    ] = None,
+    cohort: Annotated[
+        int | None,
+        typer.Option(
+            "--cohort", min=1, metavar="N", help="Runs side by side in each process, at most."
+        ),
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--checkpoint-seconds", min=0, metavar="S", help="The least time between checkpoints."
+        ),
+    ] = None,
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--run-timeout", min=1, metavar="S", help="A run that takes longer has failed."
+        ),
+    ] = None,
+    no_measure: Annotated[
+        bool,
+        typer.Option("--no-measure", help="Only train; the next run without it measures."),
+    ] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Repeat to the byte on a GPU too; slower there.")
+    ] = False,
+    step_path: Annotated[
+        Literal["auto", "eager"],
+        typer.Option("--step-path", help="On a GPU: what was measured to be faster, or eager."),
+    ] = "auto",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train failed runs again.")
+    ] = False,
+) -> None:
+    """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
+    question = load(study, set, seeds, baseline_seeds)
+    allow(allow_import)
+    with loading():
+        from ablate.drive.options import RunOptions
+        from ablate.drive.run import run_study
+
+    options = RunOptions(
+        device=device,
+        executor=executor,
+        workers=workers,
+        max_runs=max_runs,
+        retry_failed=retry_failed,
+        cohort=cohort,
+        deterministic=deterministic,
+        checkpoint_seconds=checkpoint_seconds,
+        step_path=step_path,
+        run_timeout=run_timeout,
+        measure=not no_measure,
+    )
+    try:
+        failed = run_study(question, data, db, options)
+    except KeyboardInterrupt:
+        print("ablate: interrupted; what was stored stays, run again to go on", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if failed:
+        raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+def search(
+    study: StudyFile,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    allow_import: AllowImport = None,
+    storage: Storage = None,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Make Optuna's storage anew from the database, and end."),
+    ] = False,
+    max_runs: Annotated[
+        int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs now.")
+    ] = None,
+    device: Device = "auto",
+    executor: Annotated[str, typer.Option("--executor", help="local or inprocess.")] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, metavar="N", help="Trials side by side."),
+    ] = None,
+) -> None:
+    """Let Optuna ask which variants to train, reusing what is trained; then confirm the best."""
+    question = load(study, set)
+    allow(allow_import)
+    with loading():
+        from ablate.drive.options import RunOptions
+        from ablate.drive.search import SearchOptions, search_study
+
+    options = RunOptions(device=device, executor=executor, workers=workers, max_runs=max_runs)
+    try:
+        failed = search_study(question, data, db, options, SearchOptions(storage, rebuild))
+    except KeyboardInterrupt:
+        print("ablate: interrupted; what was stored stays, search again to go on", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if failed:
+        raise typer.Exit(EXIT_FAILED_RUNS)
+
+
+def measure(
+    study: StudyFile,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    set: Assignments = None,
+    allow_import: AllowImport = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to measure.")
+    ] = "auto",
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds", min=9, max=1000, metavar="N", help="Rounds; every variant once in each."
+        ),
+    ] = 9,
+    block_seconds: Annotated[
+        float,
+        typer.Option(
+            "--block-seconds",
+            min=2,
+            max=600,
+            metavar="S",
+            help="How long each is timed in a round.",
+        ),
+    ] = 2.0,
+) -> None:
+    """Measure how fast every variant of a study is, trained or not: the full protocol."""
+    if math.isnan(block_seconds):
+        raise OptionError("--block-seconds nan: write a number of seconds, 2 or more")
+    question = load(study, set)
+    allow(allow_import)
+    with loading():
+        from ablate.commands.measure import MeasureOptions, measure_study
+
+    measure_study(question, data, db, MeasureOptions(device, rounds, block_seconds))
+
+
+def _init_ready(name: str, out: Path | None) -> None:
+    from ablate.commands.ready import copy_study, next_steps
+
+    file = copy_study(name, out)
+    print(f"wrote {file}; next: {next_steps(name, file)}")
+
+
+def _init_own(
+    backbone: str, data: Path, out: Path | None, image_size: int, packages: list[str]
+) -> None:
+    allow(packages)
+    with loading():
+        from ablate.commands.init import write_study
+
+    print(f"wrote {write_study(backbone, data, out, image_size, packages)}")
