@@ -232,6 +232,7 @@ def test_the_choice_is_made_from_start_to_end() -> None:
 def test_a_run_does_not_depend_on_its_cohort(path: str) -> None:
     given = {"device": "cuda", "deterministic": True, "step_path": path}
     together = events_of(make_cohort(*VARIANTS, **given))
+    assert set(together) == set(VARIANTS)
     for name, events in together.items():
         assert isinstance(events[-1], Finished), events[-1]
         assert facts(events) == facts(events_of(make_cohort(name, **given))[name])
@@ -287,7 +288,9 @@ def test_a_profile_has_kernels(tmp_path: Any) -> None:
     variant = complete(Variant("cbam_cnn", "cbam", "pool*"))
     conditions = Conditions(Recipe(), open_dataset("digits", None, 32), "cuda")
     job = Profile((Network(variant, "0" * 16),), conditions, tmp_path)
-    for profiled in job():
+    both = list(job())
+    assert len(both) == 2, "as trained, and by module"
+    for profiled in both:
         assert isinstance(profiled, Profiled)
         assert profiled.trace.reason is None
         assert sum(row.self_device_us for row in profiled.rows) > 0

@@ -206,6 +206,7 @@ def test_what_raises_late_goes_on_from_checkpoints(
 
 def test_times_are_shared_out() -> None:
     events = events_of(make_cohort("none", "cbam"))
+    assert set(events) == {"none", "cbam"}
     for run in events.values():
         *epochs, result = run
         assert isinstance(result, Finished)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from ablate.errors import OptionError, UnknownNameError
 from ablate.stats import effects, holm, interval, seed_correlation, smallest_detectable
@@ -12,6 +13,40 @@ def test_interval_by_hand() -> None:
     # t quantile at 0.975 with 2 degrees of freedom is 4.302653; the standard error is 1 / √3.
     assert (found.mean, found.sd, found.n) == (2.0, 1.0, 3)
     assert found.half_width == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "n_baseline"), [(2, 2), (3, 3), (3, 10), (10, 4), (30, 30)])
+@pytest.mark.parametrize("spread", [0.5, 1.0, 4.0])
+def test_welch_is_scipys(n: int, n_baseline: int, spread: float) -> None:
+    """p, interval and difference of every pair, against `scipy.stats.ttest_ind`."""
+    rng = np.random.default_rng(n + n_baseline)
+    values = {
+        "base": rng.normal(0.9, 0.002, n_baseline).tolist(),
+        "one": rng.normal(0.903, 0.002 * spread, n).tolist(),
+        "other": rng.normal(0.9, 0.002 * spread, n).tolist(),
+    }
+    found = effects(values, "base")
+    for name in ("one", "other"):
+        theirs = scipy.stats.ttest_ind(values[name], values["base"], equal_var=False)
+        span = theirs.confidence_interval(0.95)
+        assert found[name].p == pytest.approx(theirs.pvalue, rel=1e-10)
+        assert (found[name].low, found[name].high) == pytest.approx(tuple(span), rel=1e-9)
+        mine = interval(values[name])
+        expected = scipy.stats.t.interval(
+            0.95, n - 1, loc=np.mean(values[name]), scale=scipy.stats.sem(values[name])
+        )
+        assert (mine.low, mine.high) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dof", [2.0, 3.7, 8.0, 18.0, 58.0, 500.0])
+@pytest.mark.parametrize("family", [1, 10, 26])
+def test_the_smallest_detectable_effect_is_that_of_the_noncentral_t(
+    dof: float, family: int
+) -> None:
+    """At it, a test of a family's worst step has 80 % power by `scipy.stats.nct`."""
+    effect = smallest_detectable(1.0, dof, family)
+    critical = scipy.stats.t.ppf(1 - 0.05 / (2 * family), dof)
+    assert scipy.stats.nct.sf(critical, dof, effect) == pytest.approx(0.8, abs=0.002)
 
 
 def test_one_value_has_no_spread() -> None:

@@ -152,6 +152,7 @@ def test_too_few_steady_rounds_give_no_interval(
     for factor in (1.0, 1.0, 1.0, 1.0, 2.0, 3.0):
         steady += [Reading(factor, 1.0)] * 2
     found = measured(Throughput((), baseline_of(plan), conditions(plan), SHORT))
+    assert [cost.mode for cost in found] == ["train", "infer"]
     for cost in found:
         assert (cost.rounds, cost.rounds_dropped) == (4, 2)
         assert cost.images_per_second == 102.5, "the median of all rounds"

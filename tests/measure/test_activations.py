@@ -24,6 +24,7 @@ from ablate.study import Variant
 from ablate.train.weights import load_weights, weights_to_bytes
 
 SIZE = 32
+PLACES = ["pool1.attention", "pool2.attention", "pool3.attention"]
 MAIN = ["relu1", "pool1", "relu2", "pool2", "relu3", "pool3"]
 
 
@@ -97,7 +98,9 @@ def test_cbam_has_both_kinds_of_weights_and_they_explain_it() -> None:
 
 @pytest.mark.parametrize("attention", ATTENTION)
 def test_every_attention_shows_a_gate(attention: str) -> None:
-    for gate in capture(net_with(attention), batch()).gates:
+    gates = capture(net_with(attention), batch()).gates
+    assert [gate.path for gate in gates] == PLACES
+    for gate in gates:
         assert gate.channel is not None or gate.spatial is not None
 
 

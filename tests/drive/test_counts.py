@@ -1,0 +1,114 @@
+"""Where runs stand, counted after a process was killed with SIGKILL, and shown as they are trained."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Shell, claim_one, small_plan, study_document
+from rich.console import Console
+
+from ablate.drive.counts import Counts, count_runs
+from ablate.drive.progress import StudyProgress
+from ablate.plan import Plan
+from ablate.result import Failed, Finished, RunStatus
+from ablate.result.status import MISSING, READY
+from ablate.store.store import Store
+
+FINISHED = Finished(0.5, 0.5, 1.0, b"\xf0", 1.0, 100.0, "a machine", "fp32")
+
+CLAIM_AND_HANG = """
+import sys, time
+from ablate.store.store import Store
+store = Store(sys.argv[1])
+print(len(store.claim_cohort(sys.argv[3:], int(sys.argv[2]), lambda key: 0)), flush=True)
+time.sleep(600)
+"""
+
+
+def keys(plan: Plan) -> list[str]:
+    return [str(cell.run_key) for cell in plan.cells]
+
+
+def claim_and_be_killed(url: str, run_keys: list[str], count: int) -> None:
+    """A process that takes runs and is killed with SIGKILL while it has them."""
+    command = [sys.executable, "-c", CLAIM_AND_HANG, url, str(count), *run_keys]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{count}\n"
+        process.kill()
+
+
+def test_what_a_killed_process_had_is_to_be_trained(url: str) -> None:
+    plan, store = small_plan(), Store(url)
+    store.register(plan)
+    done, failed, ours = (claim_one(store, keys(plan)) for _ in range(3))
+    assert done is not None
+    assert failed is not None
+    store.finish(done, FINISHED, {})
+    store.fail(failed, Failed("diverged", "nan"))
+    claim_and_be_killed(url, keys(plan), 2)
+    counts = count_runs(store, keys(plan))
+    assert counts == Counts(finished=1, failed=1, elsewhere=1, ready=3)
+    assert counts.runs == len(plan.cells) == 6
+    assert str(counts) == "6 runs, 2 done, 1 in training by another process"
+    assert ours is not None
+
+
+@pytest.mark.parametrize("killed", [2, 3])
+def test_a_run_after_a_kill_counts_to_its_end(shell: Shell, killed: int) -> None:
+    document = study_document(seeds=1, recipe={"epochs": 1, "batch_size": 256, "augment": []})
+    plan = small_plan(**{k: v for k, v in document.items() if k != "name"})
+    Path("s.toml").write_text(toml_of(document))
+    url = f"sqlite:///{shell.folder / 'r.db'}"
+    store = Store(url)
+    store.register(plan)
+    claim_and_be_killed(url, keys(plan), killed)
+    code, out, err = shell(
+        "run", "s.toml", "--db", url, "--device", "cpu", "--executor", "inprocess", "--no-measure"
+    )
+    assert code == 0, err
+    assert "3 runs, 0 done, 3 to train" in out.splitlines()[0]
+    assert re.findall(r"^\[(\d+)/(\d+)\]", out, re.MULTILINE) == [
+        ("1", "3"),
+        ("2", "3"),
+        ("3", "3"),
+    ]
+    assert "3 of 3 runs finished" in out
+
+
+def toml_of(document: dict[str, object]) -> str:
+    """A study file with a grid and a recipe."""
+    flat = {k: v for k, v in document.items() if k not in ("recipe", "grid")}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in flat.items()]
+    tables = [("[recipe]", document["recipe"]), *(("[[grid]]", t) for t in document["grid"])]  # type: ignore[misc]
+    for head, table in tables:
+        lines += [head, *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    return "\n".join(lines)
+
+
+def test_a_bar_grows_when_there_is_more_to_do_than_was_known(plan: Plan) -> None:
+    """Runs of another process are taken over when it dies; those that are given back count once."""
+    said = io.StringIO()
+    progress = StudyProgress(Console(file=said, width=200), runs=2, epochs=1, workers=1)
+    first, second, third = plan.cells[:3]
+    with progress:
+        progress.started(first)
+        progress.given_back(first, "its process is gone")
+        for cell in (first, second, third):
+            progress.started(cell)
+            progress.ended(cell, FINISHED)
+    assert re.findall(r"\[(\d)/(\d)\]", said.getvalue()) == [("1", "2"), ("2", "2"), ("3", "3")]
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_every_status_is_ready_running_or_over(status: RunStatus) -> None:
+    assert [status.is_ready, status is RunStatus.RUNNING, status.is_over].count(True) == 1
+    assert (status in READY) is status.is_ready
+    assert (status in MISSING) is not status.is_over
+    assert status == status.value, "as it stands in the database and in frames"
