@@ -8,79 +8,18 @@ whichever is more. Moving data counts nothing. An operator without a rule is nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-aten = torch.ops.aten
+from ablate.measure.rules import ELEMENTWISE, FREE, MACS
 
-
-def _convolution(arguments: tuple[Any, ...], output: torch.Tensor) -> int:
-    """Every output value is a sum over a filter: (C_in / groups) × k_h × k_w products."""
-    weight = arguments[1]
-    return int(output.numel() * prod(weight.shape[1:]))
-
-
-def _product(left: int, right: int) -> Callable[[tuple[Any, ...], torch.Tensor], int]:
-    """(…, n, m) @ (…, m, p): n × m × p. `left` and `right` are the places of the two factors."""
-
-    def macs(arguments: tuple[Any, ...], _output: torch.Tensor) -> int:
-        return int(arguments[left].numel() * arguments[right].shape[-1])
-
-    return macs
-
-
-def _attention(arguments: tuple[Any, ...], _output: Any) -> int:
-    """softmax(Q Kᵀ) V: two products of n × m × (the width of a head)."""
-    query, key, value = arguments[:3]
-    queries = query.numel() // query.shape[-1]  # over images, heads and places
-    return int(queries * key.shape[-2] * (query.shape[-1] + value.shape[-1]))
-
-
-MACS: dict[Any, Callable[[tuple[Any, ...], Any], int]] = {
-    aten.convolution: _convolution,
-    aten.mm: _product(0, 1),
-    aten.bmm: _product(0, 1),
-    aten.addmm: _product(1, 2),
-    aten.baddbmm: _product(1, 2),
-    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    aten._scaled_dot_product_flash_attention: _attention,
-    aten._scaled_dot_product_efficient_attention: _attention,
-    aten._scaled_dot_product_fused_attention_overrideable: _attention,
-}
-
-ELEMENTWISE = {
-    aten.add, aten.add_, aten.sub, aten.rsub, aten.mul, aten.mul_, aten.div, aten.div_, aten.neg,
-    aten.exp, aten.log, aten.pow, aten.abs, aten.sqrt, aten.rsqrt, aten.relu, aten.relu_, aten.elu,
-    aten.sigmoid, aten.sigmoid_, aten.tanh, aten.silu, aten.silu_, aten.gelu, aten.leaky_relu,
-    aten.leaky_relu_, aten.hardtanh, aten.hardtanh_, aten.hardswish, aten.hardswish_,
-    aten.hardsigmoid, aten.hardsigmoid_, aten.clamp, aten.clamp_, aten.clamp_min, aten.softplus,
-    aten.mish, aten._softmax, aten._log_softmax, aten._safe_softmax, aten.native_batch_norm,
-    aten._native_batch_norm_legit_no_training, aten.native_layer_norm, aten.native_group_norm,
-    aten._fused_rms_norm, aten.max_pool2d_with_indices, aten.avg_pool2d, aten.adaptive_max_pool2d,
-    aten._adaptive_avg_pool2d, aten.mean, aten.sum, aten.amax, aten.amin, aten.max, aten.min,
-    aten.var, aten.std, aten.linalg_vector_norm, aten.native_dropout, aten.where,
-    aten.masked_fill, aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.eq, aten.ne, aten.gt,
-    aten.lt, aten.ge, aten.le, aten.maximum, aten.minimum, aten.cumsum, aten.argmax,
-}  # fmt: skip
-
-# No operations by definition: making, viewing and moving data.
-FREE = {
-    aten.view, aten._unsafe_view, aten.t, aten.transpose, aten.permute, aten.expand, aten.repeat,
-    aten.unsqueeze, aten.squeeze, aten.slice, aten.select, aten.split, aten.split_with_sizes,
-    aten.chunk, aten.unbind, aten.cat, aten.stack, aten.clone, aten.copy_, aten._to_copy,
-    aten.detach, aten.alias, aten.empty, aten.empty_like, aten.zeros, aten.zeros_like, aten.ones,
-    aten.ones_like, aten.new_zeros, aten.full, aten.full_like, aten.fill_, aten.zero_, aten.arange,
-    aten.scalar_tensor, aten.lift_fresh, aten.constant_pad_nd, aten.roll, aten.flip, aten.flatten,
-    aten.reshape, aten.index, aten.gather, aten.channel_shuffle, aten.pixel_shuffle,
-    aten._reshape_alias, aten.as_strided, aten.as_strided_, aten._local_scalar_dense,
-}  # fmt: skip
+_KNOWN = MACS.keys() | ELEMENTWISE | FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +80,14 @@ class OperationCounter(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        output = func(*args, **(kwargs or {}))
         operator = func.overloadpacket
+        if operator not in _KNOWN:
+            # Under inference_mode nn.Linear comes as one operator, not as those that it is made of.
+            with self:
+                output = func.decompose(*args, **(kwargs or {}))
+            if output is not NotImplemented:
+                return output
+        output = func(*args, **(kwargs or {}))
         if operator in MACS:
             self.macs += MACS[operator](args, output)
             self.activations += _values((output,))
