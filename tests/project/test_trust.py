@@ -159,6 +159,6 @@ def test_safetensors_are_loaded_from_bytes_that_were_checked_never_from_a_path()
         if names & LOADERS:
             importing[str(path.relative_to(ROOT))] = names & LOADERS
     assert importing == {
-        "ablate/explain/weights.py": {"load"},
+        "ablate/train/weights.py": {"load"},
         "ablate/train/checkpoint.py": {"load"},
     }

@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.report_frames import make_frames
 from support.search_processes import Instant, real_plan, run_search, search_plan
 
 from ablate.execute import make_executor
 from ablate.page import canvas
 from ablate.page.document import Document, Section
 from ablate.page.html import markdown
+from ablate.report.gallery import draw_section
 from ablate.report.search import expected_best, search_blocks
+from ablate.report.summary import summarize
 from ablate.result.search import ConfirmedResult, SearchResult
 from ablate.search.dashboard import serve
 from ablate.search.record import read_search
@@ -140,8 +143,10 @@ def test_the_report_tells_a_search(tmp_path: Path) -> None:
         assert sum(shares.values()) == pytest.approx(1)
     assert found.trials[-1].spent == 2 * found.candidates
     confirmed = ConfirmedResult("se(pool1, r=2)", 0.9, 0.88, 0.87, 0.89, 5, 0.01, 0.0, 0.02)
+    shown = replace(found, confirmed=(confirmed,))
     with canvas.style():
-        blocks = search_blocks(replace(found, confirmed=(confirmed,)), {})
+        drawn = draw_section("search", replace(summarize(make_frames()), search=shown))
+    blocks = search_blocks(shown, drawn)
     document = Document("", "", (), "", (Section("search", "Search", blocks),))
     section = markdown(document)
     assert f"They were picked from {found.candidates} variants" in section
