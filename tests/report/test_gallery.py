@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.report_frames import make_frames
+from support.report_frames import TWO, make_frames
 
 from ablate.page import canvas
 from ablate.page.document import Figure
@@ -18,7 +18,7 @@ from ablate.report.summary import Summary, summarize
 
 @pytest.fixture(scope="module")
 def summary() -> Summary:
-    return summarize(make_frames())
+    return summarize(make_frames(TWO))
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -48,7 +48,7 @@ def test_a_new_figure_is_one_line_here(
     def dots(_summary: Summary) -> Figure:
         return Figure("dots", "Dots.", "Dots of something.", png)
 
-    frames = make_frames()
+    frames = make_frames(TWO)
     monkeypatch.setitem(gallery.FIGURES, "dots", Drawing("training", dots))
     page = render(frames)["report.html"].decode()
     assert "Dots of something." in page

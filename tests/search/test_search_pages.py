@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.report_frames import make_frames
+from support.report_frames import TWO, make_frames
 from support.search_processes import Instant, real_plan, run_search, search_plan
 
 from ablate.execute import make_executor
@@ -145,7 +145,7 @@ def test_the_report_tells_a_search(tmp_path: Path) -> None:
     confirmed = ConfirmedResult("se(pool1, r=2)", 0.9, 0.88, 0.87, 0.89, 5, 0.01, 0.0, 0.02)
     shown = replace(found, confirmed=(confirmed,))
     with canvas.style():
-        drawn = draw_section("search", replace(summarize(make_frames()), search=shown))
+        drawn = draw_section("search", replace(summarize(make_frames(TWO)), search=shown))
     blocks = search_blocks(shown, drawn)
     document = Document("", "", (), "", (Section("search", "Search", blocks),))
     section = markdown(document)
