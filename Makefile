@@ -1,6 +1,6 @@
 # Two commands do everything from a bare python3: `make ablation` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help ablation search dashboard bench torture calibrate gpu-check gpu-bench gpu-study publish tensorboard test check format lint types imports lock clean
+.PHONY: help ablation search dashboard bench torture calibrate gpu-check gpu-bench gpu-study publish tensorboard test test-all check format lint types imports lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,7 +40,8 @@ help:
 	@echo '               [SLICE_SECONDS=N]         stops before that limit with exit code 3, to go on when run again'
 	@echo 'make publish [CHECK=1]                   make every published report anew, or check that none has changed'
 	@echo 'make tensorboard                         show training in TensorBoard, on this machine'
-	@echo 'make test                                run the tests'
+	@echo 'make test                                run the tests, but for the slow ones'
+	@echo 'make test-all                            run all tests'
 	@echo 'make check                               format, lint, types, import rules and the tests'
 	@echo 'make lock                                pin the newest versions into requirements.lock'
 
@@ -89,6 +90,9 @@ torture: $(READY)
 	@$(BIN)/python -m tests.torture
 
 test: $(READY)
+	@$(BIN)/python -m pytest -m 'not slow'
+
+test-all: $(READY)
 	@$(BIN)/python -m pytest
 
 check: format lint types imports test
