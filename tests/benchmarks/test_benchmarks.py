@@ -62,6 +62,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
+@pytest.mark.slow
 def test_every_contestant_trains_all_images_and_learns() -> None:
     entries = [Entry(player, cohort=2, workers=2) for player in PLAYERS]
     laps = dict(zip(PLAYERS, race(entries, Field("cbam", STEPS), 2, "test"), strict=True))
@@ -138,6 +139,7 @@ def test_our_fast_path_trains_the_same_in_float64() -> None:
     assert difference(fast, plain) <= FLOAT64_TOLERANCE
 
 
+@pytest.mark.slow
 def test_scaling_compares_with_one_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "COHORTS", (1, 2))
     figures = engine.measure_scaling(Options(rounds=1, steps=2, attention=("none",)))

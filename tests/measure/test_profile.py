@@ -491,6 +491,7 @@ def fetch(url: str) -> tuple[int, bytes]:
         return 0, b""
 
 
+@pytest.mark.slow
 def test_the_plugin_of_tensorboard_shows_the_traces(taken: Any) -> None:
     folder, found = taken
     worker = str(found["cbam", "eager"].trace.file).removesuffix(".pt.trace.json.gz")
@@ -534,6 +535,7 @@ def test_the_plugin_of_tensorboard_shows_the_traces(taken: Any) -> None:
 # ── the proof, in short: it runs; what it measures is asserted by benchmarks/calibrate_profile.py ──
 
 
+@pytest.mark.slow
 def test_the_calibration_runs() -> None:
     asked = job(cbam_plan(), Path())
     [(name, seen, real)] = Shares(asked.networks, asked.conditions, rounds=1)()

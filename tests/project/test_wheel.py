@@ -94,6 +94,7 @@ def test_the_wheel_holds_every_module_template_and_study(wheel: Path) -> None:
     assert names == ours | {f"ablate/studies/{p.name}" for p in (ROOT / "studies").glob("*.toml")}
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_goes_from_study_to_report(installed: Installed) -> None:
     found = Path(installed.python("import ablate; print(ablate.__file__)").strip())
     assert found == installed.path("purelib") / "ablate" / "__init__.py"

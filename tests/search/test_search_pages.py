@@ -73,6 +73,7 @@ def page(chromium: str, address: str, folder: Path) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<style.*?</style>|<[^>]+>", " ", drawn, flags=re.DOTALL))
 
 
+@pytest.mark.slow
 def test_the_front_and_the_trials_of_a_real_search_are_seen_in_the_real_dashboard(
     searched: Path, tmp_path: Path, chromium: str
 ) -> None:
@@ -94,6 +95,7 @@ def test_the_front_and_the_trials_of_a_real_search_are_seen_in_the_real_dashboar
         assert trained, "user attributes come with every trial"
 
 
+@pytest.mark.slow
 def test_learning_curves_are_seen_in_the_real_dashboard(tmp_path: Path, chromium: str) -> None:
     run_search(search_plan(trials=8, pruner="median"), tmp_path, Instant(worse="k=7"))
     with dashboard(tmp_path, "--port", "18090") as (address, _):

@@ -11,6 +11,7 @@ from tests.torture.figures import CannotBeDone, Figures, Row
 from tests.torture.rows import ROWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_bar_is_held(row: Row, tmp_path: Path) -> None:
     try:

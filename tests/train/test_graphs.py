@@ -120,6 +120,7 @@ def test_histograms_are_those_of_the_step_that_was_recorded(data: Data) -> None:
     assert latest[0] == latest[1]
 
 
+@pytest.mark.slow
 def test_a_compiled_step_trains_what_the_eager_one_trains(data: Data) -> None:
     recipe = Recipe(epochs=2, augment=())
     # The second would get the code of the first if its attention, which hangs on a hook, were not looked at.
@@ -139,6 +140,7 @@ def test_a_compiled_step_trains_what_the_eager_one_trains(data: Data) -> None:
     assert made == [member.trainer.net for member in compiled], "once, not for each epoch"
 
 
+@pytest.mark.slow
 def test_more_networks_than_a_compiler_takes_by_itself_are_compiled() -> None:
     """Each is another architecture behind the same lines of code: torch gives up after eight."""
     variants = [Variant("cbam_cnn(width=0.25)")]

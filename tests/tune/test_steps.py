@@ -125,6 +125,7 @@ def test_compiling_is_tried_where_training_takes_long(
     assert not exact.worth_compiling(1e6)
 
 
+@pytest.mark.slow
 def test_compiled_steps_are_taken_where_they_save_more_than_they_cost(
     compared: tuple[Comparison, StepPath],
 ) -> None:
