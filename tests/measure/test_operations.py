@@ -37,7 +37,6 @@ NETWORKS: list[tuple[str, int, float | None]] = [
     ("squeezenet1_1", 64, None),
     ("swin_t", 64, None),
     ("swin_v2_t", 64, None),
-    (32, None),
     ("vit_b_16", 224, 17.56),
     ("deeplabv3_mobilenet_v3_large", 64, None),
     ("fcn_resnet50", 64, None),
