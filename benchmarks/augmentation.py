@@ -32,10 +32,11 @@ def measure_augmentation(options: Options) -> dict[str, Any]:
     images = options.field("none").images(steps)
     pictures = Pictures(images)
     data = to_device(images, "tutorial", 0.0, torch.device("cpu"))
+    pixels = data.train.images[:]
     draws = torch.Generator().manual_seed(SEED)
 
     def ours() -> None:
-        for chunk in data.train.images.split(CHUNK):
+        for chunk in pixels.split(CHUNK):
             data.normalise(augment(chunk, RECIPE.augment, draws))
 
     def pillow() -> None:

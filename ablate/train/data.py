@@ -1,4 +1,7 @@
-"""Images as tensors on the device, and the stream of augmented batches that all variants of a seed share."""
+"""Images for a device, and the stream of augmented batches that all variants of a seed share.
+
+A GPU holds them all. On a CPU they stay where they are stored, which all workers share.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from ablate.datasets.augment import augment
 from ablate.datasets.base import Dataset, Images, Triple
 from ablate.datasets.split import stratified_split
 from ablate.study import Recipe, Split, stream_seed
+from ablate.train.pixels import Pixels, StoredPixels
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -27,9 +31,11 @@ larger ones. A constant, because the random draws depend on it."""
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a dataset: images (N, 3, H, W) uint8 and labels (N,) int64, on the device."""
+    """One part of a dataset: images (N, 3, H, W) uint8, of which rows are given on the device, and
+    labels (N,) int64, which are there.
+    """
 
-    images: torch.Tensor
+    images: Pixels
     labels: torch.Tensor
 
     def __len__(self) -> int:
@@ -54,7 +60,7 @@ class Data:
 
     @property
     def device(self) -> torch.device:
-        return self.train.images.device
+        return self.train.labels.device
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 images → float32, channels last, zero mean and unit variance per channel."""
@@ -71,13 +77,17 @@ def load_data(dataset: Dataset, split: Split, fraction: float, device: torch.dev
 
 def to_device(images: Images, split: Split, fraction: float, device: torch.device) -> Data:
     """Hold out that fraction of the training images, unless the split is the tutorial's, and bring
-    everything to the device, once."""
-    train = Part(_pixels(images.train_images, device), _labels(images.train_labels, device))
-    test = Part(_pixels(images.test_images, device), _labels(images.test_labels, device))
+    everything to the device, once; on a CPU the images stay where they are.
+    """
+    test = _part(images.test_images, images.test_labels, None, device)
     if split == "tutorial":
+        train = _part(images.train_images, images.train_labels, None, device)
         return Data(train, None, test, images.mean, images.std)
-    kept, held_out = stratified_split(images.train_labels, fraction)
-    return Data(_take(train, kept), _take(train, held_out), test, images.mean, images.std)
+    train, val = (
+        _part(images.train_images, images.train_labels, rows, device)
+        for rows in stratified_split(images.train_labels, fraction)
+    )
+    return Data(train, val, test, images.mean, images.std)
 
 
 def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
@@ -116,21 +126,19 @@ def chunk_images(data: Data, batch_size: int) -> int:
 
 def eval_batches(data: Data, part: Part, batch_size: int = CHUNK) -> Iterator[Batch]:
     """The images of a part in their order, normalised but not augmented."""
-    for images, labels in zip(
-        part.images.split(batch_size), part.labels.split(batch_size), strict=True
-    ):
-        yield data.normalise(images), labels
+    for start in range(0, len(part), batch_size):
+        rows = slice(start, start + batch_size)
+        yield data.normalise(part.images[rows]), part.labels[rows]
 
 
-def _pixels(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    # A copy: the array may be a read-only memory map, which torch cannot share.
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
-
-
-def _labels(labels: NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
-
-
-def _take(part: Part, rows: NDArray[np.int64]) -> Part:
-    index = torch.from_numpy(np.array(rows, dtype=np.int64)).to(part.labels.device)
-    return Part(part.images[index], part.labels[index])
+def _part(
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    rows: NDArray[np.int64] | None,
+    device: torch.device,
+) -> Part:
+    """These rows, all if None."""
+    rows = np.arange(len(labels)) if rows is None else rows
+    stored = StoredPixels(pixels, rows)
+    images: Pixels = stored if device.type == "cpu" else stored[:].to(device)
+    return Part(images, torch.from_numpy(np.array(labels[rows], dtype=np.int64)).to(device))
