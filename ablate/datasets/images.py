@@ -50,6 +50,14 @@ class Index:
 
 
 @dataclass(frozen=True)
+class Content:
+    """What is in a source, without the names of its images: few bytes, however many these are."""
+
+    content_hash: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ImageFiles(Dataset):
     """JPEG and PNG files in class folders, brought to `image_size` once and cached as arrays."""
 
@@ -72,11 +80,11 @@ class ImageFiles(Dataset):
         return label_of(self.path)
 
     def classes(self) -> tuple[str, ...]:
-        return self._index.classes
+        return self._content.classes
 
     def content_hash(self) -> str:
         """SHA-256 over (path, SHA-256 of the file): equal for a folder and every archive of it."""
-        return self._index.content_hash
+        return self._content.content_hash
 
     def load(self, watch: Watch | None = None) -> Images:
         entry = cache.load_arrays(self._cached)
@@ -99,12 +107,19 @@ class ImageFiles(Dataset):
             tuple(facts["std"]),
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.data, self.image_size)  # small: without the index
+    def __getstate__(self) -> dict[str, Any]:
+        """Small, without the index. With what is known of the content: no worker looks at the source again,
+        and all have the images that their runs are named after.
+        """
+        return {name: value for name, value in self.__dict__.items() if name != "_index"}
 
     @property
     def _cached(self) -> str:
-        return f"images-{self._index.content_hash}-{self.image_size}"
+        return f"images-{self.content_hash()}-{self.image_size}"
+
+    @cached_property
+    def _content(self) -> Content:
+        return Content(self._index.content_hash, self._index.classes)
 
     @cached_property
     def _index(self) -> Index:
@@ -122,6 +137,8 @@ class ImageFiles(Dataset):
     def _decode(self, watch: Watch | None) -> None:
         """Write the arrays to the cache. Reads again: a source may be larger than memory."""
         index, size = self._index, self.image_size
+        if index.content_hash != self.content_hash():
+            raise DataError(f"{self.path}: has changed since it was first looked at; start again")
         classes = index.classes
         label_of_class = {name: label for label, name in enumerate(classes)}
         hashes: dict[str, str] = {}

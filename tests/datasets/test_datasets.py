@@ -416,6 +416,14 @@ def test_a_folder_that_changes_while_it_is_read(pictures: Path) -> None:
     assert "has changed while it was read" in message(DataError, dataset.load)
 
 
+def test_a_worker_is_not_given_images_that_changed_on_the_way(pictures: Path) -> None:
+    dataset = ImageFiles(pictures, 32)
+    dataset.content_hash()
+    sent = pickle.dumps(dataset)
+    (pictures / "train" / "one" / "0000.jpg").unlink()
+    assert "has changed since it was first" in message(DataError, pickle.loads(sent).load)
+
+
 # ── the cache ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -442,6 +450,18 @@ def test_an_archive_is_read_twice_and_then_never(
     assert (second.classes(), second.label) == (first.classes, "a")
     assert len(reads) == 2
     assert isinstance(second.load().train_images, np.memmap)
+
+
+def test_a_worker_does_not_read_the_source_again(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = ImageFiles(pictures, 32)
+    expected, reads = dataset.load(), count_reads(monkeypatch)
+    again = pickle.loads(pickle.dumps(dataset))
+    assert again == dataset
+    assert np.array_equal(again.load().train_images, expected.train_images)
+    assert (again.classes(), again.content_hash()) == (dataset.classes(), dataset.content_hash())
+    assert reads == []
 
 
 def damage(what: str, entry: Path) -> None:
