@@ -11,6 +11,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.datasets.cache import let_go
+
 Triple = tuple[float, float, float]
 Watch = Callable[[int, int], None]
 
@@ -87,6 +89,7 @@ def channel_statistics(images: NDArray[np.uint8], chunk: int = 1024) -> tuple[Tr
         for channel in range(3):
             values = images[start : start + chunk, ..., channel].ravel()
             counts[channel] += np.bincount(values, minlength=256)
+        let_go(images)
     scale = np.arange(256) / 255
     pixels = counts.sum(axis=1)
     mean = counts @ scale / pixels

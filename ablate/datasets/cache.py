@@ -7,6 +7,7 @@ entry at once: each writes beside it and moves its own into place, and whoever i
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 import tempfile
@@ -46,6 +47,11 @@ class Draft:
         path = self.folder / f"{name}.npy"
         self.arrays[name] = np.lib.format.open_memmap(path, "w+", dtype=np.uint8, shape=shape)
         return self.arrays[name]
+
+    def let_go(self) -> None:
+        """Give back the memory that filling in what lies in files has taken so far."""
+        for array in self.arrays.values():
+            let_go(array)
 
     def write(self) -> None:
         """Bring everything to disk."""
@@ -103,6 +109,16 @@ def load_arrays(name: str) -> CacheEntry | None:
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
     return CacheEntry(arrays, facts) if sound else None
+
+
+def let_go(array: NDArray[Any]) -> None:
+    """Give back the memory that reading and writing a memory map has taken: all of it is in the file, or
+    in what the system keeps of it. An array that has no file, or differs from it, stays as it is.
+    """
+    shared = isinstance(array, np.memmap) and array.mode != "c"
+    # Not on every system; memory is then taken until the map is closed.
+    if shared and isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager

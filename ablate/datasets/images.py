@@ -22,6 +22,8 @@ from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
 from ablate.errors import DataError
 
 MAX_PIXELS = 64_000_000
+LET_GO_BYTES = 2**26
+"""Decoded into a memory map before its memory is given back."""
 
 _UNREADABLE = (
     OSError,
@@ -144,6 +146,7 @@ class ImageFiles(Dataset):
         hashes: dict[str, str] = {}
         with cache.new_arrays(self._cached) as draft:
             rows: dict[str, NDArray[np.uint8]] = {}
+            every = max(1, LET_GO_BYTES // (size * size * 3))
             for split in SPLITS:
                 names = index.of(split)
                 pixels = draft.allocate(f"{split}_images", (len(names), size, size, 3))
@@ -155,6 +158,8 @@ class ImageFiles(Dataset):
                     continue
                 hashes[member.name] = hashlib.sha256(member.data).hexdigest()
                 rows[member.name][:] = decode(member.data, size, f"{self.path}: {member.name}")
+                if len(hashes) % every == 0:
+                    draft.let_go()
                 if watch is not None:
                     watch(len(hashes), len(rows))
             if _index_of(hashes) != index:

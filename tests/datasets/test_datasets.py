@@ -503,6 +503,26 @@ def test_several_may_write_the_same_entry(pictures: Path, own_cache: Path) -> No
     assert len(list(own_cache.iterdir())) == 1
 
 
+def test_a_map_gives_its_memory_back_and_keeps_its_content(own_cache: Path) -> None:
+    with cache.new_arrays("x") as draft:
+        array = draft.allocate("a", (32, 2**20))
+        before = mapped_mib()
+        array[:] = 7
+        assert mapped_mib() > before + 24
+        draft.let_go()
+        assert mapped_mib() < before + 8
+        array[0] = 8
+    entry = cache.load_arrays("x")
+    assert entry is not None
+    assert entry.arrays["a"].sum(axis=1, dtype=int).tolist() == [2**23] + [7 * 2**20] * 31
+
+
+def mapped_mib() -> float:
+    """Of files, in this process."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("RssFile:"))
+
+
 def test_a_late_writer_discards_its_copy(own_cache: Path) -> None:
     with cache.new_arrays("x") as late:
         late.arrays["a"] = np.arange(3)
