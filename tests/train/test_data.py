@@ -160,7 +160,7 @@ def start_walker(count: int) -> subprocess.Popen[str]:
     with cache.new_arrays(f"black-{count}") as draft:
         draft.allocate("images", (count, 64, 64, 3))
         draft.arrays["labels"] = np.arange(count) % 10
-    program = str(Path(__file__).with_name("data_processes.py"))
+    program = str(Path(__file__).parents[1] / "support" / "data_processes.py")
     # What is freed is given back at once: kept, as workers do, it is scattered, by chance, over 100 MiB.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     command = [sys.executable, program, f"black-{count}"]
