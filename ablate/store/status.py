@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ablate.result import RunStatus
 from ablate.result.status import MISSING
-from ablate.store.owner import Owner
+from ablate.system.owner import Owner
 
 StudyKey = tuple[str, str, str]
 """Study, dataset and setting: what there is one status for."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from ablate.result import RunStatus
 from ablate.store.ask import Ask, asking
-from ablate.store.owner import Owner
 from ablate.store.status import Counted, Process, RunningRun, StudyKey, StudyStatus, Worker
+from ablate.system.owner import Owner
 
 STUDIES = """
 SELECT study, dataset, setting, definition FROM studies ORDER BY updated_at

@@ -29,7 +29,7 @@ from test_cifar import fake_cifar
 from ablate.datasets import DATASETS, Dataset, archive, cache, cifar, images, open_dataset
 from ablate.datasets.base import channel_statistics
 from ablate.datasets.images import ImageFiles, decode
-from ablate.errors import DataError, OutputError, UnknownNameError
+from ablate.errors import DataChangedError, DataError, OutputError, UnknownNameError
 
 
 @pytest.fixture
@@ -413,7 +413,7 @@ def test_a_folder_that_changes_while_it_is_read(pictures: Path) -> None:
     dataset = ImageFiles(pictures, 32)
     dataset.content_hash()
     (pictures / "train" / "one" / "0000.jpg").unlink()
-    assert "has changed while it was read" in message(DataError, dataset.load)
+    assert "has changed since it was looked at" in message(DataChangedError, dataset.load)
 
 
 # ── the cache ─────────────────────────────────────────────────────────────────────────────────────

@@ -26,10 +26,10 @@ from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow,
 from ablate.store import schema, sqlite, transaction
 from ablate.store.connect import open_engine
 from ablate.store.frames import read_frames
-from ablate.store.owner import Owner, current_owner
 from ablate.store.read import check_integrity, stored_speed, stored_statuses
 from ablate.store.revisions import HEAD, REVISIONS, VERSION_TABLE
 from ablate.store.store import LostClaimError, Store
+from ablate.system.owner import Owner, current_owner
 
 COLUMNS = {
     "v_runs": "run_key study variant fingerprint backbone attention position reduction kernel_size "
