@@ -253,7 +253,9 @@ def _failure(error: Exception) -> Failed:
     if isinstance(error, MemoryError):
         return Failed("oom", "the machine's memory ran out")
     if isinstance(error, AblateError):
-        return Failed("data_changed" if isinstance(error, DataChangedError) else "error", str(error))
+        return Failed(
+            "data_changed" if isinstance(error, DataChangedError) else "error", str(error)
+        )
     # torch's CPU allocator raises a plain RuntimeError.
     kind: FailureKind = "oom" if "can't allocate memory" in str(error) else "error"
     return Failed(kind, "".join(traceback.format_exception(error)))
