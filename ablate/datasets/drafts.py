@@ -46,6 +46,11 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+def is_draft(path: Path) -> bool:
+    """Whether a name is one of ours, whoever makes it or has made it."""
+    return bool(_NAMED.fullmatch(path.name) or _EARLIER.fullmatch(path.name))
+
+
 def stale_drafts(folder: Path) -> Iterator[Path]:
     """What processes that are gone have begun and not finished."""
     try:
@@ -59,9 +64,8 @@ def _is_stale(path: Path) -> bool:
     named = _NAMED.fullmatch(path.name)
     if named is not None and named["host"] == digest(host_id()):
         return Owner(host_id(), int(named["pid"]), float(named["started"])).is_gone()
-    # Nothing else is touched: a folder of this name may be anybody's, with files of theirs.
-    ours = named is not None or _EARLIER.fullmatch(path.name) is not None
-    return ours and time.time() - _last_written(path) > UNTOUCHED_SECONDS
+    # Nothing else is touched: the folder may be anybody's, with files of theirs.
+    return is_draft(path) and time.time() - _last_written(path) > UNTOUCHED_SECONDS
 
 
 def _last_written(draft: Path) -> float:
