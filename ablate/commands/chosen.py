@@ -22,7 +22,7 @@ def frames_of(study: Study, data: Path | None, url: str) -> Frames:
     which = Which(preferred=study.dataset) if data is None else _at(data, study)
     frames = read_frames(url, study.name, study.setting, which)
     if frames.others:
-        content, others = frames.dataset_hash[:8], ", ".join(frames.others)
+        content, others = str(frames.study["content"]), ", ".join(frames.others)
         said = "" if data is not None else ", the last that was run; --data PATH chooses"
         say(
             f"note: this is {frames.study['dataset']} (content {content}){said}. There is also: {others}"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, text
 from ablate.errors import DatabaseError
 from ablate.result.search import SearchResult
 from ablate.store import schema
-from ablate.store.datasets import called
+from ablate.store.datasets import SHORT, called
 from ablate.store.moment import reading_a_copy
 from ablate.store.read import in_short
 
@@ -63,12 +63,14 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
     """
     with reading_a_copy(url) as connection:
         found, others = _choose(connection, study, setting, which or Which())
+        # Where its name is not enough, a reader of the report must see which images are meant.
+        content = {"content": found.dataset_hash[:SHORT]} if others else {}
         values = {"study": study, "dataset_hash": found.dataset_hash, "setting": setting}
         runs = _frame(
             connection, f"SELECT * FROM v_runs WHERE {_OF_STUDY} ORDER BY ordinal", values
         )
         return Frames(
-            study={**found.definition, "dataset": found.dataset},
+            study={**found.definition, "dataset": found.dataset, **content},
             runs=runs,
             epochs=_frame(connection, _of_runs("v_epochs", "run_key, epoch"), values),
             steps=_frame(connection, _of_runs("v_steps", "run_key, step"), values),
