@@ -35,6 +35,10 @@ class DataError(AblateError):
     """A dataset that is missing, broken or beyond the caps."""
 
 
+class DataChangedError(DataError):
+    """Images that are not those which a run was planned with, or not what was read before."""
+
+
 class DatabaseError(AblateError):
     """A database that is not ours, is newer than this version or cannot be opened."""
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ablate.attention import use_kernels
-from ablate.datasets.base import Dataset
+from ablate.datasets.base import Dataset, read_images
+from ablate.errors import AblateError, DataChangedError, DataError
 from ablate.measure.activations import capture, find_layers
 from ablate.model import build
 from ablate.result import (
@@ -64,6 +65,8 @@ class Run:
 class Cohort:
     """A job: runs of one seed under one recipe, trained side by side. Everything a worker needs.
 
+    `content_hash` is that of the images which its run keys name; a worker that has others trains nothing.
+
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed; and for the whole cohort, under an empty key, `Started` before
     anything else, `Halved` when memory ran out and `Noted` when its steps could not be a graph after all.
@@ -78,6 +81,7 @@ class Cohort:
     step_path: str = "eager"
     deterministic: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    content_hash: str | None = None
 
     def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted]]:
         machine = prepare_machine(
@@ -105,9 +109,13 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
         return
     except Exception as error:
         failure = _failure(error)
+        of_all = isinstance(error, DataError)
     # Out of the handler, where nothing holds the cohort's tensors any more.
     _free_memory()
-    if len(left) == 1:
+    if of_all:
+        # The next cohort of this process reads anew: what is in the cache now, or the source.
+        forget_images()
+    if of_all or len(left) == 1:
         yield from ((run_key, failure) for run_key in left)
         return
     runs, half = tuple(left.values()), (len(left) + 1) // 2
@@ -147,7 +155,9 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
         saved = time.monotonic() if due else saved
     for run in cohort.runs:
         if members[run.run_key].epochs_done == cohort.recipe.epochs:
-            yield run.run_key, session.test(run, members[run.run_key], last[run.run_key])
+            result = session.test(run, members[run.run_key], last[run.run_key])
+            read_images(cohort.dataset).check()
+            yield run.run_key, result
 
 
 @dataclass(frozen=True)
@@ -215,9 +225,25 @@ class _Session:
 
 
 def load_images(cohort: Cohort, machine: Machine) -> Data:
-    """The images that a cohort is trained and tested on."""
-    recipe = cohort.recipe
+    """The images that a cohort is trained and tested on, once they are known to be those of its run keys.
+
+    Raises:
+        DataChangedError: they are not, or the source has others by now.
+        DataError: they are nowhere any more.
+    """
+    recipe, found = cohort.recipe, cohort.dataset.content_hash()
+    if cohort.content_hash not in (None, found):
+        raise DataChangedError(
+            f"{cohort.dataset.label}: has other images here than where the run was planned (content "
+            f"{str(found)[:8]}, not {str(cohort.content_hash)[:8]}): bring them to the same state"
+        )
     return load_data(cohort.dataset, recipe.split, recipe.validation_fraction, machine.device)
+
+
+def forget_images() -> None:
+    """Keep no images for the next cohort."""
+    load_data.cache_clear()
+    read_images.cache_clear()
 
 
 def _failure(error: Exception) -> Failed:
@@ -226,6 +252,10 @@ def _failure(error: Exception) -> Failed:
         return Failed("oom", str(error).splitlines()[0])
     if isinstance(error, MemoryError):
         return Failed("oom", "the machine's memory ran out")
+    if isinstance(error, AblateError):
+        return Failed(
+            "data_changed" if isinstance(error, DataChangedError) else "error", str(error)
+        )
     # torch's CPU allocator raises a plain RuntimeError.
     kind: FailureKind = "oom" if "can't allocate memory" in str(error) else "error"
     return Failed(kind, "".join(traceback.format_exception(error)))

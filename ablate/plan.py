@@ -69,7 +69,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     find_schedule(study.recipe.schedule)
     variants = [complete(variant) for variant in study.variants()]
     _check_baseline(study, [variant.name for variant in variants])
-    dataset = open_dataset(study.dataset, data, study.image_size)
+    dataset = open_dataset(study.dataset, data, study.image_size).pinned()
     classes = len(dataset.classes())
     check_classifies(study.backbone, classes, dataset.image_size)
     built = {v: describe(v, classes, dataset.image_size) for v in dict.fromkeys(variants)}

@@ -56,10 +56,15 @@ def merge(
         raise typer.Exit(EXIT_FAILED_RUNS)
 
 
-def doctor(db: Db = DEFAULT_DB) -> None:
-    """Look at this machine and the database: versions, device, precision, disk, integrity."""
+def doctor(
+    db: Db = DEFAULT_DB,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove stale parts of the cache of images first.")
+    ] = False,
+) -> None:
+    """Look at this machine and the database: versions, device, precision, cache, disk, integrity."""
     with loading():
         from ablate.commands.doctor import examine
 
-    if not examine(db):
+    if not examine(db, clean=clean):
         raise typer.Exit(EXIT_FAILED_RUNS)

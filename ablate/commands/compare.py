@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ablate.datasets import open_dataset
+from ablate.commands.chosen import frames_of
 from ablate.errors import DatabaseError, OptionError, unknown
 from ablate.page.format import points, size
 from ablate.report.findings import LEAKED, cost, evidence
 from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects
-from ablate.store.frames import read_frames
 from ablate.study import Study
 from ablate.system.console import say
 
@@ -23,8 +22,7 @@ def compare_accuracies(first: str, second: str, study: Study, data: Path | None,
         OptionError: both names stand for one network.
         DatabaseError: nothing of this study in the database, or a variant without a finished run.
     """
-    dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
-    frames = read_frames(url, study.name, study.setting, dataset, preferred=study.dataset)
+    frames = frames_of(study, data, url)
     for line in told(summarize(frames), first, second):
         say(line)
 

@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from ablate import __version__
+from ablate.datasets.cache_health import clean_cache, look_at_cache
 from ablate.errors import DatabaseError
 from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.health import (
@@ -40,13 +41,21 @@ Check = tuple[str, Mark, str]
 """What was looked at, whether it is well (empty: a fact that is neither), and what was seen."""
 
 
-def examine(url: str) -> bool:
-    """Print one line for each thing looked at; False if something is wrong.
+def examine(url: str, *, clean: bool = False) -> bool:
+    """Print one line for each thing looked at; False if something is wrong. With `clean` stale parts of the
+    cache are removed first.
 
     A warning is something to know that may be as it should be.
     """
     console, well = Console(), True
-    for name, mark, text in [*_software(), *_device(), *_storage(url)]:
+    if clean:
+        removed = clean_cache()
+        say(
+            f"removed {plural(len(removed.stale), 'stale part')} of the cache {removed.folder}, "
+            f"{_size(removed.stale_bytes)}",
+            console,
+        )
+    for name, mark, text in [*_software(), *_device(), *_cache(), *_storage(url)]:
         line = printable(f"{mark:5}  {name}: {text}")
         say(line, console)
         well = well and mark != "WRONG"
@@ -101,6 +110,26 @@ def _gpus() -> Iterator[Check]:
             f"{found.name}, compute capability {found.major}.{found.minor}, "
             f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free",
         )
+
+
+def _cache() -> Iterator[Check]:
+    state = look_at_cache()
+    yield (
+        "cache",
+        "",
+        f"{state.folder}: {plural(state.entries, 'data set')}, {_size(state.size_bytes)}",
+    )
+    if state.stale:
+        yield (
+            "stale cache",
+            "warn",
+            f"{plural(len(state.stale), 'part')}, {_size(state.stale_bytes)}: left by killed processes, "
+            "broken or of an earlier version; `ablate doctor --clean` removes them",
+        )
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.1f} MiB"
 
 
 def _storage(url: str) -> Iterator[Check]:

@@ -10,13 +10,12 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from ablate.datasets import open_dataset
+from ablate.commands.chosen import frames_of
 from ablate.errors import DatabaseError, unknown
 from ablate.page.format import MISSING, milliseconds, percent, ratio
 from ablate.report.families import module_times
 from ablate.report.summary import Summary, summarize
 from ablate.result.cost import AUGMENTATION
-from ablate.store.frames import read_frames
 from ablate.study import Study
 
 WIDTH_IN_A_LOG = 140
@@ -30,8 +29,7 @@ def compare_times(first: str, second: str, study: Study, data: Path | None, url:
         UnknownNameError: no such variant in the study.
         DatabaseError: nothing of this study in the database, or no profile of both on one device.
     """
-    dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
-    frames = read_frames(url, study.name, study.setting, dataset, preferred=study.dataset)
+    frames = frames_of(study, data, url)
     summary = summarize(frames)
     names = [_variant(name, summary) for name in (first, second)]
     times = module_times(summary)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablate.datasets import find_dataset, open_dataset
+from ablate.commands.chosen import frames_of
 from ablate.errors import StudyError, nearest
 from ablate.report.render import differing_files, write_report
 from ablate.result.search import SearchResult
-from ablate.store.frames import Frames, read_frames
+from ablate.store.frames import Frames
 from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
 from ablate.system.console import say
@@ -55,9 +55,7 @@ def check_report(
 
 
 def _frames(study: Study, data: Path | None, url: str) -> Frames:
-    find_dataset(study.dataset)
-    dataset = open_dataset(study.dataset, data, study.image_size).label if data else None
-    frames = read_frames(url, study.name, study.setting, dataset, preferred=study.dataset)
+    frames = frames_of(study, data, url)
     if frames.study.get("grid") != study.model_dump(mode="json")["grid"]:
         say(
             "note: the grid has changed since it was run; this report shows the grid that was run. "
@@ -79,7 +77,7 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
     # Here, not above: Optuna takes a second, and most studies have no search.
     from ablate.search.record import read_search
 
-    key = search_key(study, str(frames.study["dataset"]))
+    key = search_key(study, str(frames.study["dataset"]), frames.dataset_hash)
     of_baseline = frames.runs[frames.runs["variant"] == study.baseline]["fingerprint"]
     store = TrialStore(url, create=False)
     try:

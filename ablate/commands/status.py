@@ -97,6 +97,7 @@ def _document(status: StudyStatus) -> dict[str, Any]:
         },
         "work_seconds": status.work_seconds,
         "eta_seconds": status.eta_seconds,
+        "dataset_hash": status.dataset_hash,
     }
 
 
@@ -104,7 +105,8 @@ def _page(found: list[StudyStatus], width: int) -> RenderableType:
     if not found:
         return Text("the database has no study yet: `ablate run STUDY` begins one")
     narrow = width < NARROW
-    parts: list[RenderableType] = list(map(_line, found)) if narrow else [_counts(found)]
+    lines = [_line(each, _dataset(each, found)) for each in found]
+    parts: list[RenderableType] = [*lines] if narrow else [_counts(found)]
     running = [(each, run) for each in found for run in each.running]
     if running:
         parts.append(_running(running))
@@ -125,7 +127,7 @@ def _counts(found: list[StudyStatus]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for each in found:
         table.add_row(
-            *(Text(printable(name)) for name in (each.study, each.dataset)),
+            *(Text(printable(name)) for name in (each.study, _dataset(each, found))),
             Text(_setting(each)),
             *(Text(printable(_number(each, state))) for state in STATES),
             _time(each.work_seconds),
@@ -134,12 +136,19 @@ def _counts(found: list[StudyStatus]) -> Table:
     return table
 
 
-def _line(status: StudyStatus) -> Text:
+def _dataset(status: StudyStatus, found: list[StudyStatus]) -> str:
+    """What its images are called, with a mark of their content where others of a study are called so too."""
+    same = [e for e in found if (e.study, e.dataset) == (status.study, status.dataset)]
+    alone = len({each.dataset_hash for each in same}) == 1
+    return status.dataset if alone else f"{status.dataset} ({status.dataset_hash[:8]})"
+
+
+def _line(status: StudyStatus, dataset: str) -> Text:
     """The same in words, where a table has no room."""
     numbers = ", ".join(f"{_number(status, state)} {state}" for state in STATES)
     return Text(
         printable(
-            f"{status.study} on {status.dataset} ({_setting(status)}): {numbers}; "
+            f"{status.study} on {dataset} ({_setting(status)}): {numbers}; "
             f"work left {_time(status.work_seconds)}, done in {_time(status.eta_seconds)}"
         )
     )

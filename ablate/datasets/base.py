@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.datasets.cache import let_go
+from ablate.datasets.arrays import array_hashes, let_go
+from ablate.errors import DataChangedError
 
 Triple = tuple[float, float, float]
 Watch = Callable[[int, int], None]
@@ -22,7 +24,8 @@ class Images:
     """A dataset in memory (or memory-mapped), as it is before augmentation.
 
     Shape: images (N, H, W, 3) uint8, labels (N,) int64 that index `classes`. `mean` and `std` are
-    per channel on the scale 0 to 1.
+    per channel on the scale 0 to 1. `hashes` are those of the arrays when they were read, by their names;
+    empty where nobody will ask for them again.
     """
 
     label: str
@@ -33,6 +36,27 @@ class Images:
     test_labels: NDArray[np.int64]
     mean: Triple
     std: Triple
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Its four arrays by their names, as the cache has them."""
+        names = ("train_images", "train_labels", "test_images", "test_labels")
+        return {name: getattr(self, name) for name in names}
+
+    def check(self) -> None:
+        """Hash the arrays again: a file that is mapped can change while a network is trained on it.
+
+        Raises:
+            DataChangedError: they are not what was read.
+        """
+        now = array_hashes({name: self.arrays[name] for name in self.hashes})
+        changed = [name for name, value in self.hashes.items() if now[name] != value]
+        if changed:
+            raise DataChangedError(
+                f"{self.label}: {' and '.join(changed)} changed in the cache while a network was trained on "
+                "them; nothing of it is stored as a result: run again with --retry-failed"
+            )
 
 
 class Dataset(ABC):
@@ -69,11 +93,27 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, watch: Watch | None = None) -> Images:
-        """Read the images. What takes seconds tells `watch` (how much is done, of how much).
+        """Read the images, with the hashes of the arrays. What takes seconds tells `watch` (how much is
+        done, of how much).
 
         Raises:
             DataError: something is missing, broken or beyond the caps; says what to put where.
         """
+
+    def pinned(self) -> Self:
+        """This dataset with its content as it is now: whoever gets it reads these images or none, and it
+        equals no other content. A dataset whose content cannot change is so by nature.
+
+        Raises:
+            DataError: as `load`.
+        """
+        return self
+
+
+@lru_cache(maxsize=1)
+def read_images(dataset: Dataset) -> Images:
+    """The images of a dataset; a process keeps those that it read last, and so what they were then."""
+    return dataset.load()
 
 
 def channel_statistics(images: NDArray[np.uint8], chunk: int = 1024) -> tuple[Triple, Triple]:

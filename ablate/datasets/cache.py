@@ -1,37 +1,69 @@
 """The cache folder: arrays and small JSON, written atomically, never as a pickle.
 
 Everything in it can be deleted at any time and is built again. Several processes may write the same
-entry at once: each writes beside it and moves its own into place, and whoever is late discards.
+entry at once: each writes beside it and moves its own into place, and whoever is late discards. What is
+read is what was written: an entry holds the hashes of its arrays, and one that differs counts as none.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import mmap
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from ablate.datasets.arrays import array_hashes
+from ablate.datasets.drafts import new_draft, remove, stale_drafts
 from ablate.errors import OutputError
+from ablate.system.digest import digest
+from ablate.system.files import sync
 
 FACTS = "facts.json"
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """Named arrays, opened read-only as memory maps, and the facts stored with them."""
+    """Named arrays, opened read-only as memory maps, with their hashes and the facts stored with them."""
 
     arrays: Mapping[str, NDArray[Any]]
     facts: Mapping[str, Any]
+    hashes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A uint8 array of a draft that lives in its file, not in memory; its rows come in any order."""
+
+    path: Path
+    shape: tuple[int, ...]
+    start: int
+    file: BinaryIO
+
+    def put(self, row: int, values: NDArray[np.uint8]) -> None:
+        """Write one row. An ordinary write: on a full disk a memory map would end the process.
+
+        Raises:
+            OutputError: the cache folder cannot be written.
+        """
+        content = np.ascontiguousarray(values).data.cast("B")
+        with _told():
+            self.file.seek(self.start + row * len(content))
+            while content:
+                content = content[self.file.write(content) :]
+
+    def read(self) -> NDArray[np.uint8]:
+        """What was written so far, as a read-only map."""
+        array: NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return array
 
 
 @dataclass(frozen=True)
@@ -39,30 +71,38 @@ class Draft:
     """An entry under construction in a folder of its own; facts are JSON values."""
 
     folder: Path
+    open_files: ExitStack
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    rows: dict[str, Rows] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def allocate(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """A new uint8 array of the entry that lives in its file, not in memory."""
-        path = self.folder / f"{name}.npy"
-        self.arrays[name] = np.lib.format.open_memmap(path, "w+", dtype=np.uint8, shape=shape)
-        return self.arrays[name]
+    def allocate(self, name: str, shape: tuple[int, ...]) -> Rows:
+        """A new array of the entry, whose space on the disk is taken now.
 
-    def let_go(self) -> None:
-        """Give back the memory that filling in what lies in files has taken so far."""
-        for array in self.arrays.values():
-            let_go(array)
+        Raises:
+            OutputError: the cache folder cannot be written, or has no room for it.
+        """
+        path = self.folder / f"{name}.npy"
+        with _told():
+            file = self.open_files.enter_context(path.open("w+b", buffering=0))
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            start = file.tell()
+            _reserve(file.fileno(), start + int(np.prod(shape)))
+        self.rows[name] = Rows(path, shape, start, file)
+        return self.rows[name]
 
     def write(self) -> None:
         """Bring everything to disk."""
         for name, array in self.arrays.items():
-            if isinstance(array, np.memmap):
-                array.flush()
-            else:
-                np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
-        described = {name: _described(array) for name, array in self.arrays.items()}
-        text = json.dumps({"arrays": described, "facts": self.facts})
+            np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
+        arrays = self.arrays | {name: rows.read() for name, rows in self.rows.items()}
+        described = {name: _described(array) for name, array in arrays.items()}
+        content = {"arrays": described, "facts": self.facts, "sha256": array_hashes(arrays)}
+        text = json.dumps({**content, "seal": digest(content)})
         (self.folder / FACTS).write_text(text, encoding="utf-8")
+        for file in self.folder.iterdir():
+            sync(file)
 
 
 def cache_folder() -> Path:
@@ -86,17 +126,23 @@ def store_json(name: str, value: object) -> None:
     """Store a JSON value.
 
     Raises:
-        OutputError: the cache folder cannot be written.
+        OutputError: the cache folder cannot be written; nothing is left behind.
     """
     with _writing() as folder:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(value, file)
-        os.replace(temporary, folder / f"{name}.json")
+        draft = new_draft(folder, file=True)
+        try:
+            draft.write_text(json.dumps(value), encoding="utf-8")
+            sync(draft)
+            os.replace(draft, folder / f"{name}.json")
+        finally:
+            draft.unlink(missing_ok=True)
 
 
-def load_arrays(name: str) -> CacheEntry | None:
-    """The entry of that name; None if there is none, or if its files are not what was stored."""
+def load_arrays(name: str, *, unsealed: bool = False) -> CacheEntry | None:
+    """The entry of that name; None if there is none, or if its files are not what was stored.
+
+    Every value is hashed. `unsealed` takes an entry of an earlier version too, which has no hashes.
+    """
     folder = cache_folder() / name
     try:
         stored = json.loads((folder / FACTS).read_bytes())
@@ -108,17 +154,26 @@ def load_arrays(name: str) -> CacheEntry | None:
         sound = all(_described(array) == described[key] for key, array in arrays.items())
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    return CacheEntry(arrays, facts) if sound else None
+    if not sound:
+        return None
+    hashes = array_hashes(arrays)
+    content = {"arrays": described, "facts": facts, "sha256": hashes}
+    sealed = stored["seal"] == digest(content) if "seal" in stored else unsealed
+    return CacheEntry(arrays, facts, hashes) if sealed else None
 
 
-def let_go(array: NDArray[Any]) -> None:
-    """Give back the memory that reading and writing a memory map has taken: all of it is in the file, or
-    in what the system keeps of it. An array that has no file, or differs from it, stays as it is.
-    """
-    shared = isinstance(array, np.memmap) and array.mode != "c"
-    # Not on every system; memory is then taken until the map is closed.
-    if shared and isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        array.base.madvise(mmap.MADV_DONTNEED)
+def is_whole(folder: Path, *, unsealed: bool = False) -> bool:
+    """Whether an entry may be used, as far as that is seen without hashing its arrays."""
+    try:
+        stored = json.loads((folder / FACTS).read_bytes())
+        described = {
+            name: _described(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+            for name in stored["arrays"]
+        }
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return False
+    seal = stored.pop("seal", None)
+    return described == stored["arrays"] and (unsealed if seal is None else seal == digest(stored))
 
 
 @contextmanager
@@ -129,18 +184,36 @@ def new_arrays(name: str) -> Iterator[Draft]:
         OutputError: the cache folder cannot be written.
     """
     with _writing() as parent:
-        draft = Draft(Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}-")))
+        for stale in stale_drafts(parent):
+            remove(stale)
+        folder = new_draft(parent)
     try:
-        yield draft
+        with ExitStack() as files:
+            draft = Draft(folder, files)
+            yield draft
+            with _writing():
+                draft.write()
         with _writing():
-            draft.write()
-            _move_into_place(draft.folder, parent / name)
+            _move_into_place(folder, parent / name)
     finally:
-        shutil.rmtree(draft.folder, ignore_errors=True)
+        remove(folder)
 
 
 def _described(array: NDArray[Any]) -> list[Any]:
     return [str(array.dtype), *array.shape]
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Take the space of a file, so that a full disk is known before hours of decoding."""
+    reserve = getattr(os, "posix_fallocate", None)  # not on every system
+    try:
+        if reserve is not None:
+            reserve(handle, 0, size)
+            return
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise
+    os.ftruncate(handle, size)  # a filesystem that cannot reserve: then a row is what does not fit
 
 
 def _move_into_place(folder: Path, target: Path) -> None:
@@ -148,6 +221,8 @@ def _move_into_place(folder: Path, target: Path) -> None:
     try:
         os.replace(folder, target)
     except OSError:
+        if not target.exists():
+            raise
         if load_arrays(target.name) is not None:
             return
         # What stands there is broken, and a folder cannot replace one that is not empty.
@@ -159,11 +234,19 @@ def _move_into_place(folder: Path, target: Path) -> None:
 def _writing() -> Iterator[Path]:
     """The cache folder, created; what cannot be written becomes one clear line."""
     folder = cache_folder()
-    try:
+    with _told():
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What cannot be written becomes one clear line."""
+    try:
+        yield
     except OSError as error:
+        full = "free some space there, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise OutputError(
-            f"the cache folder {folder} cannot be written ({error.strerror or error}); "
-            "set ABLATE_CACHE to a folder that can"
+            f"the cache folder {cache_folder()} cannot be written ({error.strerror or error}); "
+            f"{full}set ABLATE_CACHE to a folder that can"
         ) from error

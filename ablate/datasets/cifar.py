@@ -15,9 +15,9 @@ import io
 import os
 import pickle
 import tarfile
-import tempfile
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -26,7 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.datasets import cache
+from ablate.datasets.arrays import array_hashes
 from ablate.datasets.base import Dataset, Images, Triple, Watch
+from ablate.datasets.drafts import new_draft, remove, stale_drafts
 from ablate.errors import DataError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -87,15 +89,17 @@ class Cifar10(Dataset):
 
     def load(self, watch: Watch | None = None) -> Images:
         name = f"cifar10-{ARCHIVE_SHA256}"
-        entry = cache.load_arrays(name)
+        # An entry of an earlier version will do: the archive that it came from may be gone.
+        entry = cache.load_arrays(name, unsealed=True)
         if entry is None:
             data = DEFAULT_FOLDER if self.data is None else self.data
             batches = read_batches(original_folder(data) or data, watch)
             with cache.new_arrays(name) as draft:
                 draft.arrays.update(arrays_of(batches))
             arrays: Mapping[str, NDArray[Any]] = draft.arrays
+            hashes: Mapping[str, str] = array_hashes(arrays)
         else:
-            arrays = entry.arrays
+            arrays, hashes = entry.arrays, entry.hashes
         return Images(
             self.label,
             CLASSES,
@@ -105,6 +109,7 @@ class Cifar10(Dataset):
             arrays["test_labels"],
             MEAN,
             STD,
+            hashes,
         )
 
 
@@ -141,8 +146,7 @@ def download(archive: Path, watch: Watch | None = None) -> None:
     made = not archive.parent.exists()
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".cifar10-") as folder:
-            fetched = Path(folder) / ARCHIVE
+        with _draft(archive.parent) as fetched:
             with (
                 urllib.request.urlopen(URL, timeout=TIMEOUT_SECONDS) as answer,
                 fetched.open("wb") as file,
@@ -159,6 +163,18 @@ def download(archive: Path, watch: Watch | None = None) -> None:
             f"into {archive.parent}/, or give --data ARCHIVE, one with train/<class>/*.jpg and "
             "test/<class>/*.jpg"
         ) from error
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """A file to fill inside `folder`; what killed processes left of theirs is deleted."""
+    for stale in stale_drafts(folder):
+        remove(stale)
+    draft = new_draft(folder, file=True)
+    try:
+        yield draft
+    finally:
+        remove(draft)
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int, watch: Watch | None) -> None:

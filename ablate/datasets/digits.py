@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ablate.datasets.arrays import array_hashes
 from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
 from ablate.datasets.split import stratified_split
 from ablate.errors import DataError
@@ -46,7 +47,7 @@ class Digits(Dataset):
         images = np.stack([self._enlarged(digit) for digit in pixels])
         train, test = stratified_split(labels, TEST_FRACTION, seed=TEST_SEED)
         mean, std = channel_statistics(images[train])
-        return Images(
+        found = Images(
             self.label,
             self.classes(),
             images[train],
@@ -56,6 +57,7 @@ class Digits(Dataset):
             mean,
             std,
         )
+        return replace(found, hashes=array_hashes(found.arrays))
 
     def _enlarged(self, digit: NDArray[np.uint8]) -> NDArray[np.uint8]:
         grey = ((digit.astype(np.int64) * 255 + DARKEST // 2) // DARKEST).astype(np.uint8)

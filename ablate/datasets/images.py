@@ -7,10 +7,10 @@ import io
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,9 @@ from PIL import Image
 from ablate.datasets import cache
 from ablate.datasets.archive import LAYOUT, SPLITS, label_of, read_members
 from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
-from ablate.errors import DataError
+from ablate.errors import DataChangedError, DataError
 
 MAX_PIXELS = 64_000_000
-LET_GO_BYTES = 2**26
-"""Decoded into a memory map before its memory is given back."""
 
 _UNREADABLE = (
     OSError,
@@ -33,6 +31,14 @@ _UNREADABLE = (
     struct.error,
     zlib.error,
 )
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a source was found to have: the hash of its images, and its classes."""
+
+    content_hash: str
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,19 +58,15 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Content:
-    """What is in a source, without the names of its images: few bytes, however many these are."""
-
-    content_hash: str
-    classes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class ImageFiles(Dataset):
-    """JPEG and PNG files in class folders, brought to `image_size` once and cached as arrays."""
+    """JPEG and PNG files in class folders, brought to `image_size` once and cached as arrays.
+
+    With `content` it stands for those images and no others, whatever lies at `data` by then.
+    """
 
     data: Path | None
     image_size: int
+    content: Content | None = None
     needs_data: ClassVar[bool] = True
 
     @classmethod
@@ -88,6 +90,12 @@ class ImageFiles(Dataset):
         """SHA-256 over (path, SHA-256 of the file): equal for a folder and every archive of it."""
         return self._content.content_hash
 
+    def pinned(self) -> Self:
+        pinned = replace(self, content=self._content)
+        if "_index" in self.__dict__:  # what was read need not be read again
+            pinned.__dict__["_index"] = self._index
+        return pinned
+
     def load(self, watch: Watch | None = None) -> Images:
         entry = cache.load_arrays(self._cached)
         if entry is None:
@@ -107,21 +115,21 @@ class ImageFiles(Dataset):
             arrays["test_labels"],
             tuple(facts["mean"]),
             tuple(facts["std"]),
+            entry.hashes,
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Small, without the index. With what is known of the content: no worker looks at the source again,
-        and all have the images that their runs are named after.
-        """
-        return {name: value for name, value in self.__dict__.items() if name != "_index"}
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Small, without the names of all images; and whoever gets it reads what was found here.
+        found = self.content or ("_index" in self.__dict__ and self._content) or None
+        return type(self), (self.data, self.image_size, found)
+
+    @property
+    def _content(self) -> Content:
+        return self.content or Content(self._index.content_hash, self._index.classes)
 
     @property
     def _cached(self) -> str:
         return f"images-{self.content_hash()}-{self.image_size}"
-
-    @cached_property
-    def _content(self) -> Content:
-        return Content(self._index.content_hash, self._index.classes)
 
     @cached_property
     def _index(self) -> Index:
@@ -139,33 +147,36 @@ class ImageFiles(Dataset):
     def _decode(self, watch: Watch | None) -> None:
         """Write the arrays to the cache. Reads again: a source may be larger than memory."""
         index, size = self._index, self.image_size
-        if index.content_hash != self.content_hash():
-            raise DataError(f"{self.path}: has changed since it was first looked at; start again")
-        classes = index.classes
-        label_of_class = {name: label for label, name in enumerate(classes)}
+        self._refuse_others(index)
+        label_of_class = {name: label for label, name in enumerate(index.classes)}
         hashes: dict[str, str] = {}
         with cache.new_arrays(self._cached) as draft:
-            rows: dict[str, NDArray[np.uint8]] = {}
-            every = max(1, LET_GO_BYTES // (size * size * 3))
+            rows: dict[str, tuple[cache.Rows, int]] = {}
             for split in SPLITS:
                 names = index.of(split)
                 pixels = draft.allocate(f"{split}_images", (len(names), size, size, 3))
-                rows.update(zip(names, pixels, strict=True))
+                rows.update({name: (pixels, row) for row, name in enumerate(names)})
                 labels = [label_of_class[name.split("/")[1]] for name in names]
                 draft.arrays[f"{split}_labels"] = np.array(labels, dtype=np.int64)
             for member in read_members(self.path):
                 if member.data is None or member.name not in rows:
                     continue
                 hashes[member.name] = hashlib.sha256(member.data).hexdigest()
-                rows[member.name][:] = decode(member.data, size, f"{self.path}: {member.name}")
-                if len(hashes) % every == 0:
-                    draft.let_go()
+                pixels, row = rows[member.name]
+                pixels.put(row, decode(member.data, size, f"{self.path}: {member.name}"))
                 if watch is not None:
                     watch(len(hashes), len(rows))
-            if _index_of(hashes) != index:
-                raise DataError(f"{self.path}: has changed while it was read; start again")
-            mean, std = channel_statistics(draft.arrays["train_images"])
-            draft.facts.update(classes=classes, mean=mean, std=std)
+            self._refuse_others(_index_of(hashes))
+            mean, std = channel_statistics(draft.rows["train_images"].read())
+            draft.facts.update(classes=index.classes, mean=mean, std=std)
+
+    def _refuse_others(self, found: Index) -> None:
+        """Raise unless these are the images that this dataset stands for."""
+        if found.content_hash != self.content_hash():
+            raise DataChangedError(
+                f"{self.path}: has changed since it was looked at (content {found.content_hash[:8]}, not "
+                f"{self.content_hash()[:8]}): bring the images back, or start again with those that are there"
+            )
 
 
 def scan(path: Path) -> Index:

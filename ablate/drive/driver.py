@@ -176,6 +176,7 @@ class Driver:
             step_path=how.step_path,
             deterministic=how.deterministic,
             checkpoint_seconds=how.checkpoint_seconds,
+            content_hash=self.plan.dataset.content_hash(),
         )
 
     def _run(self, claim: Claim) -> Run:

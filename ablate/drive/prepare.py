@@ -8,8 +8,9 @@ from rich.console import Console
 
 from ablate.datasets.split import stratified_split
 from ablate.plan import Plan, make_plan
+from ablate.store.datasets import told_namesakes
 from ablate.study import Study
-from ablate.system.console import Counting
+from ablate.system.console import Counting, say
 
 
 def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
@@ -26,3 +27,10 @@ def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
     if any(cell.run_key is None for cell in plan.cells):
         plan = make_plan(study, data)
     return plan
+
+
+def tell_namesakes(plan: Plan, url: str, console: Console) -> None:
+    """Say if a study was run on other images of the same name: they are another data set."""
+    content = str(plan.dataset.content_hash())
+    if said := told_namesakes(url, plan.study.name, plan.dataset.label, content):
+        say(said, console)

@@ -11,7 +11,7 @@ from ablate.drive.costs import measure_costs
 from ablate.drive.counts import count_runs
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, choose_training
-from ablate.drive.prepare import prepare_plan
+from ablate.drive.prepare import prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.errors import MeasuringError
 from ablate.execute import make_executor
@@ -42,6 +42,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     # Before anything is written: missing or broken data ends it here.
     plan = prepare_plan(study, data, console)
     store = Store(url)
+    tell_namesakes(plan, url, console)
     store.register(plan)
     keys = [str(cell.run_key) for cell in plan.cells]
     if options.retry_failed:

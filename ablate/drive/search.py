@@ -13,7 +13,7 @@ from rich.console import Console
 from ablate.drive.costs import measure_throughput
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, choose_training
-from ablate.drive.prepare import prepare_plan
+from ablate.drive.prepare import prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.errors import StudyError
 from ablate.execute import make_executor
@@ -68,10 +68,11 @@ def search_study(
     maker = CellMaker(plan, space)
     with _alone(url, study.name):
         store, trials = Store(url), TrialStore(url)
+        tell_namesakes(plan, url, console)
         store.register(plan)
         if not where.rebuild:
             _check_space(search, maker, store, trials, machine, console)
-        key = search_key(study, plan.dataset.label)
+        key = search_key(study, plan.dataset.label, str(plan.dataset.content_hash()))
         mirror = OptunaMirror(storage, mirror_name(key), search, space, study.recipe.epochs)
         parts = Parts(
             plan, search, space, key, trials, mirror, maker, lambda text: say(text, console),
@@ -101,7 +102,8 @@ def asked_search(study: Study) -> Search:
 
 def mirror_name(key: SearchKey) -> str:
     """The name of a search in Optuna's dashboard."""
-    return f"{key.study} on {key.dataset} ({key.setting[:4]}-{key.search[:4]})"
+    marks = (key.setting, key.search, key.dataset_hash)
+    return f"{key.study} on {key.dataset} ({'-'.join(mark[:4] for mark in marks)})"
 
 
 @dataclass

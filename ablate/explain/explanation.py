@@ -91,7 +91,7 @@ def explain_networks(request: Request) -> Explanation:
         AblateError: a target, layer, image, dataset or weights that must be changed.
     """
     study = request.study
-    dataset = open_dataset(study.dataset, request.data, study.image_size)
+    dataset = open_dataset(study.dataset, request.data, study.image_size).pinned()
     file = image_file(request.image, dataset.image_size) if request.image else None
     networks = load_networks(request.targets, study, dataset, request.url)
     patterns = request.layers

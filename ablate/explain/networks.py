@@ -43,12 +43,14 @@ def load_networks(
         StudyError: a beginning that several runs share, or a study that was run under other settings.
         WeightsError: weights that are not kept, missing, changed or do not fit.
     """
-    runs = stored_runs(url, study.name, dataset.label, study.setting)
+    content = str(dataset.content_hash())
+    runs = stored_runs(url, study.name, content, study.setting)
     if not runs and (there := stored_settings(url, study.name)):
         raise StudyError(
-            f"the database has no runs of study {study.name!r} on {dataset.label!r} with this backbone, "
-            f"image size and recipe; it has: {'; '.join(there)} (use the --data and --set that they were "
-            "run with; to look at untrained networks, give the study another name with --set name=NAME)"
+            f"the database has no runs of study {study.name!r} on these images, {dataset.label} (content "
+            f"{content[:8]}), with this backbone, image size and recipe; it has: {'; '.join(there)} (use the "
+            "--data and --set that they were run with, images unchanged; to look at untrained networks, give "
+            "the study another name with --set name=NAME)"
         )
     variants = {v.name: v for v in map(complete, study.variants())}
     return [_find(target, variants, runs, study, dataset, url) for target in targets]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Findings, Note, Section
 from ablate.report import costs, families, profiles, shares, tables
@@ -56,7 +59,7 @@ def compose(summary: Summary) -> Document:
         title=str(study["name"]),
         question=str(study.get("question") or ""),
         facts=(
-            ("Dataset", str(study.get("dataset") or "–")),
+            ("Dataset", _dataset(study)),
             ("Backbone", str(study.get("backbone") or "–")),
             ("Baseline", summary.baseline),
             ("Variants", f"{len(summary.variants):,}"),
@@ -65,6 +68,12 @@ def compose(summary: Summary) -> Document:
         banner=LEAKED if summary.leaked else "",
         sections=tuple(section for section in sections if section.blocks),
     )
+
+
+def _dataset(study: Mapping[str, Any]) -> str:
+    """What its images are called; with their content, where a study was run on others of that name."""
+    content = f" (content {study['content']})" if study.get("content") else ""
+    return str(study.get("dataset") or "–") + content
 
 
 def _present(*blocks: Block | None) -> tuple[Block, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-FailureKind = Literal["oom", "diverged", "error", "worker_died", "timeout"]
+FailureKind = Literal["oom", "diverged", "error", "worker_died", "timeout", "data_changed"]
 
 
 @dataclass(frozen=True, slots=True)

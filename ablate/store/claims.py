@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, up
 
 from ablate.result import RunStatus
 from ablate.store import schema
-from ablate.store.owner import Owner
 from ablate.store.rows import chunks, now, storable
 from ablate.store.statements import TAKE, ready_queries
+from ablate.system.owner import Owner
 
 LOST, LATE = "lost", "late"
 """Outcomes of attempts that were stopped: their process died, or their cohort took too long."""

@@ -34,6 +34,7 @@ class FollowedRun:
     layers: Sequence[Mapping[str, Any]]
     image_size: int
     epochs: int
+    dataset_hash: str
 
 
 def followed_runs(
@@ -50,7 +51,7 @@ def followed_runs(
     ).label("epochs")
     together = (
         (studies.c.study == cells.c.study)
-        & (studies.c.dataset == cells.c.dataset)
+        & (studies.c.dataset_hash == cells.c.dataset_hash)
         & (studies.c.setting == cells.c.setting)
     )
     query = (
@@ -58,7 +59,7 @@ def followed_runs(
         .join(runs, runs.c.run_key == cells.c.run_key)
         .join(nets, nets.c.fingerprint == runs.c.fingerprint)
         .join(studies, together)
-        .order_by(cells.c.study, cells.c.dataset, cells.c.setting, cells.c.ordinal)
+        .order_by(*(cells.c[n] for n in ("study", "dataset", "dataset_hash", "setting", "ordinal")))
         .where(count > 0)
     )
     if study is not None:

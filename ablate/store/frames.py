@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, text
 from ablate.errors import DatabaseError
 from ablate.result.search import SearchResult
 from ablate.store import schema
+from ablate.store.datasets import SHORT, called
 from ablate.store.moment import reading_a_copy
 from ablate.store.read import in_short
 
@@ -25,6 +26,7 @@ class Frames:
     accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
     `explanations` are the packed snapshots (`ablate.result.snapshot`) by run key, `traces` the files of
     profiles, or the reasons why there are none, `search` what a search found (`ablate.search.record`).
+    `others` are the data sets that could have been meant as well, in words.
     """
 
     study: Mapping[str, Any]
@@ -38,26 +40,37 @@ class Frames:
     explanations: Mapping[str, bytes] = field(default_factory=dict)
     traces: pd.DataFrame = field(default_factory=pd.DataFrame)
     search: SearchResult | None = None
+    dataset_hash: str = ""
+    others: Sequence[str] = ()
 
 
-def read_frames(
-    url: str, study: str, setting: str, dataset: str | None = None, *, preferred: str = ""
-) -> Frames:
+@dataclass(frozen=True)
+class Which:
+    """Which of the data sets that a study was run on: the one with this content if that is known, else the
+    one of this name, else the preferred one if it is there; of several the one that was run last.
+    """
+
+    content_hash: str | None = None
+    name: str | None = None
+    preferred: str = ""
+
+
+def read_frames(url: str, study: str, setting: str, which: Which | None = None) -> Frames:
     """What the database holds of a study under one recipe and on one dataset.
-
-    Without `dataset` that is the preferred one if it is there, else the one that was run last.
 
     Raises:
         DatabaseError: no such database, or nothing of that study in it; says what there is.
     """
     with reading_a_copy(url) as connection:
-        definition = _definition(connection, study, setting, dataset, preferred)
-        values = {"study": study, "dataset": definition["dataset"], "setting": setting}
+        found, others = _choose(connection, study, setting, which or Which())
+        # Where its name is not enough, a reader of the report must see which images are meant.
+        content = {"content": found.dataset_hash[:SHORT]} if others else {}
+        values = {"study": study, "dataset_hash": found.dataset_hash, "setting": setting}
         runs = _frame(
             connection, f"SELECT * FROM v_runs WHERE {_OF_STUDY} ORDER BY ordinal", values
         )
         return Frames(
-            study=definition,
+            study={**found.definition, "dataset": found.dataset, **content},
             runs=runs,
             epochs=_frame(connection, _of_runs("v_epochs", "run_key, epoch"), values),
             steps=_frame(connection, _of_runs("v_steps", "run_key, step"), values),
@@ -67,26 +80,42 @@ def read_frames(
             layers=_layers(connection, runs),
             environments=_environments(connection, values),
             explanations=_explanations(connection, values),
+            dataset_hash=found.dataset_hash,
+            others=others,
         )
 
 
-_OF_STUDY = "study = :study AND dataset = :dataset AND setting = :setting"
+_OF_STUDY = "study = :study AND dataset_hash = :dataset_hash AND setting = :setting"
 
 
-def _definition(
-    connection: Connection, study: str, setting: str, dataset: str | None, preferred: str
-) -> dict[str, Any]:
+def _choose(
+    connection: Connection, study: str, setting: str, which: Which
+) -> tuple[Any, tuple[str, ...]]:
+    """The row of the study on the data set that is asked for, and how the others are called that could have
+    been meant.
+    """
     table = schema.studies
     rows = connection.execute(
         select(table).where(table.c.study == study).order_by(table.c.updated_at.desc())
     ).all()
-    for row in sorted(rows, key=lambda row: row.dataset != preferred):
-        if row.setting == setting and dataset in (None, row.dataset):
-            return dict(row.definition)
-    there = "; ".join(f"{r.dataset}, {in_short(r.definition)}" for r in rows)
-    raise DatabaseError(
+    here = [row for row in rows if row.setting == setting]
+    if which.content_hash is not None:
+        meant = [row for row in here if row.dataset_hash == which.content_hash]
+        others = [row for row in here if meant and row.dataset == meant[0].dataset]
+    else:
+        named = [row for row in here if row.dataset == (which.name or which.preferred)]
+        meant = others = named if which.name or named else here
+    if not meant:
+        raise DatabaseError(_nothing(study, which, rows))
+    return meant[0], tuple(each for row in others if (each := called(row)) != called(meant[0]))
+
+
+def _nothing(study: str, which: Which, rows: Sequence[Any]) -> str:
+    there = "; ".join(f"{called(r)}, {in_short(r.definition)}" for r in rows)
+    content = f" (content {which.content_hash[:8]})" if which.content_hash else ""
+    return (
         f"the database has no runs of study {study!r}"
-        + (f" on {dataset!r}" if dataset else "")
+        + (f" on {which.name!r}{content}" if which.name else "")
         + " with this backbone, image size and recipe; it has: "
         + (f"{there} (use the --data and --set that they were run with)" if there else "none of it")
     )

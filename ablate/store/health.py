@@ -10,9 +10,9 @@ from sqlalchemy import select
 from ablate.result import RunStatus
 from ablate.store import schema, sqlite
 from ablate.store.checkpoints import checkpoint_folder
-from ablate.store.owner import Owner
 from ablate.store.read import reading
 from ablate.store.weights import weights_path
+from ablate.system.owner import Owner
 
 WAL_SAFE_SINCE = (3, 51, 3)
 """Before this SQLite could lose commits of several connections in WAL mode (its WAL-reset bug)."""

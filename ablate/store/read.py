@@ -70,8 +70,8 @@ class StoredRun:
     weights_file: str | None
 
 
-def stored_runs(url: str, study: str, dataset: str, setting: str) -> list[StoredRun]:
-    """The runs of a study in its order; none where there is no database.
+def stored_runs(url: str, study: str, dataset_hash: str, setting: str) -> list[StoredRun]:
+    """The runs of a study on these images, in its order; none where there is no database.
 
     Raises:
         DatabaseError: there is one, but it is not ours or newer.
@@ -82,7 +82,7 @@ def stored_runs(url: str, study: str, dataset: str, setting: str) -> list[Stored
     query = (
         select(runs, cells)
         .join(cells, cells.c.run_key == runs.c.run_key)
-        .where(cells.c.study == study, cells.c.dataset == dataset)
+        .where(cells.c.study == study, cells.c.dataset_hash == dataset_hash)
         .where(cells.c.setting == setting)
         .order_by(cells.c.ordinal)
     )
@@ -105,7 +105,10 @@ def stored_settings(url: str, study: str) -> list[str]:
     table = schema.studies
     with reading(url) as connection:
         rows = connection.execute(select(table).where(table.c.study == study))
-        return [f"{row.dataset}, {in_short(row.definition)}" for row in rows]
+        return [
+            f"{row.dataset} (content {row.dataset_hash[:8]}), {in_short(row.definition)}"
+            for row in rows
+        ]
 
 
 def in_short(definition: Mapping[str, Any]) -> str:

@@ -18,35 +18,37 @@ if TYPE_CHECKING:
 def register(connection: Connection, plan: Plan) -> None:
     """Make the study's cells those of the plan; runs that exist already stay as they are."""
     take_turns(connection)
-    study = plan.study
+    study, content = plan.study, str(plan.dataset.content_hash())
     mine = and_(
         schema.cells.c.study == study.name,
-        schema.cells.c.dataset == plan.dataset.label,
+        schema.cells.c.dataset_hash == content,
         schema.cells.c.setting == study.setting,
     )
-    content = plan.dataset.content_hash()
     add_architectures(connection, plan.variants.values())
-    runs = [run_row(cell, plan, str(content)) for cell in plan.cells]
+    runs = [run_row(cell, plan, content) for cell in plan.cells]
     add_missing(connection, schema.runs, runs)
     keys = [str(cell.run_key) for cell in plan.cells]
     searched = _searched(connection, mine, set(keys))
     connection.execute(delete(schema.cells).where(mine))
     for chunk in chunks(keys):
-        # A renamed archive holds the same runs: they move to the new label.
+        # A network that is written otherwise has another setting and the same runs: they move to it.
         connection.execute(
             delete(schema.cells).where(
                 schema.cells.c.study == study.name, schema.cells.c.run_key.in_(chunk)
             )
         )
-    cells = [cell_row(i, cell, plan) for i, cell in enumerate(plan.cells)]
-    cells += [{**row, "ordinal": len(keys) + i} for i, row in enumerate(searched)]
+    # A renamed archive holds the same runs: all of them get the new label.
+    label = plan.dataset.label
+    cells = [cell_row(i, cell, plan, content) for i, cell in enumerate(plan.cells)]
+    cells += [{**row, "ordinal": len(keys) + i, "dataset": label} for i, row in enumerate(searched)]
     connection.execute(insert(schema.cells), cells)
     row = {
         "study": study.name,
-        "dataset": plan.dataset.label,
+        "dataset": label,
         "setting": study.setting,
         "definition": plan.definition,
         "updated_at": now(),
+        "dataset_hash": content,
     }
     put(connection, schema.studies, [row])
     connection.execute(delete(schema.studies).where(_without_cells()))
@@ -62,7 +64,7 @@ def _searched(
     cells, runs, trials = schema.cells, schema.runs, schema.trials
     search = exists().where(
         trials.c.study == cells.c.study,
-        trials.c.dataset == cells.c.dataset,
+        trials.c.dataset_hash == cells.c.dataset_hash,
         trials.c.setting == cells.c.setting,
     )
     asked = search.where(trials.c.fingerprint == runs.c.fingerprint)
@@ -77,10 +79,10 @@ def _searched(
 
 
 def _without_cells() -> ColumnElement[bool]:
-    """Studies whose cells have all moved to another label."""
+    """Studies whose cells have all moved to another setting."""
     studies, cells = schema.studies, schema.cells
     return ~exists().where(
         cells.c.study == studies.c.study,
-        cells.c.dataset == studies.c.dataset,
+        cells.c.dataset_hash == studies.c.dataset_hash,
         cells.c.setting == studies.c.setting,
     )

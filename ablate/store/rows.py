@@ -36,7 +36,7 @@ def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
     }
 
 
-def cell_row(ordinal: int, cell: Cell, plan: Plan) -> dict[str, Any]:
+def cell_row(ordinal: int, cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
     """A run's place in a study, under the study's name for its variant."""
     variant = cell.variant
     return {
@@ -51,6 +51,7 @@ def cell_row(ordinal: int, cell: Cell, plan: Plan) -> dict[str, Any]:
         "reduction": _number(variant.option("reduction")),
         "kernel_size": _number(variant.option("kernel_size")),
         "options": dict(variant.options),
+        "dataset_hash": content_hash,
     }
 
 

@@ -54,10 +54,12 @@ studies = Table(
     "studies",
     metadata,
     Column("study", String(64), primary_key=True),
-    Column("dataset", String(255), primary_key=True),
+    # What people call it; its content is what it is.
+    Column("dataset", String(255), nullable=False),
     Column("setting", String(16), primary_key=True),
     Column("definition", JSON, nullable=False),
     Column("updated_at", String(32), nullable=False),
+    Column("dataset_hash", String(64), primary_key=True),
 )
 
 architectures = Table(
@@ -123,7 +125,9 @@ cells = Table(
     Column("reduction", Float),
     Column("kernel_size", Integer),
     Column("options", JSON, nullable=False),
-    Index("cells_in_order", "study", "dataset", "setting", "ordinal"),
+    # That of its run, beside the other columns that a study's part of the database is found by.
+    Column("dataset_hash", String(64)),
+    Index("cells_in_order", "study", "dataset_hash", "setting", "ordinal"),
 )
 
 attempts = Table(
@@ -263,7 +267,7 @@ trials = Table(
     "trials",
     metadata,
     Column("study", String(64), primary_key=True),
-    Column("dataset", String(255), primary_key=True),
+    Column("dataset", String(255), nullable=False),
     Column("setting", String(16), primary_key=True),
     Column("search", String(16), primary_key=True),
     Column("number", Integer, primary_key=True),
@@ -279,4 +283,5 @@ trials = Table(
     Column("reason", Text),
     Column("asked_at", String(32), nullable=False),
     Column("ended_at", String(32)),
+    Column("dataset_hash", String(64), primary_key=True),
 )

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from ablate.result import RunStatus
 from ablate.result.status import MISSING
-from ablate.store.owner import Owner
+from ablate.system.owner import Owner
 
 StudyKey = tuple[str, str, str]
-"""Study, dataset and setting: what there is one status for."""
+"""Study, the hash of its images, and setting: what there is one status for. A name of images is no key."""
 Process = tuple[str, int]
 """Host and process number."""
 
@@ -76,6 +76,7 @@ class StudyStatus:
     speeds: Mapping[str, EpochSpeed]
     work_seconds: float | None
     eta_seconds: float | None
+    dataset_hash: str = ""
 
 
 @dataclass
@@ -84,6 +85,7 @@ class Counted:
 
     place: StudyKey
     epochs: int
+    dataset: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -120,9 +122,11 @@ class Counted:
             work = left * usual
             rate = _rate(self.running, workers, speeds, usual)
             eta = left / rate if rate else None
+        study, content, setting = self.place
         return StudyStatus(
-            *self.place, self.epochs, self.counts, self.failures, self.running, speeds, work, eta
-        )
+            study, self.dataset, setting, self.epochs, self.counts, self.failures, self.running, speeds,
+            work, eta, content,
+        )  # fmt: skip
 
     def _usual(self, speeds: Mapping[str, EpochSpeed]) -> float | None:
         """Seconds for an epoch; from runs that are not over where none has finished yet."""

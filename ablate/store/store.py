@@ -22,12 +22,12 @@ from ablate.store.claims import Claim, LostClaimError
 from ablate.store.connect import files_folder, open_engine
 from ablate.store.costs import Costs
 from ablate.store.histograms import forget_histograms, write_histograms
-from ablate.store.owner import Owner, current_owner
 from ablate.store.read import read_statuses
 from ablate.store.registry import register
 from ablate.store.rows import add_environment, put, storable
 from ablate.store.transaction import reading, transact, writing
 from ablate.store.weights import keep
+from ablate.system.owner import Owner, current_owner
 
 if TYPE_CHECKING:
     # For its type only: a report opens the database on machines without torch.

@@ -32,18 +32,23 @@ breaks a constraint, nothing was trained."""
 
 @dataclass(frozen=True, slots=True)
 class SearchKey:
-    """Which search of which study: the key of its trials but for their number."""
+    """Which search of which study: the key of its trials but for their number, and what people call its
+    images, which are known by their hash.
+    """
 
     study: str
     dataset: str
     setting: str
     search: str
+    dataset_hash: str
 
 
-def search_key(study: Study, dataset: str) -> SearchKey:
-    """Which search a study has: another space, objective or way of asking is another search."""
+def search_key(study: Study, dataset: str, content_hash: str) -> SearchKey:
+    """Which search a study has: another space, objective or way of asking is another search, and so are
+    other images.
+    """
     identity = study.search.identity if study.search is not None else {}
-    return SearchKey(study.name, dataset, study.setting, digest(identity))
+    return SearchKey(study.name, dataset, study.setting, digest(identity), content_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +104,13 @@ class TrialStore:
         ]
 
     @reading
-    def searches(self, connection: Connection, study: str, dataset: str, setting: str) -> list[str]:
-        """The searches of a study, the one that asked last first."""
+    def searches(
+        self, connection: Connection, study: str, dataset_hash: str, setting: str
+    ) -> list[str]:
+        """The searches of a study on these images, the one that asked last first."""
         table = schema.trials
-        mine = (table.c.study == study, table.c.dataset == dataset, table.c.setting == setting)
+        images = table.c.dataset_hash == dataset_hash
+        mine = (table.c.study == study, images, table.c.setting == setting)
         query = select(table.c.search).where(*mine).group_by(table.c.search)
         return list(connection.scalars(query.order_by(func.max(table.c.asked_at).desc())))
 
@@ -151,7 +159,7 @@ class TrialStore:
         content, table = str(plan.dataset.content_hash()), schema.cells
         mine = (
             table.c.study == plan.study.name,
-            table.c.dataset == plan.dataset.label,
+            table.c.dataset_hash == content,
             table.c.setting == plan.study.setting,
         )
         architectures = {cell.architecture.fingerprint: cell.architecture for cell in cells}
@@ -159,7 +167,7 @@ class TrialStore:
         add_missing(connection, schema.runs, [run_row(cell, plan, content) for cell in cells])
         last = connection.scalar(select(func.max(table.c.ordinal)).where(*mine))
         first = 0 if last is None else last + 1
-        rows = [cell_row(first + i, cell, plan) for i, cell in enumerate(cells)]
+        rows = [cell_row(first + i, cell, plan, content) for i, cell in enumerate(cells)]
         add_missing(connection, table, rows)
 
     @reading
@@ -243,7 +251,7 @@ class TrialStore:
 
 def _of(key: SearchKey) -> Any:
     table = schema.trials
-    return and_(*(table.c[name] == value for name, value in asdict(key).items()))
+    return and_(*(table.c[name] == v for name, v in asdict(key).items() if name != "dataset"))
 
 
 def _stored(trial: TrialRow) -> dict[str, Any]:

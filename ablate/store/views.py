@@ -16,7 +16,8 @@ VIEWS = {
                (SELECT COUNT(*) FROM epochs e WHERE e.run_key = r.run_key) AS epochs,
                r.val_accuracy, r.test_accuracy, a.parameters, a.attention_parameters, a.macs,
                r.seconds, r.train_images_per_second, r.device, r.precision,
-               r.started_at, r.finished_at, c.setting, c.ordinal, a.elementwise, a.activations
+               r.started_at, r.finished_at, c.setting, c.ordinal, a.elementwise, a.activations,
+               r.dataset_hash
         FROM cells c
         JOIN runs r ON r.run_key = c.run_key
         JOIN architectures a ON a.fingerprint = r.fingerprint
@@ -48,7 +49,7 @@ VIEWS = {
 }
 
 ORDER = {
-    "v_runs": ("study", "dataset", "setting", "ordinal"),
+    "v_runs": ("study", "dataset", "dataset_hash", "setting", "ordinal"),
     "v_epochs": ("run_key", "epoch"),
     "v_steps": ("run_key", "step"),
     "v_costs": ("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol"),

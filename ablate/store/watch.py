@@ -15,24 +15,24 @@ from typing import Any
 
 from ablate.result import RunStatus
 from ablate.store.ask import Ask, asking
-from ablate.store.owner import Owner
 from ablate.store.status import Counted, Process, RunningRun, StudyKey, StudyStatus, Worker
+from ablate.system.owner import Owner
 
 STUDIES = """
-SELECT study, dataset, setting, definition FROM studies ORDER BY updated_at
+SELECT study, dataset_hash, setting, dataset, definition FROM studies ORDER BY updated_at
 """
 COUNTS = """
-SELECT c.study, c.dataset, c.setting, r.status, r.failure, r.device, COUNT(*), SUM(r.seconds)
+SELECT c.study, c.dataset_hash, c.setting, r.status, r.failure, r.device, COUNT(*), SUM(r.seconds)
 FROM cells c JOIN runs r ON r.run_key = c.run_key
-GROUP BY c.study, c.dataset, c.setting, r.status, r.failure, r.device
+GROUP BY c.study, c.dataset_hash, c.setting, r.status, r.failure, r.device
 """
 RUNNING = """
-SELECT c.study, c.dataset, c.setting, c.variant, r.seed, r.run_key, r.owner_host, r.owner_pid,
+SELECT c.study, c.dataset_hash, c.setting, c.variant, r.seed, r.run_key, r.owner_host, r.owner_pid,
        r.owner_started, r.started_at,
        (SELECT MAX(e.epoch) FROM epochs e WHERE e.run_key = r.run_key)
 FROM cells c JOIN runs r ON r.run_key = c.run_key
 WHERE r.status = 'running'
-ORDER BY c.study, c.dataset, c.setting, c.ordinal
+ORDER BY c.study, c.dataset_hash, c.setting, c.ordinal
 """
 WORKERS = """
 SELECT a.host, a.pid, MAX(r.device), SUM(r.seconds), MIN(a.started_at), MAX(a.finished_at)
@@ -42,7 +42,7 @@ GROUP BY a.host, a.pid
 """
 # A stopped run goes on from its newest checkpoint, whatever it stored after that.
 STOPPED = """
-SELECT c.study, c.dataset, c.setting,
+SELECT c.study, c.dataset_hash, c.setting,
        (SELECT MAX(k.epoch) FROM checkpoints k WHERE k.run_key = r.run_key)
 FROM cells c JOIN runs r ON r.run_key = c.run_key
 WHERE r.status = 'stopped'
@@ -50,7 +50,7 @@ WHERE r.status = 'stopped'
 EPOCHS_OF_BEGUN = """
 SELECT COUNT(*), SUM(e.seconds)
 FROM cells c JOIN runs r ON r.run_key = c.run_key JOIN epochs e ON e.run_key = r.run_key
-WHERE r.status IN ('running', 'stopped') AND c.study = ? AND c.dataset = ? AND c.setting = ?
+WHERE r.status IN ('running', 'stopped') AND c.study = ? AND c.dataset_hash = ? AND c.setting = ?
 """
 
 
@@ -62,12 +62,14 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
     """
     with asking(url) as ask:
         counted = {
-            (name, dataset, setting): Counted((name, dataset, setting), _epochs(definition))
-            for name, dataset, setting, definition in ask(STUDIES)
+            (name, content, setting): Counted(
+                (name, content, setting), _epochs(definition), dataset
+            )
+            for name, content, setting, dataset, definition in ask(STUDIES)
             if study in (None, name)
         }
-        for name, dataset, setting, *row in ask(COUNTS):
-            if each := counted.get((name, dataset, setting)):
+        for name, content, setting, *row in ask(COUNTS):
+            if each := counted.get((name, content, setting)):
                 each.add(*row)
         running = _running(ask, counted)
         workers = _workers(ask, [run for runs in running.values() for run in runs])
@@ -85,9 +87,9 @@ def _epochs(definition: Any) -> int:
 
 def _running(ask: Ask, counted: Mapping[StudyKey, Counted]) -> dict[StudyKey, list[RunningRun]]:
     found: dict[StudyKey, list[RunningRun]] = defaultdict(list)
-    for study, dataset, setting, *row in ask(RUNNING):
+    for study, content, setting, *row in ask(RUNNING):
         variant, seed, run_key, host, pid, started, started_at, epoch = row
-        if (place := (study, dataset, setting)) not in counted:
+        if (place := (study, content, setting)) not in counted:
             continue
         owner = Owner(host, pid, started)
         found[place].append(
@@ -128,8 +130,8 @@ def _with_device(run: RunningRun, workers: Mapping[Process, Worker]) -> RunningR
 
 def _count_epochs(ask: Ask, counted: Mapping[StudyKey, Counted]) -> None:
     """What runs that are not over have done, and how long an epoch of theirs takes."""
-    for study, dataset, setting, epoch in ask(STOPPED):
-        if each := counted.get((study, dataset, setting)):
+    for study, content, setting, epoch in ask(STOPPED):
+        if each := counted.get((study, content, setting)):
             each.epochs_done += epoch or 0
     for place, each in counted.items():
         each.epochs_done += sum(run.epoch for run in each.running)

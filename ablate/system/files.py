@@ -32,18 +32,18 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         os.close(handle)
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep colleagues out
         os.replace(temporary, path)
         # Without it a power cut can undo a rename that was reported done.
-        _sync(path.parent)
+        sync(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Bring a file's content, or a folder's names, to the disk."""
     if path.is_dir() and os.name != "posix":
         return

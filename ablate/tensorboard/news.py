@@ -52,7 +52,7 @@ def news(
     found += _histograms(url, run, log, ends)
     found.sort(key=lambda event: event.wall_time)
     if not log.written.started:
-        settings, group = _hparams(run), f"{run.study} {run.dataset} {run.setting} {run.variant}"
+        settings, group = _hparams(run), " ".join(_group(run))
         start = float(ends[0])
         found = [events.first_event(start), events.session_start(settings, group, start), *found]
     if run.status is RunStatus.FINISHED and not log.written.ended:
@@ -92,6 +92,11 @@ def _step_times(steps: Sequence[Row], ends: NDArray[np.float64]) -> NDArray[np.f
     return times
 
 
+def _group(run: FollowedRun) -> tuple[str, ...]:
+    """What the seeds of a variant have in common."""
+    return run.study, run.dataset, run.dataset_hash[:8], run.setting, run.variant
+
+
 def _hparams(run: FollowedRun) -> dict[str, events.HParam]:
     """What HParams shows: the variant with its options, and under what it was trained."""
     recipe = {f"recipe.{key}": _plain(value) for key, value in run.recipe.items()}
@@ -103,6 +108,7 @@ def _hparams(run: FollowedRun) -> dict[str, events.HParam]:
         **{key: _plain(value) for key, value in run.options.items()},
         "backbone": run.backbone,
         "dataset": run.dataset,
+        "dataset_hash": run.dataset_hash,
         "image_size": run.image_size,
         **recipe,
     }

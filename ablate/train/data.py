@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.datasets.augment import augment
-from ablate.datasets.base import Dataset, Images, Triple
+from ablate.datasets.base import Dataset, Images, Triple, read_images
 from ablate.datasets.split import stratified_split
 from ablate.study import Recipe, Split, stream_seed
 from ablate.train.pixels import Pixels, StoredPixels
@@ -72,7 +72,7 @@ class Data:
 @lru_cache(maxsize=1)
 def load_data(dataset: Dataset, split: Split, fraction: float, device: torch.device) -> Data:
     """The dataset on the device; a worker keeps the last one, since its next run needs it again."""
-    return to_device(dataset.load(), split, fraction, device)
+    return to_device(read_images(dataset), split, fraction, device)
 
 
 def to_device(images: Images, split: Split, fraction: float, device: torch.device) -> Data:

@@ -29,11 +29,11 @@ from ablate.errors import DatabaseError
 from ablate.result import Checkpoint, Epoch, Failed, Finished
 from ablate.store import health
 from ablate.store.ask import Ask, asking
-from ablate.store.owner import current_owner, host_id
 from ablate.store.status import Counted, RunningRun, Worker
 from ablate.store.store import Store
 from ablate.store.views import VIEWS
 from ablate.store.watch import read_status
+from ablate.system.owner import current_owner, host_id
 from ablate.system.text import printable
 
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 3.0, 500.0, ())

@@ -30,9 +30,9 @@ from ablate.execute.local import LocalExecutor
 from ablate.job import Cohort, Run
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
-from ablate.store.owner import Owner
 from ablate.store.store import Store
 from ablate.study.file import load_study
+from ablate.system.owner import Owner
 
 
 class Recorder:

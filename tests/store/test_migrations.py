@@ -63,6 +63,8 @@ def test_every_earlier_revision_has_a_database_here() -> None:
 
 
 EARLIER_REVISIONS = sorted(set(REVISIONS) - {HEAD})
+BY_DIFFERENCE = "0005"
+"""From this revision on keys are what they are now."""
 OF_RUNS = "runs r JOIN cells c USING (run_key) ORDER BY c.ordinal"
 WHICH = "c.variant, r.seed, r.run_key, r.weights_sha256"
 
@@ -106,7 +108,7 @@ def test_what_was_trained_is_found_under_its_new_key(
     revision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a plan of the same study, made today; everything that belongs to a run has come along."""
-    monkeypatch.setattr(keys, "PROTOCOL", 1 if revision < "0004" else 2)  # as it was then
+    monkeypatch.setattr(keys, "PROTOCOL", 2 if revision >= "0004" else 1)  # as it was then
     path = earlier(revision, tmp_path / "earlier.db")
     for folder in ("histograms", "weights"):
         (tmp_path / folder).mkdir()
@@ -119,8 +121,8 @@ def test_what_was_trained_is_found_under_its_new_key(
     planned = {(cell.variant.name, cell.seed): cell.run_key for cell in plan.cells}
     assert planned.items() <= {name: key for name, (key, _) in now.items()}.items()
     assert {name: sha for name, (_, sha) in now.items()} == {n: s for n, (_, s) in before.items()}
-    same = {key for key, _ in before.values()} & {key for key, _ in now.values()}
-    assert bool(same) is (revision >= "0005"), "revision 0005 gave all runs new keys"
+    kept_keys = {key for key, _ in before.values()} & {key for key, _ in now.values()}
+    assert len(kept_keys) == (len(now) if revision >= BY_DIFFERENCE else 0)
     assert {p.name for p in (tmp_path / "histograms").iterdir()} == {key for key, _ in now.values()}
     files = dict(rows(path, "runs", "run_key, weights_file"))
     kept = {
@@ -139,7 +141,7 @@ def test_searches_and_choices_have_their_new_names(tmp_path: Path) -> None:
     path = earlier("0004", tmp_path / "earlier.db")
     Store(f"sqlite:///{path}").close()
     study = stored_study(path)
-    key = search_key(study, "digits")
+    key = search_key(study, "digits", "")
     [[of], [again]] = rows(path, "trials", "search")
     assert of == again == key.search
     trained = json.loads(str(rows(path, "trials WHERE number = 0", "trained")[0][0]))

@@ -25,17 +25,17 @@ from ablate.plan import Plan
 from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, Step
 from ablate.store import schema, sqlite, transaction
 from ablate.store.connect import open_engine
-from ablate.store.frames import read_frames
-from ablate.store.owner import Owner, current_owner
+from ablate.store.frames import Which, read_frames
 from ablate.store.read import check_integrity, stored_speed, stored_statuses
 from ablate.store.revisions import HEAD, REVISIONS, VERSION_TABLE
 from ablate.store.store import LostClaimError, Store
+from ablate.system.owner import Owner, current_owner
 
 COLUMNS = {
     "v_runs": "run_key study variant fingerprint backbone attention position reduction kernel_size "
     "dataset seed status failure attempts epochs val_accuracy test_accuracy parameters "
     "attention_parameters macs seconds train_images_per_second device precision started_at "
-    "finished_at",
+    "finished_at dataset_hash",
     "v_epochs": "run_key epoch train_loss train_accuracy val_loss val_accuracy test_loss "
     "test_accuracy learning_rate seconds images_per_second",
     "v_steps": "run_key step batch_loss batch_accuracy learning_rate",
@@ -235,7 +235,7 @@ def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: 
     assert claim is not None
     store.add_epoch(claim, EPOCH)
     store.finish(claim, FINISHED, {"commit": "abc"})
-    frames = read_frames(url, "small", plan.study.setting, "digits")
+    frames = read_frames(url, "small", plan.study.setting, Which(name="digits"))
     assert list(frames.runs["run_key"]) == keys(plan)
     assert frames.study["variants"] == ["none", "se(pool1, r=8)", "se(pool3, r=8)"]
     assert (len(frames.epochs), len(frames.steps)) == (1, 1)
@@ -248,10 +248,10 @@ def test_asking_for_what_is_not_there_says_what_is(
     plan: Plan, store: Store, url: str, study: str, dataset: str | None
 ) -> None:
     with pytest.raises(DatabaseError, match=f"no runs of study '{study}'"):
-        read_frames(url, study, plan.study.setting, dataset)
+        read_frames(url, study, plan.study.setting, Which(name=dataset))
     with pytest.raises(
         DatabaseError,
-        match="it has: digits, cbam_cnn, 32×32, epochs=2, batch_size=64, ",
+        match=r"it has: digits \(content [0-9a-f]{8}\), cbam_cnn, 32×32, epochs=2, batch_size=64, ",
     ):
         read_frames(url, "small", "another")
 

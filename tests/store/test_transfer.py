@@ -164,8 +164,8 @@ def test_running_runs_and_files_stay_behind(database: Path, tmp_path: Path) -> N
 
 def test_one_study_alone(database: Path, tmp_path: Path) -> None:
     whole = export(database, tmp_path / "whole")
-    change(database, "INSERT INTO studies SELECT 'other', dataset, setting, definition, updated_at"
-           " FROM studies")  # fmt: skip
+    change(database, "INSERT INTO studies SELECT 'other', dataset, setting, definition, updated_at, "
+           "dataset_hash FROM studies")  # fmt: skip
     change(database, "UPDATE cells SET study = 'other' WHERE ordinal = 1")
     folder = export(database, tmp_path / "part", study="other")
     assert len((folder / "v_runs.jsonl").read_text().splitlines()) == 1

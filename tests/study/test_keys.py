@@ -154,13 +154,13 @@ def test_a_new_option_of_a_backbone_changes_no_network(monkeypatch: pytest.Monke
 
 def test_a_search_is_named_by_difference_too(monkeypatch: pytest.MonkeyPatch) -> None:
     study = parse_study({**DEFAULTS, "search": SEARCH}, "test")
-    key = search_key(study, "digits").search
+    key = search_key(study, "digits", "").search
     assert key == "d08b4f63967e555f"
     more = parse_study({**DEFAULTS, "search": {**SEARCH, "trials": 9, "confirm": 1}}, "test")
-    assert search_key(more, "digits").search == key, "a larger budget goes on"
+    assert search_key(more, "digits", "").search == key, "a larger budget goes on"
     for changed in ({"sampler": "random"}, {"seeds": 2}, {"constraints": {"macs": {"at_most": 1}}}):
         other = parse_study({**DEFAULTS, "search": {**SEARCH, **changed}}, "test")
-        assert search_key(other, "digits").search != key
+        assert search_key(other, "digits", "").search != key
     assert study.search is not None
     assert set(study.search.identity) == {"parameters"}
 

@@ -130,7 +130,7 @@ def make_searcher(plan: Plan, where: Path | Databases, said: list[str] | None = 
     store = Store(databases.results)
     store.register(plan)
     store.close()
-    key = search_key(plan.study, plan.dataset.label)
+    key = search_key(plan.study, plan.dataset.label, str(plan.dataset.content_hash()))
     storage = open_storage(storage_url(databases.storage, databases.results), create=True)
     mirror = OptunaMirror(storage, "small", search, space, EPOCHS)
     say = (said if said is not None else []).append

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, Table, delete, func, insert, select, update
 
 from ablate.errors import DatabaseError
 from ablate.result import RunStatus
@@ -137,17 +137,24 @@ def _rows(source: Connection, table: Table, keys: Sequence[str]) -> Iterator[dic
 def add_cells(source: Connection, target: Connection) -> set[StudyKey]:
     """Add the cells that are new, behind those of the same study; returns where others were before."""
     cells = schema.cells
-    key, place = (cells.c.study, cells.c.run_key), (cells.c.study, cells.c.dataset, cells.c.setting)
+    key, place = (cells.c.study, cells.c.run_key), _place(cells)
     known = {tuple(row) for row in target.execute(select(*key))}
     counts = select(*place, func.max(cells.c.ordinal) + 1).group_by(*place)
     behind = {tuple(row[:3]): row[3] for row in target.execute(counts)}
+    studies = schema.studies
+    # The same images under another name: they get the name that they have here.
+    named = target.execute(select(*_place(studies), studies.c.dataset))
+    labels = {tuple(row[:3]): row[3] for row in named}
     rows, joined = [], set()
     for found in source.execute(select(cells).order_by(cells.c.ordinal)).mappings():
         if (found["study"], found["run_key"]) not in known:
             check(cells, dict(found))
-            where = (found["study"], found["dataset"], found["setting"])
+            where = (found["study"], found["dataset_hash"], found["setting"])
             joined |= {where} & behind.keys()
-            rows.append({**found, "ordinal": found["ordinal"] + behind.get(where, 0)})
+            ordinal = found["ordinal"] + behind.get(where, 0)
+            rows.append(
+                {**found, "ordinal": ordinal, "dataset": labels.get(where, found["dataset"])}
+            )
     for chunk in chunks(rows):
         target.execute(insert(cells), chunk)
     return joined
@@ -156,18 +163,23 @@ def add_cells(source: Connection, target: Connection) -> set[StudyKey]:
 def join_definitions(source: Connection, target: Connection, joined: Iterable[StudyKey]) -> None:
     """Add studies that are new, and name in the others the variants that came with new cells."""
     studies, cells = schema.studies, schema.cells
-    place = (studies.c.study, studies.c.dataset, studies.c.setting)
+    place = _place(studies)
     here = {tuple(row[:3]): row[3] for row in target.execute(select(*place, studies.c.definition))}
-    used = select(cells.c.study, cells.c.dataset, cells.c.setting).distinct()
+    used = select(*_place(cells)).distinct()
     filled = {tuple(row) for row in target.execute(used)}
     for found in source.execute(select(studies)).mappings():
-        where = (found["study"], found["dataset"], found["setting"])
+        where = (found["study"], found["dataset_hash"], found["setting"])
         if where not in here and where in filled:
             target.execute(insert(studies), dict(found))
         elif where in here and where in set(joined):
             definition = _union(here[where], found["definition"])
             mine = [column == value for column, value in zip(place, where, strict=True)]
             target.execute(update(studies).where(*mine).values(definition=definition))
+
+
+def _place(table: Table) -> tuple[Column[str], Column[str], Column[str]]:
+    """What a row's study is known by."""
+    return table.c.study, table.c.dataset_hash, table.c.setting
 
 
 def _union(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:

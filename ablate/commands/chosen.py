@@ -1,0 +1,38 @@
+"""Which of a study's data sets a command speaks of: by content where there are images, else by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ablate.datasets import find_dataset, open_dataset
+from ablate.store.frames import Frames, Which, read_frames
+from ablate.study import Study
+from ablate.system.console import say
+
+
+def frames_of(study: Study, data: Path | None, url: str) -> Frames:
+    """What the database has of a study on the images at `data`, without it on those that were run last.
+
+    Raises:
+        StudyError: no such dataset.
+        DataError: `data` cannot be read.
+        DatabaseError: there is nothing of this study in the database.
+    """
+    find_dataset(study.dataset)
+    which = Which(preferred=study.dataset) if data is None else _at(data, study)
+    frames = read_frames(url, study.name, study.setting, which)
+    if frames.others:
+        content, others = str(frames.study["content"]), ", ".join(frames.others)
+        said = "" if data is not None else ", the last that was run; --data PATH chooses"
+        say(
+            f"note: this is {frames.study['dataset']} (content {content}){said}. There is also: {others}"
+        )
+    return frames
+
+
+def _at(data: Path, study: Study) -> Which:
+    dataset = open_dataset(study.dataset, data, study.image_size)
+    if data.exists():
+        return Which(dataset.content_hash(), dataset.label)
+    say(f"note: {data} is not here, so the data set is looked for by its name, {dataset.label}")
+    return Which(name=dataset.label)

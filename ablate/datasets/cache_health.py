@@ -1,0 +1,58 @@
+"""What lies in the cache, and what of it nobody will use again: for `ablate doctor`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.datasets.cache import cache_folder, is_whole
+from ablate.datasets.drafts import is_draft, remove, stale_drafts
+
+_ENTRY = re.compile(r"(images-[0-9a-f]{64}-\d+)|(cifar10-[0-9a-f]{64})")
+_INDEX = re.compile(r"index-[0-9a-f]{64}\.json")
+
+
+@dataclass(frozen=True)
+class CacheState:
+    """The cache folder, its size and how many sets of images it holds. `stale` are drafts of processes that
+    are gone, and entries that are broken or of an earlier version; all of it is built again where needed.
+    """
+
+    folder: Path
+    entries: int
+    size_bytes: int
+    stale: tuple[Path, ...]
+    stale_bytes: int
+
+
+def look_at_cache() -> CacheState:
+    """The cache as it is. Nothing is hashed: that would read all of it."""
+    folder = cache_folder()
+    parts = sorted(folder.iterdir()) if folder.is_dir() else []
+    sets = [(path, match) for path in parts if (match := _ENTRY.fullmatch(path.name))]
+    # The archive that CIFAR-10 came from may be gone: what an earlier version stored of it is used.
+    broken = [path for path, match in sets if not is_whole(path, unsealed=bool(match[2]))]
+    stale = (*stale_drafts(folder), *broken)
+    ours = [path for path in parts if _ENTRY.fullmatch(path.name) or _INDEX.fullmatch(path.name)]
+    size_bytes = sum(map(_bytes, {*ours, *filter(is_draft, parts)}))
+    return CacheState(folder, len(sets) - len(broken), size_bytes, stale, sum(map(_bytes, stale)))
+
+
+def clean_cache() -> CacheState:
+    """Remove what is stale; returns the cache as it was before."""
+    state = look_at_cache()
+    for path in state.stale:
+        remove(path)
+    return state
+
+
+def _bytes(path: Path) -> int:
+    """What a part takes; nothing of what is gone meanwhile."""
+    total = 0
+    for each in (path, *path.rglob("*")):
+        try:
+            total += each.lstat().st_size if each.is_file() else 0
+        except OSError:
+            continue
+    return total

@@ -1,0 +1,41 @@
+"""How data sets are named to people: by a label, which two of them may share, and by their content."""
+
+from __future__ import annotations
+
+from sqlalchemy import Row, select
+
+from ablate.store import schema
+from ablate.store.connect import database_exists
+from ablate.store.read import reading
+from ablate.system.text import plural
+
+SHORT = 8
+"""Digits of a content's hash that people are shown."""
+
+
+def called(row: Row[tuple[object, ...]]) -> str:
+    """The images of a row of `studies`."""
+    return f"{row.dataset} (content {row.dataset_hash[:SHORT]})"
+
+
+def told_namesakes(url: str, study: str, label: str, content_hash: str) -> str | None:
+    """A line about other images on which a study was run under the same name; None if there are none.
+
+    Raises:
+        DatabaseError: there is a database, but it is not ours or newer.
+    """
+    if not database_exists(url):
+        return None
+    table = schema.studies
+    query = select(table.c.dataset_hash).where(
+        table.c.study == study, table.c.dataset == label, table.c.dataset_hash != content_hash
+    )
+    with reading(url) as connection:
+        others = list(dict.fromkeys(connection.scalars(query.order_by(table.c.updated_at.desc()))))
+    if not others:
+        return None
+    shown = ", ".join(other[:SHORT] for other in others)
+    return (
+        f"note: {label} had other images when this study was run before (content {shown}; now "
+        f"{content_hash[:SHORT]}): that is {plural(len(others), 'data set')} of its own, with its own runs"
+    )
