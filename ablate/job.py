@@ -32,7 +32,7 @@ from ablate.result import (
 from ablate.result.maps import sample_rows
 from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
-from ablate.study import PROTOCOL, Recipe, Variant
+from ablate.study import PROTOCOL, Recipe, Variant, stream_seed
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.train.checkpoint import Unfit, pack, unpack
 from ablate.train.cohort import Member, step_eagerly
@@ -200,7 +200,8 @@ class _Session:
     def test(self, run: Run, member: Member, last: Epoch) -> Finished:
         """The result of a run: tested once, with the weights of its last epoch."""
         started = time.perf_counter()
-        [test] = evaluate([member.trainer], self.data, self.data.test)
+        stream = stream_seed(self.cohort.seed, "test")
+        [test] = evaluate([member.trainer], self.data, self.data.test, stream)
         kept = self._kept(member.trainer) if run.keep else None
         return Finished(
             val_accuracy=last.val_accuracy,

@@ -9,7 +9,7 @@ from rich.console import Console
 from ablate.datasets.split import stratified_split
 from ablate.plan import Plan, make_plan
 from ablate.study import Study
-from ablate.system.console import Counting
+from ablate.system.console import Counting, say
 
 
 def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
@@ -25,4 +25,6 @@ def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
         stratified_split(images.train_labels, study.recipe.validation_fraction)
     if any(cell.run_key is None for cell in plan.cells):
         plan = make_plan(study, data)
+    for note in plan.notes:
+        say(note, console)
     return plan

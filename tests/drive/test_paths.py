@@ -213,6 +213,24 @@ def test_a_checkpoint_of_an_unknown_path_is_not_continued_in_silence(plan: Plan,
     assert rows_of(url, "SELECT DISTINCT status, epochs FROM v_runs") == [("finished", 2)]
 
 
+def test_a_run_whose_steps_are_no_graph_after_all_goes_on_eagerly(plan: Plan, url: str) -> None:
+    """On a CPU there is none: its checkpoint was made eagerly, whatever the path in the database says."""
+    begin(plan, url)
+    make_other(url, step_path="graph")
+    one, store, watching = replace(plan, cells=plan.cells[:1]), Store(url), Watching()
+    how = TrainingOptions("cpu", checkpoint_seconds=0)
+    Driver(one, store, Jobs(), watching, how).run()
+    store.close()
+    anew, fallen = watching.notes
+    assert anew.endswith("begins anew: its checkpoint was made by step path eager (here graph)")
+    assert fallen.startswith("a cohort is stepped eagerly, it cannot be a graph: ")
+    name = plan.cells[0].variant.name
+    assert {n: path["step_path"] == "eager" for n, path in begun_with(url).items()} == {
+        cell.variant.name: cell.variant.name == name for cell in plan.cells
+    }
+    assert rows_of(url, "SELECT epochs FROM v_runs WHERE status = 'finished'") == [(2,)]
+
+
 def test_the_store_keeps_the_path_of_a_run_that_goes_on(
     plan: Plan, any_url: str, open_store: Callable[[str], Store]
 ) -> None:
