@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import json
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -17,7 +17,9 @@ from ablate.errors import AblateError, DataChangedError, DataError
 from ablate.measure.activations import capture, find_layers
 from ablate.model import build
 from ablate.result import (
+    Anew,
     Checkpoint,
+    ComputePath,
     Epoch,
     Event,
     Failed,
@@ -31,9 +33,9 @@ from ablate.result import (
 from ablate.result.maps import sample_rows
 from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
-from ablate.study import PROTOCOL, Recipe, Variant
+from ablate.study import PROTOCOL, Recipe, Variant, stream_seed
 from ablate.system.machine import Machine, describe_process, prepare_machine
-from ablate.train.checkpoint import pack, unpack
+from ablate.train.checkpoint import Unfit, pack, unpack
 from ablate.train.cohort import Member, step_eagerly
 from ablate.train.data import Data, load_data
 from ablate.train.graphs import make_graphs
@@ -68,8 +70,9 @@ class Cohort:
     `content_hash` is that of the images which its run keys name; a worker that has others trains nothing.
 
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
-    exactly one Finished or Failed; and for the whole cohort, under an empty key, `Started` before
-    anything else, `Halved` when memory ran out and `Noted` when its steps could not be a graph after all.
+    exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
+    the whole cohort, under an empty key, `Started` before anything else, `Halved` when memory ran out and
+    `Noted` when its steps could not be a graph after all.
     """
 
     runs: tuple[Run, ...]
@@ -103,8 +106,12 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
         for run_key, event in _train_and_test(cohort, machine):
             if isinstance(event, Checkpoint):
                 left[run_key] = replace(left[run_key], start=event.content)
+            elif isinstance(event, Anew):
+                left[run_key] = replace(left[run_key], start=None)
             elif isinstance(event, Finished | Failed):
                 del left[run_key]
+            elif isinstance(event, Noted) and event.step_path is not None:
+                cohort = replace(cohort, step_path=event.step_path)
             yield run_key, event
         return
     except Exception as error:
@@ -128,9 +135,14 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
 def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
     started = time.perf_counter()
     session = _Session(cohort, machine, load_images(cohort, machine))
-    members = {run.run_key: session.member(run) for run in cohort.runs}
+    members: dict[str, Member] = {}
+    for run in cohort.runs:
+        members[run.run_key], unfit = session.member(run)
+        if unfit is not None:
+            yield run.run_key, Anew(unfit.reason)
     for member in members.values():
         member.seconds += (time.perf_counter() - started) / len(members)
+    runs = {run.run_key: run for run in cohort.runs}
     key_of = {id(member): run_key for run_key, member in members.items()}
     last: dict[str, Epoch] = {}
     saved = time.monotonic()
@@ -140,7 +152,9 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
     for events in train(list(members.values()), session.data, cohort.recipe, cohort.seed, stepping):
         if graphs is not None and graphs.trouble is not None and not told:
             told = True
-            yield "", Noted(f"a cohort is stepped eagerly, it cannot be a graph: {graphs.trouble}")
+            said = f"a cohort is stepped eagerly, it cannot be a graph: {graphs.trouble}"
+            yield "", Noted(said, step_path="eager")
+            session = replace(session, cohort=replace(cohort, step_path="eager"))
         due = time.monotonic() - saved >= cohort.checkpoint_seconds
         for member, event in events:
             run_key = key_of[id(member)]
@@ -151,7 +165,7 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
             if member.histograms is not None and member.histograms.latest is not None:
                 yield run_key, member.histograms.latest
             if due and event.epoch < cohort.recipe.epochs:
-                yield run_key, Checkpoint(event.epoch, pack(member, session.made_by))
+                yield run_key, Checkpoint(event.epoch, pack(member, session.made_by(runs[run_key])))
         saved = time.monotonic() if due else saved
     for run in cohort.runs:
         if members[run.run_key].epochs_done == cohort.recipe.epochs:
@@ -168,24 +182,24 @@ class _Session:
     machine: Machine
     data: Data
 
-    @property
-    def made_by(self) -> dict[str, str]:
-        """What a checkpoint must have been made by to be continued here."""
-        return {
-            "device": self.machine.name,
-            "precision": self.machine.precision.name,
-            "torch": torch.__version__,
-            "kernels": json.dumps(dict(self.cohort.kernels), sort_keys=True),
-            "step_path": self.cohort.step_path,
-            "protocol": str(PROTOCOL),
-        }
+    def made_by(self, run: Run) -> dict[str, Any]:
+        """What a run's checkpoint must have been made by to be continued here."""
+        cohort = self.cohort
+        path = find_path(
+            self.machine,
+            cohort.kernels,
+            step_path=cohort.step_path,
+            deterministic=cohort.deterministic,
+        )
+        return {**path.of(run.variant.attention).document(), "protocol": PROTOCOL}
 
-    def member(self, run: Run) -> Member:
-        """The run as its checkpoint left it, or at its beginning."""
-        resumed = run.start and unpack(run.start, self._trainer(run), self.made_by)
-        member = resumed or Member(self._trainer(run))
+    def member(self, run: Run) -> tuple[Member, Unfit | None]:
+        """The run as its checkpoint left it, or at its beginning, and why it is not continued."""
+        trainer = self._trainer(run)
+        resumed = unpack(run.start, trainer, self.made_by(run)) if run.start is not None else None
+        member = resumed if isinstance(resumed, Member) else Member(trainer)
         member.histograms = HistogramTaker() if run.histograms else None
-        return member
+        return member, resumed if isinstance(resumed, Unfit) else None
 
     def _trainer(self, run: Run) -> Trainer:
         cohort, dataset = self.cohort, self.cohort.dataset
@@ -196,7 +210,8 @@ class _Session:
     def test(self, run: Run, member: Member, last: Epoch) -> Finished:
         """The result of a run: tested once, with the weights of its last epoch."""
         started = time.perf_counter()
-        [test] = evaluate([member.trainer], self.data, self.data.test)
+        stream = stream_seed(self.cohort.seed, "test")
+        [test] = evaluate([member.trainer], self.data, self.data.test, stream)
         kept = self._kept(member.trainer) if run.keep else None
         return Finished(
             val_accuracy=last.val_accuracy,
@@ -222,6 +237,24 @@ class _Session:
         pixels = images.permute(0, 2, 3, 1).cpu().numpy()
         snapshot = take(seen, pixels, labels[rows].tolist(), dataset.classes())
         return Kept(weights_to_bytes(trainer.net), pack_snapshot(snapshot))
+
+
+def find_path(
+    machine: Machine,
+    kernels: Mapping[str, str],
+    *,
+    step_path: str = "eager",
+    deterministic: bool = False,
+) -> ComputePath:
+    """The path of runs that this machine computes so. A CPU repeats to the byte in any case."""
+    return ComputePath(
+        device=machine.name,
+        precision=machine.precision.name,
+        torch=torch.__version__,
+        kernels=tuple(sorted(kernels.items())),
+        step_path=step_path,
+        deterministic=deterministic or not machine.is_gpu,
+    )
 
 
 def load_images(cohort: Cohort, machine: Machine) -> Data:

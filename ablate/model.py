@@ -8,20 +8,19 @@ import torch
 from torch import nn
 
 from ablate.attention import ATTENTION, Attention
-from ablate.backbones import make_backbone
 from ablate.errors import OptionError, PlacementError
+from ablate.networks import Uninitialised, make_network
 from ablate.placement import (
     Shape,
-    Uninitialised,
     find_targets,
     part_of,
     record_outputs,
-    seeded,
     trace_outputs,
 )
 from ablate.result.architecture import ATTACHED_AS
 from ablate.study import Variant, stream_seed
 from ablate.system.digest import digest
+from ablate.system.randomness import seeded
 from ablate.system.text import one_line
 
 __all__ = [
@@ -46,7 +45,7 @@ def build(variant: Variant, classes: int, image_size: int, seed: int) -> nn.Modu
     """
     targets = find_targets(variant, classes, image_size)
     with seeded(stream_seed(seed, "backbone")):
-        net = make_backbone(variant.backbone, classes)
+        net = make_network(variant.backbone, classes)
     for path, shape in targets.items():
         with seeded(stream_seed(seed, "attention", path)):
             _attach(net, path, _make_attention(variant, path, shape[0]))
@@ -61,7 +60,7 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
     """
     targets = find_targets(variant, classes, image_size)
     with Uninitialised(), seeded(0):
-        net = make_backbone(variant.backbone, classes)
+        net = make_network(variant.backbone, classes)
         for path, shape in targets.items():
             _attach(net, path, _make_attention(variant, path, shape[0]))
     _check_calls(net.eval(), variant, targets, image_size)

@@ -7,21 +7,18 @@ drawn; its hooks are gone afterwards. What cannot carry attention has a reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
-from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
-from ablate.backbones import make_backbone
 from ablate.errors import PlacementError, nearest
+from ablate.networks import Uninitialised, make_network
 from ablate.result.architecture import ATTACHED_AS
 from ablate.study import NO_ATTENTION, Variant
+from ablate.system.randomness import seeded
 from ablate.system.text import one_line
 
 Shape = tuple[int, ...]
@@ -140,7 +137,7 @@ def record_outputs(net: nn.Module, height: int, width: int) -> tuple[Outputs, Ex
         for path, module in net.named_modules()
     ]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), seeded(0):
             net(torch.zeros(1, 3, height, width))
     except Exception as error:
         # Networks refuse an image in every way there is: assertions, index errors, shapes.
@@ -181,7 +178,7 @@ def matches_glob(path: str, pattern: str) -> bool:
 def make_outline(backbone: str, classes: int) -> nn.Module:
     """A backbone whose weights are not drawn: for its structure and shapes."""
     with Uninitialised(), seeded(0):
-        return make_backbone(backbone, classes)
+        return make_network(backbone, classes)
 
 
 def _note(shapes: list[Shape], _module: nn.Module, _inputs: object, output: object) -> None:
@@ -235,26 +232,3 @@ def _group(path: str, places: dict[str, Place]) -> str:
         if not any(place.problem for other, place in places.items() if matches_glob(other, glob)):
             return glob
     return path
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """torch's global CPU generator seeded for a moment: modules initialise themselves from it."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-class Uninitialised(TorchFunctionMode):
-    """Skips drawing random weights, most of the time that building a large network takes.
-
-    The meta device would skip the memory too, but its rules load the compiler: 3.6 s at every start.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _RANDOM_FILLS:
-            return args[0].zero_()  # trunc_normal_ draws again until every value is in its range
-        return func(*args, **(kwargs or {}))
-
-
-_RANDOM_FILLS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.random_}

@@ -12,6 +12,7 @@ from ablate.datasets.augment import check_augments
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, nearest
 from ablate.measure.architecture import describe
+from ablate.networks import check_seeds
 from ablate.placement import check_classifies
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
@@ -35,7 +36,7 @@ class Plan:
 
     `names` are those of all variants in the grid's order, `variants` the networks that are built.
     `aliases` maps the name of a variant that builds the same network as an earlier one to that
-    one's name; such a variant has no cells of its own.
+    one's name; such a variant has no cells of its own. `notes` are what a reader of the results should know.
     """
 
     study: Study
@@ -44,6 +45,7 @@ class Plan:
     variants: dict[str, Architecture]
     aliases: dict[str, str]
     cells: tuple[Cell, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     dataset = open_dataset(study.dataset, data, study.image_size).pinned()
     classes = len(dataset.classes())
     check_classifies(study.backbone, classes, dataset.image_size)
+    note = check_seeds(study.backbone, classes)
     built = {v: describe(v, classes, dataset.image_size) for v in dict.fromkeys(variants)}
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
@@ -81,6 +84,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
         cells=_cells(study, dataset, kept),
+        notes=() if note is None else (note,),
     )
 
 

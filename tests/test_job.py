@@ -17,7 +17,7 @@ from ablate.datasets import open_dataset
 from ablate.datasets.augment import augment
 from ablate.job import Cohort, Run
 from ablate.model import build
-from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
+from ablate.result import Anew, Checkpoint, Epoch, Failed, Finished, Halved
 from ablate.study import Recipe, Variant
 from ablate.system.precision import BF16, FP32
 from ablate.train import cohort as cohort_module
@@ -111,14 +111,22 @@ def test_runs_that_are_ahead_wait_for_the_others(alone: Any) -> None:
 
 
 def test_a_checkpoint_that_was_made_otherwise_is_not_continued() -> None:
-    job = make_cohort("none", checkpoint_seconds=0)
+    """And never in silence; what is computed otherwise for its neighbours alone does not concern it."""
+    job = make_cohort("se", checkpoint_seconds=0, kernels={"cbam": "plain", "se": "plain"})
     start = next(event.content for _, event in run_events(job) if isinstance(event, Checkpoint))
     resumed = replace(job, runs=(replace(job.runs[0], start=start),))
-    assert [event.epoch for event in events_of(resumed)["none"][:-1]] == [2]
+    for same in ({}, {"kernels": {"cbam": "fused", "se": "plain"}}, {"deterministic": True}):
+        [epoch, finished] = events_of(replace(resumed, **same))["se"]
+        assert (epoch.epoch, type(finished)) == (2, Finished)
     exact = job.recipe.model_copy(update={"precision": "fp32"})
-    for changes in ({"kernels": {"se": "fused"}}, {"recipe": exact}):
-        other = replace(resumed, **changes)
-        assert [event.epoch for event in events_of(other)["none"][:-1]] == [1, 2]
+    for changes, said in (
+        ({"kernels": {"se": "fused"}}, "kernels se=plain (here se=fused)"),
+        ({"recipe": exact}, "(here fp32)"),
+    ):
+        anew, *epochs, _ = events_of(replace(resumed, **changes))["se"]
+        assert isinstance(anew, Anew)
+        assert said in anew.reason
+        assert [event.epoch for event in epochs] == [1, 2]
 
 
 def test_checkpoints_come_no_more_often_than_asked() -> None:

@@ -13,6 +13,7 @@ from ablate.backbones.torchvision import make_torchvision
 from ablate.errors import AblateError, StudyError, unknown
 from ablate.study.options import complete_options, split_call
 from ablate.system.imports import import_object
+from ablate.system.randomness import seeded
 from ablate.system.text import one_line
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
@@ -45,6 +46,12 @@ def make_backbone(backbone: str, classes: int) -> nn.Module:
     return _build_own(name, partial(factory, classes, **options))
 
 
+def is_own(backbone: str) -> bool:
+    """Whether it is a network of the user's: neither ours nor torchvision's."""
+    name, _ = split_call(backbone)
+    return name not in BACKBONES and not name.startswith(TORCHVISION)
+
+
 def _find_factory(name: str) -> Callable[..., nn.Module]:
     if name.startswith(TORCHVISION):
         return partial(make_torchvision, name.removeprefix(TORCHVISION))
@@ -52,7 +59,8 @@ def _find_factory(name: str) -> Callable[..., nn.Module]:
         return BACKBONES[name]
     if ":" not in name:
         raise unknown("backbone", name, [*BACKBONES, "torchvision:NAME", "PACKAGE.MODULE:NAME"])
-    factory = import_object(name)
+    with seeded(0):  # what a package draws while it is imported
+        factory = import_object(name)
     if not callable(factory):
         raise StudyError(f"{name} is {type(factory).__name__}, not a class or function of classes")
     return factory  # type: ignore[no-any-return]

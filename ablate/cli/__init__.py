@@ -15,6 +15,7 @@ from ablate import __version__
 from ablate.cli import data, show, work
 from ablate.cli.options import EXIT_INTERRUPTED, EXIT_USER
 from ablate.errors import AblateError
+from ablate.system.signals import ENDING, is_ignored
 from ablate.system.text import printable
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -53,9 +54,10 @@ for _name, _command in COMMANDS.items():
 def main() -> None:
     """Run the command line; what the user must change is one line on stderr and exit code 2."""
     atexit.register(_leave_garbage)
-    signal.signal(
-        signal.SIGTERM, _interrupt
-    )  # whatever the command: what is under way is given back
+    # Whatever the command: what is under way is given back.
+    for number in ENDING:
+        if number is not signal.SIGINT and not is_ignored(number):
+            signal.signal(number, _interrupt)
     try:
         sys.exit(app(standalone_mode=False))
     except AblateError as error:
@@ -92,7 +94,7 @@ def _usage(error: Any) -> str:
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:
-    """SIGTERM is Ctrl-C."""
+    """SIGTERM and SIGHUP are Ctrl-C."""
     raise KeyboardInterrupt
 
 

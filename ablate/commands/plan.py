@@ -123,6 +123,7 @@ def _document(
         "study": plan.study.name,
         "cells": cells,
         "aliases": plan.aliases,
+        "notes": list(plan.notes),
         "missing": missing,
         "estimated_seconds": seconds,
     }
@@ -159,6 +160,8 @@ def _print_table(
         console.print(f"not counted, for want of a rule: {', '.join(uncounted)}", markup=False)
     for name, kept in plan.aliases.items():
         console.print(f"{name} is the same network as {kept}: one cell", markup=False)
+    for note in plan.notes:
+        say(note, console)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
     say(
         f"{plural(len(plan.variants), 'variant')}, {plural(len(plan.cells), 'cell')} on "

@@ -8,19 +8,35 @@ import threading
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ablate.drive.options import TrainingOptions
+from ablate.drive.paths import Paths
 from ablate.drive.takeover import LEASE_SECONDS, TakeOver
 from ablate.execute import Died, Done, Executor
-from ablate.job import Cohort, Run
+from ablate.job import Cohort, Run, find_path
 from ablate.plan import Cell, Plan
-from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved, Histograms, Noted, Started
+from ablate.result import (
+    Anew,
+    Checkpoint,
+    ComputePath,
+    Epoch,
+    Failed,
+    Finished,
+    Halved,
+    Histograms,
+    Noted,
+    Started,
+)
 from ablate.store.store import Claim, LostClaimError, Store
+from ablate.system.machine import find_machine
+from ablate.system.signals import ENDING
 
 RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0
+ALONE = "it will be trained alone"
+OTHER_PATH = "it is computed in another way than those that it was taken with"
 KEPT_SEED = 1
 """The seed whose weights and histograms are kept, for pictures of what each variant does."""
 
@@ -44,11 +60,12 @@ class Progress(Protocol):
 
 @dataclass
 class _Job:
-    """What an executor works on: the runs of a cohort, when it got them, and the environment of the
-    process that trains them, once that has told it.
+    """What an executor works on: the runs of a cohort, their path, when it got them, and the environment
+    of the process that trains them, once that has told it.
     """
 
     run_keys: list[str]
+    path: ComputePath
     begun: float
     environment: Mapping[str, Any] | None = None
 
@@ -79,6 +96,7 @@ class Driver:
     _claims: dict[str, Claim] = field(init=False, default_factory=dict)
     _jobs: dict[str, _Job] = field(init=False, default_factory=dict)
     _takeover: TakeOver = field(init=False)
+    _paths: Paths = field(init=False)
     _cohort: int = field(init=False)
     _taken: int = field(init=False, default=0)
     _renewed: float = field(init=False, default=0.0)
@@ -87,6 +105,14 @@ class Driver:
         self._cells = {str(cell.run_key): cell for cell in self.plan.cells}
         self._takeover = TakeOver(self.store, list(self._cells))
         self._cohort = self.how.cohort
+        machine = find_machine(self.how.device, self.plan.study.recipe.precision)
+        today = find_path(
+            machine,
+            self.how.kernels,
+            step_path=self.how.step_path,
+            deterministic=self.how.deterministic,
+        )
+        self._paths = Paths(self.store, today, self.how.only_eager)
 
     @property
     def slots(self) -> int:
@@ -142,16 +168,30 @@ class Driver:
     def _fill(self) -> None:
         """Claim cohorts, in the plan's order, for as long as there is a slot."""
         while self.executor.free and self._may_take:
+            self._paths.look_up()
             claims = self.store.claim_cohort(list(self._cells), self._size(), self._group)
             if not claims:
                 return
-            job_id = claims[0].token
             self._taken += len(claims)
             for claim in claims:
                 self._claims[claim.run_key] = claim
                 self.progress.started(self._cells[claim.run_key])
-            self._jobs[job_id] = _Job([claim.run_key for claim in claims], time.monotonic())
-            self.executor.submit(job_id, self._job(claims))
+            self._submit(claims[0].token, claims)
+
+    def _submit(self, job_id: str, claims: list[Claim]) -> None:
+        """Have claimed runs trained that have one path; those that turn out to have another are given
+        back, to be claimed with their like.
+        """
+        self._paths.look_up()  # now that nobody else can begin them
+        begun = [self._begin(claim) for claim in claims]
+        _, path = begun[0]
+        for claim, (_, other) in zip(claims, begun, strict=True):
+            if other != path:
+                self.store.stop(claim, OTHER_PATH)
+                self._given_back(self._cells[claim.run_key], OTHER_PATH)
+        runs = tuple(run for run, its in begun if its == path)
+        self._jobs[job_id] = _Job([run.run_key for run in runs], path, time.monotonic())
+        self.executor.submit(job_id, self._job(runs, path))
 
     def _size(self) -> int:
         """How many runs to train together: less than a full cohort when every slot gets some."""
@@ -161,35 +201,47 @@ class Driver:
         return max(1, min(self._cohort, math.ceil(left / self.executor.slots)))
 
     def _group(self, run_key: str) -> Hashable:
-        """Runs of one seed share a cohort."""
-        return self._cells[run_key].seed
+        """Runs of one seed that are computed in one way share a cohort."""
+        cell = self._cells[run_key]
+        return cell.seed, self._paths.of(cell)
 
-    def _job(self, claims: list[Claim]) -> Cohort:
+    def _job(self, runs: tuple[Run, ...], path: ComputePath) -> Cohort:
         study, how = self.plan.study, self.how
         return Cohort(
-            runs=tuple(self._run(claim) for claim in claims),
-            seed=self._cells[claims[0].run_key].seed,
+            runs=runs,
+            seed=self._cells[runs[0].run_key].seed,
             recipe=study.recipe,
             dataset=self.plan.dataset,
             device=how.device,
-            kernels=how.kernels,
-            step_path=how.step_path,
-            deterministic=how.deterministic,
+            kernels=dict(path.kernels),
+            step_path=path.step_path,
+            deterministic=path.deterministic,
             checkpoint_seconds=how.checkpoint_seconds,
             content_hash=self.plan.dataset.content_hash(),
         )
 
-    def _run(self, claim: Claim) -> Run:
-        cell, start = self._cells[claim.run_key], self.store.resume(claim)
-        if start is not None:
+    def _begin(self, claim: Claim) -> tuple[Run, ComputePath]:
+        """A claimed run as its checkpoint left it, or at its beginning, and the path that it takes."""
+        cell = self._cells[claim.run_key]
+        path, refusal = self._paths.of(cell), self._paths.refusal(cell)
+        start = self.store.resume(claim, self._paths.own(cell), anew=refusal is not None)
+        if refusal is not None:
+            self._tell_anew(cell, refusal)
+        if start is None:
+            path = self._paths.today
+        else:
             self.progress.resumed(cell, start.epoch)
-        return Run(
+        run = Run(
             run_key=claim.run_key,
             variant=cell.variant,
             keep=cell.seed == KEPT_SEED,
             start=start.content if start else None,
             histograms=cell.seed == KEPT_SEED,
         )
+        return run, path
+
+    def _tell_anew(self, cell: Cell, why: str) -> None:
+        self.progress.note(f"{cell.variant.name}, seed {cell.seed} begins anew: {why}")
 
     def _handle(self, job_id: str, event: object) -> None:
         match event:
@@ -204,12 +256,21 @@ class Driver:
             case (_, Halved(size=size)):
                 self._cohort = min(self._cohort, size)
                 self.progress.note(f"memory ran out: at most {size} runs side by side from now on")
-            case (_, Noted(text=text)):
+            case (_, Noted(text=text, step_path=step_path)):
                 self.progress.note(text)
+                if step_path is not None:
+                    self._change_step_path(job_id, step_path)
             case (str(run_key), run_event):
                 self._store_event(run_key, run_event, self._environment(job_id))
             case _:
                 raise TypeError(f"a job sent {type(event).__name__}")
+
+    def _change_step_path(self, job_id: str, step_path: str) -> None:
+        job = self._jobs.get(job_id)
+        if job is not None:
+            job.path = replace(job.path, step_path=step_path)
+            for run_key in job.run_keys:
+                self._store_event(run_key, job.path, job.environment)
 
     def _end_job(self, job_id: str, event: object) -> None:
         """A job is over; what has happened to it has happened to all its runs that have no result."""
@@ -251,16 +312,6 @@ class Driver:
         self, claim: Claim, cell: Cell, event: object, environment: Mapping[str, Any] | None
     ) -> None:
         match event:
-            case Epoch():
-                self.store.add_epoch(claim, event)
-                self.progress.epoch(cell, event)
-                return
-            case Checkpoint():
-                self.store.add_checkpoint(claim, event)
-                return
-            case Histograms():
-                self.store.add_histograms(claim, event)
-                return
             case Finished():
                 self.store.finish(claim, event, environment or {})
             case Failed():
@@ -273,8 +324,26 @@ class Driver:
                 self._stop_late(claim, cell, event, environment)
                 return
             case _:
-                raise TypeError(f"a run sent {type(event).__name__}")
+                self._write_on_the_way(claim, cell, event)
+                return
         self._ended(cell, event)
+
+    def _write_on_the_way(self, claim: Claim, cell: Cell, event: object) -> None:
+        match event:
+            case Epoch():
+                self.store.add_epoch(claim, event)
+                self.progress.epoch(cell, event)
+            case Checkpoint():
+                self.store.add_checkpoint(claim, event)
+            case Histograms():
+                self.store.add_histograms(claim, event)
+            case ComputePath():
+                self.store.change_path(claim, event.of(cell.variant.attention).document())
+            case Anew(reason=reason):
+                self.store.resume(claim, anew=True)
+                self._tell_anew(cell, reason)
+            case _:
+                raise TypeError(f"a run sent {type(event).__name__}")
 
     def _lose(
         self, claim: Claim, cell: Cell, error: str, environment: Mapping[str, Any] | None
@@ -282,7 +351,7 @@ class Driver:
         """A run's process is gone: it is tried again, alone, and only then is it known whose fault it was."""
         failure = self.store.lose(claim, error, environment)
         if failure is None:
-            self._given_back(cell, error)
+            self._given_back(cell, f"{error}; {ALONE}")
         else:
             self._ended(cell, failure)
 
@@ -298,7 +367,7 @@ class Driver:
         else:
             error = f"its cohort took longer than {limit} for each run"
             self.store.give_back_late(claim, error)
-            self._given_back(cell, error)
+            self._given_back(cell, f"{error}; {ALONE}")
 
     def _ended(self, cell: Cell, result: Finished | Failed) -> None:
         del self._claims[str(cell.run_key)]
@@ -307,7 +376,7 @@ class Driver:
     def _given_back(self, cell: Cell, why: str) -> None:
         del self._claims[str(cell.run_key)]
         self._taken -= 1
-        self.progress.given_back(cell, f"{why}; it will be trained alone")
+        self.progress.given_back(cell, why)
 
     def _cancel_empty_jobs(self) -> None:
         """End the jobs none of whose runs is ours any more."""
@@ -328,7 +397,7 @@ def _uninterrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in ENDING}
     try:
         yield
     finally:

@@ -34,7 +34,8 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a driver has its runs trained.
+    """How a driver has the runs trained that it begins; others go on as they were begun, but for
+    `only_eager`, which leaves no step to a graph.
 
     `cohort` is how many runs at most are trained side by side in one worker. A run that takes longer
     than `run_timeout_seconds` has failed; a cohort may take that long for each of its runs.
@@ -48,6 +49,7 @@ class TrainingOptions:
     deterministic: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     run_timeout_seconds: float | None = None
+    only_eager: bool = False
 
 
 def choose_training(
@@ -84,4 +86,5 @@ def choose_training(
         deterministic=asked.deterministic,
         checkpoint_seconds=CHECKPOINT_SECONDS if seconds is None else seconds,
         run_timeout_seconds=asked.run_timeout,
+        only_eager=asked.step_path == "eager",
     )

@@ -26,6 +26,8 @@ def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
         stratified_split(images.train_labels, study.recipe.validation_fraction)
     if any(cell.run_key is None for cell in plan.cells):
         plan = make_plan(study, data)
+    for note in plan.notes:
+        say(note, console)
     return plan
 
 

@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ablate.execute.base import Died, Done, Executor, Job
+from ablate.system.signals import ENDING
 
 # Never fork: a forked child would share open database connections and torch's threads.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -100,7 +101,8 @@ class LocalExecutor(Executor):
 
 def _work(pipe: Connection, parent: int) -> None:
     """A worker's life: take a job, send its events, take the next one, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    for number in ENDING:  # a terminal or a job scheduler sends them to all: the driver's to handle
+        signal.signal(number, signal.SIG_IGN)
     _die_with(parent)
     while True:
         try:

@@ -13,6 +13,7 @@ from ablate.errors import unknown
 from ablate.measure.gates import infer_gate
 from ablate.placement import matches_glob
 from ablate.result.maps import Array, Gate, Seen, spread
+from ablate.system.randomness import seeded
 
 MAX_LAYERS = 6
 """Layers that are shown when nobody says which."""
@@ -31,7 +32,7 @@ def capture(net: nn.Module, images: torch.Tensor, layers: Sequence[str] = ()) ->
     attention = _attention(net)
     parts = {path: _parts(path, module) for path, module in attention.items()}
     gated = [p for path, inner in parts.items() for p in (path, *inner)]
-    with _watching(net, {*layers, *gated}, gated) as (arrived, left), torch.inference_mode():
+    with _watching(net, {*layers, *gated}, gated) as (arrived, left), _quietly():
         output = net(images.to(next(net.parameters()).device))
     usable = [path for path, outputs in left.items() if _is_map(outputs)]
     for path in layers:
@@ -55,7 +56,7 @@ def layer_shapes(net: nn.Module, image_size: int) -> dict[str, tuple[int, ...]]:
     """
     inside = tuple(f"{path}." for path in _attention(net))
     paths = [p for p, _ in net.named_modules() if p and not p.startswith(inside)]
-    with _watching(net, paths, ()) as (_, left), torch.inference_mode():
+    with _watching(net, paths, ()) as (_, left), _quietly():
         net(torch.zeros(1, 3, image_size, image_size, device=next(net.parameters()).device))
     return {path: tuple(out[0].shape[1:]) for path, out in left.items() if _is_map(out)}
 
@@ -165,3 +166,10 @@ def _array(output: object) -> Array:
     tensor = output if isinstance(output, torch.Tensor) else torch.empty(0)
     values: Array = tensor.float().cpu().numpy()
     return values
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without gradients, and with the same draws each time, should the network draw even here."""
+    with torch.inference_mode(), seeded(0):
+        yield

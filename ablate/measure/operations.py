@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablate.measure.rules import ELEMENTWISE, FREE, MACS
+from ablate.system.randomness import seeded
 
 _KNOWN = MACS.keys() | ELEMENTWISE | FREE
 
@@ -43,7 +44,7 @@ class Operations:
 def count_operations(net: nn.Module, shape: tuple[int, ...]) -> Operations:
     """The operations of one forward of one black input of that (C, H, W)."""
     image = torch.zeros(1, *shape)
-    with torch.no_grad(), _plain_attention(), OperationCounter() as counter:
+    with torch.no_grad(), seeded(0), _plain_attention(), OperationCounter() as counter:
         net.eval()(image)
     total: Operations = counter.total
     return total

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ablate.result.architecture import Architecture, Layer
 from ablate.result.choice import Choice
 from ablate.result.cost import Cost, Profiled, ProfilePath, ProfileRow, Trace
+from ablate.result.path import ComputePath
 from ablate.result.run import (
+    Anew,
     Checkpoint,
     Epoch,
     Event,
@@ -22,9 +24,11 @@ from ablate.result.run import (
 from ablate.result.status import RunStatus
 
 __all__ = [
+    "Anew",
     "Architecture",
     "Checkpoint",
     "Choice",
+    "ComputePath",
     "Cost",
     "Epoch",
     "Event",

@@ -117,10 +117,20 @@ class Halved:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something about a whole cohort that whoever watches should know."""
+    """Something about a whole cohort that whoever watches should know. `step_path` is how its steps are
+    taken from now on, where that has changed.
+    """
 
     text: str
+    step_path: str | None = None
 
 
-Event = Epoch | Checkpoint | Histograms | Finished | Failed
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """A run does not go on from its checkpoint, it begins from nothing; `reason` is for people."""
+
+    reason: str
+
+
+Event = Epoch | Checkpoint | Histograms | Finished | Failed | Anew
 """What a run reports."""

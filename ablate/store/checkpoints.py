@@ -8,7 +8,7 @@ write touches nobody else's file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,14 @@ def newest(connection: Connection, url: str, run_key: str) -> Checkpoint | None:
         if hashlib.sha256(content).hexdigest() == row.sha256:
             return Checkpoint(row.epoch, content)
     return None
+
+
+def paths(connection: Connection) -> dict[str, Mapping[str, Any]]:
+    """Under which path the runs were begun that have a checkpoint, where that is known."""
+    runs, saved = schema.runs, select(schema.checkpoints.c.run_key)
+    query = select(runs.c.run_key, runs.c.path).where(runs.c.path.is_not(None))
+    found = connection.execute(query.where(runs.c.run_key.in_(saved)))
+    return {row.run_key: row.path for row in found}
 
 
 def rewind(connection: Connection, run_key: str, epoch: int) -> None:

@@ -141,6 +141,15 @@ def renew(connection: Connection, claim: Claim) -> bool:
     return connection.execute(moved).rowcount == 1
 
 
+def keep_path(
+    connection: Connection, claim: Claim, path: Mapping[str, Any], *, begins: bool
+) -> None:
+    """Store the path of a run that begins; of one that goes on only where none was known."""
+    runs = schema.runs
+    mine = _holds(claim) if begins else and_(_holds(claim), runs.c.path.is_(None))
+    connection.execute(update(runs).where(mine).values(path=path))
+
+
 def running(connection: Connection, run_keys: Sequence[str]) -> dict[str, tuple[Owner, str, int]]:
     """Which of these runs are being trained: by whom, under which token, and the heartbeat."""
     runs = schema.runs

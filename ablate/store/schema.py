@@ -109,6 +109,9 @@ runs = Table(
     Column("started_at", String(32)),
     Column("finished_at", String(32)),
     Column("weights_file", String(64)),
+    # How it is computed (`ablate.result.path`), as it was begun; NULL where nobody has begun it, or
+    # before that was stored.
+    Column("path", JSON(none_as_null=True)),
 )
 
 cells = Table(

@@ -102,9 +102,22 @@ class Store:
         """How many of these runs wait to be trained."""
         return claims.count_ready(connection, run_keys)
 
+    @reading
+    def paths(self, connection: Connection) -> dict[str, Mapping[str, Any]]:
+        """Under which path the runs were begun that have a checkpoint, where that is known."""
+        return checkpoints.paths(connection)
+
     @writing
-    def resume(self, connection: Connection, claim: Claim) -> Checkpoint | None:
-        """The newest whole checkpoint of a claimed run, None where it begins anew.
+    def resume(
+        self,
+        connection: Connection,
+        claim: Claim,
+        path: Mapping[str, Any] | None = None,
+        *,
+        anew: bool = False,
+    ) -> Checkpoint | None:
+        """The newest whole checkpoint of a claimed run, None where it begins anew, as `anew` demands;
+        then `path`, if given, is stored as the one that it was begun with.
 
         Epochs and steps that come after it are removed: they will be trained again.
 
@@ -112,11 +125,23 @@ class Store:
             LostClaimError: the run belongs to another attempt now; nothing was changed.
         """
         claims.touch(connection, claim)
-        found = checkpoints.newest(connection, self._url, claim.run_key)
+        found = None if anew else checkpoints.newest(connection, self._url, claim.run_key)
+        if path is not None:
+            claims.keep_path(connection, claim, path, begins=found is None)
         checkpoints.rewind(connection, claim.run_key, found.epoch if found else 0)
         checkpoints.sweep(connection, self._url, claim.run_key)
         forget_histograms(self._url, claim.run_key, found.epoch if found else 0)
         return found
+
+    @writing
+    def change_path(self, connection: Connection, claim: Claim, path: Mapping[str, Any]) -> None:
+        """Store that a run goes on under another path than it was begun with.
+
+        Raises:
+            LostClaimError: the run belongs to another attempt now; nothing was written.
+        """
+        claims.touch(connection, claim)
+        claims.keep_path(connection, claim, path, begins=True)
 
     @writing
     def add_epoch(self, connection: Connection, claim: Claim, epoch: Epoch) -> None:

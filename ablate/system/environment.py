@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -18,6 +20,8 @@ from ablate.system.version import VERSION
 
 SOURCE = Path(__file__).parents[2]
 """The folder that this program lies in: a checkout, or where packages are installed."""
+PROJECT = "attention-ablate"
+"""The name in this program's own project file."""
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
@@ -77,18 +81,47 @@ def _tree_clean() -> bool | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the repository that this program lies in; None without git, or where it is
-    installed: a folder of packages may lie in somebody else's repository.
+    """What git says of this program's own checkout; None without git or outside one."""
+    return _ask_git(*arguments) if _is_own_checkout() else None
+
+
+def _is_own_checkout() -> bool:
+    """Whether this program is what its repository is of: it lies at the top of it, under its own project
+    file, and git follows its files. An environment of packages, or a copy of this program, may lie
+    anywhere in somebody else's repository, whose commits say nothing about the code that runs.
     """
-    if not (SOURCE / "pyproject.toml").is_file():
+    top = _ask_git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != SOURCE.resolve():
+        return False
+    is_followed = _ask_git("ls-files", "--error-unmatch", "ablate/__init__.py") is not None
+    return is_followed and _project_name() == PROJECT
+
+
+def _project_name() -> object:
+    try:
+        document = tomllib.loads((SOURCE / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
+    project = document.get("project")
+    return project.get("name") if isinstance(project, dict) else None
+
+
+def _ask_git(*arguments: str) -> str | None:
     return _said("git", "-C", str(SOURCE), *arguments)
 
 
 def _said(*command: str) -> str | None:
     """What a program prints, None where it is missing or fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=False, env=_neutral()
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _neutral() -> dict[str, str]:
+    """This environment without what points git at another repository, as its hooks find it set."""
+    elsewhere = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE"}
+    return {name: value for name, value in os.environ.items() if name not in elsewhere}

@@ -7,11 +7,14 @@ is made anew from the seed and the epoch or step.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 
+from ablate.result.path import differences
 from ablate.train.cohort import Member
 from ablate.train.step import Trainer
 
@@ -19,13 +22,20 @@ ABOUT = "about"
 """The tensor that holds, as JSON text, everything that is no tensor."""
 
 
-def pack(member: Member, made_by: dict[str, str]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A checkpoint that is not continued here, and why."""
+
+    reason: str
+
+
+def pack(member: Member, made_by: Mapping[str, Any]) -> bytes:
     """Everything that the next epoch depends on. `made_by` says under what it was trained: only
     there will it be continued.
     """
     trainer = member.trainer
     about = {
-        "made_by": made_by,
+        "made_by": dict(made_by),
         "watched": member.watched,
         "seconds": member.seconds,
         "train_seconds": member.train_seconds,
@@ -40,14 +50,14 @@ def pack(member: Member, made_by: dict[str, str]) -> bytes:
     return save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
 
 
-def unpack(content: bytes, trainer: Trainer, made_by: dict[str, str]) -> Member | None:
-    """The member as it was, in a trainer that was made anew; None if it was trained under something
-    else, such as another device, whose result this one would not repeat.
+def unpack(content: bytes, trainer: Trainer, made_by: Mapping[str, Any]) -> Member | Unfit:
+    """The member as it was, in a trainer that was made anew, which is left as it is if the checkpoint
+    was made by something else, such as another device, whose result this one would not repeat.
     """
     tensors = load(content)
     about = json.loads(tensors.pop(ABOUT).numpy().tobytes())
     if about["made_by"] != made_by:
-        return None
+        return Unfit(f"its checkpoint was made by {differences(about['made_by'], made_by)}")
     trainer.net.load_state_dict(_below("net/", tensors))
     _restore_optimizer(trainer, _below("optimizer/", tensors))
     trainer.scaler.load_state_dict(about["scaler"])

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.study import Recipe, stream_seed
+from ablate.system.randomness import restored
 from ablate.train.data import Batch, Data, train_batches
 from ablate.train.histograms import HistogramTaker
 from ablate.train.schedules import find_schedule
@@ -125,7 +126,8 @@ def train_epoch(
     for member in members:
         member.trainer.net.train()
     started = time.perf_counter()
-    stepped = stepping(members, data, recipe, Course(seed, epoch, rates))
+    with restored():
+        stepped = stepping(members, data, recipe, Course(seed, epoch, rates))
     losses, right = stepped.losses.double().cpu().numpy(), stepped.right.cpu().numpy()
     # Everybody's own steps, and an equal part of the rest: making batches, waiting for a device.
     busy = stepped.busy_seconds

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ablate.study import Recipe
+from ablate.system.randomness import HostDraws
 from ablate.system.text import one_line
 from ablate.train.cohort import Course, Member, Stepped, step_eagerly, step_together
 from ablate.train.data import Batch, Data, chunk_images, train_chunks
@@ -162,8 +163,8 @@ class Graphs:
             return None
         if self._recorded is None or self._recorded.trainers != trainers:
             self._recorded = None  # frees its memory first
-            recorder = self.recorder(data.device, len(trainers))
             try:
+                recorder = self.recorder(data.device, len(trainers))
                 self._recorded = RecordedCohort(
                     trainers, data, recipe, course.steps, recorder, self.compiler
                 )
@@ -211,12 +212,14 @@ class RecordedCohort:
         # How far an epoch has come: its steps, and the first row of the next batch.
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
-        saved = [_Saved(trainer) for trainer in trainers]
+        saved, draws = [_Saved(trainer) for trainer in trainers], HostDraws(device)
         try:
             recorder.capture(self._work)
         finally:
             for each in saved:
                 each.restore()
+        if (source := draws.seen()) is not None:
+            raise RuntimeError(f"a network draws from {source}, and a graph would repeat one draw")
         self._gradients = [[p.grad for p in _parameters(trainer)] for trainer in trainers]
 
     def step_through(

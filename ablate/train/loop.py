@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from ablate.result import Epoch, Failed, Step
-from ablate.study import Recipe
+from ablate.study import Recipe, stream_seed
+from ablate.system.randomness import restored
 from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, eval_batches
 from ablate.train.step import Trainer
@@ -58,7 +59,8 @@ def _epoch(
 ) -> Iterator[tuple[Member, Epoch | Failed]]:
     passes = train_epoch(members, data, recipe, seed, epoch, stepping)
     started = time.perf_counter()
-    evaluations = evaluate([member.trainer for member in members], data, data.watched)
+    stream = stream_seed(seed, "evaluation", epoch)
+    evaluations = evaluate([member.trainer for member in members], data, data.watched, stream)
     seconds = (time.perf_counter() - started) / len(members)
     for member, done, seen in zip(members, passes, evaluations, strict=True):
         if not (math.isfinite(done.losses.mean()) and math.isfinite(seen.loss)):
@@ -92,14 +94,23 @@ def _measured(
     )
 
 
-def evaluate(trainers: Sequence[Trainer], data: Data, part: Part) -> list[Evaluation]:
-    """Loss and accuracy of every network as it is, in evaluation mode."""
+def evaluate(trainers: Sequence[Trainer], data: Data, part: Part, seed: int) -> list[Evaluation]:
+    """Loss and accuracy of every network as it is, in evaluation mode. One that draws even there draws
+    from a stream for each batch, so that nothing depends on who is evaluated beside it.
+    """
+    with restored():
+        return _evaluate(trainers, data, part, seed)
+
+
+def _evaluate(trainers: Sequence[Trainer], data: Data, part: Part, seed: int) -> list[Evaluation]:
     for trainer in trainers:
         trainer.net.eval()
     losses: list[list[torch.Tensor]] = [[] for _ in trainers]
     right: list[list[torch.Tensor]] = [[] for _ in trainers]
-    for images, labels in eval_batches(data, part):
+    for number, (images, labels) in enumerate(eval_batches(data, part)):
+        stream = stream_seed(seed, number)
         for i, trainer in enumerate(trainers):
+            trainer.draw_from(stream)
             logits = trainer.infer(images)
             losses[i].append(F.cross_entropy(logits, labels, reduction="sum"))
             right[i].append(logits.argmax(dim=1) == labels)

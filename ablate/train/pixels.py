@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ablate.errors import DataError
+from ablate.errors import DataChangedError
 
 Rows = torch.Tensor | slice | list[int]
 
@@ -38,7 +38,7 @@ class StoredPixels:
     file is read instead, a batch at a time: what the system keeps of it, all processes share.
 
     Raises:
-        DataError: when rows are taken: the file is shorter than it was.
+        DataChangedError: when rows are taken: the file is shorter than it was.
     """
 
     def __init__(self, stored: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
@@ -80,7 +80,10 @@ class _ImageFile:
             # At a place of its own, not after a seek: a forked process shares how far a file was read.
             part = to[place * size : (place + 1) * size]
             if os.preadv(self._file, [part], self._start + row * size) != size:
-                raise DataError(f"{self._path}: ends before image {row}; delete it and start again")
+                raise DataChangedError(
+                    f"{self._path}: ends before image {row}, it was cut while a network was trained on it: "
+                    "run again with --retry-failed"
+                )
         return images
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ablate.study import Recipe
 from ablate.system.precision import Precision
+from ablate.system.randomness import seed_all
 from ablate.train.data import Batch
 from ablate.train.optimizers import make_optimizer, set_learning_rate
 
@@ -63,13 +64,19 @@ class Trainer:
         return logits.float()
 
     def prepare(self, learning_rate: float, seed: int) -> None:
-        """Set what the next step uses: the learning rate, and the stream that dropout draws from.
+        """Set what the next step uses: the learning rate, and the stream that the network draws from.
 
         A stream for each step, so that nothing depends on which run stepped before and no
         generator's state has to be kept.
         """
         set_learning_rate(self.optimizer, learning_rate)
-        self.generator.manual_seed(seed)
+        self.draw_from(seed)
+
+    def draw_from(self, seed: int) -> None:
+        """Begin the stream that the network draws from, in every generator that it may use."""
+        if self.device.type != "cpu":
+            self.generator.manual_seed(seed)
+        seed_all(seed)
 
 
 def make_trainer(

@@ -16,6 +16,7 @@ import pytest
 
 from ablate.errors import UnknownNameError
 from ablate.execute import EXECUTORS, Died, Done, Executor, make_executor
+from ablate.system.signals import ENDING
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,15 @@ class Aborts:
         yield 1
         os.kill(os.getpid(), signal.SIGKILL)
         yield 2
+
+
+class IsAskedToEnd:
+    """Gets the signals that a terminal or a job scheduler sends to every process of a group."""
+
+    def __call__(self) -> Iterator[int]:
+        for number in ENDING:
+            os.kill(os.getpid(), number)
+        yield 1
 
 
 class Sleeps:
@@ -162,3 +172,9 @@ def test_a_killed_driver_leaves_no_worker_behind(tmp_path: Any) -> None:
     while psutil.pid_exists(worker) and time.monotonic() < end:
         time.sleep(0.05)
     assert not psutil.pid_exists(worker)
+
+
+def test_a_worker_leaves_it_to_the_driver_to_end() -> None:
+    with make_executor("local", 1) as executor:
+        executor.submit("a", IsAskedToEnd())
+        assert collect(executor) == [("a", 1), ("a", Done())]

@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablate.backbones.torchvision import load_models
 from ablate.measure.architecture import describe
 from ablate.measure.operations import Operations, count_operations
-from ablate.placement import Uninitialised, make_outline
+from ablate.networks import Uninitialised
+from ablate.placement import make_outline
 from ablate.study import Variant
 
 # Every operator that any of torchvision 0.29's 80 networks for classification and 6 for segmentation

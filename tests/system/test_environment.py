@@ -50,29 +50,93 @@ def test_it_names_commit_lock_and_versions_wherever_it_runs(
     assert known["torch"].startswith(torch.__version__.partition("+")[0])
 
 
+PROJECT = f'[project]\nname = "{environment.PROJECT}"\n'
+
+
+def described() -> Mapping[str, object]:
+    describe_environment.cache_clear()  # as in a new process
+    known = describe_environment()
+    describe_environment.cache_clear()
+    return known
+
+
+def git(folder: Path, *arguments: str) -> str:
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    command = ["git", "-C", folder, *author, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit_all(folder: Path) -> str:
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "all")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def install(folder: Path, project: str | None = PROJECT) -> None:
+    """Something like this program, in a folder."""
+    (folder / "ablate").mkdir(parents=True)
+    (folder / "ablate" / "__init__.py").write_text("")
+    if project is not None:
+        (folder / "pyproject.toml").write_text(project)
+
+
 def test_a_tree_is_clean_until_a_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def described() -> Mapping[str, object]:
-        describe_environment.cache_clear()  # as in a new process
-        return describe_environment()
-
-    def git(*arguments: str) -> None:
-        author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
-        subprocess.run(["git", "-C", tmp_path, *author, *arguments], check=True)
-
     monkeypatch.setattr(environment, "SOURCE", tmp_path)
     assert described()["commit"] is described()["lock_sha256"] is None
-    git("init", "-q")
-    assert described()["tree_clean"] is None, "somebody's repository, in which we are installed"
-    (tmp_path / "pyproject.toml").write_text("")
-    git("add", ".")
-    git("commit", "-q", "-m", "first")
-    assert described()["tree_clean"] is True
+    git(tmp_path, "init", "-q")
+    install(tmp_path)
+    assert described()["commit"] is None, "nothing is committed"
+    commit = commit_all(tmp_path)
+    assert (described()["commit"], described()["tree_clean"]) == (commit, True)
+    describe_environment()
     (tmp_path / "new.py").write_text("")
     assert describe_environment()["tree_clean"] is True, "as it was when the process began"
     assert described()["tree_clean"] is False
-    describe_environment.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("place", "project", "followed"),
+    [
+        (".venv/lib/python3.12/site-packages", None, False),
+        (".venv/lib/python3.12/site-packages", PROJECT, True),
+        ("vendor/ablate", PROJECT, True),
+        (".", '[project]\nname = "theirs"\n', True),
+        (".", "", True),
+        (".", PROJECT, False),
+    ],
+)
+def test_a_repository_around_this_program_is_not_its_own(
+    place: str, project: str | None, followed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Installed below another project, copied into one, or installed flat at the top of one."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / "theirs.py").write_text("")
+    commit_all(tmp_path)
+    install(tmp_path / place, project)
+    if followed:
+        commit_all(tmp_path)
+    monkeypatch.setattr(environment, "SOURCE", tmp_path / place)
+    known = described()
+    assert (known["commit"], known["tree_clean"]) == (None, None)
+
+
+def test_a_hook_of_another_repository_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git sets these while it runs one, and they say more than the folder that it is asked in."""
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        git(tmp_path / name, "init", "-q")
+        install(tmp_path / name)
+        (tmp_path / name / "file").write_text(name)
+    ours, theirs = commit_all(tmp_path / "ours"), commit_all(tmp_path / "theirs")
+    assert ours != theirs
+    monkeypatch.setattr(environment, "SOURCE", tmp_path / "ours")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "theirs" / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "theirs"))
+    assert described()["commit"] == ours
 
 
 def test_a_process_describes_its_device_and_precision() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.torture.clocks import shift_clock
 from tests.torture.damaged_checkpoints import damage_checkpoints
+from tests.torture.ends import kill_at_the_end
 from tests.torture.failing_calls import fail_calls
 from tests.torture.figures import Row
 from tests.torture.full_disk import fill_disk
@@ -28,6 +29,23 @@ ROWS = (
         most=NOTHING_LOST
         | {"unequal": 0, "damaged": 0, "tracebacks": 0, "workers_left": 0, "seconds": 1800},
         least={"share_after_first_epoch": 0.5},
+    ),
+    Row(
+        "ends",
+        "kill -9 of a command with every unfinished run under way, default options",
+        "equal weights and paths, whatever is chosen meanwhile; every missing run announced",
+        kill_at_the_end,
+        full={"kills": 40},
+        short={"kills": 2, "epochs": 3},
+        most={
+            "unequal": 0,
+            "unfinished": 0,
+            "miscounted": 0,
+            "damaged": 0,
+            "tracebacks": 0,
+            "workers_left": 0,
+        },
+        least={"kills": 1},
     ),
     Row(
         "writers",

@@ -5,6 +5,7 @@ import torch._dynamo
 
 import ablate.result.snapshot
 import ablate.store.frames
+import tests.torture.ends
 import tests.torture.life
 import tests.torture.sharing
 import tests.torture.writer

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ablate.datasets import cache
 from ablate.datasets.base import Images
 from ablate.datasets.split import stratified_split
-from ablate.errors import DataError
+from ablate.errors import DataChangedError
 from ablate.study import Recipe
 from ablate.train.data import Batch, Data, Part, eval_batches, to_device, train_batches
 from ablate.train.pixels import StoredPixels
@@ -129,8 +129,8 @@ def test_a_file_that_was_cut_is_an_error_and_no_crash(
 ) -> None:
     stored = StoredPixels(mapped(pixels, tmp_path), np.arange(COUNT))
     os.truncate(tmp_path / "images.npy", 50_000)
-    assert "images.npy: ends before image 149; delete it" in message(
-        DataError, lambda: stored[[149]]
+    assert "images.npy: ends before image 149, it was cut" in message(
+        DataChangedError, lambda: stored[[149]]
     )
 
 

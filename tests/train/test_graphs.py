@@ -168,7 +168,7 @@ def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
     started, *notes = [event for key, event in events if key == ""]
     assert isinstance(started, Started)
     assert notes == [
-        Noted("a cohort is stepped eagerly, it cannot be a graph: ValueError: it syncs")
+        Noted("a cohort is stepped eagerly, it cannot be a graph: ValueError: it syncs", "eager")
     ]
     assert isinstance(events[-1][1], Finished)
 

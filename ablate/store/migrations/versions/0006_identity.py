@@ -1,4 +1,5 @@
-"""A study's images are known by their content: two sets of one name are two data sets.
+"""A study's images are known by their content: two sets of one name are two data sets. A run has the path
+that it was begun with, and names the attention that training never moved.
 
 `dataset` stays what people call them. What is here is written out and not imported, because this
 revision must do the same when the code has moved on.
@@ -24,6 +25,8 @@ Place = tuple[str, str, str]
 
 
 def upgrade() -> None:
+    op.add_column("runs", sa.Column("path", sa.JSON))
+    op.add_column("runs", sa.Column("unmoved_attention", sa.Text))
     _know_datasets_by_content()
 
 

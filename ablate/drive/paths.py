@@ -1,0 +1,50 @@
+"""Under which path each run of a plan is trained: the one that it was begun with, wherever that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablate.plan import Cell
+from ablate.result import ComputePath
+from ablate.result.path import differences
+from ablate.store.store import Store
+
+
+@dataclass
+class Paths:
+    """`today` is the path that runs begin with now. With `only_eager` no step is taken as a graph, and
+    if `today` repeats to the byte nothing is continued that does not: that was asked for.
+    """
+
+    store: Store
+    today: ComputePath
+    only_eager: bool = False
+    _begun: dict[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
+
+    def look_up(self) -> None:
+        """Find out what was begun: other drivers begin runs too."""
+        self._begun = self.store.paths()
+
+    def of(self, cell: Cell) -> ComputePath:
+        """The path of a cohort in which the run can go on."""
+        return self._followed(cell) or self.today
+
+    def own(self, cell: Cell) -> dict[str, Any]:
+        """The path that the run begins with now, as it is stored."""
+        return self.today.of(cell.variant.attention).document()
+
+    def refusal(self, cell: Cell) -> str | None:
+        """Why the run cannot go on under the path that it was begun with; None where it can."""
+        begun = self._begun.get(str(cell.run_key))
+        if begun is None or self._followed(cell) is not None:
+            return None
+        return f"it was begun with {differences(begun, self.own(cell))}"
+
+    def _followed(self, cell: Cell) -> ComputePath | None:
+        begun = ComputePath.read(self._begun.get(str(cell.run_key), {}))
+        path = begun and self.today.following(begun, cell.variant.attention)
+        if path is None or (self.only_eager and path.step_path != "eager"):
+            return None
+        return path if path.deterministic or not self.today.deterministic else None

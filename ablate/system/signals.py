@@ -1,0 +1,15 @@
+"""The signals by which a program is asked to end."""
+
+from __future__ import annotations
+
+import signal
+
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Ctrl-C, `kill`, and a terminal that is closed, where there is such a signal."""
+
+
+def is_ignored(number: signal.Signals) -> bool:
+    """Whether whoever started this process wants the signal ignored, as `nohup` does."""
+    return signal.getsignal(number) is signal.SIG_IGN
