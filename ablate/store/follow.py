@@ -34,6 +34,7 @@ class FollowedRun:
     layers: Sequence[Mapping[str, Any]]
     image_size: int
     epochs: int
+    identity: str | None
 
 
 def followed_runs(
@@ -68,9 +69,10 @@ def followed_runs(
 
 
 def _followed(row: Mapping[str, Any]) -> FollowedRun:
-    names = set(FollowedRun.__dataclass_fields__) - {"image_size"}
-    image_size = row["definition"]["image_size"]
-    return FollowedRun(image_size=image_size, **{name: row[name] for name in names})
+    given = row["definition"]
+    study = {"image_size": given["image_size"], "identity": given.get("identity")}
+    names = FollowedRun.__dataclass_fields__.keys() - study.keys()
+    return FollowedRun(**study, **{name: row[name] for name in names})
 
 
 Rows = list[Mapping[str, Any]]

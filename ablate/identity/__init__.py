@@ -1,0 +1,75 @@
+"""Where a network that is not ours comes from: its settings, weights, flags and source, as one hash.
+
+Networks of ours and of torchvision are told apart by their structure; a user's may differ in anything.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+from torch import nn
+
+from ablate.backbones import find_factory, make_backbone
+from ablate.identity.settle import settle
+from ablate.identity.snapshot import Snapshot, take_snapshot
+from ablate.identity.sources import Sources
+from ablate.placement import seeded
+from ablate.study.options import split_call
+from ablate.system.digest import digest
+
+__all__ = ["forget_origins", "origin"]
+
+SEEDS = (1, 2, 1)
+"""What is equal under two seeds does not come from the seed; what differs under one comes from nowhere."""
+
+
+def origin(backbone: str, classes: int, identity: str | None = None) -> str | None:
+    """A hash of everything about a backbone that can change the number and is not in its structure.
+
+    None for a network of ours or of torchvision. `identity` is the study's own name for the network: it
+    counts for any, and stands for what cannot be described.
+
+    Raises:
+        StudyError: something in a user's network that cannot be described, and no `identity`.
+    """
+    name, _ = split_call(backbone)
+    factory = find_factory(name)
+    if _module_of(factory).partition(".")[0] == "ablate":
+        return None if identity is None else digest({"identity": identity})
+    return _origin_of(factory, backbone, classes, identity)
+
+
+def forget_origins() -> None:
+    """What was found before counts no more: files of weights and of source may have changed."""
+    _origin_of.cache_clear()
+
+
+@lru_cache(maxsize=8)
+def _origin_of(
+    factory: Callable[..., nn.Module], backbone: str, classes: int, identity: str | None
+) -> str:
+    first, other, again = (_snapshot(backbone, classes, seed, identity) for seed in SEEDS)
+    starts = {_module_of(factory), *first.modules, *other.modules}
+    sources = Sources.reached_from(starts)
+    return digest(
+        {
+            "network": settle(first.tree, other.tree, again.tree),
+            "files": sources.files,
+            "libraries": sources.libraries,
+            **({} if identity is None else {"identity": identity}),
+        }
+    )
+
+
+def _snapshot(backbone: str, classes: int, seed: int, identity: str | None) -> Snapshot:
+    with seeded(seed):
+        net = make_backbone(backbone, classes)
+    return take_snapshot(net, backbone, named=identity is not None)
+
+
+def _module_of(factory: Callable[..., nn.Module]) -> str:
+    while isinstance(factory, partial):
+        factory = factory.func
+    return str(inspect.unwrap(factory).__module__)
