@@ -14,7 +14,7 @@ from torch import nn
 from ablate.backbones import find_factory, make_backbone
 from ablate.identity.settle import settle
 from ablate.identity.snapshot import Snapshot, take_snapshot
-from ablate.identity.sources import Sources
+from ablate.identity.sources import Sources, room_of
 from ablate.placement import seeded
 from ablate.study.options import split_call
 from ablate.system.digest import digest
@@ -36,7 +36,7 @@ def origin(backbone: str, classes: int, identity: str | None = None) -> str | No
     """
     name, _ = split_call(backbone)
     factory = find_factory(name)
-    if _module_of(factory).partition(".")[0] == "ablate":
+    if room_of(_module_of(factory)) == "ablate":
         return None if identity is None else digest({"identity": identity})
     return _origin_of(factory, backbone, classes, identity)
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ablate.errors import StudyError
+from ablate.identity.sources import room_of
 from ablate.identity.tensors import describe_tensor
 from ablate.identity.values import Describer, Indescribable, Node
 
@@ -108,11 +109,11 @@ def _settings(module: nn.Module) -> dict[str, Any]:
     """A module's own attributes and hooks. Of torch's modules, what the user set or chose unlike torch."""
     values = vars(module)
     found = {k: v for k, v in values.items() if k not in MACHINERY}
-    if _room(module) == "torch":
+    if room_of(type(module).__module__) == "torch":
         defaults, made = _constructor(type(module))  # type: ignore[arg-type] # nn.Module's own hash
         found = {k: v for k, v in found.items() if k not in made or _chosen(k, v, defaults)}
     found |= {key: list(values[key].values()) for key in HOOKS if values.get(key)}
-    code = getattr(module, "code", None) if _room(module) == "torch" else None
+    code = getattr(module, "code", None) if room_of(type(module).__module__) == "torch" else None
     return found | ({"code": code} if isinstance(code, str) else {})
 
 
@@ -137,7 +138,3 @@ def _constructor(kind: type) -> tuple[dict[str, Any], frozenset[str]]:
             parameters = inspect.signature(init).parameters
             defaults = {**{k: p.default for k, p in parameters.items()}, **defaults}
     return defaults, frozenset(made | set(defaults))
-
-
-def _room(module: nn.Module) -> str:
-    return type(module).__module__.partition(".")[0]

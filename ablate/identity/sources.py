@@ -24,6 +24,7 @@ from typing import Any
 
 from ablate.system.imports import is_allowed
 
+_FOLDERS = tuple(sysconfig.get_path(key) for key in ("purelib", "platlib"))
 GROUND = frozenset(sys.stdlib_module_names) | {"ablate", "torch", "numpy", "builtins"}
 
 
@@ -40,13 +41,13 @@ class Sources:
         found, todo, seen = cls(), sorted(set(starts)), set[str]()
         while todo:
             name = todo.pop()
-            if name in seen or _room(name) in GROUND:
+            if name in seen or room_of(name) in GROUND:
                 continue
             seen.add(name)
             if is_own(name):
                 todo.extend(found._add_own(name))
             else:
-                found.libraries.update(_library(_room(name)))
+                found.libraries.update(_library(room_of(name)))
         return found
 
     def _add_own(self, name: str) -> Iterator[str]:
@@ -67,9 +68,9 @@ class Sources:
 
 def is_own(name: str) -> bool:
     """Whether a module is the user's: its file counts, and not the version of a library."""
-    if _room(name) in GROUND:
+    if room_of(name) in GROUND:
         return False
-    file = find_file(name) or find_file(_room(name))
+    file = find_file(name) or find_file(room_of(name))
     return is_allowed(name) or file is None or not _is_installed(file)
 
 
@@ -115,18 +116,27 @@ def _in_values(values: Mapping[str, Any]) -> Iterator[str]:
 def _in_statements(content: bytes, name: str, *, is_package: bool) -> Iterator[str]:
     """The modules that a file imports anywhere, also inside of a function."""
     package = name if is_package else name.rpartition(".")[0]
+    for level, module, names in _import_statements(content):
+        above = package.split(".")[: len(package.split(".")) - level + 1]
+        base = ".".join([*(above if level else []), *filter(None, [module])])
+        yield base
+        yield from (f"{base}.{each}" for each in names if find_file(f"{base}.{each}"))
+
+
+@lru_cache(maxsize=1024)
+def _import_statements(content: bytes) -> tuple[tuple[int, str | None, tuple[str, ...]], ...]:
+    """Of every import statement the dots it begins with, the module, and the names taken from it."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
-        return  # it was not imported as it stands, and its content is in the hash already
+        return ()  # it was not imported as it stands, and its content is in the hash already
+    found: list[tuple[int, str | None, tuple[str, ...]]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1]
-            base = ".".join([*(above if node.level else []), *filter(None, [node.module])])
-            yield base
-            yield from (f"{base}.{a.name}" for a in node.names if find_file(f"{base}.{a.name}"))
+            found.append((node.level, node.module, tuple(alias.name for alias in node.names)))
+    return tuple(found)
 
 
 @lru_cache(maxsize=256)
@@ -140,12 +150,10 @@ def _library(room: str) -> dict[str, str]:
 
 @lru_cache(maxsize=4096)
 def _is_installed(file: Path) -> bool:
-    folders = {Path(sysconfig.get_path(key)) for key in ("purelib", "platlib")}
-    parts = set(file.parts)
-    return any(file.is_relative_to(folder) for folder in folders) or bool(
-        parts & {"site-packages", "dist-packages"}
-    )
+    names = {"site-packages", "dist-packages"}
+    return bool(names & set(file.parts)) or any(map(file.is_relative_to, _FOLDERS))
 
 
-def _room(name: str) -> str:
-    return name.partition(".")[0]
+def room_of(name: str | None) -> str:
+    """The package at the top that a module belongs to."""
+    return (name or "").partition(".")[0]

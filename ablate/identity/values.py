@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import functools
 import hashlib
-import inspect
 import json
 import pathlib
 import types
@@ -23,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ablate.identity.sources import GROUND, is_own
+from ablate.identity.code import content, is_machinery, place
+from ablate.identity.sources import GROUND, is_own, room_of
 from ablate.identity.tensors import describe_tensor
 
 Node = Any
@@ -154,10 +154,10 @@ class Describer:
 
     def _function(self, function: types.FunctionType) -> Node:
         """Where it stands, what it closes over, its defaults; its code, if no file has it."""
-        node = ["function", self._reach(function.__module__), function.__qualname__]
-        if _room(function.__module__) not in GROUND:
-            node.append(_place(function.__code__))
-        cells = [self(_content(cell), "closure") for cell in function.__closure__ or ()]
+        node: list[Node] = ["function", self._reach(function.__module__), function.__qualname__]
+        if room_of(function.__module__) not in GROUND:
+            node.append(place(function.__code__))
+        cells = [self(content(cell), "closure") for cell in function.__closure__ or ()]
         extra = [cells, self(function.__defaults__), self(function.__kwdefaults__)]
         return [*node, extra] if any(extra) else node
 
@@ -168,7 +168,7 @@ class Describer:
     def _class(self, kind: type) -> Node:
         """Its name; of a user's, `classes` has the bases, what its functions close over and its values."""
         node: list[Node] = ["class", self._reach(kind.__module__), kind.__qualname__]
-        if _room(kind.__module__) in GROUND:
+        if room_of(kind.__module__) in GROUND:
             return node
         name = f"{kind.__module__}.{kind.__qualname__}"
         node.append(sum(known.startswith(f"{name}#") for known in self.classes))
@@ -177,7 +177,7 @@ class Describer:
         self.classes[f"{name}#{node[-1]}"] = about
         about.append([self(base) for base in kind.__bases__])
         if is_own(kind.__module__) and not issubclass(kind, enum.Enum):
-            about += [[k, self._member(v)] for k, v in vars(kind).items() if not _machinery(k)]
+            about += [[k, self._member(v)] for k, v in vars(kind).items() if not is_machinery(k)]
         return node
 
     def _member(self, value: Any) -> Node:
@@ -218,45 +218,6 @@ class Describer:
         if module:
             self.modules.add(module)
         return module or ""
-
-
-def _content(cell: types.CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None  # not filled yet
-
-
-def _place(code: types.CodeType) -> Node:
-    """From where to where a function's code stands in its file, or the code itself without a file."""
-    if not pathlib.Path(code.co_filename).is_file():
-        return _bytecode(code)
-    spots = [s for s in code.co_positions() if None not in s and s[2] != s[3]]
-    first, last = min((s[0], s[2]) for s in spots), max((s[1], s[3]) for s in spots)
-    return [*first, *last]
-
-
-def _bytecode(code: types.CodeType) -> Node:
-    inner = [_bytecode(part) for part in code.co_consts if inspect.iscode(part)]
-    parts = [
-        sorted(map(repr, p)) if isinstance(p, frozenset) else repr(p)
-        for p in code.co_consts
-        if not inspect.iscode(p)
-    ]
-    return [code.co_code.hex(), list(code.co_names), parts, inner]
-
-
-_LEFT_OUT = {"_abc_impl"}
-
-
-def _machinery(name: str) -> bool:
-    return name in _LEFT_OUT or (
-        name.startswith("__") and name.endswith("__") and name != "__init__"
-    )
-
-
-def _room(module: str | None) -> str:
-    return (module or "").partition(".")[0]
 
 
 def _text(node: Node) -> str:
