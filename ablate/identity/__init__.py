@@ -50,9 +50,11 @@ def forget_origins() -> None:
 def _origin_of(
     factory: Callable[..., nn.Module], backbone: str, classes: int, identity: str | None
 ) -> str:
-    first, other, again = (_snapshot(backbone, classes, seed, identity) for seed in SEEDS)
-    starts = {_module_of(factory), *first.modules, *other.modules}
-    sources = Sources.reached_from(starts)
+    module, named = _module_of(factory), identity is not None
+    first, other, again = (
+        _snapshot(backbone, classes, seed, module, named=named) for seed in SEEDS
+    )
+    sources = Sources.reached_from({module, *first.modules, *other.modules})
     return digest(
         {
             "network": settle(first.tree, other.tree, again.tree),
@@ -63,10 +65,10 @@ def _origin_of(
     )
 
 
-def _snapshot(backbone: str, classes: int, seed: int, identity: str | None) -> Snapshot:
+def _snapshot(backbone: str, classes: int, seed: int, module: str, *, named: bool) -> Snapshot:
     with seeded(seed):
         net = make_backbone(backbone, classes)
-    return take_snapshot(net, backbone, named=identity is not None)
+    return take_snapshot(net, backbone, module, named=named)
 
 
 def _module_of(factory: Callable[..., nn.Module]) -> str:

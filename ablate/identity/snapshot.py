@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ablate.errors import StudyError
-from ablate.identity.sources import room_of
+from ablate.identity.sources import Sources, folder_of, room_of
 from ablate.identity.tensors import describe_tensor
 from ablate.identity.values import Describer, Indescribable, Node
 
@@ -31,8 +31,10 @@ class Snapshot:
     modules: frozenset[str]
 
 
-def take_snapshot(net: nn.Module, backbone: str, *, named: bool) -> Snapshot:
+def take_snapshot(net: nn.Module, backbone: str, factory: str, *, named: bool) -> Snapshot:
     """Describe a network as training would get it, in training mode.
+
+    `backbone` is its name in a study, `factory` the module of the function or class that built it.
 
     Raises:
         StudyError: a setting that cannot be described, unless the study names the network (`named`).
@@ -41,8 +43,15 @@ def take_snapshot(net: nn.Module, backbone: str, *, named: bool) -> Snapshot:
     names = {id(module): path or "the network" for path, module in net.named_modules()}
     names |= {id(tensor): name for name, tensor in _tensors(net)}
     describe: Describer
-    describe = Describer(names, lambda module: _outside(describe, module, backbone), named=named)
+    describe = Describer(
+        names,
+        lambda module: _outside(describe, module, backbone),
+        named=named,
+        folder=folder_of(factory),
+    )
     tree = _network(describe, net, backbone)
+    sources = Sources.reached_from({*describe.modules, factory})
+    tree["globals"] = {key: describe.leniently(value) for key, value in sources.globals.items()}
     return Snapshot({**tree, "classes": describe.classes}, frozenset(describe.modules))
 
 

@@ -8,7 +8,6 @@ followed: as for networks of ours, they stand in the environment of each result.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -22,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ablate.identity.statements import read_statements
 from ablate.system.imports import is_allowed
 
 _FOLDERS = tuple(sysconfig.get_path(key) for key in ("purelib", "platlib"))
@@ -30,10 +30,12 @@ GROUND = frozenset(sys.stdlib_module_names) | {"ablate", "torch", "numpy", "buil
 
 @dataclass
 class Sources:
-    """`files`: module → hash of its file. `libraries`: distribution → version."""
+    """`files`: module → hash of its file. `libraries`: distribution → version. `globals`: what functions
+    of the user's change outside of themselves, by module and name."""
 
     files: dict[str, str] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
+    globals: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def reached_from(cls, starts: Iterable[str]) -> Sources:
@@ -63,6 +65,7 @@ class Sources:
         if name in sys.modules:
             yield from _in_values(vars(sys.modules[name]))
         if file.suffix == ".py" and not _is_installed(file):
+            self.globals.update(_globals(content, name))
             yield from _in_statements(content, name, is_package=file.stem == "__init__")
 
 
@@ -90,6 +93,14 @@ def find_file(name: str) -> Path | None:
     return next((path for path in choices if path.is_file()), None)
 
 
+def folder_of(name: str) -> str:
+    """The folder from which a module's package is imported, or nothing."""
+    file = find_file(room_of(name))
+    if file is None:
+        return ""
+    return str((file.parent.parent if file.stem == "__init__" else file.parent).resolve())
+
+
 def _spec_file(name: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name)
@@ -113,30 +124,25 @@ def _in_values(values: Mapping[str, Any]) -> Iterator[str]:
                 yield str(getattr(part, "__module__", None) or "builtins")
 
 
+def _globals(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
+    held = vars(sys.modules[name]) if name in sys.modules else {}
+    for variable, attribute in read_statements(content).changed:
+        value = held.get(variable)
+        if not isinstance(value, ModuleType):
+            if variable in held:
+                yield f"{name}.{variable}", value
+        elif attribute is not None and room_of(value.__name__) not in GROUND:
+            yield f"{value.__name__}.{attribute}", getattr(value, attribute, None)
+
+
 def _in_statements(content: bytes, name: str, *, is_package: bool) -> Iterator[str]:
     """The modules that a file imports anywhere, also inside of a function."""
     package = name if is_package else name.rpartition(".")[0]
-    for level, module, names in _import_statements(content):
+    for level, module, names in read_statements(content).imports:
         above = package.split(".")[: len(package.split(".")) - level + 1]
         base = ".".join([*(above if level else []), *filter(None, [module])])
         yield base
         yield from (f"{base}.{each}" for each in names if find_file(f"{base}.{each}"))
-
-
-@lru_cache(maxsize=1024)
-def _import_statements(content: bytes) -> tuple[tuple[int, str | None, tuple[str, ...]], ...]:
-    """Of every import statement the dots it begins with, the module, and the names taken from it."""
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):
-        return ()  # it was not imported as it stands, and its content is in the hash already
-    found: list[tuple[int, str | None, tuple[str, ...]]] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(0, alias.name, ()) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            found.append((node.level, node.module, tuple(alias.name for alias in node.names)))
-    return tuple(found)
 
 
 @lru_cache(maxsize=256)

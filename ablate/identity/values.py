@@ -55,11 +55,17 @@ class Describer:
     """
 
     def __init__(
-        self, names: Mapping[int, str], describe_module: Callable[[nn.Module], Node], *, named: bool
+        self,
+        names: Mapping[int, str],
+        describe_module: Callable[[nn.Module], Node],
+        *,
+        named: bool,
+        folder: str = "",
     ) -> None:
         self.modules: set[str] = set()
         self.classes: dict[str, Node] = {}
-        self._names, self._describe_module, self._named = names, describe_module, named
+        self._names, self._describe_module = names, describe_module
+        self._named, self._folder = named, folder
         self._open: dict[int, int] = {}
         self._done: dict[int, tuple[object, Node]] = {}
         self._trail: list[str] = []
@@ -70,7 +76,9 @@ class Describer:
         Raises:
             Indescribable: it has none, and the study does not name the network by hand.
         """
-        if value is None or type(value) in (bool, int, float, str):
+        if type(value) is str:
+            return self._placeless(value)
+        if value is None or type(value) in (bool, int, float):
             return value
         if id(value) in self._names:
             return ["in the network", self._names[id(value)]]
@@ -114,7 +122,7 @@ class Describer:
         if isinstance(value, enum.Enum):
             return ["enum", self(kind), value.name, self(value.value)]
         if isinstance(value, pathlib.PurePath):
-            return ["path", value.as_posix()]
+            return ["path", self._placeless(value.as_posix())]
         if isinstance(value, types.ModuleType):
             return ["python module", self._reach(value.__name__)]
         if isinstance(value, RemovableHandle):
@@ -177,11 +185,11 @@ class Describer:
         self.classes[f"{name}#{node[-1]}"] = about
         about.append([self(base) for base in kind.__bases__])
         if is_own(kind.__module__) and not issubclass(kind, enum.Enum):
-            about += [[k, self._member(v)] for k, v in vars(kind).items() if not is_machinery(k)]
+            about += [[k, self.leniently(v)] for k, v in vars(kind).items() if not is_machinery(k)]
         return node
 
-    def _member(self, value: Any) -> Node:
-        # What a class holds stands in its source, unless it was put there while running.
+    def leniently(self, value: object) -> Node:
+        """The description of a value that the source tells too, unless it was changed while running."""
         inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
         try:
             return self(inner)
@@ -213,6 +221,10 @@ class Describer:
         if self._named:
             return ["named by hand"]
         raise Indescribable(value, "".join(self._trail)) from error
+
+    def _placeless(self, text: str) -> str:
+        """Text in which the folder of the user's package is not named: it is another on every machine."""
+        return text.replace(self._folder, "…") if self._folder else text
 
     def _reach(self, module: str | None) -> str:
         if module:

@@ -73,6 +73,13 @@ def made(level):
 def fields(level):
     return type("Fields", (), {"level": level})
 
+def setting(level):
+    global SETTING
+    SETTING = level
+
+def elsewhere(level): tools.level = level
+def labelled(level): Plain.label = level
+
 KEEP = {
     "number": (lambda n: n, lambda k: k),
     "text": (str, int),
@@ -100,6 +107,10 @@ KEEP = {
     "functor": (Plain, lambda k: k(1)),
     "class": (made, lambda k: k().times(1)),
     "class with a value": (fields, lambda k: k.level),
+    "global": (setting, lambda k: SETTING),
+    "global item": (lambda n: tools.CONFIG.update(level=n), lambda k: tools.CONFIG["level"]),
+    "global of a module": (elsewhere, lambda k: tools.level),
+    "value of a class": (labelled, lambda k: Plain.label),
     "module of python": (lambda n: [tools.one, tools.two][n - 1], lambda k: k.LEVEL),
     "scalar": (np.float32, float),
     "array": (lambda n: np.full(2, n), lambda k: int(k[0])),
@@ -115,6 +126,7 @@ def double(module, inputs, output): return output * 2
 class Net(Base):
     def __init__(self, classes, form, level, act, corners):
         super().__init__()
+        self.where = [HERE / "a.pt", str(HERE)]
         self.kept, self.form, self.act = KEEP[form][0](level), form, getattr(F, act)
         self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=corners)
         self.conv = nn.Conv2d(3, 6, 3, padding=1)
@@ -150,6 +162,8 @@ class Base(nn.Module):
 """
 TOOLS = """
 from . import one, two
+
+CONFIG = {"level": 0}
 
 def gain(x):
     from .deep import factor  # an import that only a call reaches
