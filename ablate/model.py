@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
+import re
+from typing import Any
 
 import torch
 from torch import nn
 
 from ablate.attention import ATTENTION, Attention
 from ablate.errors import OptionError, PlacementError
+from ablate.identity import origin
+from ablate.identity.attention import attention_settings
+from ablate.identity.snapshot import flags
 from ablate.networks import Uninitialised, make_network
 from ablate.placement import (
     Shape,
@@ -29,6 +33,7 @@ __all__ = [
     "build_outline",
     "find_targets",
     "fingerprint",
+    "identify",
     "trace_outputs",
 ]
 
@@ -67,24 +72,33 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
     return net.train()
 
 
-def fingerprint(net: nn.Module, image_size: int) -> str:
+def identify(variant: Variant, classes: int, image_size: int, identity: str | None = None) -> str:
+    """The fingerprint of a variant: of its structure, and of where a user's network comes from.
+
+    Raises:
+        StudyError: as `build_outline` and `origin` do.
+    """
+    net = build_outline(variant, classes, image_size)
+    return fingerprint(net, image_size, origin(variant.backbone, classes, identity))
+
+
+def fingerprint(net: nn.Module, image_size: int, origin: str | None = None) -> str:
     """A hash of the built network: kinds, structure, settings and shapes, but neither weights nor names
     of options. Options that build the same network have one fingerprint.
 
-    Of classes that are neither torch's nor ours, whose settings may show nowhere else, the plain
-    attributes count too, and of a user's own classes the source: an edited forward is another network.
+    A user's network may differ in more; `origin` is the hash of that (`ablate.identity`). What stands in
+    `extra` is added by difference: a network without it keeps its fingerprint.
     """
     modules = [
-        (path, f"{type(module).__module__}.{type(module).__qualname__}", module.extra_repr())
+        (path, f"{type(module).__module__}.{type(module).__qualname__}", _shown(module))
         for path, module in net.named_modules()
     ]
-    tensors = [(name, list(tensor.shape)) for name, tensor in net.state_dict().items()]
-    foreign = {
-        p: _settings(m) for p, m in net.named_modules() if _room(m) not in {"torch", "ablate"}
-    }
-    own = {type(m) for m in net.modules() if _room(m) not in {"torch", "torchvision", "ablate"}}
-    extra: dict[str, object] = {"settings": foreign} if foreign else {}
-    extra |= {"sources": sorted(map(_source, own))} if own else {}
+    state = net.state_dict()
+    tensors = [(n, list(t.shape)) for n, t in state.items() if isinstance(t, torch.Tensor)]
+    settings = {p: _plain_settings(m) for p, m in net.named_modules() if _room(m) == "torchvision"}
+    extra: dict[str, Any] = {"settings": settings, "flags": flags(net), "origin": origin}
+    extra |= {"attention": attention_settings(net)}
+    extra = {key: value for key, value in extra.items() if value}
     return digest({"modules": modules, "tensors": tensors, "image_size": image_size, **extra})
 
 
@@ -92,17 +106,16 @@ def _room(module: nn.Module) -> str:
     return type(module).__module__.partition(".")[0]
 
 
-def _settings(module: nn.Module) -> dict[str, object]:
+def _shown(module: nn.Module) -> str:
+    return re.sub(
+        r" at 0x[0-9a-f]+", "", module.extra_repr()
+    )  # an address is another in each process
+
+
+def _plain_settings(module: nn.Module) -> dict[str, object]:
     plain = (bool, int, float, str)
     named = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
     return {key: value for key, value in named.items() if isinstance(value, plain)}
-
-
-def _source(kind: type[nn.Module]) -> str:
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):
-        return kind.__qualname__  # made while running: its name is all there is
 
 
 def _check_calls(

@@ -11,6 +11,7 @@ from ablate.datasets import open_dataset
 from ablate.datasets.augment import check_augments
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, nearest
+from ablate.identity import forget_origins
 from ablate.measure.architecture import describe
 from ablate.networks import check_seeds
 from ablate.placement import check_classifies
@@ -75,7 +76,10 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     classes = len(dataset.classes())
     check_classifies(study.backbone, classes, dataset.image_size)
     note = check_seeds(study.backbone, classes)
-    built = {v: describe(v, classes, dataset.image_size) for v in dict.fromkeys(variants)}
+    forget_origins()
+    built = {
+        v: describe(v, classes, dataset.image_size, study.identity) for v in dict.fromkeys(variants)
+    }
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
         study=study,

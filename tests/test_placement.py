@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import pickle
 
 import pytest
@@ -146,13 +145,8 @@ def test_attention_that_would_run_twice_is_refused() -> None:
     assert said == "strange calls attention after 'loop' 2 times: name another module"
 
 
-def test_a_users_settings_and_source_are_part_of_the_fingerprint(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_users_settings_are_part_of_the_fingerprint() -> None:
     def of(backbone: str) -> str:
         return describe(Variant(backbone), 10, SIZE).fingerprint
 
-    before = of("strange")
-    assert of("strange(scale=2)") != before
-    monkeypatch.setattr(inspect, "getsource", lambda kind: f"class {kind.__name__}: edited")
-    assert of("strange") != before
+    assert of("strange(scale=2)") != of("strange") == of("strange(scale=1.0)")

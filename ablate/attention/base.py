@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -19,9 +20,13 @@ class Attention(nn.Module, ABC):
     `plain` is written as the paper's equations are. A subclass may add `fused`, the same function
     with the same gradients in fewer passes; `kernel` says which of the two `forward` takes. It is
     no option: it changes how long a network takes, not which network it is.
+
+    `version` is raised when the mathematics changes, also by a repaired mistake: results of the old
+    module are then never taken for those of the new one. 1 adds nothing to a fingerprint.
     """
 
     kernel: str = "plain"
+    version: ClassVar[int] = 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fused(x) if self.kernel == "fused" else self.plain(x)

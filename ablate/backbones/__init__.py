@@ -39,7 +39,7 @@ def make_backbone(backbone: str, classes: int) -> nn.Module:
         StudyError: a network of the user's that may not be imported or cannot be built.
     """
     name, given = split_call(backbone)
-    factory = _find_factory(name)
+    factory = find_factory(name)
     options = complete_options(name, factory, given)
     if name in BACKBONES or name.startswith(TORCHVISION):
         return factory(classes, **options)
@@ -52,7 +52,13 @@ def is_own(backbone: str) -> bool:
     return name not in BACKBONES and not name.startswith(TORCHVISION)
 
 
-def _find_factory(name: str) -> Callable[..., nn.Module]:
+def find_factory(name: str) -> Callable[..., nn.Module]:
+    """What builds the network of that name, without options.
+
+    Raises:
+        UnknownNameError: no such backbone.
+        StudyError: a network of the user's that may not be imported.
+    """
     if name.startswith(TORCHVISION):
         return partial(make_torchvision, name.removeprefix(TORCHVISION))
     if name in BACKBONES:

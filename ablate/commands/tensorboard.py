@@ -73,7 +73,7 @@ def _graph(run: FollowedRun) -> bytes | None:
 
     options = tuple(run.options.items())
     variant = Variant(run.backbone, run.attention, run.position, options)
-    return stored_graph(variant, run.fingerprint, run.layers, run.image_size)
+    return stored_graph(variant, run.fingerprint, run.layers, run.image_size, run.identity)
 
 
 def _serve(console: Console, follower: Follower, port: int) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from ablate.attention import complete
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, unknown
-from ablate.model import build, build_outline, fingerprint
+from ablate.model import build, identify
 from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights
 from ablate.study import Study, Variant
@@ -70,7 +70,7 @@ def _find(
         variant = Variant(study.backbone, run.attention, run.position, options)
         return _trained(run, variant, dataset, url)
     variant, classes = variants[target], len(dataset.classes())
-    mark = fingerprint(build_outline(variant, classes, dataset.image_size), dataset.image_size)
+    mark = identify(variant, classes, dataset.image_size, study.identity)
     for run in runs:
         if run.fingerprint == mark and run.seed == SEED and run.weights_sha256 is not None:
             return _trained(run, variant, dataset, url)

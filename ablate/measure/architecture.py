@@ -7,6 +7,7 @@ from functools import lru_cache
 from torch import nn
 
 from ablate.attention import Attention
+from ablate.identity import origin
 from ablate.measure.operations import Operations, count_operations
 from ablate.model import build_outline, find_targets, fingerprint
 from ablate.result import Architecture, Layer
@@ -14,22 +15,25 @@ from ablate.result.architecture import ATTACHED_AS
 from ablate.study import Variant
 
 
-def describe(variant: Variant, classes: int, image_size: int) -> Architecture:
-    """Build a variant in outline and count it.
+def describe(
+    variant: Variant, classes: int, image_size: int, identity: str | None = None
+) -> Architecture:
+    """Build a variant in outline and count it. `identity` is the study's own name for the network.
 
     Attention keeps the shape of what it reweights, so the operations of a variant are those of its
     backbone, counted once, and those of each attention module.
 
     Raises:
-        StudyError: a network that cannot be built, or not for images of this size.
+        StudyError: a network that cannot be built, described, or not for images of this size.
     """
     operations = _count_backbone(variant.backbone, classes, image_size)
     net = build_outline(variant, classes, image_size)
+    mark = fingerprint(net, image_size, origin(variant.backbone, classes, identity))
     for path, shape in find_targets(variant, classes, image_size).items():
         operations += count_operations(net.get_submodule(f"{path}.{ATTACHED_AS}"), shape)
     layers = parameter_table(net)
     return Architecture(
-        fingerprint=fingerprint(net, image_size),
+        fingerprint=mark,  # of the network before it was counted, which leaves parts in eval mode
         backbone=variant.backbone,
         parameters=sum(layer.count for layer in layers),
         attention_parameters=sum(layer.count for layer in layers if layer.attention),

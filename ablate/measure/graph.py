@@ -10,23 +10,30 @@ import torch
 from torch.utils.tensorboard._pytorch_graph import graph
 
 from ablate.errors import AblateError
+from ablate.identity import origin
 from ablate.model import build_outline, fingerprint
 from ablate.study import Variant
 
 
 def stored_graph(
-    variant: Variant, stored_fingerprint: str, layers: Sequence[Mapping[str, Any]], image_size: int
+    variant: Variant,
+    stored_fingerprint: str,
+    layers: Sequence[Mapping[str, Any]],
+    image_size: int,
+    identity: str | None = None,
 ) -> bytes | None:
     """A serialised GraphDef of the network that was trained; None where it cannot be built here.
 
     The number of classes is not stored: it is that of the last bias, and the fingerprint tells
     whether that was right.
     """
+    classes = int(layers[-1]["count"])
     try:
-        net = build_outline(variant, int(layers[-1]["count"]), image_size)
+        net = build_outline(variant, classes, image_size)
+        found = fingerprint(net, image_size, origin(variant.backbone, classes, identity))
     except AblateError:
         return None  # a network of the user's own, without --allow-import
-    if fingerprint(net, image_size) != stored_fingerprint:
+    if found != stored_fingerprint:
         return None
     with warnings.catch_warnings():
         # torch.jit.trace warns of what it cannot follow, and of its own age.

@@ -61,8 +61,9 @@ class CellMaker:
 
     def _cell(self, variant: Variant) -> Cell:
         if variant not in self._known:
-            dataset = self.plan.dataset
-            architecture = describe(variant, len(dataset.classes()), dataset.image_size)
+            dataset, identity = self.plan.dataset, self.plan.study.identity
+            classes = len(dataset.classes())
+            architecture = describe(variant, classes, dataset.image_size, identity)
             cell = Cell(variant, 1, architecture, None)
             self._known[variant] = self._by_network.setdefault(architecture.fingerprint, cell)
         return self._known[variant]

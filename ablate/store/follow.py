@@ -35,6 +35,7 @@ class FollowedRun:
     image_size: int
     epochs: int
     dataset_hash: str
+    identity: str | None
 
 
 def followed_runs(
@@ -69,9 +70,10 @@ def followed_runs(
 
 
 def _followed(row: Mapping[str, Any]) -> FollowedRun:
-    names = set(FollowedRun.__dataclass_fields__) - {"image_size"}
-    image_size = row["definition"]["image_size"]
-    return FollowedRun(image_size=image_size, **{name: row[name] for name in names})
+    given = row["definition"]
+    study = {"image_size": given["image_size"], "identity": given.get("identity")}
+    names = FollowedRun.__dataclass_fields__.keys() - study.keys()
+    return FollowedRun(**study, **{name: row[name] for name in names})
 
 
 Rows = list[Mapping[str, Any]]

@@ -24,7 +24,8 @@ class Study(StudyTable):
     """One question: a backbone, a dataset, a grid, a recipe, seeds and a baseline.
 
     `equivalence_margin` is in accuracy (0.005 is half a point): only with it can a verdict be
-    "equivalent". `image_size` is the side in pixels to which a dataset of files is brought.
+    "equivalent". `image_size` is the side in pixels to which a dataset of files is brought. `identity`
+    names the network by hand, where something in it cannot be described.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -32,6 +33,7 @@ class Study(StudyTable):
     dataset: str
     image_size: Annotated[int, Field(ge=8, le=1024)] = 32
     backbone: str
+    identity: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     baseline: str = NO_ATTENTION
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
     baseline_seeds: Annotated[int, Field(ge=1, le=10_000)] | None = None

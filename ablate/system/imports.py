@@ -38,7 +38,7 @@ def import_object(name: str) -> Any:
         StudyError: the package is not allowed, cannot be imported or has no such attribute.
     """
     module_name, _, attribute = name.partition(":")
-    if not _is_allowed(module_name):
+    if not is_allowed(module_name):
         package = module_name.partition(".")[0]
         raise StudyError(f"{name}: a study may not import {package}; add --allow-import {package}")
     here = os.getcwd()
@@ -55,6 +55,7 @@ def import_object(name: str) -> Any:
     return getattr(module, attribute)
 
 
-def _is_allowed(module_name: str) -> bool:
+def is_allowed(module_name: str) -> bool:
+    """Whether the command line allows this module, or the package that it is in."""
     allowed = [name for name in os.environ.get(ALLOWED, "").split(",") if name]
     return any(module_name == name or module_name.startswith(f"{name}.") for name in allowed)
