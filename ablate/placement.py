@@ -1,37 +1,54 @@
-"""Where attention can go in a network: module paths, and the shapes of what the modules give.
+"""Where attention can go in a network: module paths, and the shapes of what goes into and out of modules.
 
-Shapes come from forwards of a black image through an outline, a network whose weights are not
-drawn; its hooks are gone afterwards. What cannot carry attention has a reason.
+What cannot carry attention has a reason.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import lru_cache, partial
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
-import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
-from ablate.backbones import make_backbone
+from ablate.attention.known import kind_of
 from ablate.errors import PlacementError, nearest
-from ablate.result.architecture import ATTACHED_AS
+from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
 from ablate.study import NO_ATTENTION, Variant
-from ablate.system.text import one_line
+from ablate.study.position import AFTER, BEFORE, REPLACE, Part, escape, matches_glob, parts_of
+from ablate.trace import (
+    Calls,
+    ChannelsSecond,
+    Outputs,
+    Shape,
+    Uninitialised,
+    check_classifies,
+    make_outline,
+    record_calls,
+    record_outputs,
+    seeded,
+    trace,
+    trace_outputs,
+)
 
-Shape = tuple[int, ...]
-Outputs = dict[str, list[Shape]]
+__all__ = [
+    "Outputs", "Place", "Shape", "Target", "Uninitialised", "check_classifies", "find_own_attention",
+    "find_places", "find_targets", "group_places", "list_places", "make_outline", "matches_glob",
+    "record_outputs", "seeded", "trace_outputs",
+]  # fmt: skip
 
 MOST_LISTED = 40
 WIDER = 64
 """Pixels by which the second image is wider: more than the total stride of every network here."""
 
-# Modules that give (N, C, H, W) whatever happens around them.
+CAN_GO = {
+    AFTER: "attention can go after",
+    BEFORE: "attention can go before",
+    REPLACE: "attention can take the place of",
+}
+
+# Modules that take and give (N, C, H, W) whatever happens around them.
 _CHANNELS_SECOND = (
     nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d,
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Upsample,
@@ -40,120 +57,112 @@ _CHANNELS_SECOND = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A module of a backbone: its output's (C, H, W), or the reason why attention cannot follow it."""
+    """A module of a backbone: the (C, H, W) that attention there would get, or why there can be none.
+
+    `maps` is how many such maps one image makes: more than 1 where views are folded into the batch.
+    `own` says that the module is attention of the backbone's own.
+    """
 
     kind: str
     shape: Shape
     problem: str | None = None
+    maps: int = 1
+    own: bool = False
 
 
-def find_targets(variant: Variant, classes: int, image_size: int) -> dict[str, Shape]:
-    """The module paths that a variant's position names, each with its output's (C, H, W).
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a variant's attention goes: after, before or instead of the module at a path."""
 
-    A position is globs over module paths, joined by `+`; `*` stays within one part of a path.
+    how: str
+    path: str
+    shape: Shape
+    part: int
+    maps: int = 1
+
+    @property
+    def attached(self) -> str:
+        """The path of the attention module."""
+        return f"{self.path}.{BEFORE_AS if self.how == BEFORE else ATTACHED_AS}"
+
+    @property
+    def words(self) -> str:
+        """`after 'layer1'`, for errors."""
+        return f"{'in place of' if self.how == REPLACE else self.how} {self.path!r}"
+
+
+def find_targets(variant: Variant, classes: int, image_size: int) -> tuple[Target, ...]:
+    """The modules that a variant's position names, in the network's order; `part` is the first that does.
 
     Raises:
         PlacementError: with the paths that can be used, the nearest first.
     """
     if variant.attention == NO_ATTENTION or variant.position is None:
-        trace_outputs(variant.backbone, classes, image_size)  # it must take the images all the same
-        return {}
-    places = find_places(variant.backbone, classes, image_size)
-    found: set[str] = set()
-    for pattern in variant.position.split("+"):
-        matches = [path for path in places if matches_glob(path, pattern.strip())]
-        problems = [f"{path!r} {places[path].problem}" for path in matches if places[path].problem]
-        if problems or not matches:
-            close = nearest(pattern.strip(), [p for p in places if not places[p].problem])
-            what = problems[0] if problems else f"position {pattern!r} matches no module{close}"
-            raise PlacementError(
-                f"{variant.backbone}: {what}; attention can go after: {list_places(places)}"
-            )
-        found.update(matches)
-    return {path: place.shape for path, place in places.items() if path in found}
-
-
-def part_of(position: str, path: str) -> int:
-    """Which part of a position names a path: the first one that matches."""
-    patterns = [pattern.strip() for pattern in position.split("+")]
-    return next(i for i, pattern in enumerate(patterns) if matches_glob(path, pattern))
+        trace(variant.backbone, classes, image_size)  # it must take the images all the same
+        return ()
+    found: dict[tuple[str, str], Target] = {}
+    for number, part in enumerate(parts_of(variant.position)):
+        places = find_places(variant.backbone, classes, image_size, part.how)
+        for path in _matches(variant.backbone, part, places):
+            place = places[path]
+            target = Target(part.how, path, place.shape, number, place.maps)
+            found.setdefault((part.how, path), target)
+    _check_replaced(variant, found.values())
+    order = {path: i for i, path in enumerate(trace_outputs(variant.backbone, classes, image_size))}
+    return tuple(sorted(found.values(), key=lambda target: (order[target.path], target.how)))
 
 
 @lru_cache(maxsize=8)
-def find_places(backbone: str, classes: int, image_size: int) -> dict[str, Place]:
-    """Every module below the root, in the network's order, and whether attention can follow it.
+def find_places(
+    backbone: str, classes: int, image_size: int, how: str = AFTER
+) -> dict[str, Place]:
+    """Every module below the root, in the network's order, and whether attention can go there.
 
     Raises:
         PlacementError: the backbone cannot take images of that size.
     """
-    outputs = trace_outputs(backbone, classes, image_size)
+    calls = trace(backbone, classes, image_size)
     net = make_outline(backbone, classes).eval()
-    # (N, C, H, W) or (N, H, W, C)? A wider image tells: it changes W alone. A network for one size
-    # ends early, and what was not reached must be of a kind that is known.
-    wide, _ = record_outputs(net, image_size, image_size + WIDER)
-    return {
-        path: _judge(net.get_submodule(path), shapes, wide[path])
-        for path, shapes in outputs.items()
-    } | _second_paths(net)
+    shapes = calls.outputs if how == AFTER else calls.inputs
+    second = _find_second(net, shapes, image_size, how)
+    own = find_own_attention(backbone, classes, image_size) if how == REPLACE else {}
+    all_own = [path for paths in own.values() for path in paths]
+    places = {
+        path: _judge(net.get_submodule(path), shapes[path], path in second, how)
+        for path in shapes
+        if path
+    }
+    if how == REPLACE:
+        places = {
+            path: replace(
+                place,
+                problem=place.problem or _changes_shape(calls, path),
+                own=path in all_own,
+            )
+            for path, place in places.items()
+        }
+    return places | _second_paths(net)
 
 
-def trace_outputs(backbone: str, classes: int, image_size: int) -> Outputs:
-    """For every module below the root the shapes of its outputs in one forward of one black image.
+def find_own_attention(backbone: str, classes: int, image_size: int) -> dict[str, list[str]]:
+    """Attention that the backbone brings along: its kind, and the paths of its outermost modules.
 
-    A module that is never called has an empty list; an output that is no tensor has the shape ().
-
-    Raises:
-        PlacementError: the backbone cannot take images of that size.
+    It takes a map and gives a map of that size, or a gate for one.
     """
-    return {path: s for path, s in _trace(backbone, classes, image_size).items() if path}
-
-
-def check_classifies(backbone: str, classes: int, image_size: int) -> None:
-    """Refuse a backbone that gives anything but one score for each class: it cannot be trained.
-
-    Raises:
-        PlacementError: it gives features, several outputs or another number of scores.
-    """
-    (shape,) = _trace(backbone, classes, image_size)[""]
-    if shape != (1, classes):
-        raise PlacementError(
-            f"{backbone} gives {shape or 'no tensor'} for one image, not a score for each of the "
-            f"{classes} classes: a network without such a classifier cannot be trained"
-        )
-
-
-@lru_cache(maxsize=8)
-def _trace(backbone: str, classes: int, image_size: int) -> Outputs:
-    outputs, error = record_outputs(make_outline(backbone, classes).eval(), image_size, image_size)
-    if error is not None:
-        raise PlacementError(
-            f"{backbone} cannot take {image_size}×{image_size} images: {one_line(error)}"
-        )
-    return outputs
-
-
-def record_outputs(net: nn.Module, height: int, width: int) -> tuple[Outputs, Exception | None]:
-    """What each module, and at the path "" the network, gives for one black image, and what it raised."""
-    outputs: Outputs = {path: [] for path, _ in net.named_modules()}
-    handles = [
-        module.register_forward_hook(partial(_note, outputs[path]))
-        for path, module in net.named_modules()
-    ]
-    try:
-        with torch.no_grad():
-            net(torch.zeros(1, 3, height, width))
-    except Exception as error:
-        # Networks refuse an image in every way there is: assertions, index errors, shapes.
-        return outputs, error
-    finally:
-        for handle in handles:
-            handle.remove()
-    return outputs, None
+    calls = trace(backbone, classes, image_size)
+    found: dict[str, list[str]] = {}
+    seen: tuple[str, ...] = ()
+    for path, module in make_outline(backbone, classes).named_modules():
+        kind = kind_of(module) if path and not path.startswith(seen or "\n") else None
+        if kind is not None and _gates(calls.inputs[path], calls.outputs[path]):
+            found.setdefault(kind, []).append(path)
+            seen = (*seen, f"{path}.")
+    return found
 
 
 def list_places(places: dict[str, Place]) -> str:
     """The usable paths in one line: all of up to 40, or else globs that stand for several."""
-    usable = [path for path, place in places.items() if not place.problem]
+    usable = [escape(path) for path, place in places.items() if not place.problem]
     if len(usable) <= MOST_LISTED:
         return ", ".join(usable) or "nothing in this network"
     listed = [g if len(p) == 1 else f"{g} ({len(p)})" for g, p in group_places(places).items()]
@@ -164,56 +173,120 @@ def list_places(places: dict[str, Place]) -> str:
 def group_places(places: dict[str, Place]) -> dict[str, list[str]]:
     """The usable paths by globs that name exactly them: `layer*.*.bn2` → eight paths."""
     usable = [path for path, place in places.items() if not place.problem]
-    groups: dict[str, list[str]] = {}
-    for path in usable:
-        groups.setdefault(_group(path, places) if len(usable) > MOST_LISTED else path, []).append(
-            path
+    if len(usable) <= MOST_LISTED:
+        return {escape(path): [path] for path in usable}
+    return group_paths(usable, [path for path, place in places.items() if place.problem])
+
+
+def group_paths(paths: Iterable[str], others: Iterable[str]) -> dict[str, list[str]]:
+    """Paths by globs that name none of the others; where every glob would, by the path itself."""
+    others, groups = list(others), dict[str, list[str]]()
+    for path in paths:
+        groups.setdefault(_group(path, others), []).append(path)
+    return {escape(paths[0]) if len(paths) == 1 else glob: paths for glob, paths in groups.items()}
+
+
+def _matches(backbone: str, part: Part, places: dict[str, Place]) -> list[str]:
+    """The places that a part of a position names. Of what is replaced the backbone's own attention comes
+    first: where a glob matches some of it, it means nothing else."""
+    matches = [path for path in places if matches_glob(path, part.glob)]
+    if part.how == REPLACE:
+        matches = [path for path in matches if places[path].own] or matches
+    problems = [f"{path!r} {places[path].problem}" for path in matches if places[path].problem]
+    if problems or not matches:
+        usable = [escape(path) for path, place in places.items() if not place.problem]
+        shown = part.glob if part.how == AFTER else f"{part.how}:{part.glob}"
+        nothing = f"position {shown!r} matches no module{nearest(part.glob, usable)}"
+        raise PlacementError(
+            f"{backbone}: {problems[0] if problems else nothing}; "
+            f"{CAN_GO[part.how]}: {list_places(places)}"
         )
-    return {paths[0] if len(paths) == 1 else glob: paths for glob, paths in groups.items()}
+    return matches
 
 
-def matches_glob(path: str, pattern: str) -> bool:
-    """Whether a glob names a module path, part by part."""
-    parts, globs = path.split("."), pattern.split(".")
-    return len(parts) == len(globs) and all(map(fnmatchcase, parts, globs))
+def _check_replaced(variant: Variant, targets: Iterable[Target]) -> None:
+    """Nothing can be done to a module that is not there any more."""
+    gone = [target.path for target in targets if target.how == REPLACE]
+    for target in targets:
+        for path in gone:
+            inside = target.path.startswith(f"{path}.")
+            if inside or (target.path == path and target.how != REPLACE):
+                raise PlacementError(
+                    f"{variant.name}: {path!r} is replaced, so there can be no attention "
+                    f"{target.words}: name one of the two"
+                )
 
 
-def make_outline(backbone: str, classes: int) -> nn.Module:
-    """A backbone whose weights are not drawn: for its structure and shapes."""
-    with Uninitialised(), seeded(0):
-        return make_backbone(backbone, classes)
-
-
-def _note(shapes: list[Shape], _module: nn.Module, _inputs: object, output: object) -> None:
-    shapes.append(tuple(output.shape) if isinstance(output, torch.Tensor) else ())
-
-
-def _judge(module: nn.Module, shapes: list[Shape], wide: list[Shape]) -> Place:
+def _judge(module: nn.Module, shapes: list[Shape], second: bool, how: str) -> Place:
     kind, problem = type(module).__name__, None
+    gets = "gives" if how == AFTER else "gets"
+    child = BEFORE_AS if how == BEFORE else ATTACHED_AS
     if not shapes:
         problem = "is never called"
     elif len(shapes) > 1:
-        problem = f"is called {len(shapes)} times, so attention after it would be shared"
+        problem = f"is called {len(shapes)} times, so attention {how} it would be shared"
     elif len(shapes[0]) != 4:
-        problem = f"gives {shapes[0] or 'no tensor'}, not (N, C, H, W)"
-    elif not _channels_second(module, shapes[0], wide):
+        problem = f"{gets} {shapes[0] or 'no tensor'}, not (N, C, H, W)"
+    elif not second:
         problem = (
-            f"gives {shapes[0]} with channels that are not known to be second, not (N, C, H, W)"
+            f"{gets} {shapes[0]} with channels that are not known to be second, not (N, C, H, W)"
         )
-    elif isinstance(module, (nn.ModuleDict, nn.ModuleList)):
+    elif how != REPLACE and isinstance(module, (nn.ModuleDict, nn.ModuleList)):
         problem = (
             "runs its children in a loop, where attention would be one more: name a later module"
         )
-    elif hasattr(module, ATTACHED_AS):
-        problem = f"has an attribute {ATTACHED_AS!r} of its own already"
-    return Place(kind, shapes[0][1:] if shapes else (), problem)
+    elif how != REPLACE and hasattr(module, child):
+        problem = f"has an attribute {child!r} of its own already"
+    shape = shapes[0] if shapes else ()
+    return Place(kind, shape[1:], problem, shape[0] if shape else 1)
 
 
-def _channels_second(module: nn.Module, shape: Shape, wide: list[Shape]) -> bool:
-    follows_the_image = len(wide) == 1 and len(wide[0]) == 4 and wide[0] != shape
-    if not follows_the_image:
-        return isinstance(module, _CHANNELS_SECOND)
-    return shape[:3] == wide[0][:3]
+def _changes_shape(calls: Calls, path: str) -> str | None:
+    if calls.inputs[path] == calls.outputs[path]:
+        return None
+    return (
+        f"gets {calls.inputs[path][0]} and gives {calls.outputs[path][0] or 'no tensor'}: attention "
+        "keeps the shape, so it cannot take its place"
+    )
+
+
+def _find_second(net: nn.Module, shapes: Outputs, image_size: int, how: str) -> set[str]:
+    """The modules whose maps are (N, C, H, W) and not (N, H, W, C).
+
+    Some are by their kind. Of others a wider image tells: it changes W alone. A network for one size
+    ends early with it, and where views are folded into the batch W may stay: there the tensors are
+    followed through the operators.
+    """
+    wider = record_calls(net, image_size, image_size + WIDER)
+    wide = wider.outputs if how == AFTER else wider.inputs
+    told = {
+        path: _channels_second(net.get_submodule(path), own[0], wide[path])
+        for path, own in shapes.items()
+        if path and len(own) == 1 and len(own[0]) == 4
+    }
+    followed = Calls({}, {})
+    if None in told.values():
+        followed = record_calls(net, image_size, image_size, ChannelsSecond())
+    known = followed.second_out if how == AFTER else followed.second_in
+    return {path for path, second in told.items() if second or (second is None and path in known)}
+
+
+def _channels_second(module: nn.Module, shape: Shape, wide: list[Shape]) -> bool | None:
+    if isinstance(module, _CHANNELS_SECOND):
+        return True
+    if len(wide) != 1 or len(wide[0]) != 4 or wide[0][1:] == shape[1:]:
+        return None
+    return True if shape[:3] == wide[0][:3] else None if shape[0] != wide[0][0] else False
+
+
+def _gates(inputs: list[Shape], outputs: list[Shape]) -> bool:
+    """Whether a module was called with maps, and gave maps of that size or gates for them."""
+    return bool(inputs) and all(
+        len(given) == len(got) == 4
+        and (given[1] in (got[1], 1))
+        and (given[2:] in (got[2:], (1, 1)))
+        for got, given in zip(inputs, outputs, strict=False)
+    )
 
 
 def _second_paths(net: nn.Module) -> dict[str, Place]:
@@ -226,35 +299,12 @@ def _second_paths(net: nn.Module) -> dict[str, Place]:
     }
 
 
-def _group(path: str, places: dict[str, Place]) -> str:
+def _group(path: str, others: Iterable[str]) -> str:
     """A glob for paths that differ only in numbers, or the path where every glob names more than these."""
-    *parents, last = path.split(".")
+    *parents, last = escape(path).split(".")
     above = [re.sub(r"\d+", "*", part) for part in parents]
     for end in ("*", last) if last.isdigit() else (last,):
         glob = ".".join([*above, end])
-        if not any(place.problem for other, place in places.items() if matches_glob(other, glob)):
+        if not any(matches_glob(other, glob) for other in others):
             return glob
-    return path
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """torch's global CPU generator seeded for a moment: modules initialise themselves from it."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-class Uninitialised(TorchFunctionMode):
-    """Skips drawing random weights, most of the time that building a large network takes.
-
-    The meta device would skip the memory too, but its rules load the compiler: 3.6 s at every start.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _RANDOM_FILLS:
-            return args[0].zero_()  # trunc_normal_ draws again until every value is in its range
-        return func(*args, **(kwargs or {}))
-
-
-_RANDOM_FILLS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.random_}
+    return escape(path)

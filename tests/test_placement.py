@@ -43,7 +43,7 @@ def test_every_attention_goes_into_every_kind_of_network(attention: str, backbon
     assert all(torch.equal(state[key], value) for key, value in plain.state_dict().items())
     outputs, error = record_outputs(net.eval(), SIZE, SIZE)
     assert error is None
-    assert all(len(outputs[f"{path}.attention"]) == 1 for path in targets)
+    assert all(len(outputs[target.attached]) == 1 for target in targets)
     net(torch.randn(2, 3, SIZE, SIZE)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
 

@@ -10,7 +10,6 @@ from ablate.attention import Attention
 from ablate.measure.operations import Operations, count_operations
 from ablate.model import build_outline, find_targets, fingerprint
 from ablate.result import Architecture, Layer
-from ablate.result.architecture import ATTACHED_AS
 from ablate.study import Variant
 
 
@@ -25,8 +24,9 @@ def describe(variant: Variant, classes: int, image_size: int) -> Architecture:
     """
     operations = _count_backbone(variant.backbone, classes, image_size)
     net = build_outline(variant, classes, image_size)
-    for path, shape in find_targets(variant, classes, image_size).items():
-        operations += count_operations(net.get_submodule(f"{path}.{ATTACHED_AS}"), shape)
+    for target in find_targets(variant, classes, image_size):
+        attention = net.get_submodule(target.attached)
+        operations += count_operations(attention, target.shape, maps=target.maps)
     layers = parameter_table(net)
     return Architecture(
         fingerprint=fingerprint(net, image_size),

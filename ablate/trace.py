@@ -1,0 +1,234 @@
+"""One forward of a black image through a network: what goes into each module and comes out of it.
+
+The network is an outline, whose weights are not drawn; its hooks are gone afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from ablate.backbones import guessed_argument, make_backbone
+from ablate.errors import PlacementError, StudyError
+from ablate.system.imports import prints_to_stderr
+from ablate.system.text import one_line
+
+Shape = tuple[int, ...]
+Outputs = dict[str, list[Shape]]
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The shapes of what each module got first and gave, one for each call, and what the network raised.
+
+    A value that is no tensor has the shape (). `second_in` and `second_out` are the paths whose tensors
+    were known to have their channels second, if anyone looked (`ChannelsSecond`).
+    """
+
+    inputs: Outputs
+    outputs: Outputs
+    second_in: frozenset[str] = frozenset()
+    second_out: frozenset[str] = frozenset()
+    error: BaseException | None = None
+
+
+def trace_outputs(backbone: str, classes: int, image_size: int) -> Outputs:
+    """For every module below the root the shapes of its outputs in one forward of one black image.
+
+    A module that is never called has an empty list; an output that is no tensor has the shape ().
+
+    Raises:
+        PlacementError: the backbone cannot take images of that size.
+    """
+    outputs = trace(backbone, classes, image_size).outputs
+    return {path: shapes for path, shapes in outputs.items() if path}
+
+
+@lru_cache(maxsize=8)
+def trace(backbone: str, classes: int, image_size: int) -> Calls:
+    """The calls of every module, and at the path "" of the network, for one black image.
+
+    Raises:
+        PlacementError: the backbone cannot take images of that size.
+    """
+    calls = record_calls(make_outline(backbone, classes).eval(), image_size, image_size)
+    if calls.error is not None:
+        raise PlacementError(
+            f"{backbone} cannot take {image_size}×{image_size} images: {one_line(calls.error)}"
+        )
+    return calls
+
+
+def check_classifies(backbone: str, classes: int, image_size: int) -> None:
+    """Refuse a backbone that gives anything but one score for each class: it cannot be trained.
+
+    Raises:
+        PlacementError: it gives features, several outputs or another number of scores.
+    """
+    (shape,) = trace(backbone, classes, image_size).outputs[""]
+    if shape != (1, classes):
+        raise PlacementError(
+            f"{backbone} gives {shape or 'no tensor'} for one image, not a score for each of the "
+            f"{classes} classes: a network without such a classifier cannot be trained"
+        )
+    guessed = guessed_argument(backbone)
+    if guessed is not None and _shape_with(backbone, classes + 1, image_size) == shape:
+        raise PlacementError(
+            f"{backbone} gives {classes} scores whatever its {guessed!r} is, so that is not the number "
+            "of classes: name the argument that is, with classes_as=NAME in its brackets"
+        )
+
+
+def _shape_with(backbone: str, classes: int, image_size: int) -> Shape | None:
+    try:
+        (shape,) = trace(backbone, classes, image_size).outputs[""]
+    except StudyError:
+        return None  # weights for one number of classes do not fit another
+    return shape
+
+
+def record_outputs(net: nn.Module, height: int, width: int) -> tuple[Outputs, BaseException | None]:
+    """What each module, and at the path "" the network, gives for one black image, and what it raised."""
+    calls = record_calls(net, height, width)
+    return calls.outputs, calls.error
+
+
+def record_calls(
+    net: nn.Module, height: int, width: int, mode: AbstractContextManager[Any] | None = None
+) -> Calls:
+    """Show one black image to a network, within `mode` if there is one."""
+    arrived, left = _Notes(net), _Notes(net)
+    handles = [
+        handle
+        for path, module in net.named_modules()
+        for handle in (
+            module.register_forward_pre_hook(partial(arrived.note_input, path)),
+            module.register_forward_hook(partial(left.note_output, path)),
+        )
+    ]
+    error: BaseException | None = None
+    try:
+        with torch.no_grad(), prints_to_stderr(), mode or nullcontext():
+            net(mark_second(torch.zeros(1, 3, height, width)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as raised:
+        # Networks refuse an image in every way there is: assertions, index errors, shapes, exits.
+        error = raised
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Calls(arrived.shapes, left.shapes, arrived.second, left.second, error)
+
+
+class _Notes:
+    """The shapes of what goes into modules, or comes out of them."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.shapes: Outputs = {path: [] for path, _ in net.named_modules()}
+        self._second: dict[str, bool] = {}
+
+    @property
+    def second(self) -> frozenset[str]:
+        return frozenset(path for path, known in self._second.items() if known)
+
+    def note_input(self, path: str, _module: nn.Module, inputs: tuple[object, ...]) -> None:
+        self._note(path, inputs[0] if inputs else None)
+
+    def note_output(self, path: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        self._note(path, output)
+
+    def _note(self, path: str, value: object) -> None:
+        is_tensor = isinstance(value, torch.Tensor)
+        self.shapes[path].append(tuple(value.shape) if is_tensor else ())  # type: ignore[attr-defined]
+        self._second[path] = self._second.get(path, True) and hasattr(value, _SECOND)
+
+
+def make_outline(backbone: str, classes: int) -> nn.Module:
+    """A backbone whose weights are not drawn: for its structure and shapes."""
+    with Uninitialised(), seeded(0):
+        return make_backbone(backbone, classes)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's global CPU generator seeded for a moment: modules initialise themselves from it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class Uninitialised(TorchFunctionMode):
+    """Skips drawing random weights, most of the time that building a large network takes.
+
+    The meta device would skip the memory too, but its rules load the compiler: 3.6 s at every start.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _RANDOM_FILLS:
+            return args[0].zero_()  # trunc_normal_ draws again until every value is in its range
+        return func(*args, **(kwargs or {}))
+
+
+class ChannelsSecond(TorchFunctionMode):
+    """Follows through a forward which tensors have their channels second, as the image has.
+
+    Operators of two dimensions give it; whatever moves dimensions loses it; all others hand it on.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        known = any(hasattr(tensor, _SECOND) for tensor in _tensors((args, kwargs or {})))
+        output = func(*args, **(kwargs or {}))
+        name = _name(func)
+        for tensor in _tensors(output):
+            if tensor.ndim == 4 and (name in _GIVES_SECOND or (known and name not in _MOVES)):
+                mark_second(tensor)
+            elif hasattr(tensor, _SECOND):
+                delattr(tensor, _SECOND)  # moved in place
+        return output
+
+
+def mark_second(tensor: torch.Tensor) -> torch.Tensor:
+    """The same tensor, known to have its channels second."""
+    setattr(tensor, _SECOND, True)
+    return tensor
+
+
+def _tensors(value: object) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+
+
+def _name(func: Any) -> str:
+    """`permute` of a function or method, `T` of a property."""
+    name: str = getattr(func, "__name__", "")
+    return getattr(func.__self__, "__name__", name) if name == "__get__" else name
+
+
+_RANDOM_FILLS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.random_}
+
+_SECOND = "_ablate_channels_second"
+
+_GIVES_SECOND = frozenset(
+    "conv2d conv_transpose2d max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d "
+    "pixel_shuffle pixel_unshuffle interpolate".split()
+)
+
+_MOVES = frozenset(
+    "permute transpose transpose_ swapaxes swapaxes_ swapdims swapdims_ movedim moveaxis T mT H mH t t_ "
+    "reshape reshape_as view view_as flatten unflatten squeeze squeeze_ unsqueeze unsqueeze_ resize_ "
+    "as_strided as_strided_ stack unfold fold einsum matmul __matmul__ bmm mm baddbmm tensordot rot90 "
+    "channel_shuffle scaled_dot_product_attention multi_head_attention_forward linear bilinear".split()
+)
