@@ -57,15 +57,14 @@ def plain_network(net: nn.Module) -> nn.Module:
     return net
 
 
-def apply_after(self: nn.Module, input: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:  # noqa: A002
+def apply_after(self: nn.Module, input: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
     """The forward hook of a module with attention; TorchScript wants these names."""
-    gated: torch.Tensor = self.attention(output)
-    return gated
+    return self.attention(output)  # type: ignore[operator, no-any-return]
 
 
-def apply_before(self: nn.Module, input: tuple[torch.Tensor]) -> tuple[torch.Tensor]:  # noqa: A002
+def apply_before(self: nn.Module, input: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
     """The forward hook of a module with attention before it."""
-    return (self.attention_before(input[0]),)
+    return (self.attention_before(input[0]),)  # type: ignore[operator]
 
 
 def _hooks(module: nn.Module) -> list[tuple[dict[int, object], int]]:

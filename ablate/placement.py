@@ -34,8 +34,8 @@ from ablate.trace import (
 
 __all__ = [
     "Outputs", "Place", "Shape", "Target", "Uninitialised", "check_classifies", "find_own_attention",
-    "find_places", "find_targets", "group_places", "list_places", "make_outline", "matches_glob",
-    "record_outputs", "seeded", "trace_outputs",
+    "find_places", "find_targets", "group_paths", "group_places", "list_places", "make_outline",
+    "matches_glob", "record_outputs", "seeded", "trace_outputs",
 ]  # fmt: skip
 
 MOST_LISTED = 40
@@ -113,9 +113,7 @@ def find_targets(variant: Variant, classes: int, image_size: int) -> tuple[Targe
 
 
 @lru_cache(maxsize=8)
-def find_places(
-    backbone: str, classes: int, image_size: int, how: str = AFTER
-) -> dict[str, Place]:
+def find_places(backbone: str, classes: int, image_size: int, how: str = AFTER) -> dict[str, Place]:
     """Every module below the root, in the network's order, and whether attention can go there.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ablate.datasets.augment import check_augments
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, nearest
 from ablate.measure.architecture import describe
-from ablate.placement import check_classifies
+from ablate.placement import check_classifies, find_own_attention
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
 from ablate.train.optimizers import check_optimizer
@@ -35,7 +35,8 @@ class Plan:
 
     `names` are those of all variants in the grid's order, `variants` the networks that are built.
     `aliases` maps the name of a variant that builds the same network as an earlier one to that
-    one's name; such a variant has no cells of its own.
+    one's name; such a variant has no cells of its own. `own_attention` is what the backbone brings
+    along: kind → paths.
     """
 
     study: Study
@@ -44,6 +45,7 @@ class Plan:
     variants: dict[str, Architecture]
     aliases: dict[str, str]
     cells: tuple[Cell, ...]
+    own_attention: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -81,6 +83,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
         cells=_cells(study, dataset, kept),
+        own_attention=find_own_attention(study.backbone, classes, dataset.image_size),
     )
 
 

@@ -221,14 +221,16 @@ _RANDOM_FILLS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.rando
 
 _SECOND = "_ablate_channels_second"
 
-_GIVES_SECOND = frozenset(
-    "conv2d conv_transpose2d max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d "
-    "pixel_shuffle pixel_unshuffle interpolate".split()
-)
+_GIVES_SECOND = frozenset({
+    "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d",
+    "adaptive_max_pool2d", "pixel_shuffle", "pixel_unshuffle", "interpolate",
+})  # fmt: skip
 
-_MOVES = frozenset(
-    "permute transpose transpose_ swapaxes swapaxes_ swapdims swapdims_ movedim moveaxis T mT H mH t t_ "
-    "reshape reshape_as view view_as flatten unflatten squeeze squeeze_ unsqueeze unsqueeze_ resize_ "
-    "as_strided as_strided_ stack unfold fold einsum matmul __matmul__ bmm mm baddbmm tensordot rot90 "
-    "channel_shuffle scaled_dot_product_attention multi_head_attention_forward linear bilinear".split()
-)
+_MOVES = frozenset({
+    "permute", "transpose", "transpose_", "swapaxes", "swapaxes_", "swapdims", "swapdims_",
+    "movedim", "moveaxis", "T", "mT", "H", "mH", "t", "t_", "reshape", "reshape_as", "view",
+    "view_as", "flatten", "unflatten", "squeeze", "squeeze_", "unsqueeze", "unsqueeze_",
+    "resize_", "as_strided", "as_strided_", "stack", "unfold", "fold", "einsum", "matmul",
+    "__matmul__", "bmm", "mm", "baddbmm", "tensordot", "rot90", "channel_shuffle",
+    "scaled_dot_product_attention", "multi_head_attention_forward", "linear", "bilinear",
+})  # fmt: skip

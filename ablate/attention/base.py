@@ -25,7 +25,7 @@ class Attention(nn.Module, ABC):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # A branch of its own: TorchScript compiles the first alone, and knows no autograd of ours.
-        if torch.jit.is_scripting():
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
             return self.plain(x)
         else:  # noqa: RET505
             return self.fused(x) if self.kernel == "fused" else self.plain(x)

@@ -29,13 +29,16 @@ NAMES = (
 
 _SURE = NAMES.index("outfeatures")
 
-OTHER_MEANINGS = frozenset(
-    "depth width wide widen channel channels planes in input image img size resolution kernel block "
-    "blocks layer layers stage stages cfg config conf args arguments opt options params hparams dropout "
-    "drop rate prob pretrained weights checkpoint path file name arch backbone encoder stem norm act "
-    "activation growth reduction groups heads hidden embed patch features filters model net device scale "
-    "factor expansion base stride bias seed".split()
-)
+OTHER_MEANINGS = frozenset({
+    "depth", "width", "wide", "widen", "channel", "channels", "planes", "in", "input", "image",
+    "img", "size", "resolution", "kernel", "block", "blocks", "layer", "layers", "stage",
+    "stages", "cfg", "config", "conf", "args", "arguments", "opt", "options", "params",
+    "hparams", "dropout", "drop", "rate", "prob", "pretrained", "weights", "checkpoint",
+    "path", "file", "name", "arch", "backbone", "encoder", "stem", "norm", "act", "activation",
+    "growth", "reduction", "groups", "heads", "hidden", "embed", "patch", "features",
+    "filters", "model", "net", "device", "scale", "factor", "expansion", "base", "stride",
+    "bias", "seed",
+})  # fmt: skip
 """Words of a name that say that it is no number of classes."""
 
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -7,10 +7,12 @@ from functools import lru_cache
 from torch import nn
 
 from ablate.attention import Attention
+from ablate.errors import StudyError
 from ablate.measure.operations import Operations, count_operations
 from ablate.model import build_outline, find_targets, fingerprint
 from ablate.result import Architecture, Layer
 from ablate.study import Variant
+from ablate.system.text import one_line
 
 
 def describe(variant: Variant, classes: int, image_size: int) -> Architecture:
@@ -57,4 +59,9 @@ def parameter_table(net: nn.Module) -> tuple[Layer, ...]:
 def _count_backbone(backbone: str, classes: int, image_size: int) -> Operations:
     # One forward for all variants of a backbone; find_targets has checked that it takes the image.
     net = build_outline(Variant(backbone), classes, image_size)
-    return count_operations(net, (3, image_size, image_size))
+    try:
+        return count_operations(net, (3, image_size, image_size))
+    except Exception as error:
+        raise StudyError(
+            f"{backbone}: counting its operations failed: {one_line(error)}"
+        ) from error

@@ -49,7 +49,8 @@ def count_operations(net: nn.Module, shape: tuple[int, ...], maps: int = 1) -> O
     given = torch.zeros(maps, *shape)
     with torch.no_grad(), _plain_attention(), prints_to_stderr(), OperationCounter() as counter:
         net.eval()(given)
-    return counter.total + Operations(uncounted=frozenset(_not_run(net, counter.used)))
+    total: Operations = counter.total
+    return total + Operations(uncounted=frozenset(_not_run(net, counter.used)))
 
 
 def _not_run(net: nn.Module, used: set[int]) -> Iterator[str]:

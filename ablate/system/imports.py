@@ -33,7 +33,9 @@ def allow_imports(packages: Iterable[str]) -> None:
 
 
 def import_object(name: str) -> Any:
-    """The object that `package.module:attribute` names, also `module:Class.method`; the working directory counts as installed.
+    """The object that `package.module:attribute` names, also `module:Class.method`.
+
+    The working directory counts as installed.
 
     Raises:
         StudyError: the package is not allowed, cannot be imported or has no such attribute.
