@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,14 +58,17 @@ def plain_network(net: nn.Module) -> nn.Module:
     return net
 
 
-def apply_after(self: nn.Module, input: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
-    """The forward hook of a module with attention; TorchScript wants these names."""
-    return self.attention(output)  # type: ignore[operator, no-any-return]
+def apply_after(self: Any, input: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+    """The forward hook of a module with attention after it. TorchScript wants these names, and no comment
+    in the body that begins with the word type."""
+    gated: torch.Tensor = self.attention(output)
+    return gated
 
 
-def apply_before(self: nn.Module, input: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+def apply_before(self: Any, input: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
     """The forward hook of a module with attention before it."""
-    return (self.attention_before(input[0]),)  # type: ignore[operator]
+    gated: torch.Tensor = self.attention_before(input[0])
+    return (gated,)
 
 
 def _hooks(module: nn.Module) -> list[tuple[dict[int, object], int]]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
+from torch._jit_internal import is_scripting
 
 from ablate.errors import OptionError
 
@@ -25,7 +26,7 @@ class Attention(nn.Module, ABC):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # A branch of its own: TorchScript compiles the first alone, and knows no autograd of ours.
-        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        if is_scripting():
             return self.plain(x)
         else:  # noqa: RET505
             return self.fused(x) if self.kernel == "fused" else self.plain(x)

@@ -21,7 +21,8 @@ def test_a_position_has_parts_with_prefixes() -> None:
 def test_an_escaped_path_names_itself_alone(name: str) -> None:
     path = f"ops.{name}.0"
     assert parts_of(escape(path)) == (Part("after", escape(path)),)
-    assert [p for p in (f"ops.{n}.0" for n in [*NAMES, "max3", "x"]) if matches_glob(p, escape(path))] == [path]  # fmt: skip
+    others = [f"ops.{other}.0" for other in (*NAMES, "max3", "x")]
+    assert [other for other in others if matches_glob(other, escape(path))] == [path]
     assert parts_of(escape(name))[0].how == "after"
 
 
