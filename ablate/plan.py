@@ -12,9 +12,10 @@ from ablate.datasets.augment import check_augments
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, nearest
 from ablate.measure.architecture import describe
-from ablate.placement import check_classifies, find_own_attention
+from ablate.places import find_own_attention
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
+from ablate.trace import check_classifies
 from ablate.train.optimizers import check_optimizer
 from ablate.train.schedules import find_schedule
 

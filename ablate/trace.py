@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from ablate.backbones import guessed_argument, make_backbone
 from ablate.errors import PlacementError, StudyError
+from ablate.layout import is_second, mark_second
 from ablate.system.imports import prints_to_stderr
 from ablate.system.text import one_line
 
@@ -148,7 +149,7 @@ class _Notes:
     def _note(self, path: str, value: object) -> None:
         is_tensor = isinstance(value, torch.Tensor)
         self.shapes[path].append(tuple(value.shape) if is_tensor else ())  # type: ignore[attr-defined]
-        self._second[path] = self._second.get(path, True) and hasattr(value, _SECOND)
+        self._second[path] = self._second.get(path, True) and is_second(value)
 
 
 def make_outline(backbone: str, classes: int) -> nn.Module:
@@ -177,60 +178,4 @@ class Uninitialised(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class ChannelsSecond(TorchFunctionMode):
-    """Follows through a forward which tensors have their channels second, as the image has.
-
-    Operators of two dimensions give it; whatever moves dimensions loses it; all others hand it on.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        known = any(hasattr(tensor, _SECOND) for tensor in _tensors((args, kwargs or {})))
-        output = func(*args, **(kwargs or {}))
-        name = _name(func)
-        for tensor in _tensors(output):
-            if tensor.ndim == 4 and (name in _GIVES_SECOND or (known and name not in _MOVES)):
-                mark_second(tensor)
-            elif hasattr(tensor, _SECOND):
-                delattr(tensor, _SECOND)  # moved in place
-        return output
-
-
-def mark_second(tensor: torch.Tensor) -> torch.Tensor:
-    """The same tensor, known to have its channels second."""
-    setattr(tensor, _SECOND, True)
-    return tensor
-
-
-def _tensors(value: object) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-
-
-def _name(func: Any) -> str:
-    """`permute` of a function or method, `T` of a property."""
-    name: str = getattr(func, "__name__", "")
-    return getattr(func.__self__, "__name__", name) if name == "__get__" else name
-
-
 _RANDOM_FILLS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.random_}
-
-_SECOND = "_ablate_channels_second"
-
-_GIVES_SECOND = frozenset({
-    "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d",
-    "adaptive_max_pool2d", "pixel_shuffle", "pixel_unshuffle", "interpolate",
-})  # fmt: skip
-
-_MOVES = frozenset({
-    "permute", "transpose", "transpose_", "swapaxes", "swapaxes_", "swapdims", "swapdims_",
-    "movedim", "moveaxis", "T", "mT", "H", "mH", "t", "t_", "reshape", "reshape_as", "view",
-    "view_as", "flatten", "unflatten", "squeeze", "squeeze_", "unsqueeze", "unsqueeze_",
-    "resize_", "as_strided", "as_strided_", "stack", "unfold", "fold", "einsum", "matmul",
-    "__matmul__", "bmm", "mm", "baddbmm", "tensordot", "rot90", "channel_shuffle",
-    "scaled_dot_product_attention", "multi_head_attention_forward", "linear", "bilinear",
-})  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ablate.placement import group_paths
+from ablate.places import group_paths
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import RunStatus
 from ablate.result.architecture import NOT_RUN

@@ -17,10 +17,10 @@ import torch
 from ablate.attention import ATTENTION, KERNELS, fusable
 from ablate.attention.base import Attention
 from ablate.measure.rounds import median_seconds
-from ablate.placement import seeded
 from ablate.result import Choice
 from ablate.system.machine import prepare_machine
 from ablate.system.precision import Precision
+from ablate.trace import seeded
 
 SHAPE = (64, 64, 16, 16)
 """A batch of 64 in the middle of a small network: 1 million values."""
