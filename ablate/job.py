@@ -35,6 +35,7 @@ from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
 from ablate.study import PROTOCOL, Recipe, Variant, stream_seed
 from ablate.system.machine import Machine, describe_process, prepare_machine
+from ablate.system.text import one_line
 from ablate.train.checkpoint import Unfit, pack, unpack
 from ablate.train.cohort import Member, step_eagerly
 from ablate.train.data import Data, load_data
@@ -72,7 +73,7 @@ class Cohort:
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
     the whole cohort, under an empty key, `Started` before anything else, `Halved` when memory ran out and
-    `Noted` when its steps could not be a graph after all.
+    `Noted` when its steps could not be a graph after all, or a trained network could not be looked at.
     """
 
     runs: tuple[Run, ...]
@@ -169,9 +170,9 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
         saved = time.monotonic() if due else saved
     for run in cohort.runs:
         if members[run.run_key].epochs_done == cohort.recipe.epochs:
-            result = session.test(run, members[run.run_key], last[run.run_key])
+            ended = list(session.finish(run, members[run.run_key], last[run.run_key]))
             read_images(cohort.dataset).check()
-            yield run.run_key, result
+            yield from ended
 
 
 @dataclass(frozen=True)
@@ -207,36 +208,55 @@ class _Session:
         use_kernels(net, cohort.kernels)
         return make_trainer(net, cohort.recipe, self.machine.device, self.machine.precision)
 
-    def test(self, run: Run, member: Member, last: Epoch) -> Finished:
+    def finish(
+        self, run: Run, member: Member, last: Epoch
+    ) -> Iterator[tuple[str, Finished | Noted]]:
         """The result of a run: tested once, with the weights of its last epoch."""
         started = time.perf_counter()
         stream = stream_seed(self.cohort.seed, "test")
         [test] = evaluate([member.trainer], self.data, self.data.test, stream)
-        kept = self._kept(member.trainer) if run.keep else None
-        return Finished(
-            val_accuracy=last.val_accuracy,
-            test_accuracy=test.accuracy,
-            test_loss=test.loss,
-            test_correct=test.correct,
-            seconds=member.seconds + time.perf_counter() - started,
-            train_images_per_second=len(self.data.train) * last.epoch / member.train_seconds,
-            device=self.machine.name,
-            precision=self.machine.precision.name,
-            kept=kept,
+        kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
+        if trouble is not None:
+            yield "", Noted(f"{run.variant.name} was trained, but {trouble}")
+        yield (
+            run.run_key,
+            Finished(
+                val_accuracy=last.val_accuracy,
+                test_accuracy=test.accuracy,
+                test_loss=test.loss,
+                test_correct=test.correct,
+                seconds=member.seconds + time.perf_counter() - started,
+                train_images_per_second=len(self.data.train) * last.epoch / member.train_seconds,
+                device=self.machine.name,
+                precision=self.machine.precision.name,
+                kept=kept,
+            ),
         )
 
-    def _kept(self, trainer: Trainer) -> Kept:
-        """The weights, and how the network sees the first test image of the first classes."""
+    def _keep(self, trainer: Trainer) -> tuple[Kept | None, str | None]:
+        """What is kept of a trained network, and what could not be. No run fails by being looked at."""
         use_kernels(trainer.net, {})  # pictures look into modules that fused paths do not call
+        try:
+            weights = weights_to_bytes(trainer.net)
+        except Exception as error:
+            return None, f"its weights cannot be kept: {one_line(error)}"
+        try:
+            return Kept(weights, self._look(trainer)), None
+        except Exception as error:
+            return Kept(weights, None), f"there are no pictures of it: {one_line(error)}"
+
+    def _look(self, trainer: Trainer) -> bytes:
+        """How the network sees the first test image of the first classes, fed as it was trained."""
         dataset = self.cohort.dataset
         labels = self.data.test.labels.cpu().numpy()
         rows = sample_rows(labels, IMAGES)
         images = self.data.test.images[rows]
         layers = find_layers(trainer.net, dataset.image_size)
-        seen = capture(trainer.net, self.data.normalise(images), layers)
+        shown = self.data.normalise(images)
+        shown = shown.contiguous(memory_format=trainer.precision.memory_format)
+        seen = capture(trainer.net, shown, layers)
         pixels = images.permute(0, 2, 3, 1).cpu().numpy()
-        snapshot = take(seen, pixels, labels[rows].tolist(), dataset.classes())
-        return Kept(weights_to_bytes(trainer.net), pack_snapshot(snapshot))
+        return pack_snapshot(take(seen, pixels, labels[rows].tolist(), dataset.classes()))
 
 
 def find_path(

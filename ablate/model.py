@@ -13,29 +13,17 @@ from ablate.errors import OptionError, PlacementError
 from ablate.identity import origin
 from ablate.identity.attention import attention_settings
 from ablate.identity.snapshot import flags
+from ablate.insert import insert, plain_network
 from ablate.networks import Uninitialised, make_network
-from ablate.placement import (
-    Shape,
-    find_targets,
-    part_of,
-    record_outputs,
-    trace_outputs,
-)
-from ablate.result.architecture import ATTACHED_AS
+from ablate.placement import Target, find_targets
 from ablate.study import Variant, stream_seed
+from ablate.study.position import AFTER
 from ablate.system.digest import digest
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
+from ablate.trace import record_outputs
 
-__all__ = [
-    "Shape",
-    "build",
-    "build_outline",
-    "find_targets",
-    "fingerprint",
-    "identify",
-    "trace_outputs",
-]
+__all__ = ["build", "build_outline", "find_targets", "fingerprint", "identify", "plain_network"]
 
 
 def build(variant: Variant, classes: int, image_size: int, seed: int) -> nn.Module:
@@ -51,9 +39,10 @@ def build(variant: Variant, classes: int, image_size: int, seed: int) -> nn.Modu
     targets = find_targets(variant, classes, image_size)
     with seeded(stream_seed(seed, "backbone")):
         net = make_network(variant.backbone, classes)
-    for path, shape in targets.items():
-        with seeded(stream_seed(seed, "attention", path)):
-            _attach(net, path, _make_attention(variant, path, shape[0]))
+    for target in targets:
+        how = () if target.how == AFTER else (target.how,)
+        with seeded(stream_seed(seed, "attention", *how, target.path)):
+            insert(net, target, _make_attention(variant, target))
     return net
 
 
@@ -66,8 +55,8 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
     targets = find_targets(variant, classes, image_size)
     with Uninitialised(), seeded(0):
         net = make_network(variant.backbone, classes)
-        for path, shape in targets.items():
-            _attach(net, path, _make_attention(variant, path, shape[0]))
+        for target in targets:
+            insert(net, target, _make_attention(variant, target))
     _check_calls(net.eval(), variant, targets, image_size)
     return net.train()
 
@@ -102,6 +91,10 @@ def fingerprint(net: nn.Module, image_size: int, origin: str | None = None) -> s
     return digest({"modules": modules, "tensors": tensors, "image_size": image_size, **extra})
 
 
+def _form(value: object) -> object:
+    return list(value.shape) if isinstance(value, torch.Tensor) else repr(value)  # an extra state
+
+
 def _room(module: nn.Module) -> str:
     return type(module).__module__.partition(".")[0]
 
@@ -119,7 +112,7 @@ def _plain_settings(module: nn.Module) -> dict[str, object]:
 
 
 def _check_calls(
-    net: nn.Module, variant: Variant, targets: dict[str, Shape], image_size: int
+    net: nn.Module, variant: Variant, targets: tuple[Target, ...], image_size: int
 ) -> None:
     """Run a network with attention once: a module may treat a new child in ways of its own."""
     if not targets:
@@ -129,35 +122,16 @@ def _check_calls(
         raise PlacementError(
             f"{variant.backbone} fails with {variant.name}: {one_line(error)}; name other modules"
         )
-    for path in targets:
-        calls = len(outputs[f"{path}.{ATTACHED_AS}"])
+    for target in targets:
+        calls = len(outputs[target.attached])
         if calls != 1:
             raise PlacementError(
-                f"{variant.backbone} calls attention after {path!r} {calls} times: name another module"
+                f"{variant.backbone} calls attention {target.words} {calls} times: name another module"
             )
 
 
-def _make_attention(variant: Variant, path: str, channels: int) -> Attention:
-    options = variant.options_at(part_of(str(variant.position), path))
+def _make_attention(variant: Variant, target: Target) -> Attention:
     try:
-        return ATTENTION[variant.attention](channels, **options)
+        return ATTENTION[variant.attention](target.shape[0], **variant.options_at(target.part))
     except OptionError as error:
-        raise OptionError(f"{variant.name} at {path!r}: {error}") from None
-
-
-def _attach(net: nn.Module, path: str, attention: Attention) -> None:
-    """Hang attention below the module at `path`, to act on its output.
-
-    The backbone's own paths and `state_dict` keys stay as they are. A plain Sequential runs its
-    children in order, so there the attention is simply the last child; elsewhere a hook calls it.
-    """
-    target = net.get_submodule(path)
-    target.add_module(ATTACHED_AS, attention)
-    if type(target).forward is not nn.Sequential.forward:
-        target.register_forward_hook(_apply_attention)
-
-
-def _apply_attention(module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-    # A module-level function, so that the network can still be pickled and deep-copied.
-    gated: torch.Tensor = module.get_submodule(ATTACHED_AS)(output)
-    return gated
+        raise OptionError(f"{variant.name} at {target.path!r}: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from ablate.errors import StudyError, nearest
 from ablate.identity import forget_origins
 from ablate.measure.architecture import describe
 from ablate.networks import check_seeds
-from ablate.placement import check_classifies
+from ablate.places import find_own_attention
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
+from ablate.trace import check_classifies
 from ablate.train.optimizers import check_optimizer
 from ablate.train.schedules import find_schedule
 
@@ -37,7 +38,8 @@ class Plan:
 
     `names` are those of all variants in the grid's order, `variants` the networks that are built.
     `aliases` maps the name of a variant that builds the same network as an earlier one to that
-    one's name; such a variant has no cells of its own. `notes` are what a reader of the results should know.
+    one's name; such a variant has no cells of its own. `own_attention` is what the backbone brings
+    along: kind → paths. `notes` are what a reader of the results should know.
     """
 
     study: Study
@@ -46,6 +48,7 @@ class Plan:
     variants: dict[str, Architecture]
     aliases: dict[str, str]
     cells: tuple[Cell, ...]
+    own_attention: dict[str, list[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -88,6 +91,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
         cells=_cells(study, dataset, kept),
+        own_attention=find_own_attention(study.backbone, classes, dataset.image_size),
         notes=() if note is None else (note,),
     )
 

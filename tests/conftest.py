@@ -26,6 +26,7 @@ from ablate.store.schema import metadata
 from ablate.store.store import Claim, Store
 from ablate.study.file import parse_study
 from ablate.system.environment import describe_environment
+from ablate.system.imports import ALLOWED, allow_imports
 from ablate.system.machine import Machine, find_machine
 
 __all__ = ["postgres"]  # a fixture
@@ -83,6 +84,26 @@ def shell(
     folder = tmp_path / "work"
     folder.mkdir()
     return Shell(folder, monkeypatch, capsys)
+
+
+@pytest.fixture
+def own_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, str], None]]:
+    """Writes a module of the user's into the working directory, and allows it to be imported."""
+    written: list[str] = []
+
+    def write(name: str, source: str) -> None:
+        (tmp_path / f"{name}.py").write_text(source)
+        written.append(name)
+        allow_imports(written)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv(ALLOWED, "")
+    yield write
+    for name in written:
+        sys.modules.pop(name, None)
 
 
 def message(error: type[AblateError], do: Callable[[], Any]) -> str:

@@ -17,7 +17,7 @@ from ablate.datasets import open_dataset
 from ablate.datasets.augment import augment
 from ablate.job import Cohort, Run
 from ablate.model import build
-from ablate.result import Anew, Checkpoint, Epoch, Failed, Finished, Halved
+from ablate.result import Anew, Checkpoint, Epoch, Failed, Finished, Halved, Noted
 from ablate.study import Recipe, Variant
 from ablate.system.precision import BF16, FP32
 from ablate.train import cohort as cohort_module
@@ -263,3 +263,69 @@ def test_the_step_of_a_cohort_never_waits_for_the_device(kernel: str, precision:
         losses, right = cohort_module.step_together(trainers, batch, rates, 1, busy)
     assert losses.shape == right.shape == (len(trainers),)
     assert (busy > 0).all()
+
+
+VIEWING = '''
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class LeNet(nn.Module):
+    """a view of a map that is not 1 × 1: it wants the memory in PyTorch's own order"""
+    def __init__(self, num_classes):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 8, 5)
+        self.fc = nn.Linear(8 * 5 * 5, num_classes)
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return self.fc(x.view(x.size(0), -1))
+
+class Shy(LeNet):
+    """takes no image alone"""
+    def forward(self, x):
+        if x.shape[0] == 1 and x.abs().sum() == 0 and getattr(self, "ready", False):
+            raise ValueError("one black image is too few")
+        self.ready = self.training or getattr(self, "ready", False)
+        return super().forward(x)
+
+class Told(LeNet):
+    """says something of itself that is no tensor, which no file of weights can hold"""
+    def get_extra_state(self): return {"version": 3}
+    def set_extra_state(self, state): pass
+'''
+
+
+def trained(network: str) -> tuple[list[Noted], Finished]:
+    """What is said of a run of a network, and its result."""
+    variant = complete(Variant(f"viewing:{network}", "se", "conv2", (("reduction", 4),)))
+    recipe = Recipe(epochs=1, augment=(), batch_size=256, precision="fp32")
+    job = Cohort(
+        (Run("key", variant, keep=True),), 1, recipe, open_dataset("digits", None, 32), "cpu"
+    )
+    events = [event for _, event in run_events(job)]
+    assert isinstance(events[-1], Finished)
+    return [event for event in events if isinstance(event, Noted)], events[-1]
+
+
+def test_pictures_see_images_as_training_did(own_module: Callable[[str, str], None]) -> None:
+    own_module("viewing", VIEWING)
+    noted, result = trained("LeNet")
+    assert noted == []
+    assert result.kept is not None
+    assert result.kept.snapshot is not None
+
+
+def test_no_run_fails_by_being_looked_at(own_module: Callable[[str, str], None]) -> None:
+    own_module("viewing", VIEWING)
+    [noted], result = trained("Shy")
+    assert noted.text == (
+        "se(conv2, r=4) was trained, but there are no pictures of it: "
+        "ValueError: one black image is too few"
+    )
+    assert result.kept is not None
+    assert result.kept.snapshot is None
+    assert result.kept.weights
+    [noted], result = trained("Told")
+    assert "was trained, but its weights cannot be kept: AttributeError" in noted.text
+    assert result.kept is None

@@ -15,8 +15,10 @@ from ablate.attention import ATTENTION, complete
 from ablate.errors import PlacementError
 from ablate.measure.architecture import describe
 from ablate.model import build, build_outline, fingerprint
-from ablate.placement import find_places, find_targets, list_places, record_outputs
+from ablate.placement import find_targets
+from ablate.places import find_places, list_places
 from ablate.study import Variant
+from ablate.trace import record_outputs
 
 SIZE = 32
 PLACES = {
@@ -42,7 +44,7 @@ def test_every_attention_goes_into_every_kind_of_network(attention: str, backbon
     assert all(torch.equal(state[key], value) for key, value in plain.state_dict().items())
     outputs, error = record_outputs(net.eval(), SIZE, SIZE)
     assert error is None
-    assert all(len(outputs[f"{path}.attention"]) == 1 for path in targets)
+    assert all(len(outputs[target.attached]) == 1 for target in targets)
     net(torch.randn(2, 3, SIZE, SIZE)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
 

@@ -14,6 +14,7 @@ from ablate.attention.se import SE
 from ablate.errors import OptionError, unknown
 from ablate.study import NO_ATTENTION, Variant
 from ablate.study.options import complete_options, keyword_options
+from ablate.study.position import parts_of
 from ablate.study.variant import SHORT_OPTION
 
 ATTENTION: dict[str, type[Attention]] = {
@@ -57,9 +58,10 @@ def complete(variant: Variant) -> Variant:
         variant.attention,
         ATTENTION[variant.attention],
         dict(variant.options),
+        by_part=True,
         hint=". Give other attention its own [[grid]] table",
     )
-    parts = len(variant.position.split("+"))
+    parts = len(parts_of(variant.position))
     for key, value in options.items():
         if isinstance(value, str) and "+" in value and len(value.split("+")) != parts:
             raise OptionError(

@@ -96,6 +96,7 @@ class CBAM(Attention):
         return channel + SpatialAttention.parameter_count(channels, **options)
 
 
+@torch.fx.wrap  # a function with a branch: torch.fx takes it as a whole
 def _peak(x: torch.Tensor) -> torch.Tensor:
     """The maximum of each channel, with the gradient to one place alone: amax splits it among ties.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from ablate.attention.base import Attention
 from ablate.errors import OptionError
@@ -38,15 +39,13 @@ class RandomGate(Attention):
         OptionError: `gate_seed` is no seed.
     """
 
-    gate: torch.Tensor
-
     def __init__(self, channels: int, *, gate_seed: int = 0) -> None:
         super().__init__()
         if not 0 <= gate_seed < 2**63:
             raise OptionError(f"gate_seed must be at least 0 and below 2**63, not {gate_seed}")
         self.gate_seed = gate_seed
         generator = torch.Generator().manual_seed(gate_seed)
-        self.register_buffer("gate", torch.rand(channels, generator=generator))
+        self.gate = nn.Buffer(torch.rand(channels, generator=generator))
 
     def plain(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.gate.to(x.dtype)[:, None, None]

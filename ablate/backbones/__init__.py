@@ -8,13 +8,13 @@ from functools import partial
 from torch import nn
 
 from ablate.backbones.cbam_cnn import CbamCNN
+from ablate.backbones.own import CLASSES_AS, build_own, find_signature
 from ablate.backbones.se_cnn import SeCNN, SeCNN2
 from ablate.backbones.torchvision import make_torchvision
-from ablate.errors import AblateError, StudyError, unknown
+from ablate.errors import StudyError, unknown
 from ablate.study.options import complete_options, split_call
 from ablate.system.imports import import_object
 from ablate.system.randomness import seeded
-from ablate.system.text import one_line
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "cbam_cnn": CbamCNN,
@@ -40,10 +40,22 @@ def make_backbone(backbone: str, classes: int) -> nn.Module:
     """
     name, given = split_call(backbone)
     factory = find_factory(name)
-    options = complete_options(name, factory, given)
-    if name in BACKBONES or name.startswith(TORCHVISION):
-        return factory(classes, **options)
-    return _build_own(name, partial(factory, classes, **options))
+    if not is_own(name):
+        return factory(classes, **complete_options(name, factory, given))
+    return build_own(name, factory, classes, given)
+
+
+def guessed_argument(backbone: str) -> str | None:
+    """The argument by which a network of the user's gets the number of classes, if only its place says so.
+
+    Raises:
+        StudyError: as `make_backbone` does.
+    """
+    name, given = split_call(backbone)
+    if not is_own(name):
+        return None
+    signature = find_signature(name, find_factory(name), given.get(CLASSES_AS), given)
+    return signature.classes if signature.guessed else None
 
 
 def is_own(backbone: str) -> bool:
@@ -70,16 +82,3 @@ def find_factory(name: str) -> Callable[..., nn.Module]:
     if not callable(factory):
         raise StudyError(f"{name} is {type(factory).__name__}, not a class or function of classes")
     return factory  # type: ignore[no-any-return]
-
-
-def _build_own(name: str, build: Callable[[], object]) -> nn.Module:
-    try:
-        net = build()
-    except AblateError:
-        raise
-    except Exception as error:
-        # Whatever a user's network raises is for the user to mend.
-        raise StudyError(f"{name}: building it failed: {one_line(error)}") from error
-    if not isinstance(net, nn.Module):
-        raise StudyError(f"{name} gives {type(net).__name__}, not a torch.nn.Module")
-    return net

@@ -10,9 +10,11 @@ from pathlib import Path
 from ablate.commands.ready import write_new
 from ablate.datasets import open_dataset
 from ablate.errors import PlacementError
-from ablate.placement import Place, check_classifies, find_places, group_places
+from ablate.places import Place, find_places, group_places
 from ablate.plan import make_plan
 from ablate.study.file import parse_study
+from ablate.study.position import escape
+from ablate.trace import check_classifies
 
 REDUCTION = 16
 MOST_POSITIONS = 4
@@ -79,7 +81,7 @@ def write_study(
         question=_toml(f"Does attention help {backbone} on {data.name}, and where?"),
         image_size=image_size,
         backbone=_toml(backbone),
-        positions=_toml(positions),
+        positions=_toml([escape(path) for path in positions]),
         reduction=min(REDUCTION, *(places[path].shape[0] for path in positions)),
         places=_list(backbone, classes, image_size),
     )

@@ -6,14 +6,17 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from ablate.places import group_paths
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import RunStatus
+from ablate.result.architecture import NOT_RUN
 from ablate.study import Study
 from ablate.system.console import say
 from ablate.system.machine import Machine, find_machine
@@ -124,6 +127,7 @@ def _document(
         "cells": cells,
         "aliases": plan.aliases,
         "notes": list(plan.notes),
+        "own_attention": plan.own_attention,
         "missing": missing,
         "estimated_seconds": seconds,
     }
@@ -155,11 +159,8 @@ def _print_table(
             ", ".join(f"{count} {word}" for word, count in mine.items()),
         )
     console.print(table, markup=False)
-    uncounted = sorted({name for a in plan.variants.values() for name in a.uncounted})
-    if uncounted:
-        console.print(f"not counted, for want of a rule: {', '.join(uncounted)}", markup=False)
-    for name, kept in plan.aliases.items():
-        console.print(f"{name} is the same network as {kept}: one cell", markup=False)
+    for line in _notes(plan):
+        console.print(line, markup=False)
     for note in plan.notes:
         say(note, console)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
@@ -169,6 +170,25 @@ def _print_table(
         f"{missing} missing; time: {time}",
         console,
     )
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    """What a reader of the table should know of its numbers and names."""
+    for kind, paths in plan.own_attention.items():
+        globs = "+".join(f"replace:{glob}" for glob in group_paths(paths, ()))
+        yield (
+            f"this backbone has {plural(len(paths), f'{kind} block')} of its own: attention stands "
+            f"beside them, or in their place with position = {json.dumps(globs)}"
+        )
+    uncounted = sorted({name for a in plan.variants.values() for name in a.uncounted})
+    no_rule = [name for name in uncounted if not name.endswith(NOT_RUN)]
+    not_run = [name.removesuffix(NOT_RUN) for name in uncounted if name.endswith(NOT_RUN)]
+    if no_rule:
+        yield f"not counted, for want of a rule: {', '.join(no_rule)}"
+    if not_run:
+        yield f"not counted, since a black image does not run it: {', '.join(not_run)}"
+    for name, kept in plan.aliases.items():
+        yield f"{name} is the same network as {kept}: one cell"
 
 
 def millions(count: int) -> str:

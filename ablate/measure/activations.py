@@ -11,8 +11,8 @@ from torch import nn
 from ablate.attention.base import Attention
 from ablate.errors import unknown
 from ablate.measure.gates import infer_gate
-from ablate.placement import matches_glob
 from ablate.result.maps import Array, Gate, Seen, spread
+from ablate.study.position import matches_glob
 from ablate.system.randomness import seeded
 
 MAX_LAYERS = 6

@@ -7,12 +7,14 @@ from functools import lru_cache
 from torch import nn
 
 from ablate.attention import Attention
+from ablate.errors import StudyError
 from ablate.identity import origin
 from ablate.measure.operations import Operations, count_operations
 from ablate.model import build_outline, find_targets, fingerprint
 from ablate.result import Architecture, Layer
-from ablate.result.architecture import ATTACHED_AS
 from ablate.study import Variant
+from ablate.study.position import REPLACE
+from ablate.system.text import one_line
 
 
 def describe(
@@ -21,16 +23,22 @@ def describe(
     """Build a variant in outline and count it. `identity` is the study's own name for the network.
 
     Attention keeps the shape of what it reweights, so the operations of a variant are those of its
-    backbone, counted once, and those of each attention module.
+    backbone, counted once, and those of each attention module; where it replaces something all is counted.
 
     Raises:
         StudyError: a network that cannot be built, described, or not for images of this size.
     """
-    operations = _count_backbone(variant.backbone, classes, image_size)
     net = build_outline(variant, classes, image_size)
     mark = fingerprint(net, image_size, origin(variant.backbone, classes, identity))
-    for path, shape in find_targets(variant, classes, image_size).items():
-        operations += count_operations(net.get_submodule(f"{path}.{ATTACHED_AS}"), shape)
+    targets = find_targets(variant, classes, image_size)
+    if any(target.how == REPLACE for target in targets):
+        whole = build_outline(variant, classes, image_size)  # counting leaves it in evaluation mode
+        operations = _count(whole, variant, image_size)
+    else:
+        operations = _count_backbone(variant.backbone, classes, image_size)
+        for target in targets:
+            attention = net.get_submodule(target.attached)
+            operations += count_operations(attention, target.shape, maps=target.maps)
     layers = parameter_table(net)
     return Architecture(
         fingerprint=mark,  # of the network before it was counted, which leaves parts in eval mode
@@ -60,5 +68,14 @@ def parameter_table(net: nn.Module) -> tuple[Layer, ...]:
 @lru_cache(maxsize=8)
 def _count_backbone(backbone: str, classes: int, image_size: int) -> Operations:
     # One forward for all variants of a backbone; find_targets has checked that it takes the image.
-    net = build_outline(Variant(backbone), classes, image_size)
-    return count_operations(net, (3, image_size, image_size))
+    variant = Variant(backbone)
+    return _count(build_outline(variant, classes, image_size), variant, image_size)
+
+
+def _count(net: nn.Module, variant: Variant, image_size: int) -> Operations:
+    try:
+        return count_operations(net, (3, image_size, image_size))
+    except Exception as error:
+        raise StudyError(
+            f"{variant.backbone}: counting its operations failed: {one_line(error)}"
+        ) from error

@@ -3,7 +3,8 @@
 Unit: one multiply-add is 1 MAC; only convolutions and matrix products have MACs, and the values that
 they give are the activations (Dollár et al. 2021, arXiv 2103.06877). Elementwise operators,
 normalisation, pooling and reductions are counted apart: one for each value that they read or write,
-whichever is more. Moving data counts nothing. An operator without a rule is named in `uncounted`.
+whichever is more. Moving data counts nothing. An operator without a rule is named in `uncounted`, and so
+is a module whose weights took no part.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ablate.measure.rules import ELEMENTWISE, FREE, MACS
+from ablate.result.architecture import NOT_RUN
+from ablate.system.imports import prints_to_stderr
 from ablate.system.randomness import seeded
 
 _KNOWN = MACS.keys() | ELEMENTWISE | FREE
@@ -41,13 +45,29 @@ class Operations:
         )
 
 
-def count_operations(net: nn.Module, shape: tuple[int, ...]) -> Operations:
-    """The operations of one forward of one black input of that (C, H, W)."""
-    image = torch.zeros(1, *shape)
-    with torch.no_grad(), seeded(0), _plain_attention(), OperationCounter() as counter:
-        net.eval()(image)
+def count_operations(net: nn.Module, shape: tuple[int, ...], maps: int = 1) -> Operations:
+    """The operations of one forward of one black image, of which that many (C, H, W) get here."""
+    given = torch.zeros(maps, *shape)
+    with (
+        torch.no_grad(),
+        seeded(0),
+        _plain_attention(),
+        prints_to_stderr(),
+        OperationCounter() as counter,
+    ):
+        net.eval()(given)
     total: Operations = counter.total
-    return total
+    return total + Operations(uncounted=frozenset(_not_run(net, counter.used)))
+
+
+def _not_run(net: nn.Module, used: set[int]) -> Iterator[str]:
+    """The outermost modules none of whose weights any operator read: which may depend on the image."""
+    found: tuple[str, ...] = ()
+    for path, module in net.named_modules():
+        weights = {id(parameter) for parameter in module.parameters()}
+        if path and weights and not weights & used and not path.startswith(found or "\n"):
+            found = (*found, f"{path}.")
+            yield f"{path}{NOT_RUN}"
 
 
 @contextmanager
@@ -62,12 +82,14 @@ def _plain_attention() -> Iterator[None]:
 
 
 class OperationCounter(TorchDispatchMode):
-    """Counts what runs while it is entered; `uncounted` names operators that no rule knows."""
+    """Counts what runs while it is entered; `uncounted` names operators that no rule knows, `used` has the
+    ids of the parameters that any operator read."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs, self.elementwise, self.activations = 0, 0, 0
         self.uncounted: set[str] = set()
+        self.used: set[int] = set()
 
     @property
     def total(self) -> Operations:
@@ -82,6 +104,7 @@ class OperationCounter(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         operator = func.overloadpacket
+        self.used.update(id(item) for item in tree_leaves(args) if isinstance(item, nn.Parameter))
         if operator not in _KNOWN:
             # Under inference_mode nn.Linear comes as one operator, not as those that it is made of.
             with self:

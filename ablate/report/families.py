@@ -7,7 +7,7 @@ import re
 import pandas as pd
 
 from ablate.report.summary import Summary
-from ablate.result.architecture import ATTACHED_AS
+from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
 from ablate.result.cost import AUGMENTATION, NETWORK, OPTIMIZER, STEP
 from ablate.study import NO_ATTENTION
 
@@ -28,6 +28,8 @@ OPERATORS = {
     "linear": r"linear|addmm|matmul|::b?mm$",
 }
 """Which operators are of a family whatever module they are in; a residual block may call relu itself."""
+
+_INSERTED = {ATTACHED_AS, BEFORE_AS}
 
 COLUMNS = ["variant", "device", "module", "operator", "family", "us"]
 
@@ -69,13 +71,15 @@ def families(rows: pd.DataFrame, *, inserted: bool) -> pd.Series:
 
 def is_attention(module: str) -> bool:
     """Whether a module's path leads into attention that was inserted."""
-    return ATTACHED_AS in module.split(".")
+    return not _INSERTED.isdisjoint(module.split("."))
 
 
 def attended_module(module: str) -> str:
-    """After which module the attention at a path stands: `pool1.attention.channel` → `pool1`."""
+    """At which module the attention at a path stands: `pool1.attention.channel` → `pool1`."""
     parts = module.split(".")
-    return ".".join(parts[: parts.index(ATTACHED_AS)]) or "the input"
+    end = next(i for i, part in enumerate(parts) if part in _INSERTED)
+    before = "before " if parts[end] == BEFORE_AS else ""
+    return f"{before}{'.'.join(parts[:end]) or 'the input'}"
 
 
 def step_only(times: pd.DataFrame) -> pd.DataFrame:

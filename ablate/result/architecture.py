@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 ATTACHED_AS = "attention"
 """The name under which attention hangs below the module whose output it reweights: a part of the path of
-everything that a study inserted."""
+everything that a study inserted after a module, or in the place of one."""
+
+BEFORE_AS = "attention_before"
+"""The same for attention that reweights what goes into a module."""
+
+NOT_RUN = " (not run on a black image)"
+"""How the name of a module ends in `uncounted` that has weights and took no part in the forward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,8 @@ class Architecture:
     """A built network, by structure: everything about a variant that needs no training.
 
     `macs` counts one multiply-add as 1, for one image, convolutions and matrix products only;
-    `uncounted` names operators that no rule knows, so that a missing rule never looks like 0.
+    `uncounted` names operators that no rule knows, so that a missing rule never looks like 0, and
+    modules whose weights took no part, as in a block that runs only for some images.
     `elementwise` counts the values that all other arithmetic handles, `activations` those that
     convolutions and matrix products give.
     """

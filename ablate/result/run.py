@@ -65,11 +65,11 @@ class Histograms:
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What is kept of a trained network: its weights (safetensors), and its snapshot for the report
-    (`ablate.result.snapshot`).
+    (`ablate.result.snapshot`), None of a network that could not be looked at.
     """
 
     weights: bytes
-    snapshot: bytes
+    snapshot: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from ablate.attention import ATTENTION, complete
 from ablate.errors import OptionError, StudyError, nearest, unknown
 from ablate.study import NO_ATTENTION, Option, Variant
 from ablate.study.options import keyword_options
+from ablate.study.position import pieces
 from ablate.study.search import Parameter
 
 Point = dict[str, Option]
@@ -112,9 +113,9 @@ class Space:
             parameter = self.parameters.get(key)
             if parameter is None:
                 continue
-            parts = str(point["position"]).split("+") if parameter.per_position else []
+            parts = pieces(str(point["position"])) if parameter.per_position else []
             if len(parts) > 1:
-                axes |= {f"{key}@{part.strip()}": parameter for part in parts}
+                axes |= {f"{key}@{part}": parameter for part in parts}
             else:
                 axes[key] = parameter
         return axes

@@ -45,8 +45,9 @@ def keep(connection: Connection, url: str, run_key: str, kept: Kept) -> None:
     named = {"weights_file": file, "weights_sha256": write_weights(url, file, kept.weights)}
     mine = schema.runs.c.run_key == run_key
     connection.execute(update(schema.runs).where(mine).values(**named))
-    row = {"run_key": run_key, "content": kept.snapshot}
-    put(connection, schema.explanations, [row])
+    if kept.snapshot is not None:
+        row = {"run_key": run_key, "content": kept.snapshot}
+        put(connection, schema.explanations, [row])
 
 
 def write_weights(url: str, file: str, content: bytes) -> str:

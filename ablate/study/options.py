@@ -5,13 +5,18 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 from ablate.errors import OptionError, nearest
-from ablate.study.variant import Option
 
-CALL = re.compile(r"(?P<name>[^()]+)(?:\((?P<options>[^()]*)\))?")
+CALL = re.compile(r"(?P<name>[^()]+)(?:\((?P<options>.*)\))?", re.DOTALL)
+REQUIRED = inspect.Parameter.empty
+"""The default of an argument that has none."""
+
+_PYTHON = {"True": "write true", "False": "write false", "None": "leave the option out"}
+_OPENING, _CLOSING = "([{", ")]}"
 
 
 def keyword_options(kind: Callable[..., Any]) -> dict[str, Any]:
@@ -21,34 +26,78 @@ def keyword_options(kind: Callable[..., Any]) -> dict[str, Any]:
 
 
 def complete_options(
-    name: str, kind: Callable[..., Any], given: Mapping[str, Option], *, hint: str = ""
-) -> dict[str, Option]:
+    name: str,
+    kind: Callable[..., Any],
+    given: Mapping[str, Any],
+    *,
+    by_part: bool = False,
+    hint: str = "",
+) -> dict[str, Any]:
     """All options of `kind`, in its own order, with defaults for those that are not given.
 
+    With `by_part` a whole number may also be text with one for each part of a position: `"4+16"`.
     `hint` ends the line about an option that `kind` does not have.
 
     Raises:
-        OptionError: an option that `kind` does not have, or a value of another type.
+        OptionError: an option that `kind` does not have, a missing one, or a value of another type.
     """
     known = keyword_options(kind)
     for key, value in given.items():
         if key not in known:
-            has = f"it takes {', '.join(known)}" if known else "it takes no options"
-            raise OptionError(f"{name} takes no {key!r}{nearest(key, known)}; {has}{hint}")
-        wanted = type(known[key])
-        if not _fits(value, wanted):
-            raise OptionError(f"{name}: {key} must be of type {wanted.__name__}, not {value!r}")
+            raise OptionError(f"{no_option(name, key, known)}{hint}")
+        if not (by_part and type(known[key]) is int and _is_by_part(value)):
+            check_value(name, key, value, known[key])
+    check_given(name, known, given)
     return {key: given.get(key, default) for key, default in known.items()}
 
 
-def _fits(value: Option, wanted: type) -> bool:
-    """Whether an option can have this value; `"4+16"` has one whole number for each part of a position."""
-    if wanted is int and isinstance(value, str) and "+" in value:
-        return all(part.strip().isdecimal() for part in value.split("+"))
-    return type(value) is wanted or (wanted is float and type(value) is int)
+def no_option(name: str, key: str, known: Mapping[str, Any]) -> str:
+    """The line about an option that is none of the known ones."""
+    has = f"it takes {', '.join(known)}" if known else "it takes no options"
+    return f"{name} takes no {key!r}{nearest(key, known)}; {has}"
 
 
-def split_call(text: str) -> tuple[str, dict[str, Option]]:
+def check_given(name: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse a call that lacks an option without a default.
+
+    Raises:
+        OptionError: names all that are missing.
+    """
+    missing = [key for key, default in known.items() if default is REQUIRED and key not in given]
+    if missing:
+        wanted = ", ".join(f"{key}=…" for key in missing)
+        raise OptionError(f"{name} needs {', '.join(missing)}: write {name}({wanted})")
+
+
+def check_value(name: str, key: str, value: object, default: object) -> None:
+    """Refuse a value of another type than the default's, if that is a type that TOML has.
+
+    Raises:
+        OptionError: names the type.
+    """
+    wanted = list if isinstance(default, tuple) else type(default)
+    if wanted not in (bool, int, float, str, list, dict) or type(value) is wanted:
+        return
+    if not (wanted is float and type(value) is int):
+        word = "an array, [1, 2]," if wanted is list else f"of type {wanted.__name__},"
+        raise OptionError(f"{name}: {key} must be {word} not {value!r}")
+
+
+def convert_value(name: str, key: str, value: Any, parameter: inspect.Parameter) -> Any:
+    """A value as a function of the user's takes it: arrays as tuples, names as members of an Enum.
+
+    Raises:
+        OptionError: a value of another type than the default's, or no member.
+    """
+    default = parameter.default
+    if isinstance(default, Enum):
+        return _member(name, key, value, type(default))
+    check_value(name, key, value, default)
+    as_tuple = isinstance(default, tuple) or re.match(r"(typing\.)?[tT]uple\b", _words(parameter))
+    return _tuples(value) if as_tuple else value
+
+
+def split_call(text: str) -> tuple[str, dict[str, Any]]:
     """`"cbam_cnn(width=0.5)"` → the name and its options; a value is TOML, or else a plain string.
 
     Raises:
@@ -57,20 +106,67 @@ def split_call(text: str) -> tuple[str, dict[str, Option]]:
     call = CALL.fullmatch(text.strip())
     if call is None:
         raise OptionError(f"{text!r}: write NAME or NAME(option=value, …)")
-    options: dict[str, Option] = {}
-    for part in (call["options"] or "").split(","):
+    options: dict[str, Any] = {}
+    for part in _pieces(text, call["options"] or ""):
         key, equals, value = (side.strip() for side in part.partition("="))
-        if not part.strip() and not call["options"]:
-            continue
         if not (key and equals and value):
             raise OptionError(f"{text!r}: {part.strip()!r} is no option; write option=value")
+        if value in _PYTHON:
+            raise OptionError(f"{text!r}: {value} is Python's word, not TOML's: {_PYTHON[value]}")
         options[key] = _value(value)
     return call["name"].strip(), options
 
 
-def _value(text: str) -> Option:
+def _pieces(text: str, options: str) -> Iterator[str]:
+    """What stands between commas that are in no brackets and in no quotes."""
+    piece, quote, depth = "", "", 0
+    for before, char in zip(f" {options}", options, strict=False):
+        if quote:
+            quote = "" if char == quote and (quote == "'" or before != "\\") else quote
+        elif char in "\"'":
+            quote = char
+        depth += 0 if quote else (char in _OPENING) - (char in _CLOSING)
+        if depth < 0:
+            break
+        if char == "," and not quote and depth == 0:
+            yield piece
+            piece = ""
+        else:
+            piece += char
+    if quote or depth:
+        raise OptionError(f"{text!r}: a quote or bracket has no partner")
+    if options.strip():
+        yield piece
+
+
+def _value(text: str) -> Any:
     try:
         value: Any = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-    return value if isinstance(value, (int, float, str)) else text
+    return value if isinstance(value, (int, float, str, list, dict)) else text
+
+
+def _is_by_part(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and "+" in value
+        and all(part.strip().isdecimal() for part in value.split("+"))
+    )
+
+
+def _member(name: str, key: str, value: object, kind: type[Enum]) -> Enum:
+    members = {str(word): m for m in kind for word in (m.value, m.name)}
+    if str(value) not in members:
+        choices = ", ".join(str(m.value) for m in kind)
+        raise OptionError(f"{name}: {key} must be one of {choices}, not {value!r}")
+    return members[str(value)]
+
+
+def _words(parameter: inspect.Parameter) -> str:
+    kind = parameter.annotation
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from ablate.errors import StudyError, nearest
+from ablate.errors import AblateError, StudyError, nearest
 from ablate.system.text import one_line
 
 ALLOWED = "ABLATE_ALLOW_IMPORT"
@@ -32,7 +33,9 @@ def allow_imports(packages: Iterable[str]) -> None:
 
 
 def import_object(name: str) -> Any:
-    """The object that `package.module:attribute` names; the working directory counts as installed.
+    """The object that `package.module:attribute` names, also `module:Class.method`.
+
+    The working directory counts as installed.
 
     Raises:
         StudyError: the package is not allowed, cannot be imported or has no such attribute.
@@ -44,15 +47,36 @@ def import_object(name: str) -> Any:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.append(here)  # last: a file here must not take the place of an installed package
+    with their_code(f"{name}: importing {module_name}"):
+        found: Any = importlib.import_module(module_name)
+    where = module_name
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            choices = [key for key in vars(found) if not key.startswith("_")]
+            raise StudyError(f"{name}: {where} has no {part!r}{nearest(part, choices)}")
+        found, where = getattr(found, part), f"{where}.{part}"
+    return found
+
+
+@contextmanager
+def their_code(doing: str) -> Iterator[None]:
+    """Runs code of the user's: what it prints is no output of ours, what it raises is theirs to mend.
+
+    Raises:
+        StudyError: in one line, whatever it raised; also `SystemExit`, which would end the program.
+    """
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        # Whatever a user's module raises while it is imported is for the user to mend.
-        raise StudyError(f"{name}: importing {module_name} failed: {one_line(error)}") from error
-    if not hasattr(module, attribute):
-        choices = [key for key in vars(module) if not key.startswith("_")]
-        raise StudyError(f"{name}: {module_name} has no {attribute!r}{nearest(attribute, choices)}")
-    return getattr(module, attribute)
+        with prints_to_stderr():
+            yield
+    except (AblateError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise StudyError(f"{doing} failed: {one_line(error)}") from error
+
+
+def prints_to_stderr() -> redirect_stdout[Any]:
+    """While entered, what is printed goes to stderr: on stdout stands what a program may read."""
+    return redirect_stdout(sys.stderr)
 
 
 def is_allowed(module_name: str) -> bool:

@@ -6,11 +6,12 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import claim_one, message, small_plan
+from conftest import claim_one, message, rows_of, small_plan
 from PIL import Image
 
 from ablate import cli
@@ -251,6 +252,16 @@ def test_weights_that_cannot_be_written_leave_the_run_to_be_trained(plan: Plan, 
     folder.unlink()
     store.finish(claim, FINISHED, {})
     assert [path.read_bytes() for path in folder.iterdir()] == [b"weights"]
+
+
+def test_weights_are_kept_of_a_run_without_pictures(plan: Plan, url: str) -> None:
+    store = Store(url)
+    store.register(plan)
+    claim = claim_one(store, [str(plan.cells[0].run_key)])
+    assert claim is not None
+    store.finish(claim, replace(FINISHED, kept=Kept(b"weights", None)), {})
+    assert weights_path(url, weights_file(claim.run_key)).read_bytes() == b"weights"
+    assert rows_of(url, "SELECT count(*) FROM explanations") == [(0,)]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from ablate.identity import forget_origins
 from ablate.measure.architecture import _count_backbone
 from ablate.model import build, identify
-from ablate.placement import _trace, find_places
+from ablate.places import find_places
 from ablate.study import Variant
 from ablate.system.imports import allow_imports
+from ablate.trace import trace
 
 PACKAGE = "mutant"
 SIZE = 8
@@ -205,7 +206,7 @@ def imported(folder: Path, package: str = PACKAGE) -> Iterator[None]:
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     allow_imports([package])
-    for cache in (_count_backbone, _trace, find_places):
+    for cache in (_count_backbone, trace, find_places):
         cache.cache_clear()
     forget_origins()
     try:

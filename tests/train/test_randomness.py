@@ -21,7 +21,7 @@ from torch import nn
 from ablate.errors import StudyError
 from ablate.model import build
 from ablate.networks import check_seeds, make_network
-from ablate.placement import find_places
+from ablate.places import find_places
 from ablate.study import Recipe, Variant
 from ablate.system.imports import ALLOWED, allow_imports
 from ablate.system.precision import FP32
