@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import nn
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
@@ -39,6 +40,7 @@ from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import evaluate, train
 from ablate.train.step import Trainer, make_trainer
+from ablate.train.unmoved import unmoved_attention
 from ablate.train.weights import weights_to_bytes
 
 CHECKPOINT_SECONDS = 20.0
@@ -178,15 +180,20 @@ class _Session:
         return member
 
     def _trainer(self, run: Run) -> Trainer:
-        cohort, dataset = self.cohort, self.cohort.dataset
-        net = build(run.variant, len(dataset.classes()), dataset.image_size, cohort.seed)
+        net, cohort = self._net(run), self.cohort
         use_kernels(net, cohort.kernels)
         return make_trainer(net, cohort.recipe, self.machine.device, self.machine.precision)
+
+    def _net(self, run: Run) -> nn.Module:
+        """The network of a run as it begins."""
+        dataset = self.cohort.dataset
+        return build(run.variant, len(dataset.classes()), dataset.image_size, self.cohort.seed)
 
     def test(self, run: Run, member: Member, last: Epoch) -> Finished:
         """The result of a run: tested once, with the weights of its last epoch."""
         started = time.perf_counter()
         [test] = evaluate([member.trainer], self.data, self.data.test)
+        unmoved = unmoved_attention(member.trainer.net, self._net(run))
         kept = self._kept(member.trainer) if run.keep else None
         return Finished(
             val_accuracy=last.val_accuracy,
@@ -198,6 +205,7 @@ class _Session:
             device=self.machine.name,
             precision=self.machine.precision.name,
             kept=kept,
+            unmoved_attention=", ".join(unmoved),
         )
 
     def _kept(self, trainer: Trainer) -> Kept:

@@ -107,6 +107,7 @@ runs = Table(
     Column("started_at", String(32)),
     Column("finished_at", String(32)),
     Column("weights_file", String(64)),
+    Column("unmoved_attention", Text),
 )
 
 cells = Table(

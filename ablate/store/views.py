@@ -16,7 +16,8 @@ VIEWS = {
                (SELECT COUNT(*) FROM epochs e WHERE e.run_key = r.run_key) AS epochs,
                r.val_accuracy, r.test_accuracy, a.parameters, a.attention_parameters, a.macs,
                r.seconds, r.train_images_per_second, r.device, r.precision,
-               r.started_at, r.finished_at, c.setting, c.ordinal, a.elementwise, a.activations
+               r.started_at, r.finished_at, c.setting, c.ordinal, a.elementwise, a.activations,
+               r.unmoved_attention
         FROM cells c
         JOIN runs r ON r.run_key = c.run_key
         JOIN architectures a ON a.fingerprint = r.fingerprint
