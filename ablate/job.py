@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset, read_images
@@ -43,6 +44,7 @@ from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import evaluate, train
 from ablate.train.step import Trainer, make_trainer
+from ablate.train.unmoved import unmoved_attention
 from ablate.train.weights import weights_to_bytes
 
 CHECKPOINT_SECONDS = 20.0
@@ -203,10 +205,14 @@ class _Session:
         return member, resumed if isinstance(resumed, Unfit) else None
 
     def _trainer(self, run: Run) -> Trainer:
-        cohort, dataset = self.cohort, self.cohort.dataset
-        net = build(run.variant, len(dataset.classes()), dataset.image_size, cohort.seed)
+        net, cohort = self._net(run), self.cohort
         use_kernels(net, cohort.kernels)
         return make_trainer(net, cohort.recipe, self.machine.device, self.machine.precision)
+
+    def _net(self, run: Run) -> nn.Module:
+        """The network of a run as it begins."""
+        dataset = self.cohort.dataset
+        return build(run.variant, len(dataset.classes()), dataset.image_size, self.cohort.seed)
 
     def finish(
         self, run: Run, member: Member, last: Epoch
@@ -215,6 +221,7 @@ class _Session:
         started = time.perf_counter()
         stream = stream_seed(self.cohort.seed, "test")
         [test] = evaluate([member.trainer], self.data, self.data.test, stream)
+        unmoved = unmoved_attention(member.trainer.net, self._net(run))
         kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
         if trouble is not None:
             yield "", Noted(f"{run.variant.name} was trained, but {trouble}")
@@ -230,6 +237,7 @@ class _Session:
                 device=self.machine.name,
                 precision=self.machine.precision.name,
                 kept=kept,
+                unmoved_attention=", ".join(unmoved),
             ),
         )
 

@@ -47,6 +47,12 @@ AllowImport = Annotated[
         help="A package whose networks the study may use: its code will run. Repeatable.",
     ),
 ]
+NoProbe = Annotated[
+    bool,
+    typer.Option(
+        "--no-probe", help="Take no training step of each network to see that it can be trained."
+    ),
+]
 Storage = Annotated[
     str | None,
     typer.Option(

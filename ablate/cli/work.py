@@ -19,6 +19,7 @@ from ablate.cli.options import (
     DataPath,
     Db,
     Device,
+    NoProbe,
     Seeds,
     Storage,
     StudyFile,
@@ -40,6 +41,7 @@ def plan(
     seeds: Seeds = None,
     baseline_seeds: BaselineSeeds = None,
     allow_import: AllowImport = None,
+    no_probe: NoProbe = False,
 ) -> None:
     """List the cells of a study: parameters, MACs, status and what is missing. Trains nothing."""
     question = load(study, set, seeds, baseline_seeds)
@@ -47,7 +49,7 @@ def plan(
     with loading():
         from ablate.commands.plan import show_plan
 
-    show_plan(question, data, db, format)
+    show_plan(question, data, db, format, probe=not no_probe)
 
 
 def init(
@@ -143,6 +145,7 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Train failed runs again.")
     ] = False,
+    no_probe: NoProbe = False,
 ) -> None:
     """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
     question = load(study, set, seeds, baseline_seeds)
@@ -163,6 +166,7 @@ def run(
         step_path=step_path,
         run_timeout=run_timeout,
         measure=not no_measure,
+        probe=not no_probe,
     )
     try:
         failed = run_study(question, data, db, options)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ablate.commands.chosen import frames_of
 from ablate.errors import DatabaseError, OptionError, unknown
 from ablate.page.format import points, size
-from ablate.report.findings import LEAKED, cost, evidence
+from ablate.report.findings import LEAKED, cost, evidence, unmoved_in
 from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects
 from ablate.study import Study
@@ -39,6 +39,7 @@ def told(summary: Summary, first: str, second: str) -> list[str]:
         return [LEAKED]
     effect = _effect(base, variant, summary)
     lines = [_claim(effect, summary), evidence(effect), cost(variant, base, summary).strip()]
+    lines.extend(unmoved_in(each) for each in (base, variant))
     if not base.is_baseline:
         lines.append(
             "This pair was tested by itself, not within the study's family of comparisons with its "

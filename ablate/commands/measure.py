@@ -39,7 +39,7 @@ def measure_study(study: Study, data: Path | None, url: str, options: MeasureOpt
     """
     console = Console()
     machine = find_machine(options.device, study.recipe.precision)
-    plan = prepare_plan(study, data, console)
+    plan = prepare_plan(study, data, console, machine)
     store = Store(url)
     store.register(plan)
     with LocalExecutor(workers=1) as executor:

@@ -13,12 +13,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ablate.drive.proof import prove_plan, trained_images
 from ablate.places import group_paths
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import RunStatus
 from ablate.result.architecture import NOT_RUN
 from ablate.study import Study
-from ablate.system.console import say
+from ablate.system.console import Counting, say
 from ablate.system.machine import Machine, find_machine
 from ablate.system.text import duration, plural
 
@@ -36,8 +37,11 @@ COLUMNS = (
 """Headings and the width that their numbers need: a number is never cut."""
 
 
-def show_plan(study: Study, data: Path | None, url: str, format: str) -> None:
-    """Print what a study consists of and what of it is missing.
+def show_plan(
+    study: Study, data: Path | None, url: str, format: str, *, probe: bool = True
+) -> None:
+    """Print what a study consists of and what of it is missing. With `probe` each of its networks has
+    taken a training step.
 
     Raises:
         AblateError: the study, the data or the database must be changed.
@@ -45,6 +49,9 @@ def show_plan(study: Study, data: Path | None, url: str, format: str) -> None:
     plan = make_plan(study, data)
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
     machine = find_machine("auto", study.recipe.precision)
+    if probe:
+        counting = Counting(Console(stderr=True), "a training step of each network")
+        prove_plan(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
     stored, seconds = _look_up(plan, keys, url, machine)
     status = {cell: stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells}
     missing = [cell for cell in plan.cells if not status[cell].is_over]

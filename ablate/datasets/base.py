@@ -91,6 +91,10 @@ class Dataset(ABC):
     def content_hash(self) -> str | None:
         """A hash of the content, equal wherever the same images lie; None if not known yet."""
 
+    def train_labels(self) -> NDArray[np.int64] | None:
+        """The labels of the training images, where they are known without reading images; else None."""
+        return None
+
     @abstractmethod
     def load(self, watch: Watch | None = None) -> Images:
         """Read the images, with the hashes of the arrays. What takes seconds tells `watch` (how much is

@@ -42,6 +42,11 @@ class Digits(Dataset):
         pixels, labels = _raw()
         return hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
 
+    def train_labels(self) -> NDArray[np.int64]:
+        _, labels = _raw()
+        train, _ = stratified_split(labels, TEST_FRACTION, seed=TEST_SEED)
+        return labels[train].astype(np.int64)
+
     def load(self, watch: Watch | None = None) -> Images:
         pixels, labels = _raw()
         images = np.stack([self._enlarged(digit) for digit in pixels])

@@ -96,6 +96,11 @@ class ImageFiles(Dataset):
             pinned.__dict__["_index"] = self._index
         return pinned
 
+    def train_labels(self) -> NDArray[np.int64]:
+        classes = {name: label for label, name in enumerate(self.classes())}
+        names = self._index.of("train")
+        return np.array([classes[name.split("/")[1]] for name in names], dtype=np.int64)
+
     def load(self, watch: Watch | None = None) -> Images:
         entry = cache.load_arrays(self._cached)
         if entry is None:

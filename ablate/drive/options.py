@@ -30,6 +30,7 @@ class RunOptions:
     step_path: str = "auto"
     run_timeout: float | None = None
     measure: bool = True
+    probe: bool = True
 
 
 @dataclass(frozen=True)

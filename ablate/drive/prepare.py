@@ -6,15 +6,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.datasets.split import stratified_split
+from ablate.drive.proof import prove_plan, trained_images
 from ablate.plan import Plan, make_plan
 from ablate.store.datasets import told_namesakes
 from ablate.study import Study
 from ablate.system.console import Counting, say
+from ablate.system.machine import Machine
 
 
-def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
-    """The plan of a study, once its images are prepared; so every run has its key.
+def prepare_plan(
+    study: Study, data: Path | None, console: Console, machine: Machine, *, probe: bool = True
+) -> Plan:
+    """The plan of a study, once its images are prepared; so every run has its key. With `probe` each of
+    its networks has taken a training step on this machine.
 
     Raises:
         AblateError: the study or the data must be changed.
@@ -22,8 +26,9 @@ def prepare_plan(study: Study, data: Path | None, console: Console) -> Plan:
     plan = make_plan(study, data)
     said = f"preparing {plan.dataset.label} (the first time only)"
     images = plan.dataset.load(Counting(console, said))
-    if study.recipe.split != "tutorial":
-        stratified_split(images.train_labels, study.recipe.validation_fraction)
+    trained_on = trained_images(plan, images.train_labels)
+    if probe:
+        prove_plan(plan, machine, trained_on, Counting(console, "a training step of each network"))
     if any(cell.run_key is None for cell in plan.cells):
         plan = make_plan(study, data)
     for note in plan.notes:

@@ -61,7 +61,7 @@ def search_study(
     # Before anything is trained or written: a device or data that is missing, a storage that is refused.
     copy = storage_url(where.storage, url)
     machine = find_machine(options.device, study.recipe.precision)
-    plan = prepare_plan(study, data, console)
+    plan = prepare_plan(study, data, console, machine, probe=options.probe)
     if database_exists(url):
         Store(url).close()  # a file that is no database of ours ends it before anything is made
     storage = open_storage(copy, create=True)

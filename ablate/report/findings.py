@@ -133,6 +133,17 @@ def evidence(effect: Effect) -> str:
     )
 
 
+def unmoved_in(variant: VariantSummary) -> str:
+    """That attention of a variant did not learn, where it did not."""
+    if not variant.unmoved:
+        return ""
+    return (
+        f"{variant.name}: some attention ended as it was initialised in {variant.unmoved} of "
+        f"{plural(variant.n, 'run')}; its accuracy says nothing about what attention could do "
+        "(v_runs.unmoved_attention says where)."
+    )
+
+
 def cost(variant: VariantSummary, base: VariantSummary, summary: Summary) -> str:
     """What a variant costs against another: parameters, and speed where both were measured."""
     costs = []

@@ -57,9 +57,10 @@ def _result_row(variant: VariantSummary, summary: Summary) -> Row:
 
 
 def run_note(variant: VariantSummary) -> str:
-    """What `n` hides: failed, missing and additional runs."""
+    """What `n` hides: failed, missing and additional runs, and those whose attention did not learn."""
     missing = variant.planned - variant.n - variant.failed
     notes = [
+        f"attention unmoved in {variant.unmoved}" if variant.unmoved else "",
         f"{variant.failed} failed" if variant.failed else "",
         f"{missing} missing" if missing > 0 else "",
         f"{-missing} more than planned" if missing < 0 else "",

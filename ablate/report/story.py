@@ -8,7 +8,7 @@ from typing import Any
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Findings, Note, Section
 from ablate.report import costs, families, profiles, shares, tables
-from ablate.report.findings import LEAKED, findings, headline
+from ablate.report.findings import LEAKED, findings, headline, unmoved_in
 from ablate.report.gallery import draw_section
 from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
@@ -107,6 +107,8 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
         )
         text = f"Runs were trained under unlike conditions, which accuracies do not show: {listed}."
         notes.append(Note(text, "warning"))
+    told = (unmoved_in(variant) for variant in summary.variants)
+    notes.extend(Note(text, "warning") for text in told if text)
     return completeness(summary), *notes
 
 

@@ -21,6 +21,7 @@ RUN_COLUMNS = (
     *("seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
     *("seconds", "device", "precision"),
     *("parameters", "attention_parameters", "macs", "elementwise", "activations"),
+    "unmoved_attention",
 )
 EPOCH_COLUMNS = ("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
 STEP_COLUMNS = ("run_key", "step", "batch_loss")
@@ -34,7 +35,9 @@ LAYER_COLUMNS = ("variant", "path", "kind", "parameter", "count", "attention")
 
 @dataclass(frozen=True, slots=True)
 class VariantSummary:
-    """Everything known about one variant; `accuracies` are those of its finished runs, by seed."""
+    """Everything known about one variant; `accuracies` are those of its finished runs, by seed, and
+    `unmoved` counts those in which some attention ended as it was initialised.
+    """
 
     name: str
     is_baseline: bool
@@ -49,6 +52,7 @@ class VariantSummary:
     macs: float | None
     elementwise: float | None
     activations: float | None
+    unmoved: int
     speeds: Mapping[SpeedColumn, Speed]
 
     @property
@@ -151,6 +155,9 @@ def summarize(frames: Frames) -> Summary:
     own = {name: list(accuracies.get(name, {}).values()) for name in names if name not in aliases}
     margin = study.get("equivalence_margin")
     found = effects(own, baseline, margin)
+    places = finished["unmoved_attention"]
+    flagged = finished.loc[places.notna() & (places != ""), "variant"]
+    unmoved = {str(name): int(n) for name, n in flagged.value_counts().items()}
     speeds = read_speeds(_tidy(frames.costs, COST_COLUMNS, aliases), baseline)
     variants = tuple(
         VariantSummary(
@@ -167,6 +174,7 @@ def summarize(frames: Frames) -> Summary:
             macs=_structure(runs, name, "macs"),
             elementwise=_structure(runs, name, "elementwise"),
             activations=_structure(runs, name, "activations"),
+            unmoved=unmoved.get(name, 0),
             speeds=speeds.get(name, {}),
         )
         for name in names

@@ -78,7 +78,8 @@ class Finished:
 
     `test_correct` has one bit for each test image (packed as `numpy.packbits`): which images this
     run got right, so that an interval over images is possible later. `kept` is there for the runs
-    whose weights are kept.
+    whose weights are kept. `unmoved_attention` names the attention modules that ended as they were
+    initialised, separated by commas; None where nobody looked.
     """
 
     val_accuracy: float | None
@@ -90,6 +91,7 @@ class Finished:
     device: str
     precision: str
     kept: Kept | None = None
+    unmoved_attention: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

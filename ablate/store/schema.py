@@ -112,6 +112,7 @@ runs = Table(
     # How it is computed (`ablate.result.path`), as it was begun; NULL where nobody has begun it, or
     # before that was stored.
     Column("path", JSON(none_as_null=True)),
+    Column("unmoved_attention", Text),
 )
 
 cells = Table(

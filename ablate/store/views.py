@@ -17,7 +17,7 @@ VIEWS = {
                r.val_accuracy, r.test_accuracy, a.parameters, a.attention_parameters, a.macs,
                r.seconds, r.train_images_per_second, r.device, r.precision,
                r.started_at, r.finished_at, c.setting, c.ordinal, a.elementwise, a.activations,
-               r.dataset_hash
+               r.dataset_hash, r.unmoved_attention
         FROM cells c
         JOIN runs r ON r.run_key = c.run_key
         JOIN architectures a ON a.fingerprint = r.fingerprint

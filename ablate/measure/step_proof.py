@@ -1,0 +1,256 @@
+"""One real training step of a network before it is planned as trainable, and proof that attention acts.
+
+What fails in training fails here, in the memory format, precision and batch sizes of the recipe: a view on
+channels-last maps, a tuple of outputs in training, batch norm with one image in the last batch. And each
+attention module must reach the loss: its output gets a gradient that is not zero, its parameters take one,
+and the logits change when its output is disturbed, in training and in evaluation alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ablate.errors import PlacementError
+from ablate.model import build, find_targets
+from ablate.study import Recipe, Variant
+from ablate.system.imports import prints_to_stderr
+from ablate.system.machine import Machine
+from ablate.system.randomness import seeded
+from ablate.system.text import one_line
+from ablate.train.step import Trainer, make_trainer
+
+SEED = 1
+MOST_VALUES = 2**17
+"""Pixels of a batch in all: larger batches are proven with fewer images, which fail in the same ways."""
+FEWEST_IMAGES = 4
+DISTURBED = 4
+"""Images on which attention's output is disturbed."""
+
+FEWEST_CHANNELS = 16
+"""Of a 1×1 convolution with a stride on channels-last maps: with fewer (without AVX-512, below 8) oneDNN
+writes beyond its memory."""
+
+ADVICE = {
+    "view size is not compatible": "write .reshape instead of .view: training uses channels-last maps",
+    "Expected more than 1 value per channel": (
+        "batch norm cannot train on one image: change recipe.batch_size, so that the last batch of an "
+        "epoch has more"
+    ),
+    "Expected more than 1 spatial element": "instance norm needs maps of more than one place",
+    "modified by an inplace operation": "an in-place operation changes what the backward needs",
+    "must be Tensor, not tuple": "in training it gives several outputs: wrap it so that it gives one",
+    "must be Tensor, not dict": "it gives a dictionary: wrap it so that it gives the logits",
+    "floating point": "complex parameters cannot be trained by these optimizers",
+    "does not require grad": "nothing in it can be trained: is it under torch.no_grad()?",
+}
+"""Part of what PyTorch says → what to do."""
+
+
+@dataclass(frozen=True)
+class StepAsked:
+    """What is proven of a variant: steps on batches of these sizes, under a recipe on a machine."""
+
+    variant: Variant
+    classes: int
+    image_size: int
+    batch_sizes: tuple[int, ...]
+    recipe: Recipe
+    machine: Machine
+
+
+def batch_sizes_of(images: int | None, recipe: Recipe, image_size: int) -> tuple[int, ...]:
+    """The sizes of batches that an epoch over so many images has: the whole one, made smaller where that
+    is much work, and the last one where it is another.
+    """
+    whole = recipe.batch_size if images is None else min(recipe.batch_size, images)
+    small = max(FEWEST_IMAGES, MOST_VALUES // image_size**2)
+    rest = 0 if images is None or images < recipe.batch_size else images % recipe.batch_size
+    last = (rest,) if 0 < rest < min(whole, small) else ()
+    return (min(whole, small), *last)
+
+
+def prove_step(asked: StepAsked) -> None:
+    """Take the steps, and see that attention acts.
+
+    Raises:
+        PlacementError: a step fails, or attention does not reach the loss.
+    """
+    variant = asked.variant
+    targets = find_targets(variant, asked.classes, asked.image_size)
+    paths = {target.attached: target.words for target in targets}
+    net = build(variant, asked.classes, asked.image_size, SEED)
+    _meet_onednn(net, asked)
+    with prints_to_stderr(), seeded(SEED):  # a proof draws nothing from what others draw from
+        trainer = make_trainer(net, asked.recipe, asked.machine.device, asked.machine.precision)
+        with _outputs_of(net, paths) as outputs:
+            # The last batch first, so that the outputs which are kept are those of a whole one.
+            for size in reversed(asked.batch_sizes):
+                _step(trainer, asked, size)
+            _check_reached(asked, paths, outputs)
+        _check_trained(trainer, asked, paths)
+        _check_disturbed(trainer, asked, paths)
+
+
+def _batch(asked: StepAsked, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise as training would hand it over: normalised, channels last."""
+    side, device = asked.image_size, asked.machine.device
+    generator = torch.Generator().manual_seed(SEED)
+    images = torch.randn(size, 3, side, side, generator=generator)
+    labels = torch.randint(0, asked.classes, (size,), generator=generator)
+    return images.to(device).contiguous(memory_format=torch.channels_last), labels.to(device)
+
+
+def _step(trainer: Trainer, asked: StepAsked, size: int) -> None:
+    trainer.net.train()
+    trainer.prepare(asked.recipe.learning_rate, SEED)
+    try:
+        loss, _ = trainer.step(_batch(asked, size))
+    except Exception as error:
+        # Networks fail in every way there is; whatever it is, it would fail each run.
+        raise PlacementError(_says(asked, size, error)) from error
+    if loss.dim() != 0:
+        raise PlacementError(
+            f"{_name(asked)}: its loss has the shape {tuple(loss.shape)}, not one number"
+        )
+
+
+def _says(asked: StepAsked, size: int, error: Exception) -> str:
+    advice = next((text for part, text in ADVICE.items() if part in str(error)), "")
+    images = "1 image" if size == 1 else f"{size} images"
+    said = f"{_name(asked)}: a training step on {images} fails: {one_line(error)}"
+    return f"{said}; {advice}" if advice else said
+
+
+def _name(asked: StepAsked) -> str:
+    variant = asked.variant
+    return f"{variant.backbone} with {variant.name}"
+
+
+@contextmanager
+def _outputs_of(net: nn.Module, paths: Mapping[str, str]) -> Iterator[dict[str, torch.Tensor]]:
+    """What each attention module gives, with its gradient kept, while the context lasts."""
+    outputs: dict[str, torch.Tensor] = {}
+
+    def keep(path: str) -> torch.utils.hooks.RemovableHandle:
+        def hook(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+            if output.requires_grad:
+                output.retain_grad()
+            outputs[path] = output
+
+        return net.get_submodule(path).register_forward_hook(hook)
+
+    handles = [keep(path) for path in paths]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _check_reached(
+    asked: StepAsked, paths: Mapping[str, str], outputs: Mapping[str, torch.Tensor]
+) -> None:
+    """The loss must send a gradient back to what attention gave."""
+    for path, words in paths.items():
+        output = outputs.get(path)
+        grad = output.grad if output is not None and output.requires_grad else None
+        if grad is None or not bool(grad.any()):
+            raise PlacementError(
+                f"{_name(asked)}: attention {words} does not reach the loss: no gradient comes "
+                "back to it; is it under torch.no_grad(), or on a branch that is not used?"
+            )
+
+
+def _check_trained(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str]) -> None:
+    """Every parameter of attention must get a gradient that is not zero: as it was drawn, or where a ReLU
+    is dead for all images, with all weights positive or negative.
+    """
+    inserted = {path: trainer.net.get_submodule(path) for path in paths}
+    still = {(path, n) for path, module in inserted.items() for n, _ in module.named_parameters()}
+    for sign in (0, 1, -1):
+        if not still:
+            return
+        if sign:
+            _make_one_sign([p for module in inserted.values() for p in module.parameters()], sign)
+            _step(trainer, asked, asked.batch_sizes[0])
+        for path, module in inserted.items():
+            moved = {n for n, p in module.named_parameters() if p.grad is not None and p.grad.any()}
+            still -= {(path, name) for name in moved}
+    if still:
+        path, name = min(still)
+        raise PlacementError(
+            f"{_name(asked)}: attention {paths[path]} cannot be trained: its {name!r} gets no gradient"
+        )
+
+
+def _make_one_sign(parameters: Sequence[nn.Parameter], sign: int) -> None:
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.abs_().mul_(sign)
+
+
+def _check_disturbed(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str]) -> None:
+    """The logits must follow what attention gives, in both modes."""
+    images, _ = _batch(asked, DISTURBED)
+    for training in (True, False):
+        trainer.net.train(training)
+        before = _logits(trainer, images)
+        for path, words in paths.items():
+            attention = trainer.net.get_submodule(path)
+            handle = attention.register_forward_hook(_disturb)
+            try:
+                after = _logits(trainer, images)
+            finally:
+                handle.remove()
+            if torch.equal(before, after):
+                mode = "training" if training else "evaluation"
+                raise PlacementError(
+                    f"{_name(asked)}: attention {words} does not reach the loss: in {mode} the "
+                    "logits are the same whatever it gives; does the network take that map before "
+                    "attention does?"
+                )
+
+
+def _disturb(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+    """Other channels, other places: a factor of 0.5 to 1.5 for each value."""
+    generator = torch.Generator(output.device).manual_seed(SEED)
+    noise = torch.rand(output.shape, generator=generator, device=output.device)
+    return output * (0.5 + noise).to(output.dtype)
+
+
+def _logits(trainer: Trainer, images: torch.Tensor) -> torch.Tensor:
+    """Under the same draws each time; statistics of batch norm are put back."""
+    state = {name: value.clone() for name, value in trainer.net.named_buffers()}
+    trainer.draw_from(SEED)
+    with torch.no_grad(), trainer.precision.autocast(trainer.device):
+        logits: torch.Tensor = trainer.net(
+            images.contiguous(memory_format=trainer.precision.memory_format)
+        )
+    for name, value in trainer.net.named_buffers():
+        value.copy_(state[name])
+    return F.log_softmax(logits.float(), dim=1)
+
+
+def _meet_onednn(net: nn.Module, asked: StepAsked) -> None:
+    """Refuse what crashes the process: oneDNN writes beyond its memory for these convolutions."""
+    precision = asked.machine.precision
+    if asked.machine.is_gpu or precision.memory_format is not torch.channels_last:
+        return
+    for path, module in net.named_modules():
+        if isinstance(module, nn.Conv2d) and _overflows(module):
+            raise PlacementError(
+                f"{_name(asked)}: {path!r} is a 1×1 convolution with stride {module.stride} of "
+                f"{module.in_channels} channels, on which mixed precision crashes on a CPU "
+                '(oneDNN issue 6035): set recipe.precision to "fp32"'
+            )
+
+
+def _overflows(conv: nn.Conv2d) -> bool:
+    pointwise = conv.kernel_size == (1, 1) and max(map(int, conv.stride)) > 1
+    return pointwise and conv.in_channels // conv.groups < FEWEST_CHANNELS
