@@ -143,10 +143,12 @@ def asked(
 
 
 @pytest.mark.usefixtures("nets")
+@pytest.mark.parametrize("name", ["Plain", "Hooked"])
 @pytest.mark.parametrize("attention", ["none", "se"])
-def test_a_network_that_can_be_trained_is_proven(attention: str) -> None:
+def test_a_network_that_can_be_trained_is_proven(name: str, attention: str) -> None:
+    """Also one that takes its features by a hook of its own, which sees what attention gives."""
     state = torch.get_rng_state()
-    prove_step(asked("Plain", attention, sizes=(4, 1)))
+    prove_step(asked(name, attention, sizes=(4, 1)))
     assert torch.equal(torch.get_rng_state(), state), "nothing is drawn from others' stream"
 
 
@@ -188,7 +190,6 @@ def test_what_only_channels_last_breaks_is_fine_in_fp32(name: str) -> None:
     [
         ("NoGrad", "no gradient comes back to it"),
         ("Unused", "no gradient comes back to it"),
-        ("Hooked", "no gradient comes back to it"),
         ("Detached", "no gradient comes back to it"),
         ("OnlyInTraining", "in evaluation the logits are the same whatever it gives"),
     ],
