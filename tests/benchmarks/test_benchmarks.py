@@ -14,10 +14,13 @@ import pytest
 import torch
 from support.real_database import results_alone
 
+from ablate.datasets.images import ImageFiles
+from ablate.job import Cohort, Run
 from ablate.store.transfer.export import export_database
+from ablate.study import Variant
 from ablate.system.precision import FP32
 from benchmarks import __main__ as command
-from benchmarks import engine, gpu, gpu_table, publish, record, reference, roofline, table
+from benchmarks import engine, gpu, gpu_table, memory, publish, record, reference, roofline, table
 from benchmarks.field import RECIPE, VARIANTS, Entry, Field
 from benchmarks.options import Options
 from benchmarks.race import PLAYERS, BenchmarkError, Player, interleaved, race
@@ -97,6 +100,20 @@ def test_a_lap_has_the_asked_number_of_images_of_mixed_classes() -> None:
     images = Field("none", 40).images()  # more than the digits have
     assert images.train_images.shape == (2560, 32, 32, 3)
     assert set(images.train_labels[:64]) == set(range(10))
+
+
+def test_memory_is_measured_where_images_are_prepared_and_where_they_are_trained(
+    tmp_path: Path,
+) -> None:
+    dataset = ImageFiles(memory.draw_pictures(tmp_path / "noise", 40, 32, 20), 32)
+    run = Run("memory", Variant("cbam_cnn(width=0.25)"))
+    cohort = Cohort((run,), 1, memory.RECIPE.model_copy(update={"epochs": 1}), dataset, "cpu")
+    for job in (memory.Prepare(dataset), memory.Train(cohort, give_back=False)):
+        [peak] = job()
+        assert 100 < peak.vm_hwm_mib < 2**20
+        assert 100 < peak.ru_maxrss_mib < 2**20
+    images = dataset.load()
+    assert (len(images.train_images), len(images.test_images)) == (40, 20)
 
 
 def test_the_ratio_of_known_numbers() -> None:
