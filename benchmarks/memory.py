@@ -116,10 +116,10 @@ def peak() -> Peak:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print a row for each number of images."""
+    """Print a row for each number of images: MiB."""
     asked = _parser().parse_args(arguments)
     allow_imports(["benchmarks"])
-    print("| training images | their pixels | preparing | a worker: VmHWM | ru_maxrss | in use |")
+    print("| training images | their pixels | VmHWM | ru_maxrss | in use | preparing |")
     print("|---|---|---|---|---|---|")
     try:
         for count in asked.images:
@@ -148,11 +148,11 @@ def _row(count: int, epochs: int, size: int, repeats: int) -> str:
         )
     cells = [
         f"{count:,}",
-        f"{count * size * size * 3 / 2**20:,.0f} MiB",
-        _cell(prepared, lambda own: own.vm_hwm_mib),
+        f"{count * size * size * 3 / 2**20:,.0f}",
         _cell(trained, lambda own: own.vm_hwm_mib),
         _cell(trained, lambda own: own.ru_maxrss_mib),
         _cell(in_use, lambda own: own.vm_hwm_mib),
+        _cell(prepared, lambda own: own.vm_hwm_mib),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -161,7 +161,7 @@ def _cell(peaks: Sequence[Peak], book: Callable[[Peak], float]) -> str:
     """The median, and from where to where they go."""
     mib = [book(own) for own in peaks]
     within = f" ({min(mib):,.0f}–{max(mib):,.0f})" if len(mib) > 1 else ""
-    return f"{statistics.median(mib):,.0f}{within} MiB"
+    return f"{statistics.median(mib):,.0f}{within}"
 
 
 def in_a_new_process(job: Job) -> Any:
