@@ -14,14 +14,14 @@ from ablate.identity import origin
 from ablate.identity.attention import attention_settings
 from ablate.identity.snapshot import flags
 from ablate.insert import insert, plain_network
-from ablate.networks import Uninitialised, make_network
+from ablate.network.fresh import Uninitialised, make_network
+from ablate.network.trace import record_outputs
 from ablate.placement import Target, find_targets
 from ablate.study import Variant, stream_seed
 from ablate.study.position import AFTER
 from ablate.system.digest import digest
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
-from ablate.trace import record_outputs
 
 __all__ = ["build", "build_outline", "find_targets", "fingerprint", "identify", "plain_network"]
 

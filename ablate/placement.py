@@ -6,19 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ablate.errors import PlacementError, nearest
-from ablate.places import (
+from ablate.network.places import (
     Place,
     find_places,
     list_places,
 )
-from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
-from ablate.study import NO_ATTENTION, Variant
-from ablate.study.position import AFTER, BEFORE, REPLACE, Part, escape, matches_glob, parts_of
-from ablate.trace import (
+from ablate.network.trace import (
     Shape,
     trace,
     trace_outputs,
 )
+from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
+from ablate.study import NO_ATTENTION, Variant
+from ablate.study.position import AFTER, BEFORE, REPLACE, Part, escape, matches_glob, parts_of
 
 CAN_GO = {
     AFTER: "attention can go after",

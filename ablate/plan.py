@@ -13,11 +13,11 @@ from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, nearest
 from ablate.identity import forget_origins
 from ablate.measure.architecture import describe
-from ablate.networks import check_seeds
-from ablate.places import find_own_attention
+from ablate.network.fresh import check_seeds
+from ablate.network.places import find_own_attention
+from ablate.network.trace import check_classifies
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
-from ablate.trace import check_classifies
 from ablate.train.optimizers import check_optimizer
 from ablate.train.schedules import find_schedule
 

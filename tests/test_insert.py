@@ -20,8 +20,8 @@ from ablate.errors import PlacementError
 from ablate.measure.activations import capture
 from ablate.measure.architecture import describe
 from ablate.model import build, build_outline, plain_network
+from ablate.network.places import find_own_attention, find_places, list_places
 from ablate.placement import find_targets
-from ablate.places import find_own_attention, find_places, list_places
 from ablate.report.families import attended_module, is_attention
 from ablate.study import Variant
 from ablate.study.position import BEFORE

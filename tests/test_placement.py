@@ -15,10 +15,10 @@ from ablate.attention import ATTENTION, complete
 from ablate.errors import PlacementError
 from ablate.measure.architecture import describe
 from ablate.model import build, build_outline, fingerprint
+from ablate.network.places import find_places, list_places
+from ablate.network.trace import record_outputs
 from ablate.placement import find_targets
-from ablate.places import find_places, list_places
 from ablate.study import Variant
-from ablate.trace import record_outputs
 
 SIZE = 32
 PLACES = {

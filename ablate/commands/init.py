@@ -10,11 +10,11 @@ from pathlib import Path
 from ablate.commands.ready import write_new
 from ablate.datasets import open_dataset
 from ablate.errors import PlacementError
-from ablate.places import Place, find_places, group_places
+from ablate.network.places import Place, find_places, group_places
+from ablate.network.trace import check_classifies
 from ablate.plan import make_plan
 from ablate.study.file import parse_study
 from ablate.study.position import escape
-from ablate.trace import check_classifies
 
 REDUCTION = 16
 MOST_POSITIONS = 4

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ablate.drive.proof import prove_plan, trained_images
-from ablate.places import group_paths
+from ablate.network.places import group_paths
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import RunStatus
 from ablate.result.architecture import NOT_RUN

@@ -15,7 +15,7 @@ from ablate.backbones import find_factory
 from ablate.identity.settle import settle
 from ablate.identity.snapshot import Snapshot, take_snapshot
 from ablate.identity.sources import Sources, room_of
-from ablate.networks import make_network
+from ablate.network.fresh import make_network
 from ablate.study.options import split_call
 from ablate.system.digest import digest
 from ablate.system.randomness import seeded

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from test_attention import PINNED
 from torch import Tensor, nn
 
 from ablate import attention
@@ -13,17 +14,6 @@ from ablate.attention import ATTENTION, Attention, complete
 from ablate.attention.se import SE
 from ablate.measure.architecture import describe
 from ablate.study import Variant
-
-PINNED: dict[tuple[str, int], tuple[float, float]] = {
-    ("se", 1): (3.414, -1.147),
-    ("cbam", 1): (-0.468, 29.668),
-    ("cbam_channel", 1): (3.303, 4.934),
-    ("cbam_spatial", 1): (118.739, 15.793),
-    ("eca", 1): (3.464, -7.435),
-    ("identity", 1): (7.333, -7.581),
-    ("random_gate", 1): (4.097, -7.964),
-}
-"""(name, version) → checksums of the output and of the input's gradient."""
 
 
 def checksums(name: str) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from conftest import message
 
 from ablate.backbones import make_backbone
 from ablate.errors import StudyError
-from ablate.trace import check_classifies
+from ablate.network.trace import check_classifies
 
 SOURCE = """
 import sys

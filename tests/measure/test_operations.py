@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablate.backbones.torchvision import load_models
 from ablate.measure.architecture import describe
 from ablate.measure.operations import Operations, count_operations
-from ablate.networks import Uninitialised
+from ablate.network.fresh import Uninitialised
+from ablate.network.trace import make_outline
 from ablate.study import Variant
-from ablate.trace import make_outline
 
 # Every operator that any of torchvision 0.29's 80 networks for classification and 6 for segmentation
 # runs is in one of these, one or more of each family; the published numbers are those of

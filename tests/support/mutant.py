@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from ablate.identity import forget_origins
 from ablate.measure.architecture import _count_backbone
 from ablate.model import build, identify
-from ablate.places import find_places
+from ablate.network.places import find_places
+from ablate.network.trace import trace
 from ablate.study import Variant
 from ablate.system.imports import allow_imports
-from ablate.trace import trace
 
 PACKAGE = "mutant"
 SIZE = 8

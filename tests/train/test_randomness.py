@@ -20,8 +20,8 @@ from torch import nn
 
 from ablate.errors import StudyError
 from ablate.model import build
-from ablate.networks import check_seeds, make_network
-from ablate.places import find_places
+from ablate.network.fresh import check_seeds, make_network
+from ablate.network.places import find_places
 from ablate.study import Recipe, Variant
 from ablate.system.imports import ALLOWED, allow_imports
 from ablate.system.precision import FP32

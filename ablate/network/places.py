@@ -13,10 +13,10 @@ from functools import lru_cache
 from torch import nn
 
 from ablate.attention.known import kind_of
-from ablate.layout import ChannelsSecond
+from ablate.network.layout import ChannelsSecond
+from ablate.network.trace import Calls, Outputs, Shape, make_outline, record_calls, trace
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
 from ablate.study.position import AFTER, BEFORE, REPLACE, escape, matches_glob
-from ablate.trace import Calls, Outputs, Shape, make_outline, record_calls, trace
 
 MOST_LISTED = 40
 WIDER = 64

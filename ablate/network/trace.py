@@ -15,8 +15,8 @@ from torch import nn
 
 from ablate.backbones import guessed_argument
 from ablate.errors import PlacementError, StudyError
-from ablate.layout import is_second, mark_second
-from ablate.networks import Uninitialised, make_network
+from ablate.network.fresh import Uninitialised, make_network
+from ablate.network.layout import is_second, mark_second
 from ablate.system.imports import prints_to_stderr
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
