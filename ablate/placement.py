@@ -18,7 +18,15 @@ from ablate.network.trace import (
 )
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
 from ablate.study import NO_ATTENTION, Variant
-from ablate.study.position import AFTER, BEFORE, REPLACE, Part, escape, matches_glob, parts_of
+from ablate.study.position import (
+    AFTER,
+    BEFORE,
+    REPLACE,
+    PositionPart,
+    escape,
+    matches_glob,
+    parts_of,
+)
 
 CAN_GO = {
     AFTER: "attention can go after",
@@ -69,7 +77,7 @@ def find_targets(variant: Variant, classes: int, image_size: int) -> tuple[Targe
     return tuple(sorted(found.values(), key=lambda target: (order[target.path], target.how)))
 
 
-def _matches(backbone: str, part: Part, places: dict[str, Place]) -> list[str]:
+def _matches(backbone: str, part: PositionPart, places: dict[str, Place]) -> list[str]:
     """The places that a part of a position names. Of what is replaced the backbone's own attention comes
     first: where a glob matches some of it, it means nothing else."""
     matches = [path for path in places if matches_glob(path, part.glob)]

@@ -13,7 +13,7 @@ from torch import nn
 
 from ablate.backbones import find_factory
 from ablate.identity.settle import settle
-from ablate.identity.snapshot import Snapshot, take_snapshot
+from ablate.identity.snapshot import NetworkState, take_snapshot
 from ablate.identity.sources import Sources, room_of
 from ablate.network.fresh import make_network
 from ablate.study.options import split_call
@@ -66,7 +66,7 @@ def _origin_of(
     )
 
 
-def _snapshot(backbone: str, classes: int, seed: int, module: str, *, named: bool) -> Snapshot:
+def _snapshot(backbone: str, classes: int, seed: int, module: str, *, named: bool) -> NetworkState:
     with seeded(seed):
         net = make_network(backbone, classes)
     return take_snapshot(net, backbone, module, named=named)

@@ -24,14 +24,14 @@ MACHINERY = frozenset(vars(nn.Module())) | {"call_super_init", "dump_patches"}
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class NetworkState:
     """A description of a network, and the names of the Python modules whose code it uses."""
 
     tree: Node
     modules: frozenset[str]
 
 
-def take_snapshot(net: nn.Module, backbone: str, factory: str, *, named: bool) -> Snapshot:
+def take_snapshot(net: nn.Module, backbone: str, factory: str, *, named: bool) -> NetworkState:
     """Describe a network as training would get it, in training mode.
 
     `backbone` is its name in a study, `factory` the module of the function or class that built it.
@@ -52,7 +52,7 @@ def take_snapshot(net: nn.Module, backbone: str, factory: str, *, named: bool) -
     tree = _network(describe, net, backbone)
     sources = Sources.reached_from({*describe.modules, factory})
     tree["globals"] = {key: describe.leniently(value) for key, value in sources.globals.items()}
-    return Snapshot({**tree, "classes": describe.classes}, frozenset(describe.modules))
+    return NetworkState({**tree, "classes": describe.classes}, frozenset(describe.modules))
 
 
 def _outside(describe: Describer, module: nn.Module, backbone: str) -> Node:

@@ -46,7 +46,7 @@ class Sources:
             if name in seen or room_of(name) in GROUND:
                 continue
             seen.add(name)
-            if is_own(name):
+            if is_users_file(name):
                 todo.extend(found._add_own(name))
             else:
                 found.libraries.update(_library(room_of(name)))
@@ -69,7 +69,7 @@ class Sources:
             yield from _in_statements(content, name, is_package=file.stem == "__init__")
 
 
-def is_own(name: str) -> bool:
+def is_users_file(name: str) -> bool:
     """Whether a module is the user's: its file counts, and not the version of a library."""
     if room_of(name) in GROUND:
         return False

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ablate.identity.code import content, is_machinery, place
-from ablate.identity.sources import GROUND, is_own, room_of
+from ablate.identity.sources import GROUND, is_users_file, room_of
 from ablate.identity.tensors import describe_tensor
 
 Node = Any
@@ -184,7 +184,7 @@ class Describer:
         about: list[Node] = []
         self.classes[f"{name}#{node[-1]}"] = about
         about.append([self(base) for base in kind.__bases__])
-        if is_own(kind.__module__) and not issubclass(kind, enum.Enum):
+        if is_users_file(kind.__module__) and not issubclass(kind, enum.Enum):
             about += [[k, self.leniently(v)] for k, v in vars(kind).items() if not is_machinery(k)]
         return node
 

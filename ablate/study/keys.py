@@ -17,7 +17,7 @@ from ablate.study.recipe import PROTOCOL_DEFAULTS, Recipe
 from ablate.system.digest import digest
 
 PROTOCOL = 2
-"""Part of every run key: raised when a change to training can change a result."""
+"""PositionPart of every run key: raised when a change to training can change a result."""
 
 IMAGE_SIZE = 32
 

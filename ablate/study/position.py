@@ -18,14 +18,14 @@ _TOKENS = re.compile(r""""[^"]*"|'[^']*'|\[!?\]?[^\]]*\]|.""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PositionPart:
     """One part of a position: a glob, and whether attention goes after, before or instead of its modules."""
 
     how: str
     glob: str
 
 
-def parts_of(position: str) -> tuple[Part, ...]:
+def parts_of(position: str) -> tuple[PositionPart, ...]:
     """`"pool1+before:conv2"` → its parts, in their order."""
     return tuple(map(_part, pieces(position)))
 
@@ -47,11 +47,11 @@ def escape(path: str) -> str:
     return f"[{escaped[0]}]{escaped[1:]}" if path.startswith(tuple(PREFIXES)) else escaped
 
 
-def _part(text: str) -> Part:
+def _part(text: str) -> PositionPart:
     for prefix, how in PREFIXES.items():
         if text.startswith(prefix):
-            return Part(how, text.removeprefix(prefix).strip())
-    return Part(AFTER, text)
+            return PositionPart(how, text.removeprefix(prefix).strip())
+    return PositionPart(AFTER, text)
 
 
 def _split(text: str, separator: str) -> Iterator[str]:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from ablate.study.position import Part, escape, matches_glob, parts_of
+from ablate.study.position import PositionPart, escape, matches_glob, parts_of
 
 NAMES = ["max[3]", "conv+bn", "1<-0", "a*b?", "it's", 'say"so"', "[!x]", "before:x", "]"]
 
 
 def test_a_position_has_parts_with_prefixes() -> None:
     assert parts_of("pool1 + before:conv2+replace:b.*.se") == (
-        Part("after", "pool1"),
-        Part("before", "conv2"),
-        Part("replace", "b.*.se"),
+        PositionPart("after", "pool1"),
+        PositionPart("before", "conv2"),
+        PositionPart("replace", "b.*.se"),
     )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_escaped_path_names_itself_alone(name: str) -> None:
     path = f"ops.{name}.0"
-    assert parts_of(escape(path)) == (Part("after", escape(path)),)
+    assert parts_of(escape(path)) == (PositionPart("after", escape(path)),)
     others = [f"ops.{other}.0" for other in (*NAMES, "max3", "x")]
     assert [other for other in others if matches_glob(other, escape(path))] == [path]
     assert parts_of(escape(name))[0].how == "after"
@@ -42,4 +42,4 @@ def test_globs_go_name_by_name_and_quotes_are_meant_as_they_stand(
     path: str, glob: str, matches: bool
 ) -> None:
     assert matches_glob(path, glob) is matches
-    assert parts_of(f"{glob}+x") == (Part("after", glob), Part("after", "x"))
+    assert parts_of(f"{glob}+x") == (PositionPart("after", glob), PositionPart("after", "x"))

@@ -21,7 +21,7 @@ UNKNOWN = ""
 """The hash where nothing of a study was ever planned: nobody will ask for it."""
 
 Row = dict[str, Any]
-Place = tuple[str, str, str]
+Study = tuple[str, str, str]
 
 
 def upgrade() -> None:
@@ -53,7 +53,7 @@ def _rows(bind: sa.Connection, name: str) -> list[Row]:
     return [dict(row) for row in bind.execute(sa.select(_table(name))).mappings()]
 
 
-def _place(row: Mapping[str, Any]) -> Place:
+def _study_of(row: Mapping[str, Any]) -> Study:
     return row["study"], row["dataset"], row["setting"]
 
 
@@ -66,19 +66,19 @@ def _add_to_cells(bind: sa.Connection) -> None:
     op.create_index("cells_in_order", "cells", ["study", "dataset_hash", "setting", "ordinal"])
 
 
-def _contents(bind: sa.Connection) -> dict[Place, list[str]]:
+def _contents(bind: sa.Connection) -> dict[Study, list[str]]:
     """The hashes of the images that a study was planned on under one name, in the order of its cells."""
     cells = _table("cells")
     names = ("study", "dataset", "setting", "dataset_hash")
     query = sa.select(*(cells.c[name] for name in names)).order_by(cells.c.ordinal)
-    found: dict[Place, dict[str, None]] = defaultdict(dict)
+    found: dict[Study, dict[str, None]] = defaultdict(dict)
     for row in bind.execute(query).mappings():
-        found[_place(dict(row))][row["dataset_hash"]] = None
+        found[_study_of(dict(row))][row["dataset_hash"]] = None
     return {place: list(hashes) for place, hashes in found.items()}
 
 
 def _trials(
-    rows: Iterable[Row], content_of: Mapping[str, str], contents: Mapping[Place, Sequence[str]]
+    rows: Iterable[Row], content_of: Mapping[str, str], contents: Mapping[Study, Sequence[str]]
 ) -> list[Row]:
     """Trials with the content of their runs, or of the trial before where none was trained; of a search
     that went on with other images under the same name both parts are numbered from 0.
@@ -87,9 +87,9 @@ def _trials(
     last: dict[tuple[Any, ...], str] = {}
     counts: dict[tuple[Any, ...], int] = defaultdict(int)
     for row in sorted(rows, key=lambda row: (row["asked_at"], row["number"])):
-        search = (*_place(row), row["search"])
+        search = (*_study_of(row), row["search"])
         known = [content_of[key] for key in row["run_keys"] if key in content_of]
-        usual = last.get(search) or next(iter(contents.get(_place(row), ())), UNKNOWN)
+        usual = last.get(search) or next(iter(contents.get(_study_of(row), ())), UNKNOWN)
         content = last[search] = known[0] if known else usual
         # Without the name: the same images may have had two.
         same = (row["study"], row["setting"], row["search"], content)
@@ -99,15 +99,15 @@ def _trials(
 
 
 def _studies(
-    rows: Iterable[Row], trials: Iterable[Row], contents: Mapping[Place, Sequence[str]]
+    rows: Iterable[Row], trials: Iterable[Row], contents: Mapping[Study, Sequence[str]]
 ) -> list[Row]:
     """A row for each content that a study has cells of under this name; a label that was met with several
     contents, as by a merge, has one for each.
     """
-    searched = {_place(row): row["dataset_hash"] for row in trials}
+    searched = {_study_of(row): row["dataset_hash"] for row in trials}
     made: dict[tuple[Any, ...], Row] = {}
     for row in sorted(rows, key=lambda row: row["updated_at"]):
-        place = _place(row)
+        place = _study_of(row)
         for content in contents.get(place) or [searched.get(place, UNKNOWN)]:
             made[row["study"], content, row["setting"]] = {**row, "dataset_hash": content}
     return list(made.values())
