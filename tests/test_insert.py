@@ -25,6 +25,7 @@ from ablate.placement import find_targets
 from ablate.report.families import attended_module, is_attention
 from ablate.study import Variant
 from ablate.study.position import BEFORE
+from ablate.system.machine import prepare_machine
 
 SIZE = 32
 
@@ -312,6 +313,7 @@ def test_other_tools_see_attention_wherever_it_is(attention: str) -> None:
 
 @pytest.mark.parametrize(("attention", "position"), [("se", PLACES[0]), ("cbam", PLACES[2])])
 def test_a_network_with_attention_can_be_exported(attention: str, position: str) -> None:
+    prepare_machine("cpu", "fp32", deterministic=False)  # as in a process that trains
     x = torch.randn(2, 3, SIZE, SIZE)
     net = build(variant("ResNet", attention, position), 10, SIZE, seed=1).eval()
     torch.testing.assert_close(torch.export.export(net, (x,)).module()(x), net(x))

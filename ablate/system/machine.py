@@ -79,6 +79,8 @@ def prepare_machine(
     """
     torch.set_num_threads(THREADS)
     keep_freed_memory()
+    # The older switch too: torch.export reads it, and refuses where the two say different things.
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.fp32_precision = FP32_PRECISION  # type: ignore[attr-defined]
     machine = find_machine(device, precision)
     if machine.is_gpu:

@@ -240,4 +240,5 @@ def test_what_a_network_prints_is_no_output_of_ours(
     check_classifies("kinds:Shown", 10, 16)
     out, errors = capsys.readouterr()
     assert out == ""
-    assert errors.splitlines()[:4] == ["imported", "built", "called", "called"]
+    assert errors.splitlines()[0] == "imported"
+    assert set(errors.splitlines()[1:]) == {"built", "called"}

@@ -24,6 +24,7 @@ from ablate.plan import Plan
 from ablate.result import Epoch, Failed, Finished
 from ablate.store.store import Store
 from ablate.study.file import parse_study
+from ablate.system.machine import find_machine
 
 RESULTS = "SELECT status, failure, test_accuracy, test_loss FROM runs"
 Meanwhile = Callable[[], None]
@@ -60,7 +61,8 @@ def planned(pictures: Path) -> Plan:
         dataset="images", backbone="cbam_cnn(width=0.25)", seeds=1, grid=[{"attention": "none"}],
         recipe={"epochs": 6, "batch_size": 4, "augment": [], "precision": "fp32"},
     )  # fmt: skip
-    return prepare_plan(parse_study(document, "test"), pictures, Console(quiet=True))
+    machine = find_machine("cpu", "fp32")
+    return prepare_plan(parse_study(document, "test"), pictures, Console(quiet=True), machine)
 
 
 def train(
