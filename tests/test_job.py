@@ -66,6 +66,7 @@ def alone() -> dict[str, list[dict[str, Any]]]:
     return {name: facts(events_of(make_cohort(name))[name]) for name in VARIANTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["none", "se", "cbam"], ["eca", "cbam", "se", "none"]])
 def test_a_run_does_not_depend_on_its_cohort(names: list[str], alone: Any) -> None:
     events = events_of(make_cohort(*names))
@@ -85,7 +86,7 @@ def test_dropout_differs_from_step_to_step() -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("precision", ["amp", "fp32"])
+@pytest.mark.parametrize("precision", [pytest.param("amp", marks=pytest.mark.slow), "fp32"])
 def test_a_resumed_run_ends_with_the_same_bytes(optimizer: str, precision: str) -> None:
     recipe = {"epochs": 3, "optimizer": optimizer, "precision": precision, "schedule": "plateau"}
     job = make_cohort("cbam", recipe=recipe, checkpoint_seconds=0)
@@ -149,6 +150,7 @@ def full_with(most: int) -> Step:
     return step
 
 
+@pytest.mark.slow
 def test_a_cohort_that_does_not_fit_goes_on_in_halves(
     monkeypatch: pytest.MonkeyPatch, alone: Any
 ) -> None:

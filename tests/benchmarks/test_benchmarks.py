@@ -165,6 +165,7 @@ def test_scaling_compares_with_one_run_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert {row["cohort"] for row in figures["rows"]} == {1, 2}
 
 
+@pytest.mark.slow
 def test_a_short_command_writes_its_section(tmp_path: Path) -> None:
     out = tmp_path / "short.json"
     assert command.main(["augmentation", "--short", "--out", str(out)]) == 0

@@ -66,6 +66,7 @@ def test_from_nothing_to_a_report(shell: Shell, monkeypatch: pytest.MonkeyPatch)
         assert any("convolution" in operator for (operator,) in operators)
 
 
+@pytest.mark.slow
 def test_a_measurement_that_is_lost_is_an_error_and_no_run_is(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ def test_two_sets_of_one_name(ablate: Commands, tmp_path: Path, archives: bool) 
     assert "2 of 2 runs finished" in finished(ablate("run", easy, *RUN))
 
 
+@pytest.mark.slow
 def test_a_set_that_was_corrected_after_training(ablate: Commands, tmp_path: Path) -> None:
     folder = picture_set(tmp_path / "changed")
     ablate("run", folder, *RUN)

@@ -425,6 +425,7 @@ def cli(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ended_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: Path) -> None:
     """Ended with SIGTERM, and then left in peace: real training, real database. SIGKILL is torture's."""
     study = STUDIES / "digits.toml"

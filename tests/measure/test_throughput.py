@@ -233,6 +233,7 @@ def test_timed_is_a_copy_with_the_paths_that_training_takes(kernel: str) -> None
 # ── ablate measure ────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_measure_needs_no_finished_run_and_the_report_names_the_noise_floor(
     url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def make(folder: Path, *arguments: str, path: str = "") -> subprocess.CompletedP
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_failed_runs_do_not_stop_the_report_but_are_an_error(project: Path) -> None:
     done = make(project, "ablation", "STUDY=hopeless.toml")
     assert done.stdout.startswith("ablation: hopeless.toml (as asked with STUDY=)\n")
