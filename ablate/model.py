@@ -12,7 +12,7 @@ from ablate.attention import ATTENTION, Attention
 from ablate.errors import OptionError, PlacementError
 from ablate.identity import origin
 from ablate.identity.attention import attention_settings
-from ablate.identity.snapshot import flags
+from ablate.identity.network_state import flags
 from ablate.insert import insert, plain_network
 from ablate.network.fresh import Uninitialised, make_network
 from ablate.network.trace import record_outputs

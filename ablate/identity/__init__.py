@@ -12,8 +12,8 @@ from functools import lru_cache, partial
 from torch import nn
 
 from ablate.backbones import find_factory
+from ablate.identity.network_state import NetworkState, take_snapshot
 from ablate.identity.settle import settle
-from ablate.identity.snapshot import NetworkState, take_snapshot
 from ablate.identity.sources import Sources, room_of
 from ablate.network.fresh import make_network
 from ablate.study.options import split_call

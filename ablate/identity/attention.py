@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ablate.attention import Attention
-from ablate.identity.snapshot import MACHINERY
+from ablate.identity.network_state import MACHINERY
 from ablate.identity.values import Describer
 from ablate.study.options import keyword_options
 
