@@ -197,6 +197,7 @@ def search(
         int | None,
         typer.Option("--workers", min=1, metavar="N", help="Trials side by side."),
     ] = None,
+    no_probe: NoProbe = False,
 ) -> None:
     """Let Optuna ask which variants to train, reusing what is trained; then confirm the best."""
     question = load(study, set)
@@ -205,7 +206,13 @@ def search(
         from ablate.drive.options import RunOptions
         from ablate.drive.search import SearchOptions, search_study
 
-    options = RunOptions(device=device, executor=executor, workers=workers, max_runs=max_runs)
+    options = RunOptions(
+        device=device,
+        executor=executor,
+        workers=workers,
+        max_runs=max_runs,
+        probe=not no_probe,
+    )
     try:
         failed = search_study(question, data, db, options, SearchOptions(storage, rebuild))
     except KeyboardInterrupt:

@@ -39,7 +39,8 @@ def measure_study(study: Study, data: Path | None, url: str, options: MeasureOpt
     """
     console = Console()
     machine = find_machine(options.device, study.recipe.precision)
-    plan = prepare_plan(study, data, console, machine)
+    # What a network costs is measured whether it learns or not.
+    plan = prepare_plan(study, data, console, machine, probe=False)
     store = Store(url)
     store.register(plan)
     with LocalExecutor(workers=1) as executor:
