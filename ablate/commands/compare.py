@@ -6,10 +6,9 @@ from pathlib import Path
 
 from ablate.commands.chosen import frames_of
 from ablate.errors import DatabaseError, OptionError, unknown
-from ablate.page.format import points, size
-from ablate.report.findings import LEAKED, cost, evidence, unmoved_in
+from ablate.report.findings import LEAKED, cost, unmoved_in
 from ablate.report.summary import Summary, VariantSummary, summarize
-from ablate.stats import Effect, effects
+from ablate.stats import Effect, Sample, effects, words
 from ablate.study import Study
 from ablate.system.console import say
 
@@ -38,7 +37,7 @@ def told(summary: Summary, first: str, second: str) -> list[str]:
     if summary.leaked:
         return [LEAKED]
     effect = _effect(base, variant, summary)
-    lines = [_claim(effect, summary), evidence(effect), cost(variant, base, summary).strip()]
+    lines = [words.claim(effect), words.evidence(effect), cost(variant, base, summary).strip()]
     lines.extend(unmoved_in(each) for each in (base, variant))
     if not base.is_baseline:
         lines.append(
@@ -59,15 +58,5 @@ def _find(name: str, summary: Summary) -> VariantSummary:
 def _effect(base: VariantSummary, variant: VariantSummary, summary: Summary) -> Effect:
     if base.is_baseline and variant.effect is not None:
         return variant.effect  # adjusted for all variants, as in the report
-    values = {each.name: list(each.accuracies.values()) for each in (base, variant)}
-    return effects(values, base.name, summary.margin)[variant.name]
-
-
-def _claim(effect: Effect, summary: Summary) -> str:
-    pair = f"{effect.variant} against {effect.baseline}"
-    if effect.verdict in ("better", "worse"):
-        by = size(effect.difference)
-        return f"{effect.variant} is {effect.verdict} than {effect.baseline} by {by} points."
-    if effect.verdict == "equivalent":
-        return f"{pair}: equivalent within the declared ±{size(summary.margin)} points."
-    return f"{pair}: undecided, {points(effect.difference)} points observed."
+    samples = {each.name: Sample(each.accuracies) for each in (base, variant)}
+    return effects(samples, base.name, summary.margin)[variant.name]

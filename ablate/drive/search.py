@@ -28,6 +28,7 @@ from ablate.search.record import read_confirmed
 from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
 from ablate.search.storage import open_storage, storage_url
+from ablate.stats import words
 from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
@@ -286,6 +287,6 @@ def _confirmed_line(found: Confirmed, picked_from: int, baseline: str) -> str:
         f"{100 * found.searched:.2f} % in the search that picked it from {picked_from}"
     )
     if found.effect is not None and found.effect.difference is not None:
-        span = fmt.span(found.effect.low, found.effect.high)
-        text += f"; {fmt.points(found.effect.difference)} points to {baseline} ({span})"
+        span = words.span(found.effect.low, found.effect.high)
+        text += f"; {words.points(found.effect.difference)} points to {baseline} ({span})"
     return text

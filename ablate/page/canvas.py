@@ -32,6 +32,7 @@ TONE_COLORS = {
     "better": BLUE,
     "worse": ORANGE,
     "equivalent": GREEN,
+    "identical": GREEN,
     "undecided": GREY,
     "baseline": BASELINE,
 }

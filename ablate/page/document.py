@@ -10,7 +10,9 @@ import base64
 from dataclasses import dataclass, field
 from typing import Literal
 
-Tone = Literal["", "lead", "better", "worse", "equivalent", "undecided", "warning"]
+from ablate.stats import Verdict
+
+Tone = Literal["", "lead", "warning"] | Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,32 +7,14 @@ from __future__ import annotations
 
 import math
 
-from ablate.stats import Interval
+from ablate.stats import Interval, words
 
-MISSING = "–"
+MISSING = words.MISSING
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
     """0.83214 → `83.21 %`."""
     return MISSING if fraction is None else f"{_signless(100 * fraction, digits)} %"
-
-
-def points(difference: float | None) -> str:
-    """A difference of accuracies in percentage points: 0.0042 → `+0.42`."""
-    if difference is None:
-        return MISSING
-    text = f"{100 * difference:+.2f}"
-    return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", "−")
-
-
-def size(difference: float | None) -> str:
-    """A difference without a sign, in points: 0.0031 → `0.31`."""
-    return MISSING if difference is None else f"{100 * abs(difference):.2f}"
-
-
-def span(low: float | None, high: float | None) -> str:
-    """An interval in points: `−0.10 to +0.62`."""
-    return "" if low is None or high is None else f"{points(low)} to {points(high)}"
 
 
 def accuracy(interval: Interval | None) -> str:

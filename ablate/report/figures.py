@@ -42,7 +42,7 @@ def accuracy_figure(summary: Summary) -> Figure | None:
         f"Test accuracy of {plural(len(shown), 'variant')} over {runs}; "
         "the same numbers are in the table of results.",
         "Each pale point is one seed; the large point is the mean with its 95 % t-interval. "
-        f"The band is the baseline's interval. {_color_words(summary)}",
+        f"The band is the baseline's interval. {color_words(summary)}",
         canvas.png(figure),
     )
 
@@ -69,7 +69,7 @@ def cost_figure(summary: Summary) -> Figure | None:
         "Mean test accuracy of every variant against "
         + ("throughput and parameters" if column else "parameters")
         + "; the same numbers are in the table of results.",
-        f"Up is more accurate; faster is right, smaller is left.{speeds} {_color_words(summary)}",
+        f"Up is more accurate; faster is right, smaller is left.{speeds} {color_words(summary)}",
         canvas.png(figure),
     )
 
@@ -119,7 +119,7 @@ def _baseline_band(ax: Axes, base: VariantSummary) -> None:
 def _mean_with_interval(ax: Axes, row: float, variant: VariantSummary, summary: Summary) -> None:
     if variant.accuracy is None:
         return
-    color = _color(variant, summary)
+    color = variant_color(variant, summary)
     mean, half = 100 * variant.accuracy.mean, variant.accuracy.half_width
     error = None if half is None else 100 * half
     ax.errorbar(mean, row, xerr=error, fmt="o", color=color, markersize=6, linewidth=1.8, zorder=3)
@@ -133,7 +133,7 @@ def _cost_panel(ax: Axes, column: SpeedColumn | None, summary: Summary) -> None:
         if x is None or variant.accuracy is None:
             continue
         y, half = 100 * variant.accuracy.mean, variant.accuracy.half_width
-        color = _color(variant, summary)
+        color = variant_color(variant, summary)
         ax.errorbar(x, y, xerr=spread, yerr=100 * half if half is not None else None, fmt="o",
                     color=color, markersize=6, linewidth=0.8, alpha=0.9)  # fmt: skip
         placed.append((x, y, variant))
@@ -157,7 +157,7 @@ def _name_point(
         xytext=(-7 if left else 7, 6),
         textcoords="offset points",
         ha="right" if left else "left",
-        color=_color(variant, summary),
+        color=variant_color(variant, summary),
         fontsize=8,
     )
     text.set_in_layout(False)
@@ -190,17 +190,17 @@ def _fullest(summary: Summary) -> SpeedColumn | None:
     return max(measured, key=lambda c: (number[c], c.mode == "infer"), default=None)
 
 
-def _color(variant: VariantSummary, summary: Summary) -> str:
+def variant_color(variant: VariantSummary, summary: Summary) -> str:
     if variant.is_baseline:
         return canvas.TONE_COLORS["baseline"]
     verdict = variant.effect.verdict if variant.effect and not summary.leaked else "undecided"
     return canvas.TONE_COLORS[verdict]
 
 
-def _color_words(summary: Summary) -> str:
+def color_words(summary: Summary) -> str:
     if summary.leaked:
         return "Black is the baseline; no verdict is claimed."
-    return "Black: baseline; blue: better; orange: worse; green: equivalent; grey: undecided."
+    return "Black: baseline; blue: better; orange: worse; green: equivalent or identical; grey: undecided."
 
 
 def _tick(value: float, _: int | None = None) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ablate.page.document import Finding
-from ablate.page.format import count, p_equation, percent, points, ratio, size, span
+from ablate.page.format import count, percent, ratio
 from ablate.report.speeds import ratio_to
 from ablate.report.summary import Summary, VariantSummary
-from ablate.stats import Effect
+from ablate.stats import DEFAULT_MARGIN, Effect, Verdict
+from ablate.stats.words import claim, evidence, points, size
 from ablate.system.text import plural
 
 MAX_SINGLE = 6
@@ -30,9 +31,8 @@ def headline(summary: Summary) -> str:
         return "No verdict is claimed, because the schedule saw the test set."
     if not summary.reference.n:
         return f"No variant can be compared: the baseline {summary.baseline} has no finished run."
-    verdicts = ("better", "worse", "equivalent", "undecided")
-    numbers = [(len(_with(summary, verdict)), verdict) for verdict in verdicts]
     missing = sum(not variant.n for variant in summary.tested)
+    numbers = [(len(_with(summary, verdict)), str(verdict)) for verdict in Verdict]
     numbers = [*numbers[:-1], (numbers[-1][0] - missing, "undecided"), (missing, "without a run")]
     told = ", ".join(f"{number} {verdict}" for number, verdict in numbers if number)
     return (
@@ -44,61 +44,41 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
     """One finding for each variant that differs, then what could not be decided and why."""
     if summary.leaked or not summary.finished or not summary.reference.n:
         return ()
-    found = [_difference(v, e, summary) for v, e in _with(summary, "better", "worse")]
-    found += [_equivalent(v, e, summary) for v, e in _with(summary, "equivalent")]
-    undecided = _with(summary, "undecided")
+    clear = (Verdict.BETTER, Verdict.WORSE), (Verdict.EQUIVALENT,), (Verdict.IDENTICAL,)
+    found = [_found(v, e, summary) for verdicts in clear for v, e in _with(summary, *verdicts)]
+    undecided = _with(summary, Verdict.UNDECIDED)
     could = [(v, e) for v, e in undecided if e.smallest_detectable is not None]
     if len(could) > MAX_SINGLE:
         found.append(_undecided_together(could))
     else:
-        found += [_undecided(v, e) for v, e in could]
+        found += [_found(v, e, summary) for v, e in could]
     untestable = [v.name for v, e in undecided if e.smallest_detectable is None and v.n]
     return tuple(found + ([_untestable(untestable)] if untestable else []))
 
 
-def _with(summary: Summary, *verdicts: str) -> list[Compared]:
+def _with(summary: Summary, *verdicts: Verdict) -> list[Compared]:
     """The variants with one of these verdicts, the largest gain first."""
     chosen = [(v, v.effect) for v in summary.tested if v.effect and v.effect.verdict in verdicts]
     return sorted(chosen, key=lambda pair: -(pair[1].difference or 0.0))
 
 
-def _difference(variant: VariantSummary, effect: Effect, summary: Summary) -> Finding:
-    claim = (
-        f"{variant.name} is {effect.verdict} than the baseline by {size(effect.difference)} points."
-    )
+def _found(variant: VariantSummary, effect: Effect, summary: Summary) -> Finding:
+    """One variant: the claim, what it stands on, what it costs."""
     within = (
-        f" The difference is smaller than the declared margin of {size(summary.margin)} points."
-        if summary.margin and abs(effect.difference or 0.0) < summary.margin
+        f" The difference is smaller than the {margin_words(summary)}."
+        if effect.verdict in (Verdict.BETTER, Verdict.WORSE)
+        and abs(effect.difference or 0.0) < effect.margin
         else ""
     )
-    return Finding(
-        claim, evidence(effect) + within + cost(variant, summary.reference, summary), effect.verdict
-    )
-
-
-def _equivalent(variant: VariantSummary, effect: Effect, summary: Summary) -> Finding:
-    claim = (
-        f"{variant.name} is equivalent to the baseline within the declared "
-        f"±{size(summary.margin)} points."
-    )
-    text = f"Difference {points(effect.difference)} points; {evidence(effect)}"
-    return Finding(claim, text + cost(variant, summary.reference, summary), "equivalent")
-
-
-def _undecided(variant: VariantSummary, effect: Effect) -> Finding:
-    claim = (
-        f"No difference found for {variant.name} "
-        f"(these seeds could have seen ≥ {size(effect.smallest_detectable)} points)."
-    )
-    text = f"Difference {points(effect.difference)} points; {evidence(effect)}"
-    return Finding(claim, text, "undecided")
+    told = evidence(effect) + within + cost(variant, summary.reference, summary)
+    return Finding(claim(effect), told, effect.verdict)
 
 
 def _undecided_together(could: list[Compared]) -> Finding:
     seen = sorted(effect.smallest_detectable or 0.0 for _, effect in could)
     (top, most), (bottom, least) = could[0], could[-1]
-    claim = (
-        f"No difference found for {len(could)} variants (these seeds could have seen "
+    said = (
+        f"No difference found for {len(could)} variants (these runs could have seen "
         f"≥ {size(seen[0])} to ≥ {size(seen[-1])} points, depending on the variant)."
     )
     text = (
@@ -106,31 +86,22 @@ def _undecided_together(could: list[Compared]) -> Finding:
         f"{points(most.difference)} points ({top.name}). The highest of {len(could)} means is "
         "partly luck. The table below has every interval."
     )
-    return Finding(claim, text, "undecided")
+    return Finding(said, text, Verdict.UNDECIDED)
 
 
 def _untestable(names: list[str]) -> Finding:
     listed = ", ".join(names[:MAX_SINGLE]) + (" …" if len(names) > MAX_SINGLE else "")
-    claim = f"Nothing to test in {plural(len(names), 'variant')}: {listed}."
-    text = (
-        "A test needs at least two finished runs of the variant and of the baseline, and "
-        "accuracies that are not all equal: a larger test set or more seeds."
+    text = "A verdict needs two finished runs or more of the variant and of the baseline."
+    return Finding(
+        f"Nothing to test in {plural(len(names), 'variant')}: {listed}.", text, Verdict.UNDECIDED
     )
-    return Finding(claim, text, "undecided")
 
 
-def evidence(effect: Effect) -> str:
-    """What a verdict stands on."""
-    if effect.low is None:
-        return (
-            f"n = {effect.n} against {effect.n_baseline}: no interval and no test, which take two runs "
-            "or more of each."
-        )
-    return (
-        f"95 % interval {span(effect.low, effect.high)} points; "
-        f"adjusted {p_equation(effect.p_adjusted)}; n = {effect.n} against {effect.n_baseline}; "
-        f"smallest detectable effect {size(effect.smallest_detectable)} points."
-    )
+def margin_words(summary: Summary) -> str:
+    """The margin of equivalence, and whether somebody declared it."""
+    if summary.margin is None:
+        return f"customary margin of {size(DEFAULT_MARGIN)} points (none is declared)"
+    return f"declared margin of {size(summary.margin)} points"
 
 
 def unmoved_in(variant: VariantSummary) -> str:

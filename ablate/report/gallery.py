@@ -11,6 +11,7 @@ from ablate.report import search
 from ablate.report.attention import heat_figure, weights_figure
 from ablate.report.curves import learning_figure, loss_figure
 from ablate.report.figures import accuracy_figure, cost_figure, heat_map
+from ablate.report.forest import effects_figure
 from ablate.report.profiles import profile_figure
 from ablate.report.shares import family_figure
 from ablate.report.summary import Summary
@@ -33,6 +34,7 @@ def _of_search(draw: Callable[[SearchResult], Figure | None]) -> Draw:
 
 
 FIGURES: dict[str, Drawing] = {
+    "effects": Drawing("accuracy", effects_figure),
     "accuracy": Drawing("accuracy", accuracy_figure),
     "heat-map": Drawing("accuracy", heat_map),
     "cost": Drawing("cost", cost_figure),

@@ -7,6 +7,8 @@ from ablate.page.document import Bar, BarPart, Column, Row, Table, TableCell
 from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
+from ablate.stats import words
+from ablate.stats.words import could_see
 from ablate.system.text import plural
 
 NOT_CLAIMED = "not claimed (test-leaked)"
@@ -19,7 +21,7 @@ def results_table(summary: Summary) -> Table:
         Column("n", "finished runs"),
         Column("Accuracy", "test, %, mean ± 95 %"),
         Column("Difference", "points, 95 % interval"),
-        Column("Adjusted p", "Welch + Holm"),
+        Column("Adjusted p", "for all variants"),
         Column("Verdict", numeric=False),
         Column("Parameters"),
         Column("Attention", "of parameters"),
@@ -32,8 +34,8 @@ def results_table(summary: Summary) -> Table:
         speed += " Speed was measured under other conditions as well: see the tables of cost."
     caption = (
         f"Every variant in the order of the grid; differences are to the baseline "
-        f"{summary.baseline}. The ± and the intervals are Student t over seeds, not adjusted; "
-        f"p is.{leak}{speed}"
+        f"{summary.baseline}. The ± is Student t over seeds; the intervals of the "
+        f"differences hold together, and the verdict is read off them.{leak}{speed}"
     )
     return Table(caption, columns, tuple(_result_row(v, summary) for v in summary.variants))
 
@@ -76,14 +78,11 @@ def _effect_cells(
     if effect is None:
         return (TableCell(fmt.MISSING),) * 2 + (TableCell("baseline"),)
     if summary.leaked:
-        bare = TableCell(fmt.points(effect.difference))
+        bare = TableCell(words.points(effect.difference))
         return bare, TableCell(fmt.MISSING), TableCell(NOT_CLAIMED, tone="warning")
-    could = effect.smallest_detectable
-    # Two seeds each and still nothing to see: every run of both got the same number of images right.
-    without = "all runs equal" if min(effect.n, effect.n_baseline) > 1 else "too few runs to test"
-    note = f"could see ≥ {fmt.size(could)}" if could is not None else without
+    note = "" if effect.decided else could_see(effect)
     return (
-        TableCell(fmt.points(effect.difference), fmt.span(effect.low, effect.high)),
+        TableCell(words.points(effect.difference), words.span(effect.low, effect.high)),
         TableCell(fmt.p_value(effect.p_adjusted)),
         TableCell(effect.verdict, note, effect.verdict),
     )

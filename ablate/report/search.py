@@ -13,6 +13,7 @@ from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell
 from ablate.result.search import SearchResult, TrialResult
+from ablate.stats import words
 from ablate.system.text import plural
 
 ACCURACY = "val_accuracy"
@@ -58,10 +59,11 @@ def confirmed_table(search: SearchResult) -> Table | None:
                 TableCell(fmt.count(each.n)),
                 TableCell(fmt.percent(each.mean), _interval(each.low, each.high)),
                 TableCell(
-                    fmt.points(each.difference), fmt.span(each.difference_low, each.difference_high)
+                    words.points(each.difference),
+                    words.span(each.difference_low, each.difference_high),
                 ),
                 TableCell(
-                    fmt.percent(each.searched), f"{fmt.points(each.searched - each.mean)} points"
+                    fmt.percent(each.searched), f"{words.points(each.searched - each.mean)} points"
                 ),
             )
         )

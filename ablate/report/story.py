@@ -8,24 +8,22 @@ from typing import Any
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Findings, Note, Section
 from ablate.report import costs, families, profiles, shares, tables
-from ablate.report.findings import LEAKED, findings, headline, unmoved_in
+from ablate.report.findings import LEAKED, findings, headline, margin_words, unmoved_in
 from ablate.report.gallery import draw_section
 from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
 from ablate.report.summary import Summary
+from ablate.stats.words import reading
 from ablate.system.text import plural
 
 READING = (
-    "Intervals are 95 % Student t-intervals over seeds. Each variant is compared with the baseline "
-    "by Welch's t-test, and its p-value is adjusted by Holm for the number of variants, those that "
-    "have not finished included. A verdict follows the adjusted p (5 %); the intervals themselves "
-    "are not adjusted, so one may exclude 0 while its verdict is undecided.",
-    "“Could have seen ≥ x points” is the smallest detectable effect: the difference that such a "
-    "test would find in 80 % of studies with these seeds and this spread. A variant without a "
-    "difference found may still differ by less than that. “Equivalent” is said only within a "
-    "margin declared in the study file, by two one-sided tests.",
-    "What seeds cannot tell: other test images would move every accuracy, however many seeds run, "
-    "by about ±0.2 to ±0.3 points on a test set of 10,000 images and by more on a smaller one.",
+    "The ± of an accuracy is a 95 % Student t-interval over seeds. What is said of a difference is read "
+    "off one interval, in the text, the table and the figures alike: better or worse where it excludes 0, "
+    "equivalent where it lies within the margin, undecided otherwise; identical where every run is right "
+    "on the same test images. Variants that have not finished count in the family.",
+    "“Could have seen ≥ x points” is the smallest detectable effect: the difference that would be found "
+    "in 80 % of studies with these runs and this spread. A variant without a difference found may still "
+    "differ by less than that.",
     "Speed is measured apart from training, all variants by turns. “quick” is the short measurement "
     "that follows a run, “full” the long one of ablate measure. A ratio to the baseline is formed in "
     "each round, its interval is Student's t on the logarithm; a ratio without an interval is that of "
@@ -156,13 +154,15 @@ def _layers(summary: Summary) -> tuple[Block, ...]:
 
 
 def _reading(summary: Summary) -> tuple[Block, ...]:
-    notes = tuple(Note(text) for text in READING)
+    rules = reading(v.effect for v in summary.tested if v.effect and not summary.leaked)
+    margin = f"The margin of equivalence is the {margin_words(summary)}."
+    notes = tuple(Note(text) for text in (*READING[:2], *rules, margin, *READING[2:]))
     if summary.pairing is None:
         return notes
     text = (
         f"Variants of one seed share initialisation, batches and augmentation. The correlation of "
-        f"accuracies by seed with the baseline is {summary.pairing:+.2f} in this study; the tests "
-        "do not rely on it."
+        f"accuracies by seed with the baseline is {summary.pairing:+.2f} in this study: "
+        "the higher, the more seeds as blocks see."
     )
     return (*notes, Note(text.replace("-", "−", 1) if summary.pairing < 0 else text))
 

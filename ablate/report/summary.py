@@ -11,7 +11,7 @@ import pandas as pd
 from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
 from ablate.result import RunStatus
 from ablate.result.search import SearchResult
-from ablate.stats import Effect, Interval, effects, interval, seed_correlation
+from ablate.stats import Effect, Interval, Sample, effects, interval, seed_correlation
 
 if TYPE_CHECKING:
     from ablate.store.frames import Frames
@@ -152,7 +152,7 @@ def summarize(frames: Frames) -> Summary:
         }
         for name, g in finished.sort_values("seed").groupby("variant")
     }
-    own = {name: list(accuracies.get(name, {}).values()) for name in names if name not in aliases}
+    own = {name: Sample(accuracies.get(name, {})) for name in names if name not in aliases}
     margin = study.get("equivalence_margin")
     found = effects(own, baseline, margin)
     places = finished["unmoved_attention"]
@@ -167,7 +167,7 @@ def summarize(frames: Frames) -> Summary:
             planned=_planned(study, name, baseline, runs) if name not in aliases else 0,
             failed=int(((runs["variant"] == name) & (runs["status"] == RunStatus.FAILED)).sum()),
             accuracies=accuracies.get(name, {}),
-            accuracy=interval(own[name]) if own.get(name) else None,
+            accuracy=interval(list(accuracies[name].values())) if name in accuracies else None,
             effect=found.get(name),
             parameters=_structure(runs, name, "parameters"),
             attention_parameters=_structure(runs, name, "attention_parameters"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.search import judge
-from ablate.stats import Effect, Interval, effects, interval
+from ablate.stats import Effect, Interval, Sample, effects, interval
 from ablate.store.trials import TrialRow
 from ablate.study.search import ACCURACY, FRESH_SEEDS, Search
 
@@ -20,7 +20,7 @@ Finished = Mapping[int, tuple[tuple[float, ...], tuple[float, ...]]]
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A candidate under fresh seeds; `effect` is its Welch difference to the baseline's fresh seeds."""
+    """A candidate under fresh seeds; `effect` is its difference to the baseline's fresh seeds."""
 
     variant: str
     searched: float
@@ -58,7 +58,8 @@ def confirmed(
     `picked` are their means in the search, `fresh` the accuracies of the fresh seeds that finished,
     the baseline's among them.
     """
-    against = effects(fresh, baseline) if baseline in fresh else {}
+    samples = {name: Sample.of_values(values) for name, values in fresh.items()}
+    against = effects(samples, baseline) if baseline in fresh else {}
     return [
         Confirmed(name, searched, interval(list(fresh[name])), against.get(name))
         for name, searched in picked.items()

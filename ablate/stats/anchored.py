@@ -1,0 +1,183 @@
+"""Differences about new images and new seeds, from the bits of every run: the verdict's own rule.
+
+A test set is a sample of images as seeds are a sample of trainings. The noise of images is read off
+the differences image by image, which hold the independent noise of seeds as well; on top comes what
+whole trainings vary by beyond that, `ratio` times as much in all, moderated over the arms. Formulas
+and what they cost in simulation: docs/verdicts.md, `make calibrate`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ablate.stats.moderate import (
+    Floats,
+    f_quantile,
+    floored,
+    grubbs,
+    moderated,
+    prior_dof,
+    residuals,
+)
+from ablate.stats.sample import Bits
+
+CHUNK = 2048
+"""Images at a time: the bits are small, what is computed from them is not."""
+FEWEST_DOF = 8
+"""With fewer degrees of freedom in all arms together one variance is taken for all, and prior knowledge
+stands beside it: trainings vary `PRIOR_RATIO` times as much as independent images, for 4 of them."""
+PRIOR_RATIO, PRIOR_DOF = 3.0, 4.0
+OUTLYING = 0.90
+FEWEST_IMAGES = 8
+"""With fewer images judged in two ways their variance is no estimate: one more image is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What an arm's accuracy varies by from seed to seed.
+
+    `independent` is the variance if images erred independently, `ratio` how many times as much it
+    is, known to `dof` degrees of freedom.
+    """
+
+    independent: float
+    ratio: float
+    dof: float
+
+    @property
+    def excess(self) -> float:
+        """What the images' own noise does not hold."""
+        return max(self.ratio - 1, 0.0) * self.independent
+
+    @property
+    def variance(self) -> float:
+        """The variance of one run's accuracy on these images."""
+        return self.ratio * self.independent
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How uncertain a difference is. `error` is its standard error about new images and new seeds.
+
+    `image_variance` is the part that more seeds do not lessen, `seed_variance` that of both arms'
+    single runs together; `here_error` is the standard error on these very images.
+    """
+
+    error: float
+    dof: float
+    image_variance: float
+    seed_variance: float
+    here_error: float
+    here_dof: float
+
+    @property
+    def image_share(self) -> float:
+        """The images' part of the variance of the difference, a fraction."""
+        return min(1.0, self.image_variance / self.error**2) if self.error else 0.0
+
+
+def block_noise(bits: Bits) -> list[Noise]:
+    """The noise of each arm, the baseline first, with seeds as blocks.
+
+    Shape: bits (arms, seeds, images).
+    """
+    arms, seeds, images = bits.shape
+    squares = (residuals(bits.mean(2)) ** 2).sum(1)
+    by_image = np.zeros(arms)
+    for start in range(0, images, CHUNK):
+        left = residuals(bits[:, :, start : start + CHUNK].astype(np.float32))
+        by_image += (left**2).sum((1, 2), dtype=np.float64)
+    dof = np.full(arms, (seeds - 1) * (arms - 1) / arms)
+    own, independent = grubbs(squares, seeds), grubbs(by_image, seeds) / images**2
+    return _noise(own, independent, dof, (seeds - 1) * (arms - 1), images)
+
+
+def unpaired_noise(bits: Sequence[Bits]) -> list[Noise]:
+    """The noise of each arm, the baseline first, where their seeds are not the same.
+
+    Shape: (seeds, images) for each arm, two seeds or more.
+    """
+    images = bits[0].shape[1]
+    own = np.array([each.mean(1).var(ddof=1) for each in bits])
+    independent = np.array([each.var(0, ddof=1).sum() for each in bits]) / images**2
+    dof = np.array([len(each) - 1.0 for each in bits])
+    return _noise(own, independent, dof, float(dof[1:].sum()), images)
+
+
+def _noise(
+    own: Floats, independent: Floats, dof: Floats, together: float, images: int
+) -> list[Noise]:
+    """Moderated; a baseline that clearly varies more than the others keeps its own ratio."""
+    grain = 1 / (12 * images**2)
+    own, independent = floored(own, grain), floored(independent, grain)
+    common = float((dof * own).sum() / (dof * independent).sum())
+    if together < FEWEST_DOF:
+        ratio = (PRIOR_DOF * PRIOR_RATIO + together * common) / (PRIOR_DOF + together)
+        pooled = float((dof * independent).sum() / dof.sum())
+        return [Noise(pooled, ratio, PRIOR_DOF + together)] * len(own)
+    prior = prior_dof(own / independent, dof)
+    ratios, known = moderated(own / independent, dof, common, prior), prior + dof
+    baseline = own[0] / independent[0]
+    if baseline > common * f_quantile(OUTLYING, dof[0], dof[1:].sum()):
+        ratios[0], known[0] = baseline, dof[0]
+    return [
+        Noise(float(v), float(r), float(d))
+        for v, r, d in zip(independent, ratios, known, strict=True)
+    ]
+
+
+def spread_of(
+    bits: Bits, baseline: Bits, noise: Noise, baseline_noise: Noise, overlap: float = 0.0
+) -> Spread | None:
+    """The spread of the difference of two arms' accuracies; None for a single test image.
+
+    `overlap` is what runs on overlapping training images share (Nadeau and Bengio, Machine Learning
+    2003): for k folds 1 / (k − 1), else 0.
+
+    Shape: (seeds, images) each; their numbers of seeds may differ.
+    """
+    n, n_baseline, images = len(bits), len(baseline), bits.shape[1]
+    if images < 2:
+        return None
+    variance, image_dof = _of_images(bits, baseline)
+    shares = ((noise, 1 / n + overlap), (baseline_noise, 1 / n_baseline + overlap))
+    parts = [(variance, image_dof)]
+    for arm, share in shares:
+        # How well the excess is known is how well the whole is known, from which it is taken.
+        parts += [(arm.variance * share, arm.dof)] if arm.excess else []
+    squared = variance + sum(arm.excess * share for arm, share in shares)
+    here = [(arm.variance * share, arm.dof) for arm, share in shares]
+    independent = sum(arm.independent * share for arm, share in shares)
+    return Spread(
+        error=math.sqrt(squared),
+        dof=_satterthwaite(squared, parts),
+        image_variance=max(0.0, variance - independent),
+        seed_variance=sum(max(arm.variance, arm.independent) for arm, _ in shares),
+        here_error=math.sqrt(sum(part for part, _ in here)),
+        here_dof=_satterthwaite(sum(part for part, _ in here), here),
+    )
+
+
+def _of_images(bits: Bits, baseline: Bits) -> tuple[float, float]:
+    """The variance of the mean of the differences image by image, and its degrees of freedom.
+
+    Images that every run of both judges alike say nothing about it, however many there are.
+    """
+    images = bits.shape[1]
+    by_image = bits.mean(0) - baseline.mean(0)
+    right = bits.sum(0) + baseline.sum(0)
+    telling = int(((right > 0) & (right < len(bits) + len(baseline))).sum())
+    scale = images * (images - 1)
+    if telling < FEWEST_IMAGES:
+        return float((by_image**2).sum() + 1) / scale, images - 1.0
+    return float(((by_image - by_image.mean()) ** 2).sum()) / scale, telling - 1.0
+
+
+def _satterthwaite(total: float, parts: Sequence[tuple[float, float]]) -> float:
+    """The degrees of freedom of a sum of variances, each known to its own."""
+    below = sum(part**2 / dof for part, dof in parts)
+    return total**2 / below if below else math.inf

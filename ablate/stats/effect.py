@@ -1,0 +1,132 @@
+"""Effect: one variant against the baseline, and the verdict that is read off its one interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ablate.stats.anchored import Spread
+from ablate.stats.family import smallest_detectable
+from ablate.stats.intervals import normal_to_t
+
+DEFAULT_MARGIN = 0.005
+"""Half a point of accuracy: what is taken for equivalent where a study declares nothing."""
+MOST_SEEDS = 100_000
+
+
+class Verdict(StrEnum):
+    """What may be said of a variant; `docs/verdicts.md` has each on its page."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    EQUIVALENT = "equivalent"
+    IDENTICAL = "identical"
+    UNDECIDED = "undecided"
+
+
+class Rule(StrEnum):
+    """How an interval came about; `ablate.stats.words` says it in words."""
+
+    BLOCKS = "blocks"
+    """Image by image, the seeds that variant and baseline share as blocks."""
+    UNPAIRED = "unpaired"
+    """Image by image, the seeds of either for themselves."""
+    ANYTIME = "anytime"
+    """As blocks, with intervals that hold at every look."""
+    SCORES = "scores"
+    """From scores alone."""
+    BOOTSTRAP = "bootstrap"
+    """A metric that is no mean over images: seeds and images drawn again."""
+    MCNEMAR = "mcnemar"
+    """A single run of each: about these two trained networks only."""
+    NOTHING = "nothing"
+    """There is nothing to judge by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One variant against the baseline, in the unit of the scores (accuracy: 0.01 is a point).
+
+    `low` and `high` are the simultaneous 95 % interval over all variants of the study: all intervals
+    together contain their true differences in 95 % of studies. `verdict` is read off it and nothing
+    else, with `margin` for "equivalent". `n` and `n_baseline` are the runs that the difference
+    rests on. None stands where these runs cannot tell.
+
+    `smallest_detectable` is never above `room`, the largest difference that accuracy can have;
+    where it equals it, nothing could have been seen. `p` is McNemar's, of two single runs.
+    """
+
+    variant: str
+    baseline: str
+    n: int
+    n_baseline: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    rule: Rule
+    margin: float
+    smallest_detectable: float | None = None
+    room: float = 1.0
+    p: float | None = None
+    p_adjusted: float | None = None
+    critical: float | None = None
+    spread: Spread | None = None
+
+    @property
+    def decided(self) -> bool:
+        """Whether anything but "undecided" could be said."""
+        return self.verdict is not Verdict.UNDECIDED
+
+    @property
+    def here(self) -> tuple[float, float] | None:
+        """The interval about these very test images and new seeds, simultaneous as well."""
+        if self.spread is None or self.critical is None or self.difference is None:
+            return None
+        half = normal_to_t(self.critical, self.spread.here_dof) * self.spread.here_error
+        return self.difference - half, self.difference + half
+
+    def seeds_for(self, difference: float) -> int | None:
+        """How many seeds of variant and baseline see such a difference in 80 % of studies.
+
+        None where no number does, because the test images are too few, or where nothing is known.
+        """
+        if self.spread is None or self.critical is None:
+            return None
+        return seeds_needed(difference, self.spread, max(self.n, 2), self.critical)
+
+
+def judge(low: float | None, high: float | None, margin: float) -> Verdict:
+    """The verdict of an interval: a difference that is found goes before equivalence."""
+    if low is None or high is None:
+        return Verdict.UNDECIDED
+    if low > 0:
+        return Verdict.BETTER
+    if high < 0:
+        return Verdict.WORSE
+    return Verdict.EQUIVALENT if -margin < low and high < margin else Verdict.UNDECIDED
+
+
+def seeds_needed(difference: float, spread: Spread, n: int, critical: float) -> int | None:
+    """The least number of seeds whose smallest detectable effect is at most this difference.
+
+    Degrees of freedom grow with the seeds as they did from `n`.
+    """
+
+    def seen(seeds: int) -> bool:
+        error = (spread.image_variance + spread.seed_variance / seeds) ** 0.5
+        dof = max(1.0, spread.dof * max(seeds - 1, 0.5) / (n - 1))
+        return smallest_detectable(error, dof, critical) <= abs(difference)
+
+    return least(seen, 2, MOST_SEEDS)
+
+
+def least(true: Callable[[int], bool], low: int, high: int) -> int | None:
+    """The smallest number from `low` on for which a monotone condition holds; None up to `high`."""
+    if not true(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if true(middle) else (middle + 1, high)
+    return low

@@ -1,0 +1,67 @@
+"""Sample: what the finished runs of one variant gave, by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.errors import OptionError
+from ablate.stats.intervals import finite
+
+Bits = NDArray[np.bool_]
+"""Whether each test image was classified correctly, in the order of the test set."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Scores by seed (accuracy as a fraction) and, where they are known, the bits they are means of.
+
+    All bits of a comparison are about the same test images in the same order. `images` is their
+    number where only the scores are known: it says how fine the scores are.
+    """
+
+    scores: Mapping[int, float]
+    correct: Mapping[int, Bits] = field(default_factory=dict)
+    images: int | None = None
+
+    @classmethod
+    def of_bits(cls, correct: Mapping[int, Bits]) -> Self:
+        """A sample whose scores are the accuracies of its bits."""
+        return cls({seed: float(np.mean(bits)) for seed, bits in correct.items()}, correct)
+
+    @classmethod
+    def of_values(cls, values: Sequence[float]) -> Self:
+        """A sample of scores for the seeds 1, 2, 3, …"""
+        return cls(dict(enumerate(values, 1)))
+
+    def __post_init__(self) -> None:
+        finite(list(self.scores.values()))
+        if not self.correct.keys() <= self.scores.keys():
+            raise OptionError("a seed has bits and no score: give the score of every seed")
+
+    @property
+    def seeds(self) -> frozenset[int]:
+        """The seeds of the finished runs."""
+        return frozenset(self.scores)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean score; None without a run."""
+        return float(np.mean(list(self.scores.values()))) if self.scores else None
+
+    @property
+    def has_bits(self) -> bool:
+        """Whether every run has its bits."""
+        return bool(self.scores) and self.correct.keys() == self.scores.keys()
+
+    def at(self, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """Scores, shape (seeds,)."""
+        return np.array([self.scores[seed] for seed in seeds])
+
+    def bits_at(self, seeds: Sequence[int]) -> Bits:
+        """Bits, shape (seeds, images)."""
+        return np.stack([np.asarray(self.correct[seed], dtype=np.bool_) for seed in seeds])
