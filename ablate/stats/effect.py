@@ -37,7 +37,7 @@ class Rule(StrEnum):
     SCORES = "scores"
     """From scores alone."""
     BOOTSTRAP = "bootstrap"
-    """A metric that is no mean over images: seeds and images drawn again."""
+    """A metric that is no mean over images: those are drawn again."""
     MCNEMAR = "mcnemar"
     """A single run of each: about these two trained networks only."""
     NOTHING = "nothing"

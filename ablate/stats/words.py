@@ -16,7 +16,7 @@ RULES = {
     Rule.UNPAIRED: "image by image, seeds unpaired",
     Rule.ANYTIME: "image by image, seeds as blocks, valid at every look",
     Rule.SCORES: "from scores alone",
-    Rule.BOOTSTRAP: "seeds and images drawn again",
+    Rule.BOOTSTRAP: "images drawn again, seeds as blocks",
     Rule.MCNEMAR: "two single runs, McNemar",
     Rule.NOTHING: "nothing to judge by",
 }
@@ -32,8 +32,8 @@ EXPLAINED = {
     "a fixed number of seeds and hold at every look at once.",
     Rule.SCORES: "The bits of the single test images are not there, so other test images are not "
     "accounted for; below eight seeds an interval is given and no verdict.",
-    Rule.BOOTSTRAP: "The metric is no mean over images: its uncertainty is that of drawing seeds and "
-    "images again.",
+    Rule.BOOTSTRAP: "The metric is no mean over images: images are drawn again for its "
+    "uncertainty, with seeds as blocks.",
     Rule.MCNEMAR: "One run of each: McNemar's test compares these two trained networks, and says "
     "nothing about another seed.",
     Rule.NOTHING: "Verdicts need two finished runs or more of variant and baseline.",

@@ -1,187 +1,212 @@
-"""Intervals cover, families err no more than promised, verdicts are honest where data are thin."""
+"""Which rule fits, what is read off its interval, and true sentences where nothing can be judged.
+
+How often verdicts are wrong is tried in tests/benchmarks/test_calibrate_verdicts.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from ablate.errors import OptionError, UnknownNameError
-from ablate.stats import effects, holm, interval, seed_correlation, smallest_detectable
+from ablate.stats import Rule, Sample, Verdict, effects, mcnemar
+from ablate.stats.effect import judge
+from ablate.stats.words import claim, evidence, reading
+from benchmarks.worlds import World
+
+Samples = dict[str, Sample]
 
 
-def test_interval_by_hand() -> None:
-    found = interval([1.0, 2.0, 3.0])
-    # t quantile at 0.975 with 2 degrees of freedom is 4.302653; the standard error is 1 / √3.
-    assert (found.mean, found.sd, found.n) == (2.0, 1.0, 3)
-    assert found.half_width == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+def study(effect: float = 0.0, seeds: int = 6, arms: int = 4, **others: float) -> Samples:
+    world = replace(World(arms=arms, seeds=seeds, own_images=0.0, effect=effect), **others)
+    return world.study(np.random.default_rng(1))
 
 
-@pytest.mark.parametrize(("n", "n_baseline"), [(2, 2), (3, 3), (3, 10), (10, 4), (30, 30)])
-@pytest.mark.parametrize("spread", [0.5, 1.0, 4.0])
-def test_welch_is_scipys(n: int, n_baseline: int, spread: float) -> None:
-    """p, interval and difference of every pair, against `scipy.stats.ttest_ind`."""
-    rng = np.random.default_rng(n + n_baseline)
-    values = {
-        "base": rng.normal(0.9, 0.002, n_baseline).tolist(),
-        "one": rng.normal(0.903, 0.002 * spread, n).tolist(),
-        "other": rng.normal(0.9, 0.002 * spread, n).tolist(),
-    }
-    found = effects(values, "base")
-    for name in ("one", "other"):
-        theirs = scipy.stats.ttest_ind(values[name], values["base"], equal_var=False)
-        span = theirs.confidence_interval(0.95)
-        assert found[name].p == pytest.approx(theirs.pvalue, rel=1e-10)
-        assert (found[name].low, found[name].high) == pytest.approx(tuple(span), rel=1e-9)
-        mine = interval(values[name])
-        expected = scipy.stats.t.interval(
-            0.95, n - 1, loc=np.mean(values[name]), scale=scipy.stats.sem(values[name])
-        )
-        assert (mine.low, mine.high) == pytest.approx(expected, rel=1e-12)
+def without(samples: Samples, name: str, *seeds: int) -> Samples:
+    """The study without some runs of a variant."""
+    kept = {s: bits for s, bits in samples[name].correct.items() if s not in seeds}
+    return {**samples, name: Sample.of_bits(kept)}
 
 
-@pytest.mark.parametrize("dof", [2.0, 3.7, 8.0, 18.0, 58.0, 500.0])
-@pytest.mark.parametrize("family", [1, 10, 26])
-def test_the_smallest_detectable_effect_is_that_of_the_noncentral_t(
-    dof: float, family: int
+def scores_only(samples: Mapping[str, Sample]) -> Samples:
+    return {name: Sample(sample.scores, images=1797) for name, sample in samples.items()}
+
+
+@pytest.mark.parametrize(("effect", "verdict"), [(0.012, "better"), (-0.03, "worse")])
+def test_a_large_effect_is_found_in_its_direction(effect: float, verdict: str) -> None:
+    found = effects(study(effect), "0")["1"]
+    assert found.verdict == verdict
+    assert found.rule is Rule.BLOCKS
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < effect < found.high
+    assert found.low * found.high > 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.001, 0.02, "better"),
+        (-0.02, -0.001, "worse"),
+        (-0.004, 0.004, "equivalent"),
+        (0.001, 0.004, "better"),
+        (-0.004, 0.006, "undecided"),
+        (None, None, "undecided"),
+    ],
+)
+def test_the_verdict_is_read_off_the_interval(
+    low: float | None, high: float | None, verdict: str
 ) -> None:
-    """At it, a test of a family's worst step has 80 % power by `scipy.stats.nct`."""
-    effect = smallest_detectable(1.0, dof, family)
-    critical = scipy.stats.t.ppf(1 - 0.05 / (2 * family), dof)
-    assert scipy.stats.nct.sf(critical, dof, effect) == pytest.approx(0.8, abs=0.002)
+    assert judge(low, high, 0.005) == verdict
 
 
-def test_one_value_has_no_spread() -> None:
-    found = interval([0.8])
-    assert (found.mean, found.low, found.high, found.sd, found.n) == (0.8, None, None, None, 1)
-    assert found.half_width is None
+def test_the_adjusted_p_and_the_interval_say_the_same() -> None:
+    for effect in np.linspace(-0.012, 0.012, 13):
+        found = effects(study(float(effect)), "0")["1"]
+        assert found.p_adjusted is not None
+        assert (found.p_adjusted < 0.05) == (found.verdict in ("better", "worse"))
 
 
-@pytest.mark.parametrize("n", [3, 10])
-def test_interval_covers_the_true_mean(n: int) -> None:
-    rng = np.random.default_rng(1)
-    samples = rng.normal(0.9, 0.002, size=(2000, n)).tolist()
-    hits = [i.low <= 0.9 <= i.high for i in map(interval, samples) if i.low and i.high]
-    assert len(hits) == 2000
-    assert np.mean(hits) == pytest.approx(0.95, abs=0.015)
+def test_the_same_bits_are_identical() -> None:
+    samples = study()
+    samples["1"] = samples["0"]
+    found = effects(samples, "0")["1"]
+    assert (found.verdict, found.difference) == (Verdict.IDENTICAL, 0.0)
+    assert "identical" in claim(found)
+
+
+def test_constant_arms_far_apart_are_decided() -> None:
+    """Every run of an arm is right on the same images: no variance over seeds, and yet a result."""
+    half = np.arange(1000) < 500
+    samples = {
+        "0": Sample.of_bits(dict.fromkeys(range(1, 4), half)),
+        "1": Sample.of_bits(dict.fromkeys(range(1, 4), np.ones(1000, dtype=bool))),
+    }
+    assert effects(samples, "0")["1"].verdict is Verdict.BETTER
+
+
+def test_one_image_more_is_no_difference() -> None:
+    """350, 351 and 352 of 359 right against 349 throughout."""
+    base = np.arange(359) < 349
+    samples = {
+        "0": Sample.of_bits(dict.fromkeys((1, 2, 3), base)),
+        "1": Sample.of_bits({s: np.arange(359) < 349 + s for s in (1, 2, 3)}),
+    }
+    assert effects(samples, "0")["1"].verdict is Verdict.UNDECIDED
+
+
+def test_a_failed_run_leaves_the_others_paired() -> None:
+    samples = without(study(seeds=8), "2", 3)
+    found = effects(samples, "0")
+    assert (found["1"].rule, found["1"].n) == (Rule.BLOCKS, 8)
+    assert (found["2"].rule, found["2"].n, found["2"].n_baseline) == (Rule.BLOCKS, 7, 7)
+
+
+def test_unequal_seeds_are_not_paired_and_it_says_so() -> None:
+    found = effects(study(seeds=4, baseline_seeds=12), "0")["1"]
+    assert (found.rule, found.n, found.n_baseline) == (Rule.UNPAIRED, 4, 12)
+    assert "unpaired" in evidence(found)
+
+
+def test_without_bits_there_is_a_verdict_from_eight_seeds_on() -> None:
+    for seeds, verdict in ((7, "undecided"), (8, "better")):
+        found = effects(scores_only(study(0.012, seeds)), "0")["1"]
+        assert (found.rule, found.verdict) == (Rule.SCORES, verdict)
+        assert found.low is not None
+
+
+def test_a_single_run_of_each_is_mcnemars_and_decides_nothing() -> None:
+    found = effects(study(0.012, seeds=1), "0")["1"]
+    assert (found.rule, found.verdict) == (Rule.MCNEMAR, Verdict.UNDECIDED)
+    assert found.p is not None
+    assert found.low is found.smallest_detectable is None
+    assert "another seed" in claim(found)
+
+
+def test_mcnemar_by_hand() -> None:
+    assert mcnemar(0, 0) == 1
+    assert mcnemar(5, 0) == pytest.approx(2 / 32)
+    assert mcnemar(4, 1) == mcnemar(1, 4) == pytest.approx(12 / 32)
+
+
+def test_the_family_counts_variants_without_runs() -> None:
+    alone = effects(study(arms=2), "0")["1"]
+    crowded = effects({**study(arms=2), **{f"x{i}": Sample({}) for i in range(25)}}, "0")
+    assert alone.high is not None
+    assert (crowded["1"].high or 0) > alone.high
+    assert crowded["x3"].verdict is Verdict.UNDECIDED
+    assert crowded["x3"].difference is None
+    assert "no finished run" in claim(crowded["x3"])
+
+
+def test_looks_cost_width() -> None:
+    samples = study()
+    fixed, anytime = (effects(samples, "0", looks=looks)["1"] for looks in (False, True))
+    assert anytime.rule is Rule.ANYTIME
+    assert (anytime.high or 0) > (fixed.high or 1)
+
+
+def test_folds_overlap_in_what_they_train_on() -> None:
+    """More seeds of the same five folds do not make the training images new."""
+    plain, folds = (effects(study(ratios=(5.0,)), "0", folds=n)["1"] for n in (1, 5))
+    assert (folds.high or 0) > (plain.high or 1)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 12])
+@pytest.mark.parametrize("arms", [2, 10])
+def test_no_number_that_cannot_be(seeds: int, arms: int) -> None:
+    for ratio in (1.0, 30.0):
+        for found in effects(study(seeds=seeds, arms=arms, ratios=(ratio,)), "0").values():
+            assert found.smallest_detectable is not None
+            assert 0 < found.smallest_detectable <= found.room < 1
+            assert found.here is not None
+            assert found.spread is not None
+            assert 0 <= found.spread.image_share <= 1
+
+
+def test_more_seeds_are_needed_for_a_smaller_difference() -> None:
+    found = effects(study(ratios=(3.0,)), "0")["1"]
+    large, small = found.seeds_for(0.02), found.seeds_for(0.006)
+    assert large is not None
+    assert small is None or small > large
+    assert found.seeds_for(1e-6) is None
 
 
 @pytest.mark.parametrize(
-    ("values", "confidence", "says"),
+    "runs",
     [
-        ([], 0.95, "at least one value"),
-        ([0.1, float("nan")], 0.95, "finite"),
-        ([0.1, 0.2], 95, "between 0 and 1, not 95"),
+        {"0": {}, "1": {1: [True, False]}},
+        {"0": {1: [True, False]}, "1": {}},
+        {"0": {1: [True], 2: [True]}, "1": {1: [True], 2: [False]}},
     ],
 )
-def test_interval_refuses(values: list[float], confidence: float, says: str) -> None:
-    with pytest.raises(OptionError, match=says):
-        interval(values, confidence)
+def test_too_little_to_judge_is_said(runs: dict[str, dict[int, list[bool]]]) -> None:
+    """No run, and a single test image."""
+    samples = {
+        name: Sample.of_bits({s: np.array(bits) for s, bits in each.items()})
+        for name, each in runs.items()
+    }
+    found = effects(samples, "0")["1"]
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.low is found.high is found.smallest_detectable is None
+    assert claim(found)
+    assert evidence(found)
 
 
-def test_holm_by_hand() -> None:
-    found = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
-    assert found == pytest.approx({"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06})
-
-
-def test_holm_counts_what_could_not_be_tested() -> None:
-    assert holm({"a": 0.01, "b": None, "c": None}) == {"a": 0.03, "b": None, "c": None}
-
-
-def test_family_error_is_at_most_nominal_without_any_effect() -> None:
-    rng = np.random.default_rng(2)
-    false_alarms = 0
-    for _ in range(300):
-        study = {str(i): rng.normal(0.9, 0.002, 5).tolist() for i in range(9)}
-        false_alarms += any(e.verdict != "undecided" for e in effects(study, "0").values())
-    assert false_alarms / 300 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
-
-
-def test_a_large_effect_is_found_in_its_direction_and_in_order() -> None:
-    rng = np.random.default_rng(3)
-    means = {"up": 0.92, "none": 0.9, "down": 0.88}
-    found = effects({k: rng.normal(m, 0.002, 5).tolist() for k, m in means.items()}, "none")
-    assert {name: e.verdict for name, e in found.items()} == {"up": "better", "down": "worse"}
-    assert list(found) == ["up", "down"]
-    up = found["up"]
-    assert up.difference == pytest.approx(0.02, abs=0.004)
-    assert up.low == pytest.approx(up.difference, abs=0.01)
-    assert (up.low or 1) < 0.02 < (up.high or 0)
-    assert (up.n, up.n_baseline, up.baseline) == (5, 5, "none")
-
-
-def test_welch_interval_covers_the_difference_under_unequal_spreads() -> None:
-    rng = np.random.default_rng(4)
-    hits = []
-    for _ in range(600):
-        study = {"a": rng.normal(1, 2, 4).tolist(), "none": rng.normal(0, 1, 12).tolist()}
-        e = effects(study, "none")["a"]
-        hits.append(e.low is not None and e.high is not None and e.low <= 1 <= e.high)
-    assert np.mean(hits) == pytest.approx(0.95, abs=0.027)
-
-
-@pytest.mark.parametrize("family", [1, 8])
-@pytest.mark.parametrize("n", [3, 10])
-def test_the_smallest_detectable_effect_is_found_in_80_percent(n: int, family: int) -> None:
-    rng = np.random.default_rng(5)
-    delta = smallest_detectable(np.sqrt(2 / n), 2 * n - 2, family)
-    arms = rng.normal(0, 1, size=(20_000, 2, n)) + np.array([[delta], [0.0]])
-    a, b = arms[:, 0], arms[:, 1]
-    error = np.sqrt((a.var(axis=1, ddof=1) + b.var(axis=1, ddof=1)) / n)
-    t = (a.mean(axis=1) - b.mean(axis=1)) / error
-    critical = {(1, 3): 2.7764, (1, 10): 2.1009, (8, 3): 5.2611, (8, 10): 3.0945}[family, n]
-    assert np.mean(np.abs(t) > critical) == pytest.approx(0.8, abs=0.015)
-
-
-def test_smallest_detectable_effect_at_a_spread_of_a_fifth_of_a_point() -> None:
-    found = [smallest_detectable(0.2 * np.sqrt(2 / n), 2 * n - 2) for n in (3, 5, 10, 20)]
-    assert found == pytest.approx([0.61, 0.41, 0.27, 0.18], abs=0.015)
-
-
-def test_it_stays_finite_where_the_degrees_of_freedom_are_1() -> None:
-    assert 0 < smallest_detectable(0.001, 1.0, family=26) < 10
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"a": [0.9], "none": [0.8]},
-        {"a": [0.9, 0.9], "none": [0.8, 0.8]},
-        {"a": [0.1 + 0.2] * 3, "none": [0.7] * 3},
-        {"a": [], "none": [0.8, 0.81]},
-        {"a": [0.9, 0.91], "none": []},
-    ],
-)
-def test_without_spread_nothing_is_decided(values: dict[str, list[float]]) -> None:
-    found = effects(values, "none", margin=0.5)["a"]
-    assert found.verdict == "undecided"
-    assert found.p is found.p_adjusted is found.low is found.smallest_detectable is None
-
-
-def test_equivalent_only_with_a_margin() -> None:
-    rng = np.random.default_rng(6)
-    study = {name: rng.normal(0.9, 0.001, 20).tolist() for name in ("a", "none")}
-    assert effects(study, "none")["a"].verdict == "undecided"
-    assert effects(study, "none", margin=0.005)["a"].verdict == "equivalent"
-    assert effects(study, "none", margin=1e-5)["a"].verdict == "undecided"
-
-
-def test_equivalence_is_wrongly_claimed_at_most_at_its_level() -> None:
-    rng = np.random.default_rng(7)
-    claims = 0
-    for _ in range(500):  # a true difference of exactly the margin is not equivalent
-        study = {"a": rng.normal(0.5, 1, 10).tolist(), "none": rng.normal(0, 1, 10).tolist()}
-        claims += effects(study, "none", margin=0.5)["a"].verdict == "equivalent"
-    assert claims / 500 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 500)
+def test_every_rule_has_its_words() -> None:
+    used = [replace(effects(study(), "0")["1"], rule=rule) for rule in Rule]
+    assert len(reading(used)) == len(Rule)
+    assert all(evidence(each) and claim(each) for each in used)
 
 
 def test_refusals_name_the_fix() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'none'"):
-        effects({"none": [0.1]}, "nonee")
+        effects({"none": Sample.of_values([0.1])}, "nonee")
     with pytest.raises(OptionError, match="above 0, not 0"):
-        effects({"none": [0.1]}, "none", margin=0)
-
-
-def test_seed_correlation() -> None:
-    assert seed_correlation([([1, 2, 3], [2, 4, 6])]) == pytest.approx(1)
-    assert seed_correlation([([1, 2, 3], [5, 6, 7]), ([1, 2, 3], [3, 2, 1])]) == pytest.approx(0)
-    assert seed_correlation([([1], [1])]) is None
-    assert seed_correlation([]) is None
+        effects({"none": Sample.of_values([0.1])}, "none", margin=0)
+    with pytest.raises(OptionError, match="finite"):
+        Sample.of_values([float("nan")])
+    other = Sample.of_bits({1: np.ones(7, dtype=bool)})
+    with pytest.raises(OptionError, match="different numbers of images"):
+        effects({**study(), "1": other}, "0")

@@ -1,0 +1,150 @@
+"""Effects of a metric that is no mean over images (macro F1, AUROC): images drawn again, seeds as blocks.
+
+The bootstrap over images gives their variance and what each run's own errors add to it; what
+trainings vary by beyond that is moderated as in `anchored`. Seeds are not drawn again: of three, a
+third is left out, and percentiles of a bootstrap are too short by far.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.errors import OptionError, unknown
+from ablate.stats.anchored import PRIOR_DOF, PRIOR_RATIO, Spread
+from ablate.stats.effect import DEFAULT_MARGIN, Effect, Rule, Verdict, judge
+from ablate.stats.family import dunnett, smallest_detectable
+from ablate.stats.intervals import normal_to_t
+
+REPEATS = 400
+"""The standard error is then known to 3.5 %."""
+
+Metric = Callable[[NDArray[Any], NDArray[Any], NDArray[np.float64]], float]
+"""Of labels (images,), a run's outputs (images, …) and weights (images,): as scikit-learn's metrics take
+them with `sample_weight`."""
+
+
+def bootstrap_effects(
+    outputs: Mapping[str, Mapping[int, NDArray[Any]]],
+    labels: NDArray[Any],
+    metric: Metric,
+    baseline: str,
+    margin: float = DEFAULT_MARGIN,
+) -> dict[str, Effect]:
+    """The effect of every variant but the baseline on a metric, from what each run predicted by seed.
+
+    Variant and baseline are compared on the seeds that they share.
+
+    Raises:
+        UnknownNameError: the baseline is not in the mapping.
+        OptionError: outputs of another number of images than there are labels.
+    """
+    if baseline not in outputs:
+        raise unknown("baseline", baseline, outputs)
+    if any(len(each) != len(labels) for runs in outputs.values() for each in runs.values()):
+        raise OptionError(f"every run predicts the {len(labels):,} images that have labels")
+    weights = _image_weights(len(labels))
+    scores = {
+        name: {seed: _scores(each, labels, metric, weights) for seed, each in runs.items()}
+        for name, runs in outputs.items()
+    }
+    base = scores.pop(baseline)
+    pairs = {name: _differences(runs, base) for name, runs in scores.items()}
+    ratio, dof = _ratio([each for each in pairs.values() if len(each) > 1])
+    return {
+        name: _effect(name, baseline, each, _spread(each, ratio, dof), len(pairs), margin)
+        for name, each in pairs.items()
+    }
+
+
+def _image_weights(images: int) -> NDArray[np.float64]:
+    """How often each image is drawn in each repeat, the first of which is the test set as it is."""
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(images, np.full(images, 1 / images), size=REPEATS)
+    return np.concatenate([np.ones((1, images)), drawn])
+
+
+def _scores(
+    outputs: NDArray[Any], labels: NDArray[Any], metric: Metric, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The metric of one run under each drawing of images."""
+    return np.array([metric(labels, outputs, each) for each in weights])
+
+
+def _differences(
+    mine: Mapping[int, NDArray[np.float64]], base: Mapping[int, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Shape: (shared seeds, 1 + repeats)."""
+    seeds = sorted(mine.keys() & base.keys())
+    drawn = next(iter(base.values()), np.zeros(1 + REPEATS)).shape[0]
+    return np.array([mine[seed] - base[seed] for seed in seeds]).reshape(len(seeds), drawn)
+
+
+def _parts(differences: NDArray[np.float64]) -> tuple[float, float, float]:
+    """The variance over drawn images of the mean, that of one run beyond it, and that over seeds."""
+    seeds, drawn = len(differences), differences[:, 1:]
+    of_mean = float(drawn.mean(0).var(ddof=1))
+    own = drawn - drawn.mean(0)
+    independent = float(own.var(1, ddof=1).sum()) / (seeds - 1)
+    return of_mean, independent, float(differences[:, 0].var(ddof=1))
+
+
+def _ratio(pairs: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """How many times as much trainings vary as independent errors do, in all pairs, and how well known."""
+    parts = [_parts(each) for each in pairs]
+    independent, by_seed = (sum(part[i] for part in parts) for i in (1, 2))
+    # Two pairs share their baseline, so together they are worth about one and a half.
+    known = sum(len(each) - 1 for each in pairs) / 2
+    found = by_seed / independent if independent else 1.0
+    return (PRIOR_DOF * PRIOR_RATIO + known * found) / (PRIOR_DOF + known), PRIOR_DOF + known
+
+
+def _spread(differences: NDArray[np.float64], ratio: float, dof: float) -> Spread | None:
+    if len(differences) < 2:
+        return None
+    seeds = len(differences)
+    of_mean, independent, _ = _parts(differences)
+    excess = max(ratio - 1, 0.0) * independent / seeds
+    variance, here = of_mean + excess, ratio * independent / seeds
+    if not variance:
+        return None
+    below = of_mean**2 / (REPEATS - 1) + (here**2 / dof if excess else 0.0)
+    images, of_seeds = max(0.0, of_mean - independent / seeds), max(ratio, 1.0) * independent
+    return Spread(math.sqrt(variance), variance**2 / below, images, of_seeds, math.sqrt(here), dof)
+
+
+def _effect(
+    name: str,
+    baseline: str,
+    differences: NDArray[np.float64],
+    spread: Spread | None,
+    family: int,
+    margin: float,
+) -> Effect:
+    n, critical = len(differences), dunnett(family)
+    difference = float(differences[:, 0].mean()) if n else None
+    if spread is None or difference is None:
+        same = Verdict.UNDECIDED if differences.any() or not n else Verdict.IDENTICAL
+        rule = Rule.BOOTSTRAP if n > 1 else Rule.NOTHING
+        return Effect(name, baseline, n, n, difference, None, None, same, rule, margin)
+    half = normal_to_t(critical, spread.dof) * spread.error
+    low, high = difference - half, difference + half
+    return Effect(
+        variant=name,
+        baseline=baseline,
+        n=n,
+        n_baseline=n,
+        difference=difference,
+        low=low,
+        high=high,
+        verdict=judge(low, high, margin),
+        rule=Rule.BOOTSTRAP,
+        margin=margin,
+        smallest_detectable=min(1.0, smallest_detectable(spread.error, spread.dof, critical)),
+        critical=critical,
+        spread=spread,
+    )

@@ -1,0 +1,60 @@
+"""Metrics that are no mean over images: for one that is, as careful as the verdict's own rule."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from ablate.errors import OptionError
+from ablate.stats import Rule, Verdict, effects
+from ablate.stats.bootstrap import bootstrap_effects
+from benchmarks.worlds import World
+
+
+def accuracy(labels: NDArray[Any], outputs: NDArray[Any], weights: NDArray[np.float64]) -> float:
+    return float(((labels == outputs) * weights).sum() / weights.sum())
+
+
+def macro_f1(labels: NDArray[Any], outputs: NDArray[Any], weights: NDArray[np.float64]) -> float:
+    return float(f1_score(labels, outputs, average="macro", sample_weight=weights))
+
+
+def test_accuracy_gets_about_the_interval_of_its_own_rule() -> None:
+    samples = World(arms=4, seeds=6, ratios=(2.0,), images=600).study(np.random.default_rng(1))
+    outputs = {
+        name: {s: b.astype(int) for s, b in x.correct.items()} for name, x in samples.items()
+    }
+    found = bootstrap_effects(outputs, np.ones(600, dtype=int), accuracy, "0")
+    for name, own in effects(samples, "0").items():
+        theirs = found[name]
+        assert theirs.rule is Rule.BOOTSTRAP
+        assert theirs.difference == pytest.approx(own.difference)
+        assert own.spread is not None
+        assert theirs.spread is not None
+        assert theirs.spread.error == pytest.approx(own.spread.error, rel=0.35)
+
+
+def test_a_class_that_is_lost_shows_in_f1() -> None:
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1, 2], [90, 90, 20])
+
+    def run(rare: float) -> NDArray[np.int64]:
+        right = rng.random(200) < np.where(labels == 2, rare, 0.95)
+        return np.where(right, labels, (labels + 1) % 3)
+
+    outputs = {
+        "none": {seed: run(0.9) for seed in range(5)},
+        "blind": {seed: run(0.1) for seed in range(5)},
+        "twin": {},
+    }
+    outputs["twin"] = outputs["none"]
+    found = bootstrap_effects(outputs, labels, macro_f1, "none")
+    assert found["blind"].verdict is Verdict.WORSE
+    assert found["twin"].verdict is Verdict.IDENTICAL
+
+
+def test_refuses_other_images() -> None:
+    with pytest.raises(OptionError, match="3 images"):
+        bootstrap_effects({"none": {1: np.ones(2)}}, np.ones(3), accuracy, "none")
