@@ -14,6 +14,7 @@ from torch import nn
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset, read_images
+from ablate.datasets.unchanged import Unchanged
 from ablate.errors import AblateError, DataChangedError, DataError
 from ablate.measure.activations import capture, find_layers
 from ablate.model import build
@@ -138,6 +139,8 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
 def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
     started = time.perf_counter()
     session = _Session(cohort, machine, load_images(cohort, machine))
+    images = read_images(cohort.dataset)
+    unchanged = Unchanged(images)
     members: dict[str, Member] = {}
     for run in cohort.runs:
         members[run.run_key], unfit = session.member(run)
@@ -159,6 +162,8 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
             yield "", Noted(said, step_path="eager")
             session = replace(session, cohort=replace(cohort, step_path="eager"))
         due = time.monotonic() - saved >= cohort.checkpoint_seconds
+        # Before anything of this epoch is given away: what is stored may be gone on from.
+        unchanged.prove(thoroughly=due)
         for member, event in events:
             run_key = key_of[id(member)]
             yield run_key, event
@@ -173,7 +178,7 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
     for run in cohort.runs:
         if members[run.run_key].epochs_done == cohort.recipe.epochs:
             ended = list(session.finish(run, members[run.run_key], last[run.run_key]))
-            read_images(cohort.dataset).check()
+            images.check()
             yield from ended
 
 
