@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
+
+REHASH = "ABLATE_REHASH"
+"""The environment variable that a command sets so that files are read whatever their stat says."""
 
 SETTLED_NS = 3 * 10**9
 """How old a file's last change must be. Times come in ticks (4 ms on most systems, 2 s on FAT): a write in
 the tick of the last one leaves the time as it is, as in git's "racily clean" files."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """Which file it is, and when it was changed. Programs can set `mtime_ns`; `ctime_ns` only the system."""
+class FileState(NamedTuple):
+    """Which file it is, and when it was changed. Programs can set `mtime_ns`; `ctime_ns` only the system.
+
+    A tuple, since a folder has tens of thousands of files, whose states are made and compared each time.
+    """
 
     device: int
     inode: int
