@@ -43,6 +43,10 @@ class DatabaseError(AblateError):
     """A database that is not ours, is newer than this version or cannot be opened."""
 
 
+class NotKeptError(DatabaseError):
+    """Something beside the database that only shows a run could not be written: its numbers are untouched."""
+
+
 class DeviceError(AblateError):
     """A device that was asked for and is not there."""
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset, read_images
+from ablate.datasets.unchanged import Unchanged
 from ablate.errors import AblateError, DataChangedError, DataError
 from ablate.measure.activations import capture, find_layers
 from ablate.model import build
@@ -75,7 +76,7 @@ class Cohort:
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
     the whole cohort, under an empty key, `Started` before anything else, `Halved` when memory ran out and
-    `Noted` when its steps could not be a graph after all, or a trained network could not be looked at.
+    `Noted` when its steps could not be a graph after all, or a network could not be looked at.
     """
 
     runs: tuple[Run, ...]
@@ -138,6 +139,8 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
 def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
     started = time.perf_counter()
     session = _Session(cohort, machine, load_images(cohort, machine))
+    images = read_images(cohort.dataset)
+    unchanged = Unchanged(images)
     members: dict[str, Member] = {}
     for run in cohort.runs:
         members[run.run_key], unfit = session.member(run)
@@ -159,31 +162,31 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
             yield "", Noted(said, step_path="eager")
             session = replace(session, cohort=replace(cohort, step_path="eager"))
         due = time.monotonic() - saved >= cohort.checkpoint_seconds
+        # Before anything of this epoch is given away: what is stored may be gone on from.
+        unchanged.prove(thoroughly=due)
         for member, event in events:
             run_key = key_of[id(member)]
             yield run_key, event
             if isinstance(event, Failed):
                 continue
             last[run_key] = event
-            if member.histograms is not None and member.histograms.latest is not None:
-                yield run_key, member.histograms.latest
-            if due and event.epoch < cohort.recipe.epochs:
-                yield run_key, Checkpoint(event.epoch, pack(member, session.made_by(runs[run_key])))
+            yield from session.beside(runs[run_key], member, event, due=due)
         saved = time.monotonic() if due else saved
     for run in cohort.runs:
         if members[run.run_key].epochs_done == cohort.recipe.epochs:
             ended = list(session.finish(run, members[run.run_key], last[run.run_key]))
-            read_images(cohort.dataset).check()
+            images.check()
             yield from ended
 
 
 @dataclass(frozen=True)
 class _Session:
-    """A cohort on its machine, with its images on the device."""
+    """A cohort on its machine, with its images on the device. `unsaved` runs can have no checkpoints."""
 
     cohort: Cohort
     machine: Machine
     data: Data
+    unsaved: set[str] = field(default_factory=set)
 
     def made_by(self, run: Run) -> dict[str, Any]:
         """What a run's checkpoint must have been made by to be continued here."""
@@ -204,6 +207,28 @@ class _Session:
         member.histograms = HistogramTaker() if run.histograms else None
         return member, resumed if isinstance(resumed, Unfit) else None
 
+    def beside(
+        self, run: Run, member: Member, epoch: Epoch, *, due: bool
+    ) -> Iterator[tuple[str, Event | Noted]]:
+        """What goes with an epoch: its histograms, and a checkpoint where one is due."""
+        taker = member.histograms
+        if taker is not None and taker.trouble is not None:
+            member.histograms = None
+            yield "", Noted(f"{run.variant.name} has no more histograms: {taker.trouble}")
+        elif taker is not None and taker.latest is not None:
+            yield run.run_key, taker.latest
+        if due and epoch.epoch < self.cohort.recipe.epochs and run.run_key not in self.unsaved:
+            yield self._checkpoint(run, member, epoch.epoch)
+
+    def _checkpoint(self, run: Run, member: Member, epoch: int) -> tuple[str, Event | Noted]:
+        """The state of a run after an epoch, or why it has none: it can come to its end all the same."""
+        try:
+            return run.run_key, Checkpoint(epoch, pack(member, self.made_by(run)))
+        except Exception as error:
+            self.unsaved.add(run.run_key)
+            said = f"{run.variant.name} has no checkpoints and begins anew if it is stopped"
+            return "", Noted(f"{said}: {one_line(error)}")
+
     def _trainer(self, run: Run) -> Trainer:
         net, cohort = self._net(run), self.cohort
         use_kernels(net, cohort.kernels)
@@ -221,10 +246,10 @@ class _Session:
         started = time.perf_counter()
         stream = stream_seed(self.cohort.seed, "test")
         [test] = evaluate([member.trainer], self.data, self.data.test, stream)
-        unmoved = unmoved_attention(member.trainer.net, self._net(run))
+        unmoved, unseen = self._unmoved(run, member.trainer)
         kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
-        if trouble is not None:
-            yield "", Noted(f"{run.variant.name} was trained, but {trouble}")
+        for said in filter(None, (unseen, trouble)):
+            yield "", Noted(f"{run.variant.name} was trained, but {said}")
         yield (
             run.run_key,
             Finished(
@@ -237,14 +262,21 @@ class _Session:
                 device=self.machine.name,
                 precision=self.machine.precision.name,
                 kept=kept,
-                unmoved_attention=", ".join(unmoved),
+                unmoved_attention=unmoved,
             ),
         )
 
+    def _unmoved(self, run: Run, trainer: Trainer) -> tuple[str | None, str | None]:
+        """Which attention training never moved, or None and why nobody could look."""
+        try:
+            return ", ".join(unmoved_attention(trainer.net, self._net(run))), None
+        except Exception as error:
+            return None, f"whether its attention was moved is not known: {one_line(error)}"
+
     def _keep(self, trainer: Trainer) -> tuple[Kept | None, str | None]:
         """What is kept of a trained network, and what could not be. No run fails by being looked at."""
-        use_kernels(trainer.net, {})  # pictures look into modules that fused paths do not call
         try:
+            use_kernels(trainer.net, {})  # pictures look into modules that fused paths do not call
             weights = weights_to_bytes(trainer.net)
         except Exception as error:
             return None, f"its weights cannot be kept: {one_line(error)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,12 @@ DataPath = Annotated[
         "--data",
         metavar="PATH",
         help="A folder or archive of images, instead of the study's dataset.",
+    ),
+]
+Rehash = Annotated[
+    bool,
+    typer.Option(
+        "--rehash", help="Read every image of --data again, also of files that look unchanged."
     ),
 ]
 Assignments = Annotated[
@@ -73,6 +80,14 @@ def load(
     given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
     numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
     return load_study(path, [*(assignments or []), *numbers])
+
+
+def rehash(asked: bool) -> None:
+    """Have what is remembered of images passed over, in this process and those that it starts."""
+    from ablate.system.file_state import REHASH
+
+    if asked:
+        os.environ[REHASH] = "1"
 
 
 def allow(packages: list[str] | None) -> None:

@@ -14,11 +14,13 @@ from ablate.cli.options import (
     Assignments,
     DataPath,
     Db,
+    Rehash,
     Storage,
     StudyFile,
     allow,
     load,
     loading,
+    rehash,
     study_name,
 )
 from ablate.errors import OptionError
@@ -31,12 +33,14 @@ def report(
     ] = None,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit code 1 if a file would change.")
     ] = False,
 ) -> None:
     """Build the report of a study from the database: HTML, Markdown, LaTeX and CSV."""
+    rehash(again)
     question = load(study, set)
     with loading():
         from ablate.commands.report import build_report, check_report
@@ -55,9 +59,11 @@ def compare(
     ],
     db: Db = DEFAULT_DB,
     data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
 ) -> None:
     """Say in words what B does that A does not: accuracy with its interval, and cost."""
+    rehash(again)
     question = load(study, set)
     with loading():
         from ablate.commands.compare import compare_accuracies
@@ -92,12 +98,14 @@ def explain(
     ] = None,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
     allow_import: AllowImport = None,
 ) -> None:
     """Draw what attention does in networks, trained or not: feature maps, gates, heat maps."""
     if image is not None and samples is not None:
         raise OptionError("--image and --samples: give one of them, not both")
+    rehash(again)
     question = load(study, set)
     allow(allow_import)
     with loading():
@@ -119,9 +127,11 @@ def profile(
     ],
     db: Db = DEFAULT_DB,
     data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
 ) -> None:
     """Show where two variants differ in time, module by module, from the profiles in the database."""
+    rehash(again)
     question = load(study, set)
     with loading():
         from ablate.commands.profile import compare_times

@@ -20,12 +20,14 @@ from ablate.cli.options import (
     Db,
     Device,
     NoProbe,
+    Rehash,
     Seeds,
     Storage,
     StudyFile,
     allow,
     load,
     loading,
+    rehash,
 )
 from ablate.errors import OptionError
 
@@ -37,6 +39,7 @@ def plan(
     ] = "table",
     db: Db = DEFAULT_DB,
     data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
     seeds: Seeds = None,
     baseline_seeds: BaselineSeeds = None,
@@ -44,6 +47,7 @@ def plan(
     no_probe: NoProbe = False,
 ) -> None:
     """List the cells of a study: parameters, MACs, status and what is missing. Trains nothing."""
+    rehash(again)
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
     with loading():
@@ -98,6 +102,7 @@ def run(
     study: StudyFile,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
     seeds: Seeds = None,
     baseline_seeds: BaselineSeeds = None,
@@ -148,6 +153,7 @@ def run(
     no_probe: NoProbe = False,
 ) -> None:
     """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
+    rehash(again)
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
     with loading():
@@ -181,6 +187,7 @@ def search(
     study: StudyFile,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
     allow_import: AllowImport = None,
     storage: Storage = None,
@@ -200,6 +207,7 @@ def search(
     no_probe: NoProbe = False,
 ) -> None:
     """Let Optuna ask which variants to train, reusing what is trained; then confirm the best."""
+    rehash(again)
     question = load(study, set)
     allow(allow_import)
     with loading():
@@ -226,6 +234,7 @@ def measure(
     study: StudyFile,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
     allow_import: AllowImport = None,
     device: Annotated[
@@ -251,6 +260,7 @@ def measure(
     """Measure how fast every variant of a study is, trained or not: the full protocol."""
     if math.isnan(block_seconds):
         raise OptionError("--block-seconds nan: write a number of seconds, 2 or more")
+    rehash(again)
     question = load(study, set)
     allow(allow_import)
     with loading():

@@ -117,14 +117,15 @@ def _cache() -> Iterator[Check]:
     yield (
         "cache",
         "",
-        f"{state.folder}: {plural(state.entries, 'data set')}, {_size(state.size_bytes)}",
+        f"{state.folder}: {plural(state.entries, 'data set')}, hashes of "
+        f"{plural(state.remembered, 'source')}, {_size(state.size_bytes)}",
     )
     if state.stale:
         yield (
             "stale cache",
             "warn",
             f"{plural(len(state.stale), 'part')}, {_size(state.stale_bytes)}: left by killed processes, "
-            "broken or of an earlier version; `ablate doctor --clean` removes them",
+            "broken, of an earlier version or of images that are gone; `ablate doctor --clean` removes them",
         )
 
 

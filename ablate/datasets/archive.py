@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import stat
 import tarfile
 import zipfile
@@ -15,10 +16,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import IO, cast
 
 from ablate.errors import DataError
+from ablate.system.file_state import FileState, state_of
 
 SPLITS = ("train", "test")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -45,10 +48,17 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class ArchiveMember:
-    """An image with its bytes, or a class folder (`train/cat`) with None."""
+    """An image with what reads its bytes, while it is this member's turn, or a class folder (`train/cat`)
+    with None. An image that is a file of its own is known by its path and by how it was found.
+
+    Raises:
+        DataError: by `read`: it cannot be read.
+    """
 
     name: str
-    data: bytes | None
+    read: Callable[[], bytes] | None
+    file: str | None = None
+    state: FileState | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class _Raw:
     is_folder: bool
     is_file: bool
     read: Callable[[], bytes]
+    file: str | None = None
+    state: FileState | None = None
 
 
 def label_of(path: Path) -> str:
@@ -95,20 +107,26 @@ def read_members(path: Path) -> Iterator[ArchiveMember]:
                 raise DataError(
                     f"{path}: train and test must lie side by side, not in {sorted(tops)}; keep one"
                 )
-            yield ArchiveMember(name, None if raw.is_folder else raw.read())
+            read = None if raw.is_folder else partial(_read, path, raw)
+            yield ArchiveMember(name, read, raw.file, raw.state)
+
+
+def _read(path: Path, raw: _Raw) -> bytes:
+    with _clear_errors(path):
+        return raw.read()
 
 
 def _placed(path: Path, raw: _Raw) -> tuple[str, str] | None:
     """The folder above train or test, and the path from there on; None if the member is ignored."""
-    pure = PurePosixPath(raw.name)
-    parts = pure.parts
-    if pure.is_absolute() or ".." in parts:
+    # Not a `PurePosixPath`, which takes ten times as long.
+    parts = [part for part in raw.name.split("/") if part not in ("", ".")]
+    if raw.name.startswith("/") or ".." in parts:
         raise DataError(f"{path}: refuses the member {raw.name!r}; pack it with relative names")
     depth = next((i for i in (0, 1) if len(parts) > i and parts[i] in SPLITS), None)
     if depth is None or any(part.startswith((".", "__MACOSX")) for part in parts):
         return None
     inner = parts[depth:]
-    suffix = pure.suffix.lower()
+    suffix = os.path.splitext(inner[-1])[1].lower()
     is_image = suffix in IMAGE_SUFFIXES + OTHER_IMAGE_SUFFIXES
     if not (len(inner) == 2 if raw.is_folder else is_image):
         return None
@@ -162,18 +180,27 @@ def _folder(path: Path) -> Iterator[_Raw]:
     for top in [path, *sorted(child for child in path.iterdir() if child.is_dir())]:
         for split in SPLITS:
             if (top / split).is_dir():
-                yield from _walk(path, top / split)
+                yield from _walk(top / split, (top / split).relative_to(path).as_posix())
 
 
-def _walk(path: Path, folder: Path) -> Iterator[_Raw]:
-    for child in sorted(folder.iterdir()):
-        name = child.relative_to(path).as_posix()
-        is_folder = child.is_dir()
-        size = 0 if is_folder or not child.is_file() else child.stat().st_size
-        yield _Raw(name, size, is_folder, child.is_file(), child.read_bytes)
+def _walk(folder: Path, name: str) -> Iterator[_Raw]:
+    """What is in a folder of that name. Not with `Path`, which takes half a second for 10,000 files."""
+    with os.scandir(folder) as found:
+        children = sorted(found, key=lambda child: child.name)
+    for child in children:
+        inner = f"{name}/{child.name}"
+        is_folder, is_file = child.is_dir(), child.is_file()
+        state = state_of(os.stat(child.path)) if is_file else None
+        size = state.size if state is not None else 0
+        read = partial(_content, child.path)
+        yield _Raw(inner, size, is_folder, is_file, read, child.path, state)
         # A link to a folder is followed to a class, never deeper: no loops.
         if is_folder and not (child.is_symlink() and folder.name not in SPLITS):
-            yield from _walk(path, child)
+            yield from _walk(Path(child.path), inner)
+
+
+def _content(file: str) -> bytes:
+    return Path(file).read_bytes()
 
 
 def _zip(path: Path) -> Iterator[_Raw]:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from ablate.datasets.arrays import array_hashes
+from ablate.datasets.arrays import array_hashes, open_array
 from ablate.datasets.drafts import new_draft, remove, stale_drafts
 from ablate.errors import OutputError
 from ablate.system.digest import digest
@@ -147,10 +147,7 @@ def load_arrays(name: str, *, unsealed: bool = False) -> CacheEntry | None:
     try:
         stored = json.loads((folder / FACTS).read_bytes())
         described, facts = stored["arrays"], stored["facts"]
-        arrays = {
-            key: np.load(folder / f"{key}.npy", mmap_mode="r", allow_pickle=False)
-            for key in described
-        }
+        arrays = {key: open_array(folder / f"{key}.npy") for key in described}
         sound = all(_described(array) == described[key] for key, array in arrays.items())
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
@@ -167,8 +164,7 @@ def is_whole(folder: Path, *, unsealed: bool = False) -> bool:
     try:
         stored = json.loads((folder / FACTS).read_bytes())
         described = {
-            name: _described(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
-            for name in stored["arrays"]
+            name: _described(open_array(folder / f"{name}.npy")) for name in stored["arrays"]
         }
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False

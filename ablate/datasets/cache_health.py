@@ -8,19 +8,23 @@ from pathlib import Path
 
 from ablate.datasets.cache import cache_folder, is_whole
 from ablate.datasets.drafts import is_draft, remove, stale_drafts
+from ablate.datasets.remembered import is_of_use
 
 _ENTRY = re.compile(r"(images-[0-9a-f]{64}-\d+)|(cifar10-[0-9a-f]{64})")
 _INDEX = re.compile(r"index-[0-9a-f]{64}\.json")
+_MEMORY = re.compile(r"files-[0-9a-f]{16}\.json")
 
 
 @dataclass(frozen=True)
 class CacheState:
-    """The cache folder, its size and how many sets of images it holds. `stale` are drafts of processes that
-    are gone, and entries that are broken or of an earlier version; all of it is built again where needed.
+    """The cache folder, its size, how many sets of images it holds and of how many sources it remembers the
+    files' hashes. `stale` are drafts of processes that are gone, entries that are broken or of an earlier
+    version, and memories of sources that are gone; all of it is built again where needed.
     """
 
     folder: Path
     entries: int
+    remembered: int
     size_bytes: int
     stale: tuple[Path, ...]
     stale_bytes: int
@@ -33,10 +37,15 @@ def look_at_cache() -> CacheState:
     sets = [(path, match) for path in parts if (match := _ENTRY.fullmatch(path.name))]
     # The archive that CIFAR-10 came from may be gone: what an earlier version stored of it is used.
     broken = [path for path, match in sets if not is_whole(path, unsealed=bool(match[2]))]
-    stale = (*stale_drafts(folder), *broken)
-    ours = [path for path in parts if _ENTRY.fullmatch(path.name) or _INDEX.fullmatch(path.name)]
-    size_bytes = sum(map(_bytes, {*ours, *filter(is_draft, parts)}))
-    return CacheState(folder, len(sets) - len(broken), size_bytes, stale, sum(map(_bytes, stale)))
+    memories = [path for path in parts if _MEMORY.fullmatch(path.name)]
+    forgotten = [path for path in memories if not is_of_use(path.stem)]
+    stale = (*stale_drafts(folder), *broken, *forgotten)
+    indexes = [path for path in parts if _INDEX.fullmatch(path.name)]
+    ours = {*(path for path, _ in sets), *indexes, *memories, *filter(is_draft, parts)}
+    entries, remembered = len(sets) - len(broken), len(memories) - len(forgotten)
+    return CacheState(
+        folder, entries, remembered, sum(map(_bytes, ours)), stale, sum(map(_bytes, stale))
+    )
 
 
 def clean_cache() -> CacheState:

@@ -19,6 +19,7 @@ from PIL import Image
 from ablate.datasets import cache
 from ablate.datasets.archive import LAYOUT, SPLITS, label_of, read_members
 from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
+from ablate.datasets.remembered import remembered_hashes
 from ablate.errors import DataChangedError, DataError
 
 MAX_PIXELS = 64_000_000
@@ -141,8 +142,8 @@ class ImageFiles(Dataset):
         """Reading an archive takes seconds, so its index is kept by the archive's own hash."""
         if not self.path.is_file():
             return scan(self.path)
-        with self.path.open("rb") as file:
-            name = f"index-{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        with remembered_hashes(self.path) as hashes:
+            name = f"index-{hashes.of_archive(self.path)}"
         index = _stored_index(cache.load_json(name))
         if index is None:
             index = scan(self.path)
@@ -164,11 +165,12 @@ class ImageFiles(Dataset):
                 labels = [label_of_class[name.split("/")[1]] for name in names]
                 draft.arrays[f"{split}_labels"] = np.array(labels, dtype=np.int64)
             for member in read_members(self.path):
-                if member.data is None or member.name not in rows:
+                if member.read is None or member.name not in rows:
                     continue
-                hashes[member.name] = hashlib.sha256(member.data).hexdigest()
+                data = member.read()
+                hashes[member.name] = hashlib.sha256(data).hexdigest()
                 pixels, row = rows[member.name]
-                pixels.put(row, decode(member.data, size, f"{self.path}: {member.name}"))
+                pixels.put(row, decode(data, size, f"{self.path}: {member.name}"))
                 if watch is not None:
                     watch(len(hashes), len(rows))
             self._refuse_others(_index_of(hashes))
@@ -185,7 +187,7 @@ class ImageFiles(Dataset):
 
 
 def scan(path: Path) -> Index:
-    """Read every image once, without decoding it.
+    """Read every image once, without decoding it; of a folder those that changed since the last time.
 
     Raises:
         DataError: the source cannot be read, or has not the same classes in train and test, each
@@ -193,12 +195,13 @@ def scan(path: Path) -> Index:
     """
     hashes: dict[str, str] = {}
     folders: set[str] = set()
-    for member in read_members(path):
-        folders.add("/".join(member.name.split("/")[:2]))
-        if member.name in hashes:
-            raise DataError(f"{path}: has {member.name!r} twice; pack it again")
-        if member.data is not None:
-            hashes[member.name] = hashlib.sha256(member.data).hexdigest()
+    with remembered_hashes(path) as remembered:
+        for member in read_members(path):
+            folders.add("/".join(member.name.split("/")[:2]))
+            if member.name in hashes:
+                raise DataError(f"{path}: has {member.name!r} twice; pack it again")
+            if member.read is not None:
+                hashes[member.name] = remembered.of_member(member, member.read)
     _check_classes(path, folders, hashes)
     return _index_of(hashes)
 

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ablate.drive.options import TrainingOptions
 from ablate.drive.paths import Paths
 from ablate.drive.takeover import LEASE_SECONDS, TakeOver
+from ablate.errors import NotKeptError
 from ablate.execute import Died, Done, Executor
 from ablate.job import Cohort, Run, find_path
 from ablate.plan import Cell, Plan
@@ -100,6 +101,7 @@ class Driver:
     _cohort: int = field(init=False)
     _taken: int = field(init=False, default=0)
     _renewed: float = field(init=False, default=0.0)
+    _told: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self._cells = {str(cell.run_key): cell for cell in self.plan.cells}
@@ -225,6 +227,8 @@ class Driver:
         cell = self._cells[claim.run_key]
         path, refusal = self._paths.of(cell), self._paths.refusal(cell)
         start = self.store.resume(claim, self._paths.own(cell), anew=refusal is not None)
+        begun = start.epoch if start else 0
+        self._look(cell, lambda: self.store.forget_histograms(claim, begun))
         if refusal is not None:
             self._tell_anew(cell, refusal)
         if start is None:
@@ -242,6 +246,16 @@ class Driver:
 
     def _tell_anew(self, cell: Cell, why: str) -> None:
         self.progress.note(f"{cell.variant.name}, seed {cell.seed} begins anew: {why}")
+
+    def _look(self, cell: Cell, keep: Callable[[], None]) -> None:
+        """Keep something that only shows a run, or say once that it cannot be kept: no run fails by that."""
+        try:
+            keep()
+        except NotKeptError as error:
+            said = f"{cell.variant.name}, seed {cell.seed}: not all histograms are kept: {error}"
+            if said not in self._told:
+                self._told.add(said)
+                self.progress.note(said)
 
     def _handle(self, job_id: str, event: object) -> None:
         match event:
@@ -336,11 +350,12 @@ class Driver:
             case Checkpoint():
                 self.store.add_checkpoint(claim, event)
             case Histograms():
-                self.store.add_histograms(claim, event)
+                self._look(cell, lambda: self.store.add_histograms(claim, event))
             case ComputePath():
                 self.store.change_path(claim, event.of(cell.variant.attention).document())
             case Anew(reason=reason):
                 self.store.resume(claim, anew=True)
+                self._look(cell, lambda: self.store.forget_histograms(claim, 0))
                 self._tell_anew(cell, reason)
             case _:
                 raise TypeError(f"a run sent {type(event).__name__}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ablate.errors import DatabaseError, NotKeptError
 from ablate.result import Histograms
 from ablate.store.address import files_folder
 from ablate.store.stored_file import store_file
@@ -22,17 +23,27 @@ def write_histograms(url: str, run_key: str, histograms: Histograms) -> None:
     """Write the histograms of one epoch of a run.
 
     Raises:
-        DatabaseError: the file cannot be written; nothing is left behind.
+        NotKeptError: the file cannot be written; nothing is left behind.
     """
     path = histogram_folder(url, run_key) / f"{histograms.epoch}-{histograms.step}.npz"
-    store_file(path, histograms.content)
+    try:
+        store_file(path, histograms.content)
+    except DatabaseError as error:
+        raise NotKeptError(_one_clause(path.parent, error.__context__ or error)) from None
 
 
 def forget_histograms(url: str, run_key: str, after: int) -> None:
-    """Delete those of epochs that come after an epoch: they will be trained again."""
-    for histograms, path in _files(url, run_key):
-        if histograms[0] > after:
-            path.unlink(missing_ok=True)
+    """Delete those of epochs that come after an epoch: they will be trained again.
+
+    Raises:
+        NotKeptError: they cannot be deleted.
+    """
+    try:
+        for histograms, path in _files(url, run_key):
+            if histograms[0] > after:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise NotKeptError(_one_clause(histogram_folder(url, run_key), error)) from None
 
 
 def stored_steps(url: str, run_key: str) -> list[tuple[int, int]]:
@@ -46,6 +57,11 @@ def read_histograms(url: str, run_key: str, epoch: int, step: int) -> bytes | No
         return (histogram_folder(url, run_key) / f"{epoch}-{step}.npz").read_bytes()
     except OSError:
         return None
+
+
+def _one_clause(folder: Path, error: BaseException) -> str:
+    """The same for every file of a run, so that it is said once."""
+    return f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}"
 
 
 def _files(url: str, run_key: str) -> Iterator[tuple[tuple[int, int], Path]]:

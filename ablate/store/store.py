@@ -130,7 +130,6 @@ class Store:
             claims.keep_path(connection, claim, path, begins=found is None)
         checkpoints.rewind(connection, claim.run_key, found.epoch if found else 0)
         checkpoints.sweep(connection, self._url, claim.run_key)
-        forget_histograms(self._url, claim.run_key, found.epoch if found else 0)
         return found
 
     @writing
@@ -189,10 +188,18 @@ class Store:
 
         Raises:
             LostClaimError: the run belongs to another attempt now; nothing was written.
-            DatabaseError: the file cannot be written.
+            NotKeptError: the file cannot be written.
         """
         claims.touch(connection, claim)
         write_histograms(self._url, claim.run_key, histograms)
+
+    def forget_histograms(self, claim: Claim, after: int) -> None:
+        """Delete those of the epochs after that one, which a resumed run trains again.
+
+        Raises:
+            NotKeptError: they cannot be deleted.
+        """
+        forget_histograms(self._url, claim.run_key, after)
 
     def finish(self, claim: Claim, result: Finished, environment: Mapping[str, Any]) -> None:
         """Accept a run's result, and write its weights if it brings some.

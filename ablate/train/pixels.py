@@ -69,7 +69,9 @@ class _ImageFile:
 
     def __init__(self, mapped: np.memmap) -> None:
         self._path, self._start, self._shape = str(mapped.filename), mapped.offset, mapped.shape[1:]
-        self._file = os.open(self._path, os.O_RDONLY)
+        # Its own file, not what has its name by now; other maps keep none open.
+        source = getattr(mapped, "source", None)
+        self._file = os.dup(source.handle) if source else os.open(self._path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -55,11 +57,11 @@ class Disturbed:
     def note(self, text: str) -> None: ...
 
 
-def planned(pictures: Path) -> Plan:
-    """One run of six epochs that learns the colours, its images prepared."""
+def planned(pictures: Path, epochs: int = 6) -> Plan:
+    """One run that learns the colours, its images prepared."""
     document = study_document(
         dataset="images", backbone="cbam_cnn(width=0.25)", seeds=1, grid=[{"attention": "none"}],
-        recipe={"epochs": 6, "batch_size": 4, "augment": [], "precision": "fp32"},
+        recipe={"epochs": epochs, "batch_size": 4, "augment": [], "precision": "fp32"},
     )  # fmt: skip
     machine = find_machine("cpu", "fp32")
     return prepare_plan(parse_study(document, "test"), pictures, Console(quiet=True), machine)
@@ -71,14 +73,17 @@ def train(
     executor: str = "inprocess",
     at_start: Meanwhile | None = None,
     at_epoch: Meanwhile | None = None,
+    progress: Disturbed | None = None,
 ) -> tuple[Any, ...]:
-    """What is stored of the run when everything is over."""
+    """What is stored of the run when everything is over; a checkpoint was due after every epoch."""
     forget_images()
-    store, progress = Store(url), Disturbed(at_start, at_epoch)
+    store, progress = Store(url), progress or Disturbed(at_start, at_epoch)
     store.register(plan)
     store.retry_failed([str(cell.run_key) for cell in plan.cells])
     with make_executor(executor, 1) as made:
-        Driver(plan, store, made, progress, TrainingOptions(device="cpu")).run()
+        Driver(
+            plan, store, made, progress, TrainingOptions(device="cpu", checkpoint_seconds=0)
+        ).run()
     store.close()
     [row] = rows_of(url, RESULTS)
     return tuple(row)
@@ -153,6 +158,67 @@ def test_an_entry_of_the_cache_that_is_corrupted_under_a_running_worker(
     [(error,)] = rows_of(url, "SELECT error FROM runs")
     assert "train_images changed in the cache while a network was trained on them" in error
     assert train(plan, url) == undisturbed, "the entry was built again"
+
+
+class Corrupted(Disturbed):
+    """After the first epoch an entry of the cache is another one, until some epochs later the worker is
+    killed with SIGKILL and the entry is brought back, as a rebuild of the cache does.
+    """
+
+    def __init__(self, cache: Path, *, replaced: bool) -> None:
+        super().__init__(None, None)
+        self.cache, self.replaced, self.epochs, self.killed = cache, replaced, 0, 0
+        self.sound = b""
+
+    @property
+    def array(self) -> Path:
+        return next(self.cache.glob("images-*")) / "train_images.npy"
+
+    def epoch(self, cell: object, epoch: Epoch) -> None:
+        self.epochs += 1
+        if self.epochs == 1:
+            self.sound = self.array.read_bytes()
+            stored = np.load(self.array, mmap_mode="r+")
+            stored[:] = 255 - stored
+            stored.flush()
+        elif self.epochs == KILLED_AFTER:
+            [worker] = multiprocessing.active_children()
+            os.kill(int(worker.pid or 0), signal.SIGKILL)
+            self.killed += 1
+            self.bring_back()
+
+    def ended(self, cell: object, result: Finished | Failed) -> None:
+        super().ended(cell, result)
+        self.bring_back()
+
+    def bring_back(self) -> None:
+        if self.replaced:
+            shutil.rmtree(self.array.parent)
+        else:
+            self.array.write_bytes(self.sound)
+
+
+KILLED_AFTER = 12
+
+
+@pytest.mark.parametrize("replaced", [True, False], ids=["rebuilt", "restored in place"])
+def test_nothing_goes_on_from_what_was_trained_on_corrupted_images(
+    pictures: Path, url: str, own_cache: Path, tmp_path: Path, replaced: bool
+) -> None:
+    plan = planned(pictures, epochs=40)
+    undisturbed = train(plan, f"sqlite:///{tmp_path / 'undisturbed.db'}")
+    epochs = "SELECT epoch, train_loss, val_accuracy FROM epochs ORDER BY epoch"
+    as_it_was = rows_of(f"sqlite:///{tmp_path / 'undisturbed.db'}", epochs)
+    disturbed = Corrupted(own_cache, replaced=replaced)
+    found = train(plan, url, "local", progress=disturbed)
+    stored = rows_of(url, epochs)
+    assert stored == as_it_was[: len(stored)], "no number of the corrupted images"
+    if found[0] == "failed":
+        assert found[1] == "data_changed"
+        assert not rows_of(url, "SELECT file FROM checkpoints")
+        found = train(planned(pictures, epochs=40), url, "local")
+    assert found == undisturbed
+    assert rows_of(url, epochs) == as_it_was
 
 
 def test_an_entry_of_the_cache_that_is_cut_short_under_a_running_worker(
