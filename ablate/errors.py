@@ -43,6 +43,10 @@ class DatabaseError(AblateError):
     """A database that is not ours, is newer than this version or cannot be opened."""
 
 
+class NetworkChangedError(AblateError):
+    """A user's network that is not the one which a run was planned with: its weights, source or settings."""
+
+
 class DeviceError(AblateError):
     """A device that was asked for and is not there."""
 

@@ -14,9 +14,10 @@ from torch import nn
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset, read_images
-from ablate.errors import AblateError, DataChangedError, DataError
+from ablate.errors import AblateError, DataChangedError, DataError, NetworkChangedError
+from ablate.identity.proof import NamedNetwork, Proof
 from ablate.measure.activations import capture, find_layers
-from ablate.model import build
+from ablate.model import build, prove
 from ablate.result import (
     Anew,
     Checkpoint,
@@ -44,7 +45,7 @@ from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import evaluate, train
 from ablate.train.step import Trainer, make_trainer
-from ablate.train.unmoved import unmoved_attention
+from ablate.train.unmoved import attention_values, unmoved_attention
 from ablate.train.weights import weights_to_bytes
 
 CHECKPOINT_SECONDS = 20.0
@@ -56,7 +57,7 @@ loses little, and short epochs do not drown in writing."""
 class Run:
     """One variant of a cohort. With `keep` its result brings the trained weights and a snapshot for
     pictures, with `histograms` its epochs bring those of weights and gradients; `start` is the
-    checkpoint that it goes on from.
+    checkpoint that it goes on from. `fingerprint` is that of the network which its key names.
     """
 
     run_key: str
@@ -64,6 +65,7 @@ class Run:
     keep: bool = False
     start: bytes | None = None
     histograms: bool = False
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Cohort:
     """A job: runs of one seed under one recipe, trained side by side. Everything a worker needs.
 
     `content_hash` is that of the images which its run keys name; a worker that has others trains nothing.
+    `named` is the network of the user's that they name: a worker that builds another trains nothing either,
+    and whose code turns out to be other code gives no result.
 
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
@@ -88,6 +92,7 @@ class Cohort:
     deterministic: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     content_hash: str | None = None
+    named: NamedNetwork | None = None
 
     def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted]]:
         machine = prepare_machine(
@@ -119,7 +124,7 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
         return
     except Exception as error:
         failure = _failure(error)
-        of_all = isinstance(error, DataError)
+        of_all = isinstance(error, DataError | NetworkChangedError)
     # Out of the handler, where nothing holds the cohort's tensors any more.
     _free_memory()
     if of_all:
@@ -137,7 +142,7 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
 
 def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
     started = time.perf_counter()
-    session = _Session(cohort, machine, load_images(cohort, machine))
+    session = _Session(cohort, machine, load_images(cohort, machine), prove_networks(cohort))
     members: dict[str, Member] = {}
     for run in cohort.runs:
         members[run.run_key], unfit = session.member(run)
@@ -168,22 +173,28 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
             if member.histograms is not None and member.histograms.latest is not None:
                 yield run_key, member.histograms.latest
             if due and event.epoch < cohort.recipe.epochs:
+                session.check_code()
                 yield run_key, Checkpoint(event.epoch, pack(member, session.made_by(runs[run_key])))
         saved = time.monotonic() if due else saved
     for run in cohort.runs:
         if members[run.run_key].epochs_done == cohort.recipe.epochs:
             ended = list(session.finish(run, members[run.run_key], last[run.run_key]))
             read_images(cohort.dataset).check()
+            session.check_code()
             yield from ended
 
 
 @dataclass(frozen=True)
 class _Session:
-    """A cohort on its machine, with its images on the device."""
+    """A cohort on its machine, with its images on the device and proof of its networks. `begun` has the
+    attention of each run as it was initialised.
+    """
 
     cohort: Cohort
     machine: Machine
     data: Data
+    proof: Proof | None = None
+    begun: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     def made_by(self, run: Run) -> dict[str, Any]:
         """What a run's checkpoint must have been made by to be continued here."""
@@ -206,6 +217,9 @@ class _Session:
 
     def _trainer(self, run: Run) -> Trainer:
         net, cohort = self._net(run), self.cohort
+        if self.proof is not None:
+            self.proof.check_weights(net)
+        self.begun[run.run_key] = attention_values(net)
         use_kernels(net, cohort.kernels)
         return make_trainer(net, cohort.recipe, self.machine.device, self.machine.precision)
 
@@ -214,6 +228,11 @@ class _Session:
         dataset = self.cohort.dataset
         return build(run.variant, len(dataset.classes()), dataset.image_size, self.cohort.seed)
 
+    def check_code(self) -> None:
+        """Nothing that these runs are given away with came from other code than their keys name."""
+        if self.proof is not None:
+            self.proof.check_code()
+
     def finish(
         self, run: Run, member: Member, last: Epoch
     ) -> Iterator[tuple[str, Finished | Noted]]:
@@ -221,7 +240,7 @@ class _Session:
         started = time.perf_counter()
         stream = stream_seed(self.cohort.seed, "test")
         [test] = evaluate([member.trainer], self.data, self.data.test, stream)
-        unmoved = unmoved_attention(member.trainer.net, self._net(run))
+        unmoved = unmoved_attention(member.trainer.net, self.begun[run.run_key])
         kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
         if trouble is not None:
             yield "", Noted(f"{run.variant.name} was trained, but {trouble}")
@@ -301,10 +320,29 @@ def load_images(cohort: Cohort, machine: Machine) -> Data:
     return load_data(cohort.dataset, recipe.split, recipe.validation_fraction, machine.device)
 
 
+def prove_networks(cohort: Cohort) -> Proof | None:
+    """Show that the networks which are trained here are those of the run keys; of ours and of torchvision
+    there is nothing to show.
+
+    Raises:
+        NetworkChangedError: they are not.
+    """
+    if cohort.named is None:
+        return None
+    wanted = [(run.variant, run.fingerprint) for run in cohort.runs]
+    return prove(cohort.named, cohort.dataset.image_size, wanted)
+
+
 def forget_images() -> None:
     """Keep no images for the next cohort."""
     load_data.cache_clear()
     read_images.cache_clear()
+
+
+_CHANGED: dict[type[AblateError], FailureKind] = {
+    DataChangedError: "data_changed",
+    NetworkChangedError: "network_changed",
+}
 
 
 def _failure(error: Exception) -> Failed:
@@ -314,9 +352,8 @@ def _failure(error: Exception) -> Failed:
     if isinstance(error, MemoryError):
         return Failed("oom", "the machine's memory ran out")
     if isinstance(error, AblateError):
-        return Failed(
-            "data_changed" if isinstance(error, DataChangedError) else "error", str(error)
-        )
+        found = [kind for name, kind in _CHANGED.items() if isinstance(error, name)]
+        return Failed(found[0] if found else "error", str(error))
     # torch's CPU allocator raises a plain RuntimeError.
     kind: FailureKind = "oom" if "can't allocate memory" in str(error) else "error"
     return Failed(kind, "".join(traceback.format_exception(error)))
