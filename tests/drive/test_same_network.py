@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from conftest import message, rows_of, run_events, small_plan
 from support.disturbed import Disturbed
-from support.own_package import DISTURBANCES, edit, forget_package, save_checkpoint, write_package
+from support.own_package import (
+    DISTURBANCES,
+    edit,
+    forget_package,
+    save_checkpoint,
+    write_package,
+    zero_checkpoint,
+)
 
 from ablate.drive.driver import Driver
 from ablate.drive.options import TrainingOptions
@@ -29,6 +36,8 @@ from ablate.system.imports import ALLOWED
 NONE = {"attention": "none"}
 SE = {"attention": "se", "position": "conv", "reduction": 4}
 DURING = [name for name in DISTURBANCES if name != "imported when called"]
+REAL = ("swapped", "helper")
+"""These happen to a worker process as `ablate run` has; one of each kind is enough, they take seconds."""
 FAILED = ("failed", "network_changed", None, None)
 
 
@@ -59,7 +68,7 @@ def planned(*grid: dict[str, Any], **changes: Any) -> Plan:
 def train(
     plan: Plan,
     url: str,
-    executor: str = "local",
+    executor: str = "inprocess",
     progress: Disturbed | None = None,
     **how: Any,
 ) -> list[tuple[Any, ...]]:
@@ -80,11 +89,15 @@ def error_of(url: str) -> str:
     return str(error)
 
 
-def disturbed(package: Path, name: str, **when: bool) -> Disturbed:
+def disturbed(package: Path, name: str, *, start: bool = False, epoch: bool = False) -> Disturbed:
+    """What happens before the start is found as by a new process; or it happens during training."""
+
     def happen() -> None:
         DISTURBANCES[name][0](package)
+        if start:
+            forget_all()
 
-    return Disturbed(happen if when.get("start") else None, happen if when.get("epoch") else None)
+    return Disturbed(happen if start else None, happen if epoch else None)
 
 
 @pytest.fixture
@@ -97,9 +110,10 @@ def undisturbed(package: Path, tmp_path: Path) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("name", DISTURBANCES)
 def test_files_that_change_between_plan_and_start(package: Path, url: str, name: str) -> None:
-    """With a real worker process, as `ablate run` has; all runs of a cohort fail, and none is stored."""
+    """All runs of a cohort fail, and no number is stored."""
+    executor = "local" if name in REAL else "inprocess"
     plan = planned(NONE, SE)
-    found = train(plan, url, progress=disturbed(package, name, start=True), cohort=2)
+    found = train(plan, url, executor, disturbed(package, name, start=True), cohort=2)
     assert found == [FAILED, FAILED]
     error = error_of(url)
     assert error.startswith("ownrun.nets:Net: is not the network that this run was planned with (")
@@ -125,14 +139,12 @@ def test_the_next_plan_has_other_keys(package: Path, url: str) -> None:
     assert [row[0] for row in train(after, url)] != ["failed"]
 
 
-@pytest.mark.parametrize("executor", ["local", "inprocess"])
 @pytest.mark.parametrize("name", DURING)
 def test_files_that_change_during_training_change_nothing(
-    package: Path, url: str, undisturbed: list[tuple[Any, ...]], name: str, executor: str
+    package: Path, url: str, undisturbed: list[tuple[Any, ...]], name: str
 ) -> None:
     """The code that ran was imported, the weights were read: it is the network that the key names."""
-    if executor == "local" and name not in ("swapped", "factory"):
-        pytest.skip("one of each kind is enough with processes")
+    executor = "local" if name in REAL else "inprocess"
     progress = disturbed(package, name, epoch=True)
     assert train(planned(), url, executor, progress) == undisturbed
     assert progress.at_epoch is None, "it has happened"
@@ -150,11 +162,13 @@ def test_in_process_the_imported_code_counts_and_the_weights_that_lie_there(
     package: Path, url: str, undisturbed: list[tuple[Any, ...]]
 ) -> None:
     plan = planned()
-    assert train(plan, url, "inprocess", disturbed(package, "helper", start=True)) == undisturbed, (
-        "edited after it was imported"
+    progress = Disturbed(lambda: edit(package, "helper"), None)
+    assert train(plan, url, progress=progress) == undisturbed, "edited after it was imported"
+    other, progress = (
+        url.replace("results", "other"),
+        Disturbed(lambda: zero_checkpoint(package), None),
     )
-    url = url.replace("results", "other")
-    assert train(plan, url, "inprocess", disturbed(package, "zeroed", start=True)) == [FAILED]
+    assert train(plan, other, progress=progress) == [FAILED]
 
 
 def test_a_plan_of_edited_source_is_not_trained_by_a_process_that_runs_the_old(
@@ -163,7 +177,7 @@ def test_a_plan_of_edited_source_is_not_trained_by_a_process_that_runs_the_old(
     planned()
     edit(package, "helper")
     stale = planned()
-    assert train(stale, url, "inprocess") == [FAILED]
+    assert train(stale, url) == [FAILED]
     assert "other source ownrun.helper" in error_of(url)
 
 
@@ -188,9 +202,11 @@ def test_a_run_goes_on_with_its_own_network_alone(
     with pytest.raises(KeyboardInterrupt):
         train(plan, url, progress=Stopped(None, None), checkpoint_seconds=0)
     edit(package, "helper")
+    forget_all()
     assert train(plan, url) == [FAILED]
     (package / "helper.py").unlink()
     shutil.copy(package / "late.py", package / "helper.py")
+    forget_all()
     progress = Disturbed(None, None)
     assert train(plan, url, progress=progress) == undisturbed
     assert progress.resumes == [1], "its checkpoint was kept"
@@ -230,7 +246,7 @@ def test_what_is_measured_is_proven_too(package: Path) -> None:
 
 def test_pictures_of_a_network_that_was_edited_since_say_so(package: Path, url: str) -> None:
     plan = planned()
-    train(plan, url, "inprocess")
+    train(plan, url)
     key = str(plan.cells[0].run_key)
 
     def weights(target: str) -> str:
