@@ -47,6 +47,10 @@ class NotKeptError(DatabaseError):
     """Something beside the database that only shows a run could not be written: its numbers are untouched."""
 
 
+class NetworkChangedError(AblateError):
+    """A user's network that is not the one which a run was planned with: its weights, source or settings."""
+
+
 class DeviceError(AblateError):
     """A device that was asked for and is not there."""
 

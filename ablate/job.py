@@ -15,9 +15,10 @@ from torch import nn
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset, read_images
 from ablate.datasets.unchanged import Unchanged
-from ablate.errors import AblateError, DataChangedError, DataError
+from ablate.errors import AblateError, DataChangedError, DataError, NetworkChangedError
+from ablate.identity.proof import NamedNetwork, Proof
 from ablate.measure.activations import capture, find_layers
-from ablate.model import build
+from ablate.model import build, prove
 from ablate.result import (
     Anew,
     Checkpoint,
@@ -45,7 +46,7 @@ from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import evaluate, train
 from ablate.train.step import Trainer, make_trainer
-from ablate.train.unmoved import unmoved_attention
+from ablate.train.unmoved import attention_values, unmoved_attention
 from ablate.train.weights import weights_to_bytes
 
 CHECKPOINT_SECONDS = 20.0
@@ -57,7 +58,7 @@ loses little, and short epochs do not drown in writing."""
 class Run:
     """One variant of a cohort. With `keep` its result brings the trained weights and a snapshot for
     pictures, with `histograms` its epochs bring those of weights and gradients; `start` is the
-    checkpoint that it goes on from.
+    checkpoint that it goes on from. `fingerprint` is that of the network which its key names.
     """
 
     run_key: str
@@ -65,6 +66,7 @@ class Run:
     keep: bool = False
     start: bytes | None = None
     histograms: bool = False
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Cohort:
     """A job: runs of one seed under one recipe, trained side by side. Everything a worker needs.
 
     `content_hash` is that of the images which its run keys name; a worker that has others trains nothing.
+    `named` is the network of the user's that they name: a worker that builds another trains nothing either,
+    and whose code turns out to be other code gives no result.
 
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
@@ -89,6 +93,7 @@ class Cohort:
     deterministic: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     content_hash: str | None = None
+    named: NamedNetwork | None = None
 
     def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted]]:
         machine = prepare_machine(
@@ -120,7 +125,7 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
         return
     except Exception as error:
         failure = _failure(error)
-        of_all = isinstance(error, DataError)
+        of_all = isinstance(error, DataError | NetworkChangedError)
     # Out of the handler, where nothing holds the cohort's tensors any more.
     _free_memory()
     if of_all:
@@ -138,7 +143,7 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
 
 def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
     started = time.perf_counter()
-    session = _Session(cohort, machine, load_images(cohort, machine))
+    session = _Session(cohort, machine, load_images(cohort, machine), prove_networks(cohort))
     images = read_images(cohort.dataset)
     unchanged = Unchanged(images)
     members: dict[str, Member] = {}
@@ -176,16 +181,21 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
         if members[run.run_key].epochs_done == cohort.recipe.epochs:
             ended = list(session.finish(run, members[run.run_key], last[run.run_key]))
             images.check()
+            session.check_code()
             yield from ended
 
 
 @dataclass(frozen=True)
 class _Session:
-    """A cohort on its machine, with its images on the device. `unsaved` runs can have no checkpoints."""
+    """A cohort on its machine, with its images on the device and proof of its networks. `begun` has the
+    attention of each run as it was initialised; `unsaved` runs can have no checkpoints.
+    """
 
     cohort: Cohort
     machine: Machine
     data: Data
+    proof: Proof | None = None
+    begun: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     unsaved: set[str] = field(default_factory=set)
 
     def made_by(self, run: Run) -> dict[str, Any]:
@@ -231,6 +241,9 @@ class _Session:
 
     def _trainer(self, run: Run) -> Trainer:
         net, cohort = self._net(run), self.cohort
+        if self.proof is not None:
+            self.proof.check_weights(net)
+        self.begun[run.run_key] = attention_values(net)
         use_kernels(net, cohort.kernels)
         return make_trainer(net, cohort.recipe, self.machine.device, self.machine.precision)
 
@@ -238,6 +251,11 @@ class _Session:
         """The network of a run as it begins."""
         dataset = self.cohort.dataset
         return build(run.variant, len(dataset.classes()), dataset.image_size, self.cohort.seed)
+
+    def check_code(self) -> None:
+        """Nothing that these runs are given away with came from other code than their keys name."""
+        if self.proof is not None:
+            self.proof.check_code()
 
     def finish(
         self, run: Run, member: Member, last: Epoch
@@ -269,7 +287,7 @@ class _Session:
     def _unmoved(self, run: Run, trainer: Trainer) -> tuple[str | None, str | None]:
         """Which attention training never moved, or None and why nobody could look."""
         try:
-            return ", ".join(unmoved_attention(trainer.net, self._net(run))), None
+            return ", ".join(unmoved_attention(trainer.net, self.begun[run.run_key])), None
         except Exception as error:
             return None, f"whether its attention was moved is not known: {one_line(error)}"
 
@@ -333,10 +351,29 @@ def load_images(cohort: Cohort, machine: Machine) -> Data:
     return load_data(cohort.dataset, recipe.split, recipe.validation_fraction, machine.device)
 
 
+def prove_networks(cohort: Cohort) -> Proof | None:
+    """Show that the networks which are trained here are those of the run keys; of ours and of torchvision
+    there is nothing to show.
+
+    Raises:
+        NetworkChangedError: they are not.
+    """
+    if cohort.named is None:
+        return None
+    wanted = [(run.variant, run.fingerprint) for run in cohort.runs]
+    return prove(cohort.named, cohort.dataset.image_size, wanted)
+
+
 def forget_images() -> None:
     """Keep no images for the next cohort."""
     load_data.cache_clear()
     read_images.cache_clear()
+
+
+_CHANGED: dict[type[AblateError], FailureKind] = {
+    DataChangedError: "data_changed",
+    NetworkChangedError: "network_changed",
+}
 
 
 def _failure(error: Exception) -> Failed:
@@ -346,9 +383,8 @@ def _failure(error: Exception) -> Failed:
     if isinstance(error, MemoryError):
         return Failed("oom", "the machine's memory ran out")
     if isinstance(error, AblateError):
-        return Failed(
-            "data_changed" if isinstance(error, DataChangedError) else "error", str(error)
-        )
+        found = [kind for name, kind in _CHANGED.items() if isinstance(error, name)]
+        return Failed(found[0] if found else "error", str(error))
     # torch's CPU allocator raises a plain RuntimeError.
     kind: FailureKind = "oom" if "can't allocate memory" in str(error) else "error"
     return Failed(kind, "".join(traceback.format_exception(error)))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
 from ablate.attention import ATTENTION, Attention
-from ablate.errors import OptionError, PlacementError
+from ablate.errors import AblateError, OptionError, PlacementError
 from ablate.identity import origin
 from ablate.identity.attention import attention_settings
 from ablate.identity.network_state import flags
+from ablate.identity.proof import NamedNetwork, Proof, prove_origin, refuse
 from ablate.insert import insert, plain_network
 from ablate.network.fresh import Uninitialised, make_network
 from ablate.network.trace import record_outputs
@@ -23,7 +25,15 @@ from ablate.system.digest import digest
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
 
-__all__ = ["build", "build_outline", "find_targets", "fingerprint", "identify", "plain_network"]
+__all__ = [
+    "build",
+    "build_outline",
+    "find_targets",
+    "fingerprint",
+    "identify",
+    "plain_network",
+    "prove",
+]
 
 
 def build(variant: Variant, classes: int, image_size: int, seed: int) -> nn.Module:
@@ -69,6 +79,28 @@ def identify(variant: Variant, classes: int, image_size: int, identity: str | No
     """
     net = build_outline(variant, classes, image_size)
     return fingerprint(net, image_size, origin(variant.backbone, classes, identity))
+
+
+def prove(
+    named: NamedNetwork, image_size: int, wanted: Iterable[tuple[Variant, str | None]]
+) -> Proof:
+    """Show that variants of a user's network are in this process what their fingerprints say.
+
+    Raises:
+        NetworkChangedError: one of them is not; says what of it is another, in one line.
+    """
+    proof = prove_origin(named, image_size)
+    for variant, mark in wanted:
+        try:
+            net = build_outline(variant, named.classes, image_size)
+        except AblateError as error:
+            refuse(
+                named.backbone,
+                f"when it was planned {variant.name} could be built, and now: {error}",
+            )
+        if mark not in (None, fingerprint(net, image_size, named.origin)):
+            refuse(named.backbone, f"other modules or shapes in {variant.name}")
+    return proof
 
 
 def fingerprint(net: nn.Module, image_size: int, origin: str | None = None) -> str:

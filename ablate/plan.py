@@ -12,12 +12,14 @@ from ablate.datasets.augment import check_augments
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, nearest
 from ablate.identity import forget_origins
+from ablate.identity.proof import NamedNetwork, name_network
 from ablate.measure.architecture import describe
 from ablate.network.fresh import check_seeds
 from ablate.network.places import find_own_attention
 from ablate.network.trace import check_classifies
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
+from ablate.system.imports import prints_to_stderr
 from ablate.train.optimizers import check_optimizer
 from ablate.train.schedules import find_schedule
 
@@ -39,7 +41,8 @@ class Plan:
     `names` are those of all variants in the grid's order, `variants` the networks that are built.
     `aliases` maps the name of a variant that builds the same network as an earlier one to that
     one's name; such a variant has no cells of its own. `own_attention` is what the backbone brings
-    along: kind → paths. `notes` are what a reader of the results should know.
+    along: kind → paths. `notes` are what a reader of the results should know. `named` is what whoever
+    builds these networks in another process must prove, None where they are not the user's own.
     """
 
     study: Study
@@ -50,6 +53,7 @@ class Plan:
     cells: tuple[Cell, ...]
     own_attention: dict[str, list[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    named: NamedNetwork | None = None
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -63,6 +67,7 @@ class Plan:
         }
 
 
+@prints_to_stderr()
 def make_plan(study: Study, data: Path | None = None) -> Plan:
     """Resolve a study's names, build its variants in outline and list its cells.
 
@@ -93,6 +98,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         cells=_cells(study, dataset, kept),
         own_attention=find_own_attention(study.backbone, classes, dataset.image_size),
         notes=() if note is None else (note,),
+        named=name_network(study.backbone, classes, study.identity),
     )
 
 

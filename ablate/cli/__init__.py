@@ -72,6 +72,8 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        atexit.register(_print_no_more)
 
 
 @app.callback(invoke_without_command=True)
@@ -96,6 +98,11 @@ def _usage(error: Any) -> str:
 def _interrupt(_signal: int, _frame: Any) -> None:
     """SIGTERM and SIGHUP are Ctrl-C."""
     raise KeyboardInterrupt
+
+
+def _print_no_more() -> None:
+    """What a user's module prints as the process ends is no output of ours: this runs before it."""
+    sys.stdout = sys.stderr
 
 
 def _leave_garbage() -> None:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from ablate.drive.costs import baseline_of, measure_throughput
 from ablate.drive.prepare import prepare_plan
 from ablate.execute.local import LocalExecutor
@@ -16,7 +14,7 @@ from ablate.plan import Plan
 from ablate.result import Cost
 from ablate.store.store import Store
 from ablate.study import Study
-from ablate.system.console import say
+from ablate.system.console import own_console, say
 from ablate.system.machine import find_machine
 from ablate.tune.choose import Tuning
 
@@ -37,7 +35,7 @@ def measure_study(study: Study, data: Path | None, url: str, options: MeasureOpt
         AblateError: the study, the data, the device or the database must be changed, or the study is
             being trained here; no cost was stored.
     """
-    console = Console()
+    console = own_console()
     machine = find_machine(options.device, study.recipe.precision)
     # What a network costs is measured whether it learns or not.
     plan = prepare_plan(study, data, console, machine, probe=False)

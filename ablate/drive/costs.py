@@ -132,7 +132,7 @@ def measuring_conditions(plan: Plan, store: Store, machine: Machine) -> Conditio
     """Under what the networks of a plan are measured: with the kernels that were chosen for training."""
     recipe, device = plan.study.recipe, machine.device.type
     kernels = Tuning(plan, store.choices, machine).known_kernels()
-    return Conditions(recipe, plan.dataset, device, kernels)
+    return Conditions(recipe, plan.dataset, device, kernels, plan.named)
 
 
 def _measured(plan: Plan, store: Store, machine: Machine) -> set[str]:

@@ -220,6 +220,7 @@ class Driver:
             deterministic=path.deterministic,
             checkpoint_seconds=how.checkpoint_seconds,
             content_hash=self.plan.dataset.content_hash(),
+            named=self.plan.named,
         )
 
     def _begin(self, claim: Claim) -> tuple[Run, ComputePath]:
@@ -241,6 +242,7 @@ class Driver:
             keep=cell.seed == KEPT_SEED,
             start=start.content if start else None,
             histograms=cell.seed == KEPT_SEED,
+            fingerprint=cell.architecture.fingerprint,
         )
         return run, path
 

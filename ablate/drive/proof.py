@@ -16,12 +16,14 @@ from ablate.plan import Plan
 from ablate.study import PROTOCOL, Variant
 from ablate.study.variant import NO_ATTENTION
 from ablate.system.digest import digest
+from ablate.system.imports import prints_to_stderr
 from ablate.system.machine import Machine
 
 PROVEN_IMAGES = 8
 """Of variants with attention: what the whole batch could show, the backbone alone has shown."""
 
 
+@prints_to_stderr()
 def prove_plan(
     plan: Plan, machine: Machine, images: int | None, watch: Callable[[int, int], None]
 ) -> None:

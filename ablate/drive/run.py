@@ -19,7 +19,7 @@ from ablate.plan import Plan
 from ablate.result import RunStatus
 from ablate.store.store import Store
 from ablate.study import Study
-from ablate.system.console import say
+from ablate.system.console import own_console, say
 from ablate.system.machine import find_machine
 from ablate.system.text import duration, plural
 
@@ -36,7 +36,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
         AblateError: the study, the data, the device or the database must be changed; nothing was
             written.
     """
-    console = Console()
+    console = own_console()
     machine = find_machine(options.device, study.recipe.precision)
     executor = make_executor(options.executor, options.workers or machine.workers)
     # Before anything is written: missing or broken data ends it here.

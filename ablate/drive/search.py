@@ -34,7 +34,7 @@ from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
 from ablate.study.search import SPEED, Search
-from ablate.system.console import say
+from ablate.system.console import own_console, say
 from ablate.system.lock import only_one
 from ablate.system.machine import Machine, find_machine
 from ablate.system.text import duration, plural
@@ -56,7 +56,7 @@ def search_study(
     Raises:
         AblateError: the study, the data, the device, the database or the storage must be changed.
     """
-    console = Console()
+    console = own_console()
     search = asked_search(study)
     space = Space(study.backbone, search.parameters)
     # Before anything is trained or written: a device or data that is missing, a storage that is refused.

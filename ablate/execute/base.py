@@ -9,6 +9,7 @@ database is the only authority on that.
 from __future__ import annotations
 
 import math
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from ablate.errors import MeasuringError
 
 Job = Callable[[], Iterator[Any]]
 ALONE = "alone"
+_OURS = re.compile(r"^ablate\.errors\.\w+: ")
+"""What a traceback writes before an error of ours, which is a whole line by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Executor(ABC):
                     raise MeasuringError(f"the measuring process was lost ({event.exit_code})")
                 if isinstance(event, Done):
                     if event.error:
-                        last = event.error.strip().splitlines()[-1]
+                        last = _OURS.sub("", event.error.strip().splitlines()[-1])
                         raise MeasuringError(f"measuring failed: {last}")
                     return
                 yield event

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ablate.execute.base import Done, Executor, Job
+from ablate.system.imports import prints_to_stderr
 
 
 class InProcessExecutor(Executor):
@@ -31,7 +32,8 @@ class InProcessExecutor(Executor):
             return []
         job_id, events = self._job
         try:
-            return [(job_id, next(events))]
+            with prints_to_stderr():  # by what a user's network prints
+                return [(job_id, next(events))]
         except StopIteration:
             self._job = None
             return [(job_id, Done())]

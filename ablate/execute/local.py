@@ -17,6 +17,7 @@ from typing import Any
 from ablate.execute.base import Died, Done, Executor, Job
 from ablate.system.signals import ENDING
 
+STDOUT = 1
 # Never fork: a forked child would share open database connections and torch's threads.
 _CONTEXT = multiprocessing.get_context("spawn")
 
@@ -103,6 +104,7 @@ def _work(pipe: Connection, parent: int) -> None:
     """A worker's life: take a job, send its events, take the next one, until the pipe closes."""
     for number in ENDING:  # a terminal or a job scheduler sends them to all: the driver's to handle
         signal.signal(number, signal.SIG_IGN)
+    _print_to_stderr()
     _die_with(parent)
     while True:
         try:
@@ -117,6 +119,13 @@ def _work(pipe: Connection, parent: int) -> None:
             return
         except Exception:
             pipe.send(Done(traceback.format_exc()))
+
+
+def _print_to_stderr() -> None:
+    """What users' code prints here is no output of the command, also what it prints past Python."""
+    if sys.stderr is not None:  # as where a command was started with stderr closed
+        os.dup2(sys.stderr.fileno(), STDOUT)
+        sys.stdout = sys.stderr
 
 
 def _die_with(parent: int) -> None:

@@ -19,6 +19,7 @@ from ablate.page import canvas, pictures
 from ablate.page.pictures import ChangeRow, Distribution, Heat, WeightRow
 from ablate.result.maps import Array, Gate, GateStatistics, Seen, spread, strongest
 from ablate.study import Study
+from ablate.system.imports import prints_to_stderr
 
 BATCH = 64
 MAX_ROWS = 8
@@ -84,6 +85,7 @@ class Request:
     data: Path | None = None
 
 
+@prints_to_stderr()
 def explain_networks(request: Request) -> Explanation:
     """Find the networks, show them the images and draw what happened.
 

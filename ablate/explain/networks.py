@@ -10,6 +10,7 @@ from torch import nn
 from ablate.attention import complete
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError, unknown
+from ablate.identity import forget_origins
 from ablate.model import build, identify
 from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights
@@ -19,6 +20,12 @@ from ablate.train.weights import load_weights
 SHORTEST_PREFIX = 4
 SEED = 1
 """The seed of an untrained network, and that whose weights are kept."""
+
+CHANGED = ", but its source, the weights that it loads or its settings have changed since: another network"
+OF_BEFORE = (
+    "; those of run {} are of another network: its source, loaded weights or settings changed"
+)
+"""After a kept run of the variant's name."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ def load_networks(
         StudyError: a beginning that several runs share, or a study that was run under other settings.
         WeightsError: weights that are not kept, missing, changed or do not fit.
     """
+    forget_origins()  # of a notebook, in which files may have been edited
     content = str(dataset.content_hash())
     runs = stored_runs(url, study.name, content, study.setting)
     if not runs and (there := stored_settings(url, study.name)):
@@ -64,19 +72,24 @@ def _find(
     dataset: Dataset,
     url: str,
 ) -> LoadedNetwork:
+    classes, size = len(dataset.classes()), dataset.image_size
     if target not in variants:
         run = _run_of(target, variants, runs)
         options = tuple(run.options.items())
         variant = Variant(study.backbone, run.attention, run.position, options)
-        return _trained(run, variant, dataset, url)
-    variant, classes = variants[target], len(dataset.classes())
-    mark = identify(variant, classes, dataset.image_size, study.identity)
-    for run in runs:
-        if run.fingerprint == mark and run.seed == SEED and run.weights_sha256 is not None:
-            return _trained(run, variant, dataset, url)
-    net = build(variant, classes, dataset.image_size, SEED)
+        content = read_weights(url, run)
+        mark = identify(variant, classes, size, study.identity)
+        return _trained(run, content, variant, dataset, "" if run.fingerprint == mark else CHANGED)
+    variant = variants[target]
+    mark = identify(variant, classes, size, study.identity)
+    kept = [run for run in runs if run.seed == SEED and run.weights_sha256 is not None]
+    for run in kept:
+        if run.fingerprint == mark:
+            return _trained(run, read_weights(url, run), variant, dataset)
+    before = "".join(OF_BEFORE.format(run.run_key) for run in kept if run.variant == variant.name)
+    net = build(variant, classes, size, SEED)
     return LoadedNetwork(
-        variant.name, "untrained: no weights of its run with seed 1 are stored", net
+        variant.name, f"untrained: no weights of its run with seed 1 are stored{before}", net
     )
 
 
@@ -91,8 +104,9 @@ def _run_of(target: str, variants: dict[str, Variant], runs: list[StoredRun]) ->
     return found[0]
 
 
-def _trained(run: StoredRun, variant: Variant, dataset: Dataset, url: str) -> LoadedNetwork:
-    content = read_weights(url, run)
+def _trained(
+    run: StoredRun, content: bytes, variant: Variant, dataset: Dataset, said: str = ""
+) -> LoadedNetwork:
     net = build(variant, len(dataset.classes()), dataset.image_size, run.seed)
     load_weights(net, content, f"run {run.run_key}")
-    return LoadedNetwork(variant.name, f"trained: run {run.run_key}, seed {run.seed}", net)
+    return LoadedNetwork(variant.name, f"trained: run {run.run_key}, seed {run.seed}{said}", net)

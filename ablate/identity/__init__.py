@@ -5,25 +5,15 @@ Networks of ours and of torchvision are told apart by their structure; a user's 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from functools import lru_cache, partial
-
-from torch import nn
+from functools import lru_cache
 
 from ablate.backbones import find_factory
-from ablate.identity.network_state import NetworkState, take_snapshot
-from ablate.identity.settle import settle
-from ablate.identity.sources import Sources, room_of
-from ablate.network.fresh import make_network
+from ablate.identity.origin import Origin, find_origin, module_of
 from ablate.study.options import split_call
 from ablate.system.digest import digest
-from ablate.system.randomness import seeded
+from ablate.system.modules import room_of
 
-__all__ = ["forget_origins", "origin"]
-
-SEEDS = (1, 2, 1)
-"""What is equal under two seeds does not come from the seed; what differs under one comes from nowhere."""
+__all__ = ["forget_origins", "known_origin", "origin"]
 
 
 def origin(backbone: str, classes: int, identity: str | None = None) -> str | None:
@@ -36,43 +26,21 @@ def origin(backbone: str, classes: int, identity: str | None = None) -> str | No
         StudyError: something in a user's network that cannot be described, and no `identity`.
     """
     name, _ = split_call(backbone)
-    factory = find_factory(name)
-    if room_of(_module_of(factory)) == "ablate":
+    if room_of(module_of(find_factory(name))) == "ablate":
         return None if identity is None else digest({"identity": identity})
-    return _origin_of(factory, backbone, classes, identity)
+    return known_origin(backbone, classes, identity).digest
+
+
+@lru_cache(maxsize=8)
+def known_origin(backbone: str, classes: int, identity: str | None = None) -> Origin:
+    """That of a user's network, found once in a process, until `forget_origins`.
+
+    Raises:
+        StudyError: as `origin` does.
+    """
+    return find_origin(backbone, classes, identity)
 
 
 def forget_origins() -> None:
     """What was found before counts no more: files of weights and of source may have changed."""
-    _origin_of.cache_clear()
-
-
-@lru_cache(maxsize=8)
-def _origin_of(
-    factory: Callable[..., nn.Module], backbone: str, classes: int, identity: str | None
-) -> str:
-    module, named = _module_of(factory), identity is not None
-    first, other, again = (
-        _snapshot(backbone, classes, seed, module, named=named) for seed in SEEDS
-    )
-    sources = Sources.reached_from({module, *first.modules, *other.modules})
-    return digest(
-        {
-            "network": settle(first.tree, other.tree, again.tree),
-            "files": sources.files,
-            "libraries": sources.libraries,
-            **({} if identity is None else {"identity": identity}),
-        }
-    )
-
-
-def _snapshot(backbone: str, classes: int, seed: int, module: str, *, named: bool) -> NetworkState:
-    with seeded(seed):
-        net = make_network(backbone, classes)
-    return take_snapshot(net, backbone, module, named=named)
-
-
-def _module_of(factory: Callable[..., nn.Module]) -> str:
-    while isinstance(factory, partial):
-        factory = factory.func
-    return str(inspect.unwrap(factory).__module__)
+    known_origin.cache_clear()

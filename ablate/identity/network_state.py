@@ -11,9 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ablate.errors import StudyError
-from ablate.identity.sources import Sources, folder_of, room_of
+from ablate.identity.sources import Sources, folder_of
 from ablate.identity.tensors import describe_tensor
 from ablate.identity.values import Describer, Indescribable, Node
+from ablate.system.modules import room_of
 
 HOOKS = (
     "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
@@ -31,10 +32,13 @@ class NetworkState:
     modules: frozenset[str]
 
 
-def take_snapshot(net: nn.Module, backbone: str, factory: str, *, named: bool) -> NetworkState:
+def take_snapshot(
+    net: nn.Module, backbone: str, factory: str, *, named: bool, as_imported: bool = False
+) -> NetworkState:
     """Describe a network as training would get it, in training mode.
 
-    `backbone` is its name in a study, `factory` the module of the function or class that built it.
+    `backbone` is its name in a study, `factory` the module of the function or class that built it,
+    `as_imported` is that of `Sources`.
 
     Raises:
         StudyError: a setting that cannot be described, unless the study names the network (`named`).
@@ -50,7 +54,8 @@ def take_snapshot(net: nn.Module, backbone: str, factory: str, *, named: bool) -
         folder=folder_of(factory),
     )
     tree = _network(describe, net, backbone)
-    sources = Sources.reached_from({*describe.modules, factory})
+    reached = {*describe.modules, factory}
+    sources = Sources.reached_from(reached, as_imported=as_imported)
     tree["globals"] = {key: describe.leniently(value) for key, value in sources.globals.items()}
     return NetworkState({**tree, "classes": describe.classes}, frozenset(describe.modules))
 

@@ -13,7 +13,6 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,24 +22,24 @@ from typing import Any
 
 from ablate.identity.statements import read_statements
 from ablate.system.imports import is_allowed
-
-_FOLDERS = tuple(sysconfig.get_path(key) for key in ("purelib", "platlib"))
-GROUND = frozenset(sys.stdlib_module_names) | {"ablate", "torch", "numpy", "builtins"}
+from ablate.system.modules import GROUND, imported_source, is_installed, room_of
 
 
 @dataclass
 class Sources:
     """`files`: module → hash of its file. `libraries`: distribution → version. `globals`: what functions
-    of the user's change outside of themselves, by module and name."""
+    of the user's change outside of themselves, by module and name. `as_imported` asks for the source that
+    this process runs, where that is known, and not for the files as they are by now."""
 
     files: dict[str, str] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
     globals: dict[str, Any] = field(default_factory=dict)
+    as_imported: bool = False
 
     @classmethod
-    def reached_from(cls, starts: Iterable[str]) -> Sources:
+    def reached_from(cls, starts: Iterable[str], *, as_imported: bool = False) -> Sources:
         """All that the modules of these names reach."""
-        found, todo, seen = cls(), sorted(set(starts)), set[str]()
+        found, todo, seen = cls(as_imported=as_imported), sorted(set(starts)), set[str]()
         while todo:
             name = todo.pop()
             if name in seen or room_of(name) in GROUND:
@@ -60,13 +59,19 @@ class Sources:
         file = find_file(name)
         if file is None:
             return
-        content = file.read_bytes().replace(b"\r\n", b"\n")
-        self.files[name] = hashlib.sha256(content).hexdigest()
+        kept = imported_source(name) if self.as_imported else None
+        content = file.read_bytes() if kept is None else kept
+        self.files[name] = hash_source(content)
         if name in sys.modules:
             yield from _in_values(vars(sys.modules[name]))
-        if file.suffix == ".py" and not _is_installed(file):
+        if file.suffix == ".py" and not is_installed(file):
             self.globals.update(_globals(content, name))
             yield from _in_statements(content, name, is_package=file.stem == "__init__")
+
+
+def hash_source(content: bytes) -> str:
+    """The same on every system: ends of lines are not looked at."""
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def is_users_file(name: str) -> bool:
@@ -74,7 +79,7 @@ def is_users_file(name: str) -> bool:
     if room_of(name) in GROUND:
         return False
     file = find_file(name) or find_file(room_of(name))
-    return is_allowed(name) or file is None or not _is_installed(file)
+    return is_allowed(name) or file is None or not is_installed(file)
 
 
 def find_file(name: str) -> Path | None:
@@ -152,14 +157,3 @@ def _library(room: str) -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:
         names = importlib.metadata.packages_distributions().get(room, [])
     return {name: importlib.metadata.version(name) for name in names}
-
-
-@lru_cache(maxsize=4096)
-def _is_installed(file: Path) -> bool:
-    names = {"site-packages", "dist-packages"}
-    return bool(names & set(file.parts)) or any(map(file.is_relative_to, _FOLDERS))
-
-
-def room_of(name: str | None) -> str:
-    """The package at the top that a module belongs to."""
-    return (name or "").partition(".")[0]

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ablate.identity.code import content, is_machinery, place
-from ablate.identity.sources import GROUND, is_users_file, room_of
+from ablate.identity.sources import is_users_file
 from ablate.identity.tensors import describe_tensor
+from ablate.system.modules import GROUND, room_of
 
 Node = Any
 """JSON: plain values as themselves, everything else as a list that begins with what it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import nn
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
-from ablate.model import build
+from ablate.identity.proof import NamedNetwork, Proof
+from ablate.model import build, prove
 from ablate.study import Recipe, Variant
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.train.data import Batch, load_data, train_batches
@@ -33,22 +34,25 @@ class Network:
 @dataclass(frozen=True)
 class Conditions:
     """Under what all networks are measured: the study's own recipe and images, the device that was asked
-    for, and the kernels of attention that were measured to be faster there.
+    for, and the kernels of attention that were measured to be faster there. `named` is the network of the
+    user's that fingerprints name, to be proven where it is measured.
     """
 
     recipe: Recipe
     dataset: Dataset
     device: str
     kernels: Mapping[str, str] = field(default_factory=dict)
+    named: NamedNetwork | None = None
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A machine with one augmented batch of the study's size on its device."""
+    """A machine with one augmented batch of the study's size on its device, and proof of its networks."""
 
     conditions: Conditions
     machine: Machine
     batch: Batch
+    proof: Proof | None = None
 
     @property
     def device(self) -> torch.device:
@@ -63,8 +67,19 @@ class Bench:
         """The network on the CPU, with the weights that it has before training."""
         dataset = self.conditions.dataset
         net = build(network.variant, len(dataset.classes()), dataset.image_size, SEED)
+        if self.proof is not None:
+            self.proof.check_weights(net)
         use_kernels(net, self.conditions.kernels)
         return net
+
+    def check_code(self) -> None:
+        """What was measured is of the code that fingerprints name.
+
+        Raises:
+            NetworkChangedError: it is not.
+        """
+        if self.proof is not None:
+            self.proof.check_code()
 
     def trainer(self, network: Network) -> Trainer:
         """The network with fresh weights, ready to step."""
@@ -99,9 +114,13 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
 
-def make_bench(conditions: Conditions) -> Bench:
-    """Prepare the machine as training does: the same threads, precision, images and batch size."""
-    recipe = conditions.recipe
+def make_bench(conditions: Conditions, networks: Iterable[Network] = ()) -> Bench:
+    """Prepare the machine as training does: the same threads, precision, images and batch size.
+
+    Raises:
+        NetworkChangedError: these networks are not what their fingerprints say.
+    """
+    recipe, size, named = conditions.recipe, conditions.dataset.image_size, conditions.named
     machine = prepare_machine(conditions.device, recipe.precision)
     device = machine.device
     data = load_data(conditions.dataset, recipe.split, recipe.validation_fraction, device)
@@ -109,4 +128,5 @@ def make_bench(conditions: Conditions) -> Bench:
     # A training set smaller than a batch is measured at the batch size all the same.
     rows = torch.arange(recipe.batch_size, device=device) % len(labels)
     batch = images[rows].contiguous(memory_format=torch.channels_last), labels[rows]
-    return Bench(conditions, machine, batch)
+    wanted = [(network.variant, network.fingerprint) for network in networks]
+    return Bench(conditions, machine, batch, None if named is None else prove(named, size, wanted))

@@ -16,7 +16,7 @@ from pathlib import Path
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from ablate.attention import use_kernels
-from ablate.errors import AblateError
+from ablate.errors import AblateError, NetworkChangedError
 from ablate.measure.bench import SEED, Bench, Conditions, Network, make_bench
 from ablate.measure.profile_ranges import Owners, Ranges
 from ablate.measure.profile_rows import Totals, by_kernel, by_module, fastest_step, make_rows
@@ -52,16 +52,20 @@ class Profile:
     folder: Path
 
     def __call__(self) -> Iterator[Profiled]:
-        bench = ProfileBench(make_bench(self.conditions))
+        bench = ProfileBench(make_bench(self.conditions, self.networks))
         for network in self.networks:
             for path in PATHS:
-                yield _profile(bench, network, path, self.folder)
+                profiled = _profile(bench, network, path, self.folder)
+                bench.bench.check_code()
+                yield profiled
 
 
 def _profile(bench: ProfileBench, network: Network, path: ProfilePath, folder: Path) -> Profiled:
     trace = Trace(network.fingerprint, bench.bench.machine.name, path)
     try:
         profiler, rows = bench.rows(network, path)
+    except NetworkChangedError:
+        raise  # it says nothing about the network of this fingerprint
     except Exception as error:
         # Profilers fail in every way there is, and a study is complete without one.
         return Profiled(replace(trace, reason=_reason(error)), ())

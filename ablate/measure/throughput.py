@@ -80,7 +80,7 @@ class Throughput:
     protocol: Protocol
 
     def __call__(self) -> Iterator[Started | Turn | Cost]:
-        bench = make_bench(self.conditions)
+        bench = make_bench(self.conditions, self.everyone)
         yield Started(bench.environment)
         protocol = self.protocol
         timed = [_Timed(bench, network, protocol.block_seconds) for network in self.everyone]
@@ -94,6 +94,7 @@ class Throughput:
                 yield Turn(number * len(entrants) + turn + 1, protocol.rounds * len(entrants))
             clocks.append(clock_mhz(bench.device))
             readings.append(between(before, probe()))
+        bench.check_code()
         rounds = _judge(bench, readings, clocks, probe.copied_gib)
         baseline = next(each for each in timed if each.network == self.baseline)
         for each in timed:

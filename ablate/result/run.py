@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-FailureKind = Literal["oom", "diverged", "error", "worker_died", "timeout", "data_changed"]
+FailureKind = Literal[
+    "oom", "diverged", "error", "worker_died", "timeout", "data_changed", "network_changed"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,9 @@ __all__ = ["Claim", "LostClaimError", "Store"]
 
 TRIES = 3
 """How often a run is tried that takes its process down with it."""
-GOES_ON = ("worker_died", "timeout")
-"""Failures that may have been the machine's: the run's checkpoints are kept for another try."""
+GOES_ON = ("worker_died", "timeout", "network_changed")
+"""Failures that may have been the machine's, or of the files beside it, which can be brought back: the run's
+checkpoints are kept for another try."""
 LAST_WORDS_SECONDS = 5.0
 """How long a driver that ends waits to give a run back; without it, a lease does that."""
 CONTESTED_SECONDS = 5.0

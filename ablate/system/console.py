@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from rich.console import Console
 
 from ablate.system.text import duration
+
+
+def own_console() -> Console:
+    """One that keeps to this stdout, wherever what a user's network prints is sent meanwhile."""
+    return Console(file=sys.stdout)
 
 
 def say(text: str, console: Console | None = None) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from ablate.errors import AblateError, StudyError, nearest
+from ablate.system.modules import remember_sources
 from ablate.system.text import one_line
 
 ALLOWED = "ABLATE_ALLOW_IMPORT"
@@ -47,6 +48,7 @@ def import_object(name: str) -> Any:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.append(here)  # last: a file here must not take the place of an installed package
+    remember_sources()
     with their_code(f"{name}: importing {module_name}"):
         found: Any = importlib.import_module(module_name)
     where = module_name
@@ -74,9 +76,11 @@ def their_code(doing: str) -> Iterator[None]:
         raise StudyError(f"{doing} failed: {one_line(error)}") from error
 
 
-def prints_to_stderr() -> redirect_stdout[Any]:
+@contextmanager
+def prints_to_stderr() -> Iterator[None]:
     """While entered, what is printed goes to stderr: on stdout stands what a program may read."""
-    return redirect_stdout(sys.stderr)
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def is_allowed(module_name: str) -> bool:

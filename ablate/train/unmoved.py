@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -11,15 +13,20 @@ ROUNDING = 1e-5
 """How far values may be from one common factor: weight decay alone shrinks all of them by one factor."""
 
 
-def unmoved_attention(trained: nn.Module, initial: nn.Module) -> tuple[str, ...]:
+def attention_values(net: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the parameters of all attention modules, by name: what `unmoved_attention` compares with."""
+    found = {f"{path}.{n}": p for path, m in _outermost(net) for n, p in m.named_parameters()}
+    return {name: parameter.detach().clone() for name, parameter in found.items()}
+
+
+def unmoved_attention(trained: nn.Module, before: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
     """The attention modules (dotted paths) with parameters to train, of which none is anything else than
     what it was initialised with, but for weight decay.
     """
-    before = dict(initial.named_parameters())
     unmoved = []
     for path, module in _outermost(trained):
         after = [(f"{path}.{n}", p) for n, p in module.named_parameters() if p.requires_grad]
-        if after and not any(_moved(p.detach(), before[name].detach()) for name, p in after):
+        if after and not any(_moved(p.detach(), before[name]) for name, p in after):
             unmoved.append(path)
     return tuple(unmoved)
 

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import rows_of, study_document
 from rich.console import Console
+from support.disturbed import Disturbed, Meanwhile
 from support.picture_sets import picture_set, swap_labels
 
 from ablate.drive.driver import Driver
@@ -29,32 +29,6 @@ from ablate.study.file import parse_study
 from ablate.system.machine import find_machine
 
 RESULTS = "SELECT status, failure, test_accuracy, test_loss FROM runs"
-Meanwhile = Callable[[], None]
-
-
-class Disturbed:
-    """Something happens when the first run is given away, or after its first epoch; nothing twice."""
-
-    def __init__(self, at_start: Meanwhile | None, at_epoch: Meanwhile | None) -> None:
-        self.at_start, self.at_epoch = at_start, at_epoch
-        self.ends: list[Finished | Failed] = []
-
-    def started(self, cell: object) -> None:
-        if self.at_start is not None:
-            self.at_start()
-        self.at_start = None
-
-    def epoch(self, cell: object, epoch: Epoch) -> None:
-        if self.at_epoch is not None:
-            self.at_epoch()
-        self.at_epoch = None
-
-    def ended(self, cell: object, result: Finished | Failed) -> None:
-        self.ends.append(result)
-
-    def resumed(self, cell: object, epoch: int) -> None: ...
-    def given_back(self, cell: object, why: str) -> None: ...
-    def note(self, text: str) -> None: ...
 
 
 def planned(pictures: Path, epochs: int = 6) -> Plan:

@@ -178,3 +178,31 @@ def test_a_worker_leaves_it_to_the_driver_to_end() -> None:
     with make_executor("local", 1) as executor:
         executor.submit("a", IsAskedToEnd())
         assert collect(executor) == [("a", 1), ("a", Done())]
+
+
+class Prints:
+    def __call__(self) -> Iterator[int]:
+        print("said by a job")
+        yield 1
+
+
+PRINTING = """
+import sys
+from test_execute import Prints, collect
+from ablate.execute import make_executor
+if __name__ == "__main__":
+    with make_executor(sys.argv[1], 1) as executor:
+        executor.submit("a", Prints())
+        print(len(collect(executor)))
+"""
+
+
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_what_a_job_prints_is_on_stderr(tmp_path: Any, name: str) -> None:
+    (tmp_path / "printing.py").write_text(PRINTING)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "printing.py"), name], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])},
+    )  # fmt: skip
+    assert done.stdout == "2\n"
+    assert "said by a job" in done.stderr.splitlines()

@@ -7,14 +7,14 @@ from torch import nn
 
 from ablate.model import build
 from ablate.study import Variant
-from ablate.train.unmoved import unmoved_attention
+from ablate.train.unmoved import attention_values, unmoved_attention
 
 SE = Variant("cbam_cnn", "se", "pool*", (("reduction", 4),))
 
 
-def nets() -> tuple[nn.Module, nn.Module]:
-    trained, initial = (build(SE, 10, 32, seed=1) for _ in range(2))
-    return trained, initial
+def nets() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    net = build(SE, 10, 32, seed=1)
+    return net, attention_values(net)
 
 
 def attention_of(net: nn.Module, path: str) -> list[nn.Parameter]:

@@ -1,0 +1,156 @@
+"""Is a user's network, as this process builds it, the one that run keys name? Recomputed, never believed.
+
+The code that counts is the one that this process has imported, the weights are those of the networks that
+were built: files that are edited afterwards change nothing of what is trained.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from torch import nn
+
+from ablate.backbones import is_own
+from ablate.errors import AblateError, NetworkChangedError
+from ablate.identity import known_origin
+from ablate.identity.origin import Origin, find_origin
+from ablate.identity.settle import is_tensor
+from ablate.identity.sources import find_file, hash_source
+from ablate.identity.tensors import describe_tensor, is_empty
+from ablate.network.trace import trace
+from ablate.system.digest import digest
+from ablate.system.modules import imported_source
+
+ADVICE = (
+    "bring it back to what it was and use --retry-failed, or `ablate plan` again: another network has runs "
+    "of its own"
+)
+KINDS = ("source", "library", "weights", "settings")
+MOST_NAMES = 3
+
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """The network of a user's that the run keys of a study name, small enough to be sent to a worker.
+
+    `marks` has a hash of each part of it: `source mypkg.nets`, `library timm`, `weights block1.weight`,
+    `settings block1`. What only running changes, such as a global variable, is none of them.
+    """
+
+    backbone: str
+    classes: int
+    identity: str | None
+    origin: str
+    marks: Mapping[str, str]
+
+
+def name_network(backbone: str, classes: int, identity: str | None) -> NamedNetwork | None:
+    """What to prove of a backbone that is planned; nothing of a network of ours or of torchvision.
+
+    Raises:
+        StudyError: as `origin` does.
+    """
+    if not is_own(backbone):
+        return None
+    origin = known_origin(backbone, classes, identity)
+    return NamedNetwork(backbone, classes, identity, origin.digest, _marks(origin))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That a process has the network which was named. `constants` are the hashes of the weights and buffers
+    that its constructor loads or sets, `files` those of the source that it reaches.
+    """
+
+    named: NamedNetwork
+    constants: Mapping[str, str]
+    files: Mapping[str, str]
+
+    def check_weights(self, net: nn.Module) -> None:
+        """Hash what a network that was just built begins with.
+
+        Raises:
+            NetworkChangedError: it loaded other weights than those that were named.
+        """
+        tensors = [*net.named_parameters(), *net.named_buffers()]
+        wanted = [(n, t) for n, t in tensors if n in self.constants and not is_empty(t)]
+        others = [n for n, t in wanted if describe_tensor(t)["bits"] != self.constants[n]]
+        if others:
+            refuse(self.named.backbone, _in_words([f"weights {name}" for name in others]))
+
+    def check_code(self) -> None:
+        """Look once more at what this process has imported: a function may import when it is called.
+
+        Raises:
+            NetworkChangedError: other code ran than what was named.
+        """
+        others = [name for name, known in self.files.items() if _ran_other(name, known)]
+        if others:
+            refuse(self.named.backbone, _in_words([f"source {name}" for name in others]))
+
+
+def prove_origin(named: NamedNetwork, image_size: int) -> Proof:
+    """Build the network anew in this process and compare each part of it with what was named.
+
+    Raises:
+        NetworkChangedError: a part is another, or it cannot be built any more; says which, in one line.
+    """
+    try:
+        trace(named.backbone, named.classes, image_size)  # as planning does before it looks
+        origin = find_origin(named.backbone, named.classes, named.identity, as_imported=True)
+    except AblateError as error:
+        refuse(named.backbone, f"when it was planned it could be built, and now: {error}")
+    found = _marks(origin)
+    others = [m for m in {**named.marks, **found} if found.get(m) != named.marks.get(m)]
+    if others:
+        refuse(named.backbone, _in_words(others))
+    tensors = origin.network["tensors"]
+    constants = {n: t["bits"] for n, t in tensors.items() if is_tensor(t) and "bits" in t}
+    return Proof(named, constants, origin.files)
+
+
+def refuse(backbone: str, why: str) -> NoReturn:
+    """Fail what would be done with a network that is another than the one that was named."""
+    raise NetworkChangedError(
+        f"{backbone}: is not the network that this run was planned with ({why}): {ADVICE}"
+    )
+
+
+def _marks(origin: Origin) -> dict[str, str]:
+    found = {f"source {name}": value for name, value in origin.files.items()}
+    found |= {f"library {name}": value for name, value in origin.libraries.items()}
+    return found | dict(_parts(origin.network))
+
+
+def _parts(network: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for key, kind in (("tensors", "weights"), ("settings", "settings")):
+        part = network[key]
+        items = part if isinstance(part, dict) else {"": part}
+        yield from ((f"{kind} {name}", digest({"is": value})) for name, value in items.items())
+    for key in ("kinds", "shared", "flags", "hooks on tensors"):
+        yield f"settings ({key})", digest({"is": network[key]})
+
+
+def _in_words(marks: list[str]) -> str:
+    """`its source mypkg.nets, its weights conv.weight and 12 more`: the causes first."""
+    said: list[str] = []
+    for kind in KINDS:
+        names = [m.removeprefix(kind).strip() for m in marks if m.startswith(kind)]
+        if names and not (said and kind == "settings"):  # lines that moved, in a file that is named
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            listed = ", ".join(name or "of the whole network" for name in names[:MOST_NAMES])
+            said.append(f"{kind} {listed}{more}")
+    return f"other {'; other '.join(said)}"
+
+
+def _ran_other(name: str, known: str) -> bool:
+    if name not in sys.modules:
+        return False  # it has not run
+    content = imported_source(name)
+    if content is None:
+        file = find_file(name)
+        content = file.read_bytes() if file is not None else b""
+    return hash_source(content) != known
