@@ -20,7 +20,8 @@ from ablate.attention import ATTENTION, complete
 from ablate.backbones import BACKBONES
 from ablate.cli import app
 from ablate.datasets import DATASETS
-from ablate.datasets.archive import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES
+from ablate.datasets.archive import IMAGE_SUFFIXES
+from ablate.datasets.container import ARCHIVE_SUFFIXES
 from ablate.datasets.augment import AUGMENTS
 from ablate.datasets.cifar import ARCHIVE_SHA256
 from ablate.errors import AblateError
