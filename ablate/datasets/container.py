@@ -1,4 +1,4 @@
-"""What a folder, a zip or a tar holds, member by member, as it has them: nothing is judged or extracted here."""
+"""What a folder, a zip or a tar holds, member by member, as it has them: nothing is judged here."""
 
 from __future__ import annotations
 
