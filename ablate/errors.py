@@ -35,6 +35,10 @@ class DataError(AblateError):
     """A dataset that is missing, broken or beyond the caps."""
 
 
+class UnreadableImageError(DataError):
+    """The bytes of one image that cannot be used; says what they are, and its catcher says where."""
+
+
 class DataChangedError(DataError):
     """Images that are not those which a run was planned with, or not what was read before."""
 

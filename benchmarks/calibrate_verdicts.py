@@ -182,9 +182,8 @@ def welch_holm(samples: Mapping[str, Sample]) -> dict[str, bool]:
     others = np.stack([samples[name].at(sorted(samples[name].seeds)) for name in names], axis=1)
     with warnings.catch_warnings():  # of equal values, which are no difference
         warnings.simplefilter("ignore", RuntimeWarning)
-        ps: list[float] = np.nan_to_num(
-            stats.ttest_ind(others, base, equal_var=False).pvalue, nan=1.0
-        ).tolist()
+        tested = stats.ttest_ind(others, base, equal_var=False)
+    ps = np.nan_to_num(np.asarray(tested.pvalue), nan=1.0)
     adjusted = np.maximum.accumulate(np.sort(ps) * np.arange(len(ps), 0, -1))
     rank = np.argsort(np.argsort(ps))
     return {name: bool(adjusted[rank[i]] <= 0.05) for i, name in enumerate(names)}

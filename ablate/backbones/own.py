@@ -170,13 +170,18 @@ def _convert(name: str, signature: Signature, given: Mapping[str, Any]) -> dict[
 
 
 def _check_kind(name: str, net: nn.Module) -> None:
-    """Refuse modules that hide from hooks, or whose shapes an image must first decide."""
+    """Refuse modules that hide from hooks, are compiled, or whose shapes an image must first decide."""
     for path, module in net.named_modules():
         where = f"its module {path!r}" if path else "it"
         if isinstance(module, torch.jit.ScriptModule):
             raise StudyError(
                 f"{name}: {where} is TorchScript, where attention cannot go and whose settings cannot "
                 "be seen: build it from the ordinary module"
+            )
+        if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
+            raise StudyError(
+                f"{name}: {where} is compiled, and what was compiled leaves out hooks that come later, such "
+                "as attention's: build it without torch.compile"
             )
         tensors = [*module._parameters.values(), *module._buffers.values()]
         if any(is_lazy(tensor) for tensor in tensors if tensor is not None):

@@ -1,36 +1,38 @@
 """Read image files from a folder or an archive, in memory and in order; nothing is ever extracted.
 
 What counts is `train/<class>/<image>` and `test/<class>/<image>`, at the top or in one folder that
-holds everything. A member that tries to be elsewhere (`..`, absolute, a link) is refused.
+holds everything. A member that tries to be elsewhere (`..`, absolute, a link) is refused, and so is what
+is an image by its content and would be passed over for its name.
 """
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import os
-import stat
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, cast
 
+from ablate.datasets.container import SPLITS, RawMember, archive_suffix, members_of
+from ablate.datasets.signatures import HEAD_BYTES, READABLE, image_kind
 from ablate.errors import DataError
-from ablate.system.file_state import FileState, state_of
+from ablate.system.file_state import FileState
 
-SPLITS = ("train", "test")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-OTHER_IMAGE_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp")
-ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar", ".zip")
+OTHER_IMAGE_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".jfif", ".ppm", ".heic")
+"""Of other images; those of any name are told by their content."""
 
 MAX_MEMBERS = 5_000_000
 MAX_FILE_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 512 * 2**30
+
+_JOINERS = "\u200c\u200d"
 
 LAYOUT = "put images at train/<class>/<name>.jpg (or .png) and test/<class>/<name>.jpg"
 
@@ -61,23 +63,10 @@ class ArchiveMember:
     state: FileState | None = None
 
 
-@dataclass(frozen=True)
-class _Raw:
-    """A member as the container has it, before it is judged."""
-
-    name: str
-    size: int
-    is_folder: bool
-    is_file: bool
-    read: Callable[[], bytes]
-    file: str | None = None
-    state: FileState | None = None
-
-
 def label_of(path: Path) -> str:
     """The name of a folder or archive without its archive suffix: `cifar10-jpeg`."""
     name = path.resolve().name
-    return name if path.is_dir() else name[: len(name) - len(_suffix(path))]
+    return name if path.is_dir() else name[: len(name) - len(archive_suffix(path))]
 
 
 def read_members(path: Path) -> Iterator[ArchiveMember]:
@@ -92,7 +81,7 @@ def read_members(path: Path) -> Iterator[ArchiveMember]:
         raise DataError(f"{path}: is neither a file nor a folder; give --data one of them")
     with _clear_errors(path):
         members, total, tops = 0, 0, set()
-        for raw in _container(path)(path):
+        for raw in members_of(path):
             members, total = members + 1, total + raw.size
             if members > MAX_MEMBERS or total > MAX_TOTAL_BYTES:
                 raise DataError(
@@ -111,12 +100,12 @@ def read_members(path: Path) -> Iterator[ArchiveMember]:
             yield ArchiveMember(name, read, raw.file, raw.state)
 
 
-def _read(path: Path, raw: _Raw) -> bytes:
+def _read(path: Path, raw: RawMember) -> bytes:
     with _clear_errors(path):
-        return raw.read()
+        return raw.read(-1)
 
 
-def _placed(path: Path, raw: _Raw) -> tuple[str, str] | None:
+def _placed(path: Path, raw: RawMember) -> tuple[str, str] | None:
     """The folder above train or test, and the path from there on; None if the member is ignored."""
     # Not a `PurePosixPath`, which takes ten times as long.
     parts = [part for part in raw.name.split("/") if part not in ("", ".")]
@@ -127,25 +116,47 @@ def _placed(path: Path, raw: _Raw) -> tuple[str, str] | None:
         return None
     inner = parts[depth:]
     suffix = os.path.splitext(inner[-1])[1].lower()
-    is_image = suffix in IMAGE_SUFFIXES + OTHER_IMAGE_SUFFIXES
-    if not (len(inner) == 2 if raw.is_folder else is_image):
+    if not (len(inner) == 2 if raw.is_folder else _is_image(raw, suffix)):
         return None
     if refusal := _refusal(raw, len(inner), suffix):
         raise DataError(f"{path}: {raw.name!r} {refusal}")
     return "/".join(parts[:depth]), "/".join(inner)
 
 
-def _refusal(raw: _Raw, depth: int, suffix: str) -> str | None:
+def _is_image(raw: RawMember, suffix: str) -> bool:
+    """By its suffix, or by its content: a download may have any suffix, or none."""
+    if suffix in IMAGE_SUFFIXES + OTHER_IMAGE_SUFFIXES:
+        return True
+    return raw.is_file and image_kind(raw.read(HEAD_BYTES)) is not None
+
+
+def _refusal(raw: RawMember, depth: int, suffix: str) -> str | None:
     """What is wrong with a class folder or an image, and what to do; None if nothing is."""
     image = not raw.is_folder
+    if image and raw.is_file and suffix not in IMAGE_SUFFIXES:
+        return _of_another_name(raw)
     faults = (
-        (not raw.name.isprintable(), "is not a printable name; rename it"),
-        (image and suffix not in IMAGE_SUFFIXES, "is neither JPEG nor PNG; convert it"),
+        (not _can_be_shown(raw.name), "is not a printable name; rename it"),
         (image and not raw.is_file, "is a link or a device; pack the file itself"),
         (image and depth != 3, f"is at the wrong depth; {LAYOUT}"),
         (raw.size > MAX_FILE_BYTES, f"is larger than {MAX_FILE_BYTES:,} bytes; shrink it"),
     )
     return next((fault for found, fault in faults if found), None)
+
+
+def _of_another_name(raw: RawMember) -> str:
+    """What to do with an image that has not the suffix of JPEG or PNG: it is never left out unnoticed."""
+    kind = image_kind(raw.read(HEAD_BYTES))
+    if kind in READABLE:
+        return f"is {kind} without one of the suffixes {', '.join(IMAGE_SUFFIXES)}; rename it"
+    return f"is {kind or 'no image'}, neither JPEG nor PNG; convert it"
+
+
+def _can_be_shown(name: str) -> bool:
+    """Whether a name moves no terminal. Wide and narrow spaces, and the joiners of Persian and of emoji,
+    are in names as people have them: macOS writes U+202F into those of screenshots.
+    """
+    return all(c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs" for c in name)
 
 
 @contextmanager
@@ -158,101 +169,3 @@ def _clear_errors(path: Path) -> Iterator[None]:
         raise DataError(
             f"{path}: cannot be read to its end ({what}); fetch or pack it again"
         ) from error
-
-
-def _container(path: Path) -> Callable[[Path], Iterator[_Raw]]:
-    if path.is_dir():
-        return _folder
-    suffix = _suffix(path)
-    if not suffix:
-        raise DataError(
-            f"{path}: is neither a folder nor an archive ({', '.join(ARCHIVE_SUFFIXES)}); "
-            "give --data one of these"
-        )
-    return _zip if suffix == ".zip" else _tar
-
-
-def _suffix(path: Path) -> str:
-    return next((s for s in ARCHIVE_SUFFIXES if path.name.lower().endswith(s)), "")
-
-
-def _folder(path: Path) -> Iterator[_Raw]:
-    for top in [path, *sorted(child for child in path.iterdir() if child.is_dir())]:
-        for split in SPLITS:
-            if (top / split).is_dir():
-                yield from _walk(top / split, (top / split).relative_to(path).as_posix())
-
-
-def _walk(folder: Path, name: str) -> Iterator[_Raw]:
-    """What is in a folder of that name. Not with `Path`, which takes half a second for 10,000 files."""
-    with os.scandir(folder) as found:
-        children = sorted(found, key=lambda child: child.name)
-    for child in children:
-        inner = f"{name}/{child.name}"
-        is_folder, is_file = child.is_dir(), child.is_file()
-        state = state_of(os.stat(child.path)) if is_file else None
-        size = state.size if state is not None else 0
-        read = partial(_content, child.path)
-        yield _Raw(inner, size, is_folder, is_file, read, child.path, state)
-        # A link to a folder is followed to a class, never deeper: no loops.
-        if is_folder and not (child.is_symlink() and folder.name not in SPLITS):
-            yield from _walk(Path(child.path), inner)
-
-
-def _content(file: str) -> bytes:
-    return Path(file).read_bytes()
-
-
-def _zip(path: Path) -> Iterator[_Raw]:
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            mode = info.external_attr >> 16
-            is_file = not info.is_dir() and stat.S_IFMT(mode) in (0, stat.S_IFREG)
-            yield _Raw(
-                info.filename,
-                info.file_size,
-                info.is_dir(),
-                is_file,
-                lambda info=info: archive.read(info),  # type: ignore[misc]
-            )
-
-
-def _tar(path: Path) -> Iterator[_Raw]:
-    with ExitStack() as stack:
-        stream = stack.enter_context(_decompressed(path))
-        # Not decompressed by tarfile, whose streams end silently where a file is cut short.
-        archive = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
-        for info in iter(archive.next, None):
-            archive.members.clear()  # type: ignore[attr-defined]  # else all headers stay in memory
-            yield _Raw(
-                info.name,
-                info.size,
-                info.isdir(),
-                info.isreg() and not info.issparse(),
-                lambda info=info: _contents(stream, info),  # type: ignore[misc]
-            )
-        _check_end(stream, archive.offset)
-
-
-def _contents(stream: IO[bytes], info: tarfile.TarInfo) -> bytes:
-    stream.seek(info.offset_data)
-    data = stream.read(info.size)
-    if len(data) != info.size:
-        raise EOFError(f"{info.name!r} ends after {len(data):,} of {info.size:,} bytes")
-    return data
-
-
-def _decompressed(path: Path) -> IO[bytes]:
-    suffix = _suffix(path)
-    if suffix == ".tar":
-        return path.open("rb")
-    return cast(IO[bytes], lzma.open(path) if suffix == ".tar.xz" else gzip.open(path))
-
-
-def _check_end(stream: IO[bytes], offset: int) -> None:
-    """Raise unless a tar ends as it should, in a block of zeros that its compression confirms."""
-    stream.seek(offset)
-    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise EOFError("the end mark is missing")
-    while stream.read(2**20):
-        continue

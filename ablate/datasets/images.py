@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import struct
-import warnings
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ablate.datasets import cache
-from ablate.datasets.archive import LAYOUT, SPLITS, label_of, read_members
+from ablate.datasets.archive import LAYOUT, label_of, read_members
 from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
+from ablate.datasets.container import SPLITS
+from ablate.datasets.decode import Unreadable, check_kind, decode
 from ablate.datasets.remembered import remembered_hashes
 from ablate.errors import DataChangedError, DataError
 
-MAX_PIXELS = 64_000_000
-
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,  # Pillow: a broken PNG
-    EOFError,
-    struct.error,
-    zlib.error,
-)
+READING = 2
+"""Raised when a source is read otherwise than before: an index of an earlier version may lack images."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +137,8 @@ class ImageFiles(Dataset):
         index = _stored_index(cache.load_json(name))
         if index is None:
             index = scan(self.path)
-            cache.store_json(name, {"content_hash": index.content_hash, "names": index.names})
+            known = {"content_hash": index.content_hash, "names": index.names, "reading": READING}
+            cache.store_json(name, known)
         return index
 
     def _decode(self, watch: Watch | None) -> None:
@@ -156,6 +147,7 @@ class ImageFiles(Dataset):
         self._refuse_others(index)
         label_of_class = {name: label for label, name in enumerate(index.classes)}
         hashes: dict[str, str] = {}
+        unreadable = Unreadable(str(self.path))
         with cache.new_arrays(self._cached) as draft:
             rows: dict[str, tuple[cache.Rows, int]] = {}
             for split in SPLITS:
@@ -170,10 +162,12 @@ class ImageFiles(Dataset):
                 data = member.read()
                 hashes[member.name] = hashlib.sha256(data).hexdigest()
                 pixels, row = rows[member.name]
-                pixels.put(row, decode(data, size, f"{self.path}: {member.name}"))
+                with unreadable.noting(member.name):
+                    pixels.put(row, decode(data, size))
                 if watch is not None:
                     watch(len(hashes), len(rows))
             self._refuse_others(_index_of(hashes))
+            unreadable.refuse()
             mean, std = channel_statistics(draft.rows["train_images"].read())
             draft.facts.update(classes=index.classes, mean=mean, std=std)
 
@@ -190,10 +184,11 @@ def scan(path: Path) -> Index:
     """Read every image once, without decoding it; of a folder those that changed since the last time.
 
     Raises:
-        DataError: the source cannot be read, or has not the same classes in train and test, each
-            with at least one image.
+        DataError: the source cannot be read, has files that are named as images and are none, or has not
+            the same classes in train and test, each with at least one image.
     """
     hashes: dict[str, str] = {}
+    unreadable = Unreadable(str(path))
     folders: set[str] = set()
     with remembered_hashes(path) as remembered:
         for member in read_members(path):
@@ -201,51 +196,20 @@ def scan(path: Path) -> Index:
             if member.name in hashes:
                 raise DataError(f"{path}: has {member.name!r} twice; pack it again")
             if member.read is not None:
-                hashes[member.name] = remembered.of_member(member, member.read)
+                read = partial(_seen_as_image, member.read, member.name, unreadable)
+                hashes[member.name] = remembered.of_member(member, read)
+        # In here: what is refused is not remembered as an image.
+        unreadable.refuse()
     _check_classes(path, folders, hashes)
     return _index_of(hashes)
 
 
-def decode(data: bytes, size: int, name: str) -> NDArray[np.uint8]:
-    """The image as RGB: the square in its centre, brought to `size` with antialiasing.
-
-    Shape: (size, size, 3).
-
-    Raises:
-        DataError: no JPEG or PNG, broken, of more than `MAX_PIXELS` or of 16 bits; says `name`.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Pillow on odd metadata
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our cap is lower
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-                pixels = image.width * image.height
-                if pixels > MAX_PIXELS:
-                    raise Image.DecompressionBombError(f"{pixels:,} pixels")
-                if image.mode.startswith("I"):
-                    raise ValueError("16 bits a channel, not 8")
-                return _fitted(image, size)
-    except Image.DecompressionBombError as error:
-        raise DataError(
-            f"{name}: is too large ({error}; at most {MAX_PIXELS:,} pixels); shrink it"
-        ) from error
-    except _UNREADABLE as error:
-        raise DataError(
-            f"{name}: cannot be read as JPEG or PNG ({error}); replace or remove it"
-        ) from error
-
-
-def _fitted(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    image = image.convert("RGB")
-    if image.size != (size, size):
-        # The centre square of the source, so that no long and thin image grows beyond memory.
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(image)
+def _seen_as_image(read: Callable[[], bytes], name: str, unreadable: Unreadable) -> bytes:
+    """What a file has; by its first bytes it is an image, or noted as none."""
+    data = read()
+    with unreadable.noting(name):
+        check_kind(data)
+    return data
 
 
 def _index_of(hashes: dict[str, str]) -> Index:
@@ -275,6 +239,7 @@ def _stored_index(value: Any) -> Index | None:
     try:
         names = tuple(value["names"])
         sound = bool(names) and all(isinstance(n, str) and n.count("/") == 2 for n in names)
+        sound = sound and value["reading"] == READING
         return Index(str(value["content_hash"]), names) if sound else None
     except (KeyError, TypeError):
         return None

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from ablate.datasets.base import Images
-from ablate.datasets.images import decode
-from ablate.errors import DataError
+from ablate.datasets.decode import decode
+from ablate.errors import DataError, UnreadableImageError
 from ablate.result.maps import Array, sample_rows, spread
 
 MAX_FILE_BYTES = 512 * 2**20
@@ -47,7 +47,11 @@ def image_file(path: Path, image_size: int) -> Inputs:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return Inputs(decode(data, image_size, str(path))[None], (path.name,), (None,))
+    try:
+        pixels = decode(data, image_size)
+    except UnreadableImageError as error:
+        raise DataError(f"{path}: cannot be read ({error}); give another image") from error
+    return Inputs(pixels[None], (path.name,), (None,))
 
 
 def test_samples(images: Images, count: int) -> Inputs:

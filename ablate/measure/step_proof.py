@@ -47,7 +47,7 @@ ADVICE = {
     "must be Tensor, not tuple": "in training it gives several outputs: wrap it so that it gives one",
     "must be Tensor, not dict": "it gives a dictionary: wrap it so that it gives the logits",
     "floating point": "complex parameters cannot be trained by these optimizers",
-    "does not require grad": "nothing in it can be trained: is it under torch.no_grad()?",
+    "does not require grad": "nothing in it can be trained: is all of it frozen, or under torch.no_grad()?",
 }
 """Part of what PyTorch says → what to do."""
 
@@ -124,7 +124,7 @@ def _says(asked: StepAsked, size: int, error: Exception) -> str:
     advice = next((text for part, text in ADVICE.items() if part in str(error)), "")
     images = "1 image" if size == 1 else f"{size} images"
     said = f"{_name(asked)}: a training step on {images} fails: {one_line(error)}"
-    return f"{said}; {advice}" if advice else said
+    return f"{said.rstrip('.')}; {advice}" if advice else said
 
 
 def _name(asked: StepAsked) -> str:

@@ -211,7 +211,13 @@ class Half(Plain):
 class Leaves(Plain):
     def forward(self, x): sys.exit(3)
 
+class PartCompiled(Plain):
+    def __init__(self, classes):
+        super().__init__(classes)
+        self.a.compile(backend="eager")
+
 def traced(classes): return torch.jit.trace(Plain(classes), torch.zeros(1, 3, 8, 8))
+def compiled(classes): return torch.compile(Plain(classes), backend="eager")
 """
 
 
@@ -222,6 +228,8 @@ def traced(classes): return torch.jit.trace(Plain(classes), torch.zeros(1, 3, 8,
         ("Lazy", "its module 'fc' is a lazy LazyLinear without a shape: give it its number of inputs"),
         ("Half", "its module 'a' is TorchScript, where attention cannot go"),
         ("traced", "it is TorchScript"),
+        ("compiled", "it is compiled, and what was compiled leaves out hooks"),
+        ("PartCompiled", "its module 'a' is compiled"),
         ("Leaves", "cannot take 32×32 images: SystemExit: 3"),
     ],
 )  # fmt: skip

@@ -7,13 +7,14 @@ import io
 import multiprocessing
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -29,7 +30,8 @@ from test_cifar import fake_cifar
 from ablate.datasets import DATASETS, Dataset, archive, cache, cifar, images, open_dataset
 from ablate.datasets.arrays import let_go
 from ablate.datasets.base import channel_statistics
-from ablate.datasets.images import ImageFiles, decode
+from ablate.datasets.decode import decode
+from ablate.datasets.images import ImageFiles
 from ablate.errors import DataChangedError, DataError, OutputError, UnknownNameError
 
 
@@ -218,7 +220,7 @@ def test_shrinking_is_antialiased() -> None:
     stripes[:, ::2] = 255
     data = io.BytesIO()
     Image.fromarray(stripes).save(data, "PNG")
-    small = decode(data.getvalue(), 8, "stripes")
+    small = decode(data.getvalue(), 8)
     assert abs(int(small.mean()) - 127) <= 2
     assert small.std() < 10
 
@@ -263,7 +265,82 @@ def test_images_at_other_places_are_not_silently_left_out(pictures: Path) -> Non
         assert "is at the wrong depth" in refused(pictures)
         wrong.unlink()
     (pictures / "train" / "one" / "x.webp").write_bytes(image)
-    assert "is neither JPEG nor PNG" in refused(pictures)
+    assert "'train/one/x.webp' is JPEG without one of the suffixes .jpg, .jpeg, .png" in refused(
+        pictures
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["x", "x.jfif", "x.jpg~", "x.jpeg?itok=FMt", "x.JPG_large", "x.tmp"]
+)
+@pytest.mark.parametrize("packed", [lambda folder, _: folder, tar, zipped])
+def test_an_image_of_any_name_is_not_silently_left_out(
+    pictures: Path, tmp_path: Path, name: str, packed: Callable[[Path, Path], Path]
+) -> None:
+    shutil.copy(pictures / "train/one/0000.jpg", pictures / "train/one" / name)
+    path = packed(pictures, tmp_path / ("a.tar" if packed is tar else "a.zip"))
+    assert f"train/one/{name}' is JPEG without" in refused(path)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF"])
+def test_an_image_of_another_kind_is_told_by_its_content(pictures: Path, kind: str) -> None:
+    Image.new("RGB", (8, 8)).save(file := io.BytesIO(), kind)
+    (pictures / "train" / "one" / "x.bin").write_bytes(file.getvalue())
+    assert "neither JPEG nor PNG; convert it" in refused(pictures)
+
+
+def test_what_is_no_image_is_passed_over(pictures: Path) -> None:
+    expected = ImageFiles(pictures, 32).content_hash()
+    for name, data in (("a.txt", b"BMW P6 II"), ("b", b""), ("c.json", b"{}"), ("d.csv", b"P1,2")):
+        (pictures / "train" / "one" / name).write_bytes(data)
+    assert ImageFiles(pictures, 32).content_hash() == expected
+
+
+def test_all_that_is_no_image_is_named_at_once_and_before_anything_is_decoded(
+    pictures: Path,
+) -> None:
+    for name, data in (("train/one/0000.jpg", b""), ("train/zero/0001.jpg", b"<html>")):
+        (pictures / name).write_bytes(data)
+    line = message(DataError, ImageFiles(pictures, 32).content_hash)
+    assert "2 images cannot be read: train/one/0000.jpg (empty), train/zero/0001.jpg (HTML)" in line
+    assert line.endswith("replace or remove them")
+
+
+def test_all_broken_images_are_named_at_once(pictures: Path) -> None:
+    for name in ("train/one/0000.jpg", "train/zero/0001.jpg"):
+        (pictures / name).write_bytes((pictures / name).read_bytes()[:-200])
+    line = refused(pictures)
+    assert "train/one/0000.jpg (broken: " in line
+    assert "train/zero/0001.jpg (broken: " in line
+
+
+def test_a_zip_with_backslashes_is_the_same_set(pictures: Path, tmp_path: Path) -> None:
+    """PowerShell and older .NET write them; not one image may be lost where only some have them."""
+    with zipfile.ZipFile(tmp_path / "windows.zip", "w") as out:
+        for i, file in enumerate(sorted(pictures.rglob("*.*"))):
+            name = file.relative_to(pictures).as_posix()
+            info = zipfile.ZipInfo("x")
+            info.filename = name.replace("/", "\\") if i % 2 else name
+            out.writestr(info, file.read_bytes())
+    expected = ImageFiles(pictures, 32).content_hash()
+    assert ImageFiles(tmp_path / "windows.zip", 32).content_hash() == expected
+
+
+def test_two_tars_in_one_file(pictures: Path, tmp_path: Path) -> None:
+    path = tar(pictures, tmp_path / "a.tar")
+    path.write_bytes(2 * path.read_bytes())
+    assert "something follows its end mark" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Screenshot at 8.55\u202fPM", "a\u00a0b", "\u06cc\u200c\u0631", "\U0001f469\u200d\U0001f33e"],
+)
+def test_names_as_people_have_them(pictures: Path, name: str) -> None:
+    for split in ("train", "test"):
+        (pictures / split / "one").rename(pictures / split / name)
+    assert name in ImageFiles(pictures, 32).classes()
+    assert ImageFiles(pictures, 32).load().classes == ImageFiles(pictures, 32).classes()
 
 
 def test_two_sets_in_one_folder(pictures: Path, tmp_path: Path) -> None:
@@ -370,17 +447,19 @@ def broken_images() -> Iterator[tuple[str, bytes, str]]:
         data = io.BytesIO()
         Image.fromarray(noise).save(data, kind)
         yield f"cut.{suffix}", data.getvalue()[: len(data.getvalue()) // 2], "cannot be read"
-        yield f"text.{suffix}", b"not an image", "cannot be read"
-        yield f"empty.{suffix}", b"", "cannot be read"
+        yield f"text.{suffix}", b"not an image", "(no image)"
+        yield f"empty.{suffix}", b"", "(empty)"
+        yield f"page.{suffix}", b"<!DOCTYPE html><p>not found", "(HTML)"
+        yield f"pointer.{suffix}", b"version https://git-lfs.github.com/spec/v1", "Git LFS"
     data = io.BytesIO()
     Image.fromarray(noise).save(data, "BMP")
-    yield "bmp.png", data.getvalue(), "cannot be read"
+    yield "bmp.png", data.getvalue(), "(BMP, neither JPEG nor PNG)"
     data = io.BytesIO()
     Image.fromarray(noise[..., 0].astype(np.uint16) * 256).save(data, "PNG")
     yield "deep.png", data.getvalue(), "16 bits a channel"
     for side, name in ((8_001, "large.png"), (10_000, "warned.png"), (60_000, "bomb.png")):
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        yield name, png([(b"IHDR", header), (b"IDAT", b"")]), "is too large"
+        yield name, png([(b"IHDR", header), (b"IDAT", b"")]), "more than 64,000,000 pixels"
     info = PngInfo()
     info.add_text("bomb", "x" * 70_000_000, zip=True)
     data = io.BytesIO()
@@ -405,8 +484,9 @@ def test_unreadable_images_are_named(pictures: Path, name: str, data: bytes, say
 
 
 def test_nothing_of_a_failed_load_stays_in_the_cache(pictures: Path, own_cache: Path) -> None:
-    (pictures / "train" / "one" / "bad.jpg").write_bytes(b"x")
-    refused(pictures)
+    image = pictures / "train" / "one" / "0001.jpg"
+    image.write_bytes(image.read_bytes()[:-200])
+    assert "broken: " in refused(pictures)
     assert list(own_cache.iterdir()) == []
 
 

@@ -156,10 +156,11 @@ def test_hashing_takes_no_more_than_its_share(
 ) -> None:
     monkeypatch.setattr(unchanged, "MOST_SHARE", 0.01)
     proof = Unchanged(images)
-    end = time.monotonic() + 0.5
-    while time.monotonic() < end:
+    begun = time.monotonic()
+    while time.monotonic() < begun + 0.5:
         proof.prove(thoroughly=True)
-    assert 0 < proof.seconds <= 0.01 * 0.5 + proof.seconds / hashing.times
+    longest = max(proof.seconds / hashing.times, 0.05)  # one may be interrupted for a while
+    assert 0 < proof.seconds <= 0.01 * (time.monotonic() - begun) + longest
 
 
 def test_what_only_this_process_has_is_not_asked_of_any_file(hashing: Hashing) -> None:

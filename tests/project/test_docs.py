@@ -20,9 +20,10 @@ from ablate.attention import ATTENTION, complete
 from ablate.backbones import BACKBONES
 from ablate.cli import app
 from ablate.datasets import DATASETS
-from ablate.datasets.archive import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES
+from ablate.datasets.archive import IMAGE_SUFFIXES
 from ablate.datasets.augment import AUGMENTS
 from ablate.datasets.cifar import ARCHIVE_SHA256
+from ablate.datasets.container import ARCHIVE_SUFFIXES
 from ablate.errors import AblateError
 from ablate.measure.architecture import describe
 from ablate.plan import make_plan
