@@ -218,6 +218,7 @@ class Driver:
             deterministic=path.deterministic,
             checkpoint_seconds=how.checkpoint_seconds,
             content_hash=self.plan.dataset.content_hash(),
+            data=study.data,
         )
 
     def _begin(self, claim: Claim) -> tuple[Run, ComputePath]:
