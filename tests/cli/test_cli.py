@@ -173,7 +173,7 @@ def broken_image(folder: Path) -> str:
         (["run", DIGITS, "--set", "data.train_image=9"], "unknown key 'data.train_image' (did you mean"),
         (["run", DIGITS, "--set", "data.train_images=0"], "data.train_images: input should be greater than"),
         (["run", DIGITS, "--set", "data.train_images=9"], "is 9, fewer than the 10 classes: give"),
-        (["run", DIGITS, "--set", "data.train_images=1295"], "there are 1,294 images to draw from: give"),
+        (["run", DIGITS, "--set", "data.train_images=1296"], "there are 1,295 images to draw from: give"),
         (["run", DIGITS, "--set", "dataset=digits(test_fraction=1.0)"], "above 0 and below 1, not 1"),
         (["run", DIGITS, "--seeds", "0"], "seeds: input should be greater than or equal to 1, not 0"),
         (["run", DIGITS, "--seeds", "10001"], "seeds: input should be less than or equal to 10000"),
