@@ -14,7 +14,8 @@ ifdef STUDY
   WHY := as asked with STUDY=
   CHOSEN_DEVICE := auto
 else ifeq ($(GPU),0)
-  STUDY := studies/digits.toml
+  # The first study's test images are a part of the digits; the grid takes any images.
+  STUDY := studies/$(if $(DATA),digits-grid,digits).toml
   WHY := no NVIDIA GPU here (nvidia-smi lists none); STUDY=studies/attention.toml takes the reference grid
   CHOSEN_DEVICE := auto
 else

@@ -36,12 +36,12 @@ from ablate.result import (
 from ablate.result.maps import sample_rows
 from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
-from ablate.study import PROTOCOL, Recipe, Variant, stream_seed
+from ablate.study import ALL_DATA, PROTOCOL, DataTable, Recipe, Variant, stream_seed
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.system.text import one_line
 from ablate.train.checkpoint import Unfit, pack, unpack
 from ablate.train.cohort import Member, step_eagerly
-from ablate.train.data import Data, load_data
+from ablate.train.data import Data, draw, load_data
 from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import evaluate, train
@@ -94,6 +94,7 @@ class Cohort:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     content_hash: str | None = None
     named: NamedNetwork | None = None
+    data: DataTable = ALL_DATA
 
     def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted]]:
         machine = prepare_machine(
@@ -348,7 +349,8 @@ def load_images(cohort: Cohort, machine: Machine) -> Data:
             f"{cohort.dataset.label}: has other images here than where the run was planned (content "
             f"{str(found)[:8]}, not {str(cohort.content_hash)[:8]}): bring them to the same state"
         )
-    return load_data(cohort.dataset, recipe.split, recipe.validation_fraction, machine.device)
+    whole = load_data(cohort.dataset, recipe.split, recipe.validation_fraction, machine.device)
+    return draw(whole, cohort.data, cohort.seed)
 
 
 def prove_networks(cohort: Cohort) -> Proof | None:

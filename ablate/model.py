@@ -48,7 +48,7 @@ def build(variant: Variant, classes: int, image_size: int, seed: int) -> nn.Modu
     """
     targets = find_targets(variant, classes, image_size)
     with seeded(stream_seed(seed, "backbone")):
-        net = make_network(variant.backbone, classes)
+        net = make_network(variant.backbone, classes, image_size)
     for target in targets:
         how = () if target.how == AFTER else (target.how,)
         with seeded(stream_seed(seed, "attention", *how, target.path)):
@@ -64,7 +64,7 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
     """
     targets = find_targets(variant, classes, image_size)
     with Uninitialised(), seeded(0):
-        net = make_network(variant.backbone, classes)
+        net = make_network(variant.backbone, classes, image_size)
         for target in targets:
             insert(net, target, _make_attention(variant, target))
     _check_calls(net.eval(), variant, targets, image_size)

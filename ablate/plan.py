@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +58,19 @@ class Plan:
     named: NamedNetwork | None = None
 
     @property
+    def controls(self) -> tuple[str, ...]:
+        """The names of the variants that are controls, in the grid's order."""
+        meant = {name for c in self.study.controls for name in _meant(c, self.names)}
+        return tuple(name for name in self.names if name in meant)
+
+    @property
     def definition(self) -> dict[str, Any]:
         """What the report needs to know of the study, as JSON."""
         given = self.study.model_dump(mode="json")
         return {
             **given,
             "dataset": self.dataset.label,
+            "controls": list(self.controls),
             "variants": list(self.names),
             "aliases": self.aliases,
         }
@@ -79,7 +88,9 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     check_optimizer(study.recipe.optimizer)
     find_schedule(study.recipe.schedule)
     variants = [complete(variant) for variant in study.variants()]
-    _check_baseline(study, [variant.name for variant in variants])
+    names = [variant.name for variant in variants]
+    _check_baseline(study, names)
+    _check_controls(study, names)
     dataset = open_dataset(study.dataset, data, study.image_size).pinned()
     classes = len(dataset.classes())
     check_classifies(study.backbone, classes, dataset.image_size)
@@ -110,6 +121,28 @@ def _check_baseline(study: Study, names: list[str]) -> None:
         )
 
 
+def _check_controls(study: Study, names: Sequence[str]) -> None:
+    for control in study.controls:
+        meant = _meant(control, names)
+        if study.baseline in meant:
+            raise StudyError(
+                f"the control {control!r} names the baseline, and nothing is its own control: name a placebo"
+            )
+        if not meant:
+            raise StudyError(
+                f"the control {control!r} is no variant of the grid{nearest(control, names)}; there are: "
+                f"{', '.join(names[:40])}"
+            )
+
+
+def _meant(control: str, names: Sequence[str]) -> list[str]:
+    """The variants that a control names: the one of that name, for names have a `*` in them, or else those
+    that match it as a glob."""
+    if control in names:
+        return [control]
+    return [name for name in names if fnmatchcase(name, control)]
+
+
 def _collapse(
     built: dict[Variant, Architecture], baseline: str
 ) -> tuple[dict[Variant, Architecture], dict[str, str]]:
@@ -131,8 +164,8 @@ def _cells(study: Study, dataset: Dataset, kept: dict[Variant, Architecture]) ->
     def key(variant: Variant, seed: int) -> str | None:
         if content is None:
             return None
-        fingerprint = kept[variant].fingerprint
-        return run_key(fingerprint, study.recipe, content, dataset.image_size, seed)
+        fingerprint, size = kept[variant].fingerprint, dataset.image_size
+        return run_key(fingerprint, study.recipe, content, size, seed, study.data)
 
     return tuple(
         Cell(variant, seed, kept[variant], key(variant, seed))

@@ -27,7 +27,7 @@ from ablate.study import Study
 from ablate.study.file import load_study
 from benchmarks.ours import gather
 
-STUDY = Path("studies/digits.toml")
+STUDY = Path("studies/digits-grid.toml")
 GRID = 'grid=[{attention="none"},{attention="se",position="pool*"},{attention="cbam",position="pool*"}]'
 POINTS, DRIFT = 0.05, 0.03
 PROFILES = 3

@@ -22,7 +22,7 @@ from ablate.result import Cost
 from ablate.study.file import load_study
 from ablate.system.text import duration
 
-STUDY = Path(__file__).parent.parent / "studies" / "digits.toml"
+STUDY = Path(__file__).parent.parent / "studies" / "digits-grid.toml"
 REPEATS = 20
 SHARE = 0.85
 """17 of 20."""

@@ -20,7 +20,7 @@ from ablate.tune.choose import Tuning
 from benchmarks.options import Options, watch
 from benchmarks.race import BenchmarkError
 
-DIGITS = Path("studies/digits.toml")
+DIGITS = Path("studies/digits-grid.toml")
 REFERENCE = Path("studies/attention.toml")
 
 

@@ -116,7 +116,7 @@ def train(place: Slice) -> int:
     seeds = str(place.seeds)
     return place.ablate(
         "run", str(place.study), *place.of_study, "--device", place.device,
-        "--seeds", seeds, "--baseline-seeds", seeds,
+        "--seeds", seeds,
     )  # fmt: skip
 
 

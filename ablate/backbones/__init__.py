@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 
@@ -22,13 +23,17 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "se_cnn2": SeCNN2,
 }
 """Name → a function of the number of classes that builds the network with fresh weights. Its
-keyword-only arguments are the backbone's options."""
+keyword-only arguments are the backbone's options; one whose layers depend on the image size has a second
+argument `image_size`."""
 
 TORCHVISION = "torchvision:"
+IMAGE_SIZE = 32
+"""The side in pixels that networks are built for where nobody says another: a network whose layers depend
+on it takes no other images, so that whoever forgets to say it is told at the first one."""
 
 
-def make_backbone(backbone: str, classes: int) -> nn.Module:
-    """The network of that name with fresh weights.
+def make_backbone(backbone: str, classes: int, image_size: int = IMAGE_SIZE) -> nn.Module:
+    """The network of that name with fresh weights, for images of `image_size` pixels a side.
 
     A backbone is written as a name with options in brackets: `cbam_cnn`, `cbam_cnn(width=0.5)`,
     `torchvision:resnet18(stem=small)`, `mypkg.nets:Net`.
@@ -40,9 +45,11 @@ def make_backbone(backbone: str, classes: int) -> nn.Module:
     """
     name, given = split_call(backbone)
     factory = find_factory(name)
-    if not is_own(name):
-        return factory(classes, **complete_options(name, factory, given))
-    return build_own(name, factory, classes, given)
+    if is_own(name):
+        return build_own(name, factory, classes, given)
+    options = complete_options(name, factory, given)
+    size = (image_size,) if "image_size" in inspect.signature(factory).parameters else ()
+    return factory(classes, *size, **options)
 
 
 def guessed_argument(backbone: str) -> str | None:

@@ -74,8 +74,8 @@ def _look_up(
     content = plan.dataset.content_hash()
     if content is None:
         return {}, {}
-    recipe = plan.study.recipe.model_dump(mode="json")
-    return stored_statuses(url, keys), stored_speed(url, machine.name, content, recipe)
+    conditions = plan.study.conditions
+    return stored_statuses(url, keys), stored_speed(url, machine.name, content, conditions)
 
 
 def _is_first(url: str) -> bool:

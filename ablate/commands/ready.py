@@ -24,10 +24,12 @@ def ready_studies() -> dict[str, Traversable]:
         not folder.is_dir()
     ):  # only an installed package holds them; in a checkout they lie beside it
         folder = Path(__file__).parents[2] / "studies"
-    found = {file.name: file for file in folder.iterdir()} if folder.is_dir() else {}
-    return {
-        name.removesuffix(".toml"): found[name] for name in sorted(found) if name.endswith(".toml")
+    found = {
+        file.name.removesuffix(".toml"): file
+        for file in (folder.iterdir() if folder.is_dir() else ())
+        if file.name.endswith(".toml")
     }
+    return dict(sorted(found.items()))
 
 
 def copy_study(name: str, out: Path | None) -> Path:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from PIL import Image
 from ablate.datasets.arrays import array_hashes
 from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
 from ablate.datasets.split import stratified_split
-from ablate.errors import DataError
+from ablate.errors import DataError, OptionError
 
 TEST_FRACTION = 0.2
 TEST_SEED = 1_797
@@ -26,31 +25,48 @@ DARKEST = 16
 
 @dataclass(frozen=True)
 class Digits(Dataset):
-    """1,797 digits of 8×8 pixels, enlarged to `image_size`, three equal channels, 20 % for testing.
+    """1,797 digits of 8×8 pixels, enlarged to `image_size`, three equal channels; `test_fraction` of each
+    class is for testing, the same images always.
 
     Source: UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), the test part.
+
+    Raises:
+        OptionError: a fraction that leaves nothing to train on, or to test.
     """
 
     data: Path | None
     image_size: int
-    label: ClassVar[str] = "digits"
+    test_fraction: float = field(default=TEST_FRACTION, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_fraction < 1:
+            raise OptionError(
+                f"digits: test_fraction must be above 0 and below 1, not {self.test_fraction:g}"
+            )
+
+    @property
+    def label(self) -> str:
+        usual = self.test_fraction == TEST_FRACTION
+        return "digits" if usual else f"digits(test_fraction={self.test_fraction:g})"
 
     def classes(self) -> tuple[str, ...]:
         return tuple(str(digit) for digit in range(10))
 
     def content_hash(self) -> str:
         pixels, labels = _raw()
-        return hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
+        usual = self.test_fraction == TEST_FRACTION
+        tested = b"" if usual else f"test_fraction={self.test_fraction!r}".encode()
+        return hashlib.sha256(pixels.tobytes() + labels.tobytes() + tested).hexdigest()
 
     def train_labels(self) -> NDArray[np.int64]:
         _, labels = _raw()
-        train, _ = stratified_split(labels, TEST_FRACTION, seed=TEST_SEED)
+        train, _ = stratified_split(labels, self.test_fraction, seed=TEST_SEED)
         return labels[train].astype(np.int64)
 
     def load(self, watch: Watch | None = None) -> Images:
         pixels, labels = _raw()
         images = np.stack([self._enlarged(digit) for digit in pixels])
-        train, test = stratified_split(labels, TEST_FRACTION, seed=TEST_SEED)
+        train, test = stratified_split(labels, self.test_fraction, seed=TEST_SEED)
         mean, std = channel_statistics(images[train])
         found = Images(
             self.label,

@@ -1,4 +1,4 @@
-"""One fixed stratified split: the same images are held out on every machine, in every run."""
+"""Fixed stratified splits, the same on every machine: what is held out, and what a seed draws."""
 
 from __future__ import annotations
 
@@ -39,3 +39,44 @@ def stratified_split(
             "add images"
         )
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def stratified_draw(labels: NDArray[np.integer], count: int, *, seed: int) -> Indices:
+    """Indices, sorted, of `count` images in the proportions of the classes, at least one of each.
+
+    Shape: labels (N,) → (count,).
+
+    Raises:
+        DataError: there are fewer images than that, or more classes.
+    """
+    classes, sizes = np.unique(labels, return_counts=True)
+    if count > len(labels):
+        raise DataError(
+            f"data.train_images is {count:,}, and there are {len(labels):,} images to draw from: "
+            f"give at most {len(labels):,}"
+        )
+    if count < len(classes):
+        raise DataError(
+            f"data.train_images is {count:,}, fewer than the {len(classes):,} classes: give at least "
+            f"{len(classes):,}"
+        )
+    keys = np.random.PCG64(seed).random_raw(len(labels))
+    drawn = np.zeros(len(labels), dtype=bool)
+    for label, share in zip(classes, _shares(sizes, count), strict=True):
+        members = np.flatnonzero(labels == label)
+        drawn[members[np.argsort(keys[members])[:share]]] = True
+    return np.flatnonzero(drawn)
+
+
+def _shares(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """`count` as whole numbers for classes of these sizes: one each, the rest in proportion to what each
+    has beyond it, and what rounding leaves to the largest fractions.
+    """
+    spare, left = sizes - 1, count - len(sizes)
+    if left == 0:
+        return np.ones_like(sizes)
+    whole, fraction = np.divmod(spare * left, spare.sum())
+    first = np.argsort(-fraction, kind="stable")[: left - whole.sum()]
+    whole[first] += 1
+    shares: NDArray[np.int64] = whole + 1
+    return shares

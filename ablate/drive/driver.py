@@ -221,6 +221,7 @@ class Driver:
             checkpoint_seconds=how.checkpoint_seconds,
             content_hash=self.plan.dataset.content_hash(),
             named=self.plan.named,
+            data=study.data,
         )
 
     def _begin(self, claim: Claim) -> tuple[Run, ComputePath]:

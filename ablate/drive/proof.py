@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.datasets import cache
-from ablate.datasets.split import stratified_split
+from ablate.datasets.split import stratified_draw, stratified_split
 from ablate.measure.step_proof import StepAsked, batch_sizes_of, prove_step
 from ablate.placement import find_targets
 from ablate.plan import Plan
@@ -51,13 +51,15 @@ def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
     """How many images are trained on, without those that are held out; None where nobody knows yet.
 
     Raises:
-        DataError: nothing can be held out.
+        DataError: nothing can be held out, or `data.train_images` cannot be drawn.
     """
-    recipe = plan.study.recipe
-    if labels is None or recipe.split == "tutorial":
-        return None if labels is None else len(labels)
-    kept, _ = stratified_split(labels, recipe.validation_fraction)
-    return len(kept)
+    recipe, drawn = plan.study.recipe, plan.study.data.train_images
+    if labels is None:
+        return drawn
+    if recipe.split != "tutorial":
+        kept, _ = stratified_split(labels, recipe.validation_fraction)
+        labels = labels[kept]
+    return len(labels if drawn is None else stratified_draw(labels, drawn, seed=0))
 
 
 def _structures(plan: Plan, classes: int) -> list[tuple[Variant, str]]:

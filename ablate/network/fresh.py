@@ -13,21 +13,22 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from ablate.backbones import is_own, make_backbone
+from ablate.backbones import IMAGE_SIZE, is_own, make_backbone
 from ablate.errors import StudyError
 from ablate.study import stream_seed
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
 
 
-def make_network(backbone: str, classes: int) -> nn.Module:
-    """A backbone with fresh weights, drawn from the process's generators, of which nothing is part of any
-    other network: a module without weights that is made once, as a default argument is, is copied.
+def make_network(backbone: str, classes: int, image_size: int = IMAGE_SIZE) -> nn.Module:
+    """A backbone with fresh weights for images of that size, drawn from the process's generators, of which
+    nothing is part of any other network: a module without weights that is made once, as a default argument
+    is, is copied.
 
     Raises:
         StudyError: its networks share weights, or it cannot be built.
     """
-    net = make_backbone(backbone, classes)
+    net = make_backbone(backbone, classes, image_size)
     return _copy(backbone, net) if _shared_parts(backbone, classes) else net
 
 

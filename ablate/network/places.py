@@ -52,7 +52,7 @@ def find_places(backbone: str, classes: int, image_size: int, how: str = AFTER) 
         PlacementError: the backbone cannot take images of that size.
     """
     calls = trace(backbone, classes, image_size)
-    net = make_outline(backbone, classes).eval()
+    net = make_outline(backbone, classes, image_size).eval()
     shapes = calls.outputs if how == AFTER else calls.inputs
     second = _find_second(net, shapes, image_size, how)
     own = find_own_attention(backbone, classes, image_size) if how == REPLACE else {}
@@ -82,7 +82,7 @@ def find_own_attention(backbone: str, classes: int, image_size: int) -> dict[str
     calls = trace(backbone, classes, image_size)
     found: dict[str, list[str]] = {}
     seen: tuple[str, ...] = ()
-    for path, module in make_outline(backbone, classes).named_modules():
+    for path, module in make_outline(backbone, classes, image_size).named_modules():
         kind = kind_of(module) if path and not path.startswith(seen or "\n") else None
         if kind is not None and _gates(calls.inputs[path], calls.outputs[path]):
             found.setdefault(kind, []).append(path)

@@ -59,7 +59,7 @@ def trace(backbone: str, classes: int, image_size: int) -> Calls:
     Raises:
         PlacementError: the backbone cannot take images of that size.
     """
-    calls = record_calls(make_outline(backbone, classes).eval(), image_size, image_size)
+    calls = record_calls(make_outline(backbone, classes, image_size).eval(), image_size, image_size)
     if calls.error is not None:
         raise PlacementError(
             f"{backbone} cannot take {image_size}×{image_size} images: {one_line(calls.error)}"
@@ -152,7 +152,7 @@ class _Notes:
         self._second[path] = self._second.get(path, True) and is_second(value)
 
 
-def make_outline(backbone: str, classes: int) -> nn.Module:
+def make_outline(backbone: str, classes: int, image_size: int) -> nn.Module:
     """A backbone whose weights are not drawn: for its structure and shapes."""
     with Uninitialised(), seeded(0):
-        return make_network(backbone, classes)
+        return make_network(backbone, classes, image_size)

@@ -146,6 +146,8 @@ def recipe_table(summary: Summary) -> Table:
         key: study.get(key)
         for key in ("dataset", "image_size", "backbone", "baseline", "seeds", "baseline_seeds")
     } | {"equivalence_margin": summary.margin, **(study.get("recipe") or {})}
+    given = {"controls": study.get("controls"), **(study.get("data") or {})}
+    shown |= {key: value for key, value in given.items() if value}
     rows = tuple(_texts(_words(key), fmt.value(value)) for key, value in shown.items())
     columns = (Column("Setting", numeric=False), Column("Value", numeric=False))
     return Table("What every run of this study has in common.", columns, rows)

@@ -39,10 +39,9 @@ class CellMaker:
 
     def with_seed(self, cell: Cell, seed: int) -> Cell:
         """The same variant with another seed."""
-        plan = self.plan
-        content = str(plan.dataset.content_hash())
-        fingerprint = cell.architecture.fingerprint
-        key = run_key(fingerprint, plan.study.recipe, content, plan.dataset.image_size, seed)
+        study, dataset = self.plan.study, self.plan.dataset
+        content, size = str(dataset.content_hash()), dataset.image_size
+        key = run_key(cell.architecture.fingerprint, study.recipe, content, size, seed, study.data)
         return replace(cell, seed=seed, run_key=key)
 
     def all(self) -> list[Cell]:

@@ -27,15 +27,15 @@ def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, RunStatus]:
         return read_statuses(connection, run_keys)
 
 
-SPEED_KEYS = ("batch_size", "augment", "precision", "split")
-"""What of a recipe decides how long an epoch takes."""
+SPEED_KEYS = ("batch_size", "augment", "precision", "split", "data.train_images")
+"""What of a run's conditions decides how long an epoch takes."""
 
 
 def stored_speed(
-    url: str, device: str, dataset_hash: str, recipe: Mapping[str, Any]
+    url: str, device: str, dataset_hash: str, conditions: Mapping[str, Any]
 ) -> dict[str, float]:
     """Seconds for one epoch of each network (by fingerprint), from runs that this device finished
-    under a recipe of the same cost.
+    under conditions of the same cost.
     """
     if not database_exists(url):
         return {}
@@ -49,7 +49,7 @@ def stored_speed(
     seconds: dict[str, list[float]] = {}
     with reading(url) as connection:
         for row in connection.execute(query):
-            if all(row.recipe.get(key) == recipe.get(key) for key in SPEED_KEYS):
+            if all(row.recipe.get(key) == conditions.get(key) for key in SPEED_KEYS):
                 seconds.setdefault(row.fingerprint, []).append(row.seconds / row.epochs)
     return {fingerprint: sum(each) / len(each) for fingerprint, each in seconds.items()}
 
@@ -114,10 +114,11 @@ def stored_settings(url: str, study: str) -> list[str]:
 def in_short(definition: Mapping[str, Any]) -> str:
     """What tells the settings of a study apart."""
     recipe, size = definition["recipe"], definition["image_size"]
+    drawn = (definition.get("data") or {}).get("train_images")
     return (
         f"{definition['backbone']}, {size}×{size}, epochs={recipe['epochs']}, "
         f"batch_size={recipe['batch_size']}, learning_rate={recipe['learning_rate']:g}, "
-        f"split={recipe['split']}"
+        f"split={recipe['split']}" + (f", train_images={drawn}" if drawn is not None else "")
     )
 
 

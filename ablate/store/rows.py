@@ -28,7 +28,7 @@ def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
         "run_key": cell.run_key,
         "fingerprint": cell.architecture.fingerprint,
         "dataset_hash": content_hash,
-        "recipe": plan.study.recipe.model_dump(mode="json"),
+        "recipe": plan.study.conditions,
         "seed": cell.seed,
         "status": RunStatus.PLANNED,
         "attempts": 0,

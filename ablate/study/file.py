@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ablate.errors import StudyError, nearest
+from ablate.study.data import DataTable
 from ablate.study.recipe import Recipe
 from ablate.study.search import Bound, Parameter, Search
 from ablate.study.study import Study
@@ -21,6 +22,7 @@ MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 8
 TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("recipe",): Recipe,
+    ("data",): DataTable,
     ("search", "parameters"): Parameter,
     ("search", "constraints"): Bound,
     ("search",): Search,

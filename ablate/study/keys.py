@@ -3,8 +3,8 @@
 A key holds what stands in a study at another value than in the protocol, and nothing else. So a new
 key of a recipe, at the value that means "as before", changes no key and no stored result is lost. The
 protocol's values are written out beside each table (`recipe.PROTOCOL_DEFAULTS` and the like in
-`search.py`) and are not the models' defaults: a default may be improved one day, and then it differs
-from the protocol and stands in the key.
+`data.py` and `search.py`) and are not the models' defaults: a default may be improved one day, and
+then it differs from the protocol and stands in the key.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from ablate.study.data import ALL_DATA, DATA_PROTOCOL, DataTable
 from ablate.study.recipe import PROTOCOL_DEFAULTS, Recipe
 from ablate.system.digest import digest
 
@@ -27,10 +28,18 @@ def by_difference(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
     return {k: v for k, v in values.items() if k not in defaults or v != defaults[k]}
 
 
-def run_key(fingerprint: str, recipe: Recipe, content_hash: str, image_size: int, seed: int) -> str:
+def run_key(
+    fingerprint: str,
+    recipe: Recipe,
+    content_hash: str,
+    image_size: int,
+    seed: int,
+    data: DataTable = ALL_DATA,
+) -> str:
     """The identity of a run: 16 hexadecimal digits.
 
-    `fingerprint` is that of the built network, `content_hash` that of the images.
+    `fingerprint` is that of the built network, `content_hash` that of the images, of which `data` says
+    which are used.
     """
     return digest(
         {
@@ -38,21 +47,36 @@ def run_key(fingerprint: str, recipe: Recipe, content_hash: str, image_size: int
             "dataset": content_hash,
             "seed": seed,
             "protocol": PROTOCOL,
-            **_conditions(recipe, image_size),
+            **_conditions(recipe, image_size, data),
         }
     )
 
 
-def setting_key(backbone: str, recipe: Recipe, image_size: int) -> str:
+def setting_key(backbone: str, recipe: Recipe, image_size: int, data: DataTable = ALL_DATA) -> str:
     """A short hash of what all runs of a study have in common, apart from the images."""
-    return digest({"backbone": backbone, **_conditions(recipe, image_size)})
+    return digest({"backbone": backbone, **_conditions(recipe, image_size, data)})
 
 
-def _conditions(recipe: Recipe, image_size: int) -> dict[str, Any]:
+def stored_conditions(recipe: Recipe, data: DataTable) -> dict[str, Any]:
+    """What a run was trained under, as it is stored with it: its recipe, and of `[data]` what differs from
+    the protocol, as `data.train_images`.
+    """
+    return {
+        **recipe.model_dump(mode="json"),
+        **{f"data.{key}": value for key, value in _of_data(data).items()},
+    }
+
+
+def _conditions(recipe: Recipe, image_size: int, data: DataTable) -> dict[str, Any]:
     return {
         "recipe": by_difference(recipe.model_dump(mode="json"), PROTOCOL_DEFAULTS),
         **by_difference({"image_size": image_size}, {"image_size": IMAGE_SIZE}),
+        **by_difference({"data": _of_data(data)}, {"data": {}}),
     }
+
+
+def _of_data(data: DataTable) -> dict[str, Any]:
+    return by_difference(data.model_dump(mode="json"), DATA_PROTOCOL)
 
 
 def stream_seed(seed: int, *names: str | int) -> int:

@@ -6,13 +6,14 @@ Names of attention, backbones and datasets are resolved later, by the shelves th
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from ablate.study.base import StudyTable
+from ablate.study.data import ALL_DATA, DataTable
 from ablate.study.grid import GridTable
-from ablate.study.keys import setting_key
+from ablate.study.keys import setting_key, stored_conditions
 from ablate.study.recipe import Recipe
 from ablate.study.search import Search
 from ablate.study.variant import NO_ATTENTION, Variant
@@ -23,6 +24,7 @@ MAX_CELLS = 100_000
 class Study(StudyTable):
     """One question: a backbone, a dataset, a grid, a recipe, seeds and a baseline.
 
+    `controls` are names of variants, or globs over them: placebos and the like, second baselines.
     `equivalence_margin` is in accuracy (0.005 is half a point): only with it can a verdict be
     "equivalent". `image_size` is the side in pixels to which a dataset of files is brought. `identity`
     names the network by hand, where something in it cannot be described.
@@ -35,10 +37,12 @@ class Study(StudyTable):
     backbone: str
     identity: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     baseline: str = NO_ATTENTION
+    controls: tuple[str, ...] = ()
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
     baseline_seeds: Annotated[int, Field(ge=1, le=10_000)] | None = None
     equivalence_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
     recipe: Recipe = Recipe()
+    data: DataTable = ALL_DATA
     grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
     search: Search | None = None
 
@@ -73,7 +77,12 @@ class Study(StudyTable):
 
         One study under two settings, as with `--set recipe.epochs=1`, is two sets of results.
         """
-        return setting_key(self.backbone, self.recipe, self.image_size)
+        return setting_key(self.backbone, self.recipe, self.image_size, self.data)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What its runs are trained under, as it is stored with each, as JSON."""
+        return stored_conditions(self.recipe, self.data)
 
     def seeds_of(self, variant_name: str) -> int:
         """How many seeds a variant gets: `baseline_seeds` for the baseline, else `seeds`."""

@@ -6,7 +6,7 @@ A GPU holds them all. On a CPU they stay where they are stored, which all worker
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ablate.datasets.augment import augment
 from ablate.datasets.base import Dataset, Images, Triple, read_images
-from ablate.datasets.split import stratified_split
-from ablate.study import Recipe, Split, stream_seed
+from ablate.datasets.split import stratified_draw, stratified_split
+from ablate.study import DataTable, Recipe, Split, stream_seed
 from ablate.train.pixels import Pixels, StoredPixels
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -40,6 +40,13 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def of(self, rows: NDArray[np.int64]) -> Part:
+        """Some of its images; where they are stored they stay there."""
+        places = torch.from_numpy(rows).to(self.labels.device)
+        stored = isinstance(self.images, StoredPixels)
+        images = self.images.of(rows) if stored else self.images[places]  # type: ignore[attr-defined]
+        return Part(images, self.labels[places])
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,21 @@ def to_device(images: Images, split: Split, fraction: float, device: torch.devic
         for rows in stratified_split(images.train_labels, fraction)
     )
     return Data(train, val, test, images.mean, images.std)
+
+
+def draw(data: Data, table: DataTable, seed: int) -> Data:
+    """The same images, of which a run of that seed is trained on those that it draws; all variants of the
+    seed draw the same ones, and what is watched and tested stays as it is.
+
+    Raises:
+        DataError: there are fewer to draw from, or more classes.
+    """
+    if table.train_images is None:
+        return data
+    labels = data.train.labels.cpu().numpy()
+    stream = stream_seed(seed, "train_images")
+    rows = stratified_draw(labels, table.train_images, seed=stream)
+    return replace(data, train=data.train.of(rows))
 
 
 def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:

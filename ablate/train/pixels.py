@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import weakref
 from collections.abc import Callable
@@ -52,6 +53,13 @@ class StoredPixels:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def of(self, rows: NDArray[np.int64]) -> StoredPixels:
+        """Some of these images, read from the same place."""
+        some = copy.copy(self)
+        some._rows = self._rows[rows]
+        some.shape = torch.Size((len(rows), *self.shape[1:]))
+        return some
 
     def __getitem__(self, rows: Rows, /) -> torch.Tensor:
         """A copy, contiguous as (B, 3, H, W)."""

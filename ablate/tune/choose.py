@@ -77,7 +77,7 @@ class Tuning:
             return str(known.choice)
         job = MeasureSteps(
             some_variants(self.plan, self.machine.cohort), study.recipe, self.plan.dataset,
-            self.machine.device.type, kernels, self.deterministic,
+            self.machine.device.type, kernels, self.deterministic, study.data,
         )  # fmt: skip
         found: list[StepPath] = []
         try:

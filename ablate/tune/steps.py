@@ -22,12 +22,12 @@ from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
 from ablate.measure.rounds import median_seconds
 from ablate.model import build
-from ablate.study import Recipe, Variant
+from ablate.study import ALL_DATA, DataTable, Recipe, Variant
 from ablate.system.machine import Machine, prepare_machine
 from ablate.system.precision import AMP_FP32, Precision
 from ablate.system.text import one_line
 from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
-from ablate.train.data import Data, Part, load_data
+from ablate.train.data import Data, Part, draw, load_data
 from ablate.train.graphs import Graphs, kernels_on, make_graphs
 from ablate.train.step import make_trainer
 
@@ -77,6 +77,7 @@ class MeasureSteps:
     device: str
     kernels: Mapping[str, str]
     deterministic: bool = False
+    data: DataTable = ALL_DATA
 
     def __call__(self) -> Iterator[StepPath]:
         recipe = self.recipe
@@ -85,7 +86,8 @@ class MeasureSteps:
         if device.type != "cuda":
             yield StepPath("eager", "graphs are for GPUs")
             return
-        data = load_data(self.dataset, recipe.split, recipe.validation_fraction, device)
+        whole = load_data(self.dataset, recipe.split, recipe.validation_fraction, device)
+        data = draw(whole, self.data, SEED)
         few = first_batches(data, recipe)
         comparison = Comparison(
             lambda made: self._members(machine, made), few, recipe, exact=self.deterministic

@@ -13,8 +13,9 @@ from torch import nn
 
 from ablate.attention import complete
 from ablate.backbones import make_backbone
-from ablate.errors import AblateError, PlacementError, StudyError
+from ablate.errors import AblateError, OptionError, PlacementError, StudyError
 from ablate.measure.architecture import describe
+from ablate.model import build
 from ablate.study import Variant
 from ablate.system.imports import ALLOWED, allow_imports
 
@@ -75,6 +76,24 @@ def test_width_multiplies_the_channels() -> None:
     shapes = [tuple(p.shape) for p in make_backbone("cbam_cnn(width=0.5)", 10).parameters()]
     assert (shapes[0], shapes[-2]) == ((16, 3, 3, 3), (10, 256))
     assert count(make_backbone("cbam_cnn(width=1)", 10)) == 1_147_914
+
+
+@pytest.mark.parametrize("size", [8, 16, 31, 32, 64])
+def test_cbam_cnn_takes_images_of_any_size(size: int) -> None:
+    """Its last linear layer follows them; what it is for 32 pixels is pinned in tests/study/test_keys.py."""
+    grid = [{"attention": "none"}, {"attention": "cbam", "position": "pool*"}]
+    plan = small_plan(image_size=size, backbone="cbam_cnn(width=0.5)", grid=grid)
+    assert len({cell.run_key for cell in plan.cells}) == len(plan.cells)
+    net = build(Variant("cbam_cnn(width=0.5)"), 10, size, seed=1)
+    assert net(torch.zeros(2, 3, size, size)).shape == (2, 10)
+    assert net.fc1.in_features == 64 * (size // 8) ** 2
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        net(torch.zeros(2, 3, size + 8, size + 8))
+
+
+def test_cbam_cnn_for_images_that_are_too_large_is_refused() -> None:
+    said = message(OptionError, lambda: make_backbone("cbam_cnn(width=2)", 10, 1024))
+    assert said.startswith("cbam_cnn: width × image_size must be at most 1024, not 2 × 1024")
 
 
 def test_torchvisions_networks_have_the_datasets_classes_and_no_second_head() -> None:

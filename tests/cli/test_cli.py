@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Shell
+from conftest import Shell, rows_of
 from PIL import Image
 
 from ablate.drive import costs
 from ablate.measure.throughput import Protocol
 
 STUDIES = Path(__file__).parents[2] / "studies"
-DIGITS = str(STUDIES / "digits.toml")
+DIGITS = str(STUDIES / "digits-grid.toml")
 ATTENTION = str(STUDIES / "attention.toml")
 TINY = ["--set", "recipe.epochs=1", "--set", "recipe.batch_size=128", "--set", "recipe.augment=[]"]
 
@@ -48,8 +48,8 @@ def test_from_nothing_to_a_report(shell: Shell, monkeypatch: pytest.MonkeyPatch)
     assert "left" in out, "the time left is shown"
     code, out, _ = shell("report", DIGITS, *TINY)
     assert code == 0
-    assert out.split() == ["reports/digits/report.html", "reports/digits/report.md"]
-    page = (shell.folder / "reports/digits/report.html").read_text()
+    assert out.split() == ["reports/digits-grid/report.html", "reports/digits-grid/report.md"]
+    page = (shell.folder / "reports/digits-grid/report.html").read_text()
     assert "amp-bf16" in page or "fp32" in page
     code, out, _ = shell("plan", DIGITS, *TINY, "--seeds", "1", "--format", "json")
     plan = json.loads(out)
@@ -111,6 +111,20 @@ def test_the_reference_grid_as_json(shell: Shell) -> None:
     assert shell.files() == []
 
 
+def test_a_study_can_train_on_a_few_images_that_each_seed_draws(shell: Shell) -> None:
+    few = [*TINY, "--set", "data.train_images=130"]
+    once = ["--device", "cpu", "--workers", "1", "--max-runs", "1", "--no-measure"]
+    code, _, errors = shell("run", DIGITS, *few, *once)
+    assert code == 0, errors
+    url = f"sqlite:///{shell.folder / 'results' / 'ablation.db'}"
+    assert rows_of(url, "SELECT COUNT(*) FROM v_steps") == [(2,)], "batches of 128 and 2 images"
+    [(conditions,)] = rows_of(url, "SELECT DISTINCT recipe FROM runs")
+    assert json.loads(str(conditions))["data.train_images"] == 130
+    code, _, errors = shell("report", DIGITS, *TINY)
+    assert code == 2
+    assert "split=validation, train_images=130 (use the" in errors
+
+
 def test_the_table_shows_every_variant_whole(shell: Shell) -> None:
     code, out, _ = shell("plan", ATTENTION, "--seeds", "5", "--baseline-seeds", "5")
     assert code == 0
@@ -156,6 +170,11 @@ def broken_image(folder: Path) -> str:
             ],
             "kernel_size must be odd and at least 1, not 4",
         ),
+        (["run", DIGITS, "--set", "data.train_image=9"], "unknown key 'data.train_image' (did you mean"),
+        (["run", DIGITS, "--set", "data.train_images=0"], "data.train_images: input should be greater than"),
+        (["run", DIGITS, "--set", "data.train_images=9"], "is 9, fewer than the 10 classes: give"),
+        (["run", DIGITS, "--set", "data.train_images=1296"], "there are 1,295 images to draw from: give"),
+        (["run", DIGITS, "--set", "dataset=digits(test_fraction=1.0)"], "above 0 and below 1, not 1"),
         (["run", DIGITS, "--seeds", "0"], "seeds: input should be greater than or equal to 1, not 0"),
         (["run", DIGITS, "--seeds", "10001"], "seeds: input should be less than or equal to 10000"),
         (["run", DIGITS, "--seeds", "10000"], "at most 100,000 fit into one study"),
@@ -231,15 +250,15 @@ def test_a_report_follows_the_wording_of_the_study_and_refuses_what_was_not_run(
     shell("run", DIGITS, *TINY, "--max-runs", "0")
     now = ["--set", "question=Why not?", "--set", "baseline=se(pool1, r=16)"]
     code, _, _ = shell("report", DIGITS, *TINY, *now)
-    page = (shell.folder / "reports/digits/report.md").read_text()
+    page = (shell.folder / "reports/digits-grid/report.md").read_text()
     assert code == 0
     assert "Why not?" in page
     assert "Baseline: se(pool1, r=16)" in page.replace("\\", "")
     for changed, message in (
         ("dataset=digit", "unknown dataset 'digit' (did you mean 'digits'?)"),
         ("baseline=se(pool9)", "the baseline 'se(pool9)' is no variant that was run"),
-        ("backbone=another", "no runs of study 'digits'"),
-        ("image_size=64", "no runs of study 'digits'"),
+        ("backbone=another", "no runs of study 'digits-grid'"),
+        ("image_size=64", "no runs of study 'digits-grid'"),
     ):
         code, _, errors = shell("report", DIGITS, *TINY, "--set", changed)
         assert (code, errors.count("\n")) == (2, 1)
@@ -250,10 +269,10 @@ def test_a_report_follows_the_wording_of_the_study_and_refuses_what_was_not_run(
 
 def test_a_report_is_checked_and_left_as_it_is(shell: Shell) -> None:
     shell("run", DIGITS, *TINY, "--max-runs", "0")
-    folder = shell.folder / "reports/digits"
+    folder = shell.folder / "reports/digits-grid"
     code, out, _ = shell("report", DIGITS, *TINY, "--check")
     assert code == 1, "there is none yet"
-    assert "reports/digits/report.md: not what the database gives" in out
+    assert "reports/digits-grid/report.md: not what the database gives" in out
     assert not folder.exists()
     shell("report", DIGITS, *TINY)
     assert shell("report", DIGITS, *TINY, "--check") == (0, "", "")
@@ -263,8 +282,8 @@ def test_a_report_is_checked_and_left_as_it_is(shell: Shell) -> None:
     code, out, _ = shell("report", DIGITS, *TINY, "--check")
     assert code == 1
     assert [line.partition(": ")[0] for line in out.splitlines()] == [
-        "reports/digits/report.md",
-        "reports/digits/figures/loss.png",
+        "reports/digits-grid/report.md",
+        "reports/digits-grid/figures/loss.png",
     ]
 
 
@@ -289,7 +308,7 @@ def test_a_failed_run_exits_with_1_and_retry_failed_trains_it_again(
     assert "1 failed (see the report; --retry-failed trains them again)" in out
     code, out, _ = shell("report", DIGITS, *TINY)
     assert code == 0
-    page = (shell.folder / "reports/digits/report.html").read_text()
+    page = (shell.folder / "reports/digits-grid/report.html").read_text()
     assert "ZeroDivisionError" in page
     code, out, _ = shell(*options, "--retry-failed")
     assert code == 0

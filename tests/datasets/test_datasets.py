@@ -32,7 +32,7 @@ from ablate.datasets.arrays import let_go
 from ablate.datasets.base import channel_statistics
 from ablate.datasets.decode import decode
 from ablate.datasets.images import ImageFiles
-from ablate.errors import DataChangedError, DataError, OutputError, UnknownNameError
+from ablate.errors import DataChangedError, DataError, OptionError, OutputError, UnknownNameError
 
 
 @pytest.fixture
@@ -153,6 +153,28 @@ def test_digits_are_the_same_on_every_machine() -> None:
     assert chosen[:16] == "22a56eb3a8336ab1"
     assert (loaded.train_images.min(), loaded.train_images.max()) == (0, 255)
     assert np.array_equal(loaded.train_images[..., 0], loaded.train_images[..., 2])
+
+
+def test_more_digits_can_be_tested_and_are_another_dataset() -> None:
+    usual, asked = (
+        open_dataset("digits", None, 8),
+        open_dataset("digits(test_fraction=0.2)", None, 8),
+    )
+    assert usual == asked
+    assert usual.label == "digits"
+    assert usual.content_hash().startswith("87ff0c9e40dc7e2c"), "runs are known by it"
+    more = open_dataset("digits(test_fraction=0.7)", None, 8)
+    assert more.label == "digits(test_fraction=0.7)"
+    assert more.content_hash() != usual.content_hash()
+    loaded = more.load()
+    assert (len(loaded.train_labels), len(loaded.test_labels)) == (539, 1258)
+    assert np.array_equal(more.train_labels(), loaded.train_labels)
+
+
+@pytest.mark.parametrize("nonsense", ["0.0", "1.0", "-0.5", "nan"])
+def test_a_part_of_the_digits_that_cannot_be_tested(nonsense: str) -> None:
+    said = message(OptionError, lambda: open_dataset(f"digits(test_fraction={nonsense})", None, 8))
+    assert said.startswith("digits: test_fraction must be above 0 and below 1, not ")
 
 
 # ── images ────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""The validation split: stratified, fixed, the same on every machine."""
+"""Splits and draws: stratified, fixed, the same on every machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import message
 
-from ablate.datasets.split import stratified_split
+from ablate.datasets.split import stratified_draw, stratified_split
 from ablate.errors import DataError
 
 
@@ -38,4 +38,52 @@ def test_small_classes_keep_and_give_at_least_one(fraction: float) -> None:
 def test_nothing_to_hold_out() -> None:
     assert message(DataError, lambda: stratified_split(np.arange(3), 0.5)) == (
         "a split needs a class with at least 2 images; all 3 classes have 1: add images"
+    )
+
+
+def test_a_draw_is_fixed_by_its_seed() -> None:
+    labels = np.arange(40) % 4
+    drawn = stratified_draw(labels, 8, seed=1).tolist()
+    assert drawn == [2, 9, 16, 18, 21, 31, 36, 39]
+    assert drawn != stratified_draw(labels, 8, seed=2).tolist()
+    assert stratified_draw(labels, 40, seed=1).tolist() == list(range(40))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "shares"),
+    [
+        ([50, 30, 20], 10, [5, 3, 2]),
+        ([98, 1, 1], 10, [8, 1, 1]),
+        ([98, 1, 1], 3, [1, 1, 1]),
+        ([7, 7, 7], 8, [3, 3, 2]),
+        ([1, 1], 2, [1, 1]),
+        ([6_000_000, 2], 5_999_999, [5_999_997, 2]),
+    ],
+)
+def test_a_draw_has_the_proportions_of_the_classes(
+    sizes: list[int], count: int, shares: list[int]
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)) * 5, sizes)
+    drawn = stratified_draw(labels, count, seed=3)
+    assert len(set(drawn.tolist())) == count
+    assert (np.diff(drawn) > 0).all()
+    assert np.unique(labels[drawn], return_counts=True)[1].tolist() == shares
+
+
+def test_every_image_is_drawn_as_often_as_any_other() -> None:
+    labels = np.arange(30) % 3
+    times = sum(
+        np.bincount(stratified_draw(labels, 12, seed=seed), minlength=30) for seed in range(1000)
+    )
+    assert min(times) > 340, "400 ± 4 standard deviations of 15.5"
+    assert max(times) < 460
+
+
+def test_what_cannot_be_drawn_is_one_line() -> None:
+    labels = np.arange(40) % 4
+    assert message(DataError, lambda: stratified_draw(labels, 41, seed=1)) == (
+        "data.train_images is 41, and there are 40 images to draw from: give at most 40"
+    )
+    assert message(DataError, lambda: stratified_draw(labels, 3, seed=1)) == (
+        "data.train_images is 3, fewer than the 4 classes: give at least 4"
     )

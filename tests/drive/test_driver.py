@@ -428,7 +428,7 @@ def cli(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_ended_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: Path) -> None:
     """Ended with SIGTERM, and then left in peace: real training, real database. SIGKILL is torture's."""
-    study = STUDIES / "digits.toml"
+    study = STUDIES / "digits-grid.toml"
     options = f"run {study} --db r.db --device cpu --seeds 1 --workers 1 --cohort 2".split()
     options += ["--checkpoint-seconds", "0", "--set", "recipe.epochs=2", "--max-runs", "2"]
     options += ["--no-measure"]
@@ -456,7 +456,7 @@ def test_ended_in_the_middle_and_started_again_it_finishes_the_rest(tmp_path: Pa
 
 def undisturbed(url: str, run_key: str) -> bytes:
     """The weights of a digits run that is trained here, by itself, without an interruption."""
-    plan = make_plan(load_study(STUDIES / "digits.toml", ["recipe.epochs=2", "seeds=1"]))
+    plan = make_plan(load_study(STUDIES / "digits-grid.toml", ["recipe.epochs=2", "seeds=1"]))
     cell = next(cell for cell in plan.cells if cell.run_key == run_key)
     kernels = {str(name): json.loads(path) for name, path in rows_of(url, KERNELS)}
     run = Run(run_key, cell.variant, keep=True)

@@ -29,7 +29,7 @@ from ablate.measure.architecture import describe
 from ablate.plan import make_plan
 from ablate.store.store import Store
 from ablate.store.views import VIEWS
-from ablate.study import Recipe, Study, Variant
+from ablate.study import DataTable, Recipe, Study, Variant
 from ablate.study.file import load_study, parse_study
 from ablate.study.options import keyword_options
 from ablate.train.optimizers import OPTIMIZERS
@@ -151,7 +151,10 @@ def test_commands_named_in_sentences_exist() -> None:
 # ── studies ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("heading", "model"), [("The study", Study), ("The recipe", Recipe)])
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [("The study", Study), ("The recipe", Recipe), ("Which images", DataTable)],
+)
 def test_every_key_is_documented_with_its_default(heading: str, model: type[BaseModel]) -> None:
     table = section(STUDIES, heading).partition("\n\n| optimizer")[0]
     documented = {key: cells[1] for key, cells in rows(table).items()}
@@ -192,7 +195,8 @@ def test_attention_is_documented_with_its_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "said"), [("README.md", "= {} variants"), ("docs/studies.md", "= {} variants: 8 × 10")]
+    ("page", "said"),
+    [("README.md", "= {} variants"), ("docs/studies.md", "= {} variants with 10 seeds each")],
 )
 def test_the_example_of_a_study_has_as_many_variants_as_is_said(page: str, said: str) -> None:
     (example,) = blocks(PAGES[page], "toml")
@@ -207,7 +211,7 @@ def test_every_example_of_a_study_is_tried_above() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "said"), [("digits", "11 variants"), ("attention", "290 runs")])
+@pytest.mark.parametrize(("name", "said"), [("digits", "7 variants"), ("attention", "270 runs")])
 def test_the_readme_counts_the_studies(name: str, said: str) -> None:
     plan = make_plan(load_study(ROOT / "studies" / f"{name}.toml"))
     assert said in (f"{len(plan.variants)} variants", f"{len(plan.cells)} runs")
@@ -221,7 +225,7 @@ REFUSED = rows(section(STUDIES, "What is refused"))
 def test_what_is_refused_is_answered_so(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(AblateError) as caught:
-        make_plan(load_study(Path("studies/digits.toml"), [change]))
+        make_plan(load_study(Path("studies/digits-grid.toml"), [change]))
     said = REFUSED[change][0].strip("`")
     answer = str(caught.value)
     assert answer.startswith(said[:-1]) if said.endswith("…") else answer == said

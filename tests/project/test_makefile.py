@@ -93,6 +93,9 @@ def test_the_first_line_says_which_study_and_why(project: Path, gpus: int, first
     done = make(project, "--dry-run", "ablation", path=str(tools))
     assert first_line in done.stdout.splitlines()[0]
     assert ("--device cuda" in done.stdout) == (gpus > 0)
+    own = make(project, "--dry-run", "ablation", "DATA=pictures", path=str(tools))
+    study = "digits-grid" if gpus == 0 else "attention"
+    assert own.stdout.startswith(f"ablation: studies/{study}.toml ")
 
 
 def test_the_help_names_the_two_commands(project: Path) -> None:

@@ -26,7 +26,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     """The published results of the digits: everything but a search."""
     url = f"sqlite:///{tmp_path_factory.mktemp('published') / 'r.db'}"
     import_folder(PUBLISHED, url)
-    study = load_study(Path(__file__).parents[2] / "studies" / "digits.toml")
+    study = load_study(Path(__file__).parents[2] / "studies" / "digits-grid.toml")
     return read_frames(url, study.name, study.setting)
 
 

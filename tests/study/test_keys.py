@@ -15,7 +15,8 @@ from ablate.backbones import BACKBONES
 from ablate.backbones.cbam_cnn import CbamCNN
 from ablate.measure.architecture import describe
 from ablate.store.trials import search_key
-from ablate.study import Recipe, Variant, run_key
+from ablate.study import DataTable, Recipe, Variant, run_key
+from ablate.study.data import DATA_PROTOCOL
 from ablate.study.file import parse_study
 from ablate.study.keys import by_difference, setting_key
 from ablate.study.recipe import PROTOCOL_DEFAULTS
@@ -81,11 +82,28 @@ def test_golden_keys_of_real_networks() -> None:
 
 def test_every_field_has_its_line_in_the_protocol() -> None:
     assert set(PROTOCOL_DEFAULTS) == set(Recipe.model_fields)
+    assert set(DATA_PROTOCOL) == set(DataTable.model_fields)
+    assert DataTable.model_validate(DATA_PROTOCOL) == DataTable(), "nothing has been improved since"
     assert set(PARAMETER_PROTOCOL) == set(Parameter.model_fields)
     assert set(BOUND_PROTOCOL) == set(Bound.model_fields)
     budget = {"trials", "runs", "hours", "confirm", "confirm_seeds"}
     assert set(SEARCH_PROTOCOL) == set(Search.model_fields) - budget - {"parameters"}
     assert Recipe.model_validate(PROTOCOL_DEFAULTS) == Recipe(), "nothing has been improved since"
+
+
+def test_which_images_are_used_stands_in_keys_and_runs_by_difference() -> None:
+    plain, given, drawn = (
+        parse_study({**DEFAULTS, **data}, "test")
+        for data in ({}, {"data": {}}, {"data": {"train_images": 300}})
+    )
+    assert plain.setting == given.setting == "159347e47ec10f3d"
+    assert plain.conditions == given.conditions == plain.recipe.model_dump(mode="json")
+    assert drawn.setting == "f25e8540dd06557b"
+    assert drawn.conditions == {**plain.conditions, "data.train_images": 300}
+    keys = [run_key("0" * 16, s.recipe, "1" * 64, 32, 1, s.data) for s in (plain, given, drawn)]
+    assert keys == ["64c3519fd7c3b1c8", "64c3519fd7c3b1c8", "b1a2fc02155af74e"]
+    document = {**DEFAULTS, "recipe": Recipe().model_dump(), "data": {"train_images": 300}}
+    assert keys_of(document) == ["7c6c6d09c82a6427"]
 
 
 class Longer(Recipe):

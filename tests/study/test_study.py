@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import study_document
+from conftest import message, small_plan, study_document
 
 from ablate.errors import StudyError
 from ablate.study import Recipe, Variant, run_key, stream_seed
@@ -31,11 +32,11 @@ def test_every_study_that_ships_is_valid_and_named_after_its_file(path: Path) ->
     assert study.baseline in [variant.name for variant in study.variants()]
 
 
-def test_the_reference_grid_has_27_variants_and_290_runs() -> None:
+def test_the_reference_grid_has_27_variants_and_270_runs() -> None:
     study = load_study(STUDIES / "attention.toml")
     names = [variant.name for variant in study.variants()]
     assert len(names) == len(set(names)) == 27
-    assert sum(study.seeds_of(name) for name in names) == 290
+    assert sum(study.seeds_of(name) for name in names) == 270
     assert {"none", "se(pool3, r=16)", "cbam(pool*, r=16, k=7)"} <= set(names)
 
 
@@ -71,7 +72,7 @@ def test_a_table_is_the_product_of_its_lists_and_the_study_the_union_of_its_tabl
 
 def test_assignments_change_any_key(tmp_path: Path) -> None:
     study = load_study(
-        STUDIES / "digits.toml",
+        STUDIES / "digits-grid.toml",
         ["recipe.epochs=3", "seeds=7", 'question="why?"', "recipe.schedule=cosine"],
     )
     assert (study.recipe.epochs, study.seeds, study.question) == (3, 7, "why?")
@@ -153,7 +154,7 @@ def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path: Path) -> 
 @pytest.mark.parametrize("assignment", ["epochs", "=3", "recipe..epochs=3", "name.x=3"])
 def test_an_assignment_that_cannot_be_made(assignment: str) -> None:
     with pytest.raises(StudyError, match="--set"):
-        load_study(STUDIES / "digits.toml", [assignment])
+        load_study(STUDIES / "digits-grid.toml", [assignment])
 
 
 def test_the_key_holds_what_can_change_the_number_and_nothing_else() -> None:
@@ -193,3 +194,51 @@ def test_importing_ablate_and_its_words_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+PLACEBOS: dict[str, Any] = {
+    "grid": [
+        {"attention": "none"},
+        {"attention": ["random_gate", "identity", "se"], "position": ["pool*", "pool1"]},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("controls", "meant"),
+    [
+        ([], []),
+        (["random_gate(pool*)"], ["random_gate(pool*)"]),
+        (
+            ["identity*", "random_gate(pool?)"],
+            ["random_gate(pool*)", "random_gate(pool1)", "identity(pool*)", "identity(pool1)"],
+        ),
+    ],
+)
+def test_controls_are_variants_by_name_or_glob(controls: list[str], meant: list[str]) -> None:
+    plan = small_plan(**PLACEBOS, controls=controls)
+    assert plan.definition["controls"] == list(plan.controls) == meant
+    without = small_plan(**PLACEBOS)
+    assert [c.run_key for c in plan.cells] == [c.run_key for c in without.cells]
+    assert plan.study.setting == without.study.setting
+
+
+@pytest.mark.parametrize(
+    ("control", "said"),
+    [
+        (
+            "random_gates(pool*)",
+            "the control 'random_gates(pool*)' is no variant of the grid (did you mean "
+            "'random_gate(pool*)'?)",
+        ),
+        (
+            "none",
+            "the control 'none' names the baseline, and nothing is its own control: name a placebo",
+        ),
+        ("*", "the control '*' names the baseline, and nothing is its own control: name a placebo"),
+    ],
+)
+def test_a_control_that_is_none_is_refused(control: str, said: str) -> None:
+    answer = message(StudyError, lambda: small_plan(**PLACEBOS, controls=[control]))
+    assert answer.startswith(said)
+    assert "\n" not in answer

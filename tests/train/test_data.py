@@ -19,8 +19,8 @@ from ablate.datasets import cache
 from ablate.datasets.base import Images
 from ablate.datasets.split import stratified_split
 from ablate.errors import DataChangedError
-from ablate.study import Recipe
-from ablate.train.data import Batch, Data, Part, eval_batches, to_device, train_batches
+from ablate.study import ALL_DATA, DataTable, Recipe
+from ablate.train.data import Batch, Data, Part, draw, eval_batches, to_device, train_batches
 from ablate.train.pixels import StoredPixels
 
 CPU = torch.device("cpu")
@@ -165,3 +165,33 @@ def start_walker(count: int) -> subprocess.Popen[str]:
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     command = [sys.executable, program, f"black-{count}"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.parametrize("where", [*STORED, "device"])
+def test_a_seed_draws_its_training_images_and_nothing_else_changes(
+    where: str, pixels: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """All variants of a seed get the same images; what is validated and tested is that of all seeds."""
+    whole = on_the_device(images_of(pixels))
+    if where in STORED:
+        stored = replace(images_of(pixels), train_images=STORED[where](pixels, tmp_path))
+        whole = to_device(stored, "validation", FRACTION, CPU)
+    table = DataTable(train_images=30)
+    one, again, other = (draw(whole, table, seed) for seed in (1, 1, 2))
+    assert (one.val, one.test, one.mean) == (whole.val, whole.test, whole.mean)
+    assert len(one.train) == len(one.train.images) == 30
+    assert np.bincount(one.train.labels).tolist() == [10, 10, 10]
+    drawn = [each.train.images[:].flatten(1).tolist() for each in (one, again, other)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    have = {
+        (label, tuple(image))
+        for label, image in zip(
+            whole.train.labels.tolist(), whole.train.images[:].flatten(1).tolist(), strict=True
+        )
+    }
+    for label, image in zip(one.train.labels.tolist(), drawn[0], strict=True):
+        assert (label, tuple(image)) in have, "its own label, and none that is held out"
+    assert draw(whole, ALL_DATA, 1) is whole
+    for epoch in (1, 2):
+        batches = list(train_batches(one, Recipe(batch_size=8), 1, epoch))
+        assert sum(len(labels) for _, labels in batches) == 30
