@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ablate.measure.ratios import Ratio
 from ablate.page import format as fmt
 from ablate.page.document import Column, Row, Table, TableCell
-from ablate.report.speeds import Ratio, Speed, SpeedColumn, ratio_to
+from ablate.report.speeds import Speed, SpeedColumn, could_see, ratio_to, verdict_words
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.text import plural
 
@@ -13,6 +14,8 @@ PROTOCOLS = {
     "quick": "The quick protocol, which follows training: short blocks",
     "full": "The full protocol of ablate measure: blocks of 2 s or more",
 }
+
+ONE_PROCESS = "Intervals over the rounds of one process say nothing about the next one."
 
 
 def cost_tables(summary: Summary) -> tuple[Table, ...]:
@@ -47,7 +50,7 @@ def _table(summary: Summary, place: SpeedColumn, folded: str) -> Table:
     for column in modes:
         columns += [
             Column(column.title, "median, p10 to p90"),
-            Column(f"{column.mode.capitalize()} ratio", "to the baseline, 95 % interval"),
+            Column(f"{column.mode.capitalize()} ratio", "to the baseline, 95 % for all together"),
         ]
     columns += [Column("Latency", "ms, one image"), Column("Peak memory", "MiB, training")]
     rows = tuple(_row(variant, summary.reference, modes) for variant in measured)
@@ -61,6 +64,7 @@ def _caption(summary: Summary, place: SpeedColumn, measured: list[VariantSummary
     told = [
         f"{place.conditions}.",
         f"{protocol}{_rounds(speeds)}.",
+        ONE_PROCESS if _processes(speeds) == 1 and any(s.ratio for s in speeds) else "",
         noise_floor(summary, place) or "The noise floor was not measured.",
         f"Not measured so: {plural(len(without), 'variant')}." if without else "",
     ]
@@ -72,13 +76,19 @@ def _rounds(speeds: list[Speed]) -> str:
     worst = max(speeds, key=lambda speed: speed.rounds_dropped or 0)
     if worst.rounds is None:
         return ""
+    where = f" in {plural(_processes(speeds), 'process', 'processes')}"
     if not worst.rounds_dropped:
-        return f", {worst.rounds} rounds, none dropped"
+        return f", {worst.rounds} rounds{where}, none dropped"
     planned = worst.rounds + worst.rounds_dropped
     return (
-        f", {worst.rounds} of {planned} rounds, {worst.rounds_dropped} dropped because the machine "
-        "drifted"
+        f", {worst.rounds} of {planned} rounds{where}, {worst.rounds_dropped} dropped because the "
+        "machine drifted"
     )
+
+
+def _processes(speeds: list[Speed]) -> int:
+    """In how many processes they were measured; the fewest of several measurements."""
+    return min(((speed.ratio.processes or 1) for speed in speeds if speed.ratio), default=1)
 
 
 def _row(variant: VariantSummary, base: VariantSummary, modes: list[SpeedColumn]) -> Row:
@@ -103,12 +113,19 @@ def _speed_cells(
     ratio = None if variant.is_baseline else ratio_to(speed, reference)
     if ratio is None:
         return own, TableCell(fmt.MISSING)
-    note = f"{ratio.low:.3f} to {ratio.high:.3f}" if ratio.low and ratio.high else "no interval"
-    return own, TableCell(f"{ratio.ratio:.3f}×", note)
+    return own, TableCell(f"{ratio.ratio:.3f}×", _ratio_note(ratio))
+
+
+def _ratio_note(ratio: Ratio) -> str:
+    """`0.890 to 0.912, slower`: the interval, and what is read off it."""
+    if ratio.low is None or ratio.high is None:
+        return "no interval"
+    said = could_see(ratio) if ratio.verdict == "undecided" else verdict_words(ratio)
+    return f"{ratio.low:.3f} to {ratio.high:.3f}, {said}"
 
 
 def _change(ratio: Ratio) -> str:
     told = fmt.change(ratio.ratio)
     if ratio.low is None or ratio.high is None:
-        return f"{told} (too few rounds for an interval)"
+        return f"{told} (too few processes for an interval)"
     return f"{told} (95 % interval {fmt.change(ratio.low)} to {fmt.change(ratio.high)})"

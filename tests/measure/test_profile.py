@@ -328,7 +328,7 @@ def test_profiles_and_their_traces_are_stored(
     measured: tuple[Plan, Store], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, store = measured
-    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked: asked())
+    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked, **_how: asked())
     measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     rows = traces(url)
     assert sorted(path for _, path, _, _ in rows) == ["as_trained", "as_trained", "eager", "eager"]
@@ -370,7 +370,7 @@ def test_two_variants_are_compared_module_by_module(
     monkeypatch.setenv("COLUMNS", "200")
     none = message(DatabaseError, lambda: compare_times("none", name, plan.study, None, url))
     assert "no profile by module in the database" in none
-    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked: asked())
+    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked, **_how: asked())
     measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     base, other = (plan.cells[i].architecture.fingerprint for i in (0, 1))
     device = find_machine("cpu").name
