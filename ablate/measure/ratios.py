@@ -66,7 +66,7 @@ def in_family(ratio: Ratio, family: int = 1) -> Ratio:
     if ratio.low is None or ratio.high is None or (ratio.processes or 0) < FEWEST_PROCESSES:
         return ratio
     dof = (ratio.processes or 0) - 1
-    middle = math.log(ratio.ratio)
+    middle = math.log(ratio.low * ratio.high) / 2
     error = math.log(ratio.high / ratio.low) / 2 / t_quantile(1 - ALPHA / 2, dof)
     half = t_quantile(1 - ALPHA / (2 * family), dof) * error
     return replace(

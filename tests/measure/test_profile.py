@@ -376,6 +376,7 @@ def test_two_variants_are_compared_module_by_module(
     device = find_machine("cpu").name
     rest = ("amp-bf16", "train", 64, 1000.0, 900.0, 1100.0, None, None, 9, "quick")
     ratio = {"baseline": base, "baseline_ratio": 0.95, "ratio_low": 0.91, "ratio_high": 0.99}
+    ratio |= {"processes": 4}
     store.costs.add_costs([Cost(base, device, *rest), Cost(other, device, *rest, **ratio)], {})
     capsys.readouterr()
     compare_times("none", name, plan.study, None, url)
@@ -383,7 +384,7 @@ def test_two_variants_are_compared_module_by_module(
     assert "pool1.attention.channel" in said
     assert "the step, without (augmentation)" in said
     assert re.search(r"Modules that both have differ by [\d.]+ ms in all", said)
-    assert f"Measured in turns, {name} trains 0.95× (0.91 to 0.99) as fast as none." in said
+    assert f"Measured in turns, {name} trains 0.95× (0.91 to 0.99) as fast as none: slower." in said
     unknown = message(UnknownNameError, lambda: compare_times("nane", name, plan.study, None, url))
     assert "did you mean 'none'" in unknown
 
