@@ -245,12 +245,12 @@ def measure(
         int,
         typer.Option(
             "--rounds",
-            min=2,
+            min=3,
             max=1000,
             metavar="N",
             help="Rounds in each process; every variant once.",
         ),
-    ] = 2,
+    ] = 3,
     block_seconds: Annotated[
         float,
         typer.Option(

@@ -204,7 +204,7 @@ def test_quick_stays_short_and_full_keeps_its_blocks() -> None:
     assert quick(11).seconds(11) <= throughput.QUICK_SECONDS + 1e-9
     assert quick(1000).processes == quick(1).processes >= 3
     assert quick(2).block_seconds <= throughput.LONGEST_QUICK_BLOCK_SECONDS
-    assert full().seconds(11) == 12 * 8 * 2 * 2 * 2.0
+    assert full().seconds(11) == 12 * 8 * 3 * 2 * 2.0
 
 
 @pytest.mark.parametrize("kernel", ["plain", "fused"])
@@ -298,7 +298,7 @@ def test_a_gpu_that_is_not_there_is_one_line(url: str, monkeypatch: pytest.Monke
     ("arguments", "said"),
     [
         (["absent.toml"], "ablate: absent.toml: cannot be read"),
-        (["absent.toml", "--rounds", "1"], "--rounds"),
+        (["absent.toml", "--rounds", "2"], "--rounds"),
         (["absent.toml", "--processes", "7"], "--processes"),
         (["absent.toml", "--block-seconds", "1"], "--block-seconds"),
         (["absent.toml", "--block-seconds", "nan"], "--block-seconds"),
