@@ -16,6 +16,9 @@ PROTOCOLS = {
 }
 
 ONE_PROCESS = "Intervals over the rounds of one process say nothing about the next one."
+TOGETHER = (
+    "Intervals are over processes, and all of a column hold together in 95 % of measurements."
+)
 
 
 def cost_tables(summary: Summary) -> tuple[Table, ...]:
@@ -50,7 +53,7 @@ def _table(summary: Summary, place: SpeedColumn, folded: str) -> Table:
     for column in modes:
         columns += [
             Column(column.title, "median, p10 to p90"),
-            Column(f"{column.mode.capitalize()} ratio", "to the baseline, 95 % for all together"),
+            Column(f"{column.mode.capitalize()} ratio", "to the baseline, 95 % interval"),
         ]
     columns += [Column("Latency", "ms, one image"), Column("Peak memory", "MiB, training")]
     rows = tuple(_row(variant, summary.reference, modes) for variant in measured)
@@ -65,6 +68,7 @@ def _caption(summary: Summary, place: SpeedColumn, measured: list[VariantSummary
         f"{place.conditions}.",
         f"{protocol}{_rounds(speeds)}.",
         ONE_PROCESS if _processes(speeds) == 1 and any(s.ratio for s in speeds) else "",
+        TOGETHER if _processes(speeds) > 1 else "",
         noise_floor(summary, place) or "The noise floor was not measured.",
         f"Not measured so: {plural(len(without), 'variant')}." if without else "",
     ]
@@ -120,6 +124,8 @@ def _ratio_note(ratio: Ratio) -> str:
     """`0.890 to 0.912, slower`: the interval, and what is read off it."""
     if ratio.low is None or ratio.high is None:
         return "no interval"
+    if ratio.verdict is None:
+        return f"{ratio.low:.3f} to {ratio.high:.3f}, one process"
     said = could_see(ratio) if ratio.verdict == "undecided" else verdict_words(ratio)
     return f"{ratio.low:.3f} to {ratio.high:.3f}, {said}"
 

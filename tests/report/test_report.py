@@ -197,7 +197,7 @@ def test_an_interval_within_one_process_says_so_and_decides_nothing() -> None:
     assert "Intervals over the rounds of one process say nothing about the next one." in text
     assert "8 of 9 rounds in 1 process" in text
     (up, _quick) = [row for row in shown.tables["cost"] if row[0].startswith("up")]
-    assert up[2] == "0.900× 0.890 to 0.912, over the rounds of one process, no verdict"
+    assert up[2] == "0.900× 0.890 to 0.912, one process"
     said = (
         "0.90× (0.89 to 0.91) train images/s on NVIDIA H200 (full): over the rounds of one process"
     )
