@@ -240,12 +240,26 @@ def measure(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to measure.")
     ] = "auto",
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            min=8,
+            max=1000,
+            metavar="N",
+            help="Fresh processes; intervals are over them.",
+        ),
+    ] = 8,
     rounds: Annotated[
         int,
         typer.Option(
-            "--rounds", min=9, max=1000, metavar="N", help="Rounds; every variant once in each."
+            "--rounds",
+            min=3,
+            max=1000,
+            metavar="N",
+            help="Rounds in each process; every variant once.",
         ),
-    ] = 9,
+    ] = 3,
     block_seconds: Annotated[
         float,
         typer.Option(
@@ -266,7 +280,7 @@ def measure(
     with loading():
         from ablate.commands.measure import MeasureOptions, measure_study
 
-    measure_study(question, data, db, MeasureOptions(device, rounds, block_seconds))
+    measure_study(question, data, db, MeasureOptions(device, processes, rounds, block_seconds))
 
 
 def _init_ready(name: str, out: Path | None) -> None:

@@ -9,13 +9,17 @@ from pathlib import Path
 from ablate.drive.costs import baseline_of, measure_throughput
 from ablate.drive.prepare import prepare_plan
 from ablate.execute.local import LocalExecutor
-from ablate.measure.throughput import FULL_BLOCK_SECONDS, ROUNDS, full
+from ablate.measure.throughput import FULL_BLOCK_SECONDS, FULL_PROCESSES, FULL_ROUNDS, full
+from ablate.page import format as fmt
 from ablate.plan import Plan
+from ablate.report.speeds import verdict_words
 from ablate.result import Cost
+from ablate.stats.ratios import Ratio, in_family
 from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import own_console, say
 from ablate.system.machine import find_machine
+from ablate.system.text import plural
 from ablate.tune.choose import Tuning
 
 
@@ -24,7 +28,8 @@ class MeasureOptions:
     """Where and how long to measure."""
 
     device: str = "auto"
-    rounds: int = ROUNDS
+    processes: int = FULL_PROCESSES
+    rounds: int = FULL_ROUNDS
     block_seconds: float = FULL_BLOCK_SECONDS
 
 
@@ -43,7 +48,7 @@ def measure_study(study: Study, data: Path | None, url: str, options: MeasureOpt
     store.register(plan)
     with LocalExecutor(workers=1) as executor:
         Tuning(plan, store.choices, machine).kernels(executor)
-    protocol = full(options.rounds, options.block_seconds)
+    protocol = full(options.processes, options.rounds, options.block_seconds)
     costs = measure_throughput(plan, store, machine, console, protocol)
     store.close()
     for line in _lines(plan, costs):
@@ -53,27 +58,28 @@ def measure_study(study: Study, data: Path | None, url: str, options: MeasureOpt
 def _lines(plan: Plan, costs: Sequence[Cost]) -> list[str]:
     """One line for each variant, one for the noise floor, one for what was dropped."""
     names = {architecture.fingerprint: name for name, architecture in plan.variants.items()}
-    baseline, first = baseline_of(plan), costs[0]
+    baseline, first, others = baseline_of(plan), costs[0], len(names) - 1
     lines = []
     for fingerprint, name in names.items():
         mine = [cost for cost in costs if cost.fingerprint == fingerprint]
-        ratios = "" if fingerprint == baseline.fingerprint else f"; {_ratios(mine)} of the baseline"
-        lines.append(f"{name}: {_speeds(mine)} images/s{ratios}")
+        lines.append(f"{name}: {_speeds(mine)} images/s")
+        if fingerprint != baseline.fingerprint:
+            lines.extend(f"  of the baseline's: {_ratio(cost, others)}" for cost in mine)
     same = [cost for cost in costs if cost.fingerprint == baseline.fingerprint]
-    lines.append(f"{names[baseline.fingerprint]} measured twice: {_ratios(same)}: the noise floor")
+    twice = ", ".join(_ratio(cost, family=1) for cost in same)
+    lines.append(f"{names[baseline.fingerprint]} measured twice: {twice}: the noise floor")
     kept = f"{first.rounds} of {first.rounds + first.rounds_dropped} rounds count"
-    return [*lines, f"{kept}, {first.rounds_dropped} dropped because the machine drifted"]
+    dropped = f"{first.rounds_dropped} dropped because the machine drifted"
+    return [*lines, f"{kept}, in {plural(first.processes or 1, 'process', 'processes')}; {dropped}"]
 
 
 def _speeds(costs: Sequence[Cost]) -> str:
     return ", ".join(f"{cost.mode} {cost.images_per_second:,.0f}" for cost in costs)
 
 
-def _ratios(costs: Sequence[Cost]) -> str:
-    return ", ".join(f"{cost.mode} {_ratio(cost)}" for cost in costs)
-
-
-def _ratio(cost: Cost) -> str:
-    if cost.ratio_low is None or cost.ratio_high is None:
-        return f"{cost.baseline_ratio:.3f}× (too few rounds for an interval)"
-    return f"{cost.baseline_ratio:.3f}× ({cost.ratio_low:.3f} to {cost.ratio_high:.3f})"
+def _ratio(cost: Cost, family: int) -> str:
+    """`train 0.90× (0.89 to 0.91): slower`, as the report will say it."""
+    stored = Ratio(cost.baseline_ratio or 1.0, cost.ratio_low, cost.ratio_high, cost.processes)
+    ratio = in_family(stored, family)
+    told = fmt.ratio(ratio.ratio, ratio.low, ratio.high)
+    return f"{cost.mode} {told}: {verdict_words(ratio)}"

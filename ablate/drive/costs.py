@@ -1,22 +1,26 @@
-"""Measures what the plan's variants cost on this device: throughput first, then a profile."""
+"""Measures what the plan's variants cost on this device: throughput in several processes, then a profile."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 
 from ablate.datasets.cache import cache_folder
+from ablate.drive.turns import Turns
 from ablate.errors import MeasuringError
 from ablate.execute.local import LocalExecutor
 from ablate.measure.bench import Conditions, Network
 from ablate.measure.profile import PATHS, QUIET, Profile
 from ablate.measure.throughput import Protocol, Throughput, Turn, quick, with_baseline
+from ablate.measure.timings import Timings, costs_of
 from ablate.plan import Cell, Plan
 from ablate.result import Cost, RunStatus, Started
+from ablate.stats.ratios import FEWEST_PROCESSES
 from ablate.store.store import Store
 from ablate.system.console import Counting, say
 from ablate.system.environment import package_version
@@ -29,12 +33,12 @@ from ablate.tune.choose import Tuning
 def measure_costs(plan: Plan, store: Store, machine: Machine, console: Console) -> None:
     """Measure the variants that have a finished run and no cost or no profile on this machine.
 
-    Throughput and profile run in one process of their own, in this order: no clock runs after a
+    Throughput runs in processes of its own, and the profile in the last of them: no clock runs after a
     profiler, which may slow what follows it. Measurements on one machine wait for each other, and none is
     taken beside training of the same study: whoever trains last measures.
 
     Raises:
-        MeasuringError: a measuring process failed or was lost.
+        MeasuringError: too many measuring processes failed or were lost.
     """
     with _alone(console):
         if _in_training(plan, store):
@@ -61,8 +65,8 @@ def measure_throughput(
     """Measure every variant of a plan, trained or not, and store what it costs.
 
     Raises:
-        MeasuringError: the study is being trained on this machine, or the measuring process failed
-            or was lost; nothing was stored.
+        MeasuringError: the study is being trained on this machine, or too many measuring processes
+            failed or were lost; nothing was stored.
     """
     with _alone(console):
         if _in_training(plan, store):
@@ -86,31 +90,51 @@ def _network(cell: Cell) -> Network:
     return Network(cell.variant, cell.architecture.fingerprint)
 
 
-def run_throughput(job: Throughput, progress: Callable[[int, int], None]) -> list[Cost]:
-    """Measure in a process of its own; `progress` is told how many turns are over, and of how many.
+def run_throughput(job: Throughput, console: Console) -> list[Cost]:
+    """Measure, and store nothing.
 
     Raises:
-        MeasuringError: the process failed or was lost.
+        MeasuringError: too many processes failed or were lost.
     """
     with _process() as process:
-        return _throughput(process, job, progress)[0]
+        return _throughput(process, job, console)[0]
 
 
 def _throughput(
-    process: LocalExecutor, job: Throughput, progress: Callable[[int, int], None]
+    process: LocalExecutor, job: Throughput, console: Console
 ) -> tuple[list[Cost], Mapping[str, Any]]:
-    """The costs, and the environment of the process that measured them."""
-    costs: list[Cost] = []
+    """The costs, and the environment in which they were measured. Each part has a fresh process."""
+    protocol, timings = job.protocol, list[Timings]()
     environment: Mapping[str, Any] = {}
-    for event in process.results(job):
+    with Turns(console, protocol) as turns:
+        for number in range(protocol.processes):
+            process.close()
+            turns.process(number)
+            try:
+                part, environment = _part(process, replace(job, process=number), turns)
+                timings.append(part)
+            except MeasuringError as error:
+                missing = number + 1 - len(timings)
+                if protocol.processes - missing < FEWEST_PROCESSES:
+                    raise
+                turns.lost(number, str(error))
+    return costs_of(timings, job.baseline.fingerprint, protocol.name), environment
+
+
+def _part(
+    process: LocalExecutor, job: Throughput, turns: Turns
+) -> tuple[Timings, Mapping[str, Any]]:
+    """What one process timed, and its environment."""
+    found, environment = list[Timings](), dict[str, Any]()
+    for event in process.results(job, waiting=turns.waiting):
         match event:
             case Started():
-                environment = event.environment
+                environment = dict(event.environment)
             case Turn():
-                progress(event.number, event.of)
-            case _:
-                costs.append(event)
-    return costs, environment
+                turns.turn(event)
+            case Timings():
+                found.append(event)
+    return found[0], environment
 
 
 def _alone(console: Console) -> AbstractContextManager[None]:
@@ -150,12 +174,11 @@ def _measure(process: LocalExecutor, job: Throughput, store: Store, console: Con
     protocol = job.protocol
     say(
         f"measuring throughput of {plural(len(job.everyone), 'variant')} ({protocol.name}: "
-        f"{protocol.rounds} rounds, blocks of {protocol.block_seconds:.2g} s, at least "
-        f"{duration(protocol.seconds(len(job.everyone)))})",
+        f"{protocol.processes} processes of {plural(protocol.rounds, 'round')}, blocks of "
+        f"{protocol.block_seconds:.2g} s, at least {duration(protocol.seconds(len(job.everyone)))})",
         console,
     )
-    turns = Counting(console, "  blocks", every_seconds=2.0 if protocol.name == "quick" else 10.0)
-    costs, environment = _throughput(process, job, turns)
+    costs, environment = _throughput(process, job, console)
     store.costs.add_costs(costs, environment)
     return costs
 

@@ -70,8 +70,13 @@ class Executor(ABC):
     def close(self) -> None:
         """End everything that runs and free what is held."""
 
-    def results(self, job: Job, most_seconds: float = math.inf) -> Iterator[Any]:
-        """The events of one job, run by itself.
+    def results(
+        self,
+        job: Job,
+        most_seconds: float = math.inf,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> Iterator[Any]:
+        """The events of one job, run by itself; `waiting` is called each second in which none arrives.
 
         Raises:
             MeasuringError: it failed, its process was lost, or it took too long.
@@ -82,7 +87,10 @@ class Executor(ABC):
             if time.monotonic() > ends:
                 self.cancel(ALONE)
                 raise MeasuringError(f"measuring took more than {most_seconds:.0f} s")
-            for _, event in self.wait(timeout_seconds=1.0):
+            events = self.wait(timeout_seconds=1.0)
+            if not events:
+                waiting()
+            for _, event in events:
                 if isinstance(event, Died):
                     raise MeasuringError(f"the measuring process was lost ({event.exit_code})")
                 if isinstance(event, Done):

@@ -75,24 +75,32 @@ def between(before: Reading, after: Reading) -> Reading:
     )
 
 
-def steady_rounds(readings: Sequence[Reading], *, shared: bool) -> list[int]:
-    """The numbers of the rounds in which neither product nor copy drifted from their medians.
+def steady_rounds(processes: Sequence[Sequence[Reading]], *, shared: bool) -> list[list[int]]:
+    """The numbers of the rounds, by process, in which neither product nor copy drifted from the median
+    of their process.
 
     Drifted is more than 3 %. On a machine whose cores others share (`shared`) that would be nearly
     every round: there it must be more than three robust standard deviations as well.
     """
-    products = _steady([reading.product_seconds for reading in readings], shared)
-    copies = _steady([reading.copy_seconds for reading in readings], shared)
-    return [number for number in range(len(readings)) if products[number] and copies[number]]
+    products = _steady(
+        [[each.product_seconds for each in process] for process in processes], shared
+    )
+    copies = _steady([[each.copy_seconds for each in process] for process in processes], shared)
+    return [
+        [number for number, (a, b) in enumerate(zip(*both, strict=True)) if a and b]
+        for both in zip(products, copies, strict=True)
+    ]
 
 
-def _steady(seconds: Sequence[float], shared: bool) -> list[bool]:
-    logs = np.log(seconds)
-    off = np.abs(logs - np.median(logs))
+def _steady(processes: Sequence[Sequence[float]], shared: bool) -> list[list[bool]]:
+    logs = [np.log(seconds) for seconds in processes]
+    off = [np.abs(each - np.median(each)) for each in logs]
     limit = math.log1p(TOLERANCE)
     if shared:
-        limit = max(limit, ROBUST_SDS * MAD_TO_SD * float(np.median(off)))
-    return [bool(each <= limit) for each in off]
+        # The middle one of an odd number is its own median: of few rounds it would halve the spread.
+        moved = [each for process in off for each in sorted(process)[len(process) % 2 :]]
+        limit = max(limit, ROBUST_SDS * MAD_TO_SD * float(np.median(moved or [0.0])))
+    return [[bool(each <= limit) for each in process] for process in off]
 
 
 def clock_mhz(device: torch.device) -> float | None:

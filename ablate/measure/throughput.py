@@ -1,66 +1,77 @@
 """Throughput by the clock, all variants interleaved so that a drifting clock hits all alike.
 
-Every variant warms up; then in each round every variant has one block of training steps and one of
-inference, the order of the variants reversed from round to round. The baseline takes part under two
-names: how far its two measurements lie apart is the noise floor. Rounds in which the machine itself
-drifted are dropped and counted. On a CPU a variant has one thread, as in training.
+In each of several processes every variant warms up; then in each round every variant has one block of
+training steps and one of inference, the order of the variants reversed from round to round. The baseline
+takes part under two names: how far its two measurements lie apart is the noise floor. A process builds
+everything anew and in an order of its own, because what it keeps, like where its memory lies, makes a
+variant faster or slower in all its rounds. On a CPU a variant has one thread, as in training.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from ablate.measure.bench import Bench, Conditions, Network, make_bench
-from ablate.measure.probe import Probe, Reading, between, clock_mhz, steady_rounds
-from ablate.result import Cost, Started
+from ablate.measure.probe import Probe, Reading, between, clock_mhz
+from ablate.measure.timings import MODES, Entrant, Timings
+from ablate.result import Started
 
-ROUNDS = 9
-FEWEST_ROUNDS = 5
-"""With fewer that are left a ratio has no interval."""
+FULL_PROCESSES = 8
+"""Of 10 variants each that differs by 5 % is seen where processes lie 2.7 % apart; with 3 processes,
+where they lie 0.5 % apart (`smallest_detectable`)."""
+FULL_ROUNDS = 3
+"""In each process: of two that differ, none could be told to be the one that drifted."""
 FULL_BLOCK_SECONDS = 2.0
 
-QUICK_SECONDS = 16.0
+QUICK_PROCESSES = 4
+"""A start takes as long as a round: more would take longer than all blocks."""
+QUICK_ROUNDS = 3
+QUICK_SECONDS = 12.0
 LONGEST_QUICK_BLOCK_SECONDS = 0.15
 
-WARM_UP_STEPS = 3
+WARM_UP_STEPS = 2
 LATENCY_CALLS = 5
-
-MODES: tuple[Literal["train", "infer"], ...] = ("train", "infer")
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How long and how often everything is timed."""
+    """In how many processes, how often in each and how long everything is timed."""
 
     name: Literal["quick", "full"]
+    processes: int
     rounds: int
     block_seconds: float
 
     def seconds(self, networks: int) -> float:
         """What all blocks take together; the baseline has two names."""
-        return (networks + 1) * self.rounds * len(MODES) * self.block_seconds
+        blocks = (networks + 1) * self.processes * self.rounds * len(MODES)
+        return blocks * self.block_seconds
 
 
 def quick(networks: int) -> Protocol:
     """What follows training: blocks as long as the number of networks allows."""
-    share = QUICK_SECONDS / (ROUNDS * len(MODES) * (networks + 1))
-    return Protocol("quick", ROUNDS, min(share, LONGEST_QUICK_BLOCK_SECONDS))
+    blocks = (networks + 1) * QUICK_PROCESSES * QUICK_ROUNDS * len(MODES)
+    longest = min(QUICK_SECONDS / blocks, LONGEST_QUICK_BLOCK_SECONDS)
+    return Protocol("quick", QUICK_PROCESSES, QUICK_ROUNDS, longest)
 
 
-def full(rounds: int = ROUNDS, block_seconds: float = FULL_BLOCK_SECONDS) -> Protocol:
+def full(
+    processes: int = FULL_PROCESSES,
+    rounds: int = FULL_ROUNDS,
+    block_seconds: float = FULL_BLOCK_SECONDS,
+) -> Protocol:
     """What `ablate measure` does."""
-    return Protocol("full", rounds, block_seconds)
+    return Protocol("full", processes, rounds, block_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A variant has had its blocks of a round: how far the measurement has come."""
+    """A variant has warmed up or had its blocks of a round: how far a process has come."""
 
     number: int
     of: int
@@ -68,8 +79,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class Throughput:
-    """A job: measure these networks beside their baseline. Yields where it is measured, then turns, and
-    at the end all costs.
+    """A job: one process's part of measuring these networks beside their baseline. Yields where it is
+    measured, then turns, and at the end the timings.
 
     The baseline is measured whether it is one of the networks or not.
     """
@@ -78,33 +89,40 @@ class Throughput:
     baseline: Network
     conditions: Conditions
     protocol: Protocol
+    process: int = 0
 
-    def __call__(self) -> Iterator[Started | Turn | Cost]:
+    def __call__(self) -> Iterator[Started | Turn | Timings]:
         bench = make_bench(self.conditions, self.everyone)
         yield Started(bench.environment)
-        protocol = self.protocol
-        timed = [_Timed(bench, network, protocol.block_seconds) for network in self.everyone]
-        twin = _Timed(bench, self.baseline, protocol.block_seconds)
-        entrants, probe = [*timed, twin], Probe(bench)
-        readings, clocks = list[Reading](), list[float | None]()
-        for number in range(protocol.rounds):
+        entrants, rounds = [*self.everyone, self.baseline], self.protocol.rounds
+        order = self._order()
+        timed, turn = dict[int, _Timed](), 0
+        for number in order:
+            timed[number] = _Timed(bench, entrants[number], self.protocol.block_seconds)
+            yield Turn(turn := turn + 1, len(order) * (rounds + 1))
+        probe, readings, clocks = Probe(bench), list[Reading](), list[float | None]()
+        for count in range(rounds):
             before = probe()
-            for turn, each in enumerate(entrants if number % 2 == 0 else reversed(entrants)):
-                each.round()
-                yield Turn(number * len(entrants) + turn + 1, protocol.rounds * len(entrants))
+            for number in order if count % 2 == 0 else reversed(order):
+                timed[number].round()
+                yield Turn(turn := turn + 1, len(order) * (rounds + 1))
             clocks.append(clock_mhz(bench.device))
             readings.append(between(before, probe()))
         bench.check_code()
-        rounds = _judge(bench, readings, clocks, probe.copied_gib)
-        baseline = next(each for each in timed if each.network == self.baseline)
-        for each in timed:
-            against = (twin, baseline) if each is baseline else (each, baseline)
-            yield from _costs(bench, protocol, each, against, rounds)
+        told = [timed[number].told for number in range(len(entrants))]
+        yield _timings(bench, told, readings, clocks, probe.copied_gib)
 
     @property
     def everyone(self) -> tuple[Network, ...]:
         """The networks, with the baseline before them if it is none of them."""
         return with_baseline(self.networks, self.baseline)
+
+    def _order(self) -> list[int]:
+        """In which order this process builds and times its entrants: each has one of its own, or a
+        network would always lie behind the same others in memory, and follow the same one in time.
+        """
+        numbers = np.random.default_rng(self.process).permutation(len(self.everyone) + 1)
+        return [int(number) for number in numbers]
 
 
 def with_baseline(networks: tuple[Network, ...], baseline: Network) -> tuple[Network, ...]:
@@ -127,6 +145,12 @@ class _Timed:
         self._bench, self._net = bench, bench.build(network)
         self._repeats = self._warm_up(block_seconds)
         self.peak_memory_mib = self._peak_memory_mib()
+
+    @property
+    def told(self) -> Entrant:
+        """What it gave, to be sent to another process."""
+        speeds = dict(self.speeds)
+        return Entrant(self.network.fingerprint, speeds, self.latencies_ms, self.peak_memory_mib)
 
     def round(self) -> None:
         """One block of each mode, and a few images alone."""
@@ -168,74 +192,20 @@ class _Timed:
         return (self._bench.peak_memory_mib() or before) - before
 
 
-@dataclass(frozen=True, slots=True)
-class _Rounds:
-    """The rounds that count, how many were dropped, and what the machine did in the former."""
-
-    kept: Sequence[int]
-    dropped: int
-    copy_gib_per_second: float
-    clock_mhz: float | None
-
-
-def _judge(
-    bench: Bench, readings: Sequence[Reading], clocks: Sequence[float | None], copied_gib: float
-) -> _Rounds:
-    kept = steady_rounds(readings, shared=bench.device.type == "cpu")
-    dropped = len(readings) - len(kept)
-    # Too few are left to say anything: all of them are shown, and no interval.
-    kept = kept if len(kept) >= FEWEST_ROUNDS else list(range(len(readings)))
-    told = [clock for clock in (clocks[number] for number in kept) if clock is not None]
-    seconds = float(np.median([readings[number].copy_seconds for number in kept]))
-    return _Rounds(kept, dropped, copied_gib / seconds, float(np.median(told)) if told else None)
-
-
-def _costs(
+def _timings(
     bench: Bench,
-    protocol: Protocol,
-    timed: _Timed,
-    against: tuple[_Timed, _Timed],
-    rounds: _Rounds,
-) -> Iterator[Cost]:
-    """The costs of one network; `against` are the two whose speeds make its ratio."""
-    for mode in MODES:
-        p10, median, p90 = np.percentile([timed.speeds[mode][n] for n in rounds.kept], (10, 50, 90))
-        above, below = ([each.speeds[mode][n] for n in rounds.kept] for each in against)
-        steady = protocol.rounds - rounds.dropped
-        ratio, low, high = ratio_of(above, below, told=steady >= FEWEST_ROUNDS)
-        latency_ms = float(np.median([timed.latencies_ms[n] for n in rounds.kept]))
-        yield Cost(
-            fingerprint=timed.network.fingerprint,
-            device=bench.machine.name,
-            precision=bench.machine.precision.name,
-            mode=mode,
-            batch_size=len(bench.batch[1]),
-            images_per_second=float(median),
-            p10=float(p10),
-            p90=float(p90),
-            latency_ms=latency_ms if mode == "infer" else None,
-            peak_memory_mib=timed.peak_memory_mib if mode == "train" else None,
-            rounds=steady,
-            protocol=protocol.name,
-            rounds_dropped=rounds.dropped,
-            baseline=against[1].network.fingerprint,
-            baseline_ratio=ratio,
-            ratio_low=low,
-            ratio_high=high,
-            copy_gib_per_second=rounds.copy_gib_per_second,
-            clock_mhz=rounds.clock_mhz,
-        )
-
-
-def ratio_of(
-    values: Sequence[float], others: Sequence[float], *, told: bool = True
-) -> tuple[float, float | None, float | None]:
-    """How many times `values` are as large as `others`: the geometric mean over rounds with its 95 %
-    interval, which is Student's t on the logarithm; no interval unless `told`.
-    """
-    from ablate.stats import interval
-
-    found = interval([math.log(a / b) for a, b in zip(values, others, strict=True)])
-    if not told or found.low is None or found.high is None:
-        return math.exp(found.mean), None, None
-    return math.exp(found.mean), math.exp(found.low), math.exp(found.high)
+    entrants: list[Entrant],
+    readings: list[Reading],
+    clocks: list[float | None],
+    copied_gib: float,
+) -> Timings:
+    return Timings(
+        device=bench.machine.name,
+        precision=bench.machine.precision.name,
+        batch_size=len(bench.batch[1]),
+        shared=bench.device.type == "cpu",
+        entrants=entrants,
+        readings=readings,
+        clocks_mhz=clocks,
+        copied_gib=copied_gib,
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ablate.page import format as fmt
 from ablate.page.document import Column, Row, Table, TableCell
-from ablate.report.speeds import Ratio, Speed, SpeedColumn, ratio_to
+from ablate.report.speeds import Speed, SpeedColumn, could_see, ratio_to, verdict_words
 from ablate.report.summary import Summary, VariantSummary
+from ablate.stats.ratios import Ratio
 from ablate.system.text import plural
 
 MODES = {"train": "training", "infer": "inference"}
@@ -13,6 +14,11 @@ PROTOCOLS = {
     "quick": "The quick protocol, which follows training: short blocks",
     "full": "The full protocol of ablate measure: blocks of 2 s or more",
 }
+
+ONE_PROCESS = "Intervals over the rounds of one process say nothing about the next one."
+TOGETHER = (
+    "Intervals are over processes, and all of a column hold together in 95 % of measurements."
+)
 
 
 def cost_tables(summary: Summary) -> tuple[Table, ...]:
@@ -61,6 +67,8 @@ def _caption(summary: Summary, place: SpeedColumn, measured: list[VariantSummary
     told = [
         f"{place.conditions}.",
         f"{protocol}{_rounds(speeds)}.",
+        ONE_PROCESS if _processes(speeds) == 1 and any(s.ratio for s in speeds) else "",
+        TOGETHER if _processes(speeds) > 1 else "",
         noise_floor(summary, place) or "The noise floor was not measured.",
         f"Not measured so: {plural(len(without), 'variant')}." if without else "",
     ]
@@ -72,13 +80,19 @@ def _rounds(speeds: list[Speed]) -> str:
     worst = max(speeds, key=lambda speed: speed.rounds_dropped or 0)
     if worst.rounds is None:
         return ""
+    where = f" in {plural(_processes(speeds), 'process', 'processes')}"
     if not worst.rounds_dropped:
-        return f", {worst.rounds} rounds, none dropped"
+        return f", {worst.rounds} rounds{where}, none dropped"
     planned = worst.rounds + worst.rounds_dropped
     return (
-        f", {worst.rounds} of {planned} rounds, {worst.rounds_dropped} dropped because the machine "
-        "drifted"
+        f", {worst.rounds} of {planned} rounds{where}, {worst.rounds_dropped} dropped because the "
+        "machine drifted"
     )
+
+
+def _processes(speeds: list[Speed]) -> int:
+    """In how many processes they were measured; the fewest of several measurements."""
+    return min(((speed.ratio.processes or 1) for speed in speeds if speed.ratio), default=1)
 
 
 def _row(variant: VariantSummary, base: VariantSummary, modes: list[SpeedColumn]) -> Row:
@@ -103,12 +117,21 @@ def _speed_cells(
     ratio = None if variant.is_baseline else ratio_to(speed, reference)
     if ratio is None:
         return own, TableCell(fmt.MISSING)
-    note = f"{ratio.low:.3f} to {ratio.high:.3f}" if ratio.low and ratio.high else "no interval"
-    return own, TableCell(f"{ratio.ratio:.3f}×", note)
+    return own, TableCell(f"{ratio.ratio:.3f}×", _ratio_note(ratio))
+
+
+def _ratio_note(ratio: Ratio) -> str:
+    """`0.890 to 0.912, slower`: the interval, and what is read off it."""
+    if ratio.low is None or ratio.high is None:
+        return "no interval"
+    if ratio.verdict is None:
+        return f"{ratio.low:.3f} to {ratio.high:.3f}, one process"
+    said = could_see(ratio) if ratio.verdict == "undecided" else verdict_words(ratio)
+    return f"{ratio.low:.3f} to {ratio.high:.3f}, {said}"
 
 
 def _change(ratio: Ratio) -> str:
     told = fmt.change(ratio.ratio)
     if ratio.low is None or ratio.high is None:
-        return f"{told} (too few rounds for an interval)"
+        return f"{told} (too few processes for an interval)"
     return f"{told} (95 % interval {fmt.change(ratio.low)} to {fmt.change(ratio.high)})"

@@ -105,6 +105,8 @@ def _speed_values(
         f"{ratio} ({column.conditions})": found.ratio if found else None,
         f"{ratio} low ({column.conditions})": found.low if found else None,
         f"{ratio} high ({column.conditions})": found.high if found else None,
+        f"{ratio} could see ({column.conditions})": found.detectable if found else None,
+        f"{ratio} verdict ({column.conditions})": found.verdict if found else None,
     }
 
 

@@ -60,7 +60,7 @@ def cost_figure(summary: Summary) -> Figure | None:
         _cost_panel(ax, panel, summary)
     boxes[0].set_ylabel("Mean test accuracy (%)")
     speeds = (
-        f" Speed: {column.conditions}; the baseline's times the ratio to it, with that one's 95 % interval."
+        f" Speed: {column.conditions}; the baseline's times the ratio to it, with the interval of the table."
         if column
         else ""
     )

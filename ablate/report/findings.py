@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.page.document import Finding
 from ablate.page.format import count, percent, ratio
-from ablate.report.speeds import ratio_to
+from ablate.report.speeds import ratio_between, ratio_to, verdict_words
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import DEFAULT_MARGIN, Effect, Verdict
 from ablate.stats.words import claim, evidence, points, size
@@ -123,8 +123,12 @@ def cost(variant: VariantSummary, base: VariantSummary, summary: Summary) -> str
         sign = "+" if more >= 0 else ""
         costs.append(f"{sign}{count(more)} parameters ({percent(more / base.parameters)})")
     for column in summary.main_columns:
-        times = ratio_to(variant.speeds.get(column), base.speeds.get(column))
+        divided = ratio_to if base.is_baseline else ratio_between
+        times = divided(variant.speeds.get(column), base.speeds.get(column))
         if times is not None:
             text = ratio(times.ratio, times.low, times.high)
-            costs.append(f"{text} {column.mode} images/s on {column.device} ({column.protocol})")
+            said = f": {words}" if (words := verdict_words(times)) else ""
+            costs.append(
+                f"{text} {column.mode} images/s on {column.device} ({column.protocol}){said}"
+            )
     return f" Cost: {'; '.join(costs)}." if costs else ""

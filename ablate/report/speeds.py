@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from ablate.page import format as fmt
 from ablate.page.format import count
+from ablate.stats.ratios import MARGIN, Ratio, in_family
 
 COST_COLUMNS = (
     *("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol", "torch"),
     *("images_per_second", "p10", "p90", "latency_ms", "peak_memory_mib"),
     *("rounds", "rounds_dropped", "baseline", "baseline_ratio", "ratio_low", "ratio_high"),
+    "processes",
 )
 
 
@@ -47,19 +50,11 @@ class SpeedColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """How many times as fast as the baseline, with the 95 % interval over rounds if there is one."""
-
-    ratio: float
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Speed:
     """Images per second of one variant, with the 10th and 90th percentile over rounds.
 
-    `ratio` was formed round by round; the baseline's own is its second measurement to its first.
+    `ratio` was formed round by round, and its interval holds together with those of all variants that
+    were measured so; the baseline's own is its second measurement to its first, by itself.
     """
 
     images_per_second: float
@@ -99,12 +94,38 @@ def read_speeds(costs: pd.DataFrame, baseline: str) -> dict[str, dict[SpeedColum
             peak_memory_mib=_number(row["peak_memory_mib"]),
             rounds=None if rounds is None else int(rounds),
             rounds_dropped=None if dropped is None else int(dropped),
-            ratio=None
-            if ratio is None
-            else Ratio(ratio, _number(row["ratio_low"]), _number(row["ratio_high"])),
+            ratio=None if ratio is None else _ratio(ratio, row),
         )
         speeds.setdefault(str(row["variant"]), {})[column] = speed
-    return speeds
+    return _with_families(speeds, baseline)
+
+
+def _ratio(ratio: float, row: Mapping[Hashable, object]) -> Ratio:
+    low, high, processes = (_number(row[k]) for k in ("ratio_low", "ratio_high", "processes"))
+    return Ratio(ratio, low, high, None if processes is None else int(processes))
+
+
+def _with_families(
+    speeds: Mapping[str, Mapping[SpeedColumn, Speed]], baseline: str
+) -> dict[str, dict[SpeedColumn, Speed]]:
+    """Each ratio as one of all variants' that have one under that condition, the baseline's by itself."""
+    counts = Counter(
+        column
+        for name, measured in speeds.items()
+        for column, speed in measured.items()
+        if speed.ratio and name != baseline
+    )
+
+    def seen(name: str, column: SpeedColumn, speed: Speed) -> Speed:
+        if speed.ratio is None:
+            return speed
+        family = 1 if name == baseline else counts[column]
+        return replace(speed, ratio=in_family(speed.ratio, family))
+
+    return {
+        name: {column: seen(name, column, speed) for column, speed in measured.items()}
+        for name, measured in speeds.items()
+    }
 
 
 def speed_columns(speeds: Speeds) -> tuple[SpeedColumn, ...]:
@@ -129,6 +150,45 @@ def ratio_to(own: Speed | None, reference: Speed | None) -> Ratio | None:
     if own is None or own.ratio is not None:
         return own.ratio if own else None
     return Ratio(own.images_per_second / reference.images_per_second) if reference else None
+
+
+def ratio_between(own: Speed | None, other: Speed | None) -> Ratio | None:
+    """How many times as fast as another variant that is not the baseline: no interval was stored.
+
+    By way of the baseline where both were measured beside it, else from the two medians.
+    """
+    if own is None or other is None:
+        return None
+    if own.ratio is not None and other.ratio is not None:
+        return Ratio(own.ratio.ratio / other.ratio.ratio)
+    return Ratio(own.images_per_second / other.images_per_second)
+
+
+def verdict_words(ratio: Ratio) -> str:
+    """What follows from a ratio's interval, in the words of every table and sentence; empty without one."""
+    match ratio.verdict:
+        case "faster" | "slower":
+            return str(ratio.verdict)
+        case "as fast":
+            return f"as fast within {100 * (MARGIN - 1):.0f} %"
+        case "undecided":
+            return f"no difference in speed found ({could_see(ratio)})"
+    if ratio.low is None:
+        return "" if ratio.processes is None else "too few processes for an interval"
+    return "over the rounds of one process, no verdict"
+
+
+def could_see(ratio: Ratio) -> str:
+    """`could have seen ≥ 4.2 %`, from the smallest ratio that could have been seen; `≥ 2.5×` from 2 on."""
+    if ratio.detectable is None:
+        return ""
+    percent = 100 * (ratio.detectable - 1)
+    size = (
+        f"{percent:.{0 if percent >= 10 else 1}f} %"
+        if percent < 100
+        else f"{ratio.detectable:.1f}×"
+    )
+    return f"could have seen ≥ {size}"
 
 
 def _text(value: object) -> str:

@@ -16,8 +16,9 @@ bookkeeping, the optimizer, and making a batch."""
 class Cost:
     """Throughput of one architecture on one device; p10 and p90 are over the rounds that count.
 
-    `baseline_ratio` is to the network `baseline`, measured in the same rounds, with its 95 % interval;
-    on the baseline itself it is its second measurement against the first.
+    `baseline_ratio` is to the network `baseline`, measured in the same rounds of the same `processes`,
+    with its 95 % interval over these; on the baseline itself it is its second measurement against the
+    first. Without `processes` all rounds were in one, and the interval is over rounds.
     """
 
     fingerprint: str
@@ -39,6 +40,7 @@ class Cost:
     ratio_high: float | None = None
     copy_gib_per_second: float | None = None
     clock_mhz: float | None = None
+    processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,6 +234,8 @@ costs = Table(
     Column("ratio_high", Float),
     Column("copy_gib_per_second", Float),
     Column("clock_mhz", Float),
+    # That the interval of the ratio is over; NULL: its rounds were in one.
+    Column("processes", Integer),
 )
 
 profiles = Table(

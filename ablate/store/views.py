@@ -35,7 +35,7 @@ VIEWS = {
                k.images_per_second, k.p10, k.p90, k.latency_ms, k.peak_memory_mib,
                k.protocol, k.rounds, k.measured_at, k.rounds_dropped, k.baseline,
                k.baseline_ratio, k.ratio_low, k.ratio_high, k.copy_gib_per_second, k.clock_mhz,
-               {torch} AS torch
+               {torch} AS torch, k.processes
         FROM costs k
         JOIN environments e ON e.environment_id = k.environment_id
         JOIN runs r ON r.fingerprint = k.fingerprint

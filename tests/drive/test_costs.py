@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -11,14 +13,16 @@ from conftest import claim_one, machine_of, small_plan
 from rich.console import Console
 from torch import nn
 
-from ablate.drive import costs
+from ablate.drive import costs, turns
 from ablate.drive.costs import MeasuringError, measure_costs
 from ablate.measure.bench import Conditions, Network, make_bench
 from ablate.measure.operations import OperationCounter
+from ablate.measure.probe import Reading
 from ablate.measure.profile import Profile
-from ablate.measure.throughput import Throughput, quick
+from ablate.measure.throughput import Protocol, Throughput, Turn, quick
+from ablate.measure.timings import Entrant, Timings
 from ablate.plan import Plan
-from ablate.result import Cost, Finished, Profiled, Started, Trace
+from ablate.result import Finished, Profiled, Started, Trace
 from ablate.store.store import Store
 from ablate.system.environment import package_version
 from ablate.system.machine import find_machine
@@ -78,14 +82,22 @@ def networks(plan: Plan) -> tuple[Network, ...]:
 HERE = Started({"torch": package_version("torch")})
 
 
-def interrupted(_process: object, job: Throughput | Profile) -> list[Started | Cost]:
+def timings(job: Throughput, speed: float = 1.0) -> Timings:
+    """What a process gives that times everything at one speed."""
+    names = [each.fingerprint for each in (*job.everyone, job.baseline)]
+    speeds = {"train": [speed] * 2, "infer": [speed] * 2}
+    entrants = [Entrant(name, speeds, [1.0, 1.0], None) for name in names]
+    device, still = find_machine("cpu").name, [Reading(1.0, 1.0)] * 2
+    return Timings(device, "fp32", 64, True, entrants, still, [None] * 2, 1.0)
+
+
+def interrupted(
+    _process: object, job: Throughput | Profile, **_how: object
+) -> list[Started | Timings]:
     """A measuring process that is stopped before the profile is there."""
     if isinstance(job, Profile):
         raise KeyboardInterrupt
-    device = find_machine("cpu").name
-    rest = ("fp32", "train", 64, 1, 1, 1, None, None, 9, "quick")
-    mark = job.baseline.fingerprint
-    return [HERE, *(Cost(s.fingerprint, device, *rest, baseline=mark) for s in job.networks)]
+    return [HERE, timings(job)]
 
 
 def test_only_finished_networks_without_a_cost_here_are_measured(
@@ -93,7 +105,7 @@ def test_only_finished_networks_without_a_cost_here_are_measured(
 ) -> None:
     plan, store, asked = small_plan(seeds=1), Store(url), []
 
-    def events(process: object, job: Throughput | Profile) -> list[Any]:
+    def events(process: object, job: Throughput | Profile, **_how: object) -> list[Any]:
         asked.append((type(job).__name__, [network.variant.name for network in job.networks]))
         device = find_machine("cpu").name
         if isinstance(job, Profile):
@@ -108,7 +120,8 @@ def test_only_finished_networks_without_a_cost_here_are_measured(
         assert claim is not None
         store.finish(claim, FINISHED, {})
         measure_costs(plan, store, machine_of(plan), Console(quiet=True))
-        assert asked == [("Throughput", expected), ("Profile", expected)]
+        parts = [("Throughput", expected)] * quick(2).processes
+        assert asked == [*parts, ("Profile", expected)]
         asked.clear()
     measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     assert asked == []
@@ -156,7 +169,89 @@ def test_a_training_set_smaller_than_a_batch_is_measured_at_the_batch_size(plan:
 def test_a_measurement_that_fails_is_one_line() -> None:
     broken = Network(small_plan().cells[0].variant, "f")
     nothing = Conditions(small_plan().study.recipe, None, "cpu")  # type: ignore[arg-type]
-    job = Throughput((broken,), broken, nothing, quick(1))
+    job = Throughput((broken,), broken, nothing, replace(quick(1), processes=3))
     with pytest.raises(MeasuringError, match="measuring failed: AttributeError") as caught:
-        costs.run_throughput(job, lambda _done, _of: None)
+        costs.run_throughput(job, Console(quiet=True))
     assert "\n" not in str(caught.value)
+
+
+class Processes:
+    """Measuring processes that are started and stopped, and what each does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, lost: tuple[int, ...] = ()) -> None:
+        self.fresh, self.numbers, self._lost = 0, list[int](), lost
+        monkeypatch.setattr(costs.LocalExecutor, "results", self._results)
+        monkeypatch.setattr(costs.LocalExecutor, "close", self._close)
+
+    def _close(self) -> None:
+        self.fresh += 1
+
+    def _results(self, job: Throughput, waiting: Callable[[], None]) -> Iterator[Any]:
+        self.numbers.append(job.process)
+        yield HERE
+        waiting()
+        yield Turn(1, 2)
+        if job.process in self._lost:
+            raise MeasuringError("the measuring process was lost (-9)")
+        yield Turn(2, 2)
+        yield timings(job, speed=1.0 + job.process)
+
+
+def eight_processes() -> Throughput:
+    plan = small_plan()
+    protocol = Protocol("full", processes=8, rounds=2, block_seconds=0.01)
+    return Throughput(networks(plan), costs.baseline_of(plan), conditions(plan), protocol)
+
+
+def test_each_part_has_a_fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = Processes(monkeypatch)
+    found = costs.run_throughput(eight_processes(), Console(quiet=True))
+    assert processes.numbers == list(range(8))
+    assert processes.fresh == 8 + 1, "one before each, one at the end"
+    assert {(cost.processes, cost.rounds) for cost in found} == {(8, 16)}
+    assert found[0].images_per_second == 4.5, "the median over all"
+
+
+def test_a_lost_process_is_named_and_the_others_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Processes(monkeypatch, lost=(0, 5))
+    found = costs.run_throughput(eight_processes(), Console())
+    assert {(cost.processes, cost.rounds) for cost in found} == {(6, 12)}
+    said = capsys.readouterr().out
+    assert "  process 1 of 8 is left out: the measuring process was lost (-9)" in said
+    assert "  process 6 of 8 is left out" in said
+
+
+def test_too_few_processes_are_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = Processes(monkeypatch, lost=(0, 1, 2, 3, 4, 6))
+    with pytest.raises(MeasuringError, match="was lost"):
+        costs.run_throughput(eight_processes(), Console(quiet=True))
+    assert processes.numbers == list(range(7)), "two are left of three that an interval needs"
+
+
+def test_how_far_it_is_is_said_while_a_process_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(turns.time, "monotonic", lambda: now[0])
+    shown = turns.Turns(Console(), quick(1))
+    for begun in range(2):
+        shown.process(begun)
+        for _ in range(3):
+            now[0] += 1
+            shown.waiting()
+        for number in range(1, 7):
+            now[0] += 1
+            shown.turn(Turn(number, 6))
+    assert capsys.readouterr().out.splitlines() == [
+        "  turns: process 1 of 4 starts",
+        "  turns: 1 of 24, process 1 of 4",
+        "  turns: 3 of 24, process 1 of 4, 33 s left",
+        "  turns: 5 of 24, process 1 of 4, 31 s left",
+        "  turns: 6 of 24, process 2 of 4, 30 s left",
+        "  turns: 6 of 24, process 2 of 4, 30 s left",
+        "  turns: 8 of 24, process 2 of 4, 24 s left",
+        "  turns: 10 of 24, process 2 of 4, 22 s left",
+        "  turns: 12 of 24, process 2 of 4, 20 s left",
+    ]

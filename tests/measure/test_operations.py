@@ -48,7 +48,7 @@ NETWORKS: list[tuple[str, int, float | None]] = [
 def build(name: str) -> nn.Module:
     models = load_models()
     if name not in models.list_models(module=models.segmentation):
-        return make_outline(f"torchvision:{name}", 1000)
+        return make_outline(f"torchvision:{name}", 1000, 224)
     with Uninitialised():
         net: nn.Module = models.get_model(name, weights=None, weights_backbone=None)
     return net
@@ -89,7 +89,7 @@ def test_a_network_that_infers_for_itself_counts_the_same() -> None:
 
 
 def test_a_resnets_operations_follow_from_the_shapes_of_its_layers() -> None:
-    net = make_outline("torchvision:resnet18", 10).eval()
+    net = make_outline("torchvision:resnet18", 10, 32).eval()
     macs, activations = [], []
 
     def note(layer: nn.Module, _inputs: object, output: torch.Tensor) -> None:

@@ -328,7 +328,7 @@ def test_profiles_and_their_traces_are_stored(
     measured: tuple[Plan, Store], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, store = measured
-    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked: asked())
+    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked, **_how: asked())
     measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     rows = traces(url)
     assert sorted(path for _, path, _, _ in rows) == ["as_trained", "as_trained", "eager", "eager"]
@@ -370,12 +370,13 @@ def test_two_variants_are_compared_module_by_module(
     monkeypatch.setenv("COLUMNS", "200")
     none = message(DatabaseError, lambda: compare_times("none", name, plan.study, None, url))
     assert "no profile by module in the database" in none
-    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked: asked())
+    monkeypatch.setattr(costs.LocalExecutor, "results", lambda _process, asked, **_how: asked())
     measure_costs(plan, store, machine_of(plan), Console(quiet=True))
     base, other = (plan.cells[i].architecture.fingerprint for i in (0, 1))
     device = find_machine("cpu").name
     rest = ("amp-bf16", "train", 64, 1000.0, 900.0, 1100.0, None, None, 9, "quick")
     ratio = {"baseline": base, "baseline_ratio": 0.95, "ratio_low": 0.91, "ratio_high": 0.99}
+    ratio |= {"processes": 4}
     store.costs.add_costs([Cost(base, device, *rest), Cost(other, device, *rest, **ratio)], {})
     capsys.readouterr()
     compare_times("none", name, plan.study, None, url)
@@ -383,7 +384,7 @@ def test_two_variants_are_compared_module_by_module(
     assert "pool1.attention.channel" in said
     assert "the step, without (augmentation)" in said
     assert re.search(r"Modules that both have differ by [\d.]+ ms in all", said)
-    assert f"Measured in turns, {name} trains 0.95× (0.91 to 0.99) as fast as none." in said
+    assert f"Measured in turns, {name} trains 0.95× (0.91 to 0.99) as fast as none: slower." in said
     unknown = message(UnknownNameError, lambda: compare_times("nane", name, plan.study, None, url))
     assert "did you mean 'none'" in unknown
 

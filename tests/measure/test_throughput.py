@@ -1,12 +1,14 @@
-"""Throughput: by turns beside the baseline, drifted rounds dropped, ratios with honest intervals."""
+"""Throughput: by turns beside the baseline, drifted rounds dropped, one number from each process."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from conftest import claim_one, machine_of, message, small_plan, study_document
@@ -21,7 +23,8 @@ from ablate.errors import DeviceError
 from ablate.measure import throughput
 from ablate.measure.bench import Conditions, Network, make_bench
 from ablate.measure.probe import Probe, Reading, between, clock_mhz, steady_rounds
-from ablate.measure.throughput import Protocol, Throughput, Turn, full, quick, ratio_of
+from ablate.measure.throughput import Protocol, Throughput, Turn, full, quick
+from ablate.measure.timings import Entrant, Timings, costs_of
 from ablate.plan import Plan
 from ablate.report.render import render
 from ablate.result import Cost
@@ -31,7 +34,7 @@ from ablate.study.file import parse_study
 from ablate.system import lock
 from ablate.system.environment import package_version
 
-SHORT = Protocol("full", rounds=6, block_seconds=0.01)
+SHORT = Protocol("full", processes=3, rounds=2, block_seconds=0.01)
 STEADY = Reading(1.0, 1.0)
 
 
@@ -61,101 +64,101 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> list[Reading]:
     return readings
 
 
-def measured(job: Throughput) -> list[Cost]:
-    return [event for event in job() if isinstance(event, Cost)]
+def timed(events: Iterable[object]) -> Timings:
+    """What a process timed."""
+    [found] = [event for event in events if isinstance(event, Timings)]
+    return found
 
 
 def test_every_subject_in_both_modes_beside_the_baseline(plan: Plan, steady: list[Reading]) -> None:
-    events = list(Throughput(networks(plan), baseline_of(plan), conditions(plan), SHORT)())
+    job = Throughput(networks(plan), baseline_of(plan), conditions(plan), SHORT)
+    events = list(job())
     turns = [event for event in events if isinstance(event, Turn)]
-    of = SHORT.rounds * (len(networks(plan)) + 1)
-    assert [turn.number for turn in turns] == list(range(1, of + 1))
+    of = (SHORT.rounds + 1) * (len(networks(plan)) + 1)
+    assert [turn.number for turn in turns] == list(range(1, of + 1)), "warming up is a turn, too"
     assert {turn.of for turn in turns} == {of}
-    found = [event for event in events if isinstance(event, Cost)]
+    timings = timed(events)
+    everyone = [network.fingerprint for network in networks(plan)]
+    twin = baseline_of(plan).fingerprint
+    assert [entrant.fingerprint for entrant in timings.entrants] == [*everyone, twin]
+    parts = [timings, timed(replace(job, process=1)()), timed(replace(job, process=2)())]
+    found = costs_of(parts, twin, "full")
     assert [(cost.fingerprint, cost.mode) for cost in found] == [
-        (network.fingerprint, mode) for network in networks(plan) for mode in ("train", "infer")
+        (fingerprint, mode) for fingerprint in everyone for mode in ("train", "infer")
     ]
     for cost in found:
         assert 0 < cost.p10 <= cost.images_per_second <= cost.p90
         assert (cost.batch_size, cost.protocol) == (64, "full")
-        assert (cost.rounds, cost.rounds_dropped) == (SHORT.rounds, 0)
+        assert (cost.processes, cost.rounds, cost.rounds_dropped) == (3, 6, 0)
         assert (cost.latency_ms is not None) == (cost.mode == "infer")
         assert cost.peak_memory_mib is None, "a CPU does not say"
-        assert cost.baseline == baseline_of(plan).fingerprint
+        assert cost.baseline == twin
         assert cost.ratio_low is not None
         assert cost.ratio_high is not None
         assert cost.baseline_ratio is not None
         assert cost.ratio_low <= cost.baseline_ratio <= cost.ratio_high
         assert cost.copy_gib_per_second == 2.0
-    noise = [cost for cost in found if cost.fingerprint == baseline_of(plan).fingerprint]
+    noise = [cost for cost in found if cost.fingerprint == twin]
     assert all(cost.baseline_ratio != 1 for cost in noise), "two measurements, not one by itself"
 
 
 def test_the_baseline_takes_part_though_it_is_no_subject(plan: Plan, steady: list[Reading]) -> None:
     other = networks(plan)[-1]
-    found = measured(Throughput((other,), baseline_of(plan), conditions(plan), SHORT))
-    assert [cost.fingerprint for cost in found[::2]] == [
-        baseline_of(plan).fingerprint,
-        other.fingerprint,
+    job = Throughput((other,), baseline_of(plan), conditions(plan), replace(SHORT, rounds=1))
+    baseline = baseline_of(plan).fingerprint
+    found = [entrant.fingerprint for entrant in timed(job()).entrants]
+    assert found == [baseline, other.fingerprint, baseline]
+
+
+def test_each_process_has_an_order_of_its_own(plan: Plan) -> None:
+    job = Throughput(networks(plan), baseline_of(plan), conditions(plan), SHORT)
+    orders = [tuple(replace(job, process=number)._order()) for number in range(8)]
+    assert {tuple(sorted(order)) for order in orders} == {(0, 1, 2, 3)}
+    assert len(set(orders)) > 4
+    assert replace(job, process=3)._order() == list(orders[3]), "and the same whenever it is asked"
+
+
+def part(*speeds: list[float], drifted: tuple[int, ...] = ()) -> Timings:
+    """What a process timed of the baseline, perhaps others, and the baseline's twin."""
+    names = ["base", *(f"other{n}" for n in range(len(speeds) - 2)), "base"]
+    entrants = [
+        Entrant(name, {"train": each, "infer": each}, [1.0] * len(each), None)
+        for name, each in zip(names, speeds, strict=True)
     ]
+    seen = [Reading(2.0, 1.0) if n in drifted else STEADY for n in range(len(speeds[0]))]
+    return Timings("m", "fp32", 64, True, entrants, seen, [None] * len(seen), 2.0)
 
 
-class Recorded:
-    """Entrants whose speed in each round is known: the first two are one network."""
-
-    SPEEDS: ClassVar[dict[int, list[float]]] = {}
-    made = 0
-
-    def __init__(self, _bench: object, network: Network, _seconds: float) -> None:
-        self.network, self.number = network, Recorded.made
-        Recorded.made += 1
-        self.speeds: dict[str, list[float]] = {"train": [], "infer": []}
-        self.latencies_ms: list[float] = []
-        self.peak_memory_mib = None
-
-    def round(self) -> None:
-        for speeds in self.speeds.values():
-            speeds.append(Recorded.SPEEDS[self.number][len(speeds)])
-        self.latencies_ms.append(1.0)
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[float]]:
-    monkeypatch.setattr(throughput, "_Timed", Recorded)
-    monkeypatch.setattr(Recorded, "made", 0)
-    monkeypatch.setattr(Recorded, "SPEEDS", {})
-    return Recorded.SPEEDS
-
-
-def test_a_drifted_round_is_dropped_and_counted(
-    plan: Plan, steady: list[Reading], recorded: dict[int, list[float]]
-) -> None:
-    baseline, other = baseline_of(plan), networks(plan)[-1]
-    # Baseline, variant, twin; in round 3 of 6 the machine is half as fast.
-    recorded |= {0: [100.0] * 6, 1: [90, 91, 45, 89, 90, 90], 2: [101, 99, 300, 100, 101, 99]}
-    steady += [STEADY] * 4 + [Reading(2.0, 1.0)] * 2
-    found = measured(Throughput((baseline, other), baseline, conditions(plan), SHORT))
-    assert {(cost.rounds, cost.rounds_dropped) for cost in found} == {(5, 1)}
-    noise, variant = found[0], found[2]
+def test_a_drifted_round_is_dropped_and_counted() -> None:
+    base, twin = [100.0] * 4, [101.0, 99, 101, 99]
+    other = [[90.0, 91, 90, 89], [89.0, 90, 45, 90], [91.0, 90, 90, 91]]
+    parts = [part(base, each, twin, drifted=(2,) if 45 in each else ()) for each in other]
+    found = costs_of(parts, "base", "full")
+    assert {(c.processes, c.rounds, c.rounds_dropped) for c in found} == {(3, 11, 1)}
+    variant = found[2]
     assert variant.images_per_second == 90
     assert variant.p10 >= 89, "the dropped round is in no number"
     assert variant.baseline_ratio == pytest.approx(0.9, abs=0.002)
+
+
+def test_the_interval_is_over_processes_and_not_over_rounds() -> None:
+    """Rounds of one process agree to the last digit; the processes do not."""
+    parts = [part([100.0] * 4, [100.0 * keeps] * 4) for keeps in (1.1, 0.9, 1.02)]
+    noise = costs_of(parts, "base", "full")[0]
     assert noise.ratio_low is not None
     assert noise.ratio_high is not None
-    assert 0.98 < noise.ratio_low < 1 < noise.ratio_high < 1.02
+    assert (noise.ratio_low < 0.9, noise.ratio_high > 1.1) == (True, True)
 
 
-def test_too_few_steady_rounds_give_no_interval(
-    plan: Plan, steady: list[Reading], recorded: dict[int, list[float]]
-) -> None:
-    recorded |= {number: [100.0, 101, 102, 103, 104, 105] for number in (0, 1)}
-    for factor in (1.0, 1.0, 1.0, 1.0, 2.0, 3.0):
-        steady += [Reading(factor, 1.0)] * 2
-    found = measured(Throughput((), baseline_of(plan), conditions(plan), SHORT))
+def test_too_few_processes_with_steady_rounds_give_no_interval() -> None:
+    speeds = [102.0, 103, 104, 105]
+    steady = replace(part(speeds, speeds), shared=False)
+    drifting = replace(steady, readings=readings(1.0, 1.2, 1.4, 1.6))
+    found = costs_of([steady, steady, drifting], "base", "quick")
     assert [cost.mode for cost in found] == ["train", "infer"]
     for cost in found:
-        assert (cost.rounds, cost.rounds_dropped) == (4, 2)
-        assert cost.images_per_second == 102.5, "the median of all rounds"
+        assert (cost.processes, cost.rounds, cost.rounds_dropped) == (2, 8, 4)
+        assert cost.images_per_second == 103.5, "the median of all rounds"
         assert cost.baseline_ratio == 1
         assert cost.ratio_low is cost.ratio_high is None
 
@@ -166,13 +169,21 @@ def readings(*products: float) -> list[Reading]:
 
 def test_three_percent_on_a_gpu_and_more_where_cores_are_shared() -> None:
     drifting = readings(1.00, 1.01, 0.99, 1.00, 1.05, 1.01, 0.99)
-    assert steady_rounds(drifting, shared=False) == [0, 1, 2, 3, 5, 6]
+    assert steady_rounds([drifting], shared=False) == [[0, 1, 2, 3, 5, 6]]
     noisy = readings(1.0, 1.1, 0.9, 1.05, 0.95, 1.12, 0.88)
-    assert steady_rounds(noisy, shared=False) == [0]
-    assert steady_rounds(noisy, shared=True) == list(range(7))
-    assert steady_rounds([*noisy, *readings(2.0)], shared=True) == list(range(7))
+    assert steady_rounds([noisy], shared=False) == [[0]]
+    assert steady_rounds([noisy], shared=True) == [list(range(7))]
+    assert steady_rounds([[*noisy, *readings(2.0)]], shared=True) == [list(range(7))]
     copies = [Reading(1.0, seconds) for seconds in (1.0, 1.0, 1.0, 1.0, 0.5)]
-    assert steady_rounds(copies, shared=True) == [0, 1, 2, 3], "faster is drifted, too"
+    assert steady_rounds([copies], shared=True) == [[0, 1, 2, 3]], "faster is drifted, too"
+
+
+def test_drift_is_from_the_median_of_the_own_process() -> None:
+    """What a process keeps, the probe keeps too: where its memory lies is no drift."""
+    slower = readings(1.30, 1.31, 1.29)
+    assert steady_rounds([readings(1.0, 1.01, 0.99), slower], shared=False) == [[0, 1, 2]] * 2
+    few = [readings(1.0, 1.1, 0.9), readings(1.0, 1.05, 0.96), readings(1.0, 0.92, 2.0)]
+    assert steady_rounds(few, shared=True) == [[0, 1, 2], [0, 1, 2], [0, 1]]
 
 
 def test_a_round_lies_between_its_two_readings() -> None:
@@ -189,31 +200,11 @@ def test_the_probe_times_this_machine(plan: Plan) -> None:
     assert clock is None or clock > 0
 
 
-def test_the_interval_of_two_measurements_of_one_network_contains_one() -> None:
-    """The proof on a real machine takes 25 minutes: `make calibrate`."""
-    generator, held = np.random.default_rng(1), 0
-    for _ in range(1000):
-        drift = generator.normal(1, 0.1, 9)
-        one, two = drift * np.exp(generator.normal(0, 0.03, (2, 9)))
-        _, low, high = ratio_of(list(one), list(two))
-        assert low is not None
-        assert high is not None
-        held += low <= 1 <= high
-    assert 930 <= held <= 970, "95 % and no more"
-
-
-def test_a_ratio_is_found_though_the_machine_drifts() -> None:
-    drift = np.linspace(1, 2, 9)
-    ratio, low, high = ratio_of(list(0.8 * drift), list(drift))
-    assert (ratio, low, high) == pytest.approx((0.8, 0.8, 0.8))
-    assert ratio_of([1.0] * 9, [2.0] * 9, told=False) == (0.5, None, None)
-
-
-def test_quick_stays_below_a_minute_and_full_keeps_its_blocks() -> None:
+def test_quick_stays_short_and_full_keeps_its_blocks() -> None:
     assert quick(11).seconds(11) <= throughput.QUICK_SECONDS + 1e-9
-    assert quick(1000).rounds == full().rounds == 9
-    assert quick(2).block_seconds == throughput.LONGEST_QUICK_BLOCK_SECONDS
-    assert full().seconds(11) == 12 * 9 * 2 * 2.0
+    assert quick(1000).processes == quick(1).processes >= 3
+    assert quick(2).block_seconds <= throughput.LONGEST_QUICK_BLOCK_SECONDS
+    assert full().seconds(11) == 12 * 8 * 3 * 2 * 2.0
 
 
 @pytest.mark.parametrize("kernel", ["plain", "fused"])
@@ -239,16 +230,19 @@ def test_measure_needs_no_finished_run_and_the_report_names_the_noise_floor(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     study = parse_study(study_document(recipe={"precision": "fp32"}), "test")
-    measure_study(study, None, url, MeasureOptions("cpu", rounds=6, block_seconds=0.01))
+    measure_study(study, None, url, MeasureOptions("cpu", 3, 2, block_seconds=0.01))
     out = capsys.readouterr().out
-    assert "measuring throughput of 3 variants (full: 6 rounds, blocks of 0.01 s" in out
+    assert (
+        "measuring throughput of 3 variants (full: 3 processes of 2 rounds, blocks of 0.01 s" in out
+    )
     assert "se(pool1, r=8): train " in out
-    assert "of the baseline" in out
+    assert "  of the baseline's: infer " in out
     assert "none measured twice: train " in out
-    assert "rounds count" in out
+    assert re.search(r"\d of 6 rounds count, in \d process", out)
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         rows = connection.execute(
-            "SELECT variant, mode, protocol, torch FROM v_costs ORDER BY variant, mode"
+            "SELECT variant, mode, protocol, torch FROM v_costs WHERE processes > 0 "
+            "ORDER BY variant, mode"
         ).fetchall()
         statuses = connection.execute("SELECT DISTINCT status FROM v_runs").fetchall()
     assert rows == [
@@ -304,7 +298,8 @@ def test_a_gpu_that_is_not_there_is_one_line(url: str, monkeypatch: pytest.Monke
     ("arguments", "said"),
     [
         (["absent.toml"], "ablate: absent.toml: cannot be read"),
-        (["absent.toml", "--rounds", "8"], "--rounds"),
+        (["absent.toml", "--rounds", "2"], "--rounds"),
+        (["absent.toml", "--processes", "7"], "--processes"),
         (["absent.toml", "--block-seconds", "1"], "--block-seconds"),
         (["absent.toml", "--block-seconds", "nan"], "--block-seconds"),
     ],

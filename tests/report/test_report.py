@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from support.report_frames import CBAM, H200, TWO, Page, csv_rows, make_frames, page, value, written
 
+from ablate.commands.compare import told
 from ablate.page import format as fmt
 from ablate.report.render import render
+from ablate.report.summary import summarize
 from ablate.store.frames import Frames
 
 
@@ -130,7 +132,7 @@ def test_devices_are_never_pooled() -> None:
 def full_protocol(frames: Frames, **changes: Any) -> Frames:
     """The frames with a full measurement beside the quick one, none's second one 0.4 % off."""
     full = frames.costs.assign(
-        protocol="full", torch="2.15.0", baseline="f0", rounds=8, rounds_dropped=1,
+        protocol="full", torch="2.15.0", baseline="f0", rounds=8, rounds_dropped=1, processes=4,
         baseline_ratio=[1.004 if name == "none" else 0.9 for name in frames.costs["variant"]],
         ratio_low=[0.998 if name == "none" else 0.89 for name in frames.costs["variant"]],
         ratio_high=[1.01 if name == "none" else 0.912 for name in frames.costs["variant"]],
@@ -144,27 +146,81 @@ def test_the_full_protocol_goes_before_the_quick_one_and_has_intervals() -> None
     shown = Page(files["report.html"].decode())
     assert value(shown.row("up"), "Train images/s") == "40,196 0.90× (0.89 to 0.91)"
     assert value(shown.row("none"), "Train images/s") == "41,000"
-    assert "0.90× (0.89 to 0.91) train images/s on NVIDIA H200 (full)" in shown.sections["findings"]
+    said = "0.90× (0.89 to 0.91) train images/s on NVIDIA H200 (full): slower"
+    assert said in shown.sections["findings"]
     text = shown.sections["cost"]
     assert text.index("full · torch 2.15.0") < text.index("Measured as well")
-    assert "8 of 9 rounds, 1 dropped because the machine drifted" in text
+    assert "8 of 9 rounds in 4 processes, 1 dropped because the machine drifted" in text
     assert (
         "Two measurements of the same network (none) differ by +0.4 % (95 % interval −0.2 % to "
         "+1.0 %) in training and by +0.4 % (95 % interval −0.2 % to +1.0 %) in inference"
     ) in text
     (up, _quick) = [row for row in shown.tables["cost"] if row[0].startswith("up")]
-    assert up[2] == "0.900× 0.890 to 0.912"
+    assert up[2] == "0.900× 0.890 to 0.912, slower"
     assert up[-2] == "1.250"
     (csv_row,) = [row for row in csv_rows(files) if row["variant"] == "up"]
     conditions = "NVIDIA H200 · amp · batch 64 · full · torch 2.15.0"
-    assert csv_row[f"Train ratio low ({conditions})"] == "0.89"
+    assert float(csv_row[f"Train ratio low ({conditions})"]) == pytest.approx(0.89, abs=1e-3)
+    assert float(csv_row[f"Train ratio could see ({conditions})"]) == pytest.approx(
+        1.0166, abs=1e-3
+    )
+    assert csv_row[f"Train ratio verdict ({conditions})"] == "slower"
 
 
-def test_no_interval_where_too_few_rounds_count() -> None:
+MANY = {"none": 0.83, **{f"up{n}": 0.85 for n in range(6)}}
+
+
+def test_sentence_table_and_csv_read_one_interval() -> None:
+    """Six variants at once: what one alone would be called slower is undecided among them."""
+    apart = {"ratio_low": 0.84, "ratio_high": 0.964, "baseline_ratio": 0.9}
+    alone = full_protocol(make_frames(TWO), **apart)
+    assert "(full): slower" in page(alone).sections["findings"]
+    files = written(full_protocol(make_frames(MANY), **apart))
+    shown = Page(files["report.html"].decode())
+    cells = next(row for row in shown.tables["cost"] if row[0].startswith("up0"))
+    found = re.fullmatch(r"0.900× (0.\d+) to (1.\d+), could have seen ≥ 19 %", cells[2])
+    assert found, cells[2]
+    low, high = map(float, found.groups())
+    said = (
+        f"0.90× ({low:.2f} to {high:.2f}) train images/s on NVIDIA H200 (full): no difference in "
+    )
+    assert f"{said}speed found (could have seen ≥ 19 %)" in shown.sections["findings"]
+    (row,) = [row for row in csv_rows(files) if row["variant"] == "up0"]
+    conditions = "NVIDIA H200 · amp · batch 64 · full · torch 2.15.0"
+    assert float(row[f"Train ratio high ({conditions})"]) == pytest.approx(high, abs=1e-3)
+    assert row[f"Train ratio verdict ({conditions})"] == "undecided"
+
+
+def test_an_interval_within_one_process_says_so_and_decides_nothing() -> None:
+    shown = page(full_protocol(make_frames(TWO), processes=None))
+    text = shown.sections["cost"]
+    assert "Intervals over the rounds of one process say nothing about the next one." in text
+    assert "8 of 9 rounds in 1 process" in text
+    (up, _quick) = [row for row in shown.tables["cost"] if row[0].startswith("up")]
+    assert up[2] == "0.900× 0.890 to 0.912, one process"
+    said = (
+        "0.90× (0.89 to 0.91) train images/s on NVIDIA H200 (full): over the rounds of one process"
+    )
+    assert said in shown.sections["findings"]
+
+
+def test_two_variants_are_divided_by_one_another_and_not_by_the_baseline() -> None:
+    """A ratio to the baseline was said of any pair."""
+    frames = full_protocol(make_frames({"none": 0.83, "a": 0.85, "b": 0.85}))
+    names = frames.costs["variant"]
+    ratios = names.map({"none": 1.004, "a": 0.9, "b": 0.45})
+    summary = summarize(replace(frames, costs=frames.costs.assign(baseline_ratio=ratios)))
+    text = "\n".join(told(summary, "a", "b"))
+    assert "0.50× train images/s on NVIDIA H200 (full);" in text
+    assert "0.45× (" in "\n".join(told(summary, "none", "b"))
+
+
+def test_no_interval_where_too_few_processes_count() -> None:
     nothing = {"ratio_low": None, "ratio_high": None, "rounds": 3, "rounds_dropped": 6}
+    nothing |= {"processes": 2}
     shown = page(full_protocol(make_frames(TWO), **nothing))
     assert value(shown.row("up"), "Train images/s") == "40,196 0.90×"
-    assert "+0.4 % (too few rounds for an interval)" in shown.sections["cost"]
+    assert "+0.4 % (too few processes for an interval)" in shown.sections["cost"]
     assert "0.900× no interval" in [
         cell for row in shown.tables["cost"] for cell in row if cell.startswith("0.9")
     ]
