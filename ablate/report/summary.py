@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
 from ablate.result import RunStatus
+from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, effects, interval, seed_correlation
 
@@ -87,6 +88,7 @@ class Summary:
     environments: Sequence[Mapping[str, Any]]
     explanations: Mapping[str, bytes]
     search: SearchResult | None = None
+    images: ImageResults = field(default_factory=ImageResults)
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
@@ -197,6 +199,7 @@ def summarize(frames: Frames) -> Summary:
         environments=frames.environments,
         explanations=frames.explanations,
         search=frames.search,
+        images=frames.images,
     )
 
 
