@@ -85,7 +85,7 @@ def flips_figure(summary: Summary, place: int) -> Figure | None:
         f"Test images that {flips.variant} fixes and breaks.",
         f"Test images that {flips.variant} gets right more often than {summary.baseline} (fixed) and less "
         f"often (broken), over {plural(len(flips.seeds), 'seed')}. Above each its number and its class, "
-        "below how many runs got it right and what most runs that did not took it for.",
+        "below how many runs got it right, and what most of the others took it for.",
         canvas.png(figure),
     )
 
@@ -168,7 +168,7 @@ def _right(flip: Flip, variant: str, flips: Flips, summary: Summary) -> str:
     if labels is None or right == len(flips.seeds) or not found:
         return text
     wrong = [number for number, _ in found.most_common() if number != labels[flip.image]]
-    return f"{text}, {canvas.label(_class(wrong[0], summary), 14)}" if wrong else text
+    return f"{text}, else {canvas.label(_class(wrong[0], summary), 12)}" if wrong else text
 
 
 def _keys(summary: Summary) -> dict[tuple[str, int], str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, select, text
 
 from ablate.result.image_results import Bits, ImageResults, Said
 from ablate.result.predictions import image_count, unpack_labels
 from ablate.store import schema
 from ablate.system.text import plural
 
-Rows = Sequence[Row[Any]]
+Rows = Sequence[Any]
 
 
 def read_image_results(
@@ -64,4 +64,4 @@ def _pictures(connection: Connection, content: str, image_size: int) -> dict[int
     table = schema.test_pictures
     mine = table.c.dataset_hash == content, table.c.image_size == image_size
     rows = connection.execute(select(table.c.image, table.c.content).where(*mine))
-    return dict(rows.tuples().all())
+    return {row.image: row.content for row in rows}

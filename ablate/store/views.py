@@ -58,6 +58,9 @@ VIEWS = {
     """,
 }
 
+NOT_EXPORTED = ("v_predictions",)
+"""A row for each run and image, which the tables hold packed: an import has it again."""
+
 ORDER = {
     "v_runs": ("study", "dataset", "dataset_hash", "setting", "ordinal"),
     "v_epochs": ("run_key", "epoch"),
@@ -67,9 +70,6 @@ ORDER = {
     "v_predictions": ("run_key", "image"),
 }
 """The order in which a view's rows are given, so that the same results are the same bytes."""
-
-NOT_EXPORTED = ("v_predictions",)
-"""A row for each run and image, which the tables hold packed: an import has it again."""
 
 _TORCH = {"sqlite": "json_extract(e.content, '$.torch')", "postgresql": "e.content ->> 'torch'"}
 """How each kind of database looks into JSON."""
