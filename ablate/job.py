@@ -34,6 +34,7 @@ from ablate.result import (
     Started,
 )
 from ablate.result.maps import sample_rows
+from ablate.result.predictions import pack_labels
 from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
 from ablate.study import ALL_DATA, PROTOCOL, DataTable, Recipe, Variant, stream_seed
@@ -264,7 +265,10 @@ class _Session:
         """The result of a run: tested once, with the weights of its last epoch."""
         started = time.perf_counter()
         stream = stream_seed(self.cohort.seed, "test")
-        [test] = evaluate([member.trainer], self.data, self.data.test, stream)
+        labels = pack_labels(self.data.test.labels.cpu().numpy(), self.cohort.dataset.classes())
+        [test] = evaluate(
+            [member.trainer], self.data, self.data.test, stream, predictions=labels is not None
+        )
         unmoved, unseen = self._unmoved(run, member.trainer)
         kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
         for said in filter(None, (unseen, trouble)):
@@ -282,6 +286,8 @@ class _Session:
                 precision=self.machine.precision.name,
                 kept=kept,
                 unmoved_attention=unmoved,
+                test_predictions=test.predictions,
+                labels=labels,
             ),
         )
 

@@ -7,23 +7,25 @@ from pathlib import Path
 
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder
-from ablate.store.transfer.manifest import file_of_view
+from ablate.store.transfer.manifest import EXPORTED_VIEWS, file_of_view
 from ablate.store.transfer.merge import merge_databases
-from ablate.store.views import VIEWS
 from ablate.system.console import say
 from ablate.system.environment import describe_environment
 from ablate.system.text import plural, printable
 
 
-def export_results(study: str | None, format: str, folder: Path, url: str) -> None:
+def export_results(
+    study: str | None, format: str, folder: Path, url: str, *, predictions: bool = True
+) -> None:
     """Write a database, or one study of it, as files, and say what was written.
 
     Raises:
         DatabaseError: it cannot be read, or there is no such study.
         OutputError: the folder cannot be written, or has something else in it.
     """
-    files = export_database(url, folder, format, describe_environment(), study)
-    for view in VIEWS:
+    environment = describe_environment()
+    files = export_database(url, folder, format, environment, study, predictions=predictions)
+    for view in EXPORTED_VIEWS:
         name = file_of_view(view, format)
         _print(f"{folder / name}: {plural(files[name].rows, 'row')}")
     _print(f"{folder / 'tables'}: what `ablate import` needs")

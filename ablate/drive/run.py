@@ -11,6 +11,7 @@ from ablate.drive.costs import measure_costs
 from ablate.drive.counts import count_runs
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, choose_training
+from ablate.drive.pictures import keep_pictures
 from ablate.drive.prepare import prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.errors import MeasuringError
@@ -68,6 +69,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
         except MeasuringError as error:
             say(f"{error}; run again to measure", console)
             unmeasured = 1
+    keep_pictures(plan, store, console)
     return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
 
 

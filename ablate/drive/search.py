@@ -13,6 +13,7 @@ from rich.console import Console
 from ablate.drive.costs import measure_throughput
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, choose_training
+from ablate.drive.pictures import keep_pictures
 from ablate.drive.prepare import prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.errors import StudyError
@@ -141,6 +142,7 @@ class _Work:
             driver = Driver(nothing, self.store, executor, watching, how, self.feed)
             watching.driver = driver
             driver.run()
+        keep_pictures(self.plan, self.store, self.console)
         return self._conclude(before, time.monotonic() - started)
 
     def feed(self, driver: Driver) -> bool:

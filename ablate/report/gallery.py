@@ -11,6 +11,7 @@ from ablate.report import search
 from ablate.report.attention import heat_figure, weights_figure
 from ablate.report.curves import learning_figure, loss_figure
 from ablate.report.figures import accuracy_figure, cost_figure, heat_map
+from ablate.report.flips import flips_figure
 from ablate.report.forest import effects_figure
 from ablate.report.profiles import profile_figure
 from ablate.report.shares import family_figure
@@ -45,6 +46,8 @@ FIGURES: dict[str, Drawing] = {
     "attention-image-1": Drawing("attention", partial(heat_figure, image=0)),
     "attention-image-2": Drawing("attention", partial(heat_figure, image=1)),
     "attention-weights": Drawing("attention", weights_figure),
+    "images-best": Drawing("images", partial(flips_figure, place=0)),
+    "images-worst": Drawing("images", partial(flips_figure, place=1)),
     "loss": Drawing("training", loss_figure),
     "learning": Drawing("training", learning_figure),
     "families": Drawing("profile", family_figure),

@@ -7,7 +7,7 @@ from typing import Any
 
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Findings, Note, Section
-from ablate.report import costs, families, profiles, shares, tables
+from ablate.report import costs, families, flips, profiles, shares, tables
 from ablate.report.findings import LEAKED, findings, headline, margin_words, unmoved_in
 from ablate.report.gallery import draw_section
 from ablate.report.results import completeness, results_table
@@ -44,6 +44,7 @@ def compose(summary: Summary) -> Document:
             Section("cost", "Accuracy against cost", _cost(summary)),
             Section("search", "Search", _search(summary)),
             Section("attention", "What attention does", _figures("attention", summary)),
+            Section("images", "Images that attention changes", _images(summary)),
             Section("training", "Training", _training(summary)),
             Section("profile", "Where the time goes", _profile(summary)),
             Section("layers", "Parameters by layer", _layers(summary)),
@@ -127,6 +128,10 @@ def _cost(summary: Summary) -> tuple[Block, ...]:
 def _search(summary: Summary) -> tuple[Block, ...]:
     drawn = draw_section("search", summary)
     return search_blocks(summary.search, drawn) if summary.search is not None else ()
+
+
+def _images(summary: Summary) -> tuple[Block, ...]:
+    return flips.blocks(summary, draw_section("images", summary))
 
 
 def _training(summary: Summary) -> tuple[Block, ...]:

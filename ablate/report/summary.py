@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
 from ablate.result import RunStatus
+from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, Sample, effects, interval, seed_correlation
 
@@ -70,7 +71,9 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """One study, ready to be shown. `epochs` and `steps` are those of finished runs, by variant."""
+    """One study, ready to be shown. `epochs` and `steps` are those of finished runs, by variant, `samples`
+    what their verdicts are made from.
+    """
 
     study: Mapping[str, Any]
     baseline: str
@@ -87,6 +90,8 @@ class Summary:
     environments: Sequence[Mapping[str, Any]]
     explanations: Mapping[str, bytes]
     search: SearchResult | None = None
+    images: ImageResults = field(default_factory=ImageResults)
+    samples: Mapping[str, Sample] = field(default_factory=dict)
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
@@ -145,16 +150,9 @@ def summarize(frames: Frames) -> Summary:
     baseline = aliases.get(study["baseline"], study["baseline"])
     names = list(dict.fromkeys([*study["variants"], *aliases, *runs["variant"], baseline]))
     finished = runs[(runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()]
-    accuracies = {
-        name: {
-            int(seed): float(value)
-            for seed, value in zip(g["seed"], g["test_accuracy"], strict=True)
-        }
-        for name, g in finished.sort_values("seed").groupby("variant")
-    }
-    own = {name: Sample(accuracies.get(name, {})) for name in names if name not in aliases}
+    samples = _samples(names, finished, frames, aliases)
     margin = study.get("equivalence_margin")
-    found = effects(own, baseline, margin)
+    found = effects(samples, baseline, margin)
     places = finished["unmoved_attention"]
     flagged = finished.loc[places.notna() & (places != ""), "variant"]
     unmoved = {str(name): int(n) for name, n in flagged.value_counts().items()}
@@ -166,8 +164,8 @@ def summarize(frames: Frames) -> Summary:
             same_as=aliases.get(name),
             planned=_planned(study, name, baseline, runs) if name not in aliases else 0,
             failed=int(((runs["variant"] == name) & (runs["status"] == RunStatus.FAILED)).sum()),
-            accuracies=accuracies.get(name, {}),
-            accuracy=interval(list(accuracies[name].values())) if name in accuracies else None,
+            accuracies=samples[name].scores if name in samples else {},
+            accuracy=_mean(samples.get(name)),
             effect=found.get(name),
             parameters=_structure(runs, name, "parameters"),
             attention_parameters=_structure(runs, name, "attention_parameters"),
@@ -197,7 +195,29 @@ def summarize(frames: Frames) -> Summary:
         environments=frames.environments,
         explanations=frames.explanations,
         search=frames.search,
+        images=frames.images,
+        samples=samples,
     )
+
+
+def _mean(sample: Sample | None) -> Interval | None:
+    return interval(list(sample.scores.values())) if sample is not None and sample.scores else None
+
+
+def _samples(
+    names: Sequence[str], finished: pd.DataFrame, frames: Frames, aliases: Mapping[str, str]
+) -> dict[str, Sample]:
+    """The accuracies of every network by seed, with the bits that they are means of."""
+    found = {}
+    for name in (name for name in names if name not in aliases):
+        rows = finished[finished["variant"] == name].sort_values("seed")
+        keys = {int(seed): key for seed, key in zip(rows["seed"], rows["run_key"], strict=True)}
+        scores = {
+            int(s): float(a) for s, a in zip(rows["seed"], rows["test_accuracy"], strict=True)
+        }
+        bits = {s: frames.correct[key] for s, key in keys.items() if key in frames.correct}
+        found[name] = Sample(scores, bits, frames.images.images or None)
+    return found
 
 
 def _tidy(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ablate.result.predictions import Labels
+
 FailureKind = Literal[
     "oom", "diverged", "error", "worker_died", "timeout", "data_changed", "network_changed"
 ]
@@ -81,7 +83,8 @@ class Finished:
     `test_correct` has one bit for each test image (packed as `numpy.packbits`): which images this
     run got right, so that an interval over images is possible later. `kept` is there for the runs
     whose weights are kept. `unmoved_attention` names the attention modules that ended as they were
-    initialised, separated by commas; None where nobody looked.
+    initialised, separated by commas; None where nobody looked. `test_predictions` is what it said of
+    each image, `labels` what is right (`ablate.result.predictions`); None of more than 65,536 classes.
     """
 
     val_accuracy: float | None
@@ -94,6 +97,8 @@ class Finished:
     precision: str
     kept: Kept | None = None
     unmoved_attention: str | None = None
+    test_predictions: bytes | None = None
+    labels: Labels | None = None
 
 
 @dataclass(frozen=True, slots=True)

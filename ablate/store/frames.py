@@ -11,9 +11,11 @@ import pandas as pd
 from sqlalchemy import Connection, select, text
 
 from ablate.errors import DatabaseError
+from ablate.result.image_results import Bits, ImageResults
 from ablate.result.search import SearchResult
 from ablate.store import schema
 from ablate.store.datasets import SHORT, called
+from ablate.store.image_results import read_image_results
 from ablate.store.moment import reading_a_copy
 from ablate.store.read import in_short
 
@@ -26,7 +28,8 @@ class Frames:
     accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
     `explanations` are the packed snapshots (`ablate.result.snapshot`) by run key, `traces` the files of
     profiles, or the reasons why there are none, `search` what a search found (`ablate.search.record`).
-    `others` are the data sets that could have been meant as well, in words.
+    `others` are the data sets that could have been meant as well, in words, and `images` has what each
+    run made of each test image.
     """
 
     study: Mapping[str, Any]
@@ -42,6 +45,12 @@ class Frames:
     search: SearchResult | None = None
     dataset_hash: str = ""
     others: Sequence[str] = ()
+    images: ImageResults = field(default_factory=ImageResults)
+
+    @property
+    def correct(self) -> Bits:
+        """Which test images each finished run got right."""
+        return self.images.correct
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,9 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
             explanations=_explanations(connection, values),
             dataset_hash=found.dataset_hash,
             others=others,
+            images=read_image_results(
+                connection, _OF_STUDY, values, found.definition["image_size"]
+            ),
         )
 
 

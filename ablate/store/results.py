@@ -55,6 +55,11 @@ class Results:
         """Where the time of a training step goes: `v_profile`."""
         return self._read("v_profile")
 
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """What each run said of each test image: `v_predictions`, a row for each run and image."""
+        return self._read("v_predictions")
+
     def _read(self, view: str) -> pd.DataFrame:
         query: Select[Any] = (
             select(literal_column("*")).select_from(table(view)).order_by(*map(column, ORDER[view]))

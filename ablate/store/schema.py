@@ -113,6 +113,8 @@ runs = Table(
     # before that was stored.
     Column("path", JSON(none_as_null=True)),
     Column("unmoved_attention", Text),
+    # Of each test image (`ablate.result.predictions`); NULL where it was tested before that was stored.
+    Column("test_predictions", LargeBinary),
 )
 
 cells = Table(
@@ -290,4 +292,25 @@ trials = Table(
     Column("asked_at", String(32), nullable=False),
     Column("ended_at", String(32)),
     Column("dataset_hash", String(64), primary_key=True),
+)
+
+# The test images of each data set, in their order. Without labels where only results of before those
+# were stored are there.
+test_sets = Table(
+    "test_sets",
+    metadata,
+    Column("dataset_hash", String(64), primary_key=True),
+    Column("images", Integer, nullable=False),
+    Column("labels", LargeBinary),
+    Column("classes", JSON(none_as_null=True)),
+)
+
+# Those few of them that a report shows, as PNG, so that it needs nothing but the database.
+test_pictures = Table(
+    "test_pictures",
+    metadata,
+    Column("dataset_hash", String(64), primary_key=True),
+    Column("image_size", Integer, primary_key=True),
+    Column("image", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )

@@ -25,6 +25,7 @@ from ablate.store.histograms import forget_histograms, write_histograms
 from ablate.store.read import read_statuses
 from ablate.store.registry import register
 from ablate.store.rows import add_environment, put, storable
+from ablate.store.test_sets import Pictures, add_test_set
 from ablate.store.transaction import reading, transact, writing
 from ablate.store.weights import keep
 from ablate.system.owner import Owner, current_owner
@@ -59,6 +60,7 @@ class Store:
         self._url = url
         self._owner = current_owner()
         self.choices = Choices(self._engine)
+        self.pictures = Pictures(self._engine)
         self.costs = Costs(self._engine, files_folder(url) / "traces")
 
     def close(self) -> None:
@@ -216,7 +218,8 @@ class Store:
     def _accept(
         self, connection: Connection, claim: Claim, result: Finished, environment: Mapping[str, Any]
     ) -> list[str]:
-        values = {k: v for k, v in asdict(result).items() if k != "kept"}
+        values = {k: v for k, v in asdict(result).items() if k not in ("kept", "labels")}
+        values["test_predictions"] = add_test_set(connection, claim.run_key, result)
         values["environment_id"] = add_environment(connection, environment)
         if self._end(connection, claim, RunStatus.FINISHED, values):
             if result.kept is not None:

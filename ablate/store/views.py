@@ -46,7 +46,20 @@ VIEWS = {
                calls, share, memory_kib
         FROM profiles
     """,
+    "v_predictions": """
+        WITH {numbers}
+        SELECT r.run_key, n.image, {label} AS label, {predicted} AS predicted,
+               {probability} AS probability, {correct} AS correct
+        FROM runs r
+        JOIN test_sets s ON s.dataset_hash = r.dataset_hash
+        CROSS JOIN {unpacked}
+        WHERE r.status = 'finished' AND length(r.test_correct) = (s.images + 7) / 8
+              AND n.image < s.images
+    """,
 }
+
+NOT_EXPORTED = ("v_predictions",)
+"""A row for each run and image, which the tables hold packed: an import has it again."""
 
 ORDER = {
     "v_runs": ("study", "dataset", "dataset_hash", "setting", "ordinal"),
@@ -54,11 +67,43 @@ ORDER = {
     "v_steps": ("run_key", "step"),
     "v_costs": ("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol"),
     "v_profile": ("fingerprint", "device", "path", "module", "operator"),
+    "v_predictions": ("run_key", "image"),
 }
 """The order in which a view's rows are given, so that the same results are the same bytes."""
 
 _TORCH = {"sqlite": "json_extract(e.content, '$.torch')", "postgresql": "e.content ->> 'torch'"}
 """How each kind of database looks into JSON."""
+
+_BYTE = {
+    "sqlite": "(instr(b.every, substr({packed}, {place} + 1, 1)) - 1)",
+    "postgresql": "get_byte({packed}, {place})",
+}
+"""How each reads one byte, counted from 0. SQLite has no function for it: a byte is found by its place
+among all bytes in their order."""
+
+_NUMBERS = {
+    "sqlite": f"""RECURSIVE numbers(image) AS (
+            SELECT 0 UNION ALL SELECT image + 1 FROM numbers
+            WHERE image + 1 < (SELECT MAX(images) FROM test_sets)
+        ), bytes(every) AS (SELECT X'{bytes(range(256)).hex()}')""",  # noqa: S608
+    "postgresql": "nothing AS (SELECT ''::bytea AS empty)",
+}
+"""What each counts and looks up with."""
+
+_UNPACKED = {
+    "sqlite": "bytes b CROSS JOIN numbers n",
+    # Joined to nothing, and not looked through: so a value is fetched once, and not for each byte.
+    "postgresql": """LATERAL (
+            SELECT r.test_correct || e.empty AS correct, r.test_predictions || e.empty AS predictions,
+                   s.labels || e.empty AS labels
+            FROM nothing e OFFSET 0
+        ) p CROSS JOIN LATERAL generate_series(0, s.images - 1) AS n(image)""",
+}
+_PACKED = {
+    "sqlite": ("r.test_correct", "r.test_predictions", "s.labels"),
+    "postgresql": ("p.correct", "p.predictions", "p.labels"),
+}
+"""The columns that `v_predictions` unpacks, which hold what `ablate.result.predictions` describes."""
 
 
 def drop_views(connection: Connection) -> None:
@@ -70,6 +115,29 @@ def drop_views(connection: Connection) -> None:
 
 def create_views(connection: Connection) -> None:
     """Make all views."""
+    kind = connection.dialect.name
+    words = {"torch": _TORCH[kind], **_words_of_predictions(kind)}
     for name, query in VIEWS.items():
-        sql = query.format(torch=_TORCH[connection.dialect.name])
-        connection.execute(text(f"CREATE VIEW {name} AS {sql}"))
+        connection.execute(text(f"CREATE VIEW {name} AS {query.format(**words)}"))
+
+
+def _words_of_predictions(kind: str) -> dict[str, str]:
+    """What of `v_predictions` each kind of database says in its own way."""
+    correct, predictions, labels = _PACKED[kind]
+
+    def byte(packed: str, place: str) -> str:
+        return _BYTE[kind].format(packed=packed, place=place)
+
+    def number(packed: str, place: str) -> str:
+        return f"(256 * {byte(packed, place)} + {byte(packed, f'{place} + 1')})"
+
+    whole = "length(r.test_predictions) = 4 * s.images"
+    said = number(predictions, "4 * n.image"), number(predictions, "4 * n.image + 2")
+    return {
+        "numbers": _NUMBERS[kind],
+        "unpacked": _UNPACKED[kind],
+        "label": number(labels, "2 * n.image"),
+        "predicted": f"CASE WHEN {whole} THEN {said[0]} END",
+        "probability": f"CASE WHEN {whole} THEN CAST({said[1]} AS double precision) / 65535 END",
+        "correct": f"(({byte(correct, 'n.image / 8')} >> (7 - n.image % 8)) & 1)",
+    }

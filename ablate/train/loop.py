@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from ablate.result import Epoch, Failed, Step
+from ablate.result.predictions import pack_predictions
 from ablate.study import Recipe, stream_seed
 from ablate.system.randomness import restored
 from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
@@ -24,11 +25,14 @@ STEPS_PER_RUN = 400
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss, accuracy (a fraction) and one bit for each image: whether it was right."""
+    """Mean loss, accuracy (a fraction), one bit for each image: whether it was right; and where that was
+    asked for what was predicted (`ablate.result.predictions`).
+    """
 
     loss: float
     accuracy: float
     correct: bytes
+    predictions: bytes | None = None
 
 
 def train(
@@ -94,33 +98,59 @@ def _measured(
     )
 
 
-def evaluate(trainers: Sequence[Trainer], data: Data, part: Part, seed: int) -> list[Evaluation]:
+def evaluate(
+    trainers: Sequence[Trainer], data: Data, part: Part, seed: int, *, predictions: bool = False
+) -> list[Evaluation]:
     """Loss and accuracy of every network as it is, in evaluation mode. One that draws even there draws
     from a stream for each batch, so that nothing depends on who is evaluated beside it.
     """
     with restored():
-        return _evaluate(trainers, data, part, seed)
+        seen = _look(trainers, data, part, seed, predictions)
+    return [each.evaluation() for each in seen]
 
 
-def _evaluate(trainers: Sequence[Trainer], data: Data, part: Part, seed: int) -> list[Evaluation]:
+@dataclass
+class _Seen:
+    """What one network made of the batches so far, on its device."""
+
+    losses: list[torch.Tensor] = field(default_factory=list)
+    right: list[torch.Tensor] = field(default_factory=list)
+    predicted: list[torch.Tensor] = field(default_factory=list)
+    probability: list[torch.Tensor] = field(default_factory=list)
+
+    def add(self, logits: torch.Tensor, labels: torch.Tensor, predictions: bool) -> None:
+        predicted = logits.argmax(dim=1)
+        self.losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+        self.right.append(predicted == labels)
+        if predictions:
+            self.predicted.append(predicted)
+            self.probability.append(logits.softmax(dim=1).amax(dim=1))
+
+    def evaluation(self) -> Evaluation:
+        correct = torch.cat(self.right).cpu().numpy()
+        loss = float(torch.stack(self.losses).sum()) / len(correct)
+        packed = np.packbits(correct).tobytes()
+        return Evaluation(loss, float(correct.mean()), packed, self._predictions())
+
+    def _predictions(self) -> bytes | None:
+        if not self.predicted:
+            return None
+        predicted, probability = (torch.cat(p).cpu() for p in (self.predicted, self.probability))
+        return pack_predictions(predicted.numpy(), probability.numpy())
+
+
+def _look(
+    trainers: Sequence[Trainer], data: Data, part: Part, seed: int, predictions: bool
+) -> list[_Seen]:
     for trainer in trainers:
         trainer.net.eval()
-    losses: list[list[torch.Tensor]] = [[] for _ in trainers]
-    right: list[list[torch.Tensor]] = [[] for _ in trainers]
+    seen = [_Seen() for _ in trainers]
     for number, (images, labels) in enumerate(eval_batches(data, part)):
         stream = stream_seed(seed, number)
-        for i, trainer in enumerate(trainers):
+        for trainer, each in zip(trainers, seen, strict=True):
             trainer.draw_from(stream)
-            logits = trainer.infer(images)
-            losses[i].append(F.cross_entropy(logits, labels, reduction="sum"))
-            right[i].append(logits.argmax(dim=1) == labels)
-    return [_evaluation(*both) for both in zip(losses, right, strict=True)]
-
-
-def _evaluation(losses: list[torch.Tensor], right: list[torch.Tensor]) -> Evaluation:
-    correct = torch.cat(right).cpu().numpy()
-    loss = float(torch.stack(losses).sum()) / len(correct)
-    return Evaluation(loss, float(correct.mean()), np.packbits(correct).tobytes())
+            each.add(trainer.infer(images), labels, predictions)
+    return seen
 
 
 def step_interval(total_steps: int) -> int:

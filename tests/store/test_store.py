@@ -41,6 +41,7 @@ COLUMNS = {
     "v_steps": "run_key step batch_loss batch_accuracy learning_rate",
     "v_costs": "variant fingerprint device precision mode batch_size images_per_second p10 p90 "
     "latency_ms peak_memory_mib",
+    "v_predictions": "run_key image label predicted probability correct",
     "v_profile": "fingerprint device path module operator self_device_us self_cpu_us calls share",
 }
 """The columns that are promised; a view may have more."""

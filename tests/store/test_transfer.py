@@ -601,3 +601,75 @@ def test_the_commands(shell: Shell, database: Path, tmp_path: Path) -> None:
         assert (code, errors.count("\n")) == (2, 1), errors
         assert said in errors
     assert shell.files() == files
+
+
+# ── what was said of each image ───────────────────────────────────────────────────────────────────
+
+
+SAID = bytes(range(256)) * 5 + bytes(359 * 4 - 1280)
+
+
+def with_predictions(path: Path, said: bytes = SAID) -> Path:
+    real_database(path)
+    change(path, "UPDATE runs SET test_predictions = ? WHERE run_key = ?", said, SECOND)
+    labels, classes = bytes(718), json.dumps([str(i) for i in range(10)])
+    change(path, "UPDATE test_sets SET labels = ?, classes = ?", labels, classes)
+    [(content,)] = [row[:1] for row in rows(path, "test_sets")]
+    change(path, "INSERT INTO test_pictures VALUES (?, 32, 7, ?)", content, b"\x89PNG")
+    return path
+
+
+def said_of(path: Path) -> bytes | None:
+    [said] = [row[-1] for row in rows(path, f"runs WHERE run_key = '{SECOND}'")]
+    return bytes(said) if said is not None else None
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_predictions_labels_and_pictures_travel(format: str, tmp_path: Path) -> None:
+    path = with_predictions(tmp_path / "one" / "a.db")
+    folder, back = export(path, tmp_path / "export", format), tmp_path / "back.db"
+    assert not list(folder.glob("v_predictions.*")), "a row for each run and image is no file"
+    import_folder(folder, str(back))
+    assert views(back) == views(path)
+    assert said_of(back) == SAID
+    assert values(back, "test_pictures") == values(path, "test_pictures")
+    assert values(back, "test_sets") == values(path, "test_sets")
+
+
+def test_an_export_can_leave_predictions_out_and_keeps_the_bits(tmp_path: Path) -> None:
+    path, folder = with_predictions(tmp_path / "one" / "a.db"), tmp_path / "export"
+    export_database(str(path), folder, "csv", {}, predictions=False)
+    assert "--no-predictions" in (folder / MANIFEST).read_text()
+    import_folder(folder, str(tmp_path / "back.db"))
+    assert said_of(tmp_path / "back.db") is None
+    told = "(SELECT run_key, image, label, correct FROM v_predictions ORDER BY 1, 2)"
+    assert rows(tmp_path / "back.db", told) == rows(path, told)
+    assert said_of(path) == SAID, "the database has them still"
+
+
+def test_a_merge_completes_a_result_that_has_no_predictions(tmp_path: Path) -> None:
+    one, two = real_database(tmp_path / "one" / "a.db"), with_predictions(tmp_path / "two" / "b.db")
+    merged = merge_databases(str(one), [str(two)])
+    assert (merged.added, merged.replaced, merged.complaints) == (0, 0, [])
+    assert views(one) == views(two)
+    assert merge_databases(str(one), [str(two)]).complaints == []
+    assert merge_databases(str(two), [str(real_database(tmp_path / "c.db"))]).complaints == []
+    assert said_of(two) == SAID, "and the other way round nothing is lost"
+
+
+def test_other_predictions_are_a_conflict(tmp_path: Path) -> None:
+    one = with_predictions(tmp_path / "one" / "a.db")
+    two = with_predictions(tmp_path / "two" / "b.db", SAID[::-1])
+    [line] = merge_databases(str(one), [str(two)]).complaints
+    assert SECOND in line
+    assert said_of(one) == SAID
+
+
+def test_an_export_of_one_study_has_its_test_images_alone(tmp_path: Path) -> None:
+    path = with_predictions(tmp_path / "one" / "a.db")
+    change(path, "INSERT INTO test_sets VALUES ('others', 5, NULL, NULL)")
+    change(path, "INSERT INTO test_pictures VALUES ('others', 32, 1, ?)", b"png")
+    with private_copy(str(path), "earlier") as copy:
+        for table in (schema.test_sets, schema.test_pictures):
+            assert [row.dataset_hash for row in copy.execute(table.select())] != ["others"]
+            assert len(copy.execute(table.select()).all()) == 1

@@ -28,8 +28,11 @@ STAYED = "its file lies beside the database that it came from"
 
 
 @contextmanager
-def private_copy(url: str, study: str | None = None) -> Iterator[Connection]:
-    """A connection to a copy of a database as it is now, or of one study's part of it.
+def private_copy(
+    url: str, study: str | None = None, *, predictions: bool = True
+) -> Iterator[Connection]:
+    """A connection to a copy of a database as it is now, or of one study's part of it; if asked for
+    without what runs predicted.
 
     Raises:
         DatabaseError: missing, not ours, newer, not to be read, or without that study.
@@ -49,6 +52,8 @@ def private_copy(url: str, study: str | None = None) -> Iterator[Connection]:
                     _put_to_rest(connection)
                     if study is not None:
                         _keep_only(connection, study, shown(url))
+                    if not predictions:
+                        connection.execute(update(schema.runs).values(test_predictions=None))
                 with engine.connect() as connection:
                     yield connection
         finally:
@@ -133,6 +138,9 @@ def _keep_only(connection: Connection, study: str, name: str) -> None:
         if "fingerprint" in table.columns and table is not runs:
             lost = table.c.fingerprint.not_in(select(runs.c.fingerprint))
             connection.execute(delete(table).where(lost))
+    for table in (schema.test_sets, schema.test_pictures):
+        lost = table.c.dataset_hash.not_in(select(runs.c.dataset_hash))
+        connection.execute(delete(table).where(lost))
     used = union(
         select(runs.c.environment_id).where(runs.c.environment_id.is_not(None)),
         select(costs.c.environment_id),

@@ -20,6 +20,7 @@ from ablate.store.rows import now
 from ablate.store.transfer.copies import private_copy
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import (
+    EXPORTED_VIEWS,
     MANIFEST,
     TABLES,
     FileEntry,
@@ -30,7 +31,7 @@ from ablate.store.transfer.manifest import (
     is_export,
 )
 from ablate.store.transfer.values import Row, Sheet, sheet_of_table, sheet_of_view
-from ablate.store.views import ORDER, VIEWS
+from ablate.store.views import ORDER
 
 NOTES = {
     "csv": [
@@ -42,11 +43,20 @@ NOTES = {
 }
 AT_REST = "Runs that were under way are stopped. Weights, traces and checkpoints stay behind."
 
+WITHOUT = "Predictions were left out (--no-predictions); which images a run got right is there."
+
 
 def export_database(
-    url: str, folder: Path, format: str, provenance: Mapping[str, Any], study: str | None = None
+    url: str,
+    folder: Path,
+    format: str,
+    provenance: Mapping[str, Any],
+    study: str | None = None,
+    *,
+    predictions: bool = True,
 ) -> dict[str, FileEntry]:
-    """Write a database, or one study of it, into a folder of its own; returns its files.
+    """Write a database, or one study of it, into a folder of its own; returns its files. Without
+    `predictions` what runs said of each image is left out; which of them they got right stays.
 
     The folder is made whole or not at all; an earlier export in it is replaced.
 
@@ -56,7 +66,10 @@ def export_database(
     """
     folder = folder.resolve()
     _refuse_others(folder)
-    with private_copy(url, study) as connection, _replacing(folder) as made:
+    with (
+        private_copy(url, study, predictions=predictions) as connection,
+        _replacing(folder) as made,
+    ):
         try:
             files = _write_all(connection, made, format)
         except ValueError as error:
@@ -70,7 +83,7 @@ def export_database(
             exported_at=now(),
             database=shown(url).rpartition("/")[2],
             provenance=dict(provenance),
-            notes=[*NOTES[format], AT_REST],
+            notes=[*NOTES[format], AT_REST, *([] if predictions else [WITHOUT])],
             files=files,
         )
         (made / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -81,7 +94,7 @@ def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, F
     (folder / "tables").mkdir()
     inspector = inspect(connection)
     files = {}
-    for view in VIEWS:
+    for view in EXPORTED_VIEWS:
         sheet = sheet_of_view(view, [found["name"] for found in inspector.get_columns(view)])
         name = file_of_view(view, format)
         files[name] = _write(connection, sheet, folder / name, format, ORDER[view])

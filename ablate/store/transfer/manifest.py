@@ -12,13 +12,14 @@ from ablate.errors import DataError
 from ablate.store import schema
 from ablate.store.revisions import HEAD, RETIRED_TABLES, REVISIONS
 from ablate.store.transfer.formats import MOST_BYTES
-from ablate.store.views import VIEWS
+from ablate.store.views import NOT_EXPORTED, VIEWS
 
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 2**20
 MOST_ROWS = 10**9
 TABLES = tuple(t for t in schema.metadata.sorted_tables if t is not schema.checkpoints)
 """What is needed to build the database again, parents first. Checkpoints are files that stay behind."""
+EXPORTED_VIEWS = tuple(view for view in VIEWS if view not in NOT_EXPORTED)
 
 
 class FileEntry(BaseModel):
@@ -75,7 +76,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder}: exported by a newer ablate (revision {manifest.revision}; this one knows "
             f"{HEAD}): update ablate"
         )
-    views = {file_of_view(view, manifest.format) for view in VIEWS}
+    views = {file_of_view(view, manifest.format) for view in EXPORTED_VIEWS}
     tables = {file_of_table(table.name, manifest.format) for table in TABLES}
     needed = tables if manifest.revision == HEAD else set()
     tables |= {

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, insert, select, update
 
 from ablate.errors import DatabaseError
 from ablate.store import schema
@@ -73,6 +73,7 @@ def _merge(
     for table in schema.metadata.sorted_tables:
         if "run_key" not in table.columns and table.name not in SPECIAL:
             _add_new(source, target, table)
+    _add_labels(source, target)
     selection = choose(source, target)
     for conflict in selection.conflicts:
         merged.complaints.append(f"{shown(weights.url)}, {shown(url)}: {conflict}")
@@ -94,6 +95,16 @@ def _add_new(source: Connection, target: Connection, table: Table) -> None:
         check(table, row)
     for chunk in chunks(rows):
         add_missing(target, table, chunk)
+
+
+def _add_labels(source: Connection, target: Connection) -> None:
+    """Labels of test images that are known there, and only by number here."""
+    sets = schema.test_sets
+    known = select(sets).where(sets.c.labels.is_not(None))
+    for row in source.execute(known).mappings():
+        here = sets.c.dataset_hash == row["dataset_hash"], sets.c.images == row["images"]
+        labels = {"labels": row["labels"], "classes": row["classes"]}
+        target.execute(update(sets).where(*here, sets.c.labels.is_(None)).values(labels))
 
 
 def _add_profiles(source: Connection, target: Connection) -> None:

@@ -19,17 +19,20 @@ RANK = {RunStatus.FINISHED: 2, RunStatus.PLANNED: 0}
 """A run replaces one that has come less far; stopped, failed and running are 1."""
 RESULT = ("val_accuracy", "test_accuracy", "test_loss", "test_correct")
 """The numbers of a result: that two trainings took different times is no conflict."""
+PREDICTIONS = "test_predictions"
+"""Part of a result that may be missing: then the other's completes it, and that is no conflict either."""
 RUNS_AT_ONCE = 100
 REPLACED = "a finished result of another database took its place"
 
 
 @dataclass
 class Selection:
-    """What a merge takes: new runs, runs that replace unfinished ones, and by the names of
-    their files the hashes of their weights."""
+    """What a merge takes: new runs, runs that replace unfinished ones, predictions of runs whose
+    same result has none here, and by the names of their files the hashes of their weights."""
 
     added: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    completed: dict[str, bytes] = field(default_factory=dict)
     conflicts: list[str] = field(default_factory=list)
     weights: dict[str, str] = field(default_factory=dict)
 
@@ -65,8 +68,11 @@ def choose(source: Connection, target: Connection) -> Selection:
         elif RANK.get(theirs.status, 1) > RANK.get(ours.status, 1):
             selection.replaced.append(theirs.run_key)
         else:
-            if _conflict(ours, theirs):
+            both = _predictions(target, ours), _predictions(source, theirs)
+            if _conflict(ours, theirs) or (None not in both and both[0] != both[1]):
                 selection.conflicts.append(_in_words(target, ours, theirs))
+            elif both[0] is None and both[1] is not None:
+                selection.completed[theirs.run_key] = both[1]
             continue
         if theirs.weights_file is not None:
             selection.weights[theirs.weights_file] = theirs.weights_sha256
@@ -76,6 +82,15 @@ def choose(source: Connection, target: Connection) -> Selection:
 def _conflict(ours: Any, theirs: Any) -> bool:
     both = ours.status == theirs.status == RunStatus.FINISHED
     return both and any(getattr(ours, name) != getattr(theirs, name) for name in RESULT)
+
+
+def _predictions(connection: Connection, run: Any) -> bytes | None:
+    """One run's at a time: all of them may be gigabytes."""
+    runs = schema.runs
+    if run.status != RunStatus.FINISHED:
+        return None
+    mine = runs.c.run_key == run.run_key
+    return connection.scalar(select(runs.c[PREDICTIONS]).where(mine))
 
 
 def _in_words(target: Connection, ours: Any, theirs: Any) -> str:
@@ -107,6 +122,9 @@ def take(source: Connection, target: Connection, selection: Selection) -> None:
         for table in _tables_of_a_run():
             if rows := list(_rows(source, table, keys)):
                 target.execute(insert(table), rows)
+    for key, predictions in selection.completed.items():
+        mine = runs.c.run_key == key
+        target.execute(update(runs).where(mine).values({PREDICTIONS: predictions}))
     for keys in chunks(selection.replaced, RUNS_AT_ONCE):
         number = select(func.count()).where(attempts.c.run_key == runs.c.run_key).scalar_subquery()
         mine = runs.c.run_key.in_(keys)

@@ -1,0 +1,178 @@
+"""The test images that the best and the worst variant change most: numbers, pictures, who says what."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from PIL import Image
+
+from ablate.page import canvas
+from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell
+from ablate.report.summary import Summary
+from ablate.result import RunStatus
+from ablate.result.flips import SHOWN, Flip, Flips, best_and_worst
+from ablate.result.maps import Array
+from ablate.stats.words import points
+from ablate.system.text import plural
+
+NAMES = ("images-best", "images-worst")
+TILE_INCHES = 1.9
+NOT_STORED = "no picture\nstored"
+Kind = Literal["fixed", "broken"]
+
+
+def chosen(summary: Summary) -> tuple[Flips, ...]:
+    """The flips of the best and of the worst variant; of the only one if there are no more."""
+    correct = summary.images.correct
+    by_variant: dict[str, dict[int, Array]] = {}
+    for (variant, seed), key in _keys(summary).items():
+        if key in correct:
+            by_variant.setdefault(variant, {})[seed] = correct[key]
+    return best_and_worst(summary.baseline, by_variant)
+
+
+def blocks(summary: Summary, drawn: Mapping[str, Figure]) -> tuple[Block, ...]:
+    """The section: for each of the two variants what it changes in words, as pictures and as a table."""
+    notes = tuple(Note(text, "warning") for text in summary.images.notes)
+    found: list[Block] = []
+    for name, flips in zip(NAMES, chosen(summary), strict=False):
+        found.append(Note(in_words(flips, summary.baseline)))
+        found += [drawn[name]] if name in drawn else []
+        found += [_table(flips, summary)] if flips.fixed or flips.broken else []
+    return (*found, *notes)
+
+
+def in_words(flips: Flips, baseline: str) -> str:
+    """How many images always change, beside how many would if the variant did nothing."""
+    seeds = plural(len(flips.seeds), "seed")
+    return (
+        f"{flips.variant} ({points(flips.difference)} points to {baseline} over {seeds}): of "
+        f"{flips.images:,} test images {flips.always_fixed:,} are wrong in every run of {baseline} and right "
+        f"in every run of {flips.variant}, {flips.always_broken:,} the reverse. If it were drawn by lot, for "
+        f"each image and seed, which of the two runs was whose, {flips.by_chance:.1f} of each would be so."
+    )
+
+
+def flips_figure(summary: Summary, place: int) -> Figure | None:
+    """The pictures of one of the two variants: what it fixes above, what it breaks below."""
+    found = chosen(summary)
+    if place >= len(found) or not summary.images.pictures:
+        return None
+    flips = found[place]
+    rows: dict[Kind, Sequence[Flip]] = {"fixed": flips.fixed, "broken": flips.broken}
+    shown = {kind: row for kind, row in rows.items() if row}
+    if not shown:
+        return None
+    figure, _ = canvas.axes(0.2 + TILE_INCHES * len(shown))
+    figure.clear()
+    boxes = figure.subplots(len(shown), SHOWN, squeeze=False)
+    for line, (kind, row) in zip(boxes, shown.items(), strict=True):
+        for ax in line:
+            ax.set_axis_off()
+        for ax, flip in zip(line, row, strict=False):
+            _tile(ax, flip, flips, summary)
+        line[0].text(
+            -0.08, 0.5, kind, transform=line[0].transAxes, rotation=90, va="center", ha="right",
+            fontweight="bold",
+        )  # fmt: skip
+    return Figure(
+        NAMES[place],
+        f"Test images that {flips.variant} fixes and breaks.",
+        f"Test images that {flips.variant} gets right more often than {summary.baseline} (fixed) and less "
+        f"often (broken), over {plural(len(flips.seeds), 'seed')}. Above each its number and its class, "
+        "below how many runs got it right, and what most of the others took it for.",
+        canvas.png(figure),
+    )
+
+
+def _tile(ax: Axes, flip: Flip, flips: Flips, summary: Summary) -> None:
+    png = summary.images.pictures.get(flip.image)
+    if png is None:
+        ax.text(0.5, 0.5, NOT_STORED, ha="center", va="center", fontsize=7, transform=ax.transAxes)
+    else:
+        ax.imshow(np.asarray(Image.open(io.BytesIO(png)).convert("RGB")), interpolation="nearest")
+    ax.set_title(
+        canvas.label(f"{flip.image}: {_label(flip, summary)}", 26), fontsize=7, loc="center"
+    )
+    lines = (
+        f"{canvas.label(name, 18)}: {_right(flip, name, flips, summary)}"
+        for name in (summary.baseline, flips.variant)
+    )
+    ax.text(0.5, -0.04, "\n".join(lines), ha="center", va="top", fontsize=6, transform=ax.transAxes)
+
+
+def _table(flips: Flips, summary: Summary) -> Table:
+    columns = (
+        Column("Image", "number, from 0"),
+        Column("Class", numeric=False),
+        Column(summary.baseline, "runs that are right, and what they say", numeric=False),
+        Column(flips.variant, "runs that are right, and what they say", numeric=False),
+    )
+    rows = [
+        _row(kind, flip, flips, summary)
+        for kind, listed in (("fixed", flips.fixed), ("broken", flips.broken))
+        for flip in listed
+    ]
+    caption = (
+        f"The images that {flips.variant} changes most, at most {SHOWN} of each kind: those that change with "
+        "every seed, or where there are none those that change with most."
+    )
+    return Table(caption, columns, tuple(rows), folded=f"Images that {flips.variant} changes")
+
+
+def _row(kind: str, flip: Flip, flips: Flips, summary: Summary) -> Row:
+    n = len(flips.seeds)
+    counts = {summary.baseline: flip.baseline_right, flips.variant: flip.variant_right}
+    cells = (
+        TableCell(f"{right} of {n}", _said(flip.image, name, flips, summary))
+        for name, right in counts.items()
+    )
+    return Row((TableCell(f"{flip.image:,}", kind), TableCell(_label(flip, summary)), *cells))
+
+
+def _label(flip: Flip, summary: Summary) -> str:
+    """The class of an image in words, as far as it is known."""
+    labels = summary.images.labels
+    return "class not stored" if labels is None else _class(int(labels[flip.image]), summary)
+
+
+def _class(number: int, summary: Summary) -> str:
+    classes = summary.images.classes
+    return classes[number] if number < len(classes) else str(number)
+
+
+def _predicted(image: int, variant: str, flips: Flips, summary: Summary) -> Counter[int]:
+    """How many of a variant's runs took an image for each class, the most frequent first."""
+    keys = _keys(summary)
+    said = summary.images.said
+    mine = [keys[variant, seed] for seed in flips.seeds if keys[variant, seed] in said]
+    return Counter(int(said[key].predicted[image]) for key in mine)
+
+
+def _said(image: int, variant: str, flips: Flips, summary: Summary) -> str:
+    found = _predicted(image, variant, flips, summary).most_common()
+    return ", ".join(f"{_class(number, summary)} × {times}" for number, times in found)
+
+
+def _right(flip: Flip, variant: str, flips: Flips, summary: Summary) -> str:
+    """How many runs were right, and what the others mostly said."""
+    right = flip.variant_right if variant == flips.variant else flip.baseline_right
+    text = f"{right} of {len(flips.seeds)}"
+    labels = summary.images.labels
+    found = _predicted(flip.image, variant, flips, summary)
+    if labels is None or right == len(flips.seeds) or not found:
+        return text
+    wrong = [number for number, _ in found.most_common() if number != labels[flip.image]]
+    return f"{text}, else {canvas.label(_class(wrong[0], summary), 12)}" if wrong else text
+
+
+def _keys(summary: Summary) -> dict[tuple[str, int], str]:
+    """The run keys of finished runs by variant and seed, in the study's order."""
+    done = summary.runs[summary.runs["status"] == RunStatus.FINISHED]
+    columns = (done["variant"], done["seed"], done["run_key"])
+    return {(str(v), int(s)): str(key) for v, s, key in zip(*columns, strict=True)}
