@@ -16,7 +16,8 @@ __version__ = VERSION
 
 
 def open_results(url: str = "sqlite:///results/ablation.db") -> Results:
-    """The results database as pandas frames: `.runs`, `.epochs`, `.steps`, `.costs` and `.profile`.
+    """The results database as pandas frames: `.runs`, `.epochs`, `.steps`, `.costs`, `.profile` and
+    `.predictions`.
 
     Raises:
         DatabaseError: missing, not ours, newer, or not to be opened.

@@ -8,7 +8,7 @@ from ablate.commands.chosen import frames_of
 from ablate.errors import DatabaseError, OptionError, unknown
 from ablate.report.findings import LEAKED, cost, unmoved_in
 from ablate.report.summary import Summary, VariantSummary, summarize
-from ablate.stats import Effect, Sample, effects, words
+from ablate.stats import Effect, effects, words
 from ablate.study import Study
 from ablate.system.console import say
 
@@ -58,5 +58,5 @@ def _find(name: str, summary: Summary) -> VariantSummary:
 def _effect(base: VariantSummary, variant: VariantSummary, summary: Summary) -> Effect:
     if base.is_baseline and variant.effect is not None:
         return variant.effect  # adjusted for all variants, as in the report
-    samples = {each.name: Sample(each.accuracies) for each in (base, variant)}
+    samples = {each.name: summary.samples[each.name] for each in (base, variant)}
     return effects(samples, base.name, summary.margin)[variant.name]

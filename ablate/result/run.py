@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ablate.result.predictions import Labels
+if TYPE_CHECKING:  # which loads NumPy: `ablate status` is quicker without
+    from ablate.result.predictions import Labels
 
 FailureKind = Literal[
     "oom", "diverged", "error", "worker_died", "timeout", "data_changed", "network_changed"

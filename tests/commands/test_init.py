@@ -163,4 +163,4 @@ def test_a_ready_study_needs_no_torch(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines()[-1] == "False False"
+    assert done.stderr.splitlines()[-1] == "False False", "prints of others go to stderr"

@@ -15,6 +15,7 @@ from ablate.commands.compare import told
 from ablate.page import format as fmt
 from ablate.report.render import render
 from ablate.report.summary import summarize
+from ablate.stats import words
 from ablate.store.frames import Frames
 
 
@@ -298,9 +299,9 @@ def test_the_heat_map_needs_a_grid_of_two_by_two() -> None:
     ("shown", "expected"),
     [
         (fmt.percent(0.83214), "83.21 %"),
-        (fmt.points(0.0042), "+0.42"),
-        (fmt.points(-0.0042), "−0.42"),
-        (fmt.points(-0.00001), "0.00"),
+        (words.points(0.0042), "+0.42"),
+        (words.points(-0.0042), "−0.42"),
+        (words.points(-0.00001), "0.00"),
         (fmt.p_value(0.0004), "< 0.001"),
         (fmt.p_value(0.0314), "0.031"),
         (fmt.p_value(0.4567), "0.46"),

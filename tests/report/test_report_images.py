@@ -115,7 +115,7 @@ def test_without_labels_and_predictions_bits_say_what_they_can() -> None:
 
 
 def test_results_without_bits_have_no_section_and_others_say_what_is_left_out() -> None:
-    assert blocks(make_frames({"none": 0.8, "up": 0.9})) == ()
+    assert blocks(replace(make_frames({"none": 0.8, "up": 0.9}), images=ImageResults())) == ()
     told = image_frames(notes=("2 finished runs not compared image by image: …",))
     assert "2 finished runs not compared" in written(told)["report.md"].decode()
 
