@@ -18,6 +18,7 @@ from ablate.network.places import find_own_attention
 from ablate.network.trace import check_classifies
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
+from ablate.study.controls import unmatched
 from ablate.train.optimizers import check_optimizer
 from ablate.train.schedules import find_schedule
 
@@ -75,6 +76,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     find_schedule(study.recipe.schedule)
     variants = [complete(variant) for variant in study.variants()]
     _check_baseline(study, [variant.name for variant in variants])
+    _check_controls(study, [variant.name for variant in variants])
     dataset = open_dataset(study.dataset, data, study.image_size).pinned()
     classes = len(dataset.classes())
     check_classifies(study.backbone, classes, dataset.image_size)
@@ -101,6 +103,14 @@ def _check_baseline(study: Study, names: list[str]) -> None:
         raise StudyError(
             f"the baseline {study.baseline!r} is no variant of the grid"
             f"{nearest(study.baseline, names)}; there are: {', '.join(names[:40])}"
+        )
+
+
+def _check_controls(study: Study, names: list[str]) -> None:
+    for pattern in unmatched(study.controls, [name for name in names if name != study.baseline]):
+        raise StudyError(
+            f"the control {pattern!r} names no variant of the grid besides the baseline"
+            f"{nearest(pattern, names)}; there are: {', '.join(names[:40])}"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RUN_COLUMNS = (
     *("run_key", "variant", "fingerprint", "attention", "position", "reduction", "kernel_size"),
-    *("seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
+    *("options", "seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
     *("seconds", "device", "precision"),
     *("parameters", "attention_parameters", "macs", "elementwise", "activations"),
     "unmoved_attention",
@@ -70,7 +70,9 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """One study, ready to be shown. `epochs` and `steps` are those of finished runs, by variant."""
+    """One study, ready to be shown. `epochs` and `steps` are those of finished runs, by variant, and
+    `samples` what they gave, by every name but those of aliases.
+    """
 
     study: Mapping[str, Any]
     baseline: str
@@ -87,6 +89,7 @@ class Summary:
     environments: Sequence[Mapping[str, Any]]
     explanations: Mapping[str, bytes]
     search: SearchResult | None = None
+    samples: Mapping[str, Sample] = field(default_factory=dict)
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
@@ -152,7 +155,14 @@ def summarize(frames: Frames) -> Summary:
         }
         for name, g in finished.sort_values("seed").groupby("variant")
     }
-    own = {name: Sample(accuracies.get(name, {})) for name in names if name not in aliases}
+    bits: dict[str, dict[int, Any]] = {}
+    for run in finished[finished["run_key"].isin(list(frames.correct))].to_dict("records"):
+        bits.setdefault(str(run["variant"]), {})[int(run["seed"])] = frames.correct[run["run_key"]]
+    own = {
+        name: Sample(accuracies.get(name, {}), bits.get(name, {}))
+        for name in names
+        if name not in aliases
+    }
     margin = study.get("equivalence_margin")
     found = effects(own, baseline, margin)
     places = finished["unmoved_attention"]
@@ -197,6 +207,7 @@ def summarize(frames: Frames) -> Summary:
         environments=frames.environments,
         explanations=frames.explanations,
         search=frames.search,
+        samples=own,
     )
 
 

@@ -7,7 +7,7 @@ means is partly luck, and who is just behind it may be before it with other seed
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ablate.stats.arms import Arms
 from ablate.stats.contrasts import Estimate, estimates
@@ -31,7 +31,7 @@ def all_pairs(
 
 
 def dominated(
-    differences: dict[Pair, Estimate], cheaper: Callable[[str, str], bool]
+    differences: Mapping[Pair, Estimate], cheaper: Callable[[str, str], bool]
 ) -> dict[str, str]:
     """Each variant that another one dominates → the most accurate of those that do.
 
@@ -45,3 +45,14 @@ def dominated(
         if known is None or estimate.difference > differences[known, other].difference:
             found[other] = one
     return found
+
+
+def front_claim(found: Mapping[str, str], costs: str) -> str:
+    """How many variants are dominated; no more is claimed of the others than that."""
+    if not found:
+        return (
+            f"By accuracy and {costs} no variant is shown to be dominated: none has another beside it "
+            "that is decidedly more accurate and decidedly cheaper."
+        )
+    listed = ", ".join(f"{name} (by {other})" for name, other in found.items())
+    return f"Dominated by accuracy and {costs}, both decided: {listed}."

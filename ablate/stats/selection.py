@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ablate.stats import words
+from ablate.stats.effect import Effect
 from ablate.stats.intervals import finite
 from ablate.stats.moderate import Floats, residuals
 
@@ -22,6 +24,13 @@ THINNING = 0.5
 DRAWS, SEED = 20_000, 0
 
 BySeed = Mapping[int, float]
+
+
+FRESH = (
+    "Fresh seeds take away the luck of the seeds that a variant was picked by. They do not take away "
+    "that of the validation images, which are the same: only test images tell that."
+)
+"""What `ablate search` removes by confirming, and what it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +94,29 @@ def run_variance(validation: Mapping[str, BySeed]) -> float | None:
 
 def _squares(arm: Floats) -> float:
     return float(((arm - arm.mean()) ** 2).sum())
+
+
+def picked_claim(found: Selection, effect: Effect | None, baseline: str) -> str:
+    """Who is best on validation images, and what test images say of it."""
+    name = f"{found.picked} has the highest mean validation accuracy of {found.of}"
+    if effect is None:
+        return f"{name}, the baseline included: no variant is picked."
+    return f"{name}, {baseline} included. On test images: {words.claim(effect)}"
+
+
+def picked_evidence(found: Selection, effect: Effect | None) -> str:
+    """How lucky the pick is, and which luck is in none of these numbers."""
+    lucky = (
+        "How much of its validation accuracy is luck cannot be told from these seeds."
+        if found.optimism is None
+        else f"The best of {found.of} is lucky as well as good: its validation mean over {found.n} seeds "
+        f"is estimated to be {words.size(found.optimism)} points too high by its seeds alone; the luck "
+        "of the validation images, the same for all seeds, comes on top."
+    )
+    if effect is None or effect.low is None:
+        return lucky
+    return (
+        f"{lucky} Its test effect is {words.points(effect.difference)} points "
+        f"({words.span(effect.low, effect.high)}): that interval holds for all variants together, so "
+        "being picked does not spoil it."
+    )

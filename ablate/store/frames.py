@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sqlalchemy import Connection, select, text
 
 from ablate.errors import DatabaseError
@@ -26,7 +28,8 @@ class Frames:
     accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
     `explanations` are the packed snapshots (`ablate.result.snapshot`) by run key, `traces` the files of
     profiles, or the reasons why there are none, `search` what a search found (`ablate.search.record`).
-    `others` are the data sets that could have been meant as well, in words.
+    `others` are the data sets that could have been meant as well, in words. `correct` says of each run
+    key which test images were classified correctly.
     """
 
     study: Mapping[str, Any]
@@ -42,6 +45,7 @@ class Frames:
     search: SearchResult | None = None
     dataset_hash: str = ""
     others: Sequence[str] = ()
+    correct: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ class Study(StudyTable):
 
     `equivalence_margin` is in accuracy (0.005 is half a point): only with it can a verdict be
     "equivalent". `image_size` is the side in pixels to which a dataset of files is brought. `identity`
-    names the network by hand, where something in it cannot be described.
+    names the network by hand, where something in it cannot be described. `controls` are second
+    baselines, by name or glob.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -38,6 +39,7 @@ class Study(StudyTable):
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
     baseline_seeds: Annotated[int, Field(ge=1, le=10_000)] | None = None
     equivalence_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    controls: tuple[str, ...] = ()
     recipe: Recipe = Recipe()
     grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
     search: Search | None = None

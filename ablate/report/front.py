@@ -1,0 +1,88 @@
+"""Who is dominated in accuracy and cost: only where both differences are decided."""
+
+from __future__ import annotations
+
+from ablate.page import format as fmt
+from ablate.page.document import Block, Column, Note, Row, Table, TableCell
+from ablate.report.arms import arms_of, looks
+from ablate.report.speeds import Ratio, SpeedColumn, ratio_to
+from ablate.report.summary import Summary, VariantSummary
+from ablate.stats import words
+from ablate.stats.front import all_pairs, dominated, front_claim
+
+MOST_VARIANTS = 100
+"""With more of them every pair is not looked at."""
+
+
+def front_blocks(summary: Summary) -> tuple[Block, ...]:
+    """A sentence for parameters and for each speed, and a table of whom they say it of."""
+    arms = arms_of(summary)
+    names = [v.name for v in summary.variants if not v.same_as]
+    if summary.leaked or arms is None or len(names) > MOST_VARIANTS:
+        return ()
+    differences = all_pairs(arms, names, looks=looks(summary))
+    variants = {variant.name: variant for variant in summary.variants}
+    notes, rows = [], []
+    for column in (None, *summary.main_columns):
+
+        def cheaper(one: str, other: str, column: SpeedColumn | None = column) -> bool:
+            return costs_less(variants[one], variants[other], summary.reference, column)
+
+        found = dominated(differences, cheaper)
+        notes.append(front_claim(found, _called(column)))
+        rows += [
+            Row(
+                (
+                    TableCell(name),
+                    TableCell(by),
+                    TableCell(
+                        words.points(differences[name, by].difference),
+                        words.span(differences[name, by].low, differences[name, by].high),
+                    ),
+                    TableCell(_cost(variants[name], summary.reference, column), _called(column)),
+                    TableCell(_cost(variants[by], summary.reference, column)),
+                )
+            )
+            for name, by in found.items()
+        ]
+    columns = (
+        Column("Dominated", numeric=False),
+        Column("By", numeric=False),
+        Column("Difference", "points, 95 % interval over all pairs"),
+        Column("Cost"),
+        Column("Cost of the other"),
+    )
+    caption = "Less accurate and more expensive than another variant, both decided."
+    table = (Table(caption, columns, tuple(rows)),) if rows else ()
+    return (*map(Note, notes), *table)
+
+
+def costs_less(
+    one: VariantSummary, other: VariantSummary, base: VariantSummary, column: SpeedColumn | None
+) -> bool:
+    """Whether it is decided that one costs less: parameters are counted, speeds have intervals."""
+    if column is None:
+        known = one.parameters is not None and other.parameters is not None
+        return known and (one.parameters or 0.0) < (other.parameters or 0.0)
+    mine, theirs = (_times(variant, base, column) for variant in (one, other))
+    if mine is None or theirs is None or mine.low is None or theirs.high is None:
+        return False
+    return mine.low > theirs.high
+
+
+def _times(variant: VariantSummary, base: VariantSummary, column: SpeedColumn) -> Ratio | None:
+    """How many times as fast as the baseline, which is itself as fast as it is."""
+    if variant.is_baseline:
+        return Ratio(1.0, 1.0, 1.0)
+    return ratio_to(variant.speeds.get(column), base.speeds.get(column))
+
+
+def _cost(variant: VariantSummary, base: VariantSummary, column: SpeedColumn | None) -> str:
+    if column is None:
+        return fmt.count(variant.parameters)
+    ratio = _times(variant, base, column)
+    return fmt.MISSING if ratio is None else fmt.ratio(ratio.ratio, ratio.low, ratio.high)
+
+
+def _called(column: SpeedColumn | None) -> str:
+    return "parameters" if column is None else f"{column.mode} images/s"
