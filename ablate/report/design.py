@@ -10,7 +10,7 @@ import pandas as pd
 
 from ablate.report.families import attended_module
 from ablate.report.summary import Summary
-from ablate.stats.factors import Level, Table
+from ablate.stats.matched import Level, Table
 from ablate.stats.shapley import Coalition
 from ablate.study import NO_ATTENTION
 from ablate.study.position import matches_glob, parts_of

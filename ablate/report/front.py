@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.arms import arms_of, looks
 from ablate.report.speeds import Ratio, SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import words
-from ablate.stats.front import all_pairs, dominated, front_claim
+from ablate.stats.contrasts import Estimate
+from ablate.stats.front import Pair, all_pairs, dominated, front_claim
 
 MOST_VARIANTS = 100
 """With more of them every pair is not looked at."""
@@ -21,30 +24,35 @@ def front_blocks(summary: Summary) -> tuple[Block, ...]:
     if summary.leaked or arms is None or len(names) > MOST_VARIANTS:
         return ()
     differences = all_pairs(arms, names, looks=looks(summary))
+    measures: tuple[SpeedColumn | None, ...] = (None, *summary.main_columns)
+    found = {measure: _dominated(differences, summary, measure) for measure in measures}
+    notes = tuple(Note(front_claim(each, _called(m))) for m, each in found.items())
+    table = _table(differences, found, summary)
+    return (*notes, table) if table else notes
+
+
+def _dominated(
+    differences: Mapping[Pair, Estimate], summary: Summary, measure: SpeedColumn | None
+) -> dict[str, str]:
     variants = {variant.name: variant for variant in summary.variants}
-    notes, rows = [], []
-    for column in (None, *summary.main_columns):
 
-        def cheaper(one: str, other: str, column: SpeedColumn | None = column) -> bool:
-            return costs_less(variants[one], variants[other], summary.reference, column)
+    def cheaper(one: str, other: str) -> bool:
+        return costs_less(variants[one], variants[other], summary.reference, measure)
 
-        found = dominated(differences, cheaper)
-        notes.append(front_claim(found, _called(column)))
-        rows += [
-            Row(
-                (
-                    TableCell(name),
-                    TableCell(by),
-                    TableCell(
-                        words.points(differences[name, by].difference),
-                        words.span(differences[name, by].low, differences[name, by].high),
-                    ),
-                    TableCell(_cost(variants[name], summary.reference, column), _called(column)),
-                    TableCell(_cost(variants[by], summary.reference, column)),
-                )
-            )
-            for name, by in found.items()
-        ]
+    return dominated(differences, cheaper)
+
+
+def _table(
+    differences: Mapping[Pair, Estimate],
+    found: Mapping[SpeedColumn | None, Mapping[str, str]],
+    summary: Summary,
+) -> Table | None:
+    variants = {variant.name: variant for variant in summary.variants}
+    rows = tuple(
+        _row(variants[name], variants[by], differences[name, by], summary.reference, measure)
+        for measure, pairs in found.items()
+        for name, by in pairs.items()
+    )
     columns = (
         Column("Dominated", numeric=False),
         Column("By", numeric=False),
@@ -53,8 +61,26 @@ def front_blocks(summary: Summary) -> tuple[Block, ...]:
         Column("Cost of the other"),
     )
     caption = "Less accurate and more expensive than another variant, both decided."
-    table = (Table(caption, columns, tuple(rows)),) if rows else ()
-    return (*map(Note, notes), *table)
+    return Table(caption, columns, rows) if rows else None
+
+
+def _row(
+    variant: VariantSummary,
+    by: VariantSummary,
+    difference: Estimate,
+    base: VariantSummary,
+    measure: SpeedColumn | None,
+) -> Row:
+    span = words.span(difference.low, difference.high)
+    return Row(
+        (
+            TableCell(variant.name),
+            TableCell(by.name),
+            TableCell(words.points(difference.difference), span),
+            TableCell(_cost(variant, base, measure), _called(measure)),
+            TableCell(_cost(by, base, measure)),
+        )
+    )
 
 
 def costs_less(

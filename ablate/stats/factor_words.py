@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ablate.stats.contrasts import Estimate
-from ablate.stats.factors import Interaction, InteractionOf, Level, MainEffect
+from ablate.stats.factors import Interaction, InteractionOf, MainEffect
+from ablate.stats.matched import Level
 from ablate.stats.words import points, size, span
 
 FEW_SCORES = "scores of fewer than eight seeds, without the bits of single images, decide nothing"
+
+
+MOST_NAMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,10 @@ def main_evidence(found: MainEffect) -> str:
     sets = "one matched set" if found.sets == 1 else f"{found.sets} matched sets"
     held = "; ".join(_held(name, levels) for name, levels in found.held.items() if levels)
     within = f" ({held})" if held else ""
+    left = ", ".join(level_name(found.factor, level) for level in found.left_out)
     return (
         f"Compared within {sets}{within}, image by image and seed by seed; the intervals of this "
-        "question hold together."
+        "question hold together." + (f" Not compared: {left}." if left else "")
     )
 
 
@@ -106,6 +111,7 @@ def _extreme(found: MainEffect, level: Level | None, word: str) -> str:
     if level is None:
         return ""
     name, many = level_name(found.factor, level), term(found.factor).many
+    many = f"{many} that could be compared" if found.left_out else many
     return f"{name} is the {word} of the {many}: {_to_mean(found, level)}."
 
 
@@ -156,7 +162,8 @@ def _to_mean(found: MainEffect, level: Level) -> str:
 
 
 def _held(factor: str, levels: tuple[Level, ...]) -> str:
-    return term(factor).sign + ", ".join(map(str, levels))
+    more = ", …" if len(levels) > MOST_NAMED else ""
+    return term(factor).sign + ", ".join(map(str, levels[:MOST_NAMED])) + more
 
 
 def _dependence(factors: tuple[str, str], found: Interaction) -> str:

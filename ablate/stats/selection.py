@@ -70,7 +70,9 @@ def optimism(validation: Mapping[str, BySeed]) -> float | None:
     errors = np.sqrt(variance / np.array([len(scores) for scores in validation.values()]))
     drawn = np.random.default_rng(SEED).standard_normal((DRAWS, len(means)))
     best = (means + math.sqrt(THINNING) * errors * drawn).argmax(1)
-    luck = (errors * drawn)[np.arange(DRAWS), best].mean()
+    noise = errors * drawn
+    # All arms' mean noise is 0 in expectation; without it fewer draws tell as much.
+    luck = (noise[np.arange(DRAWS), best] - noise.mean(1)).mean()
     # The first copies vary more than the means do, by which their luck is larger.
     scale = (math.sqrt(THINNING) + 1 / math.sqrt(THINNING)) / math.sqrt(1 + THINNING)
     return float(scale * luck)
