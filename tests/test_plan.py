@@ -53,6 +53,11 @@ def test_the_same_cell_in_two_studies_has_one_key() -> None:
         ({"dataset": "digit"}, r"unknown dataset 'digit' \(did you mean 'digits'\?\)"),
         ({"backbone": "cbamcnn"}, r"unknown backbone 'cbamcnn' \(did you mean 'cbam_cnn'\?\)"),
         ({"image_size": 64}, "cbam_cnn cannot take 64×64 images"),
+        ({"controls": ["placebo*"]}, r"control 'placebo\*' names no variant of the grid besides"),
+        (
+            {"controls": ["none"]},
+            "control 'none' names no variant of the grid besides the baseline",
+        ),
     ],
 )
 def test_names_that_stand_nowhere(changes: dict[str, object], message: str) -> None:
