@@ -26,9 +26,11 @@ def front_blocks(summary: Summary) -> tuple[Block, ...]:
     differences = all_pairs(arms, names, looks=looks(summary))
     measures: tuple[SpeedColumn | None, ...] = (None, *summary.main_columns)
     found = {measure: _dominated(differences, summary, measure) for measure in measures}
-    notes = tuple(Note(front_claim(each, _called(m))) for m, each in found.items())
+    told = [front_claim(each, _called(measure)) for measure, each in found.items() if each]
+    free = [_called(measure) for measure, each in found.items() if not each]
+    told += [front_claim({}, " or ".join(free))] if free else []
     table = _table(differences, found, summary)
-    return (*notes, table) if table else notes
+    return (*map(Note, told), *((table,) if table else ()))
 
 
 def _dominated(

@@ -51,7 +51,7 @@ def level_name(factor: str, level: Level) -> str:
 def main_claim(found: MainEffect) -> str:
     """The answer in a sentence."""
     if not all(each.claimable for each in found.levels.values()):
-        return f"Nothing is said of the {term(found.factor).one}: {FEW_SCORES}."
+        return f"Which {term(found.factor).one} is best cannot be said: {FEW_SCORES}."
     if len(found.levels) == 2:
         return _claim_of_two(found)
     told = [_extreme(found, found.best, "best"), _extreme(found, found.worst, "worst")]
@@ -66,8 +66,8 @@ def main_evidence(found: MainEffect) -> str:
     within = f" ({held})" if held else ""
     left = ", ".join(level_name(found.factor, level) for level in found.left_out)
     return (
-        f"Compared within {sets}{within}, image by image and seed by seed; the intervals of this "
-        "question hold together." + (f" Not compared: {left}." if left else "")
+        f"Compared within {sets}{within}, by the rule of the verdicts; the intervals of this question "
+        "hold together." + (f" Not compared: {left}." if left else "")
     )
 
 
@@ -76,7 +76,7 @@ def interaction_claim(found: InteractionOf) -> str:
     first, second = (term(factor) for factor in found.factors)
     clearest = found.clearest
     if not clearest.estimate.claimable:
-        return f"Nothing is said of {first.one} and {second.one} together: {FEW_SCORES}."
+        return f"Whether {first.one} and {second.one} interact cannot be said: {FEW_SCORES}."
     if clearest.estimate.above or clearest.estimate.below:
         return _dependence(found.factors, clearest)
     could = could_see([each.estimate for each in found.found])
