@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from ablate.network.places import find_own_attention
 from ablate.network.trace import check_classifies
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
+from ablate.study.controls import controls_in, unmatched
 from ablate.system.imports import prints_to_stderr
 from ablate.train.optimizers import check_optimizer
 from ablate.train.schedules import find_schedule
@@ -60,8 +60,7 @@ class Plan:
     @property
     def controls(self) -> tuple[str, ...]:
         """The names of the variants that are controls, in the grid's order."""
-        meant = {name for c in self.study.controls for name in _meant(c, self.names)}
-        return tuple(name for name in self.names if name in meant)
+        return tuple(controls_in(self.study.controls, self.names))
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -122,25 +121,16 @@ def _check_baseline(study: Study, names: list[str]) -> None:
 
 
 def _check_controls(study: Study, names: Sequence[str]) -> None:
+    for control in unmatched(study.controls, names):
+        raise StudyError(
+            f"the control {control!r} is no variant of the grid{nearest(control, names)}; there are: "
+            f"{', '.join(names[:40])}"
+        )
     for control in study.controls:
-        meant = _meant(control, names)
-        if study.baseline in meant:
+        if study.baseline in controls_in([control], names):
             raise StudyError(
                 f"the control {control!r} names the baseline, and nothing is its own control: name a placebo"
             )
-        if not meant:
-            raise StudyError(
-                f"the control {control!r} is no variant of the grid{nearest(control, names)}; there are: "
-                f"{', '.join(names[:40])}"
-            )
-
-
-def _meant(control: str, names: Sequence[str]) -> list[str]:
-    """The variants that a control names: the one of that name, for names have a `*` in them, or else those
-    that match it as a glob."""
-    if control in names:
-        return [control]
-    return [name for name in names if fnmatchcase(name, control)]
 
 
 def _collapse(

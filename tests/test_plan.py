@@ -52,7 +52,12 @@ def test_the_same_cell_in_two_studies_has_one_key() -> None:
         ({"baseline": "nonne"}, r"baseline 'nonne' is no variant.*\(did you mean 'none'\?\)"),
         ({"dataset": "digit"}, r"unknown dataset 'digit' \(did you mean 'digits'\?\)"),
         ({"backbone": "cbamcnn"}, r"unknown backbone 'cbamcnn' \(did you mean 'cbam_cnn'\?\)"),
-        ({"image_size": 64}, "cbam_cnn cannot take 64×64 images"),
+        ({"image_size": 64, "backbone": "cbam_cnn(width=32)"}, "must be at most 1024, not 32 × 64"),
+        ({"controls": ["placebo*"]}, r"control 'placebo\*' is no variant of the grid"),
+        (
+            {"controls": ["none"]},
+            "control 'none' names the baseline",
+        ),
     ],
 )
 def test_names_that_stand_nowhere(changes: dict[str, object], message: str) -> None:

@@ -16,7 +16,7 @@ from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
 from ablate.system.console import say
 
-WORDING = ("question", "baseline", "equivalence_margin")
+WORDING = ("question", "baseline", "equivalence_margin", "controls")
 """What a report takes from the study file as it is now: it changes no run."""
 
 

@@ -30,6 +30,7 @@ from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
 from ablate.search.storage import open_storage, storage_url
 from ablate.stats import words
+from ablate.stats.selection import FRESH
 from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
@@ -205,6 +206,8 @@ class _Work:
         found = read_confirmed(parts.store, parts.search, trials, self.searcher.finished, baseline)
         for each in found:
             say(_confirmed_line(each, picked_from, self.plan.study.baseline), self.console)
+        if found:
+            say(FRESH, self.console)
         parts.store.close()
         parts.mirror.close()
         self.store.close()

@@ -10,10 +10,12 @@ from ablate.page.document import Figure
 from ablate.report import search
 from ablate.report.attention import heat_figure, weights_figure
 from ablate.report.curves import learning_figure, loss_figure
+from ablate.report.factors import factors_figure
 from ablate.report.figures import accuracy_figure, cost_figure, heat_map
 from ablate.report.flips import flips_figure
 from ablate.report.forest import effects_figure
 from ablate.report.profiles import profile_figure
+from ablate.report.shapley import shapley_figure
 from ablate.report.shares import family_figure
 from ablate.report.summary import Summary
 from ablate.result.search import SearchResult
@@ -38,6 +40,8 @@ FIGURES: dict[str, Drawing] = {
     "effects": Drawing("accuracy", effects_figure),
     "accuracy": Drawing("accuracy", accuracy_figure),
     "heat-map": Drawing("accuracy", heat_map),
+    "factors": Drawing("factors", factors_figure),
+    "shapley": Drawing("factors", shapley_figure),
     "cost": Drawing("cost", cost_figure),
     "search-history": Drawing("search", _of_search(search.history_figure)),
     "search-front": Drawing("search", _of_search(search.front_figure)),

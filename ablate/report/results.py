@@ -28,14 +28,17 @@ def results_table(summary: Summary) -> Table:
         Column("MACs", "per image"),
         *(Column(column.title, "× the baseline's") for column in summary.main_columns),
     )
-    leak = " Test-leaked: the schedule saw the test set." if summary.leaked else ""
+    told = (
+        " Test-leaked: the schedule saw the test set, so differences have no interval and no verdict."
+        if summary.leaked
+        else " The intervals of the differences hold together, and the verdict is read off them."
+    )
     speed = f" Speed: {summary.main_columns[0].conditions}." if summary.main_columns else ""
     if len(summary.main_columns) < len(summary.speed_columns):
         speed += " Speed was measured under other conditions as well: see the tables of cost."
     caption = (
         f"Every variant in the order of the grid; differences are to the baseline "
-        f"{summary.baseline}. The ± is Student t over seeds; the intervals of the "
-        f"differences hold together, and the verdict is read off them.{leak}{speed}"
+        f"{summary.baseline}. The ± is Student t over seeds.{told}{speed}"
     )
     return Table(caption, columns, tuple(_result_row(v, summary) for v in summary.variants))
 

@@ -14,6 +14,7 @@ from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell
 from ablate.result.search import SearchResult, TrialResult
 from ablate.stats import words
+from ablate.stats.selection import FRESH
 from ablate.system.text import plural
 
 ACCURACY = "val_accuracy"
@@ -73,13 +74,13 @@ def confirmed_table(search: SearchResult) -> Table | None:
         Column("Variant", numeric=False),
         Column("n", "fresh seeds"),
         Column("Accuracy", "validation, 95 % t-interval"),
-        Column("To the baseline", "points, 95 % Welch interval"),
+        Column("To the baseline", "points, 95 % interval"),
         Column("In the search", "minus that of fresh seeds"),
     )
     caption = (
         f"The best of the search, trained again with seeds that it had not seen. They were picked from "
-        f"{plural(search.candidates, 'variant')}, so their accuracy in the search is partly luck; "
-        "these intervals are not, and are not adjusted for one another."
+        f"{plural(search.candidates, 'variant')}, so their accuracy in the search is partly luck. {FRESH} "
+        "The intervals of the differences hold together for all candidates."
     )
     return Table(caption, columns, rows) if rows else None
 
@@ -128,11 +129,12 @@ def front_figure(search: SearchResult) -> Figure | None:
         ax.xaxis.set_major_locator(MaxNLocator(4))
     boxes[0].set_ylabel("Validation accuracy (%)")
     on_front = len({t.fingerprint for t, _ in at if t.on_front})
+    objectives = ", ".join(map(_words, search.objectives))
     return Figure(
         "search-front",
-        f"Pareto front of {plural(on_front, 'variant')} over {', '.join(map(_words, search.objectives))}.",
-        "Blue: no other trial is at least as good in every objective and better in one. The front is "
-        "made of means over few seeds: neighbours on it may change places.",
+        f"Pareto front by means of {plural(on_front, 'variant')} over {objectives}.",
+        "Blue: by its means no other trial is at least as good in every objective and better in one. These "
+        "are means over few seeds and nothing is decided by them: a grey one is not shown to be dominated.",
         canvas.png(figure),
     )
 
@@ -207,7 +209,8 @@ def best_table(search: SearchResult, top: int = 10) -> Table | None:
         Row(
             (
                 TableCell(
-                    t.variant, "on the front" if t.on_front and len(search.objectives) > 1 else ""
+                    t.variant,
+                    "on the front by means" if t.on_front and len(search.objectives) > 1 else "",
                 ),
                 *(
                     TableCell(_value(name, v))

@@ -8,10 +8,14 @@ from typing import Any
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Findings, Note, Section
 from ablate.report import costs, families, flips, profiles, shares, tables
+from ablate.report.controls import control_blocks
+from ablate.report.factors import factor_blocks
 from ablate.report.findings import LEAKED, findings, headline, margin_words, unmoved_in
+from ablate.report.front import front_blocks
 from ablate.report.gallery import draw_section
 from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
+from ablate.report.selection import selection_blocks
 from ablate.report.summary import Summary
 from ablate.stats.words import reading
 from ablate.system.text import plural
@@ -41,6 +45,9 @@ def compose(summary: Summary) -> Document:
             Section("completeness", "How complete the study is", _completeness(summary)),
             Section("results", "Results by variant", (results_table(summary),)),
             Section("accuracy", "Accuracy over seeds", _accuracy(summary)),
+            Section("factors", "Which place, which kind, which r", factor_blocks(summary)),
+            Section("controls", "Against the controls", control_blocks(summary)),
+            Section("selection", "The best by validation", selection_blocks(summary)),
             Section("cost", "Accuracy against cost", _cost(summary)),
             Section("search", "Search", _search(summary)),
             Section("attention", "What attention does", _figures("attention", summary)),
@@ -118,7 +125,8 @@ def _accuracy(summary: Summary) -> tuple[Block, ...]:
 
 def _cost(summary: Summary) -> tuple[Block, ...]:
     on_paper = _present(tables.operations_table(summary))
-    blocks = (*_figures("cost", summary), *costs.cost_tables(summary), *on_paper)
+    drawn = (*_figures("cost", summary), *front_blocks(summary))
+    blocks = (*drawn, *costs.cost_tables(summary), *on_paper)
     if not summary.speed_columns:
         text = "No speed was measured for this study: ablate run does it after training."
         blocks = (*blocks, Note(text, "warning"))

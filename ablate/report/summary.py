@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RUN_COLUMNS = (
     *("run_key", "variant", "fingerprint", "attention", "position", "reduction", "kernel_size"),
-    *("seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
+    *("options", "seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
     *("seconds", "device", "precision"),
     *("parameters", "attention_parameters", "macs", "elementwise", "activations"),
     "unmoved_attention",

@@ -29,8 +29,8 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedResult:
-    """A candidate with its accuracy over fresh validation runs: mean, 95 % t-interval, and the Welch
-    difference to the baseline's fresh runs.
+    """A candidate with its validation accuracy over fresh seeds: mean, 95 % t-interval, and the
+    difference to the baseline's fresh runs, whose intervals hold together for all candidates.
     """
 
     variant: str

@@ -1,7 +1,8 @@
 """The best trials once more, with seeds that no search has looked at.
 
 The best of many is lucky as well as good: its mean over the seeds it was picked by is too high. Fresh
-seeds of the same variants are not, whatever they were picked from.
+seeds of the same variants take that luck away, whatever they were picked from. What they keep is the
+luck of the validation images, which are the same ones: the test images of the report tell that.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def candidates(search: Search, rows: Sequence[TrialRow], finished: Finished) -> 
 def confirmed(
     picked: Mapping[str, float], fresh: Mapping[str, Sequence[float]], baseline: str
 ) -> list[Confirmed]:
-    """The candidates with their t-intervals over fresh seeds.
+    """The candidates with their t-intervals over fresh seeds of the same validation images.
 
     `picked` are their means in the search, `fresh` the accuracies of the fresh seeds that finished,
     the baseline's among them.

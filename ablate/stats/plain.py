@@ -26,6 +26,23 @@ def score_spreads(
     Shape: (seeds,) for each arm, the baseline first, two seeds or more; `blocks` where they are the
     same seeds in the same order.
     """
+    found = score_variances(scores, blocks=blocks, images=images)
+    if found is None:
+        return [None] * (len(scores) - 1)
+    steady, known = found
+    return [
+        _spread(steady[[0, arm]], known[[0, arm]], [len(scores[0]), len(scores[arm])])
+        for arm in range(1, len(scores))
+    ]
+
+
+def score_variances(
+    scores: Sequence[Floats], *, blocks: bool, images: int | None
+) -> tuple[Floats, Floats] | None:
+    """Each arm's moderated variance and its degrees of freedom; None where nothing varies.
+
+    Shape: as in `score_spreads`; the results are (arms,).
+    """
     if blocks:
         table = np.stack(scores)
         arms, seeds = table.shape
@@ -38,14 +55,10 @@ def score_spreads(
     grain = 1 / (12 * images**2) if images else 0.0
     variances = floored(own, grain)
     if not variances.all():
-        return [None] * (len(scores) - 1)
+        return None
     common = float((dof * variances).sum() / dof.sum())
     prior = prior_dof(variances, dof)
-    steady, known = moderated(variances, dof, common, prior), prior + dof
-    return [
-        _spread(steady[[0, arm]], known[[0, arm]], [len(scores[0]), len(scores[arm])])
-        for arm in range(1, len(scores))
-    ]
+    return moderated(variances, dof, common, prior), prior + dof
 
 
 def _spread(variances: Floats, dof: Floats, seeds: Sequence[int]) -> Spread:

@@ -24,10 +24,10 @@ MAX_CELLS = 100_000
 class Study(StudyTable):
     """One question: a backbone, a dataset, a grid, a recipe, seeds and a baseline.
 
-    `controls` are names of variants, or globs over them: placebos and the like, second baselines.
     `equivalence_margin` is in accuracy (0.005 is half a point): only with it can a verdict be
     "equivalent". `image_size` is the side in pixels to which a dataset of files is brought. `identity`
-    names the network by hand, where something in it cannot be described.
+    names the network by hand, where something in it cannot be described. `controls` are second
+    baselines, placebos and the like, by name or glob.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -37,10 +37,10 @@ class Study(StudyTable):
     backbone: str
     identity: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     baseline: str = NO_ATTENTION
-    controls: tuple[str, ...] = ()
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
     baseline_seeds: Annotated[int, Field(ge=1, le=10_000)] | None = None
     equivalence_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    controls: tuple[str, ...] = ()
     recipe: Recipe = Recipe()
     data: DataTable = ALL_DATA
     grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]

@@ -249,11 +249,13 @@ def test_a_report_follows_the_wording_of_the_study_and_refuses_what_was_not_run(
 ) -> None:
     shell("run", DIGITS, *TINY, "--max-runs", "0")
     now = ["--set", "question=Why not?", "--set", "baseline=se(pool1, r=16)"]
+    now += ["--set", 'controls=["none"]']
     code, _, _ = shell("report", DIGITS, *TINY, *now)
     page = (shell.folder / "reports/digits-grid/report.md").read_text()
     assert code == 0
     assert "Why not?" in page
     assert "Baseline: se(pool1, r=16)" in page.replace("\\", "")
+    assert "Against the control none" in page
     for changed, message in (
         ("dataset=digit", "unknown dataset 'digit' (did you mean 'digits'?)"),
         ("baseline=se(pool9)", "the baseline 'se(pool9)' is no variant that was run"),

@@ -32,6 +32,7 @@ from ablate.result.search import ConfirmedResult, SearchResult
 from ablate.search.dashboard import serve
 from ablate.search.record import read_search
 from ablate.search.storage import open_storage
+from ablate.stats.selection import FRESH
 from ablate.store.trials import TrialStore
 
 
@@ -154,6 +155,9 @@ def test_the_report_tells_a_search(tmp_path: Path) -> None:
     assert f"They were picked from {found.candidates} variants" in section
     assert "87.00 % to 89.00 %" in section
     assert "+2.00 points" in section
+    # Fresh seeds of the same validation images: what they take away, and what not.
+    assert FRESH in section
+    assert "a grey one is not shown to be dominated" in section
     pictures = {figure.name: figure.png for figure in document.figures}
     for name in ("history", "front", "slices", "budget"):
         assert pictures[f"search-{name}"].startswith(b"\x89PNG")

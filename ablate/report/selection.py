@@ -1,0 +1,76 @@
+"""The best by validation images, told by test images: who is picked, and how lucky it is."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ablate.page import format as fmt
+from ablate.page.document import Block, Column, Finding, Findings, Row, Table, TableCell
+from ablate.report.summary import Summary, VariantSummary
+from ablate.result import RunStatus
+from ablate.stats import Verdict, words
+from ablate.stats.selection import picked_claim, picked_evidence, select
+
+MOST_SHOWN = 10
+
+
+def selection_blocks(summary: Summary) -> tuple[Block, ...]:
+    """The pick in words, and the variants by their validation accuracy."""
+    validation = _validation(summary)
+    found = select(validation)
+    if found is None or found.of < 2 or summary.leaked:
+        return ()
+    picked = next(v for v in summary.variants if v.name == found.picked)
+    claim = picked_claim(found, picked.effect, summary.baseline)
+    tone = picked.effect.verdict if picked.effect else Verdict.UNDECIDED
+    told = Finding(claim, picked_evidence(found, picked.effect), tone)
+    return Findings((told,)), _table(summary, validation)
+
+
+def _validation(summary: Summary) -> dict[str, dict[int, float]]:
+    """Validation accuracies by variant and seed, of finished runs."""
+    done = summary.runs[summary.runs["status"] == RunStatus.FINISHED]
+    rows = done[done["val_accuracy"].notna()].sort_values("seed")
+    known = [v.name for v in summary.variants if not v.same_as]
+    found = {name: rows[rows["variant"] == name] for name in known}
+    return {name: _by_seed(own) for name, own in found.items() if len(own)}
+
+
+def _by_seed(rows: pd.DataFrame) -> dict[int, float]:
+    return {int(s): float(a) for s, a in zip(rows["seed"], rows["val_accuracy"], strict=True)}
+
+
+def _table(summary: Summary, validation: dict[str, dict[int, float]]) -> Table:
+    means = {name: sum(scores.values()) / len(scores) for name, scores in validation.items()}
+    variants = {variant.name: variant for variant in summary.variants}
+    ranked = sorted(means, key=lambda name: -means[name])
+    rows = tuple(_row(variants[name], means[name]) for name in ranked[:MOST_SHOWN])
+    columns = (
+        Column("Variant", numeric=False),
+        Column("Validation", "mean over seeds"),
+        Column("Test", "%, mean ± 95 %"),
+        Column("Difference", "test, points, 95 % interval"),
+        Column("Verdict", numeric=False),
+    )
+    left = f" {len(ranked) - MOST_SHOWN} more are left out." if len(ranked) > MOST_SHOWN else ""
+    caption = (
+        "Variants by mean validation accuracy. Who picks here and reads the test columns has not picked "
+        f"by test images.{left}"
+    )
+    return Table(caption, columns, rows)
+
+
+def _row(variant: VariantSummary, validation: float) -> Row:
+    effect = variant.effect
+    cells = [
+        TableCell(variant.name, "baseline" if variant.is_baseline else ""),
+        TableCell(fmt.percent(validation)),
+        TableCell(fmt.accuracy(variant.accuracy)),
+    ]
+    if effect is None:
+        cells += [TableCell(fmt.MISSING), TableCell("baseline")]
+    else:
+        span = words.span(effect.low, effect.high)
+        cells += [TableCell(words.points(effect.difference), span)]
+        cells += [TableCell(effect.verdict, "", effect.verdict)]
+    return Row(tuple(cells), marked=variant.is_baseline)

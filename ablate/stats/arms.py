@@ -1,0 +1,115 @@
+"""Arms: what the means of several variants are made of, for comparisons of more than two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ablate.stats.anchored import (
+    FEWEST_DOF,
+    PRIOR_DOF,
+    Noise,
+    block_noise,
+    unpaired_noise,
+)
+from ablate.stats.moderate import Floats
+from ablate.stats.plain import FEWEST_SEEDS, score_variances
+from ablate.stats.sample import Sample
+
+SHARE_OF_SEEDS = 0.75
+"""Seeds are blocks where all arms share this part of the seeds that the middle one of them has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Means of arms and what they vary by, in the order of `names`.
+
+    `by_image` has the mean over seeds of every image, None where only scores are known. A single
+    run's accuracy varies by `beyond` more than the images' own noise, which `by_image` holds;
+    `variances` are what `beyond` was taken from, each known to `dof` degrees of freedom and all of
+    them together to `known`. Below eight seeds without bits nothing is `claimable`.
+
+    Shape: (arms,), and (arms, images).
+    """
+
+    names: tuple[str, ...]
+    means: Floats
+    runs: Floats
+    beyond: Floats
+    variances: Floats
+    dof: Floats
+    known: float
+    by_image: Floats | None
+    claimable: bool
+
+
+def gather(samples: Mapping[str, Sample]) -> Arms | None:
+    """The arms with two runs or more; None if these are fewer than two or nothing varies.
+
+    By the bits of single images where every run has them, else by scores.
+    """
+    chosen = {name: sample for name, sample in samples.items() if len(sample.scores) > 1}
+    if len(chosen) < 2:
+        return None
+    shared = sorted(frozenset.intersection(*(sample.seeds for sample in chosen.values())))
+    middle = float(np.median([len(sample.seeds) for sample in chosen.values()]))
+    blocks = len(shared) > 1 and len(shared) >= SHARE_OF_SEEDS * middle
+    seeds = {name: shared if blocks else sorted(s.seeds) for name, s in chosen.items()}
+    if all(sample.has_bits for sample in chosen.values()):
+        return _by_bits(chosen, seeds, blocks=blocks)
+    return _by_scores(chosen, seeds, blocks=blocks)
+
+
+def _by_bits(
+    samples: Mapping[str, Sample], seeds: Mapping[str, Sequence[int]], *, blocks: bool
+) -> Arms | None:
+    bits = [sample.bits_at(seeds[name]) for name, sample in samples.items()]
+    if bits[0].shape[1] < 2:
+        return None
+    noise = block_noise(np.stack(bits)) if blocks else unpaired_noise(bits)
+    by_image = np.stack([each.mean(0) for each in bits])
+    return Arms(
+        names=tuple(samples),
+        means=by_image.mean(1),
+        runs=np.array([float(len(each)) for each in bits]),
+        beyond=_each(noise, "excess"),
+        variances=_each(noise, "variance"),
+        dof=_each(noise, "dof"),
+        known=_together([len(each) for each in bits], blocks=blocks),
+        by_image=by_image,
+        claimable=True,
+    )
+
+
+def _by_scores(
+    samples: Mapping[str, Sample], seeds: Mapping[str, Sequence[int]], *, blocks: bool
+) -> Arms | None:
+    scores = [sample.at(seeds[name]) for name, sample in samples.items()]
+    images = next(iter(samples.values())).images
+    found = score_variances(scores, blocks=blocks, images=images)
+    if found is None:
+        return None
+    counts = [len(each) for each in scores]
+    return Arms(
+        names=tuple(samples),
+        means=np.array([each.mean() for each in scores]),
+        runs=np.array(counts, dtype=np.float64),
+        beyond=found[0],
+        variances=found[0],
+        dof=found[1],
+        known=_together(counts, blocks=blocks),
+        by_image=None,
+        claimable=min(counts) >= FEWEST_SEEDS,
+    )
+
+
+def _each(noise: Sequence[Noise], name: str) -> Floats:
+    return np.array([float(getattr(arm, name)) for arm in noise])
+
+
+def _together(counts: Sequence[int], *, blocks: bool) -> float:
+    """To how many degrees of freedom the arms' common variance is known."""
+    own = (counts[0] - 1) * (len(counts) - 1) if blocks else sum(counts) - len(counts)
+    return float(own + PRIOR_DOF if own < FEWEST_DOF else own)
