@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablate.commands.chosen import frames_of
+from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError, unknown
 from ablate.report.findings import LEAKED, cost, unmoved_in
 from ablate.report.summary import Summary, VariantSummary, summarize
@@ -24,6 +25,7 @@ def compare_accuracies(first: str, second: str, study: Study, data: Path | None,
     frames = frames_of(study, data, url)
     for line in told(summarize(frames), first, second):
         say(line)
+    keep_look(frames, url, "compare")
 
 
 def told(summary: Summary, first: str, second: str) -> list[str]:

@@ -12,8 +12,10 @@ from sqlalchemy import Connection, select, text
 
 from ablate.errors import DatabaseError
 from ablate.result.search import SearchResult
+from ablate.stats.looks import Look
 from ablate.store import schema
 from ablate.store.datasets import SHORT, called
+from ablate.store.looks import read_looks
 from ablate.store.moment import reading_a_copy
 from ablate.store.read import in_short
 
@@ -26,7 +28,8 @@ class Frames:
     accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
     `explanations` are the packed snapshots (`ablate.result.snapshot`) by run key, `traces` the files of
     profiles, or the reasons why there are none, `search` what a search found (`ablate.search.record`).
-    `others` are the data sets that could have been meant as well, in words.
+    `others` are the data sets that could have been meant as well, in words. `looks` are the moments at
+    which verdicts of it were shown before.
     """
 
     study: Mapping[str, Any]
@@ -42,6 +45,7 @@ class Frames:
     search: SearchResult | None = None
     dataset_hash: str = ""
     others: Sequence[str] = ()
+    looks: Sequence[Look] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
             explanations=_explanations(connection, values),
             dataset_hash=found.dataset_hash,
             others=others,
+            looks=read_looks(connection, (study, found.dataset_hash, setting)),
         )
 
 

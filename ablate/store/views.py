@@ -46,6 +46,15 @@ VIEWS = {
                calls, share, memory_kib
         FROM profiles
     """,
+    "v_looks": """
+        SELECT l.study, s.dataset, l.dataset_hash, l.setting,
+               ROW_NUMBER() OVER (PARTITION BY l.study, l.dataset_hash, l.setting
+                                  ORDER BY l.looked_at, l.finished) AS number,
+               l.looked_at, l.rule, l.command, l.n, l.planned, l.margin, l.family, l.finished
+        FROM looks l
+        LEFT JOIN studies s ON s.study = l.study AND s.dataset_hash = l.dataset_hash
+             AND s.setting = l.setting
+    """,
 }
 
 ORDER = {
@@ -54,6 +63,7 @@ ORDER = {
     "v_steps": ("run_key", "step"),
     "v_costs": ("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol"),
     "v_profile": ("fingerprint", "device", "path", "module", "operator"),
+    "v_looks": ("study", "dataset_hash", "setting", "number"),
 }
 """The order in which a view's rows are given, so that the same results are the same bytes."""
 
