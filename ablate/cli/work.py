@@ -167,10 +167,10 @@ def run(
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
     with loading():
-        from ablate.drive.deciding import MAX_SEEDS
         from ablate.drive.options import RunOptions
         from ablate.drive.run import run_study
         from ablate.drive.until import Until, run_until_decided
+        from ablate.stats.planning import MAX_SEEDS
 
     options = RunOptions(
         device=device,

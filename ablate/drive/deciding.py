@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 
 from ablate.stats import Effect, Sample, effects
 from ablate.stats.effects import FEWEST_AT_A_LOOK
+from ablate.stats.planning import MAX_SEEDS
 from ablate.store.samples import Standing
 from ablate.study.search import FRESH_SEEDS
 
 MOST_FAILURES = 3
 """A variant that has failed so often without a verdict gets no further seeds."""
-MAX_SEEDS = 30
-"""Unless asked otherwise."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 
 from ablate.drive.deciding import (
-    MAX_SEEDS,
     MOST_FAILURES,
     Judged,
     Question,
@@ -29,6 +28,7 @@ from ablate.result import RunStatus
 from ablate.stats import DEFAULT_MARGIN, words
 from ablate.stats.effects import FEWEST_AT_A_LOOK
 from ablate.stats.looks import ANYTIME, Look, margin_of
+from ablate.stats.planning import MAX_SEEDS
 from ablate.store.looks import new_look
 from ablate.store.samples import Standing
 from ablate.store.status import StudyKey
@@ -170,7 +170,7 @@ class _Deciding:
             decided = sum(effect.decided for effect in judged.effects.values())
             self.tell(
                 f"a look after {judged.seeds} seeds: {decided} of "
-                f"{plural(len(self.question.variants), 'variant')} decided, {len(judged.open)} go on"
+                f"{plural(len(self.question.variants), 'variant')} decided, {len(judged.open)} open"
             )
         return judged
 
