@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from ablate.errors import DatabaseError
 from ablate.stats.looks import Look
 from ablate.store import schema
 from ablate.store.connect import open_engine
-from ablate.store.rows import now
+from ablate.store.rows import add_missing, now
 from ablate.store.status import StudyKey
 from ablate.store.transaction import transact
 from ablate.system.digest import digest
@@ -38,7 +38,7 @@ def read_looks(connection: Connection, key: StudyKey) -> tuple[Look, ...]:
     """All looks at a study on these images under this setting, the first one first."""
     table = schema.looks
     columns = [table.c[name] for name in Look.__dataclass_fields__]
-    order = table.c.looked_at, table.c.finished
+    order = table.c.looked_at, table.c.finished, table.c.rule
     rows = connection.execute(select(*columns).where(*_of(key)).order_by(*order))
     return tuple(Look(**row._mapping) for row in rows)
 
@@ -50,7 +50,7 @@ def add_look(connection: Connection, key: StudyKey, look: Look) -> bool:
         return False
     names = ("study", "dataset_hash", "setting")
     values = {name: getattr(look, name) for name in Look.__dataclass_fields__}
-    connection.execute(insert(schema.looks), dict(zip(names, key, strict=True)) | values)
+    add_missing(connection, schema.looks, [dict(zip(names, key, strict=True)) | values])
     return True
 
 

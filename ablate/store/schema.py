@@ -300,7 +300,7 @@ looks = Table(
     Column("looked_at", String(32), primary_key=True),
     # A digest of the keys of the runs that were finished.
     Column("finished", String(16), primary_key=True),
-    Column("rule", String(16), nullable=False),
+    Column("rule", String(16), primary_key=True),
     Column("command", String(32), nullable=False),
     # Seeds by variant: finished, and planned at that time.
     Column("n", JSON, nullable=False),

@@ -49,7 +49,7 @@ VIEWS = {
     "v_looks": """
         SELECT l.study, s.dataset, l.dataset_hash, l.setting,
                ROW_NUMBER() OVER (PARTITION BY l.study, l.dataset_hash, l.setting
-                                  ORDER BY l.looked_at, l.finished) AS number,
+                                  ORDER BY l.looked_at, l.finished, l.rule) AS number,
                l.looked_at, l.rule, l.command, l.n, l.planned, l.margin, l.family, l.finished
         FROM looks l
         LEFT JOIN studies s ON s.study = l.study AND s.dataset_hash = l.dataset_hash

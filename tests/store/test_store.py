@@ -42,6 +42,7 @@ COLUMNS = {
     "v_costs": "variant fingerprint device precision mode batch_size images_per_second p10 p90 "
     "latency_ms peak_memory_mib",
     "v_profile": "fingerprint device path module operator self_device_us self_cpu_us calls share",
+    "v_looks": "study dataset dataset_hash setting number looked_at rule command n planned margin family",
 }
 """The columns that are promised; a view may have more."""
 

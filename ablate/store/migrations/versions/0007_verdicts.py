@@ -21,7 +21,7 @@ def _keep_looks() -> None:
         sa.Column("setting", sa.String(16), primary_key=True),
         sa.Column("looked_at", sa.String(32), primary_key=True),
         sa.Column("finished", sa.String(16), primary_key=True),
-        sa.Column("rule", sa.String(16), nullable=False),
+        sa.Column("rule", sa.String(16), primary_key=True),
         sa.Column("command", sa.String(32), nullable=False),
         sa.Column("n", sa.JSON, nullable=False),
         sa.Column("planned", sa.JSON, nullable=False),
