@@ -55,6 +55,11 @@ class Results:
         """Where the time of a training step goes: `v_profile`."""
         return self._read("v_profile")
 
+    @cached_property
+    def looks(self) -> pd.DataFrame:
+        """When verdicts were shown: `v_looks`."""
+        return self._read("v_looks")
+
     def _read(self, view: str) -> pd.DataFrame:
         query: Select[Any] = (
             select(literal_column("*")).select_from(table(view)).order_by(*map(column, ORDER[view]))
