@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from ablate.result import RunStatus
 from ablate.stats.looks import ANYTIME
@@ -34,6 +45,7 @@ def register(connection: Connection, plan: Plan) -> None:
     kept = _searched(connection, mine, set(keys))
     kept += _until_decided(connection, mine, plan, {*keys, *(row["run_key"] for row in kept)})
     connection.execute(delete(schema.cells).where(mine))
+    _move_looks(connection, plan, content, keys)
     for chunk in chunks(keys):
         # A network that is written otherwise has another setting and the same runs: they move to it.
         connection.execute(
@@ -73,6 +85,29 @@ def add_cells(connection: Connection, plan: Plan, cells: Sequence[Cell]) -> None
     first = 0 if last is None else last + 1
     rows = [cell_row(first + i, cell, plan, content) for i, cell in enumerate(cells)]
     add_missing(connection, table, rows)
+
+
+def _move_looks(connection: Connection, plan: Plan, content: str, keys: Sequence[str]) -> None:
+    """Looks go along with runs that move to this setting: what was seen stays seen."""
+    cells, looks, study = schema.cells, schema.looks, plan.study
+    earlier = {
+        setting
+        for chunk in chunks(keys)
+        for setting in connection.scalars(
+            select(cells.c.setting).where(
+                cells.c.study == study.name,
+                cells.c.dataset_hash == content,
+                cells.c.setting != study.setting,
+                cells.c.run_key.in_(chunk),
+            )
+        )
+    }
+    theirs = and_(
+        looks.c.study == study.name,
+        looks.c.dataset_hash == content,
+        looks.c.setting.in_(earlier),
+    )
+    connection.execute(update(looks).where(theirs).values(setting=study.setting))
 
 
 def _until_decided(

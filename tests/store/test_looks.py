@@ -168,3 +168,12 @@ def test_bits_are_of_as_many_images_as_make_the_accuracy() -> None:
     assert correct_of([("d", "x", 0.9, b"\xe0")]) == {}, (
         "bits that do not make the accuracy are none"
     )
+
+
+def test_looks_move_with_runs_whose_network_is_written_otherwise(store: Store, plan: Plan) -> None:
+    store.add_look(key_of(plan), look("a"))
+    written = replace(plan, study=plan.study.model_copy(update={"backbone": "cbam_cnn(width=1)"}))
+    assert key_of(written) != key_of(plan)
+    store.register(written)
+    assert len(store.looks(key_of(written))) == 1
+    assert store.looks(key_of(plan)) == ()
