@@ -46,6 +46,8 @@ def told(summary: Summary, first: str, second: str) -> list[str]:
             "This pair was tested by itself, not within the study's family of comparisons with its "
             f"baseline {summary.baseline}: chosen among many, it finds a difference too easily."
         )
+    if summary.exploratory:
+        lines.append(f"This is {summary.exploratory}.")
     return [line for line in lines if line]
 
 
@@ -61,4 +63,4 @@ def _effect(base: VariantSummary, variant: VariantSummary, summary: Summary) -> 
     if base.is_baseline and variant.effect is not None:
         return variant.effect  # adjusted for all variants, as in the report
     samples = {each.name: Sample(each.accuracies) for each in (base, variant)}
-    return effects(samples, base.name, summary.margin)[variant.name]
+    return effects(samples, base.name, summary.margin, looks=summary.any_time)[variant.name]

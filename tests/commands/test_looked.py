@@ -110,6 +110,8 @@ def test_seeds_that_were_added_after_a_look_are_told(looked: Shell) -> None:
     assert "exploratory" not in report(looked)
     finish(6, of=6)
     assert f"This is {ADDED} (on 20" in report(looked)
+    _, out, _ = looked("compare", "none", "eca(pool3, k=3)", "--study", *HERE)
+    assert f"This is {ADDED} (on 20" in out
 
 
 def test_seeds_that_were_taken_away_after_a_look_are_told(looked: Shell) -> None:
