@@ -344,7 +344,10 @@ def test_results_are_frames_of_the_views(tmp_path: Path) -> None:
     frames = dict(
         zip(
             VIEWS,
-            (results.runs, results.epochs, results.steps, results.costs, results.profile),
+            (
+                *(results.runs, results.epochs, results.steps),
+                *(results.costs, results.profile, results.looks),
+            ),
             strict=True,
         )
     )
