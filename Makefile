@@ -69,6 +69,7 @@ calibrate: $(READY)
 	@$(BIN)/python -m benchmarks.calibrate_throughput
 	@$(BIN)/python -m benchmarks.calibrate_profile
 	@$(BIN)/python -m benchmarks.calibrate_search
+	@$(BIN)/python -m benchmarks.calibrate_until_decided
 
 # One process: its tests cap memory and time graphs.
 gpu-check: $(READY)

@@ -151,14 +151,32 @@ def run(
         bool, typer.Option("--retry-failed", help="Train failed runs again.")
     ] = False,
     no_probe: NoProbe = False,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add seeds until every variant has a verdict.")
+    ] = False,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin", metavar="M", help="What is equivalent, in accuracy; the study's unless set."
+        ),
+    ] = None,
+    max_seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--max-seeds", metavar="N", help="Seeds of each variant at most; 30 unless set."
+        ),
+    ] = None,
 ) -> None:
     """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
     rehash(again)
+    _check_until(until_decided, margin, max_seeds, seeds, baseline_seeds)
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
     with loading():
         from ablate.drive.options import RunOptions
         from ablate.drive.run import run_study
+        from ablate.drive.until import Until, run_until_decided
+        from ablate.stats.planning import MAX_SEEDS
 
     options = RunOptions(
         device=device,
@@ -174,8 +192,13 @@ def run(
         measure=not no_measure,
         probe=not no_probe,
     )
+    until = Until(margin, MAX_SEEDS if max_seeds is None else max_seeds)
     try:
-        failed = run_study(question, data, db, options)
+        failed = (
+            run_until_decided(question, data, db, options, until)
+            if until_decided
+            else run_study(question, data, db, options)
+        )
     except KeyboardInterrupt:
         print("ablate: interrupted; what was stored stays, run again to go on", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -281,6 +304,18 @@ def measure(
         from ablate.commands.measure import MeasureOptions, measure_study
 
     measure_study(question, data, db, MeasureOptions(device, processes, rounds, block_seconds))
+
+
+def _check_until(
+    until_decided: bool, margin: float | None, max_seeds: int | None, *seeds: int | None
+) -> None:
+    if until_decided and any(each is not None for each in seeds):
+        raise OptionError(
+            "--until-decided gives each variant the seeds that it takes: bound them with --max-seeds, "
+            "without --seeds and --baseline-seeds"
+        )
+    if not until_decided and (margin is not None or max_seeds is not None):
+        raise OptionError("--margin and --max-seeds belong to --until-decided: give that too")
 
 
 def _init_ready(name: str, out: Path | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablate.commands.chosen import frames_of
+from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError, unknown
 from ablate.report.findings import LEAKED, cost, unmoved_in
 from ablate.report.summary import Summary, VariantSummary, summarize
@@ -24,6 +25,7 @@ def compare_accuracies(first: str, second: str, study: Study, data: Path | None,
     frames = frames_of(study, data, url)
     for line in told(summarize(frames), first, second):
         say(line)
+    keep_look(frames, url, "compare")
 
 
 def told(summary: Summary, first: str, second: str) -> list[str]:
@@ -44,6 +46,8 @@ def told(summary: Summary, first: str, second: str) -> list[str]:
             "This pair was tested by itself, not within the study's family of comparisons with its "
             f"baseline {summary.baseline}: chosen among many, it finds a difference too easily."
         )
+    if summary.exploratory:
+        lines.append(f"This is {summary.exploratory}.")
     return [line for line in lines if line]
 
 
@@ -59,4 +63,4 @@ def _effect(base: VariantSummary, variant: VariantSummary, summary: Summary) -> 
     if base.is_baseline and variant.effect is not None:
         return variant.effect  # adjusted for all variants, as in the report
     samples = {each.name: summary.samples[each.name] for each in (base, variant)}
-    return effects(samples, base.name, summary.margin)[variant.name]
+    return effects(samples, base.name, summary.margin, looks=summary.any_time)[variant.name]

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ablate.commands.power import document, find_outlook, told
 from ablate.drive.proof import prove_plan, trained_images
 from ablate.network.places import group_paths
 from ablate.plan import Cell, Plan, make_plan
@@ -56,10 +57,15 @@ def show_plan(
     status = {cell: stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells}
     missing = [cell for cell in plan.cells if not status[cell].is_over]
     estimate = _estimate(plan, missing, seconds, machine)
+    outlook = find_outlook(plan, None if _is_first(url) else url)
+    each = _per_run(plan, seconds, machine)
     if format == "json":
-        print(json.dumps(_document(plan, status, len(missing), estimate), indent=2))
+        found = _document(plan, status, len(missing), estimate)
+        print(json.dumps({**found, "verdicts": document(outlook, each)}, indent=2))
     else:
         _print_table(plan, status, len(missing), estimate)
+        for line in told(plan, outlook, each):
+            say(line)
         _tell_namesakes(plan, url)
 
 
@@ -105,6 +111,13 @@ def _estimate(
     epochs = plan.study.recipe.epochs
     total = sum(seconds.get(cell.architecture.fingerprint, usual) * epochs for cell in missing)
     return total / min(machine.workers, len(missing))
+
+
+def _per_run(plan: Plan, seconds: dict[str, float], machine: Machine) -> float | None:
+    """Seconds that one run more takes, with all workers busy."""
+    if not seconds:
+        return None
+    return sum(seconds.values()) / len(seconds) * plan.study.recipe.epochs / machine.workers
 
 
 def _document(

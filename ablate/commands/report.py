@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.commands.chosen import frames_of
+from ablate.commands.looked import keep_look
 from ablate.errors import StudyError, nearest
 from ablate.report.render import differing_files, write_report
 from ablate.result.search import SearchResult
@@ -33,6 +34,7 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
     for suffix in (".html", ".md"):
         for file in (file for file in files if file.suffix == suffix):
             say(str(file))
+    keep_look(frames, url, "report")
 
 
 def check_report(

@@ -95,6 +95,10 @@ class Dataset(ABC):
         """The labels of the training images, where they are known without reading images; else None."""
         return None
 
+    def test_count(self) -> int | None:
+        """The number of test images, where it is known without reading images; else None."""
+        return None
+
     @abstractmethod
     def load(self, watch: Watch | None = None) -> Images:
         """Read the images, with the hashes of the arrays. What takes seconds tells `watch` (how much is

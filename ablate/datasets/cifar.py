@@ -38,6 +38,7 @@ DEFAULT_FOLDER = Path("data")
 TIMEOUT_SECONDS = 30
 SIDE = 32
 
+TEST_IMAGES = 10_000
 ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 BATCH_SHA256 = {
     "data_batch_1": "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd",
@@ -86,6 +87,9 @@ class Cifar10(Dataset):
 
     def content_hash(self) -> str:
         return ARCHIVE_SHA256
+
+    def test_count(self) -> int:
+        return TEST_IMAGES
 
     def load(self, watch: Watch | None = None) -> Images:
         name = f"cifar10-{ARCHIVE_SHA256}"

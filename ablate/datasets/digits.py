@@ -63,6 +63,11 @@ class Digits(Dataset):
         train, _ = stratified_split(labels, self.test_fraction, seed=TEST_SEED)
         return labels[train].astype(np.int64)
 
+    def test_count(self) -> int:
+        _, labels = _raw()
+        _, test = stratified_split(labels, TEST_FRACTION, seed=TEST_SEED)
+        return len(test)
+
     def load(self, watch: Watch | None = None) -> Images:
         pixels, labels = _raw()
         images = np.stack([self._enlarged(digit) for digit in pixels])

@@ -92,6 +92,9 @@ class ImageFiles(Dataset):
         names = self._index.of("train")
         return np.array([classes[name.split("/")[1]] for name in names], dtype=np.int64)
 
+    def test_count(self) -> int:
+        return len(self._index.of("test"))
+
     def load(self, watch: Watch | None = None) -> Images:
         entry = cache.load_arrays(self._cached)
         if entry is None:

@@ -21,7 +21,7 @@ from ablate.result import RunStatus
 from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import own_console, say
-from ablate.system.machine import find_machine
+from ablate.system.machine import Machine, find_machine
 from ablate.system.text import duration, plural
 
 NOT_DETERMINISTIC = (
@@ -47,7 +47,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     store.register(plan)
     keys = [str(cell.run_key) for cell in plan.cells]
     if options.retry_failed:
-        _retry(store, keys, options.max_runs)
+        retry_failed(store, keys, options.max_runs)
     counts = count_runs(store, keys)
     todo = counts.ready if options.max_runs is None else min(counts.ready, options.max_runs)
     say(
@@ -62,6 +62,16 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
         if todo or counts.elsewhere:
             how = choose_training(options, plan, store, machine, executor, progress.note)
             Driver(plan, store, executor, progress, how).run()
+    unmeasured = after_training(options, plan, store, machine, console)
+    return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
+
+
+def after_training(
+    options: RunOptions, plan: Plan, store: Store, machine: Machine, console: Console
+) -> int:
+    """Measure what was trained, if that is asked for, and keep the pictures of a report; returns 1 where
+    nothing could be measured.
+    """
     unmeasured = 0
     if options.measure:
         try:
@@ -70,10 +80,10 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
             say(f"{error}; run again to measure", console)
             unmeasured = 1
     keep_pictures(plan, store, console)
-    return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
+    return unmeasured
 
 
-def _retry(store: Store, run_keys: list[str], max_runs: int | None) -> None:
+def retry_failed(store: Store, run_keys: list[str], max_runs: int | None) -> None:
     """Make failed runs ready, of those that this invocation trains: the others keep their errors."""
     status = store.statuses(run_keys)
     open_keys = [k for k in run_keys if status[k].is_ready or status[k] is RunStatus.FAILED]

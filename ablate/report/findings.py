@@ -37,6 +37,7 @@ def headline(summary: Summary) -> str:
     told = ", ".join(f"{number} {verdict}" for number, verdict in numbers if number)
     return (
         f"{plural(len(summary.tested), 'variant')} against the baseline {summary.baseline}: {told}."
+        + (f" This is {summary.exploratory}." if summary.exploratory else "")
     )
 
 

@@ -13,6 +13,8 @@ from ablate.result import RunStatus
 from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, Sample, effects, interval, seed_correlation
+from ablate.stats.looks import FinishedRun, any_time, exploratory, margin_of
+from ablate.study.search import FRESH_SEEDS
 
 if TYPE_CHECKING:
     from ablate.store.frames import Frames
@@ -22,7 +24,7 @@ RUN_COLUMNS = (
     *("options", "seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
     *("seconds", "device", "precision"),
     *("parameters", "attention_parameters", "macs", "elementwise", "activations"),
-    "unmoved_attention",
+    *("unmoved_attention", "finished_at"),
 )
 EPOCH_COLUMNS = ("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
 STEP_COLUMNS = ("run_key", "step", "batch_loss")
@@ -73,6 +75,9 @@ class VariantSummary:
 class Summary:
     """One study, ready to be shown. `epochs` and `steps` are those of finished runs, by variant, `samples`
     what their verdicts are made from.
+
+    `exploratory` says why its verdicts are no more than a hint, None if they are sound; `any_time`
+    whether they hold at every look (`--until-decided`).
     """
 
     study: Mapping[str, Any]
@@ -92,6 +97,8 @@ class Summary:
     search: SearchResult | None = None
     images: ImageResults = field(default_factory=ImageResults)
     samples: Mapping[str, Sample] = field(default_factory=dict)
+    exploratory: str | None = None
+    any_time: bool = False
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
@@ -151,8 +158,9 @@ def summarize(frames: Frames) -> Summary:
     names = list(dict.fromkeys([*study["variants"], *aliases, *runs["variant"], baseline]))
     finished = runs[(runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()]
     samples = _samples(names, finished, frames, aliases)
-    margin = study.get("equivalence_margin")
-    found = effects(samples, baseline, margin)
+    margin = margin_of(frames.looks, study.get("equivalence_margin"))
+    found = effects(samples, baseline, margin, looks=any_time(frames.looks))
+    planned = planned_seeds(study)
     places = finished["unmoved_attention"]
     flagged = finished.loc[places.notna() & (places != ""), "variant"]
     unmoved = {str(name): int(n) for name, n in flagged.value_counts().items()}
@@ -162,7 +170,7 @@ def summarize(frames: Frames) -> Summary:
             name=name,
             is_baseline=name == baseline,
             same_as=aliases.get(name),
-            planned=_planned(study, name, baseline, runs) if name not in aliases else 0,
+            planned=_planned(frames, name, baseline, runs) if name not in aliases else 0,
             failed=int(((runs["variant"] == name) & (runs["status"] == RunStatus.FAILED)).sum()),
             accuracies=samples[name].scores if name in samples else {},
             accuracy=_mean(samples.get(name)),
@@ -197,6 +205,8 @@ def summarize(frames: Frames) -> Summary:
         search=frames.search,
         images=frames.images,
         samples=samples,
+        exploratory=exploratory(frames.looks, _of_the_grid(finished), planned),
+        any_time=any_time(frames.looks),
     )
 
 
@@ -220,6 +230,27 @@ def _samples(
     return found
 
 
+def planned_seeds(study: Mapping[str, Any]) -> dict[str, int]:
+    """How many seeds a study declares for each of its networks."""
+    aliases = study.get("aliases") or {}
+    baseline = aliases.get(study["baseline"], study["baseline"])
+    names = [name for name in study["variants"] if name not in aliases]
+    return {name: int(_declared(study, name, baseline)) for name in names}
+
+
+def _declared(study: Mapping[str, Any], name: str, baseline: str) -> int:
+    seeds = study.get("baseline_seeds") if name == baseline else None
+    return int(seeds or study["seeds"])
+
+
+def _of_the_grid(finished: pd.DataFrame) -> list[FinishedRun]:
+    """Finished runs, without those that a search confirms its picks with: it chose their seeds before."""
+    rows = finished.loc[finished["finished_at"].notna(), ["variant", "seed", "finished_at"]]
+    values = rows.itertuples(index=False, name=None)
+    runs = [FinishedRun(str(name), int(seed), str(at)) for name, seed, at in values]
+    return [run for run in runs if run.seed <= FRESH_SEEDS]
+
+
 def _tidy(
     frame: pd.DataFrame, columns: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
@@ -233,12 +264,14 @@ def _tidy(
     return tidy
 
 
-def _planned(study: Mapping[str, Any], name: str, baseline: str, runs: pd.DataFrame) -> int:
-    """The seeds that the study asks for; a variant outside its grid has the runs that it has."""
-    if name not in study["variants"] and name != baseline:
+def _planned(frames: Frames, name: str, baseline: str, runs: pd.DataFrame) -> int:
+    """The seeds that the study asks for; a variant outside its grid, or one that got seeds until it was
+    decided, has the runs that it has.
+    """
+    in_grid = name in frames.study["variants"] or name == baseline
+    if not in_grid or any_time(frames.looks):
         return int((runs["variant"] == name).sum())
-    seeds = study.get("baseline_seeds") if name == baseline else None
-    return int(seeds or study["seeds"])
+    return _declared(frames.study, name, baseline)
 
 
 def _structure(runs: pd.DataFrame, name: str, column: str) -> float | None:

@@ -172,7 +172,8 @@ def _of_images(bits: Bits, baseline: Bits) -> tuple[float, float]:
     right = bits.sum(0) + baseline.sum(0)
     telling = int(((right > 0) & (right < len(bits) + len(baseline))).sum())
     scale = images * (images - 1)
-    if telling < FEWEST_IMAGES:
+    # Two arms that are right on the same images by seed, as identical ones are, differ on none.
+    if telling < FEWEST_IMAGES or not by_image.any():
         return float((by_image**2).sum() + 1) / scale, images - 1.0
     return float(((by_image - by_image.mean()) ** 2).sum()) / scale, telling - 1.0
 

@@ -26,6 +26,9 @@ from ablate.stats.sample import Bits, Sample
 SHARE_OF_SEEDS = 0.75
 """Variant and baseline are paired if they share this part of the seeds that either of them has."""
 
+FEWEST_AT_A_LOOK = 3
+"""Seeds that variant and baseline share before a look can decide anything."""
+
 NO_NOISE = Noise(0.0, 0.0, 1.0)
 """Of a single seed."""
 
@@ -42,7 +45,8 @@ def effects(
 
     The family is every variant in the mapping, those without runs included, so that a verdict never
     becomes easier because other cells have not finished yet. With `looks` the intervals hold at
-    every look, however many seeds are added (`--until-decided`). With `folds` > 1 a seed's bits are
+    every look, however many seeds are added (`--until-decided`), from three shared seeds on; without bits
+    there are none such, and no verdict. With `folds` > 1 a seed's bits are
     those of its folds together.
 
     Raises:
@@ -80,6 +84,13 @@ class _Family:
     _blocks: dict[tuple[int, ...], dict[str, tuple[Bits, Noise]]] = field(default_factory=dict)
 
     def effect(self, name: str) -> Effect:
+        found = self._found(name)
+        if not self.looks or found.verdict is Verdict.IDENTICAL:
+            return found
+        holds = found.rule is Rule.ANYTIME and found.n >= FEWEST_AT_A_LOOK
+        return found if holds else replace(found, verdict=Verdict.UNDECIDED)
+
+    def _found(self, name: str) -> Effect:
         own, base = self.samples[name], self.samples[self.baseline]
         if not own.scores or not base.scores:
             return self._without(name, Rule.NOTHING)

@@ -13,9 +13,11 @@ from sqlalchemy import Connection, select, text
 from ablate.errors import DatabaseError
 from ablate.result.image_results import Bits, ImageResults
 from ablate.result.search import SearchResult
+from ablate.stats.looks import Look
 from ablate.store import schema
 from ablate.store.datasets import SHORT, called
 from ablate.store.image_results import read_image_results
+from ablate.store.looks import read_looks
 from ablate.store.moment import reading_a_copy
 from ablate.store.read import in_short
 
@@ -28,8 +30,8 @@ class Frames:
     accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
     `explanations` are the packed snapshots (`ablate.result.snapshot`) by run key, `traces` the files of
     profiles, or the reasons why there are none, `search` what a search found (`ablate.search.record`).
-    `others` are the data sets that could have been meant as well, in words, and `images` has what each
-    run made of each test image.
+    `others` are the data sets that could have been meant as well, in words, `images` has what each run
+    made of each test image, and `looks` are the moments at which verdicts of it were shown before.
     """
 
     study: Mapping[str, Any]
@@ -45,6 +47,7 @@ class Frames:
     search: SearchResult | None = None
     dataset_hash: str = ""
     others: Sequence[str] = ()
+    looks: Sequence[Look] = ()
     images: ImageResults = field(default_factory=ImageResults)
 
     @property
@@ -94,6 +97,7 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
             images=read_image_results(
                 connection, _OF_STUDY, values, found.definition["image_size"]
             ),
+            looks=read_looks(connection, (study, found.dataset_hash, setting)),
         )
 
 

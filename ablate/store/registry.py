@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
+from ablate.result import RunStatus
+from ablate.stats.looks import ANYTIME
 from ablate.store import schema
 from ablate.store.postgres import take_turns
 from ablate.store.rows import add_architectures, add_missing, cell_row, chunks, now, put, run_row
 from ablate.study.search import FRESH_SEEDS
 
 if TYPE_CHECKING:
-    from ablate.plan import Plan
+    from ablate.plan import Cell, Plan
 
 
 def register(connection: Connection, plan: Plan) -> None:
@@ -28,8 +42,10 @@ def register(connection: Connection, plan: Plan) -> None:
     runs = [run_row(cell, plan, content) for cell in plan.cells]
     add_missing(connection, schema.runs, runs)
     keys = [str(cell.run_key) for cell in plan.cells]
-    searched = _searched(connection, mine, set(keys))
+    kept = _searched(connection, mine, set(keys))
+    kept += _until_decided(connection, mine, plan, {*keys, *(row["run_key"] for row in kept)})
     connection.execute(delete(schema.cells).where(mine))
+    _move_looks(connection, plan, content, keys)
     for chunk in chunks(keys):
         # A network that is written otherwise has another setting and the same runs: they move to it.
         connection.execute(
@@ -40,7 +56,7 @@ def register(connection: Connection, plan: Plan) -> None:
     # A renamed archive holds the same runs: all of them get the new label.
     label = plan.dataset.label
     cells = [cell_row(i, cell, plan, content) for i, cell in enumerate(plan.cells)]
-    cells += [{**row, "ordinal": len(keys) + i, "dataset": label} for i, row in enumerate(searched)]
+    cells += [{**row, "ordinal": len(keys) + i, "dataset": label} for i, row in enumerate(kept)]
     connection.execute(insert(schema.cells), cells)
     row = {
         "study": study.name,
@@ -52,6 +68,74 @@ def register(connection: Connection, plan: Plan) -> None:
     }
     put(connection, schema.studies, [row])
     connection.execute(delete(schema.studies).where(_without_cells()))
+
+
+def add_cells(connection: Connection, plan: Plan, cells: Sequence[Cell]) -> None:
+    """Make further cells of a study, behind those that are there."""
+    content, table = str(plan.dataset.content_hash()), schema.cells
+    mine = (
+        table.c.study == plan.study.name,
+        table.c.dataset_hash == content,
+        table.c.setting == plan.study.setting,
+    )
+    architectures = {cell.architecture.fingerprint: cell.architecture for cell in cells}
+    add_architectures(connection, architectures.values())
+    add_missing(connection, schema.runs, [run_row(cell, plan, content) for cell in cells])
+    last = connection.scalar(select(func.max(table.c.ordinal)).where(*mine))
+    first = 0 if last is None else last + 1
+    rows = [cell_row(first + i, cell, plan, content) for i, cell in enumerate(cells)]
+    add_missing(connection, table, rows)
+
+
+def _move_looks(connection: Connection, plan: Plan, content: str, keys: Sequence[str]) -> None:
+    """Looks go along with runs that move to this setting: what was seen stays seen."""
+    cells, looks, study = schema.cells, schema.looks, plan.study
+    earlier = {
+        setting
+        for chunk in chunks(keys)
+        for setting in connection.scalars(
+            select(cells.c.setting).where(
+                cells.c.study == study.name,
+                cells.c.dataset_hash == content,
+                cells.c.setting != study.setting,
+                cells.c.run_key.in_(chunk),
+            )
+        )
+    }
+    theirs = and_(
+        looks.c.study == study.name,
+        looks.c.dataset_hash == content,
+        looks.c.setting.in_(earlier),
+    )
+    connection.execute(update(looks).where(theirs).values(setting=study.setting))
+
+
+def _until_decided(
+    connection: Connection, mine: ColumnElement[bool], plan: Plan, keys: set[str]
+) -> list[dict[str, Any]]:
+    """The cells with seeds beyond the plan's that were added until a verdict was reached, which stands on
+    them: those of the plan's networks, under its names for them.
+    """
+    cells, runs, looks = schema.cells, schema.runs, schema.looks
+    names = {a.fingerprint: name for name, a in plan.variants.items()}
+    looked = exists().where(
+        looks.c.study == cells.c.study,
+        looks.c.dataset_hash == cells.c.dataset_hash,
+        looks.c.setting == cells.c.setting,
+        looks.c.rule == ANYTIME,
+    )
+    query = (
+        select(cells, runs.c.fingerprint)
+        .join(runs, runs.c.run_key == cells.c.run_key)
+        .where(mine, looked, runs.c.status != RunStatus.PLANNED)
+        .order_by(cells.c.ordinal)
+    )
+    found = []
+    for row in map(dict, connection.execute(query).mappings()):
+        name = names.get(row.pop("fingerprint"))
+        if name is not None and row["run_key"] not in keys:
+            found.append({**row, "variant": name})
+    return found
 
 
 def _searched(

@@ -60,6 +60,11 @@ class Results:
         """What each run said of each test image: `v_predictions`, a row for each run and image."""
         return self._read("v_predictions")
 
+    @cached_property
+    def looks(self) -> pd.DataFrame:
+        """When verdicts were shown: `v_looks`."""
+        return self._read("v_looks")
+
     def _read(self, view: str) -> pd.DataFrame:
         query: Select[Any] = (
             select(literal_column("*")).select_from(table(view)).order_by(*map(column, ORDER[view]))

@@ -314,3 +314,22 @@ test_pictures = Table(
     Column("image", Integer, primary_key=True),
     Column("content", LargeBinary, nullable=False),
 )
+
+# When verdicts were shown to somebody, on what and by which rule (`ablate.stats.looks`).
+looks = Table(
+    "looks",
+    metadata,
+    Column("study", String(64), primary_key=True),
+    Column("dataset_hash", String(64), primary_key=True),
+    Column("setting", String(16), primary_key=True),
+    Column("looked_at", String(32), primary_key=True),
+    # A digest of the keys of the runs that were finished.
+    Column("finished", String(16), primary_key=True),
+    Column("rule", String(16), primary_key=True),
+    Column("command", String(32), nullable=False),
+    # Seeds by variant: finished, and planned at that time.
+    Column("n", JSON, nullable=False),
+    Column("planned", JSON, nullable=False),
+    Column("margin", Float),
+    Column("family", Integer, nullable=False),
+)

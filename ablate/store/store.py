@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Histograms, RunStatus
+from ablate.stats.looks import Look
 from ablate.store import checkpoints, claims, schema
 from ablate.store.choices import Choices
 from ablate.store.claims import Claim, LostClaimError
 from ablate.store.connect import files_folder, open_engine
 from ablate.store.costs import Costs
 from ablate.store.histograms import forget_histograms, write_histograms
+from ablate.store.looks import add_look, read_looks
 from ablate.store.read import read_statuses
-from ablate.store.registry import register
+from ablate.store.registry import add_cells, register
 from ablate.store.rows import add_environment, put, storable
+from ablate.store.samples import Standing, read_standing
+from ablate.store.status import StudyKey
 from ablate.store.test_sets import Pictures, add_test_set
 from ablate.store.transaction import reading, transact, writing
 from ablate.store.weights import keep
@@ -32,7 +36,7 @@ from ablate.system.owner import Owner, current_owner
 
 if TYPE_CHECKING:
     # For its type only: a report opens the database on machines without torch.
-    from ablate.plan import Plan
+    from ablate.plan import Cell, Plan
 
 __all__ = ["Claim", "LostClaimError", "Store"]
 
@@ -70,6 +74,26 @@ class Store:
     def register(self, connection: Connection, plan: Plan) -> None:
         """Make the study's cells those of the plan; runs that exist already stay as they are."""
         register(connection, plan)
+
+    @writing
+    def add_cells(self, connection: Connection, plan: Plan, cells: Sequence[Cell]) -> None:
+        """Make further cells of a study that is registered; those that are there stay as they are."""
+        add_cells(connection, plan, cells)
+
+    @reading
+    def standing(self, connection: Connection, key: StudyKey) -> Standing:
+        """What the runs of a study have given so far."""
+        return read_standing(connection, key)
+
+    @reading
+    def looks(self, connection: Connection, key: StudyKey) -> tuple[Look, ...]:
+        """When a study's verdicts were looked at, the first time first."""
+        return read_looks(connection, key)
+
+    @writing
+    def add_look(self, connection: Connection, key: StudyKey, look: Look) -> bool:
+        """Store a look; False if the last one was the same."""
+        return add_look(connection, key, look)
 
     def claim_cohort(
         self, run_keys: Sequence[str], at_most: int, group: Callable[[str], Hashable]

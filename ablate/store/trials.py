@@ -15,7 +15,8 @@ from sqlalchemy import Connection, String, and_, cast, func, insert, select, upd
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connect import open_engine
-from ablate.store.rows import add_architectures, add_missing, cell_row, chunks, now, run_row
+from ablate.store.registry import add_cells
+from ablate.store.rows import add_architectures, chunks, now
 from ablate.store.transaction import reading, writing
 from ablate.study import Study
 from ablate.system.digest import digest
@@ -156,19 +157,7 @@ class TrialStore:
     @writing
     def add_cells(self, connection: Connection, plan: Plan, cells: Sequence[Cell]) -> None:
         """Make variants that a search has asked cells of its study, behind those that are there."""
-        content, table = str(plan.dataset.content_hash()), schema.cells
-        mine = (
-            table.c.study == plan.study.name,
-            table.c.dataset_hash == content,
-            table.c.setting == plan.study.setting,
-        )
-        architectures = {cell.architecture.fingerprint: cell.architecture for cell in cells}
-        add_architectures(connection, architectures.values())
-        add_missing(connection, schema.runs, [run_row(cell, plan, content) for cell in cells])
-        last = connection.scalar(select(func.max(table.c.ordinal)).where(*mine))
-        first = 0 if last is None else last + 1
-        rows = [cell_row(first + i, cell, plan, content) for i, cell in enumerate(cells)]
-        add_missing(connection, table, rows)
+        add_cells(connection, plan, cells)
 
     @reading
     def seen(self, connection: Connection, run_keys: Sequence[str]) -> dict[str, RunSeen]:

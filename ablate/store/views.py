@@ -56,6 +56,15 @@ VIEWS = {
         WHERE r.status = 'finished' AND length(r.test_correct) = (s.images + 7) / 8
               AND n.image < s.images
     """,
+    "v_looks": """
+        SELECT l.study, s.dataset, l.dataset_hash, l.setting,
+               ROW_NUMBER() OVER (PARTITION BY l.study, l.dataset_hash, l.setting
+                                  ORDER BY l.looked_at, l.finished, l.rule) AS number,
+               l.looked_at, l.rule, l.command, l.n, l.planned, l.margin, l.family, l.finished
+        FROM looks l
+        LEFT JOIN studies s ON s.study = l.study AND s.dataset_hash = l.dataset_hash
+             AND s.setting = l.setting
+    """,
 }
 
 NOT_EXPORTED = ("v_predictions",)
@@ -68,6 +77,7 @@ ORDER = {
     "v_costs": ("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol"),
     "v_profile": ("fingerprint", "device", "path", "module", "operator"),
     "v_predictions": ("run_key", "image"),
+    "v_looks": ("study", "dataset_hash", "setting", "number"),
 }
 """The order in which a view's rows are given, so that the same results are the same bytes."""
 

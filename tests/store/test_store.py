@@ -43,6 +43,7 @@ COLUMNS = {
     "latency_ms peak_memory_mib",
     "v_predictions": "run_key image label predicted probability correct",
     "v_profile": "fingerprint device path module operator self_device_us self_cpu_us calls share",
+    "v_looks": "study dataset dataset_hash setting number looked_at rule command n planned margin family",
 }
 """The columns that are promised; a view may have more."""
 

@@ -40,6 +40,12 @@ def real_database(path: Path) -> Path:
         "INSERT INTO traces VALUES (?, 'a device', 'eager', 'a.json.gz', NULL, 'now')",
         fingerprint,
     )
+    change(
+        path,
+        "INSERT INTO looks SELECT study, dataset_hash, setting, '2026-01-01T00:00:00.000Z', ?, 'fixed', "
+        "'report', '{\"none\": 2}', '{\"none\": 3}', 0.005, 1 FROM studies",
+        FINISHED,
+    )
     return path
 
 

@@ -1,5 +1,5 @@
 """What verdicts rest on: what each run said of each test image, what is right and the pictures of a few of
-them, and in how many processes a throughput was measured.
+them, in how many processes a throughput was measured, and when verdicts were looked at.
 
 What is here is written out and not imported, because this revision must do the same when the code has
 moved on.
@@ -17,6 +17,7 @@ down_revision = "0006"
 def upgrade() -> None:
     _keep_predictions()
     _know_processes_of_costs()
+    _keep_looks()
 
 
 def _keep_predictions() -> None:
@@ -64,3 +65,20 @@ def _count_test_images() -> None:
 def _know_processes_of_costs() -> None:
     """NULL in what is there: it was measured in one process."""
     op.add_column("costs", sa.Column("processes", sa.Integer))
+
+
+def _keep_looks() -> None:
+    op.create_table(
+        "looks",
+        sa.Column("study", sa.String(64), primary_key=True),
+        sa.Column("dataset_hash", sa.String(64), primary_key=True),
+        sa.Column("setting", sa.String(16), primary_key=True),
+        sa.Column("looked_at", sa.String(32), primary_key=True),
+        sa.Column("finished", sa.String(16), primary_key=True),
+        sa.Column("rule", sa.String(16), primary_key=True),
+        sa.Column("command", sa.String(32), nullable=False),
+        sa.Column("n", sa.JSON, nullable=False),
+        sa.Column("planned", sa.JSON, nullable=False),
+        sa.Column("margin", sa.Float),
+        sa.Column("family", sa.Integer, nullable=False),
+    )

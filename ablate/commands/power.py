@@ -1,0 +1,106 @@
+"""What the seeds of a study can see, before it is trained: for `ablate plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from ablate.plan import Plan
+from ablate.stats import DEFAULT_MARGIN, words
+from ablate.stats.planning import MAX_SEEDS, Expected, Outlook, assumed, measured, outlook
+from ablate.system.text import duration, plural
+
+
+def find_outlook(plan: Plan, url: str | None) -> Outlook | None:
+    """What the plan's seeds can see, from runs in the database if there are some like its own; None where
+    there is nothing that could be seen. Without `url` there is no database yet.
+    """
+    expected = _measured(plan, url) if url is not None else None
+    if expected is None:
+        images = plan.dataset.test_count()
+        if images is None or images < 1:
+            return None
+        expected = assumed(images)
+    margin = plan.study.equivalence_margin or DEFAULT_MARGIN
+    return outlook(expected, len(plan.variants) - 1, plan.study.seeds, margin)
+
+
+def _measured(plan: Plan, url: str) -> Expected | None:
+    # Here, not above: the first plan of all needs no SQLAlchemy.
+    from ablate.store.samples import similar_samples
+
+    content = plan.dataset.content_hash()
+    if content is None:
+        return None
+    recipe = plan.study.recipe.model_dump(mode="json")
+    return measured(similar_samples(url, content, plan.study.backbone, recipe))
+
+
+def told(plan: Plan, found: Outlook | None, seconds_per_run: float | None) -> Iterator[str]:
+    """What these seeds can see, and what `--until-decided` would take, in words."""
+    if plan.study.recipe.split == "tutorial":
+        yield 'split = "tutorial": the schedule sees the test set, so no verdict will be claimed'
+        return
+    if found is None:
+        yield _nothing(plan)
+        return
+    yield f"{_can_see(found)} ({found.expected.source})"
+    yield _until(found, seconds_per_run)
+
+
+def _nothing(plan: Plan) -> str:
+    if len(plan.variants) < 2:
+        return "there is no variant besides the baseline, so there is nothing to compare"
+    images = plan.dataset.test_count()
+    if images is None:
+        return "what these seeds can see is not known before the images are read"
+    return f"{plural(images, 'test image')} cannot bring a verdict: it takes two or more"
+
+
+def _can_see(found: Outlook) -> str:
+    margin = f"the margin of {words.size(found.margin)} points"
+    needed = found.seeds_for_margin
+    takes = (
+        f"no number of seeds sees {margin} on this many test images"
+        if needed is None
+        else f"{margin} takes {plural(needed, 'seed')}"
+    )
+    if found.smallest_detectable is None:
+        return f"one seed of each compares trained networks and brings no verdict; {takes}"
+    family = (
+        f"{plural(found.variants, 'variant')} × {plural(found.seeds, 'seed')} on "
+        f"{plural(found.expected.images, 'test image')}"
+    )
+    if found.smallest_detectable >= found.expected.room:
+        return f"{family} cannot see any difference that accuracy can have: no verdict; {takes}"
+    seen = words.size(found.smallest_detectable)
+    return f"{family} see differences ≥ {seen} points with 80 % power; {takes}"
+
+
+def _until(found: Outlook, seconds_per_run: float | None) -> str:
+    if found.until_seeds is None or found.until_runs is None:
+        return (
+            "--until-decided: no number of seeds shows on this many test images that a variant is "
+            "equivalent; those that differ by more can be decided"
+        )
+    time = (
+        "" if seconds_per_run is None else f", about {duration(seconds_per_run * found.until_runs)}"
+    )
+    beyond = f", beyond --max-seeds {MAX_SEEDS}" if found.until_seeds > MAX_SEEDS else ""
+    return (
+        f"--until-decided takes about {plural(found.until_runs, 'run')} where no variant differs "
+        f"({found.until_seeds} seeds of each{beyond}), fewer where some do{time}"
+    )
+
+
+def document(found: Outlook | None, seconds_per_run: float | None) -> dict[str, Any] | None:
+    """The same for a program, in fractions and seconds; None where there is nothing to see."""
+    if found is None:
+        return None
+    values = asdict(found)
+    expected = values.pop("expected")
+    spread = {key: expected[key] for key in ("independent", "ratio", "image_variance", "images")}
+    runs = found.until_runs
+    seconds = None if seconds_per_run is None or runs is None else seconds_per_run * runs
+    return {**values, "until_seconds": seconds, "spread": spread, "spread_from": expected["source"]}

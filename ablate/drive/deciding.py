@@ -1,0 +1,104 @@
+"""Which runs `--until-decided` trains next: a pure function of what has been trained.
+
+A block is one seed of every variant that is still open, and of the baseline. After each whole block,
+from the third on, everybody who is open is judged by intervals that hold at every look. Who stops and
+what comes next follows from the results alone: whoever goes on after a crash goes on in the same way, and
+a report that is made later from the data says what the last look said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ablate.stats import Effect, Sample, effects
+from ablate.stats.effects import FEWEST_AT_A_LOOK
+from ablate.stats.planning import MAX_SEEDS
+from ablate.store.samples import Standing
+from ablate.study.search import FRESH_SEEDS
+
+MOST_FAILURES = 3
+"""A variant that has failed so often without a verdict gets no further seeds."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be decided: `variants` are those of the grid, without the baseline."""
+
+    variants: Sequence[str]
+    baseline: str
+    margin: float | None
+    max_seeds: int = MAX_SEEDS
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The last look that the data allow: after how many seeds, what it said, and who goes on.
+
+    `seeds` is 0 before the first one. `given_up` have failed too often.
+    """
+
+    seeds: int
+    effects: Mapping[str, Effect]
+    open: tuple[str, ...]
+    given_up: tuple[str, ...] = field(default=())
+
+
+def last_look(question: Question, standing: Standing) -> Judged:
+    """Judge by the largest number of seeds up to which nothing is missing of those who are open."""
+    names = (question.baseline, *question.variants)
+    most = max((seed for name in names for seed in standing.over(name)), default=0)
+    for seeds in range(_capped(question, standing, most), FEWEST_AT_A_LOOK - 1, -1):
+        judged = _judge(question, standing, seeds)
+        needed = (question.baseline, *judged.open) if judged.open else ()
+        if all(standing.over(name) >= set(range(1, seeds + 1)) for name in needed):
+            return judged
+    return Judged(0, {}, tuple(question.variants))
+
+
+def next_block(question: Question, judged: Judged) -> list[tuple[int, str]]:
+    """The seeds and variants to train after a look; nothing when everything is decided, or at the most
+    seeds.
+    """
+    if not judged.open:
+        return []
+    first = judged.seeds + 1
+    last = min(max(first, FEWEST_AT_A_LOOK), question.max_seeds)
+    names = (question.baseline, *judged.open)
+    return [(seed, name) for seed in range(first, last + 1) for name in names]
+
+
+def _capped(question: Question, standing: Standing, most: int) -> int:
+    """No look can be later than the baseline's runs; what a search confirms with is no part of it."""
+    grid = [seed for seed in standing.over(question.baseline) if seed <= FRESH_SEEDS]
+    return min(most, max(grid, default=0))
+
+
+def _judge(question: Question, standing: Standing, seeds: int) -> Judged:
+    samples = {name: _up_to(each, seeds) for name, each in standing.samples.items()}
+    # The family is everybody, whoever has no run yet included.
+    family = {
+        name: samples.get(name, Sample({})) for name in (question.baseline, *question.variants)
+    }
+    found = effects({**family, **samples}, question.baseline, question.margin, looks=True)
+    failing = [
+        name
+        for name in (question.baseline, *question.variants)
+        if sum(seed <= seeds for seed in standing.failed.get(name, ())) >= MOST_FAILURES
+    ]
+    undecided = [name for name in question.variants if not is_settled(found[name])]
+    hopeless = question.baseline in failing
+    given_up = tuple(name for name in undecided if hopeless or name in failing)
+    going_on = tuple(name for name in undecided if name not in given_up)
+    return Judged(seeds, found, going_on, given_up)
+
+
+def is_settled(effect: Effect) -> bool:
+    """Whether a variant needs no further seeds."""
+    return effect.decided and effect.n >= FEWEST_AT_A_LOOK
+
+
+def _up_to(sample: Sample, seeds: int) -> Sample:
+    scores = {seed: score for seed, score in sample.scores.items() if seed <= seeds}
+    bits = {seed: each for seed, each in sample.correct.items() if seed <= seeds}
+    return Sample(scores, bits, sample.images)

@@ -1,0 +1,251 @@
+"""`ablate run --until-decided`: seeds block by block, until every variant has a verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from ablate.drive.deciding import (
+    MOST_FAILURES,
+    Judged,
+    Question,
+    last_look,
+    next_block,
+)
+from ablate.drive.driver import Driver
+from ablate.drive.options import RunOptions, choose_training
+from ablate.drive.prepare import prepare_plan, tell_namesakes
+from ablate.drive.progress import StudyProgress
+from ablate.drive.run import NOT_DETERMINISTIC, after_training, retry_failed
+from ablate.errors import OptionError
+from ablate.execute import make_executor
+from ablate.plan import Cell, Plan
+from ablate.result import RunStatus
+from ablate.stats import DEFAULT_MARGIN, words
+from ablate.stats.effects import FEWEST_AT_A_LOOK
+from ablate.stats.looks import ANYTIME, Look, margin_of
+from ablate.stats.planning import MAX_SEEDS
+from ablate.store.looks import new_look
+from ablate.store.samples import Standing
+from ablate.store.status import StudyKey
+from ablate.store.store import Store
+from ablate.study import Study
+from ablate.system.console import say
+from ablate.system.machine import find_machine
+from ablate.system.text import duration, plural
+
+Place = tuple[int, str]
+"""Seed and variant."""
+
+
+@dataclass(frozen=True)
+class Until:
+    """What decides, and when it is enough; None leaves the margin to earlier looks, or to the study."""
+
+    margin: float | None = None
+    max_seeds: int = MAX_SEEDS
+
+    def check(self) -> None:
+        """Raises:
+        OptionError: a margin that accuracy cannot have, or too few seeds for any verdict.
+        """
+        if self.margin is not None and not 0 < self.margin < 1:
+            raise OptionError(
+                f"--margin {self.margin:g}: it is in accuracy, between 0 and 1: 0.005 is half a point"
+            )
+        if self.max_seeds < FEWEST_AT_A_LOOK:
+            raise OptionError(
+                f"--max-seeds {self.max_seeds}: a verdict takes {FEWEST_AT_A_LOOK} seeds or more"
+            )
+
+
+def run_until_decided(
+    study: Study, data: Path | None, url: str, options: RunOptions, until: Until
+) -> int:
+    """Train until every variant is decided or the most seeds are reached; returns how many things have
+    failed.
+
+    Raises:
+        AblateError: the study, the data, the device or the database must be changed; nothing was
+            written.
+    """
+    until.check()
+    if study.recipe.split == "tutorial":
+        raise OptionError(
+            '--until-decided: with split = "tutorial" no verdict is claimed, so none can be reached: '
+            "leave the split out"
+        )
+    console = Console()
+    machine = find_machine(options.device, study.recipe.precision)
+    executor = make_executor(options.executor, options.workers or machine.workers)
+    seeds = max(until.max_seeds, study.seeds, study.baseline_seeds or 0)
+    most = study.model_copy(update={"seeds": seeds, "baseline_seeds": None})
+    whole = prepare_plan(most, data, console, machine, probe=options.probe)
+    plan = replace(whole, study=study)
+    if len(plan.variants) < 2:
+        raise OptionError(
+            f"--until-decided: {study.name} has no variant besides its baseline, so there is nothing to "
+            "decide"
+        )
+    store = Store(url)
+    tell_namesakes(plan, url, console)
+    deciding = _Deciding.begin(plan, store, until)
+    if options.retry_failed:
+        retry_failed(store, deciding.run_keys, options.max_runs)
+    if machine.is_gpu and not options.deterministic:
+        say(NOT_DETERMINISTIC, console)
+    say(deciding.opening(machine.name), console)
+    started = time.monotonic()
+    progress = StudyProgress(console, deciding.ready(), study.recipe.epochs, executor.slots)
+    with executor, progress:
+        how = choose_training(options, deciding.begun, store, machine, executor, progress.note)
+        deciding.tell = progress.note
+        Driver(replace(plan, cells=()), store, executor, progress, how, deciding).run()
+    unmeasured = after_training(options, deciding.begun, store, machine, console)
+    failed = deciding.conclude(console, time.monotonic() - started)
+    store.close()
+    return unmeasured + failed
+
+
+@dataclass
+class _Deciding:
+    """Gives a driver block after block; what has been decided stands in the database alone.
+
+    `cells` are those of the blocks so far, by seed and variant, all of them registered.
+    """
+
+    plan: Plan
+    store: Store
+    question: Question
+    cells: dict[Place, Cell]
+    tell: Callable[[str], None] = field(default=lambda _text: None)
+    _block: list[str] = field(default_factory=list)
+    _looked: int = 0
+
+    @classmethod
+    def begin(cls, plan: Plan, store: Store, until: Until) -> _Deciding:
+        """Register what has been trained, and the first block."""
+        study, key = plan.study, _key(plan)
+        margin = until.margin
+        if margin is None:
+            margin = margin_of(store.looks(key), study.equivalence_margin)
+        others = tuple(name for name in plan.variants if name != study.baseline)
+        known = store.statuses([str(cell.run_key) for cell in plan.cells])
+        begun = {
+            (cell.seed, cell.variant.name): cell
+            for cell in plan.cells
+            if cell.seed <= FEWEST_AT_A_LOOK
+            or known.get(str(cell.run_key), RunStatus.PLANNED) is not RunStatus.PLANNED
+        }
+        store.register(replace(plan, cells=tuple(begun.values())))
+        question = Question(others, study.baseline, margin, until.max_seeds)
+        return cls(plan, store, question, begun)
+
+    def __call__(self, driver: Driver) -> bool:
+        """Look when a block is over, and give the driver the next one; False when there is none."""
+        status = self.store.statuses(self._block)
+        if not all(each.is_over for each in status.values()):
+            return True
+        judged = self._look()
+        places = set(next_block(self.question, judged))
+        cells = {p: c for c in self.plan.cells if (p := (c.seed, c.variant.name)) in places}
+        if not cells:
+            return False
+        self.store.add_cells(self.plan, list(cells.values()))
+        self.cells |= cells
+        self._block = [str(cell.run_key) for cell in cells.values()]
+        driver.add(list(cells.values()))
+        return True
+
+    def _look(self) -> Judged:
+        standing = self.store.standing(_key(self.plan))
+        judged = last_look(self.question, standing)
+        if judged.seeds > self._looked:
+            self._looked = judged.seeds
+            self.store.add_look(_key(self.plan), self._look_at(judged, standing))
+            decided = sum(effect.decided for effect in judged.effects.values())
+            self.tell(
+                f"a look after {judged.seeds} seeds: {decided} of "
+                f"{plural(len(self.question.variants), 'variant')} decided, {len(judged.open)} open"
+            )
+        return judged
+
+    def _look_at(self, judged: Judged, standing: Standing) -> Look:
+        study, names = self.plan.study, (self.question.baseline, *self.question.variants)
+        samples = standing.samples
+        n = {name: len(samples[name].scores) if name in samples else 0 for name in names}
+        planned = {name: study.seeds_of(name) for name in names}
+        family = len(judged.effects)
+        return new_look(ANYTIME, "run", n, planned, self.question.margin, family, standing.finished)
+
+    @property
+    def begun(self) -> Plan:
+        """The plan as far as it goes now."""
+        return replace(self.plan, cells=tuple(self.cells.values()))
+
+    @property
+    def run_keys(self) -> list[str]:
+        return [str(cell.run_key) for cell in self.cells.values()]
+
+    def ready(self) -> int:
+        """How many runs of the next block wait to be trained."""
+        places = next_block(
+            self.question, last_look(self.question, self.store.standing(_key(self.plan)))
+        )
+        return self.store.ready([str(self.cells[p].run_key) for p in places if p in self.cells])
+
+    def opening(self, machine: str) -> str:
+        """What is going to happen."""
+        margin = words.size(self.question.margin or DEFAULT_MARGIN)
+        return (
+            f"{self.plan.study.name}: {plural(len(self.question.variants), 'variant')} against "
+            f"{self.question.baseline}, seed by seed until each is decided (margin {margin} points) or has "
+            f"{self.question.max_seeds} seeds, on {self.plan.dataset.label} with {machine}"
+        )
+
+    def conclude(self, console: Console, seconds: float) -> int:
+        """Say what was decided, what it took and what to do next; returns how many runs have failed."""
+        judged = last_look(self.question, self.store.standing(_key(self.plan)))
+        for name in self.question.variants:
+            if name in judged.effects:
+                say(words.claim(judged.effects[name]), console)
+        status = list(self.store.statuses(self.run_keys).values())
+        failed = status.count(RunStatus.FAILED)
+        for line in told(self.question, judged, status.count(RunStatus.FINISHED), failed):
+            say(f"{self.plan.study.name}: {line}", console)
+        say(f"in {duration(seconds)}; next: ablate report, with the same study file", console)
+        return failed
+
+
+def told(question: Question, judged: Judged, finished: int, failed: int) -> list[str]:
+    """How far it came: what it took, what is still open and why."""
+    arms = len(question.variants) + 1
+    lines = [f"{plural(finished, 'run')} finished" + (f", {failed} failed" if failed else "")]
+    if not judged.seeds:
+        return [
+            f"{lines[0]}; the first look comes after {FEWEST_AT_A_LOOK} seeds: run again to go on"
+        ]
+    lines[0] += (
+        f"; a fixed plan with {judged.seeds} seeds of each, what the last variant took, is "
+        f"{plural(arms * judged.seeds, 'run')}"
+    )
+    if judged.open:
+        names = ", ".join(judged.open)
+        more = (
+            f"--max-seeds {2 * question.max_seeds} goes on"
+            if judged.seeds >= question.max_seeds
+            else "run again to go on"
+        )
+        lines.append(f"still open after {judged.seeds} seeds: {names}; {more}")
+    if judged.given_up:
+        names = ", ".join(judged.given_up)
+        lines.append(f"no further seeds after {MOST_FAILURES} failed runs: {names}")
+    return lines
+
+
+def _key(plan: Plan) -> StudyKey:
+    return plan.study.name, str(plan.dataset.content_hash()), plan.study.setting
