@@ -9,6 +9,7 @@ from ablate.errors import OutputError
 from ablate.page.html import html, markdown
 from ablate.report.export import latex_table, variants_csv
 from ablate.report.gallery import FIGURES
+from ablate.report.numbers import report_json
 from ablate.report.results import results_table
 from ablate.report.story import compose
 from ablate.report.summary import summarize
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def write_report(frames: Frames, folder: Path) -> list[Path]:
-    """Write report.html, report.md, figures/, variants.csv and table.tex into `folder`.
+    """Write report.html, report.md, report.json, figures/, variants.csv and table.tex into `folder`.
 
     Everything is rendered before the first byte is written, and each file appears whole or not
     at all. The same frames give the same bytes.
@@ -72,6 +73,7 @@ def render(frames: Frames) -> dict[str, bytes]:
     document = compose(summary)
     texts = {
         "variants.csv": variants_csv(summary),
+        "report.json": report_json(summary),
         "table.tex": latex_table(results_table(summary)),
         "report.md": markdown(document),
         "report.html": html(document),

@@ -30,8 +30,8 @@ READING = (
     "differ by less than that.",
     "Speed is measured apart from training, all variants by turns. “quick” is the short measurement "
     "that follows a run, “full” the long one of ablate measure. A ratio to the baseline is formed in "
-    "each round, its interval is Student's t on the logarithm; a ratio without an interval is that of "
-    "the medians. Devices, precisions and versions of torch are never pooled: each condition has a "
+    "each round; its interval is Student's t over fresh processes, on the logarithm. A ratio without an "
+    "interval is that of the medians. Devices, precisions and versions of torch are never pooled: each condition has a "
     "table of its own. MACs count one multiply-add as 1, for convolutions and matrix products.",
 )
 
@@ -167,9 +167,7 @@ def _layers(summary: Summary) -> tuple[Block, ...]:
 
 
 def _reading(summary: Summary) -> tuple[Block, ...]:
-    rules = reading(v.effect for v in summary.tested if v.effect and not summary.leaked)
-    margin = f"The margin of equivalence is the {margin_words(summary)}."
-    notes = tuple(Note(text) for text in (*READING[:2], *rules, margin, *READING[2:]))
+    notes = tuple(Note(text) for text in (*_verdict_words(summary), READING[-1]))
     if summary.pairing is None:
         return notes
     text = (
@@ -178,6 +176,14 @@ def _reading(summary: Summary) -> tuple[Block, ...]:
         "the higher, the more seeds as blocks see."
     )
     return (*notes, Note(text.replace("-", "−", 1) if summary.pairing < 0 else text))
+
+
+def _verdict_words(summary: Summary) -> tuple[str, ...]:
+    """How verdicts come about, by the rules that were used; of a test-leaked study there are none."""
+    if summary.leaked:
+        return (LEAKED,)
+    rules = reading(v.effect for v in summary.tested if v.effect)
+    return (*READING[:2], *rules, f"The margin of equivalence is the {margin_words(summary)}.")
 
 
 def _environment(summary: Summary) -> tuple[Block, ...]:

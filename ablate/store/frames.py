@@ -82,7 +82,7 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
             connection, f"SELECT * FROM v_runs WHERE {_OF_STUDY} ORDER BY ordinal", values
         )
         return Frames(
-            study={**found.definition, "dataset": found.dataset, **content},
+            study={**found.definition, "dataset": found.dataset, "setting": setting, **content},
             runs=runs,
             epochs=_frame(connection, _of_runs("v_epochs", "run_key, epoch"), values),
             steps=_frame(connection, _of_runs("v_steps", "run_key, step"), values),

@@ -1,0 +1,67 @@
+"""report.json: what a report says, for programs. Fractions, not points; documented in docs/report.md."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ablate.report.results import NOT_CLAIMED
+from ablate.report.summary import Summary, VariantSummary
+from ablate.stats import DEFAULT_MARGIN, Effect
+
+METRIC = "test_accuracy"
+
+
+def report_json(summary: Summary) -> str:
+    """The effects of a study as JSON; keys are only ever added.
+
+    Of a test-leaked study the differences alone are given: nothing is claimed from them.
+    """
+    study = summary.study
+    content: dict[str, Any] = {
+        "study": study["name"],
+        "setting": study.get("setting"),
+        "dataset": study.get("dataset"),
+        "backbone": study.get("backbone"),
+        "baseline": summary.baseline,
+        "metric": METRIC,
+        "confidence": 0.95,
+        "margin": DEFAULT_MARGIN if summary.margin is None else summary.margin,
+        "margin_declared": summary.margin is not None,
+        "test_leaked": summary.leaked,
+        "exploratory": summary.exploratory,
+        "aliases": dict(study.get("aliases") or {}),
+        "effects": [
+            _effect(variant, variant.effect, summary.leaked)
+            for variant in summary.tested
+            if variant.effect is not None
+        ],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _effect(variant: VariantSummary, effect: Effect, leaked: bool) -> dict[str, Any]:
+    """Whether and how a variant differs; counts are of the runs that the difference rests on."""
+    bare = {
+        "variant": effect.variant,
+        "n": effect.n,
+        "n_baseline": effect.n_baseline,
+        "difference": effect.difference,
+    }
+    if leaked:
+        nothing = ("low", "high", "smallest_detectable", "rule")
+        return bare | {"verdict": NOT_CLAIMED, **dict.fromkeys(nothing)}
+    here = effect.here or (None, None)
+    return bare | {
+        "low": effect.low,
+        "high": effect.high,
+        "verdict": effect.verdict.value,
+        "smallest_detectable": effect.smallest_detectable,
+        "rule": effect.rule.value,
+        "p_adjusted": effect.p_adjusted,
+        "low_these_images": here[0],
+        "high_these_images": here[1],
+        "image_share": effect.spread.image_share if effect.spread else None,
+        "seeds_for_margin": effect.seeds_for(effect.margin),
+        "failed": variant.failed,
+    }
