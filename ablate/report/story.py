@@ -31,8 +31,9 @@ READING = (
     "Speed is measured apart from training, all variants by turns. “quick” is the short measurement "
     "that follows a run, “full” the long one of ablate measure. A ratio to the baseline is formed in "
     "each round; its interval is Student's t over fresh processes, on the logarithm. A ratio without an "
-    "interval is that of the medians. Devices, precisions and versions of torch are never pooled: each condition has a "
-    "table of its own. MACs count one multiply-add as 1, for convolutions and matrix products.",
+    "interval is that of the medians. Devices, precisions and versions of torch are never pooled: each "
+    "condition has a table of its own. MACs count one multiply-add as 1, for convolutions and matrix "
+    "products.",
 )
 
 
