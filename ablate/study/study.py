@@ -24,10 +24,10 @@ MAX_CELLS = 100_000
 class Study(StudyTable):
     """One question: a backbone, a dataset, a grid, a recipe, seeds and a baseline.
 
-    `equivalence_margin` is in accuracy (0.005 is half a point): only with it can a verdict be
-    "equivalent". `image_size` is the side in pixels to which a dataset of files is brought. `identity`
-    names the network by hand, where something in it cannot be described. `controls` are second
-    baselines, placebos and the like, by name or glob.
+    `equivalence_margin` is in accuracy (0.005 is half a point): what a verdict calls equivalent.
+    `image_size` is the side in pixels to which a dataset of files is brought. `identity` names the
+    network by hand, where something in it cannot be described. `controls` are second baselines,
+    placebos and the like, by name or glob.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
