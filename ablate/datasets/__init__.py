@@ -9,7 +9,7 @@ from ablate.datasets.base import Dataset, Images
 from ablate.datasets.cifar import Cifar10
 from ablate.datasets.digits import Digits
 from ablate.datasets.images import ImageFiles
-from ablate.errors import DataError, OptionError, unknown
+from ablate.errors import DataError, unknown
 from ablate.study import Option
 from ablate.study.options import complete_options, split_call
 
@@ -35,12 +35,7 @@ def open_dataset(text: str, data: Path | None, image_size: int) -> Dataset:
     if data is None and source.needs_data:
         raise DataError(f"dataset {text!r} needs a folder or an archive; give --data PATH")
     if data is not None and not source.reads(data):
-        if given:
-            raise OptionError(
-                f"--data takes the place of {text}, and images have no option {next(iter(given))!r}: "
-                "leave one of the two out"
-            )
-        source = ImageFiles
+        source, given = ImageFiles, {}  # the options were those of the dataset that is replaced
     return source(data, image_size, **complete_options(text, source, given))  # type: ignore[call-arg]
 
 

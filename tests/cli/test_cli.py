@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sqlite3
 import tarfile
 from pathlib import Path
@@ -40,7 +41,7 @@ def archive(path: Path, broken: bool = False) -> Path:
 
 
 def test_from_nothing_to_a_report(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 4, 0.01))
+    monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 3, 1, 0.01))
     options = [*TINY, "--device", "cpu"]
     code, out, _ = shell("run", DIGITS, *options, "--max-runs", "2", "--seeds", "1")
     assert code == 0
@@ -70,8 +71,9 @@ def test_from_nothing_to_a_report(shell: Shell, monkeypatch: pytest.MonkeyPatch)
 def test_a_measurement_that_is_lost_is_an_error_and_no_run_is(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No round, so no median: the measuring process raises.
-    monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 0, 0.01))
+    # No number of steps fills such a block: each measuring process raises.
+    monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 3, 1, math.inf))
+    monkeypatch.setattr(Protocol, "seconds", lambda _self, _networks: 1.0)
     options = [*TINY, "--device", "cpu", "--executor", "inprocess", "--max-runs", "1"]
     code, out, _ = shell("run", DIGITS, *options, "--seeds", "1")
     assert code == 1, "so `make ablation` makes the report and ends with an error"

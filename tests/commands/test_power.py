@@ -91,7 +91,7 @@ def test_a_program_gets_fractions() -> None:
 
 
 def test_the_plan_shows_it(shell: Shell) -> None:
-    study = Path(__file__).parents[2] / "studies" / "digits.toml"
+    study = Path(__file__).parents[2] / "studies" / "digits-grid.toml"
     _, out, _ = shell("plan", str(study), "--no-probe")
     assert "× 3 seeds on 359 test images see differences ≥ " in out
     _, out, _ = shell("plan", str(study), "--no-probe", "--format", "json")

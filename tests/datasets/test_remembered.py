@@ -13,7 +13,7 @@ import pytest
 from conftest import Shell
 from support.picture_sets import picture_set, swap_labels, zipped_set
 
-from ablate.datasets import archive, images, remembered
+from ablate.datasets import container, images, remembered
 from ablate.datasets.images import ImageFiles
 from ablate.errors import OutputError
 from ablate.system import file_state
@@ -33,13 +33,14 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every file of a folder that is read, as it goes on."""
     found: list[str] = []
-    content = archive._content
+    content = container._start_of
 
-    def counted(file: str) -> bytes:
-        found.append(file)
-        return content(file)
+    def counted(file: str, count: int) -> bytes:
+        if count < 0:
+            found.append(file)
+        return content(file, count)
 
-    monkeypatch.setattr(archive, "_content", counted)
+    monkeypatch.setattr(container, "_start_of", counted)
     return found
 
 
@@ -153,17 +154,17 @@ def test_a_file_written_a_moment_ago_is_read_again(
 def test_a_file_that_is_written_while_it_is_read_is_not_remembered(
     pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, content = one(pictures), archive._content
+    file, content = one(pictures), container._start_of
 
-    def disturbed(name: str) -> bytes:
-        found = content(name)
+    def disturbed(name: str, count: int) -> bytes:
+        found = content(name, count)
         if Path(name) == file:
             file.write_bytes(other_bytes(file))
         return found
 
-    monkeypatch.setattr(archive, "_content", disturbed)
+    monkeypatch.setattr(container, "_start_of", disturbed)
     before = content_hash(pictures)
-    monkeypatch.setattr(archive, "_content", content)
+    monkeypatch.setattr(container, "_start_of", content)
     assert content_hash(pictures) != before
 
 

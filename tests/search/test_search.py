@@ -540,7 +540,9 @@ def test_measured_speed_is_an_objective(
 ) -> None:
     """Every network of the space is timed before the first trial, and once; runs are really trained."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ablate.drive.search.quick", lambda _subjects: Protocol("quick", 3, 0.005))
+    monkeypatch.setattr(
+        "ablate.drive.search.quick", lambda _subjects: Protocol("quick", 3, 1, 0.005)
+    )
     study = real_plan(
         objectives=["val_accuracy", "images_per_second"], trials=2, confirm=0, sampler="grid"
     ).study

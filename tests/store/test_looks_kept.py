@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ablate.store.correct import correct_of
 from conftest import claim_one, rows_of
 from sqlalchemy.exc import OperationalError
 
@@ -156,18 +155,6 @@ def test_what_was_trained_of_other_studies_tells_how_runs_vary(
     assert similar_samples(url, content, plan.study.backbone, another).keys() == found.keys()
     assert similar_samples(url, content, "another", recipe) == {}
     assert similar_samples(url, "0" * 64, plan.study.backbone, recipe) == {}
-
-
-def test_bits_are_of_as_many_images_as_make_the_accuracy() -> None:
-    stored = [("a", "x", 3 / 5, b"\xe0"), ("b", "x", 0.0, b"\x00"), ("c", "x", None, None)]
-    found = correct_of(stored)
-    assert {key: bits.tolist() for key, bits in found.items()} == {
-        "a": [True, True, True, False, False],
-        "b": [False] * 5,
-    }
-    assert correct_of([("d", "x", 0.9, b"\xe0")]) == {}, (
-        "bits that do not make the accuracy are none"
-    )
 
 
 def test_looks_move_with_runs_whose_network_is_written_otherwise(store: Store, plan: Plan) -> None:
