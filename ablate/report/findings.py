@@ -6,7 +6,7 @@ from ablate.page.document import Finding
 from ablate.page.format import count, percent, ratio
 from ablate.report.speeds import ratio_between, ratio_to, verdict_words
 from ablate.report.summary import Summary, VariantSummary
-from ablate.stats import DEFAULT_MARGIN, Effect, Verdict
+from ablate.stats import DEFAULT_MARGIN, Effect, Rule, Verdict
 from ablate.stats.words import claim, evidence, points, size
 from ablate.system.text import plural
 
@@ -37,8 +37,22 @@ def headline(summary: Summary) -> str:
     told = ", ".join(f"{number} {verdict}" for number, verdict in numbers if number)
     return (
         f"{plural(len(summary.tested), 'variant')} against the baseline {summary.baseline}: {told}."
+        + _scope(summary)
         + (f" This is {summary.exploratory}." if summary.exploratory else "")
     )
+
+
+def _scope(summary: Summary) -> str:
+    """What the verdicts are about, as far as every run has its bits, and what is called equivalent."""
+    about = {Rule.BLOCKS, Rule.UNPAIRED, Rule.ANYTIME}
+    judged = [v.effect for v in summary.tested if v.effect and v.effect.low is not None]
+    said = []
+    if judged and all(effect.rule in about for effect in judged):
+        said.append("the verdicts are about new images and new seeds")
+    if _with(summary, Verdict.EQUIVALENT):
+        said.append(f"equivalent means within the {margin_words(summary)}")
+    text = "; ".join(said)
+    return f" {text[0].upper()}{text[1:]}." if text else ""
 
 
 def findings(summary: Summary) -> tuple[Finding, ...]:
