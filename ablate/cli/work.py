@@ -25,6 +25,7 @@ from ablate.cli.options import (
     Storage,
     StudyFile,
     allow,
+    begin,
     load,
     loading,
     rehash,
@@ -50,6 +51,7 @@ def plan(
     rehash(again)
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
+    begin("plan", question)
     with loading():
         from ablate.commands.plan import show_plan
 
@@ -172,6 +174,7 @@ def run(
     _check_until(until_decided, margin, max_seeds, seeds, baseline_seeds)
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
+    begin("run", question)
     with loading():
         from ablate.drive.options import RunOptions
         from ablate.drive.run import run_study
@@ -233,6 +236,7 @@ def search(
     rehash(again)
     question = load(study, set)
     allow(allow_import)
+    begin("search", question)
     with loading():
         from ablate.drive.options import RunOptions
         from ablate.drive.search import SearchOptions, search_study
@@ -300,6 +304,7 @@ def measure(
     rehash(again)
     question = load(study, set)
     allow(allow_import)
+    begin("measure", question)
     with loading():
         from ablate.commands.measure import MeasureOptions, measure_study
 
@@ -329,6 +334,7 @@ def _init_own(
     backbone: str, data: Path, out: Path | None, image_size: int, packages: list[str]
 ) -> None:
     allow(packages)
+    begin("init", about=backbone)
     with loading():
         from ablate.commands.init import write_study
 

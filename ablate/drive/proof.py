@@ -37,6 +37,7 @@ def prove_plan(
     classes, side = len(dataset.classes()), dataset.image_size
     sizes = batch_sizes_of(images, recipe, side)
     variants = _structures(plan, classes)
+    watch(0, len(variants))
     for done, (variant, fingerprint) in enumerate(variants):
         some = sizes if variant.attention == NO_ATTENTION else _fewer(sizes)
         asked = StepAsked(variant, classes, side, some, recipe, machine)
