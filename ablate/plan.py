@@ -22,6 +22,7 @@ from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
 from ablate.study.controls import controls_in, unmatched
 from ablate.system.imports import prints_to_stderr
+from ablate.system.machine import keep_freed_memory, one_thread
 from ablate.system.pulse import PULSE
 from ablate.train.optimizers import check_optimizer
 from ablate.train.schedules import find_schedule
@@ -76,6 +77,7 @@ class Plan:
         }
 
 
+@one_thread()
 @prints_to_stderr()
 def make_plan(study: Study, data: Path | None = None) -> Plan:
     """Resolve a study's names, build its variants in outline and list its cells.
@@ -84,6 +86,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         StudyError: a name, option or position that cannot be honoured, or an unknown baseline.
         DataError: the dataset cannot be found.
     """
+    keep_freed_memory()  # every network takes the same memory again
     check_augments(study.recipe.augment)
     check_optimizer(study.recipe.optimizer)
     find_schedule(study.recipe.schedule)
