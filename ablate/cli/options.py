@@ -85,6 +85,13 @@ def load(
     return load_study(path, [*(assignments or []), *numbers])
 
 
+def check(study: Study) -> None:
+    """Refuse names that nothing has while that is quick."""
+    from ablate.study.names import check_names
+
+    check_names(study)
+
+
 def begin(command: str, study: Study | None = None, about: str = "") -> None:
     """The first word of a command, before anything that takes time is loaded."""
     if study is None:

@@ -26,6 +26,7 @@ from ablate.cli.options import (
     StudyFile,
     allow,
     begin,
+    check,
     load,
     loading,
     rehash,
@@ -51,6 +52,7 @@ def plan(
     rehash(again)
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
+    check(question)
     begin("plan", question)
     with loading():
         from ablate.commands.plan import show_plan
@@ -174,6 +176,7 @@ def run(
     _check_until(until_decided, margin, max_seeds, seeds, baseline_seeds)
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
+    check(question)
     begin("run", question)
     with loading():
         from ablate.drive.options import RunOptions
@@ -236,6 +239,7 @@ def search(
     rehash(again)
     question = load(study, set)
     allow(allow_import)
+    check(question)
     begin("search", question)
     with loading():
         from ablate.drive.options import RunOptions
@@ -304,6 +308,7 @@ def measure(
     rehash(again)
     question = load(study, set)
     allow(allow_import)
+    check(question)
     begin("measure", question)
     with loading():
         from ablate.commands.measure import MeasureOptions, measure_study

@@ -16,9 +16,19 @@ from pathlib import Path
 import pytest
 from conftest import Shell
 
+from ablate.attention import ATTENTION
+from ablate.backbones import BACKBONES
 from ablate.cli import COMMANDS
+from ablate.datasets import DATASETS
+from ablate.datasets.augment import AUGMENTS
+from ablate.errors import AblateError
+from ablate.plan import make_plan
+from ablate.study import names
+from ablate.study.file import load_study
 from ablate.system import pulse, times
 from ablate.system.pulse import ERASE, MARK, Pulse
+from ablate.train.optimizers import OPTIMIZERS
+from ablate.train.schedules import SCHEDULES
 
 STUDY = str(Path(__file__).parents[2] / "studies" / "digits.toml")
 ARGUMENTS: dict[str, list[str]] = {
@@ -180,3 +190,59 @@ def test_a_forked_process_says_nothing(capfd: pytest.CaptureFixture[str]) -> Non
     assert os.waitpid(child, 0)[1] == 0
     assert pulse.PULSE.count("training", 1, 2)
     pulse.PULSE.end()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("recipe.augment", '["crob"]', "unknown augmentation 'crob' (did you mean 'crop'?)"),
+        ("recipe.optimizer", "adm", "unknown optimizer 'adm' (did you mean 'adam'?)"),
+        ("recipe.schedule", "cosin", "unknown schedule 'cosin' (did you mean 'cosine'?)"),
+        (
+            "grid",
+            '[{attention="none"},{attention="sse",position="pool1"}]',
+            "unknown attention 'sse'",
+        ),
+        ("dataset", "digit", "unknown dataset 'digit' (did you mean 'digits'?)"),
+        ("backbone", "cbam_cn", "unknown backbone 'cbam_cn' (did you mean 'cbam_cnn'?)"),
+        ("backbone", "mypkg.nets:Net", "may not import mypkg; add --allow-import mypkg"),
+    ],
+)
+def test_a_name_that_nothing_has_is_told_before_torch_is_loaded(
+    key: str, value: str, said: str, tmp_path: Path
+) -> None:
+    study = tmp_path / "study.toml"
+    given = {"dataset": "digits", "backbone": "cbam_cnn", "grid": '[{attention="none"}]'}
+    text = {"name": '"s"', **{k: v if k == "grid" else f'"{v}"' for k, v in given.items()}}
+    if "." not in key:
+        text[key] = value if key == "grid" else f'"{value}"'
+    lines = [f"{k} = {v}" for k, v in text.items()]
+    if "." in key:
+        table, _, name = key.partition(".")
+        lines += [f"[{table}]", f"{name} = {value if value[0] == '[' else repr(value)}"]
+    study.write_text("\n".join(lines))
+    code = (
+        "import sys, atexit; from ablate import cli;"
+        "atexit.register(lambda: print('torch' in sys.modules, file=sys.__stdout__)); cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", str(study)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    early = done.stderr
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert said in early
+    with pytest.raises(AblateError) as late:
+        make_plan(load_study(study))
+    assert early == f"ablate: {late.value}\n", "as planning says it"
+
+
+def test_the_names_that_are_known_early_are_those_of_the_tables() -> None:
+    assert tuple(ATTENTION) == names.ATTENTION
+    assert tuple(AUGMENTS) == names.AUGMENTS
+    assert tuple(BACKBONES) == names.BACKBONES
+    assert tuple(DATASETS) == names.DATASETS
+    assert tuple(OPTIMIZERS) == names.OPTIMIZERS
+    assert tuple(SCHEDULES) == names.SCHEDULES
