@@ -50,9 +50,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "explain": ("explain", "none", "cbam(pool*, r=4, k=7)", "--study", DIGITS, *SMALL),
     "tensorboard": ("tensorboard", "--no-serve"),
     "doctor": ("doctor",),
-    "measure": ("measure", DIGITS, *SMALL, "--device", "cpu"),
 }
-"""In their order: those that ask have what those before them have trained."""
+"""In their order: those that ask have what those before them have trained. Without `measure`, whose time is what
+it was asked to time."""
 SHORT = ("plan", "the same again")
 
 
