@@ -51,8 +51,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tensorboard": ("tensorboard", "--no-serve"),
     "doctor": ("doctor",),
 }
-"""In their order: those that ask have what those before them have trained. Without `measure`, whose time is what
-it was asked to time."""
+"""In their order: those that ask have what those before them have trained. Without `measure`, whose time
+is what it was asked to time."""
 SHORT = ("plan", "the same again")
 
 
