@@ -22,6 +22,8 @@ from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
 from ablate.study.controls import controls_in, unmatched
 from ablate.system.imports import prints_to_stderr
+from ablate.system.machine import keep_freed_memory, one_thread
+from ablate.system.pulse import PULSE
 from ablate.train.optimizers import check_optimizer
 from ablate.train.schedules import find_schedule
 
@@ -75,6 +77,7 @@ class Plan:
         }
 
 
+@one_thread()
 @prints_to_stderr()
 def make_plan(study: Study, data: Path | None = None) -> Plan:
     """Resolve a study's names, build its variants in outline and list its cells.
@@ -83,6 +86,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         StudyError: a name, option or position that cannot be honoured, or an unknown baseline.
         DataError: the dataset cannot be found.
     """
+    keep_freed_memory()  # every network takes the same memory again
     check_augments(study.recipe.augment)
     check_optimizer(study.recipe.optimizer)
     find_schedule(study.recipe.schedule)
@@ -92,12 +96,11 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     _check_controls(study, names)
     dataset = open_dataset(study.dataset, data, study.image_size).pinned()
     classes = len(dataset.classes())
+    PULSE.step(f"building {study.backbone}")
     check_classifies(study.backbone, classes, dataset.image_size)
     note = check_seeds(study.backbone, classes)
     forget_origins()
-    built = {
-        v: describe(v, classes, dataset.image_size, study.identity) for v in dict.fromkeys(variants)
-    }
+    built = _build(variants, classes, dataset.image_size, study.identity)
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
         study=study,
@@ -110,6 +113,17 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         notes=() if note is None else (note,),
         named=name_network(study.backbone, classes, study.identity),
     )
+
+
+def _build(
+    variants: Sequence[Variant], classes: int, image_size: int, identity: str | None
+) -> dict[Variant, Architecture]:
+    distinct = list(dict.fromkeys(variants))
+    built: dict[Variant, Architecture] = {}
+    for variant in distinct:
+        PULSE.count("building variants", len(built), len(distinct))
+        built[variant] = describe(variant, classes, image_size, identity)
+    return built
 
 
 def _check_baseline(study: Study, names: list[str]) -> None:

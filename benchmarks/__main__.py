@@ -17,6 +17,7 @@ from benchmarks import record, table
 from benchmarks.amp import measure_amp
 from benchmarks.augmentation import measure_augmentation
 from benchmarks.engine import measure_engine, measure_scaling
+from benchmarks.everyday import measure_everyday
 from benchmarks.field import VARIANTS
 from benchmarks.options import Options
 from benchmarks.overhead import measure_overhead
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "scaling": measure_scaling,
     "parts": measure_parts,
     "overhead": measure_overhead,
+    "everyday": measure_everyday,
     "engine": measure_engine,
     "amp": measure_amp,
 }

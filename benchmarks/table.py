@@ -54,6 +54,7 @@ def _lines(sections: dict[str, Any], gpus: Sequence[dict[str, Any]]) -> Iterator
         ("augmentation", _augmentation),
         ("parts", _parts),
         ("overhead", _overhead),
+        ("everyday", _everyday),
         ("same", _same),
         ("amp", _amp),
     ):
@@ -138,6 +139,22 @@ def _parts(figures_by_network: dict[str, Any]) -> Iterator[str]:
         "this core multiplies large matrices in the same precision: what is left to gain is in the "
         "passes over memory between them."
     )
+
+
+def _everyday(figures: dict[str, Any]) -> Iterator[str]:
+    yield "| command | first word | in all | first word, seconds | in all, seconds |"
+    yield "|---|---|---|---|---|"
+    for command, row in figures["commands"].items():
+        yield (
+            f"| {command} | ×{row['first_ratio']:.2f} | ×{row['total_ratio']:.1f} | "
+            f"{row['first_seconds']:.2f} | {row['total_seconds']:.1f} |"
+        )
+    yield ""
+    yield (
+        f'Medians of {figures["rounds"]}; × is of `python -c "import numpy"`, '
+        f"{figures['numpy_seconds']:.2f} s there."
+    )
+    yield ""
 
 
 def _overhead(figures: dict[str, Any]) -> Iterator[str]:

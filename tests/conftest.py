@@ -28,6 +28,7 @@ from ablate.study.file import parse_study
 from ablate.system.environment import describe_environment
 from ablate.system.imports import ALLOWED, allow_imports
 from ablate.system.machine import Machine, find_machine
+from ablate.system.pulse import MARK
 
 __all__ = ["postgres"]  # a fixture
 
@@ -53,11 +54,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 class Shell:
-    """Runs the command line in this process, in an empty folder."""
+    """Runs the command line in this process, in an empty folder.
+
+    `told` is what the last command said of how far it is, which is no error.
+    """
 
     def __init__(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        self.told: list[str] = []
         self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
         monkeypatch.chdir(folder)
         monkeypatch.setenv("COLUMNS", "200")
@@ -71,7 +76,11 @@ class Shell:
         except SystemExit as end:
             code = int(end.code or 0)
         output = self._capsys.readouterr()
-        return code, output.out, output.err
+        self.told = [line for line in output.err.splitlines() if line.startswith(MARK)]
+        errors = "".join(
+            line for line in output.err.splitlines(keepends=True) if not line.startswith(MARK)
+        )
+        return code, output.out, errors
 
     def files(self) -> list[str]:
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import init
 
 from ablate import backbones
 from ablate.attention import complete
@@ -15,6 +17,7 @@ from ablate.attention.base import Attention
 from ablate.errors import OptionError, PlacementError, UnknownNameError
 from ablate.measure.architecture import describe
 from ablate.model import build, fingerprint
+from ablate.network.fresh import Uninitialised
 from ablate.study import Variant
 
 
@@ -195,3 +198,29 @@ def test_fingerprints_follow_the_built_network_not_its_description() -> None:
 def test_the_fingerprint_is_the_same_on_paper_and_built() -> None:
     v = variant("cbam", "pool1")
     assert fingerprint(build(v, 10, 32, seed=5), 32) == describe(v, 10, 32).fingerprint
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_",
+     "kaiming_normal_", "orthogonal_", "sparse_"],
+)  # fmt: skip
+def test_an_outline_draws_no_weights(name: str) -> None:
+    """torch gives some of these to a mode as a whole, and draws where the mode sees nothing."""
+    draw = partial(getattr(init, name), **({"sparsity": 0.5} if name == "sparse_" else {}))
+    with Uninitialised():
+        given, named = draw(torch.ones(6, 4)), draw(tensor=torch.nn.Parameter(torch.ones(6, 4)))
+    assert not given.any()
+    assert not named.any()
+    assert draw(torch.ones(6, 4)).any()
+
+
+def test_an_outline_leaves_the_generator_as_it_was() -> None:
+    state = torch.get_rng_state()
+    with Uninitialised():
+        torch.nn.Conv2d(3, 8, 3)
+        torch.nn.Linear(8, 8)
+        torch.nn.Embedding(8, 8)
+        torch.nn.MultiheadAttention(8, 2)
+        torch.nn.LSTM(8, 8)
+    assert torch.equal(torch.get_rng_state(), state)

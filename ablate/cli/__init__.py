@@ -15,6 +15,7 @@ from ablate import __version__
 from ablate.cli import data, show, work
 from ablate.cli.options import EXIT_INTERRUPTED, EXIT_USER
 from ablate.errors import AblateError
+from ablate.system.pulse import PULSE
 from ablate.system.signals import ENDING, is_ignored
 from ablate.system.text import printable
 
@@ -59,7 +60,7 @@ def main() -> None:
         if number is not signal.SIGINT and not is_ignored(number):
             signal.signal(number, _interrupt)
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(_run())
     except AblateError as error:
         print(f"ablate: {printable(str(error))}", file=sys.stderr)
         sys.exit(EXIT_USER)
@@ -74,6 +75,14 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     finally:
         atexit.register(_print_no_more)
+
+
+def _run() -> Any:
+    """The command; its line that moves is gone before anything is said of its end."""
+    try:
+        return app(standalone_mode=False)
+    finally:
+        PULSE.end()
 
 
 @app.callback(invoke_without_command=True)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from ablate.cli.options import DEFAULT_DB, EXIT_FAILED_RUNS, Db, loading, study_name
+from ablate.cli.options import DEFAULT_DB, EXIT_FAILED_RUNS, Db, begin, loading, study_name
+from ablate.system.text import plural
 
 
 def export(
@@ -33,6 +34,7 @@ def export(
 ) -> None:
     """Write the database's views for other programs, and what `ablate import` needs."""
     name = study_name(which)
+    begin("export", about=name or "")
     with loading():
         from ablate.commands.transfer import export_results
 
@@ -44,6 +46,7 @@ def import_(
     db: Db = DEFAULT_DB,
 ) -> None:
     """Bring an export back, into an empty database."""
+    begin("import", about=str(folder))
     with loading():
         from ablate.commands.transfer import import_results
 
@@ -57,6 +60,7 @@ def merge(
     ],
 ) -> None:
     """Bring the runs of several databases into the first: every run once, conflicts named."""
+    begin("merge", about=f"{plural(len(sources), 'database')}")
     with loading():
         from ablate.commands.transfer import merge_results
 
@@ -71,6 +75,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Look at this machine and the database: versions, device, precision, cache, disk, integrity."""
+    begin("doctor")
     with loading():
         from ablate.commands.doctor import examine
 

@@ -18,6 +18,7 @@ from ablate.cli.options import (
     Storage,
     StudyFile,
     allow,
+    begin,
     load,
     loading,
     rehash,
@@ -42,6 +43,7 @@ def report(
     """Build the report of a study from the database: HTML, Markdown, LaTeX and CSV."""
     rehash(again)
     question = load(study, set)
+    begin("report", question)
     with loading():
         from ablate.commands.report import build_report, check_report
 
@@ -65,6 +67,7 @@ def compare(
     """Say in words what B does that A does not: accuracy with its interval, and cost."""
     rehash(again)
     question = load(study, set)
+    begin("compare", question, f"{first} and {second}")
     with loading():
         from ablate.commands.compare import compare_accuracies
 
@@ -108,6 +111,7 @@ def explain(
     rehash(again)
     question = load(study, set)
     allow(allow_import)
+    begin("explain", question)
     with loading():
         from ablate.commands.explain import explain_targets
     from ablate.explain.explanation import Request
@@ -133,6 +137,7 @@ def profile(
     """Show where two variants differ in time, module by module, from the profiles in the database."""
     rehash(again)
     question = load(study, set)
+    begin("profile", question, f"{first} and {second}")
     with loading():
         from ablate.commands.profile import compare_times
 
@@ -156,6 +161,7 @@ def status(
     if watch and format == "json":
         raise OptionError("--watch and --format json: a program calls again; leave --watch out")
     name = study_name(which)
+    begin("status", about=name or "")
     with loading():
         from ablate.commands.status import show_status
 
@@ -173,6 +179,7 @@ def dashboard(
     ] = 8080,
 ) -> None:
     """Show searches in Optuna's dashboard, on this machine only."""
+    begin("dashboard")
     with loading():
         from ablate.commands.dashboard import DashboardOptions, show_dashboard
 
@@ -209,6 +216,7 @@ def tensorboard(
         raise OptionError("--set changes a study: name the study file too")
     question = load(study, set) if study else None
     allow(allow_import)
+    begin("tensorboard", about=question.name if question else "")
     with loading():
         from ablate.commands.tensorboard import TensorBoardOptions, show_tensorboard
 

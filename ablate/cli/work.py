@@ -25,6 +25,8 @@ from ablate.cli.options import (
     Storage,
     StudyFile,
     allow,
+    begin,
+    check,
     load,
     loading,
     rehash,
@@ -50,6 +52,8 @@ def plan(
     rehash(again)
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
+    check(question)
+    begin("plan", question)
     with loading():
         from ablate.commands.plan import show_plan
 
@@ -172,6 +176,8 @@ def run(
     _check_until(until_decided, margin, max_seeds, seeds, baseline_seeds)
     question = load(study, set, seeds, baseline_seeds)
     allow(allow_import)
+    check(question)
+    begin("run", question)
     with loading():
         from ablate.drive.options import RunOptions
         from ablate.drive.run import run_study
@@ -233,6 +239,8 @@ def search(
     rehash(again)
     question = load(study, set)
     allow(allow_import)
+    check(question)
+    begin("search", question)
     with loading():
         from ablate.drive.options import RunOptions
         from ablate.drive.search import SearchOptions, search_study
@@ -300,6 +308,8 @@ def measure(
     rehash(again)
     question = load(study, set)
     allow(allow_import)
+    check(question)
+    begin("measure", question)
     with loading():
         from ablate.commands.measure import MeasureOptions, measure_study
 
@@ -329,6 +339,7 @@ def _init_own(
     backbone: str, data: Path, out: Path | None, image_size: int, packages: list[str]
 ) -> None:
     allow(packages)
+    begin("init", about=backbone)
     with loading():
         from ablate.commands.init import write_study
 

@@ -12,6 +12,7 @@ from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects, words
 from ablate.study import Study
 from ablate.system.console import say
+from ablate.system.pulse import PULSE
 
 
 def compare_accuracies(first: str, second: str, study: Study, data: Path | None, url: str) -> None:
@@ -22,7 +23,9 @@ def compare_accuracies(first: str, second: str, study: Study, data: Path | None,
         OptionError: both names stand for one network.
         DatabaseError: nothing of this study in the database, or a variant without a finished run.
     """
+    PULSE.step("reading the database")
     frames = frames_of(study, data, url)
+    PULSE.step("computing")
     for line in told(summarize(frames), first, second):
         say(line)
     keep_look(frames, url, "compare")

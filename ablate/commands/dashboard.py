@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ablate.search.dashboard import serve
 from ablate.search.storage import open_storage, storage_url
 from ablate.system.console import say
+from ablate.system.pulse import PULSE
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ def show_dashboard(url: str, options: DashboardOptions) -> None:
     storage = open_storage(storage_url(options.storage, url), create=False)
     address = serve(storage, options.port)
     taken = "" if f":{options.port}/" in address else f" (port {options.port} is in use)"
+    PULSE.end()
     with contextlib.suppress(KeyboardInterrupt):
         say(f"dashboard: {address}{taken}; on this machine only; Ctrl-C ends it")
         threading.Event().wait()

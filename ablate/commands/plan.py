@@ -22,6 +22,7 @@ from ablate.result.architecture import NOT_RUN
 from ablate.study import Study
 from ablate.system.console import Counting, say
 from ablate.system.machine import Machine, find_machine
+from ablate.system.pulse import PULSE
 from ablate.system.text import duration, plural
 
 SQLITE = "sqlite:///"
@@ -47,18 +48,22 @@ def show_plan(
     Raises:
         AblateError: the study, the data or the database must be changed.
     """
+    PULSE.step("reading the data set")
     plan = make_plan(study, data)
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
     machine = find_machine("auto", study.recipe.precision)
     if probe:
         counting = Counting(Console(stderr=True), "a training step of each network")
         prove_plan(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
+    PULSE.step("reading the database")
     stored, seconds = _look_up(plan, keys, url, machine)
     status = {cell: stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells}
     missing = [cell for cell in plan.cells if not status[cell].is_over]
     estimate = _estimate(plan, missing, seconds, machine)
+    PULSE.step("finding what seeds can see")
     outlook = find_outlook(plan, None if _is_first(url) else url)
     each = _per_run(plan, seconds, machine)
+    PULSE.clear()
     if format == "json":
         found = _document(plan, status, len(missing), estimate)
         print(json.dumps({**found, "verdicts": document(outlook, each)}, indent=2))

@@ -18,6 +18,7 @@ from ablate.report.speeds import verdict_words
 from ablate.report.summary import Summary, summarize
 from ablate.result.cost import AUGMENTATION
 from ablate.study import Study
+from ablate.system.pulse import PULSE
 
 WIDTH_IN_A_LOG = 140
 MOST_MODULES = 40
@@ -43,6 +44,7 @@ def compare_times(first: str, second: str, study: Study, data: Path | None, url:
         raise DatabaseError(_why_not(names, times, summary))
     for device in devices:
         both = difference(times[times["device"] == device], *names)
+        PULSE.clear()
         _print(both, str(device), names)
         print(noise(both, names[1], str(device), summary))
 

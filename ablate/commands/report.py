@@ -16,6 +16,7 @@ from ablate.store.frames import Frames
 from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
 from ablate.system.console import say
+from ablate.system.pulse import PULSE
 
 WORDING = ("question", "baseline", "equivalence_margin", "controls")
 """What a report takes from the study file as it is now: it changes no run."""
@@ -30,6 +31,7 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
         OutputError: the folder cannot be written.
     """
     frames = _frames(study, data, url)
+    PULSE.step("computing")
     files = write_report(frames, out or _usual_folder(study))
     for suffix in (".html", ".md"):
         for file in (file for file in files if file.suffix == suffix):
@@ -57,6 +59,7 @@ def check_report(
 
 
 def _frames(study: Study, data: Path | None, url: str) -> Frames:
+    PULSE.step("reading the database")
     frames = frames_of(study, data, url)
     if frames.study.get("grid") != study.model_dump(mode="json")["grid"]:
         say(

@@ -18,6 +18,7 @@ from ablate.errors import DatabaseError, nearest
 from ablate.result import RunStatus
 from ablate.store.status import RunningRun, StudyStatus
 from ablate.store.watch import read_status
+from ablate.system.pulse import PULSE
 from ablate.system.text import duration, plural, printable
 
 STATES = tuple(RunStatus)
@@ -34,6 +35,7 @@ def show_status(study: str | None, url: str, format: str, *, watch: bool) -> Non
         DatabaseError: no such database, or nothing of that study in it.
     """
     found = _read(study, url)
+    PULSE.end()  # what follows is shown at once, or watched
     if format == "json":
         print(json.dumps({"studies": [_document(each) for each in found]}, indent=2))
         return

@@ -17,6 +17,7 @@ from ablate.store.read import reading
 from ablate.study import Study, Variant
 from ablate.system.console import say
 from ablate.system.lock import only_one
+from ablate.system.pulse import PULSE
 from ablate.system.text import plural
 from ablate.tensorboard.follow import Follower
 from ablate.tensorboard.serve import serve
@@ -57,12 +58,15 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
     )
     with _alone(logdir):
         console = Console()
+        PULSE.step("writing event files")
         count = follower.update()
         show_traces(results / "traces", logdir)
         say(f"{plural(count, 'run')} in {logdir}", console)
         if options.serve:
+            PULSE.end()
             _serve(console, follower, options.port)
         else:
+            PULSE.step("drawing pictures")
             while follower.draw_next():
                 pass
 

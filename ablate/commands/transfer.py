@@ -11,6 +11,7 @@ from ablate.store.transfer.manifest import EXPORTED_VIEWS, file_of_view
 from ablate.store.transfer.merge import merge_databases
 from ablate.system.console import say
 from ablate.system.environment import describe_environment
+from ablate.system.pulse import PULSE
 from ablate.system.text import plural, printable
 
 
@@ -23,6 +24,7 @@ def export_results(
         DatabaseError: it cannot be read, or there is no such study.
         OutputError: the folder cannot be written, or has something else in it.
     """
+    PULSE.step("exporting")
     environment = describe_environment()
     files = export_database(url, folder, format, environment, study, predictions=predictions)
     for view in EXPORTED_VIEWS:
@@ -38,6 +40,7 @@ def import_results(folder: Path, url: str) -> None:
         DataError: the folder is no export, or damaged; nothing was written.
         DatabaseError: the database is not empty or cannot be written; nothing was written.
     """
+    PULSE.step("importing")
     counts = import_folder(folder, url)
     _print(
         f"{plural(counts['runs'], 'run')} and {plural(counts['epochs'], 'epoch')} of "
@@ -51,6 +54,7 @@ def merge_results(into: str, sources: Sequence[str]) -> bool:
     Raises:
         DatabaseError: one of them cannot be used; nothing was written.
     """
+    PULSE.step("merging")
     merged = merge_databases(into, sources)
     for complaint in merged.complaints:
         _print(complaint)

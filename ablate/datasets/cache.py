@@ -19,13 +19,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from ablate.datasets.arrays import array_hashes, open_array
 from ablate.datasets.drafts import new_draft, remove, stale_drafts
 from ablate.errors import OutputError
 from ablate.system.digest import digest
 from ablate.system.files import sync
+from ablate.system.folders import cache_folder
 
 FACTS = "facts.json"
 
@@ -103,15 +103,6 @@ class Draft:
         (self.folder / FACTS).write_text(text, encoding="utf-8")
         for file in self.folder.iterdir():
             sync(file)
-
-
-def cache_folder() -> Path:
-    """$ABLATE_CACHE, else the folder that this system has for caches: on Linux $XDG_CACHE_HOME/ablate or
-    ~/.cache/ablate. Not created here.
-    """
-    if own := os.environ.get("ABLATE_CACHE"):
-        return Path(own).expanduser()
-    return user_cache_path("ablate", appauthor=False)
 
 
 def load_json(name: str) -> Any | None:

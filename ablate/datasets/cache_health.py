@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.datasets.cache import cache_folder, is_whole
+from ablate.datasets.cache import is_whole
 from ablate.datasets.drafts import is_draft, remove, stale_drafts
 from ablate.datasets.remembered import is_of_use
+from ablate.system.folders import cache_folder
 
 _ENTRY = re.compile(r"(images-[0-9a-f]{64}-\d+)|(cifar10-[0-9a-f]{64})")
 _INDEX = re.compile(r"index-[0-9a-f]{64}\.json")

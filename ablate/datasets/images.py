@@ -19,6 +19,7 @@ from ablate.datasets.container import SPLITS
 from ablate.datasets.decode import Unreadable, check_kind, decode
 from ablate.datasets.remembered import remembered_hashes
 from ablate.errors import DataChangedError, DataError
+from ablate.system.folders import cache_folder
 
 READING = 2
 """Raised when a source is read otherwise than before: an index of an earlier version may lack images."""
@@ -101,9 +102,7 @@ class ImageFiles(Dataset):
             self._decode(watch)
             entry = cache.load_arrays(self._cached)
         if entry is None:
-            raise DataError(
-                f"{self.path}: its entry in {cache.cache_folder()} vanished; start again"
-            )
+            raise DataError(f"{self.path}: its entry in {cache_folder()} vanished; start again")
         arrays, facts = entry.arrays, entry.facts
         return Images(
             self.label,

@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console
 
-from ablate.datasets.cache import cache_folder
 from ablate.drive.turns import Turns
 from ablate.errors import MeasuringError
 from ablate.execute.local import LocalExecutor
@@ -24,6 +23,7 @@ from ablate.stats.ratios import FEWEST_PROCESSES
 from ablate.store.store import Store
 from ablate.system.console import Counting, say
 from ablate.system.environment import package_version
+from ablate.system.folders import cache_folder
 from ablate.system.lock import only_one
 from ablate.system.machine import Machine
 from ablate.system.text import duration, plural

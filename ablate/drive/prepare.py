@@ -12,6 +12,7 @@ from ablate.store.datasets import told_namesakes
 from ablate.study import Study
 from ablate.system.console import Counting, say
 from ablate.system.machine import Machine
+from ablate.system.pulse import PULSE
 
 
 def prepare_plan(
@@ -23,14 +24,17 @@ def prepare_plan(
     Raises:
         AblateError: the study or the data must be changed.
     """
+    PULSE.step("reading the data set")
     plan = make_plan(study, data)
     said = f"preparing {plan.dataset.label} (the first time only)"
+    PULSE.step(said)
     images = plan.dataset.load(Counting(console, said))
     trained_on = trained_images(plan, images.train_labels)
     if probe:
         prove_plan(plan, machine, trained_on, Counting(console, "a training step of each network"))
     if any(cell.run_key is None for cell in plan.cells):
         plan = make_plan(study, data)
+    PULSE.step("opening the database")
     for note in plan.notes:
         say(note, console)
     return plan

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -13,10 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from ablate.plan import Cell
 from ablate.result import Epoch, Failed, Finished
-from ablate.system.console import say
+from ablate.system.console import say, seconds_between_lines
+from ablate.system.pulse import PULSE
 from ablate.system.text import duration
 
-SECONDS_BETWEEN_LINES = 5.0
+TRAINING = "training runs"
 
 
 class StudyProgress:
@@ -32,7 +35,8 @@ class StudyProgress:
         self._epochs_seen, self._epoch_seconds = 0, 0.0
         self._tasks: dict[str, TaskID] = {}
         self._reached: dict[str, int] = {}
-        self._last_line, self._last_note = 0.0, ""
+        self._last_line, self._last_note = -math.inf, ""
+        self._own = ExitStack()
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -46,7 +50,9 @@ class StudyProgress:
         )
 
     def __enter__(self) -> Self:
+        PULSE.step("starting to train")
         if self._live:
+            self._own.enter_context(PULSE.held())
             self._live.start()
         return self
 
@@ -58,6 +64,7 @@ class StudyProgress:
     ) -> None:
         if self._live:
             self._live.stop()
+        self._own.close()
 
     def started(self, cell: Cell) -> None:
         self._begun += 1
@@ -71,7 +78,7 @@ class StudyProgress:
     def resumed(self, cell: Cell, epoch: int) -> None:
         self._reached[_name(cell)] = epoch
         self._bars.update(self._tasks[_name(cell)], completed=epoch)
-        self._line(f"{_name(cell)}: goes on after epoch {epoch}")
+        self._progress(f"{_name(cell)}: goes on after epoch {epoch}")
 
     def given_back(self, cell: Cell, why: str) -> None:
         self._begun -= 1
@@ -90,19 +97,23 @@ class StudyProgress:
         )
         self._bars.update(self._tasks[_name(cell)], completed=epoch.epoch, note=note)
         self._bars.update(self._all, note=self.eta())
-        if self._live is None and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
-            self._line(f"{_name(cell)}: epoch {epoch.epoch}/{self._epochs}  {note}  {self.eta()}")
+        if self._live is None:
+            self._progress(
+                f"{_name(cell)}: epoch {epoch.epoch}/{self._epochs}  {note}  {self.eta()}"
+            )
 
     def ended(self, cell: Cell, result: Finished | Failed) -> None:
         self._done += 1
         self._reached.pop(_name(cell), None)
         self._bars.update(self._all, completed=self._done)
         self._bars.remove_task(self._tasks.pop(_name(cell)))
+        PULSE.count(TRAINING, self._done, self._total)
         if isinstance(result, Finished):
-            how = f"{self._accuracy(result)}  {result.seconds:.1f} s"
+            how, say_it = f"{self._accuracy(result)}  {result.seconds:.1f} s", self._progress
         else:
             how = f"FAILED ({result.kind}): {result.error.strip().splitlines()[-1]}"
-        self._line(f"[{self._done}/{self._total}] {_name(cell)}: {how}  {self.eta()}")
+            say_it = self._line
+        say_it(f"[{self._done}/{self._total}] {_name(cell)}: {how}  {self.eta()}")
 
     def _accuracy(self, result: Finished) -> str:
         if self._show_test or result.val_accuracy is None:
@@ -122,6 +133,16 @@ class StudyProgress:
         left = (self._total - self._done) * self._epochs - under_way
         seconds = max(0, left) * self._epoch_seconds / self._epochs_seen / self._workers
         return f"{duration(seconds)} left"
+
+    def _progress(self, text: str) -> None:
+        """A line of many like it: a file gets one every 10 seconds, and that of the last run."""
+        since = time.monotonic() - self._last_line
+        if (
+            self._console.is_terminal
+            or self._done == self._total
+            or since >= seconds_between_lines(self._console)
+        ):
+            self._line(text)
 
     def _line(self, text: str) -> None:
         self._last_line = time.monotonic()

@@ -10,25 +10,28 @@ from numpy.typing import NDArray
 
 from ablate.datasets import cache
 from ablate.datasets.split import stratified_draw, stratified_split
+from ablate.drive.together import Structure, group, joined, structures_of
+from ablate.errors import AblateError
 from ablate.measure.step_proof import StepAsked, batch_sizes_of, prove_step
-from ablate.placement import find_targets
 from ablate.plan import Plan
 from ablate.study import PROTOCOL, Variant
 from ablate.study.variant import NO_ATTENTION
 from ablate.system.digest import digest
 from ablate.system.imports import prints_to_stderr
-from ablate.system.machine import Machine
+from ablate.system.machine import Machine, one_thread
 
 PROVEN_IMAGES = 8
 """Of variants with attention: what the whole batch could show, the backbone alone has shown."""
 
 
+@one_thread()
 @prints_to_stderr()
 def prove_plan(
     plan: Plan, machine: Machine, images: int | None, watch: Callable[[int, int], None]
 ) -> None:
-    """Prove each distinct structure of a plan: a backbone, a kind of attention and its places. What was
-    proven before is not proven again; `images` is how many there are to train on.
+    """Prove each distinct structure of a plan: a backbone, a kind of attention and its places, those of a
+    kind in one network where they can be. What was proven before is not proven again; `images` is how many
+    there are to train on.
 
     Raises:
         PlacementError: a network that cannot be trained, or attention that does not reach the loss.
@@ -36,15 +39,34 @@ def prove_plan(
     recipe, dataset = plan.study.recipe, plan.dataset
     classes, side = len(dataset.classes()), dataset.image_size
     sizes = batch_sizes_of(images, recipe, side)
-    variants = _structures(plan, classes)
-    for done, (variant, fingerprint) in enumerate(variants):
+    each = dict.fromkeys((cell.variant, cell.architecture.fingerprint) for cell in plan.cells)
+    structures = structures_of(each, classes, side)
+
+    def asked(variant: Variant) -> StepAsked:
         some = sizes if variant.attention == NO_ATTENTION else _fewer(sizes)
-        asked = StepAsked(variant, classes, side, some, recipe, machine)
-        name = f"proof-{_key(asked, fingerprint)}"
-        if cache.load_json(name) is None:
-            prove_step(asked)
-            cache.store_json(name, {"proven": True})
-        watch(done + 1, len(variants))
+        return StepAsked(variant, classes, side, some, recipe, machine)
+
+    names = {s: f"proof-{_key(asked(s.variant), s.fingerprint)}" for s in structures}
+    unproven = [s for s in structures if cache.load_json(names[s]) is None]
+    watch(len(structures) - len(unproven), len(structures))
+    for together in group(unproven):
+        _prove(together, asked)
+        for structure in together:
+            cache.store_json(names[structure], {"proven": True})
+            unproven.remove(structure)
+        watch(len(structures) - len(unproven), len(structures))
+
+
+def _prove(structures: list[Structure], asked: Callable[[Variant], StepAsked]) -> None:
+    """In one network, or where that fails in one for each."""
+    if len(structures) > 1:
+        try:
+            prove_step(asked(joined(structures)))
+            return
+        except AblateError:
+            pass  # which of them it is, each says for itself
+    for structure in structures:
+        prove_step(asked(structure.variant))
 
 
 def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
@@ -60,19 +82,6 @@ def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
         kept, _ = stratified_split(labels, recipe.validation_fraction)
         labels = labels[kept]
     return len(labels if drawn is None else stratified_draw(labels, drawn, seed=0))
-
-
-def _structures(plan: Plan, classes: int) -> list[tuple[Variant, str]]:
-    """One variant for each structure, with its fingerprint; the backbone without attention comes first."""
-    found: dict[tuple[str, str, tuple[str, ...]], tuple[Variant, str]] = {}
-    for cell in plan.cells:
-        variant = cell.variant
-        paths = tuple(
-            target.attached for target in find_targets(variant, classes, plan.dataset.image_size)
-        )
-        key = (variant.backbone, variant.attention, paths)
-        found.setdefault(key, (variant, cell.architecture.fingerprint))
-    return sorted(found.values(), key=lambda pair: pair[0].attention != NO_ATTENTION)
 
 
 def _fewer(sizes: tuple[int, ...]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -10,10 +11,9 @@ from rich.console import Console
 from rich.status import Status
 
 from ablate.measure.throughput import Protocol, Turn
-from ablate.system.console import say
+from ablate.system.console import say, seconds_between_lines
+from ablate.system.pulse import PULSE
 from ablate.system.text import duration
-
-SECONDS_BETWEEN_LINES = {"quick": 2.0, "full": 10.0}
 
 
 class Turns:
@@ -21,14 +21,17 @@ class Turns:
 
     def __init__(self, console: Console, protocol: Protocol) -> None:
         self._console, self._processes = console, protocol.processes
-        self._every = SECONDS_BETWEEN_LINES[protocol.name]
+        self._every = seconds_between_lines(console)
         self._last = self._since = time.monotonic()
         self._starting_seconds = self._turning_seconds = 0.0
         self._process, self._turn = 0, Turn(0, 0)
+        self._own = ExitStack()
         self._status = Status(self._told(), console=console) if console.is_terminal else None
 
     def __enter__(self) -> Self:
+        PULSE.step("measuring throughput")
         if self._status:
+            self._own.enter_context(PULSE.held())
             self._status.start()
         return self
 
@@ -40,6 +43,7 @@ class Turns:
     ) -> None:
         if self._status:
             self._status.stop()
+        self._own.close()
 
     def process(self, number: int) -> None:
         """A process begins, the first one is 0."""

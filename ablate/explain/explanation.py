@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ from ablate.page.pictures import ChangeRow, Distribution, Heat, WeightRow
 from ablate.result.maps import Array, Gate, GateStatistics, Seen, spread, strongest
 from ablate.study import Study
 from ablate.system.imports import prints_to_stderr
+from ablate.system.pulse import PULSE
 
 BATCH = 64
+DRAWING = "drawing pictures"
 MAX_ROWS = 8
 """Attention modules that one picture shows; of more, so many are chosen evenly over the depth."""
 
@@ -95,16 +98,22 @@ def explain_networks(request: Request) -> Explanation:
     study = request.study
     dataset = open_dataset(study.dataset, request.data, study.image_size).pinned()
     file = image_file(request.image, dataset.image_size) if request.image else None
+    PULSE.step("loading networks")
     networks = load_networks(request.targets, study, dataset, request.url)
     patterns = request.layers
+    PULSE.step("reading images")
     layers = [find_layers(s.net, dataset.image_size, patterns) for s in networks]
     images = dataset.load()
     inputs = file or test_samples(images, request.samples)
     batch = normalised(inputs.pixels, images)
     seen = [capture(s.net, batch, paths) for s, paths in zip(networks, layers, strict=True)]
-    gates = [row for network in networks for row in _gate_rows(network, images)]
-    with canvas.style():
-        drawn = [*_pictures(networks, seen, inputs, images.classes), *_gate_picture(gates)]
+    gates: list[GateRow] = []
+    for done, network in enumerate(networks):
+        PULSE.count("gates of networks over the test images", done, len(networks))
+        gates += _gate_rows(network, images)
+    drawn = _drawn(
+        _pictures(networks, seen, inputs, images.classes), _gate_picture(gates), len(inputs.names)
+    )
     return Explanation(
         study=study.name,
         dataset=dataset.label,
@@ -115,6 +124,17 @@ def explain_networks(request: Request) -> Explanation:
         gates=tuple(gates),
         pictures=tuple(drawn),
     )
+
+
+def _drawn(of_images: Iterator[Picture], of_gates: Iterator[Picture], images: int) -> list[Picture]:
+    """All pictures: four of each image and one of gates, fewer without attention."""
+    drawn: list[Picture] = []
+    with canvas.style():
+        PULSE.count(DRAWING, 0, 4 * images + 1)
+        for picture in chain(of_images, of_gates):
+            drawn.append(picture)
+            PULSE.count(DRAWING, len(drawn), 4 * images + 1)
+    return drawn
 
 
 def _gate_rows(network: LoadedNetwork, images: Images) -> Iterator[GateRow]:

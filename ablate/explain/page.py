@@ -15,6 +15,7 @@ from ablate.page.document import Column, Document, Figure, Note, Row, Section, T
 from ablate.page.format import percent
 from ablate.page.html import html
 from ablate.system.files import write_whole
+from ablate.system.pulse import PULSE
 
 NOTHING = 0.01
 """Below this standard deviation over images the page says that a gate is a constant."""
@@ -27,9 +28,13 @@ def write_page(explanation: Explanation, folder: Path) -> list[Path]:
         OutputError: the folder cannot be written.
     """
     with canvas.style():
-        pngs = {p.name: canvas.png(p.figure) for p in explanation.pictures}
-        files = {f"{name}.png": png for name, png in pngs.items()}
-        files |= {f"{p.name}.svg": svg(p.figure) for p in explanation.pictures}
+        pngs: dict[str, bytes] = {}
+        svgs: dict[str, bytes] = {}
+        for picture in explanation.pictures:
+            PULSE.count("writing pictures", len(pngs), len(explanation.pictures))
+            pngs[picture.name] = canvas.png(picture.figure)
+            svgs[f"{picture.name}.svg"] = svg(picture.figure)
+        files = {f"{name}.png": png for name, png in pngs.items()} | svgs
     files["explain.html"] = html(document(explanation, pngs)).encode("utf-8")
     try:
         folder.mkdir(parents=True, exist_ok=True)

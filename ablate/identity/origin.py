@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import nn
 
 from ablate.backbones import find_factory
@@ -19,7 +17,7 @@ from ablate.identity.values import Node
 from ablate.network.fresh import make_network
 from ablate.study.options import split_call
 from ablate.system.digest import digest
-from ablate.system.machine import THREADS
+from ablate.system.machine import one_thread
 from ablate.system.randomness import seeded
 
 SEEDS = (1, 2, 1)
@@ -54,7 +52,7 @@ def find_origin(
     """
     factory = find_factory(split_call(backbone)[0])
     module, named = module_of(factory), identity is not None
-    with _one_thread():
+    with one_thread():  # the last bits of a product that a constructor makes depend on it
         first, other, again = (
             _snapshot(backbone, classes, seed, module, named=named, as_imported=as_imported)
             for seed in SEEDS
@@ -78,14 +76,3 @@ def module_of(factory: Callable[..., nn.Module]) -> str:
     while isinstance(factory, partial):
         factory = factory.func
     return str(inspect.unwrap(factory).__module__)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As many as a worker has: the last bits of a product that a constructor makes depend on it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import init
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
@@ -142,7 +143,16 @@ class Uninitialised(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _RANDOM_FILLS:
             return args[0].zero_()  # trunc_normal_ draws again until every value is in its range
+        if func in _RANDOM_INITS:
+            # They come here whole, by name, and draw where no mode sees it.
+            tensor: torch.Tensor = (kwargs or {})["tensor"] if not args else args[0]
+            with torch.no_grad():
+                return tensor.zero_()
         return func(*args, **(kwargs or {}))
 
 
 _RANDOM_FILLS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.random_}
+_RANDOM_INITS = {
+    init.uniform_, init.normal_, init.trunc_normal_, init.xavier_uniform_, init.xavier_normal_,
+    init.kaiming_uniform_, init.kaiming_normal_, init.orthogonal_, init.sparse_,
+}  # fmt: skip

@@ -19,6 +19,7 @@ from ablate.report.shapley import shapley_figure
 from ablate.report.shares import family_figure
 from ablate.report.summary import Summary
 from ablate.result.search import SearchResult
+from ablate.system.pulse import PULSE
 
 Draw = Callable[[Summary], Figure | None]
 """Draws a figure of that name; None where the study has nothing to show in it."""
@@ -62,5 +63,8 @@ FIGURES: dict[str, Drawing] = {
 def draw_section(section: str, summary: Summary) -> dict[str, Figure]:
     """The figures of a section that this study has, by name and in their order."""
     chosen = {name: each for name, each in FIGURES.items() if each.section == section}
-    drawn = {name: each.draw(summary) for name, each in chosen.items()}
+    drawn: dict[str, Figure | None] = {}
+    for name, each in chosen.items():
+        PULSE.count("drawing figures", list(FIGURES).index(name), len(FIGURES))
+        drawn[name] = each.draw(summary)
     return {name: figure for name, figure in drawn.items() if figure is not None}

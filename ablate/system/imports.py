@@ -42,9 +42,7 @@ def import_object(name: str) -> Any:
         StudyError: the package is not allowed, cannot be imported or has no such attribute.
     """
     module_name, _, attribute = name.partition(":")
-    if not is_allowed(module_name):
-        package = module_name.partition(".")[0]
-        raise StudyError(f"{name}: a study may not import {package}; add --allow-import {package}")
+    check_allowed(name)
     here = os.getcwd()
     if here not in sys.path:
         sys.path.append(here)  # last: a file here must not take the place of an installed package
@@ -58,6 +56,18 @@ def import_object(name: str) -> Any:
             raise StudyError(f"{name}: {where} has no {part!r}{nearest(part, choices)}")
         found, where = getattr(found, part), f"{where}.{part}"
     return found
+
+
+def check_allowed(name: str) -> None:
+    """Refuse `package.module:attribute` of a package that the command line does not allow.
+
+    Raises:
+        StudyError: with the option that allows it.
+    """
+    module_name = name.partition(":")[0]
+    if not is_allowed(module_name):
+        package = module_name.partition(".")[0]
+        raise StudyError(f"{name}: a study may not import {package}; add --allow-import {package}")
 
 
 @contextmanager

@@ -20,7 +20,18 @@ from ablate.store.transfer.export import export_database
 from ablate.study import Variant
 from ablate.system.precision import FP32
 from benchmarks import __main__ as command
-from benchmarks import engine, gpu, gpu_table, memory, publish, record, reference, roofline, table
+from benchmarks import (
+    engine,
+    everyday,
+    gpu,
+    gpu_table,
+    memory,
+    publish,
+    record,
+    reference,
+    roofline,
+    table,
+)
 from benchmarks.field import RECIPE, VARIANTS, Entry, Field
 from benchmarks.options import Options
 from benchmarks.race import PLAYERS, BenchmarkError, Player, interleaved, race
@@ -211,7 +222,7 @@ def test_a_table_without_figures_says_so() -> None:
     assert written.startswith("before\n")
     assert written.endswith("after\n")
     # Every contestant and the row of the GPU, on every network, and the five other parts.
-    assert written.count("not measured") == (len(PLAYERS) + 1) * len(VARIANTS) + 6
+    assert written.count("not measured") == (len(PLAYERS) + 1) * len(VARIANTS) + 7
 
 
 def test_the_table_shows_ratios_and_no_images_per_second() -> None:
@@ -349,3 +360,20 @@ def test_published_results_give_their_reports(
     assert publish.main(root) == 0
     (page.parent / "figures" / "renamed.png").write_bytes(b"of an earlier version")
     assert publish.main(["--check", *root]) == publish.EXIT_CHANGED
+
+
+def test_everyday_commands_have_a_row_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = ("-c", "import time; print('first', flush=True); time.sleep(0.5)")
+    times = everyday.time_program(said, tmp_path)
+    assert 0 < times.first < times.total - 0.4
+    with pytest.raises(BenchmarkError, match="no such thing"):
+        everyday.time_program(("-c", "raise SystemExit('no such thing')"), tmp_path)
+    monkeypatch.setattr(
+        everyday, "COMMANDS", {"status": ("doctor", "--help"), "plan": ("--version",)}
+    )
+    figures = everyday.measure_everyday(Options(rounds=2))
+    assert list(figures["commands"]) == ["status", "plan"]
+    row = figures["commands"]["plan"]
+    assert row["total_ratio"] == pytest.approx(row["total_seconds"] / figures["numpy_seconds"])
+    written = list(table._everyday(figures))
+    assert [line.split("|")[1].strip() for line in written[2:4]] == ["status", "plan"]

@@ -239,19 +239,19 @@ def test_how_far_it_is_is_said_while_a_process_starts(
     for begun in range(2):
         shown.process(begun)
         for _ in range(3):
-            now[0] += 1
+            now[0] += 5
             shown.waiting()
         for number in range(1, 7):
-            now[0] += 1
+            now[0] += 5
             shown.turn(Turn(number, 6))
     assert capsys.readouterr().out.splitlines() == [
         "  turns: process 1 of 4 starts",
         "  turns: 1 of 24, process 1 of 4",
-        "  turns: 3 of 24, process 1 of 4, 33 s left",
-        "  turns: 5 of 24, process 1 of 4, 31 s left",
-        "  turns: 6 of 24, process 2 of 4, 30 s left",
-        "  turns: 6 of 24, process 2 of 4, 30 s left",
-        "  turns: 8 of 24, process 2 of 4, 24 s left",
-        "  turns: 10 of 24, process 2 of 4, 22 s left",
-        "  turns: 12 of 24, process 2 of 4, 20 s left",
+        "  turns: 3 of 24, process 1 of 4, 2 min 45 s left",
+        "  turns: 5 of 24, process 1 of 4, 2 min 35 s left",
+        "  turns: 6 of 24, process 2 of 4, 2 min 30 s left",
+        "  turns: 6 of 24, process 2 of 4, 2 min 30 s left",
+        "  turns: 8 of 24, process 2 of 4, 2 min 00 s left",
+        "  turns: 10 of 24, process 2 of 4, 1 min 50 s left",
+        "  turns: 12 of 24, process 2 of 4, 1 min 40 s left",
     ]

@@ -11,7 +11,7 @@ import torch
 from conftest import Shell, message, small_plan
 
 from ablate.attention import ATTENTION, complete
-from ablate.drive import proof
+from ablate.drive import proof, together
 from ablate.drive.proof import prove_plan, trained_images
 from ablate.errors import PlacementError
 from ablate.measure.step_proof import StepAsked, batch_sizes_of, prove_step
@@ -241,6 +241,51 @@ def test_a_plan_proves_each_structure_once_and_remembers(monkeypatch: pytest.Mon
     for _ in range(2):
         prove_plan(plan, machine, images, lambda _done, _of: None)
     assert proven == ["none", "se(pool3, r=4)"], "another reduction is the same structure"
+
+
+def test_places_of_a_kind_are_proven_in_one_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = [
+        {"attention": "none"},
+        {"attention": ["se", "eca"], "position": ["pool1", "pool2+pool3", "pool*"]},
+    ]
+    plan = small_plan(grid=grid)
+    proven: list[Variant] = []
+    monkeypatch.setattr(proof, "prove_step", lambda asked: proven.append(asked.variant))
+    for _ in range(2):
+        prove_plan(plan, find_machine("cpu", "fp32"), 1000, lambda _done, _of: None)
+    assert [(v.attention, v.position) for v in proven] == [
+        ("none", None),
+        ("se", "pool1+pool2+pool3+pool*"),
+        ("eca", "pool1+pool2+pool3+pool*"),
+    ]
+
+
+@pytest.mark.usefixtures("nets")
+def test_of_places_that_fail_together_the_one_that_fails_is_named() -> None:
+    grid = [
+        {"attention": "none"},
+        {"attention": "identity", "position": ["conv1", "conv2"]},
+        {"attention": "se", "position": ["conv1", "conv2"], "reduction": 2},
+    ]
+    plan = small_plan(backbone="provennets:Unused", grid=grid)
+    said = message(
+        PlacementError,
+        lambda: prove_plan(plan, find_machine("cpu", "fp32"), 1000, lambda _done, _of: None),
+    )
+    assert "with identity(conv2): attention after 'conv2' does not reach the loss" in said
+
+
+def test_what_stands_within_another_place_is_proven_by_itself() -> None:
+    """Where one module gives on what another gave, only the outer attention is followed by what is next."""
+    names = ["layer1", "layer1.0", "layer2.0.bn1", "replace:layer3.0.conv2", "layer2.0.bn2"]
+    backbone = "torchvision:resnet18"
+    variants = [(complete(Variant(backbone, "eca", name)), name) for name in names]
+    groups = together.group(together.structures_of(variants, 10, 32))
+    assert [[each.fingerprint for each in found] for found in groups] == [
+        ["layer1", "layer2.0.bn1", "layer2.0.bn2"],
+        ["layer1.0"],
+        ["replace:layer3.0.conv2"],
+    ]
 
 
 @pytest.mark.usefixtures("nets")
