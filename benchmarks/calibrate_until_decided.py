@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from ablate.stats.anchored import FEWEST_IMAGES, _noise
+from ablate.stats.anchored import FEWEST_DOF, FEWEST_IMAGES, _noise
 from ablate.stats.effect import Verdict, judge
 from ablate.stats.effects import FEWEST_AT_A_LOOK
 from ablate.stats.family import anytime
@@ -161,7 +161,8 @@ def intervals(bits: Bits, images: int, variants: int) -> tuple[Floats, Floats]:
     by_image = (residuals(values) ** 2).sum((1, 2), dtype=np.float64)
     dof = np.full(arms, (seeds - 1) * (arms - 1) / arms)
     own, independent = grubbs(squares, seeds), grubbs(by_image, seeds) / images**2
-    noise = _noise(own, independent, dof, (seeds - 1) * (arms - 1), images)
+    together = (seeds - 1) * (arms - 1)
+    noise = _noise(own, independent, dof, together, images, few=together < FEWEST_DOF)
     right = bits.sum(1)
     apart = (right[1:] - right[0]) / seeds
     both = right[1:] + right[0]
@@ -172,12 +173,15 @@ def intervals(bits: Bits, images: int, variants: int) -> tuple[Floats, Floats]:
     image_part = np.where(few, squared + 1, squared - images * difference**2)
     image_part /= images * (images - 1)
     total, below = image_part.copy(), image_part**2 / np.where(few, images - 1, telling - 1)
+    apart_below, of_seeds = np.zeros(arms - 1), np.zeros(arms - 1)
     for which in (noise[1:], noise[:1] * (arms - 1)):
         excess = np.array([each.excess for each in which]) / seeds
         whole = np.array([each.variance for each in which]) / seeds
         known = np.array([each.dof for each in which])
         total += excess
-        below += np.where(excess > 0, whole**2 / known, 0.0)
+        of_seeds += np.where(excess > 0, whole, 0.0)
+        apart_below += np.where(excess > 0, whole**2 / known, 0.0)
+    below += np.maximum(apart_below, of_seeds**2 / noise[0].together)
     critical = anytime(variants, seeds)
     half = np.array([normal_to_t(critical, each) for each in total**2 / below]) * np.sqrt(total)
     return difference - half, difference + half

@@ -30,7 +30,7 @@ CHUNK = 2048
 FEWEST_DOF = 8
 """With fewer degrees of freedom in all arms together one variance is taken for all, and prior knowledge
 stands beside it: trainings vary `PRIOR_RATIO` times as much as independent images, for 4 of them."""
-PRIOR_RATIO, PRIOR_DOF = 3.0, 4.0
+PRIOR_RATIO, PRIOR_DOF = 5.0, 4.0
 OUTLYING = 0.90
 FEWEST_IMAGES = 8
 """With fewer images judged in two ways their variance is no estimate: one more image is counted."""
@@ -41,12 +41,13 @@ class Noise:
     """What an arm's accuracy varies by from seed to seed.
 
     `independent` is the variance if images erred independently, `ratio` how many times as much it
-    is, known to `dof` degrees of freedom.
+    is, known to `dof` degrees of freedom; all arms that it was moderated with have `together`.
     """
 
     independent: float
     ratio: float
     dof: float
+    together: float
 
     @property
     def excess(self) -> float:
@@ -93,7 +94,8 @@ def block_noise(bits: Bits) -> list[Noise]:
         by_image += (left**2).sum((1, 2), dtype=np.float64)
     dof = np.full(arms, (seeds - 1) * (arms - 1) / arms)
     own, independent = grubbs(squares, seeds), grubbs(by_image, seeds) / images**2
-    return _noise(own, independent, dof, (seeds - 1) * (arms - 1), images)
+    together = (seeds - 1) * (arms - 1)
+    return _noise(own, independent, dof, together, images, few=together < FEWEST_DOF)
 
 
 def unpaired_noise(bits: Sequence[Bits]) -> list[Noise]:
@@ -105,27 +107,32 @@ def unpaired_noise(bits: Sequence[Bits]) -> list[Noise]:
     own = np.array([each.mean(1).var(ddof=1) for each in bits])
     independent = np.array([each.var(0, ddof=1).sum() for each in bits]) / images**2
     dof = np.array([len(each) - 1.0 for each in bits])
-    return _noise(own, independent, dof, float(dof[1:].sum()), images)
+    few = dof[1:].sum() < FEWEST_DOF
+    return _noise(own, independent, dof, float(dof.sum()), images, few=bool(few))
 
 
 def _noise(
-    own: Floats, independent: Floats, dof: Floats, together: float, images: int
+    own: Floats, independent: Floats, dof: Floats, together: float, images: int, *, few: bool
 ) -> list[Noise]:
-    """Moderated; a baseline that clearly varies more than the others keeps its own ratio."""
+    """Moderated, known to no more than the degrees of freedom of all arms `together`; a baseline that
+    clearly varies more than the others keeps its own ratio. Where there are `few`, one for all arms.
+    """
     grain = 1 / (12 * images**2)
     own, independent = floored(own, grain), floored(independent, grain)
     common = float((dof * own).sum() / (dof * independent).sum())
-    if together < FEWEST_DOF:
+    if few:
         ratio = (PRIOR_DOF * PRIOR_RATIO + together * common) / (PRIOR_DOF + together)
         pooled = float((dof * independent).sum() / dof.sum())
-        return [Noise(pooled, ratio, PRIOR_DOF + together)] * len(own)
+        in_all = PRIOR_DOF + together
+        return [Noise(pooled, ratio, in_all, in_all)] * len(own)
     prior = prior_dof(own / independent, dof)
-    ratios, known = moderated(own / independent, dof, common, prior), prior + dof
+    ratios = moderated(own / independent, dof, common, prior)
+    known = np.minimum(prior + dof, together)
     baseline = own[0] / independent[0]
     if baseline > common * f_quantile(OUTLYING, dof[0], dof[1:].sum()):
         ratios[0], known[0] = baseline, dof[0]
     return [
-        Noise(float(v), float(r), float(d))
+        Noise(float(v), float(r), float(d), together)
         for v, r, d in zip(independent, ratios, known, strict=True)
     ]
 
@@ -145,21 +152,29 @@ def spread_of(
         return None
     variance, image_dof = _of_images(bits, baseline)
     shares = ((noise, 1 / n + overlap), (baseline_noise, 1 / n_baseline + overlap))
-    parts = [(variance, image_dof)]
-    for arm, share in shares:
-        # How well the excess is known is how well the whole is known, from which it is taken.
-        parts += [(arm.variance * share, arm.dof)] if arm.excess else []
+    here, here_dof = of_seeds(shares)
+    # How well the excess is known is how well the whole is known, from which it is taken.
+    parts = [(variance, image_dof), of_seeds([s for s in shares if s[0].excess])]
     squared = variance + sum(arm.excess * share for arm, share in shares)
-    here = [(arm.variance * share, arm.dof) for arm, share in shares]
     independent = sum(arm.independent * share for arm, share in shares)
     return Spread(
         error=math.sqrt(squared),
         dof=_satterthwaite(squared, parts),
         image_variance=max(0.0, variance - independent),
         seed_variance=sum(max(arm.variance, arm.independent) for arm, _ in shares),
-        here_error=math.sqrt(sum(part for part, _ in here)),
-        here_dof=_satterthwaite(sum(part for part, _ in here), here),
+        here_error=math.sqrt(here),
+        here_dof=here_dof,
     )
+
+
+def of_seeds(shares: Sequence[tuple[Noise, float]]) -> tuple[float, float]:
+    """What trainings of these arms vary by, each by its share, and its degrees of freedom: no more than
+    all arms together have, for what they took from each other errs for all alike.
+    """
+    parts = [(arm.variance * share, arm.dof) for arm, share in shares]
+    total = sum(part for part, _ in parts)
+    apart = _satterthwaite(total, parts)
+    return total, min(apart, *(arm.together for arm, _ in shares)) if shares else math.inf
 
 
 def _of_images(bits: Bits, baseline: Bits) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.errors import OptionError, unknown
-from ablate.stats.anchored import PRIOR_DOF, PRIOR_RATIO, Spread
+from ablate.stats.anchored import FEWEST_DOF, PRIOR_DOF, PRIOR_RATIO, Spread
 from ablate.stats.effect import DEFAULT_MARGIN, Effect, Rule, Verdict, judge
 from ablate.stats.family import dunnett, smallest_detectable
 from ablate.stats.intervals import normal_to_t
@@ -98,9 +98,12 @@ def _ratio(pairs: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     parts = [_parts(each) for each in pairs]
     independent, by_seed = (sum(part[i] for part in parts) for i in (1, 2))
     # Two pairs share their baseline, so together they are worth about one and a half.
-    known = sum(len(each) - 1 for each in pairs) / 2
+    together = sum(len(each) - 1 for each in pairs)
     found = by_seed / independent if independent else 1.0
-    return (PRIOR_DOF * PRIOR_RATIO + known * found) / (PRIOR_DOF + known), PRIOR_DOF + known
+    if together >= FEWEST_DOF:
+        return found, together / 2
+    known = PRIOR_DOF + together / 2
+    return (PRIOR_DOF * PRIOR_RATIO + together / 2 * found) / known, known
 
 
 def _spread(differences: NDArray[np.float64], ratio: float, dof: float) -> Spread | None:

@@ -29,7 +29,7 @@ SHARE_OF_SEEDS = 0.75
 FEWEST_AT_A_LOOK = 3
 """Seeds that variant and baseline share before a look can decide anything."""
 
-NO_NOISE = Noise(0.0, 0.0, 1.0)
+NO_NOISE = Noise(0.0, 0.0, 1.0, 1.0)
 """Of a single seed."""
 
 
