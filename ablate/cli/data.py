@@ -70,9 +70,9 @@ def doctor(
         bool, typer.Option("--clean", help="Remove stale parts of the cache of images first.")
     ] = False,
 ) -> None:
-    """Look at this machine and the database: versions, device, precision, cache, disk, integrity."""
+    """Look at this machine and the database: versions, device, what can be written, disk, integrity."""
     with loading():
         from ablate.commands.doctor import examine
 
-    if not examine(db, clean=clean):
+    if not examine(db, clean=clean, must_exist=db != DEFAULT_DB):
         raise typer.Exit(EXIT_FAILED_RUNS)

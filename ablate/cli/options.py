@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 EXIT_FAILED_RUNS = 1
 EXIT_CHANGED = 1
 EXIT_USER = 2
+EXIT_UNFORESEEN = 70
+"""As `EX_SOFTWARE` of sysexits.h: a mistake of this program."""
 EXIT_INTERRUPTED = 130
 DEFAULT_DB = "sqlite:///results/ablation.db"
 

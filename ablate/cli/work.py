@@ -320,9 +320,10 @@ def _check_until(
 
 def _init_ready(name: str, out: Path | None) -> None:
     from ablate.commands.ready import copy_study, next_steps
+    from ablate.system.console import say
 
     file = copy_study(name, out)
-    print(f"wrote {file}; next: {next_steps(name, file)}")
+    say(f"wrote {file}; next: {next_steps(name, file)}")
 
 
 def _init_own(
@@ -331,5 +332,6 @@ def _init_own(
     allow(packages)
     with loading():
         from ablate.commands.init import write_study
+        from ablate.system.console import say
 
-    print(f"wrote {write_study(backbone, data, out, image_size, packages)}")
+    say(f"wrote {write_study(backbone, data, out, image_size, packages)}")

@@ -19,12 +19,12 @@ from ablate.network.places import group_paths
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import RunStatus
 from ablate.result.architecture import NOT_RUN
+from ablate.store.sqlite_file import plain_file
 from ablate.study import Study
-from ablate.system.console import Counting, say
+from ablate.system.console import Counting, plain, say
 from ablate.system.machine import Machine, find_machine
 from ablate.system.text import duration, plural
 
-SQLITE = "sqlite:///"
 WIDTH_IN_A_LOG = 140
 WIDTH_FOR_OPERATIONS = 118
 OPERATIONS = ("elementwise", "activations")
@@ -86,7 +86,8 @@ def _look_up(
 
 def _is_first(url: str) -> bool:
     """The first plan of all is shown without loading SQLAlchemy, 0.6 s."""
-    return url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists()
+    file = plain_file(url)
+    return file is not None and not file.exists()
 
 
 def _tell_namesakes(plan: Plan, url: str) -> None:
@@ -157,7 +158,8 @@ def _print_table(
     plan: Plan, status: dict[Cell, RunStatus], missing: int, seconds: float | None
 ) -> None:
     study = plan.study
-    table = Table(title=f"{study.name}: {study.question or 'no question'}", title_justify="left")
+    title = plain(f"{study.name}: {study.question or 'no question'}")
+    table = Table(title=title, title_justify="left")
     # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
     console = Console(width=width)
@@ -171,7 +173,7 @@ def _print_table(
         mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
         operations = (millions(architecture.elementwise), millions(architecture.activations))
         table.add_row(
-            name,
+            plain(name),
             f"{architecture.parameters:,}",
             f"{architecture.attention_parameters:,}",
             millions(architecture.macs),
@@ -180,7 +182,7 @@ def _print_table(
         )
     console.print(table, markup=False)
     for line in _notes(plan):
-        console.print(line, markup=False)
+        say(line, console)
     for note in plan.notes:
         say(note, console)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"

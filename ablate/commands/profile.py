@@ -18,6 +18,7 @@ from ablate.report.speeds import verdict_words
 from ablate.report.summary import Summary, summarize
 from ablate.result.cost import AUGMENTATION
 from ablate.study import Study
+from ablate.system.console import plain, say
 
 WIDTH_IN_A_LOG = 140
 MOST_MODULES = 40
@@ -44,7 +45,7 @@ def compare_times(first: str, second: str, study: Study, data: Path | None, url:
     for device in devices:
         both = difference(times[times["device"] == device], *names)
         _print(both, str(device), names)
-        print(noise(both, names[1], str(device), summary))
+        say(noise(both, names[1], str(device), summary))
 
 
 def difference(times: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
@@ -113,12 +114,12 @@ def _print(both: pd.DataFrame, device: str, names: list[str]) -> None:
     step = both.drop(index=AUGMENTATION, errors="ignore")
     total = step.sum()
     title = f"One training step on {device}, attention as plain modules (path eager), self time"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=plain(title), title_justify="left")
     table.add_column("module", overflow="fold")
     for heading in (*(f"{name}, ms" for name in names), "difference, ms", "of the first's step"):
-        table.add_column(heading, justify="right")
+        table.add_column(plain(heading), justify="right")
     for module, row in both.head(MOST_MODULES).iterrows():
-        table.add_row(str(module), *_cells(row, total["first"]))
+        table.add_row(plain(str(module)), *_cells(row, total["first"]))
     rest = both.iloc[MOST_MODULES:]
     if len(rest):
         table.add_row(f"{len(rest)} more", *_cells(rest.sum(), total["first"]))

@@ -19,13 +19,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from ablate.datasets.arrays import array_hashes, open_array
 from ablate.datasets.drafts import new_draft, remove, stale_drafts
 from ablate.errors import OutputError
 from ablate.system.digest import digest
 from ablate.system.files import sync
+from ablate.system.folders import user_folder
 
 FACTS = "facts.json"
 
@@ -107,11 +107,9 @@ class Draft:
 
 def cache_folder() -> Path:
     """$ABLATE_CACHE, else the folder that this system has for caches: on Linux $XDG_CACHE_HOME/ablate or
-    ~/.cache/ablate. Not created here.
+    ~/.cache/ablate, and a temporary one without a home. Not created here, but for the last.
     """
-    if own := os.environ.get("ABLATE_CACHE"):
-        return Path(own).expanduser()
-    return user_cache_path("ablate", appauthor=False)
+    return user_folder("cache")
 
 
 def load_json(name: str) -> Any | None:

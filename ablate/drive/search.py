@@ -76,7 +76,10 @@ def search_study(
         if not where.rebuild:
             _check_space(search, maker, store, trials, machine, console)
         key = search_key(study, plan.dataset.label, str(plan.dataset.content_hash()))
-        mirror = OptunaMirror(storage, mirror_name(key), search, space, study.recipe.epochs)
+        mirror = OptunaMirror(
+            storage, mirror_name(key), search, space, study.recipe.epochs,
+            lambda: open_storage(copy, create=True),
+        )  # fmt: skip
         parts = Parts(
             plan, search, space, key, trials, mirror, maker, lambda text: say(text, console),
             machine.name if search.needs_speed else None,

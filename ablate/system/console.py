@@ -6,8 +6,9 @@ import sys
 import time
 
 from rich.console import Console
+from rich.text import Text
 
-from ablate.system.text import duration
+from ablate.system.text import duration, printable
 
 
 def own_console() -> Console:
@@ -16,8 +17,15 @@ def own_console() -> Console:
 
 
 def say(text: str, console: Console | None = None) -> None:
-    """Print a line as it stands: brackets are no markup, numbers have no colours, nothing is wrapped."""
-    (console or Console()).print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print lines as they stand: brackets are no markup, `:x:` is no picture, numbers have no colours,
+    nothing is wrapped; what would move the cursor is replaced.
+    """
+    (console or Console()).print(plain(text), soft_wrap=True)
+
+
+def plain(text: str) -> Text:
+    """Words of a study, a network or a file name as a terminal may get them, in a line, title or cell."""
+    return Text("\n".join(map(printable, text.split("\n"))))
 
 
 class Counting:
