@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ablate.commands.chosen import frames_of
-from ablate.errors import DatabaseError, unknown
+from ablate.errors import DatabaseError
 from ablate.page.format import MISSING, milliseconds, percent, ratio
 from ablate.report.families import module_times
 from ablate.report.speeds import verdict_words
 from ablate.report.summary import Summary, summarize
 from ablate.result.cost import AUGMENTATION
 from ablate.study import Study
+from ablate.study.names import find_variant
 from ablate.system.console import plain, say
 
 WIDTH_IN_A_LOG = 140
@@ -85,9 +86,7 @@ def noise(both: pd.DataFrame, second: str, device: str, summary: Summary) -> str
 def _variant(name: str, summary: Summary) -> str:
     """The variant whose network a name stands for."""
     known = {variant.name: variant.same_as or variant.name for variant in summary.variants}
-    if name not in known:
-        raise unknown("variant", name, known)
-    return known[name]
+    return known[find_variant(name, known)]
 
 
 def _why_not(names: list[str], times: pd.DataFrame, summary: Summary) -> str:

@@ -15,6 +15,7 @@ from ablate.result.search import SearchResult
 from ablate.store.frames import Frames
 from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
+from ablate.study.names import or_meant
 from ablate.system.console import say
 
 WORDING = ("question", "baseline", "equivalence_margin", "controls")
@@ -58,6 +59,8 @@ def check_report(
 
 def _frames(study: Study, data: Path | None, url: str) -> Frames:
     frames = frames_of(study, data, url)
+    ran = map(str, frames.study["variants"])
+    study = study.model_copy(update={"baseline": or_meant(study.baseline, ran)})
     if frames.study.get("grid") != study.model_dump(mode="json")["grid"]:
         say(
             "note: the grid has changed since it was run; this report shows the grid that was run. "
