@@ -107,7 +107,7 @@ def explain(
         raise OptionError("--image and --samples: give one of them, not both")
     rehash(again)
     question = load(study, set)
-    allow(allow_import)
+    allow(allow_import, study)
     with loading():
         from ablate.commands.explain import explain_targets
     from ablate.explain.explanation import Request
@@ -208,7 +208,7 @@ def tensorboard(
     if set and study is None:
         raise OptionError("--set changes a study: name the study file too")
     question = load(study, set) if study else None
-    allow(allow_import)
+    allow(allow_import, study)
     with loading():
         from ablate.commands.tensorboard import TensorBoardOptions, show_tensorboard
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from ablate import __version__
 from ablate.datasets.cache_health import clean_cache, look_at_cache
-from ablate.errors import DatabaseError
+from ablate.errors import DatabaseError, OutputError
 from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.health import (
     WAL_SAFE_SINCE,
@@ -28,6 +28,7 @@ from ablate.store.health import (
     write_refusal,
 )
 from ablate.store.read import check_integrity
+from ablate.system.allowed import all_allowed, forget_allowed
 from ablate.system.console import say
 from ablate.system.environment import PACKAGES, package_version
 from ablate.system.folders import VARIABLES, is_writable, user_folder, usual_folder
@@ -50,7 +51,7 @@ def examine(url: str, *, clean: bool = False, must_exist: bool = False) -> bool:
 
     A warning is something to know that may be as it should be.
     """
-    console, well = Console(), True
+    console, marks = Console(), Counter[str]()
     if clean:
         removed = clean_cache()
         say(
@@ -66,8 +67,29 @@ def examine(url: str, *, clean: bool = False, must_exist: bool = False) -> bool:
         *_storage(url, must_exist),
     ]:
         say(f"{mark:5}  {name}: {text}", console)
-        well = well and mark != "WRONG"
-    return well
+        marks[mark] += 1
+    say(_conclusion(marks["WRONG"], marks["warn"]), console)
+    return not marks["WRONG"]
+
+
+def _conclusion(wrong: int, warnings: int) -> str:
+    if wrong:
+        return f"{plural(wrong, 'thing is', 'things are')} WRONG: each line says what to do"
+    also = f"; {plural(warnings, 'line')} to know of: warn" if warnings else ""
+    return f"nothing is wrong{also}"
+
+
+def forget(study: Path) -> None:
+    """Forget what a study file may import, and say so.
+
+    Raises:
+        OutputError: the state folder cannot be written.
+    """
+    try:
+        known = forget_allowed(study)
+    except OSError as error:
+        raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from None
+    say(f"{study}: what it may import is " + ("forgotten" if known else "not remembered"))
 
 
 def _software() -> Iterator[Check]:
@@ -139,6 +161,13 @@ def _folders() -> Iterator[Check]:
         yield "HOME", "ok", os.environ.get("HOME") or "not set, and not needed"
     state = user_folder("state")
     yield "state folder", *_can_write(state, "ABLATE_STATE")
+    for each in all_allowed():
+        held = "" if each.holds else "; the file has changed or is gone: it is asked for again"
+        yield (
+            "allowed to import",
+            "",
+            f"{each.study}: {', '.join(each.packages)}{held} (--forget FILE)",
+        )
 
 
 def _can_write(folder: Path, variable: str) -> tuple[Mark, str]:

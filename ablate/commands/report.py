@@ -16,7 +16,7 @@ from ablate.store.frames import Frames
 from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
 from ablate.study.names import or_meant
-from ablate.system.console import say
+from ablate.system.console import files_told, say
 
 WORDING = ("question", "baseline", "equivalence_margin", "controls")
 """What a report takes from the study file as it is now: it changes no run."""
@@ -32,10 +32,10 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
     """
     frames = _frames(study, data, url)
     files = write_report(frames, out or _usual_folder(study))
-    for suffix in (".html", ".md"):
-        for file in (file for file in files if file.suffix == suffix):
-            say(str(file))
+    for line in files_told(files):
+        say(line)
     keep_look(frames, url, "report")
+    say(f"next: open {next(file for file in files if file.suffix == '.html')}")
 
 
 def check_report(

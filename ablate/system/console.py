@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -26,6 +28,14 @@ def say(text: str, console: Console | None = None) -> None:
 def plain(text: str) -> Text:
     """Words of a study, a network or a file name as a terminal may get them, in a line, title or cell."""
     return Text("\n".join(map(printable, text.split("\n"))))
+
+
+def files_told(files: Iterable[Path]) -> list[str]:
+    """`wrote DIR: a.html, b.md`: every file that was written, a line for each folder."""
+    folders: dict[Path, list[str]] = {}
+    for file in files:
+        folders.setdefault(file.parent, []).append(file.name)
+    return [f"wrote {folder}: {', '.join(names)}" for folder, names in folders.items()]
 
 
 class Counting:
