@@ -26,16 +26,12 @@ from ablate.system.machine import Machine, find_machine
 from ablate.system.text import duration, plural
 
 WIDTH_IN_A_LOG = 140
-WIDTH_FOR_OPERATIONS = 118
-OPERATIONS = ("elementwise", "activations")
-COLUMNS = (
-    ("parameters", 10),
-    ("attention", 9),
-    ("MACs", 9),
-    ("elementwise", 9),
-    ("activations", 9),
-)
-"""Headings and the width that their numbers need: a number is never cut."""
+NARROWEST = 30
+"""Letters of a variant's name in a line, where it has more."""
+EDGES = 3
+COLUMNS = ("parameters", "attention", "MACs", "elementwise", "activations")
+FIRST_TO_GO = ("activations", "elementwise", "attention", "MACs", "parameters")
+"""Which numbers a narrow terminal does not show."""
 
 
 def show_plan(
@@ -163,24 +159,18 @@ def _print_table(
     # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
     console = Console(width=width)
-    wide = console.width >= WIDTH_FOR_OPERATIONS
-    table.add_column("variant", overflow="fold", min_width=min(30, max(map(len, plan.variants))))
-    for heading, widest in COLUMNS:
-        if wide or heading not in OPERATIONS:
-            table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
-    table.add_column("status")
-    for name, architecture in plan.variants.items():
-        mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
-        operations = (millions(architecture.elementwise), millions(architecture.activations))
-        table.add_row(
-            plain(name),
-            f"{architecture.parameters:,}",
-            f"{architecture.attention_parameters:,}",
-            millions(architecture.macs),
-            *(operations if wide else ()),
-            ", ".join(f"{count} {word}" for word, count in mine.items()),
-        )
-    console.print(table, markup=False)
+    rows = [_row(plan, status, name) for name in plan.variants]
+    shown = _chosen_columns(rows, console.width)
+    table.add_column("variant", overflow="fold", min_width=min(NARROWEST, console.width // 3))
+    for heading in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold", min_width=len("status"))
+    for row in rows:
+        table.add_row(plain(row["variant"]), *(row[name] for name in shown), row["status"])
+    console.print(table)
+    if len(shown) < len(COLUMNS):
+        hidden = [heading for heading in COLUMNS if heading not in shown]
+        say(f"not shown, for want of room: {', '.join(hidden)} (--format json has all)", console)
     for line in _notes(plan):
         say(line, console)
     for note in plan.notes:
@@ -192,6 +182,30 @@ def _print_table(
         f"{missing} missing; time: {time}",
         console,
     )
+
+
+def _row(plan: Plan, status: dict[Cell, RunStatus], name: str) -> dict[str, str]:
+    architecture = plan.variants[name]
+    mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
+    return {
+        "variant": name,
+        "parameters": f"{architecture.parameters:,}",
+        "attention": f"{architecture.attention_parameters:,}",
+        "MACs": millions(architecture.macs),
+        "elementwise": millions(architecture.elementwise),
+        "activations": millions(architecture.activations),
+        "status": ", ".join(f"{count} {word}" for word, count in mine.items()),
+    }
+
+
+def _chosen_columns(rows: list[dict[str, str]], width: int) -> list[str]:
+    """The columns of numbers that fit beside names and states; a number is never cut."""
+    needs = {key: max(len(key), *(len(row[key]) for row in rows)) + EDGES for key in rows[0]}
+    left = width - 1 - min(needs["variant"], NARROWEST + EDGES) - needs["status"]
+    shown = list(COLUMNS)
+    while shown and sum(needs[heading] for heading in shown) > left:
+        shown.remove(next(heading for heading in FIRST_TO_GO if heading in shown))
+    return shown
 
 
 def _notes(plan: Plan) -> Iterator[str]:

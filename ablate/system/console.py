@@ -19,10 +19,12 @@ def own_console() -> Console:
 
 
 def say(text: str, console: Console | None = None) -> None:
-    """Print lines as they stand: brackets are no markup, `:x:` is no picture, numbers have no colours,
-    nothing is wrapped; what would move the cursor is replaced.
+    """Print lines as they stand: brackets are no markup, `:x:` is no picture, numbers have no colours; what
+    would move the cursor is replaced. A terminal breaks them between words, but for what is to be typed next.
     """
-    (console or Console()).print(plain(text), soft_wrap=True)
+    console = console or Console()
+    typed = text.startswith("next: ")
+    console.print(plain(text), soft_wrap=typed or not console.is_terminal)
 
 
 def plain(text: str) -> Text:
