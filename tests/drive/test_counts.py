@@ -123,7 +123,10 @@ def test_commands_agree_on_a_study_in_every_state(shell: Shell) -> None:
     store = Store(url)
     store.register(plan)
     done, failed, stopped, ours = (claim_one(store, keys(plan)) for _ in range(4))
-    assert done and failed and stopped and ours
+    assert done is not None
+    assert failed is not None
+    assert stopped is not None
+    assert ours is not None
     store.finish(done, FINISHED, {})
     store.fail(failed, Failed("diverged", "nan"))
     claim_and_be_killed(url, keys(plan), 1)
