@@ -113,19 +113,20 @@ types: $(READY)
 imports: $(READY)
 	@$(BIN)/lint-imports
 
+# A user's pip may be set to install for the user, which no virtual environment allows (PIP_USER=1, pip.conf).
 # uv installs the locked versions, each checked against its hash, several times faster than pip. Compiled, torch
 # is imported in half the time, also by the first command and where Python may write no bytecode.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"ablate needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
 	@echo 'installing the locked packages into $(VENV) (about 6 GB on Linux, most of it torch with CUDA)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV) --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 lock:
-	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && PIP_USER=0 $(BIN)/python -m pip install --quiet uv; }
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra bench --extra postgres --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
 

@@ -21,6 +21,7 @@ from ablate.network.trace import check_classifies
 from ablate.result import Architecture
 from ablate.study import Study, Variant, run_key
 from ablate.study.controls import controls_in, unmatched
+from ablate.study.meant import or_meant
 from ablate.system.imports import prints_to_stderr
 from ablate.system.machine import keep_freed_memory, one_thread
 from ablate.system.pulse import PULSE
@@ -92,6 +93,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     find_schedule(study.recipe.schedule)
     variants = [complete(variant) for variant in study.variants()]
     names = [variant.name for variant in variants]
+    study = study.model_copy(update={"baseline": or_meant(study.baseline, names)})
     _check_baseline(study, names)
     _check_controls(study, names)
     dataset = open_dataset(study.dataset, data, study.image_size).pinned()

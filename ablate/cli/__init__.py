@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import signal
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
 from ablate import __version__
 from ablate.cli import data, show, work
-from ablate.cli.options import EXIT_INTERRUPTED, EXIT_USER
+from ablate.cli.options import EXIT_INTERRUPTED, EXIT_UNFORESEEN, EXIT_USER
 from ablate.errors import AblateError
+from ablate.system.output import Output, ReaderGoneError, guarded_output
 from ablate.system.pulse import PULSE
 from ablate.system.signals import ENDING, is_ignored
 from ablate.system.text import printable
@@ -41,7 +44,24 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": data.doctor,
 }
 
+GO_ON = ("run", "search", "measure", "dashboard", "tensorboard")
+"""What is of use also where nobody reads what it prints."""
+
+
+class _BrokenError(Exception):
+    """What typer would take for a reader of stdout that has ended, or for an answer that was not given."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (OSError, EOFError) as error:
+            raise _BrokenError from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Does attention help my network, where should it go, and what does it cost?",
     no_args_is_help=True,
     add_completion=False,
@@ -54,30 +74,45 @@ for _name, _command in COMMANDS.items():
 
 def main() -> None:
     """Run the command line; what the user must change is one line on stderr and exit code 2."""
+    with guarded_output() as output:
+        try:
+            _run()
+            output.flush()
+        except SystemExit:
+            with contextlib.suppress(AblateError, KeyboardInterrupt):
+                output.flush()
+            raise
+
+
+def _run() -> None:
     atexit.register(_leave_garbage)
     # Whatever the command: what is under way is given back.
     for number in ENDING:
         if number is not signal.SIGINT and not is_ignored(number):
             signal.signal(number, _interrupt)
     try:
-        sys.exit(_run())
+        code = _invoke()
+        sys.stdout.flush()
+        sys.exit(code)
     except AblateError as error:
-        print(f"ablate: {printable(str(error))}", file=sys.stderr)
-        sys.exit(EXIT_USER)
+        _end(str(error), EXIT_USER)
     except UsageError as error:
         if said := _usage(error):
             print(said, file=sys.stderr)
         sys.exit(EXIT_USER)
+    except ReaderGoneError:
+        sys.exit(EXIT_INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):
-        print("ablate: interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        sys.exit(EXIT_INTERRUPTED)
+        _end("interrupted", EXIT_INTERRUPTED)
+    except Exception as error:
+        from ablate.system.unforeseen import tell_unforeseen
+
+        _end(tell_unforeseen(error), EXIT_UNFORESEEN)
     finally:
         atexit.register(_print_no_more)
 
 
-def _run() -> Any:
+def _invoke() -> Any:
     """The command; its line that moves is gone before anything is said of its end."""
     try:
         return app(standalone_mode=False)
@@ -85,10 +120,18 @@ def _run() -> Any:
         PULSE.end()
 
 
+def _end(said: str, code: int) -> NoReturn:
+    print(f"ablate: {printable(said)}", file=sys.stderr)
+    sys.exit(code)
+
+
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
+    if isinstance(sys.stdout, Output):
+        sys.stdout.goes_on = context.invoked_subcommand in GO_ON
     if version:
         print(f"ablate {__version__}")
         raise typer.Exit

@@ -73,11 +73,22 @@ def doctor(
     clean: Annotated[
         bool, typer.Option("--clean", help="Remove stale parts of the cache of images first.")
     ] = False,
+    forgotten: Annotated[
+        Path | None,
+        typer.Option(
+            "--forget",
+            metavar="FILE",
+            help="Ask again what this study file may import; nothing else.",
+        ),
+    ] = None,
 ) -> None:
-    """Look at this machine and the database: versions, device, precision, cache, disk, integrity."""
+    """Look at this machine and the database: versions, device, what can be written, disk, integrity."""
     begin("doctor")
     with loading():
-        from ablate.commands.doctor import examine
+        from ablate.commands.doctor import examine, forget
 
-    if not examine(db, clean=clean):
+    if forgotten is not None:
+        forget(forgotten)
+        return
+    if not examine(db, clean=clean, must_exist=db != DEFAULT_DB):
         raise typer.Exit(EXIT_FAILED_RUNS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 EXIT_FAILED_RUNS = 1
 EXIT_CHANGED = 1
 EXIT_USER = 2
+EXIT_UNFORESEEN = 70
+"""As `EX_SOFTWARE` of sysexits.h: a mistake of this program."""
 EXIT_INTERRUPTED = 130
 DEFAULT_DB = "sqlite:///results/ablation.db"
 
@@ -54,7 +58,8 @@ AllowImport = Annotated[
     typer.Option(
         "--allow-import",
         metavar="PACKAGE",
-        help="A package whose networks the study may use: its code will run. Repeatable.",
+        help="A package whose networks the study may use: its code will run. Repeatable; remembered for "
+        "this study file as it is.",
     ),
 ]
 NoProbe = Annotated[
@@ -110,10 +115,41 @@ def rehash(asked: bool) -> None:
         os.environ[REHASH] = "1"
 
 
-def allow(packages: list[str] | None) -> None:
+def allow(packages: list[str] | None, study: Path | None) -> None:
+    """Let a study import packages: those given now, and those that were given for this file before."""
     from ablate.system.imports import allow_imports
 
-    allow_imports(packages or [])
+    given = packages or []
+    allow_imports(given)
+    if study is None:
+        return
+    from ablate.system.allowed import allowed_for, remember_allowed
+
+    if given:
+        try:
+            remember_allowed(study, given)
+        except OSError as error:
+            print(f"ablate: --allow-import is not remembered: {error}", file=sys.stderr)
+    allow_imports(dict.fromkeys([*given, *allowed_for(study)]))
+
+
+def tell_next(
+    command: str,
+    study: Path,
+    *,
+    db: str = DEFAULT_DB,
+    data: Path | None = None,
+    set: list[str] | None = None,
+) -> None:
+    """Say what to type next, with the options that this command was given."""
+    from ablate.system.console import say
+    from ablate.system.environment import without_password
+
+    words = [command, str(study)]
+    words += ["--data", str(data)] if data is not None else []
+    words += ["--db", without_password(db)] if db != DEFAULT_DB else []
+    words += [word for assignment in set or () for word in ("--set", assignment)]
+    say(f"next: ablate {shlex.join(words)}")
 
 
 def study_name(given: str | None) -> str | None:

@@ -110,7 +110,7 @@ def explain(
         raise OptionError("--image and --samples: give one of them, not both")
     rehash(again)
     question = load(study, set)
-    allow(allow_import)
+    allow(allow_import, study)
     begin("explain", question)
     with loading():
         from ablate.commands.explain import explain_targets
@@ -215,7 +215,7 @@ def tensorboard(
     if set and study is None:
         raise OptionError("--set changes a study: name the study file too")
     question = load(study, set) if study else None
-    allow(allow_import)
+    allow(allow_import, study)
     begin("tensorboard", about=question.name if question else "")
     with loading():
         from ablate.commands.tensorboard import TensorBoardOptions, show_tensorboard

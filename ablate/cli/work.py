@@ -30,6 +30,7 @@ from ablate.cli.options import (
     load,
     loading,
     rehash,
+    tell_next,
 )
 from ablate.errors import OptionError
 
@@ -51,13 +52,16 @@ def plan(
     """List the cells of a study: parameters, MACs, status and what is missing. Trains nothing."""
     rehash(again)
     question = load(study, set, seeds, baseline_seeds)
-    allow(allow_import)
+    allow(allow_import, study)
     check(question)
     begin("plan", question)
     with loading():
         from ablate.commands.plan import show_plan
 
     show_plan(question, data, db, format, probe=not no_probe)
+    if format == "table":
+        trains = "run" if question.search is None else "search"
+        tell_next(trains, study, db=db, data=data, set=_as_typed(set, seeds, baseline_seeds))
 
 
 def init(
@@ -82,7 +86,7 @@ def init(
             min=8,
             max=1024,
             metavar="N",
-            help="The images' side in pixels; 32 unless set.",
+            help="The side to which images are brought, in pixels; their own unless set.",
         ),
     ] = None,
     allow_import: AllowImport = None,
@@ -99,7 +103,7 @@ def init(
     elif data is None:
         raise OptionError(f"init {backbone}: name the images with --data PATH")
     else:
-        _init_own(str(backbone), data, out, image_size or 32, allow_import or [])
+        _init_own(str(backbone), data, out, image_size, allow_import or [])
 
 
 def run(
@@ -175,7 +179,7 @@ def run(
     rehash(again)
     _check_until(until_decided, margin, max_seeds, seeds, baseline_seeds)
     question = load(study, set, seeds, baseline_seeds)
-    allow(allow_import)
+    allow(allow_import, study)
     check(question)
     begin("run", question)
     with loading():
@@ -208,6 +212,8 @@ def run(
     except KeyboardInterrupt:
         print("ablate: interrupted; what was stored stays, run again to go on", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    set = _as_typed(set, seeds, baseline_seeds)
+    tell_next("report", study, db=db, data=data, set=set)
     if failed:
         raise typer.Exit(EXIT_FAILED_RUNS)
 
@@ -238,7 +244,7 @@ def search(
     """Let Optuna ask which variants to train, reusing what is trained; then confirm the best."""
     rehash(again)
     question = load(study, set)
-    allow(allow_import)
+    allow(allow_import, study)
     check(question)
     begin("search", question)
     with loading():
@@ -257,6 +263,7 @@ def search(
     except KeyboardInterrupt:
         print("ablate: interrupted; what was stored stays, search again to go on", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    tell_next("report", study, db=db, data=data, set=set)
     if failed:
         raise typer.Exit(EXIT_FAILED_RUNS)
 
@@ -307,13 +314,21 @@ def measure(
         raise OptionError("--block-seconds nan: write a number of seconds, 2 or more")
     rehash(again)
     question = load(study, set)
-    allow(allow_import)
+    allow(allow_import, study)
     check(question)
     begin("measure", question)
     with loading():
         from ablate.commands.measure import MeasureOptions, measure_study
 
     measure_study(question, data, db, MeasureOptions(device, processes, rounds, block_seconds))
+    tell_next("report", study, db=db, data=data, set=set)
+
+
+def _as_typed(set: list[str] | None, seeds: int | None, baseline_seeds: int | None) -> list[str]:
+    """What changed the study, as assignments."""
+    given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
+    numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
+    return [*(set or []), *numbers]
 
 
 def _check_until(
@@ -330,17 +345,22 @@ def _check_until(
 
 def _init_ready(name: str, out: Path | None) -> None:
     from ablate.commands.ready import copy_study, next_steps
+    from ablate.system.console import say
 
     file = copy_study(name, out)
-    print(f"wrote {file}; next: {next_steps(name, file)}")
+    say(f"wrote {file}; next: {next_steps(name, file)}")
 
 
 def _init_own(
-    backbone: str, data: Path, out: Path | None, image_size: int, packages: list[str]
+    backbone: str, data: Path, out: Path | None, image_size: int | None, packages: list[str]
 ) -> None:
-    allow(packages)
+    allow(packages, None)
     begin("init", about=backbone)
     with loading():
         from ablate.commands.init import write_study
+        from ablate.system.console import say
 
-    print(f"wrote {write_study(backbone, data, out, image_size, packages)}")
+    file, size = write_study(backbone, data, out, image_size, packages)
+    allow(packages, file)
+    say(f"wrote {file} for images of {size}×{size} pixels (image_size)")
+    tell_next("plan", file, data=data)

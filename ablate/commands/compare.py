@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ablate.commands.chosen import frames_of
 from ablate.commands.looked import keep_look
-from ablate.errors import DatabaseError, OptionError, unknown
+from ablate.errors import DatabaseError, OptionError
 from ablate.report.findings import LEAKED, cost, unmoved_in
 from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects, words
 from ablate.study import Study
+from ablate.study.meant import find_variant
 from ablate.system.console import say
 from ablate.system.pulse import PULSE
 
@@ -57,9 +58,8 @@ def told(summary: Summary, first: str, second: str) -> list[str]:
 def _find(name: str, summary: Summary) -> VariantSummary:
     """The variant whose network a name stands for."""
     known = {variant.name: variant for variant in summary.variants}
-    if name not in known:
-        raise unknown("variant", name, known)
-    return known[known[name].same_as or name]
+    found = find_variant(name, known)
+    return known[known[found].same_as or found]
 
 
 def _effect(base: VariantSummary, variant: VariantSummary, summary: Summary) -> Effect:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sqlite3
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from ablate import __version__
 from ablate.datasets.cache_health import clean_cache, look_at_cache
-from ablate.errors import DatabaseError
+from ablate.errors import DatabaseError, OutputError
 from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.health import (
     WAL_SAFE_SINCE,
@@ -24,12 +25,15 @@ from ablate.store.health import (
     journal_mode,
     lost_files,
     running_owners,
+    write_refusal,
 )
 from ablate.store.read import check_integrity
+from ablate.system.allowed import all_allowed, forget_allowed
 from ablate.system.console import say
 from ablate.system.environment import PACKAGES, package_version
+from ablate.system.folders import VARIABLES, is_writable, user_folder, usual_folder
 from ablate.system.machine import find_machine
-from ablate.system.text import plural, printable
+from ablate.system.text import plural
 
 MORE_PACKAGES = ("pandas", "sqlalchemy", "alembic", "pyarrow", "optuna", "optuna-dashboard",
                  "tensorboard", "safetensors")  # fmt: skip
@@ -41,13 +45,13 @@ Check = tuple[str, Mark, str]
 """What was looked at, whether it is well (empty: a fact that is neither), and what was seen."""
 
 
-def examine(url: str, *, clean: bool = False) -> bool:
+def examine(url: str, *, clean: bool = False, must_exist: bool = False) -> bool:
     """Print one line for each thing looked at; False if something is wrong. With `clean` stale parts of the
-    cache are removed first.
+    cache are removed first; with `must_exist` a database that is not there is wrong.
 
     A warning is something to know that may be as it should be.
     """
-    console, well = Console(), True
+    console, marks = Console(), Counter[str]()
     if clean:
         removed = clean_cache()
         say(
@@ -55,11 +59,37 @@ def examine(url: str, *, clean: bool = False) -> bool:
             f"{_size(removed.stale_bytes)}",
             console,
         )
-    for name, mark, text in [*_software(), *_device(), *_cache(), *_storage(url)]:
-        line = printable(f"{mark:5}  {name}: {text}")
-        say(line, console)
-        well = well and mark != "WRONG"
-    return well
+    for name, mark, text in [
+        *_software(),
+        *_device(),
+        *_folders(),
+        *_cache(),
+        *_storage(url, must_exist),
+    ]:
+        say(f"{mark:5}  {name}: {text}", console)
+        marks[mark] += 1
+    say(_conclusion(marks["WRONG"], marks["warn"]), console)
+    return not marks["WRONG"]
+
+
+def _conclusion(wrong: int, warnings: int) -> str:
+    if wrong:
+        return f"{plural(wrong, 'thing is', 'things are')} WRONG: each line says what to do"
+    also = f"; {plural(warnings, 'line')} to know of: warn" if warnings else ""
+    return f"nothing is wrong{also}"
+
+
+def forget(study: Path) -> None:
+    """Forget what a study file may import, and say so.
+
+    Raises:
+        OutputError: the state folder cannot be written.
+    """
+    try:
+        known = forget_allowed(study)
+    except OSError as error:
+        raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from None
+    say(f"{study}: what it may import is " + ("forgotten" if known else "not remembered"))
 
 
 def _software() -> Iterator[Check]:
@@ -112,7 +142,42 @@ def _gpus() -> Iterator[Check]:
         )
 
 
+def _folders() -> Iterator[Check]:
+    """Home, and what is kept there."""
+    homeless = [
+        kind
+        for kind in VARIABLES
+        if VARIABLES[kind] not in os.environ and not is_writable(usual_folder(kind))
+    ]
+    if homeless:
+        names = " and ".join(VARIABLES[kind] for kind in homeless)
+        yield (
+            "HOME",
+            "warn",
+            f"{os.environ.get('HOME') or 'not set'}: no folder there can be written, so that "
+            f"{' and '.join(homeless)} lie among the temporary files, which may be emptied: set {names}",
+        )
+    else:
+        yield "HOME", "ok", os.environ.get("HOME") or "not set, and not needed"
+    state = user_folder("state")
+    yield "state folder", *_can_write(state, "ABLATE_STATE")
+    for each in all_allowed():
+        held = "" if each.holds else "; the file has changed or is gone: it is asked for again"
+        yield (
+            "allowed to import",
+            "",
+            f"{each.study}: {', '.join(each.packages)}{held} (--forget FILE)",
+        )
+
+
+def _can_write(folder: Path, variable: str) -> tuple[Mark, str]:
+    if is_writable(folder.absolute()):
+        return "ok", f"{folder}: can be written"
+    return "WRONG", f"{folder}: cannot be written: set {variable} to a folder that can"
+
+
 def _cache() -> Iterator[Check]:
+    yield "cache folder", *_can_write(user_folder("cache"), "ABLATE_CACHE")
     state = look_at_cache()
     yield (
         "cache",
@@ -133,15 +198,24 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes / 2**20:,.1f} MiB"
 
 
-def _storage(url: str) -> Iterator[Check]:
+def _storage(url: str, must_exist: bool) -> Iterator[Check]:
     yield from _disk(files_folder(url))
     try:
         if database_exists(url):
             yield from _database(url)
+            yield from _writing(url)
         else:
-            yield "database", "", f"{shown(url)}: none yet"
+            mark: Mark = "WRONG" if must_exist else "warn"
+            yield "database", mark, f"{shown(url)}: there is none yet: `ablate run STUDY` makes it"
+            yield from _writing(url)
     except DatabaseError as error:
         yield "database", "WRONG", str(error)
+
+
+def _writing(url: str) -> Iterator[Check]:
+    """Whether results can be stored, and what lies beside them."""
+    refusal = write_refusal(url)
+    yield "writing", "WRONG" if refusal else "ok", refusal or "results can be stored"
 
 
 def _disk(path: Path) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from ablate.errors import DatabaseError
 from ablate.explain.explanation import Request, explain_networks
 from ablate.explain.page import write_page
 from ablate.store.connect import database_exists, shown
-from ablate.system.console import say
+from ablate.system.console import files_told, say
 
 
 def explain_targets(request: Request, out: Path | None, *, must_exist: bool = False) -> None:
@@ -25,6 +25,10 @@ def explain_targets(request: Request, out: Path | None, *, must_exist: bool = Fa
     explanation = explain_networks(request)
     files = write_page(explanation, out or Path("reports") / request.study.name / "explain")
     lines = [f"{network.name}: {network.weights}" for network in explanation.networks]
-    lines += [f"{len(explanation.pictures)} pictures, as PNG and SVG, and {files[-1]}"]
+    lines += [
+        f"{len(explanation.pictures)} pictures, as PNG and SVG",
+        *files_told(files),
+        f"next: open {files[-1]}",
+    ]
     for line in lines:
         say(line)

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from itertools import islice
 from pathlib import Path
+from statistics import median
 
 from ablate.commands.ready import write_new
 from ablate.datasets import open_dataset
+from ablate.datasets.sides import shorter_sides
 from ablate.errors import PlacementError
-from ablate.network.places import Place, find_places, group_places
+from ablate.network.branches import find_branch_ends
+from ablate.network.places import Place, find_places, group_paths, group_places
 from ablate.network.trace import check_classifies
 from ablate.plan import make_plan
 from ablate.study.file import parse_study
 from ablate.study.position import escape
 
 REDUCTION = 16
+LOOKED_AT = 200
+LARGEST = 224
 MOST_POSITIONS = 4
+MOST_GLOBS = 4
 
 TEMPLATE = """\
 # ablate plan {file} --data {data}{allowed}
@@ -39,6 +46,8 @@ augment = ["crop", "flip"]
 attention = "none"
 
 # A table is the product of its lists. `identity` and `random_gate` are controls that learn nothing.
+# Customary places:
+{customary}
 [[grid]]
 attention = "se"
 position = {positions}
@@ -57,14 +66,16 @@ kernel_size = 7
 
 
 def write_study(
-    backbone: str, data: Path, out: Path | None, image_size: int, packages: list[str]
-) -> Path:
-    """Write a study file that can be planned as it stands, and return its path.
+    backbone: str, data: Path, out: Path | None, asked_size: int | None, packages: list[str]
+) -> tuple[Path, int]:
+    """Write a study file that can be planned as it stands; returns its path and the side of its images, which
+    is their own unless another is asked for.
 
     Raises:
         AblateError: the backbone or the images cannot be used.
         OutputError: there is such a file already, or it cannot be written.
     """
+    image_size = own_size(data) if asked_size is None else asked_size
     classes = len(open_dataset("images", data, image_size).classes())
     check_classifies(backbone, classes, image_size)
     places = {p: q for p, q in find_places(backbone, classes, image_size).items() if not q.problem}
@@ -72,7 +83,9 @@ def write_study(
         raise PlacementError(f"{backbone} has no module after which attention can go")
     name = re.sub(r"[^a-z0-9]+", "-", backbone.lower()).strip("-")[:64] or "study"
     file = out or Path(f"{name}.toml")
-    positions = suggest_positions(places)
+    stages = suggest_positions(places)
+    branches = _branches(backbone, classes, image_size, places)
+    positions = [*(["+".join(branches)] if branches else []), *map(escape, stages)]
     text = TEMPLATE.format(
         file=file,
         data=data,
@@ -81,13 +94,25 @@ def write_study(
         question=_toml(f"Does attention help {backbone} on {data.name}, and where?"),
         image_size=image_size,
         backbone=_toml(backbone),
-        positions=_toml([escape(path) for path in positions]),
-        reduction=min(REDUCTION, *(places[path].shape[0] for path in positions)),
+        positions=_toml(positions),
+        customary=_customary(branches, stages),
+        reduction=min(REDUCTION, *(places[path].shape[0] for path in stages)),
         places=_list(backbone, classes, image_size),
     )
     make_plan(parse_study(tomllib.loads(text), str(file)), data)
     write_new(file, text.encode())
-    return file
+    return file, image_size
+
+
+def own_size(data: Path) -> int:
+    """The side that images have by themselves, by the first of them: the median of their shorter sides, and
+    224 for larger ones, as is usual with photographs.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    sides = list(islice(shorter_sides(data), LOOKED_AT))
+    return max(8, min(LARGEST, round(median(sides)))) if sides else 32
 
 
 def suggest_positions(places: dict[str, Place]) -> list[str]:
@@ -99,6 +124,25 @@ def suggest_positions(places: dict[str, Place]) -> list[str]:
             stages[size] = path
     maps = [path for size, path in stages.items() if min(size) > 1]
     return (maps or list(stages.values()))[-MOST_POSITIONS:]
+
+
+def _branches(backbone: str, classes: int, image_size: int, places: dict[str, Place]) -> list[str]:
+    """The ends of the residual branches, by globs that name nothing else; empty if there are too many."""
+    ends = [path for path in find_branch_ends(backbone, classes, image_size) if path in places]
+    globs = list(group_paths(ends, [path for path in places if path not in ends]))
+    return globs if len(globs) <= MOST_GLOBS else []
+
+
+def _customary(branches: list[str], stages: list[str]) -> str:
+    """Comments that say which papers put attention there."""
+    told = [f"# after each stage, as in BAM (arXiv 1807.06514): {', '.join(map(escape, stages))}"]
+    if branches:
+        told.insert(
+            0,
+            "# at the end of each residual branch, as in SE (arXiv 1709.01507) and CBAM (arXiv 1807.06521): "
+            + "+".join(branches),
+        )
+    return "\n".join(told)
 
 
 def _list(backbone: str, classes: int, image_size: int) -> str:

@@ -19,24 +19,20 @@ from ablate.network.places import group_paths
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import RunStatus
 from ablate.result.architecture import NOT_RUN
+from ablate.store.sqlite_file import plain_file
 from ablate.study import Study
-from ablate.system.console import Counting, say
+from ablate.system.console import Counting, plain, say
 from ablate.system.machine import Machine, find_machine
 from ablate.system.pulse import PULSE
 from ablate.system.text import duration, plural
 
-SQLITE = "sqlite:///"
 WIDTH_IN_A_LOG = 140
-WIDTH_FOR_OPERATIONS = 118
-OPERATIONS = ("elementwise", "activations")
-COLUMNS = (
-    ("parameters", 10),
-    ("attention", 9),
-    ("MACs", 9),
-    ("elementwise", 9),
-    ("activations", 9),
-)
-"""Headings and the width that their numbers need: a number is never cut."""
+NARROWEST = 30
+"""Letters of a variant's name in a line, where it has more."""
+EDGES = 3
+COLUMNS = ("parameters", "attention", "MACs", "elementwise", "activations")
+FIRST_TO_GO = ("activations", "elementwise", "attention", "MACs", "parameters")
+"""Which numbers a narrow terminal does not show."""
 
 
 def show_plan(
@@ -91,7 +87,8 @@ def _look_up(
 
 def _is_first(url: str) -> bool:
     """The first plan of all is shown without loading SQLAlchemy, 0.6 s."""
-    return url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists()
+    file = plain_file(url)
+    return file is not None and not file.exists()
 
 
 def _tell_namesakes(plan: Plan, url: str) -> None:
@@ -162,30 +159,25 @@ def _print_table(
     plan: Plan, status: dict[Cell, RunStatus], missing: int, seconds: float | None
 ) -> None:
     study = plan.study
-    table = Table(title=f"{study.name}: {study.question or 'no question'}", title_justify="left")
+    title = plain(f"{study.name}: {study.question or 'no question'}")
+    table = Table(title=title, title_justify="left")
     # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
     console = Console(width=width)
-    wide = console.width >= WIDTH_FOR_OPERATIONS
-    table.add_column("variant", overflow="fold", min_width=min(30, max(map(len, plan.variants))))
-    for heading, widest in COLUMNS:
-        if wide or heading not in OPERATIONS:
-            table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
-    table.add_column("status")
-    for name, architecture in plan.variants.items():
-        mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
-        operations = (millions(architecture.elementwise), millions(architecture.activations))
-        table.add_row(
-            name,
-            f"{architecture.parameters:,}",
-            f"{architecture.attention_parameters:,}",
-            millions(architecture.macs),
-            *(operations if wide else ()),
-            ", ".join(f"{count} {word}" for word, count in mine.items()),
-        )
-    console.print(table, markup=False)
+    rows = [_row(plan, status, name) for name in plan.variants]
+    shown = _chosen_columns(rows, console.width)
+    table.add_column("variant", overflow="fold", min_width=min(NARROWEST, console.width // 3))
+    for heading in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold", min_width=len("status"))
+    for row in rows:
+        table.add_row(plain(row["variant"]), *(row[name] for name in shown), row["status"])
+    console.print(table)
+    if len(shown) < len(COLUMNS):
+        hidden = [heading for heading in COLUMNS if heading not in shown]
+        say(f"not shown, for want of room: {', '.join(hidden)} (--format json has all)", console)
     for line in _notes(plan):
-        console.print(line, markup=False)
+        say(line, console)
     for note in plan.notes:
         say(note, console)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
@@ -195,6 +187,30 @@ def _print_table(
         f"{missing} missing; time: {time}",
         console,
     )
+
+
+def _row(plan: Plan, status: dict[Cell, RunStatus], name: str) -> dict[str, str]:
+    architecture = plan.variants[name]
+    mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
+    return {
+        "variant": name,
+        "parameters": f"{architecture.parameters:,}",
+        "attention": f"{architecture.attention_parameters:,}",
+        "MACs": millions(architecture.macs),
+        "elementwise": millions(architecture.elementwise),
+        "activations": millions(architecture.activations),
+        "status": ", ".join(f"{count} {word}" for word, count in mine.items()),
+    }
+
+
+def _chosen_columns(rows: list[dict[str, str]], width: int) -> list[str]:
+    """The columns of numbers that fit beside names and states; a number is never cut."""
+    needs = {key: max(len(key), *(len(row[key]) for row in rows)) + EDGES for key in rows[0]}
+    left = width - 1 - min(needs["variant"], NARROWEST + EDGES) - needs["status"]
+    shown = list(COLUMNS)
+    while shown and sum(needs[heading] for heading in shown) > left:
+        shown.remove(next(heading for heading in FIRST_TO_GO if heading in shown))
+    return shown
 
 
 def _notes(plan: Plan) -> Iterator[str]:

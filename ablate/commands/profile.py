@@ -11,13 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from ablate.commands.chosen import frames_of
-from ablate.errors import DatabaseError, unknown
+from ablate.errors import DatabaseError
 from ablate.page.format import MISSING, milliseconds, percent, ratio
 from ablate.report.families import module_times
 from ablate.report.speeds import verdict_words
 from ablate.report.summary import Summary, summarize
 from ablate.result.cost import AUGMENTATION
 from ablate.study import Study
+from ablate.study.meant import find_variant
+from ablate.system.console import plain, say
 from ablate.system.pulse import PULSE
 
 WIDTH_IN_A_LOG = 140
@@ -46,7 +48,7 @@ def compare_times(first: str, second: str, study: Study, data: Path | None, url:
         both = difference(times[times["device"] == device], *names)
         PULSE.clear()
         _print(both, str(device), names)
-        print(noise(both, names[1], str(device), summary))
+        say(noise(both, names[1], str(device), summary))
 
 
 def difference(times: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
@@ -86,9 +88,7 @@ def noise(both: pd.DataFrame, second: str, device: str, summary: Summary) -> str
 def _variant(name: str, summary: Summary) -> str:
     """The variant whose network a name stands for."""
     known = {variant.name: variant.same_as or variant.name for variant in summary.variants}
-    if name not in known:
-        raise unknown("variant", name, known)
-    return known[name]
+    return known[find_variant(name, known)]
 
 
 def _why_not(names: list[str], times: pd.DataFrame, summary: Summary) -> str:
@@ -115,12 +115,12 @@ def _print(both: pd.DataFrame, device: str, names: list[str]) -> None:
     step = both.drop(index=AUGMENTATION, errors="ignore")
     total = step.sum()
     title = f"One training step on {device}, attention as plain modules (path eager), self time"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=plain(title), title_justify="left")
     table.add_column("module", overflow="fold")
     for heading in (*(f"{name}, ms" for name in names), "difference, ms", "of the first's step"):
-        table.add_column(heading, justify="right")
+        table.add_column(plain(heading), justify="right")
     for module, row in both.head(MOST_MODULES).iterrows():
-        table.add_row(str(module), *_cells(row, total["first"]))
+        table.add_row(plain(str(module)), *_cells(row, total["first"]))
     rest = both.iloc[MOST_MODULES:]
     if len(rest):
         table.add_row(f"{len(rest)} more", *_cells(rest.sum(), total["first"]))

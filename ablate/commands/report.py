@@ -15,7 +15,8 @@ from ablate.result.search import SearchResult
 from ablate.store.frames import Frames
 from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
-from ablate.system.console import say
+from ablate.study.meant import or_meant
+from ablate.system.console import files_told, say
 from ablate.system.pulse import PULSE
 
 WORDING = ("question", "baseline", "equivalence_margin", "controls")
@@ -33,10 +34,10 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
     frames = _frames(study, data, url)
     PULSE.step("computing")
     files = write_report(frames, out or _usual_folder(study))
-    for suffix in (".html", ".md"):
-        for file in (file for file in files if file.suffix == suffix):
-            say(str(file))
+    for line in files_told(files):
+        say(line)
     keep_look(frames, url, "report")
+    say(f"next: open {next(file for file in files if file.suffix == '.html')}")
 
 
 def check_report(
@@ -61,6 +62,8 @@ def check_report(
 def _frames(study: Study, data: Path | None, url: str) -> Frames:
     PULSE.step("reading the database")
     frames = frames_of(study, data, url)
+    ran = map(str, frames.study["variants"])
+    study = study.model_copy(update={"baseline": or_meant(study.baseline, ran)})
     if frames.study.get("grid") != study.model_dump(mode="json")["grid"]:
         say(
             "note: the grid has changed since it was run; this report shows the grid that was run. "

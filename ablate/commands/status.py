@@ -24,6 +24,8 @@ from ablate.system.text import duration, plural, printable
 STATES = tuple(RunStatus)
 WATCH_SECONDS = 2.0
 WIDTH_IN_A_LOG = 140
+NARROWEST = 60
+"""Columns of a terminal that are too few for any table."""
 NARROW = 110
 """Columns of a terminal that are too few for a table of every state."""
 
@@ -110,10 +112,10 @@ def _page(found: list[StudyStatus], width: int) -> RenderableType:
     lines = [_line(each, _dataset(each, found)) for each in found]
     parts: list[RenderableType] = [*lines] if narrow else [_counts(found)]
     running = [(each, run) for each in found for run in each.running]
-    if running:
-        parts.append(_running(running))
-    if any(each.speeds for each in found):
-        parts.append(_speeds(found))
+    for table in [_running(running)] * bool(running) + [_speeds(found)] * any(
+        e.speeds for e in found
+    ):
+        parts.append(table if width >= NARROWEST else _in_lines(table))
     if any(run.gone for _, run in running):
         parts.append(Text("gone: the process has ended; the next `ablate run` takes the run over"))
     return Group(*parts)
@@ -136,6 +138,14 @@ def _counts(found: list[StudyStatus]) -> Table:
             _time(each.eta_seconds),
         )
     return table
+
+
+def _in_lines(table: Table) -> Text:
+    """A table in words, a line for each row, where even its columns have no room."""
+    headings = [str(column.header) for column in table.columns]
+    rows = zip(*(list(column.cells) for column in table.columns), strict=True)
+    named = [zip(headings, row, strict=True) for row in rows]
+    return Text("\n".join(", ".join(f"{word} {cell}" for word, cell in row) for row in named))
 
 
 def _dataset(status: StudyStatus, found: list[StudyStatus]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
             PULSE.step("drawing pictures")
             while follower.draw_next():
                 pass
+            say(f"next: ablate tensorboard --logdir {shlex.quote(str(logdir))}", console)
 
 
 def _graph(run: FollowedRun) -> bytes | None:

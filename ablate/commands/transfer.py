@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from ablate.store.connect import shown
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.manifest import EXPORTED_VIEWS, file_of_view
 from ablate.store.transfer.merge import merge_databases
 from ablate.system.console import say
-from ablate.system.environment import describe_environment
+from ablate.system.environment import describe_environment, without_password
 from ablate.system.pulse import PULSE
 from ablate.system.text import plural, printable
 
@@ -31,6 +33,9 @@ def export_results(
         name = file_of_view(view, format)
         _print(f"{folder / name}: {plural(files[name].rows, 'row')}")
     _print(f"{folder / 'tables'}: what `ablate import` needs")
+    _print(
+        f"next: ablate import {shlex.quote(str(folder))} --db FILE, where the results are wanted"
+    )
 
 
 def import_results(folder: Path, url: str) -> None:
@@ -44,8 +49,9 @@ def import_results(folder: Path, url: str) -> None:
     counts = import_folder(folder, url)
     _print(
         f"{plural(counts['runs'], 'run')} and {plural(counts['epochs'], 'epoch')} of "
-        f"{plural(counts['studies'], 'study', 'studies')} imported"
+        f"{plural(counts['studies'], 'study', 'studies')} imported into {shown(url)}"
     )
+    _print(f"next: ablate status --db {shlex.quote(without_password(url))}")
 
 
 def merge_results(into: str, sources: Sequence[str]) -> bool:
@@ -59,8 +65,10 @@ def merge_results(into: str, sources: Sequence[str]) -> bool:
     for complaint in merged.complaints:
         _print(complaint)
     _print(
-        f"{plural(merged.added, 'run')} added, {merged.replaced:,} that had not finished here replaced"
+        f"{plural(merged.added, 'run')} added to {shown(into)}, {merged.replaced:,} that had not finished "
+        "here replaced"
     )
+    _print(f"next: ablate status --db {shlex.quote(without_password(into))}")
     return not merged.complaints
 
 

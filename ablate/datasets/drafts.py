@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ablate.system.digest import digest
+from ablate.system.files import follow_umask
 from ablate.system.owner import Owner, current_owner, host_id
 
 UNTOUCHED_SECONDS = 24 * 3600.0
@@ -31,10 +32,13 @@ def new_draft(folder: Path, *, file: bool = False) -> Path:
     owner = current_owner()
     prefix = f".ablate-{digest(owner.host)}-{owner.pid}-{owner.started:.0f}-"
     if not file:
-        return Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
-    handle, name = tempfile.mkstemp(dir=folder, prefix=prefix)
-    os.close(handle)
-    return Path(name)
+        draft = Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
+    else:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=prefix)
+        os.close(handle)
+        draft = Path(name)
+    follow_umask(draft)  # a cache may be shared
+    return draft
 
 
 def remove(path: Path) -> None:

@@ -10,14 +10,13 @@ from typing import Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from ablate.plan import Cell
 from ablate.result import Epoch, Failed, Finished
 from ablate.system.console import say, seconds_between_lines
 from ablate.system.pulse import PULSE
-from ablate.system.text import duration
+from ablate.system.text import duration, printable
 
 TRAINING = "training runs"
 
@@ -38,10 +37,10 @@ class StudyProgress:
         self._last_line, self._last_note = -math.inf, ""
         self._own = ExitStack()
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
         )
         self._all = self._bars.add_task("runs", total=runs, note="")
@@ -72,7 +71,7 @@ class StudyProgress:
             self._total = self._begun
             self._bars.update(self._all, total=self._total)
         self._tasks[_name(cell)] = self._bars.add_task(
-            escape(_name(cell)), total=self._epochs, note=""
+            printable(_name(cell)), total=self._epochs, note=""
         )
 
     def resumed(self, cell: Cell, epoch: int) -> None:

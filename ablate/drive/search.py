@@ -65,6 +65,7 @@ def search_study(
     copy = storage_url(where.storage, url)
     machine = find_machine(options.device, study.recipe.precision)
     plan = prepare_plan(study, data, console, machine, probe=options.probe)
+    study = plan.study  # its baseline by its whole name
     if database_exists(url):
         Store(url).close()  # a file that is no database of ours ends it before anything is made
     storage = open_storage(copy, create=True)
@@ -76,7 +77,10 @@ def search_study(
         if not where.rebuild:
             _check_space(search, maker, store, trials, machine, console)
         key = search_key(study, plan.dataset.label, str(plan.dataset.content_hash()))
-        mirror = OptunaMirror(storage, mirror_name(key), search, space, study.recipe.epochs)
+        mirror = OptunaMirror(
+            storage, mirror_name(key), search, space, study.recipe.epochs,
+            lambda: open_storage(copy, create=True),
+        )  # fmt: skip
         parts = Parts(
             plan, search, space, key, trials, mirror, maker, lambda text: say(text, console),
             machine.name if search.needs_speed else None,

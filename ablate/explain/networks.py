@@ -9,12 +9,13 @@ from torch import nn
 
 from ablate.attention import complete
 from ablate.datasets.base import Dataset
-from ablate.errors import StudyError, unknown
+from ablate.errors import StudyError
 from ablate.identity import forget_origins
 from ablate.model import build, identify
 from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights
 from ablate.study import Study, Variant
+from ablate.study.meant import find_variant
 from ablate.train.weights import load_weights
 
 SHORTEST_PREFIX = 4
@@ -73,8 +74,11 @@ def _find(
     url: str,
 ) -> LoadedNetwork:
     classes, size = len(dataset.classes()), dataset.image_size
+    if not any(run.run_key.startswith(target) for run in runs) or len(target) < SHORTEST_PREFIX:
+        keys = [run.run_key for run in runs if run.weights_sha256]
+        target = find_variant(target, variants, "variant or run", keys)
     if target not in variants:
-        run = _run_of(target, variants, runs)
+        run = _run_of(target, runs)
         options = tuple(run.options.items())
         variant = Variant(study.backbone, run.attention, run.position, options)
         content = read_weights(url, run)
@@ -93,11 +97,8 @@ def _find(
     )
 
 
-def _run_of(target: str, variants: dict[str, Variant], runs: list[StoredRun]) -> StoredRun:
+def _run_of(target: str, runs: list[StoredRun]) -> StoredRun:
     found = [run for run in runs if run.run_key.startswith(target)]
-    if len(target) < SHORTEST_PREFIX or not found:
-        choices = [*variants, *(run.run_key for run in runs if run.weights_sha256)]
-        raise unknown("variant or run", target, choices)
     if len(found) > 1:
         keys = ", ".join(run.run_key for run in found[:5])
         raise StudyError(f"run {target!r}: {len(found)} runs begin so ({keys}); give more of it")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from dataclasses import dataclass
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +41,31 @@ def pack(histograms: dict[str, Histogram]) -> bytes:
     return packed.getvalue()
 
 
+DAMAGED = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, EOFError, OSError, MemoryError),
+    *(BadZipFile, zlib.error, struct.error),
+    RuntimeError,  # zipfile: encrypted; its NotImplementedError: an unknown version or compression
+)
+"""What the readers of npz files raise for bytes that were changed."""
+
+
+class DamagedError(Exception):
+    """Bytes that `pack` did not make."""
+
+
 def unpack(content: bytes) -> dict[str, Histogram]:
-    """The histograms that `pack` made, by the tensor's name."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        facts, counts = file["facts"].tolist(), file["counts"]
-        names = json.loads(file["names"].tobytes())
-    return {
-        name: Histogram(low, high, total, squares, row)
-        for name, (low, high, total, squares), row in zip(names, facts, counts, strict=True)
-    }
+    """The histograms that `pack` made, by the tensor's name.
+
+    Raises:
+        DamagedError: they were changed since.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            facts, counts = file["facts"].tolist(), file["counts"]
+            names = json.loads(file["names"].tobytes())
+        return {
+            name: Histogram(low, high, total, squares, row)
+            for name, (low, high, total, squares), row in zip(names, facts, counts, strict=True)
+        }
+    except DAMAGED as error:
+        raise DamagedError(str(error).partition(".")[0]) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -22,6 +22,7 @@ from ablate.search.storage import close_storage
 from ablate.store.trials import TrialRow
 from ablate.study import Option, stream_seed
 from ablate.study.search import Parameter, Search
+from ablate.system.text import one_line
 
 OPTUNA_STATES = {
     "running": TrialState.RUNNING,
@@ -48,13 +49,28 @@ class Outcome:
     constraints: Mapping[str, float] = field(default_factory=dict)
 
 
+class MirrorLostError(Exception):
+    """Optuna's study, or the storage that it is in, was deleted or changed by somebody else."""
+
+
+@contextlib.contextmanager
+def _told_if_lost() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, ValueError, optuna.exceptions.OptunaError) as error:
+        # What Optuna raises for a study or a trial that it does not find, and for its database's errors.
+        raise MirrorLostError(one_line(error)) from error
+
+
 class OptunaMirror:
     """Ask and tell for one search. One process at a time asks."""
 
     def __init__(
         self, storage: optuna.storages.BaseStorage, name: str, search: Search, space: Space,
-        epochs: int,
+        epochs: int, open_again: Callable[[], optuna.storages.BaseStorage] | None = None,
     ) -> None:  # fmt: skip
+        """`open_again` makes a storage that was deleted anew."""
+        self._open_again = open_again
         self._storage, self._name, self._search, self._space = storage, name, search, space
         self._epochs = epochs
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -74,6 +90,17 @@ class OptunaMirror:
         mine = [(t.number, t.state, dict(t.params)) for t in self._study.get_trials(deepcopy=False)]
         return mine == [(row.number, OPTUNA_STATES[row.state], dict(row.point)) for row in rows]
 
+    def reopen(self) -> None:
+        """Open the storage again, and make it where it is gone.
+
+        Raises:
+            DatabaseError: it cannot be made.
+        """
+        if self._open_again is not None:
+            close_storage(self._storage)
+            self._storage = self._open_again()
+        self._study = self._open()
+
     def rebuild(self, rows: Sequence[TrialRow], outcomes: Mapping[int, Outcome]) -> None:
         """Make Optuna's study anew from the trials of the results database."""
         optuna.delete_study(study_name=self._name, storage=self._storage)
@@ -81,11 +108,15 @@ class OptunaMirror:
         for row in rows:
             self._study.add_trial(self._frozen(row, outcomes[row.number]))
 
+    @_told_if_lost()
     def ask(self, number: int, fixed: Point | None = None) -> tuple[Point, dict[str, Any]]:
         """The next point, and what of the sampler's state belongs to the trial.
 
         The sampler is seeded from the trial's number, so that a search that was interrupted asks
         what it would have asked.
+
+        Raises:
+            MirrorLostError: as `report` and `tell` do.
         """
         seed = stream_seed(self._search.sampler_seed, "ask", number) % 2**32
         self._study.sampler = make_sampler(self._search, seed)
@@ -97,6 +128,7 @@ class OptunaMirror:
         attributes = self._storage.get_trial_system_attrs(self._trial_id(number))
         return point, {k: v for k, v in attributes.items() if k.endswith(":generation")}
 
+    @_told_if_lost()
     def report(self, number: int, epoch: int, accuracy: float) -> bool:
         """Show how a running trial's first seed learns; True if the pruner would stop it there."""
         if len(self._search.objectives) > 1:
@@ -108,6 +140,7 @@ class OptunaMirror:
         self._study.pruner = make_pruner(self._search, self._epochs)
         return optuna.trial.Trial(self._study, trial_id).should_prune()
 
+    @_told_if_lost()
     def tell(self, row: TrialRow, outcome: Outcome) -> None:
         """End a trial."""
         trial_id = self._trial_id(row.number)

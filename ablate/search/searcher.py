@@ -14,7 +14,7 @@ from ablate.errors import StudyError
 from ablate.plan import Cell, Plan
 from ablate.result import RunStatus
 from ablate.search import judge
-from ablate.search.mirror import OptunaMirror, Outcome
+from ablate.search.mirror import MirrorLostError, OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Point, Space
 from ablate.store.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
@@ -101,6 +101,19 @@ class Searcher:
         outcomes = {row.number: self._outcome(row) for row in self._rows}
         self.parts.mirror.rebuild(self._rows, outcomes)
 
+    def _restore_mirror(self, lost: MirrorLostError) -> None:
+        """What somebody deleted in Optuna's dashboard, or on the disk, is only a copy."""
+        self.parts.say(f"Optuna's copy of this search is made anew from the database: {lost}")
+        self.parts.mirror.reopen()
+        self.rebuild()
+
+    def _report(self, number: int, epoch: int, accuracy: float) -> bool:
+        try:
+            return self.parts.mirror.report(number, epoch, accuracy)
+        except MirrorLostError as error:
+            self._restore_mirror(error)
+            return self.parts.mirror.report(number, epoch, accuracy)
+
     def more(self, slots: int) -> tuple[list[Cell], bool]:
         """Cells to train next, and whether there is more to ask that needs no training."""
         until = time.monotonic() + BUSY_SECONDS
@@ -116,7 +129,7 @@ class Searcher:
         for trial in list(self._open.values()):
             if accuracy is None or run_key != str(trial.cells[0].run_key):
                 continue
-            if self.parts.mirror.report(trial.row.number, epoch, accuracy):
+            if self._report(trial.row.number, epoch, accuracy):
                 self._end(trial, "pruned", f"pruned after epoch {epoch}")
                 return not any(run_key == o.waiting_for for o in self._open.values())
         return False
@@ -142,7 +155,11 @@ class Searcher:
     def _ask(self) -> _Open:
         parts, number = self.parts, len(self._rows)
         fixed = self._points[number] if self._points is not None else None
-        point, state = parts.mirror.ask(number, fixed)
+        try:
+            point, state = parts.mirror.ask(number, fixed)
+        except MirrorLostError as error:
+            self._restore_mirror(error)
+            point, state = parts.mirror.ask(number, fixed)
         cell = parts.cell_of(point, 1)
         row = TrialRow(number, point, state, cell.variant.name, cell.architecture.fingerprint)
         row = parts.store.begin(parts.key, row, cell.architecture)
@@ -232,7 +249,10 @@ class Searcher:
         self._rows[row.number] = row
         self._remember(row, tuple(trial.accuracies))
         outcome = self._outcome(row)
-        parts.mirror.tell(row, outcome)
+        try:
+            parts.mirror.tell(row, outcome)
+        except MirrorLostError as error:
+            self._restore_mirror(error)  # with what it was to be told
         self._free = 0 if row.trained else self._free + 1
         parts.say(_told(row, outcome, parts.search))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,8 +13,8 @@ import optuna
 from ablate.errors import DatabaseError
 from ablate.store.address import POSTGRES, files_folder, parse_url, same_database
 from ablate.store.connect import server_tables
+from ablate.store.sqlite_file import SQLITE, make_empty
 
-SQLITE = "sqlite:///"
 DRIVER = "postgresql+psycopg"
 SQLITE_MAGIC = b"SQLite format 3\x00"
 BUSY_SECONDS = 60
@@ -53,19 +54,20 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
             or none where there should be one.
     """
     _check_kind(url)
-    if url.startswith(SQLITE):
+    is_file = url.startswith(SQLITE)
+    if is_file:
         path = Path(url.removeprefix(SQLITE))
         _check_file(path, create=create)
-        options: dict[str, Any] = {
-            "connect_args": {"timeout": BUSY_SECONDS, "factory": _Quick},
-        }
+        # Connected by hand: its name may have characters that mean something in a URL.
+        options: dict[str, Any] = {"creator": partial(_connect, path)}
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
+            make_empty(path)
     else:
         _check_tables(shown(url), server_tables(url), create=create)
         options = {"pool_pre_ping": True, "connect_args": {"client_encoding": "UTF8"}}
     # SQLAlchemy would take PostgreSQL's name alone for another driver than the one that we depend on.
-    driver = url if url.startswith(SQLITE) else f"{DRIVER}://{url.partition('://')[2]}"
+    driver = f"{SQLITE}optuna.db" if is_file else f"{DRIVER}://{url.partition('://')[2]}"
     try:
         return optuna.storages.RDBStorage(
             driver, engine_kwargs=options, skip_table_creation=not create
@@ -91,6 +93,10 @@ def shown(url: str) -> str:
     credentials, _, place = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")
     return f"{scheme}://{user}:***@{place}" if colon else url
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, BUSY_SECONDS, check_same_thread=False, factory=_Quick)
 
 
 def _check_kind(url: str) -> None:

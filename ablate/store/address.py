@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ablate.errors import DatabaseError
+from ablate.store.sqlite_file import SQLITE, sqlite_name
 from ablate.system.digest import digest
 
 HOW = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
@@ -23,18 +24,24 @@ def parse_url(url: str, option: str = "--db") -> URL:
     Raises:
         DatabaseError: not a URL, or a kind of database that is not supported.
     """
+    if (file := sqlite_name(url)) is not None:
+        return _file(file, option)
     try:
-        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+        parsed = make_url(url)
     except (ArgumentError, ValueError):  # the second of a port that is no number
         raise DatabaseError(f"{option}: not a database URL: {HOW}") from None
     if parsed.drivername in POSTGRES:
         return _checked(parsed, option).set(drivername="postgresql+psycopg")
-    if parsed.drivername != "sqlite" or not parsed.database or parsed.query:
-        scheme = parsed.drivername
-        raise DatabaseError(
-            f"{option} {scheme}://…: only SQLite and PostgreSQL are supported: {HOW}"
-        )
-    return parsed
+    raise DatabaseError(
+        f"{option} {parsed.drivername}://…: only SQLite and PostgreSQL are supported: {HOW}"
+    )
+
+
+def _file(name: str, option: str) -> URL:
+    """The URL of a file, whose name may have characters that mean something in a URL."""
+    if not name or name == ":memory:" or name.startswith("file:") or "\0" in name:
+        raise DatabaseError(f"{option} {SQLITE}{name}: names no file: {HOW}")
+    return URL.create("sqlite", database=name)
 
 
 def _checked(parsed: URL, option: str) -> URL:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import psutil
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from ablate.result import RunStatus
 from ablate.store import schema, sqlite
 from ablate.store.checkpoints import checkpoint_folder
+from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.read import reading
+from ablate.store.sqlite_file import plain_file
 from ablate.store.weights import weights_path
+from ablate.system.folders import is_writable
 from ablate.system.owner import Owner
 
 WAL_SAFE_SINCE = (3, 51, 3)
@@ -43,6 +47,31 @@ def journal_mode(url: str) -> str | None:
     """How SQLite keeps a commit whole; None for another kind of database."""
     with reading(url) as connection:
         return sqlite.journal_mode(connection)
+
+
+def write_refusal(url: str) -> str | None:
+    """Why results cannot be stored there, None where they can; nothing is written.
+
+    Raises:
+        DatabaseError: it cannot be read.
+    """
+    folder = files_folder(url)
+    if not is_writable(folder.absolute()):
+        return f"{folder}: this folder cannot be written: name another database with --db"
+    if not database_exists(url):
+        return None
+    file = plain_file(url)
+    if file is not None and not os.access(file, os.W_OK):
+        return (
+            f"{file}: this file cannot be written: change its permissions (chmod u+w), or copy it"
+        )
+    with reading(url) as connection:
+        if connection.dialect.name == "sqlite":
+            return None
+        may = connection.scalar(text("SELECT has_table_privilege('runs', 'INSERT, UPDATE')"))
+    return (
+        None if may else f"{shown(url)}: this user may not write its tables: GRANT INSERT, UPDATE"
+    )
 
 
 def running_owners(url: str) -> list[Owner]:

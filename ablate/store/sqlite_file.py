@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ablate.errors import DatabaseError
 
+SQLITE = "sqlite:///"
 BUSY_SECONDS = 120
 MAGIC = b"SQLite format 3\x00"
 
 
+def sqlite_name(url: str) -> str | None:
+    """The name of the file that a URL of SQLite, or a name alone, stands for, as it is: `%`, `?` and `#` are
+    characters of it. None for any other URL.
+    """
+    if url.startswith(SQLITE):
+        return url.removeprefix(SQLITE)
+    return url if "://" not in url else None
+
+
 def plain_file(url: str) -> Path | None:
     """The file of an SQLite URL that needs no parser; None for any other."""
-    name = url.removeprefix("sqlite:///")
-    if not name or "://" in name or set(name) & set("?%#"):
-        return None
-    return Path(name)
+    name = sqlite_name(url)
+    return Path(name) if name and name != ":memory:" and not name.startswith("file:") else None
 
 
 def refuse_other_files(path: Path, *, create: bool) -> None:
@@ -36,6 +45,19 @@ def refuse_other_files(path: Path, *, create: bool) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(f"{path.parent}: cannot be made: {error.strerror}") from None
+        make_empty(path)
+
+
+def make_empty(path: Path) -> None:
+    """Make the file of a new database. SQLite by itself would let nobody else write it, whatever the umask.
+
+    Raises:
+        DatabaseError: it cannot be made.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o666))
+    except OSError as error:
+        raise DatabaseError(f"{path}: cannot be opened: {error.strerror}") from None
 
 
 def failed(name: str | None, doing: str, reason: str) -> DatabaseError:

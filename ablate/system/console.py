@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from ablate.system.pulse import PULSE, SECONDS_IN_A_FILE, SECONDS_ON_A_TERMINAL
-from ablate.system.text import duration
+from ablate.system.text import duration, printable
 
 
 def own_console() -> Console:
@@ -17,9 +20,26 @@ def own_console() -> Console:
 
 
 def say(text: str, console: Console | None = None) -> None:
-    """Print a line as it stands: brackets are no markup, numbers have no colours, nothing is wrapped."""
+    """Print lines as they stand: brackets are no markup, `:x:` is no picture, numbers have no colours; what
+    would move the cursor is replaced. A terminal breaks them between words, but for what is to be typed next.
+    """
     PULSE.clear()
-    (console or Console()).print(text, markup=False, highlight=False, soft_wrap=True)
+    console = console or Console()
+    typed = text.startswith("next: ")
+    console.print(plain(text), soft_wrap=typed or not console.is_terminal)
+
+
+def plain(text: str) -> Text:
+    """Words of a study, a network or a file name as a terminal may get them, in a line, title or cell."""
+    return Text("\n".join(map(printable, text.split("\n"))))
+
+
+def files_told(files: Iterable[Path]) -> list[str]:
+    """`wrote DIR: a.html, b.md`: every file that was written, a line for each folder."""
+    folders: dict[Path, list[str]] = {}
+    for file in files:
+        folders.setdefault(file.parent, []).append(file.name)
+    return [f"wrote {folder}: {', '.join(names)}" for folder, names in folders.items()]
 
 
 def seconds_between_lines(console: Console) -> float:

@@ -33,7 +33,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.close(handle)
         yield temporary
         sync(temporary)
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep colleagues out
+        follow_umask(temporary)
         os.replace(temporary, path)
         # Without it a power cut can undo a rename that was reported done.
         sync(path.parent)
@@ -41,6 +41,23 @@ def whole_file(path: Path) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def follow_umask(path: Path) -> None:
+    """Give a temporary file or folder, its maker's alone so far, the permissions that any other gets."""
+    os.chmod(path, (0o777 if path.is_dir() else 0o666) & ~_umask())
+
+
+def _umask() -> int:
+    """Which permissions new files do not get."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition("\nUmask:")[2].split()[0], 8)
+    except (OSError, ValueError, IndexError):
+        # Where it can only be read by setting it.
+        found = os.umask(0o077)
+        os.umask(found)
+        return found
 
 
 def sync(path: Path) -> None:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 
 from ablate.result import RunStatus
-from ablate.result.histograms import unpack
+from ablate.result.histograms import DamagedError, unpack
 from ablate.store.follow import FollowedRun
 from ablate.store.histograms import read_histograms, stored_steps
+from ablate.system.console import say
 from ablate.tensorboard import events
 from ablate.tensorboard.log import EPOCH_TAG, STEP_TAG, Log
 
@@ -64,8 +65,16 @@ def _histograms(url: str, run: FollowedRun, log: Log, ends: NDArray[np.float64])
     for epoch, step in stored_steps(url, run.run_key):
         if step > log.written.histograms and epoch < len(ends):
             content = read_histograms(url, run.run_key, epoch, step)
-            if content is not None:
-                yield events.histograms(unpack(content), step, ends[epoch])
+            if content is None:
+                continue
+            try:
+                found = unpack(content)
+            except DamagedError as error:
+                say(
+                    f"{run.run_key}: its histograms of step {step} are damaged, passed over: {error}"
+                )
+                continue
+            yield events.histograms(found, step, ends[epoch])
 
 
 def _tagged(tags: Mapping[str, str], row: Row) -> dict[str, float | None]:

@@ -49,7 +49,16 @@ def test_from_nothing_to_a_report(shell: Shell, monkeypatch: pytest.MonkeyPatch)
     assert "left" in out, "the time left is shown"
     code, out, _ = shell("report", DIGITS, *TINY)
     assert code == 0
-    assert out.split() == ["reports/digits-grid/report.html", "reports/digits-grid/report.md"]
+    told = out.splitlines()
+    assert told[-1] == "next: open reports/digits-grid/report.html"
+    folder = shell.folder / "reports" / "digits-grid"
+    written = {path for path in folder.rglob("*") if path.is_file()}
+    names = {
+        shell.folder / line.partition(": ")[0].removeprefix("wrote ") / name
+        for line in told[:-1]
+        for name in line.partition(": ")[2].split(", ")
+    }
+    assert names == written, "every file is named"
     page = (shell.folder / "reports/digits-grid/report.html").read_text()
     assert "amp-bf16" in page or "fp32" in page
     code, out, _ = shell("plan", DIGITS, *TINY, "--seeds", "1", "--format", "json")

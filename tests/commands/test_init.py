@@ -15,9 +15,10 @@ from conftest import Shell, message
 from PIL import Image
 
 from ablate.cli import app
-from ablate.commands.init import write_study
+from ablate.commands.init import own_size, write_study
 from ablate.commands.ready import next_steps, ready_studies
 from ablate.errors import OutputError, PlacementError
+from ablate.network.branches import find_branch_ends
 from ablate.plan import make_plan
 from ablate.study.file import load_study
 from ablate.system.imports import ALLOWED
@@ -25,6 +26,17 @@ from ablate.system.imports import ALLOWED
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.toml"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3, 4), nn.Linear(8, classes)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).mean((2, 3)))
+"""
 PAGE = README.partition("### Your own network and images")[2].partition("\n## ")[0]
 
 
@@ -46,7 +58,8 @@ def photos(tmp_path: Path) -> Path:
 def test_the_study_that_is_written_can_be_planned(
     backbone: str, photos: Path, tmp_path: Path
 ) -> None:
-    file = write_study(backbone, photos, tmp_path / "mine.toml", 32, [])
+    file, size = write_study(backbone, photos, tmp_path / "mine.toml", None, [])
+    assert size == 32, "36×32 photographs"
     plan = make_plan(load_study(file), photos)
     assert "none" in plan.variants
     assert len(plan.variants) > 2
@@ -55,9 +68,82 @@ def test_the_study_that_is_written_can_be_planned(
 
 
 def test_the_places_are_listed_with_their_channels(photos: Path, tmp_path: Path) -> None:
-    text = write_study("torchvision:resnet18", photos, tmp_path / "a.toml", 32, []).read_text()
+    file, _ = write_study("torchvision:resnet18", photos, tmp_path / "a.toml", 32, [])
+    text = file.read_text()
     assert re.search(r"^#   layer\*\.\*\.bn2 +64 to 512 +8$", text, re.MULTILINE)
     assert re.search(r"^#   conv1 +64 +1$", text, re.MULTILINE)
+    assert "as in SE (arXiv 1709.01507) and CBAM (arXiv 1807.06521): layer*.*.bn2\n" in text
+    assert (
+        "# after each stage, as in BAM (arXiv 1807.06514): relu, layer1, layer2, layer3\n" in text
+    )
+    assert 'position = ["layer*.*.bn2", "relu", "layer1", "layer2", "layer3"]' in text
+
+
+@pytest.mark.parametrize(
+    ("backbone", "ends"),
+    [
+        ("torchvision:resnet18", ["layer1.0.bn2", "layer1.1.bn2", "layer2.0.bn2"]),
+        ("torchvision:resnet50", ["layer1.0.bn3", "layer1.1.bn3", "layer1.2.bn3"]),
+        (
+            "torchvision:mobilenet_v2",
+            ["features.3.conv.3", "features.5.conv.3", "features.6.conv.3"],
+        ),
+        ("torchvision:vgg11", []),
+        ("cbam_cnn", []),
+    ],
+)
+def test_the_ends_of_residual_branches(backbone: str, ends: list[str]) -> None:
+    assert find_branch_ends(backbone, 10, 64)[:3] == ends
+
+
+@pytest.mark.parametrize(("side", "written"), [(64, 64), (9, 9), (4, 8), (300, 224)])
+def test_images_keep_their_own_size(side: int, written: int, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for label in ("a", "b"):
+            folder = tmp_path / "photos" / part / label
+            folder.mkdir(parents=True)
+            for number in range(3):
+                Image.new("RGB", (side + 7, side)).save(folder / f"{number}.png")
+    assert own_size(tmp_path / "photos") == written
+
+
+def test_what_may_be_imported_is_remembered_for_the_file_as_it_is(
+    photos: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv(ALLOWED, "")
+    (shell.folder / "remembered.py").write_text(NET)
+    given = ["--data", str(photos), "--out", "mine.toml", "--allow-import", "remembered"]
+    code, out, errors = shell("init", "remembered:Net", *given)
+    assert code == 0, errors
+    assert out.splitlines() == [
+        "wrote mine.toml for images of 32×32 pixels (image_size)",
+        f"next: ablate plan mine.toml --data {photos}",
+    ]
+    plan = ["plan", "mine.toml", "--data", str(photos), "--no-probe"]
+    assert shell(*plan)[0] == 0
+    _, out, _ = shell("doctor")
+    assert f"allowed to import: {shell.folder}/mine.toml: remembered (--forget FILE)" in out
+    refused = (
+        "ablate: remembered:Net: a study may not import remembered; add --allow-import remembered\n"
+    )
+    study = shell.folder / "mine.toml"
+    written = study.read_text()
+    study.write_text(f"{written}\n# changed")
+    assert shell(*plan) == (2, "", refused)
+    shutil.copy(study, shell.folder / "other.toml")
+    study.write_text(written)
+    assert shell(*plan)[0] == 0
+    assert shell("plan", "other.toml", *plan[2:]) == (2, "", refused)
+    assert shell("doctor", "--forget", "mine.toml")[:2] == (
+        0, "mine.toml: what it may import is forgotten\n",
+    )  # fmt: skip
+    assert shell(*plan) == (2, "", refused)
+    assert shell(*plan, "--allow-import", "remembered")[0] == 0
+    assert shell(*plan)[0] == 0
+    (shell.folder.parent / "state" / "allowed.json").write_text('{"/x": 3, "no": {"sha256": 1}}')
+    assert shell(*plan) == (2, "", refused)
+    sys.modules.pop("remembered", None)
 
 
 def test_nothing_is_written_for_a_network_that_cannot_be_trained(

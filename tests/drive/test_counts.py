@@ -110,3 +110,40 @@ def test_every_status_is_ready_running_or_over(status: RunStatus) -> None:
     assert (status in READY) is status.is_ready
     assert (status in MISSING) is not status.is_over
     assert status == status.value, "as it stands in the database and in frames"
+
+
+def test_commands_agree_on_a_study_in_every_state(shell: Shell) -> None:
+    """Finished, failed, stopped, planned, in training by a living process, and left by a killed one."""
+    document = study_document(seeds=2, recipe={"epochs": 1, "batch_size": 256, "augment": []})
+    plan = small_plan(**{k: v for k, v in document.items() if k != "name"})
+    Path("s.toml").write_text(toml_of(document))
+    url = f"sqlite:///{shell.folder / 'r.db'}"
+    store = Store(url)
+    store.register(plan)
+    done, failed, stopped, ours = (claim_one(store, keys(plan)) for _ in range(4))
+    assert done is not None
+    assert failed is not None
+    assert stopped is not None
+    assert ours is not None
+    store.finish(done, FINISHED, {})
+    store.fail(failed, Failed("diverged", "nan"))
+    claim_and_be_killed(url, keys(plan), 1)
+    store.stop(stopped)
+    _, out, _ = shell("plan", "s.toml", "--db", url, "--format", "json", "--no-probe")
+    planned = json.loads(out)
+    _, out, _ = shell("status", "--db", url, "--format", "json")
+    [status] = json.loads(out)["studies"]
+    for state in RunStatus:
+        assert [cell["status"] for cell in planned["cells"]].count(state) == status[state]
+    assert [status[state] for state in RunStatus] == [1, 2, 1, 1, 1], "in the order of RunStatus"
+    assert planned["missing"] == sum(status[state] for state in MISSING) == 4
+    assert sum(run["gone"] for run in status["now"]) == 1
+    options = ("--max-runs", "0", "--no-measure", "--no-probe", "--device", "cpu")
+    _, out, _ = shell("run", "s.toml", "--db", url, *options, "--executor", "inprocess")
+    first, *_ = out.splitlines()
+    assert "6 runs, 2 done, 1 in training by another process, 0 to train" in first
+    assert "1 of 6 runs finished" in out
+    assert "1 failed" in out
+    counts = count_runs(store, keys(plan))
+    assert counts == Counts(finished=1, failed=1, elsewhere=1, ready=3)
+    assert counts.elsewhere + counts.ready == planned["missing"]

@@ -581,12 +581,19 @@ def test_the_commands(shell: Shell, database: Path, tmp_path: Path) -> None:
     manifest = json.loads((shell.folder / "out" / MANIFEST).read_text())
     assert manifest["provenance"]["command"].endswith("--out out")
     code, out, _ = shell("import", "out", "--db", "back.db")
-    assert (code, out) == (0, "4 runs and 6 epochs of 1 study imported\n")
+    assert code == 0
+    assert out.splitlines() == [
+        "4 runs and 6 epochs of 1 study imported into back.db",
+        "next: ablate status --db back.db",
+    ]
     change(shell.folder / "back.db", "UPDATE runs SET test_accuracy = 0.5 WHERE run_key = ?", THIRD)
     code, out, _ = shell("merge", str(database), "back.db")
     assert code == 1
     assert THIRD in out
-    assert out.endswith("0 runs added, 0 that had not finished here replaced\n")
+    assert out.splitlines()[-2:] == [
+        f"0 runs added to {database}, 0 that had not finished here replaced",
+        f"next: ablate status --db {database}",
+    ]
     files = shell.files()
     for arguments, said in (
         (["import", "out", "--db", "back.db"], "is not empty"),

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,10 @@ def make_searcher(plan: Plan, where: Path | Databases, said: list[str] | None = 
     store.register(plan)
     store.close()
     key = search_key(plan.study, plan.dataset.label, str(plan.dataset.content_hash()))
-    storage = open_storage(storage_url(databases.storage, databases.results), create=True)
-    mirror = OptunaMirror(storage, "small", search, space, EPOCHS)
+    copy = storage_url(databases.storage, databases.results)
+    storage = open_storage(copy, create=True)
+    again = partial(open_storage, copy, create=True)
+    mirror = OptunaMirror(storage, "small", search, space, EPOCHS, again)
     say = (said if said is not None else []).append
     trials = TrialStore(databases.results)
     return Searcher(Parts(plan, search, space, key, trials, mirror, CellMaker(plan, space), say))

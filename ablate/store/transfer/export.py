@@ -32,6 +32,7 @@ from ablate.store.transfer.manifest import (
 )
 from ablate.store.transfer.values import Row, Sheet, sheet_of_table, sheet_of_view
 from ablate.store.views import ORDER
+from ablate.system.files import follow_umask
 
 NOTES = {
     "csv": [
@@ -150,7 +151,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
         for file in (file for file in made.rglob("*") if file.is_file()):
             with file.open("rb") as written:
                 os.fsync(written.fileno())
-        made.chmod(0o755)  # mkdtemp's 0700 would keep colleagues out
+        follow_umask(made)
         _take_place(made, folder)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None

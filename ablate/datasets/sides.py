@@ -1,0 +1,30 @@
+"""How large images are by themselves, by their headers alone."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from ablate.datasets.archive import read_members
+
+
+def shorter_sides(data: Path) -> Iterator[int]:
+    """The shorter side of each image of a folder or archive, in pixels; what is no image is passed over here.
+
+    Raises:
+        DataError: there is nothing that can be read.
+    """
+    for member in read_members(data):
+        if member.read is None:
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(io.BytesIO(member.read()), formats=("PNG", "JPEG")) as image:
+                    yield min(image.size)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue  # the study's own reading says what is wrong with it
