@@ -72,6 +72,11 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(EXIT_INTERRUPTED)
+    except Exception:
+        if (foreign := _foreign()) is None:
+            raise  # a mistake of ours: whoever reports it needs the traceback
+        print(f"ablate: {printable(foreign)}", file=sys.stderr)
+        sys.exit(EXIT_USER)
     finally:
         atexit.register(_print_no_more)
 
@@ -93,6 +98,13 @@ def _usage(error: Any) -> str:
     command = error.ctx.command_path if error.ctx else "ablate"
     said = said.replace("Value error, ", "").rstrip(".")
     return f"ablate: {printable(said)}: look at `{command} --help`"
+
+
+def _foreign() -> str | None:
+    """Why nobody foresaw a failure, where a database holds what ablate does not store."""
+    from ablate.store.contents import why_not_ours
+
+    return why_not_ours()
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:

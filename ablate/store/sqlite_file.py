@@ -8,6 +8,8 @@ from ablate.errors import DatabaseError
 
 BUSY_SECONDS = 120
 MAGIC = b"SQLite format 3\x00"
+UNTRUSTED = ("trusted_schema = OFF", "cell_size_check = ON")
+"""How a connection is set that may lead to a file from somebody else."""
 
 
 def plain_file(url: str) -> Path | None:
@@ -18,6 +20,14 @@ def plain_file(url: str) -> Path | None:
     return Path(name)
 
 
+_opened: dict[Path, None] = {}
+
+
+def opened_files() -> list[Path]:
+    """The files that this process has opened as databases, for whoever explains a failure."""
+    return list(_opened)
+
+
 def refuse_other_files(path: Path, *, create: bool) -> None:
     """Look before SQLite does: it would not touch another file, but would say less about it.
 
@@ -26,6 +36,7 @@ def refuse_other_files(path: Path, *, create: bool) -> None:
     Raises:
         DatabaseError: no SQLite database, or none at all.
     """
+    _opened[path] = None
     head = _head(path)
     if not head and not create:
         raise DatabaseError(f"{path}: there is no database yet: `ablate run STUDY` makes it")
