@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.errors import DatabaseError
+from ablate.system.packed import unpack_arrays
+
 Array = NDArray[Any]
 
 
@@ -39,11 +42,19 @@ def pack(histograms: dict[str, Histogram]) -> bytes:
 
 
 def unpack(content: bytes) -> dict[str, Histogram]:
-    """The histograms that `pack` made, by the tensor's name."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        facts, counts = file["facts"].tolist(), file["counts"]
-        names = json.loads(file["names"].tobytes())
-    return {
-        name: Histogram(low, high, total, squares, row)
-        for name, (low, high, total, squares), row in zip(names, facts, counts, strict=True)
-    }
+    """The histograms that `pack` made, by the tensor's name.
+
+    Raises:
+        DatabaseError: it did not make them, or they unpack to more than any of ours.
+    """
+    arrays = unpack_arrays(content)
+    try:
+        names = json.loads(arrays["names"].tobytes())
+        return {
+            str(name): Histogram(low, high, total, squares, row)
+            for name, (low, high, total, squares), row in zip(
+                names, arrays["facts"].tolist(), arrays["counts"], strict=True
+            )
+        }
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise DatabaseError(f"histograms are not as ablate stores them: {error!r}") from None
