@@ -1,4 +1,4 @@
-"""A guard before pages that have no login: they answer their own addresses on this machine, and no other page.
+"""A guard before pages that have no login: they answer their own addresses on this machine alone.
 
 A page elsewhere could lead its own name to this machine (DNS rebinding) and read what is here, or show our
 page inside itself.

@@ -153,8 +153,12 @@ CONTENTS = {
     "endless images": "UPDATE test_sets SET images = 1000000000000",
     "labels of other images": "UPDATE test_sets SET labels = X'00'",
     "a row for nothing": "DELETE FROM architectures",
-    "a deep document": f"UPDATE runs SET recipe = '{'[' * 100000}'",
+    "a deep document": f"UPDATE runs SET recipe = '{'[' * 100000}'",  # noqa: S608
 }
+
+
+READERS = ("status", "doctor", "report", "tensorboard", "export", "merge")
+"""Those that read most; the others take a plan's time each, for one kind."""
 
 
 @pytest.mark.parametrize("kind", CONTENTS)
@@ -162,10 +166,14 @@ def test_rows_that_are_not_ours_are_no_traceback_and_never_taken_over(
     kind: str, evil: Path, shell: Shell
 ) -> None:
     attack(evil, CONTENTS[kind])
+    attacked = evil.read_bytes()
     good = (shell.folder / "good.db").read_bytes()
     for command in commands("evil.db"):
+        if kind != "other JSON" and command[0] not in READERS:
+            continue
         if command[0] == "measure":
             continue  # it would measure, for a minute: it reads no rows that the others do not
+        evil.write_bytes(attacked)
         code, _, err = shell(*command)  # what is not caught fails the test
         assert "Traceback" not in err, command
         if command[0] == "doctor" or command[:2] == ("merge", "good.db") or command[0] == "export":
@@ -266,9 +274,9 @@ def test_control_characters_reach_neither_markdown_nor_latex() -> None:
 
 
 def answers(address: str, **headers: str) -> tuple[int, list[str]]:
-    asked = urllib.request.Request(address, headers=headers)
+    asked = urllib.request.Request(address, headers=headers)  # noqa: S310
     try:
-        with urllib.request.urlopen(asked, timeout=10) as reply:
+        with urllib.request.urlopen(asked, timeout=10) as reply:  # noqa: S310
             return reply.status, reply.headers.get_all("Content-Security-Policy")
     except urllib.error.HTTPError as error:
         with error:
@@ -294,7 +302,7 @@ def test_workers_import_nothing_from_beside_the_study(evil: Path, shell: Shell) 
     done = subprocess.run(
         [sys.executable, "-m", "ablate", "run", "small.toml", "--seeds", "1", "--device", "cpu",
          "--no-measure", "--no-probe", "--workers", "1", "--max-runs", "1", "--db", "new.db"],
-        cwd=shell.folder, capture_output=True, text=True, timeout=120,
+        cwd=shell.folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not list(shell.folder.glob("imported-*"))
