@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -24,7 +26,6 @@ from ablate.page.html import markdown
 from ablate.report.export import latex_table
 from ablate.result import histograms, snapshot
 from ablate.system import packed
-from ablate.tensorboard import serve as tensorboard
 from ablate.tensorboard.traces import show_traces
 
 STUDY = """
@@ -283,15 +284,21 @@ def answers(address: str, **headers: str) -> tuple[int, list[str]]:
             return error.code, error.headers.get_all("Content-Security-Policy")
 
 
-def test_tensorboard_answers_its_own_address_alone(tmp_path: Path) -> None:
-    address = tensorboard.serve(tmp_path, 6106)
-    status, policies = answers(address)
-    assert status == 200
-    assert "frame-ancestors 'none'" in policies
-    assert answers(f"{address}data/runs")[0] == 200
-    port = address.rstrip("/").rpartition(":")[2]
-    assert answers(f"{address}data/runs", Host=f"evil.example:{port}")[0] == 403
-    assert answers(f"{address}data/runs", Origin="http://evil.example")[0] == 403
+def test_tensorboard_answers_its_own_address_alone(evil: Path, shell: Shell) -> None:
+    command = [sys.executable, "-m", "ablate", "tensorboard", "--db", "evil.db", "--port", "6106"]
+    with subprocess.Popen(command, cwd=shell.folder, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        told = next(line for line in served.stdout if "http://" in line)
+        address = re.findall(r"http://\S+?/", told)[0]
+        try:
+            assert "frame-ancestors 'none'" in answers(address)[1]
+            assert "frame-ancestors 'self'" in answers(f"{address}data/plugin_entry.html")[1]
+            assert answers(f"{address}data/runs")[0] == 200
+            port = address.rstrip("/").rpartition(":")[2]
+            assert answers(f"{address}data/runs", Host=f"evil.example:{port}")[0] == 403
+            assert answers(f"{address}data/runs", Origin="http://evil.example")[0] == 403
+        finally:
+            served.send_signal(signal.SIGINT)
 
 
 def test_workers_import_nothing_from_beside_the_study(evil: Path, shell: Shell) -> None:
