@@ -18,7 +18,6 @@ import torch
 from support.postgres_server import Server, postgres
 
 from ablate import cli
-from ablate.errors import AblateError
 from ablate.job import Cohort
 from ablate.plan import Plan, make_plan
 from ablate.result import Started
@@ -116,7 +115,7 @@ def own_module(
         sys.modules.pop(name, None)
 
 
-def message(error: type[AblateError], do: Callable[[], Any]) -> str:
+def message(error: type[Exception] | tuple[type[Exception], ...], do: Callable[[], Any]) -> str:
     """The one line that is raised."""
     with pytest.raises(error) as caught:
         do()

@@ -105,6 +105,8 @@ def _run() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", EXIT_INTERRUPTED)
     except Exception as error:
+        if (foreign := _foreign()) is not None:
+            _end(foreign, EXIT_USER)
         from ablate.system.unforeseen import tell_unforeseen
 
         _end(tell_unforeseen(error), EXIT_UNFORESEEN)
@@ -145,6 +147,13 @@ def _usage(error: Any) -> str:
     command = error.ctx.command_path if error.ctx else "ablate"
     said = said.replace("Value error, ", "").rstrip(".")
     return f"ablate: {printable(said)}: look at `{command} --help`"
+
+
+def _foreign() -> str | None:
+    """Why nobody foresaw a failure, where a database holds what ablate does not store."""
+    from ablate.store.contents import why_not_ours
+
+    return why_not_ours()
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:

@@ -9,6 +9,8 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -18,6 +20,7 @@ from ablate.execute.base import Died, Done, Executor, Job
 from ablate.system.signals import ENDING
 
 STDOUT = 1
+SAFE_PATH = "PYTHONSAFEPATH"
 # Never fork: a forked child would share open database connections and torch's threads.
 _CONTEXT = multiprocessing.get_context("spawn")
 
@@ -72,7 +75,8 @@ class LocalExecutor(Executor):
     def _start(self) -> _Worker:
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=_work, args=(theirs, os.getpid()), daemon=True)
-        process.start()
+        with _safe_path():
+            process.start()
         theirs.close()
         worker = _Worker(process, ours)
         self._workers.append(worker)
@@ -98,6 +102,22 @@ class LocalExecutor(Executor):
         worker.process.kill()
         worker.process.join()
         worker.pipe.close()
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Python looks into the current folder first in what it starts with `-c`: as workers and the helper that
+    watches them start, a folder `multiprocessing/` beside a study would be imported.
+    """
+    earlier = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if earlier is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = earlier
 
 
 def _work(pipe: Connection, parent: int) -> None:

@@ -8,6 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ablate.page.document import Document
+from ablate.system.text import printable
 
 MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]|#~$])")
 UNIT_SPACE = re.compile(r"(?<=\d) (?=%)|(?<=[≥=<]) (?=\d)|(?<=\bp) (?=[=<])")
@@ -63,6 +64,6 @@ def _html_text(value: object) -> object:
 def _markdown_text(value: object) -> object:
     if type(value) is not str:
         return value
-    line = " ".join(ADDRESS.sub("", value).split())
+    line = printable(" ".join(ADDRESS.sub("", value).split()))
     escaped = MARKDOWN_MARKS.sub(r"\\\1", line)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

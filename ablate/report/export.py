@@ -9,6 +9,7 @@ from ablate.page.document import Column, Table, TableCell
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
+from ablate.system.text import printable
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 LATEX = {
@@ -122,7 +123,9 @@ def _guarded(value: Value) -> Value:
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
+    return "".join(
+        LATEX.get(character, character) for character in printable(" ".join(text.split()))
+    )
 
 
 def _latex_head(column: Column) -> str:

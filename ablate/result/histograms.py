@@ -13,6 +13,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.errors import DatabaseError
+from ablate.system.packed import unpack_arrays
+
 Array = NDArray[Any]
 
 
@@ -57,15 +60,16 @@ def unpack(content: bytes) -> dict[str, Histogram]:
     """The histograms that `pack` made, by the tensor's name.
 
     Raises:
-        DamagedError: they were changed since.
+        DamagedError: they were changed since, or unpack to more than any of ours.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            facts, counts = file["facts"].tolist(), file["counts"]
-            names = json.loads(file["names"].tobytes())
+        arrays = unpack_arrays(content)
+        names = json.loads(arrays["names"].tobytes())
         return {
-            name: Histogram(low, high, total, squares, row)
-            for name, (low, high, total, squares), row in zip(names, facts, counts, strict=True)
+            str(name): Histogram(low, high, total, squares, row)
+            for name, (low, high, total, squares), row in zip(
+                names, arrays["facts"].tolist(), arrays["counts"], strict=True
+            )
         }
-    except DAMAGED as error:
+    except (DatabaseError, RecursionError, *DAMAGED) as error:
         raise DamagedError(str(error).partition(".")[0]) from None

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ablate.errors import DatabaseError
 from ablate.result.maps import Array, HeatMaps, Seen, shrink, strongest
+from ablate.system.packed import unpack_arrays
 
 IMAGES = 2
 IMAGE_SIDE = 64
@@ -90,9 +92,19 @@ def pack(snapshot: Snapshot) -> bytes:
 
 
 def unpack(content: bytes) -> Snapshot:
-    """The snapshot that `pack` made."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    """The snapshot that `pack` made.
+
+    Raises:
+        DatabaseError: it did not make it, or it unpacks to more than a snapshot has.
+    """
+    arrays = unpack_arrays(content)
+    try:
+        return _snapshot(arrays)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise DatabaseError(f"a run's pictures are not as ablate stores them: {error!r}") from None
+
+
+def _snapshot(arrays: dict[str, Array]) -> Snapshot:
     labels = json.loads(arrays["labels"].tobytes())
     return Snapshot(
         images=arrays["images"],

@@ -7,7 +7,6 @@ another host's name or comes from another page (DNS rebinding, cross-site reques
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -15,6 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna
 from optuna_dashboard import wsgi
 
+from ablate.system.own_pages import own_pages_only
 from ablate.system.ports import HOST, on_a_free_port
 
 DEFAULT_PORT = 8080
@@ -40,22 +40,9 @@ def serve(storage: optuna.storages.BaseStorage, port: int) -> str:
     """
 
     def start(candidate: int) -> str:
-        app = _own_pages_only(wsgi(storage), candidate)
+        app = own_pages_only(wsgi(storage), candidate)
         server = make_server(HOST, candidate, app, _Server, _Silent)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return f"http://{HOST}:{candidate}/"
 
     return on_a_free_port(port, start)
-
-
-def _own_pages_only(app: Callable[..., Iterable[bytes]], port: int) -> Callable[..., Any]:
-    hosts = {f"{HOST}:{port}", f"localhost:{port}"}
-    origins = {None, *(f"http://{host}" for host in hosts)}
-
-    def guarded(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("HTTP_HOST") in hosts and environ.get("HTTP_ORIGIN") in origins:
-            return app(environ, start)
-        start("403 Forbidden", [("Content-Type", "text/plain")])
-        return [b"This dashboard answers its own pages on this machine only.\n"]
-
-    return guarded

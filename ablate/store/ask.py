@@ -8,8 +8,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from ablate.store.known_schema import (
+    ENTRIES,
+    entries_of,
+    refuse_other_schema,
+    refuse_what_acts,
+)
 from ablate.store.revisions import VERSION_TABLE, refuse_newer, refuse_older, refuse_others
-from ablate.store.sqlite_file import BUSY_SECONDS, failed, plain_file, refuse_other_files
+from ablate.store.sqlite_file import BUSY_SECONDS, UNTRUSTED, failed, plain_file, refuse_other_files
 
 
 class Ask(Protocol):
@@ -26,20 +32,34 @@ def asking(url: str) -> Iterator[Ask]:
         DatabaseError: missing, not ours, newer or older, or not to be read.
     """
     path = plain_file(url)
-    with _sqlite(path) if path else _any_database(url) as ask:
+    with asking_file(path) if path else _any_database(url) as ask:
         yield ask
 
 
+def open_file(path: Path) -> sqlite3.Connection:
+    """A connection to an SQLite file that reads one moment of it, and trusts nothing that is in it.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+    """
+    # Not opened read-only: what a killed process was writing must be rolled back first.
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    for pragma in ("query_only = ON", *UNTRUSTED):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("BEGIN")
+    return connection
+
+
 @contextmanager
-def _sqlite(path: Path) -> Iterator[Ask]:
+def asking_file(path: Path) -> Iterator[Ask]:
+    """Ask an SQLite file, as `asking` does.
+
+    Raises:
+        DatabaseError: missing, not ours, newer or older, or not to be read.
+    """
     refuse_other_files(path, create=False)
     try:
-        # Not opened read-only: what a killed process was writing must be rolled back first.
-        with closing(
-            sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-        ) as connection:
-            connection.execute("PRAGMA query_only = ON")
-            connection.execute("BEGIN")
+        with closing(open_file(path)) as connection:
 
             def ask(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
                 return connection.execute(sql, values).fetchall()
@@ -53,10 +73,14 @@ def _sqlite(path: Path) -> Iterator[Ask]:
 def _refuse(name: str, ask: Ask) -> None:
     tables = [table for (table,) in ask("SELECT name FROM sqlite_master WHERE type = 'table'")]
     refuse_others(name, tables)
+    entries = entries_of(ask(ENTRIES))
+    if entries:
+        refuse_what_acts(name, entries)
     rows = ask(f"SELECT version_num FROM {VERSION_TABLE}") if tables else []
     revision = rows[0][0] if rows else None
     refuse_newer(name, revision)
     refuse_older(name, revision)
+    refuse_other_schema(name, entries)
 
 
 @contextmanager

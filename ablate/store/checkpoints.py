@@ -20,6 +20,7 @@ from ablate.store.address import files_folder
 from ablate.store.claims import Claim
 from ablate.store.rows import now, put
 from ablate.store.stored_file import store_file
+from ablate.system.inside import inside
 
 KEPT = 2
 """The newest checkpoint and the one before it, should the newest be damaged."""
@@ -27,7 +28,7 @@ KEPT = 2
 
 def checkpoint_folder(url: str) -> Path:
     """Where the checkpoints of a database lie."""
-    return files_folder(url) / "checkpoints"
+    return inside(files_folder(url), "checkpoints")
 
 
 def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
         DatabaseError: it cannot be written; nothing is left behind.
     """
     name = f"{claim.run_key}-{claim.token[:8]}-{checkpoint.epoch}.safetensors"
-    path = checkpoint_folder(url) / name
+    path = inside(checkpoint_folder(url), name)
     store_file(path, checkpoint.content)
     return {
         "run_key": claim.run_key,
@@ -51,7 +52,7 @@ def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
 def remove(url: str, files: Iterable[str]) -> None:
     """Delete files that no row names any more, or that got none."""
     for file in files:
-        (checkpoint_folder(url) / Path(file).name).unlink(missing_ok=True)
+        inside(checkpoint_folder(url), file).unlink(missing_ok=True)
 
 
 def record(connection: Connection, row: dict[str, Any]) -> list[str]:
@@ -72,7 +73,7 @@ def newest(connection: Connection, url: str, run_key: str) -> Checkpoint | None:
     mine = select(table).where(table.c.run_key == run_key).order_by(table.c.epoch.desc())
     for row in connection.execute(mine).all():
         try:
-            content = (checkpoint_folder(url) / row.file).read_bytes()
+            content = inside(checkpoint_folder(url), row.file).read_bytes()
         except OSError:
             continue
         if hashlib.sha256(content).hexdigest() == row.sha256:

@@ -16,6 +16,7 @@ from ablate.store.read import reading
 from ablate.store.sqlite_file import plain_file
 from ablate.store.weights import weights_path
 from ablate.system.folders import is_writable
+from ablate.system.inside import inside
 from ablate.system.owner import Owner
 
 WAL_SAFE_SINCE = (3, 51, 3)
@@ -90,7 +91,7 @@ def lost_files(url: str) -> dict[str, list[str]]:
         kept = select(runs.c.weights_file).where(runs.c.weights_file.is_not(None))
         weights = [weights_path(url, file) for file in connection.scalars(kept)]
         folder = checkpoint_folder(url)
-        saved = [folder / file for file in connection.scalars(select(checkpoints.c.file))]
+        saved = [inside(folder, file) for file in connection.scalars(select(checkpoints.c.file))]
     return {
         name: [path.name for path in paths if not path.is_file()]
         for name, paths in {"weights": weights, "checkpoints": saved}.items()

@@ -12,11 +12,16 @@ from ablate.errors import DatabaseError, NotKeptError
 from ablate.result import Histograms
 from ablate.store.address import files_folder
 from ablate.store.stored_file import store_file
+from ablate.system.inside import inside
 
 
 def histogram_folder(url: str, run_key: str) -> Path:
-    """Where the histograms of a run lie."""
-    return files_folder(url) / "histograms" / run_key
+    """Where the histograms of a run lie.
+
+    Raises:
+        DatabaseError: a run key that leads elsewhere, or a link there.
+    """
+    return inside(files_folder(url), "histograms", run_key)
 
 
 def write_histograms(url: str, run_key: str, histograms: Histograms) -> None:
@@ -54,7 +59,7 @@ def stored_steps(url: str, run_key: str) -> list[tuple[int, int]]:
 def read_histograms(url: str, run_key: str, epoch: int, step: int) -> bytes | None:
     """What `write_histograms` wrote; None where it is gone."""
     try:
-        return (histogram_folder(url, run_key) / f"{epoch}-{step}.npz").read_bytes()
+        return inside(histogram_folder(url, run_key), f"{epoch}-{step}.npz").read_bytes()
     except OSError:
         return None
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from ablate.store.address import is_sqlite, shown
+from ablate.store.contents import refuse_other_contents
+from ablate.store.known_schema import (
+    ENTRIES,
+    Entry,
+    entries_of,
+    refuse_other_schema,
+    refuse_what_acts,
+)
 from ablate.store.postgres import take_turns
 from ablate.store.revisions import (
     HEAD,
@@ -15,8 +23,8 @@ from ablate.store.revisions import (
     refuse_older,
     refuse_others,
 )
-from ablate.store.sqlite import WRITE, back_up
-from ablate.store.views import create_views, drop_views
+from ablate.store.sqlite import WRITE, back_up, trust
+from ablate.store.views import VIEWS, create_views, drop_views
 
 
 def check_and_migrate(engine: Engine, *, create: bool) -> None:
@@ -28,6 +36,12 @@ def check_and_migrate(engine: Engine, *, create: bool) -> None:
     Raises:
         DatabaseError: not ours, newer, or older and `create` is not set. It is left as it was.
     """
+    _check_and_migrate(engine, create=create)
+    if is_sqlite(engine.url):
+        trust(engine)
+
+
+def _check_and_migrate(engine: Engine, *, create: bool) -> None:
     name = shown(engine.url)
     with engine.connect() as connection:
         revision = _revision(connection, name)
@@ -42,6 +56,7 @@ def check_and_migrate(engine: Engine, *, create: bool) -> None:
             return  # somebody else was faster
         if revision is not None and is_sqlite(engine.url):
             path = Path(str(engine.url.database))
+            refuse_other_contents(path, name)
             back_up(path, backup_path(path))
         upgrade(connection)
 
@@ -67,9 +82,41 @@ def _revision(connection: Connection, name: str) -> str | None:
     if not tables:
         return None
     refuse_others(name, tables)
+    entries = _entries(connection)
+    if entries:
+        refuse_what_acts(name, entries)
     revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
     refuse_newer(name, revision)
+    if entries:
+        _refuse_others(name, entries, revision)
     return revision
+
+
+def _entries(connection: Connection) -> dict[Entry, str]:
+    """What an SQLite file is made of; nothing of a server, whose administrator sees to that."""
+    if connection.dialect.name != "sqlite":
+        return {}
+    return entries_of(tuple(row) for row in connection.execute(text(ENTRIES)))
+
+
+def _refuse_others(name: str, entries: dict[Entry, str], revision: str | None) -> None:
+    """Views of an older revision, whose text this version does not know, are removed unread."""
+    if revision is None or revision == HEAD:
+        refuse_other_schema(name, entries)
+        return
+    known = {entry: sql for entry, sql in entries.items() if entry not in _VIEWS}
+    refuse_other_schema(name, known, _older(revision))
+
+
+_VIEWS = {("view", view) for view in VIEWS}
+
+
+def _older(revision: str) -> dict[Entry, str]:
+    """What the migrations make up to a revision."""
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        upgrade(connection, revision)
+        return _entries(connection)
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select
 
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connect import clear_errors, database_exists, open_engine, shown
+from ablate.store.contents import problem_in
 from ablate.store.rows import chunks
 
 
@@ -123,7 +125,7 @@ def in_short(definition: Mapping[str, Any]) -> str:
 
 
 def check_integrity(url: str) -> list[str]:
-    """What SQLite finds wrong with the file and rows that refer to nothing; empty if all is well.
+    """What is wrong with the file and its rows: the first thing that is found; empty if all is well.
 
     A PostgreSQL server sees to both by itself.
 
@@ -133,10 +135,8 @@ def check_integrity(url: str) -> list[str]:
     with reading(url) as connection:
         if connection.dialect.name != "sqlite":
             return []
-        found = [str(line) for line in connection.scalars(text("PRAGMA integrity_check"))]
-        broken = list(connection.execute(text("PRAGMA foreign_key_check")))
-    problems = [line for line in found if line != "ok"]
-    return problems + ([f"{len(broken)} rows refer to rows that are missing"] if broken else [])
+    problem = problem_in(Path(shown(url)))
+    return [] if problem is None else [problem]
 
 
 def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 
 from ablate.errors import DatabaseError
-from ablate.store.sqlite_file import BUSY_SECONDS
+from ablate.store.sqlite_file import BUSY_SECONDS, UNTRUSTED
 from ablate.system.files import whole_file
 
 WRITE = "ablate_write"
@@ -26,6 +26,8 @@ def make_engine(url: URL) -> Engine:
     def _connected(connection: sqlite3.Connection, _record: Any) -> None:
         # Python's sqlite3 begins transactions by itself, deferred, and not around DDL. We do it.
         connection.isolation_level = None
+        for pragma in UNTRUSTED:
+            connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
 
@@ -36,6 +38,17 @@ def make_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def trust(engine: Engine) -> None:
+    """Let views call functions, now that all of them are known to be ours: some versions of SQLite count
+    `json_extract` among those that an untrusted view may not call.
+    """
+    engine.dispose()  # the connections that looked at it
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.execute("PRAGMA trusted_schema = ON")
 
 
 def back_up(path: Path, target: Path) -> None:

@@ -10,6 +10,8 @@ from ablate.errors import DatabaseError
 SQLITE = "sqlite:///"
 BUSY_SECONDS = 120
 MAGIC = b"SQLite format 3\x00"
+UNTRUSTED = ("trusted_schema = OFF", "cell_size_check = ON")
+"""How a connection is set that may lead to a file from somebody else."""
 
 
 def sqlite_name(url: str) -> str | None:
@@ -27,6 +29,14 @@ def plain_file(url: str) -> Path | None:
     return Path(name) if name and name != ":memory:" and not name.startswith("file:") else None
 
 
+_opened: dict[Path, None] = {}
+
+
+def opened_files() -> list[Path]:
+    """The files that this process has opened as databases, for whoever explains a failure."""
+    return list(_opened)
+
+
 def refuse_other_files(path: Path, *, create: bool) -> None:
     """Look before SQLite does: it would not touch another file, but would say less about it.
 
@@ -35,6 +45,7 @@ def refuse_other_files(path: Path, *, create: bool) -> None:
     Raises:
         DatabaseError: no SQLite database, or none at all.
     """
+    _opened[path] = None
     head = _head(path)
     if not head and not create:
         raise DatabaseError(f"{path}: there is no database yet: `ablate run STUDY` makes it")

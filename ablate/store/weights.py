@@ -15,6 +15,7 @@ from ablate.store.address import files_folder
 from ablate.store.read import StoredRun
 from ablate.store.rows import put
 from ablate.store.stored_file import store_file
+from ablate.system.inside import inside
 
 _NAME = re.compile(r"[0-9a-f]{16}\.safetensors")
 
@@ -32,7 +33,7 @@ def weights_path(url: str, file: str) -> Path:
     """
     if not _NAME.fullmatch(file):
         raise WeightsError(f"{file!r}: the database names weights as ablate does not")
-    return files_folder(url) / "weights" / file
+    return inside(files_folder(url), "weights", file)
 
 
 def keep(connection: Connection, url: str, run_key: str, kept: Kept) -> None:

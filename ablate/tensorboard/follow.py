@@ -49,7 +49,7 @@ class Follower:
         """
         runs = followed_runs(self.url, self.study, self.setting)
         for run in runs:
-            base = self.logdir / run_folder(run)
+            base = run_folder(self.logdir, run)
             histograms = stored_steps(self.url, run.run_key)[-1:]
             state = (run.epochs, run.status, run.started_at, histograms)
             if self._seen.get(base) != state:

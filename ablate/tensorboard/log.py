@@ -16,6 +16,7 @@ from tensorboard.plugins.hparams import metadata
 
 from ablate.errors import OutputError
 from ablate.store.follow import FollowedRun
+from ablate.system.inside import inside
 from ablate.tensorboard.events import decode, encode
 
 FILE = "events.out.tfevents.ablate"
@@ -101,7 +102,9 @@ def open_log(base: Path, epochs: Sequence[Mapping[str, Any]]) -> Log:
     """
     folders = iter(_siblings(base))
     while True:
-        log = Log(next(folders))
+        folder = next(folders)
+        log = Log(inside(folder.parent, folder.name))
+        inside(log.folder, FILE)
         if not log.folder.exists():
             return log
         if log.file.exists():
@@ -113,6 +116,7 @@ def open_log(base: Path, epochs: Sequence[Mapping[str, Any]]) -> Log:
 def remove_logs(base: Path) -> None:
     """Delete the event files that were written for a run, and the folders that are empty then."""
     for folder in itertools.takewhile(Path.exists, _siblings(base)):
+        inside(folder.parent, folder.name)
         try:
             (folder / FILE).unlink(missing_ok=True)
             if not any(folder.iterdir()):
@@ -121,12 +125,15 @@ def remove_logs(base: Path) -> None:
             raise OutputError(f"{folder}: cannot be rebuilt: {error.strerror}") from None
 
 
-def run_folder(run: FollowedRun) -> Path:
+def run_folder(logdir: Path, run: FollowedRun) -> Path:
     """`study/variant/seed-1-<run key>`, in characters that every file system and shell takes.
 
     The run key keeps variants apart whose names differ in other characters only.
+
+    Raises:
+        DatabaseError: a study or a run key that would lead elsewhere, or a link on the way.
     """
-    return Path(run.study, safe(run.variant), f"seed-{run.seed}-{run.run_key}")
+    return inside(logdir, run.study, safe(run.variant), f"seed-{run.seed}-{run.run_key}")
 
 
 def safe(name: str) -> str:

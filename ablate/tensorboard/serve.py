@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import socket
@@ -10,10 +11,13 @@ from pathlib import Path
 from tensorboard import program
 from tensorboard.program import TensorBoardPortInUseError
 
+from ablate.system.own_pages import Application, own_pages_only
 from ablate.system.ports import HOST, on_a_free_port
 
 DEFAULT_PORT = 6006
 RELOAD_SECONDS = 5
+FRAMED = ("/data/plugin/", "/data/plugin_entry.html")
+"""What TensorBoard shows in frames of its own pages: plugins that are installed beside it."""
 
 
 def serve(logdir: Path, port: int) -> str:
@@ -31,7 +35,11 @@ def _launch(logdir: Path, port: int) -> str:
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tried.bind((HOST, port))
-    board = program.TensorBoard()
+
+    def guarded(app: Application, flags: argparse.Namespace) -> program.WerkzeugServer:
+        return program.WerkzeugServer(own_pages_only(app, port, FRAMED), flags)
+
+    board = program.TensorBoard(server_class=guarded)
     board.configure(
         argv=[
             "ablate", "--logdir", str(logdir), "--host", HOST, "--port", str(port),

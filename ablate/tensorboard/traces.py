@@ -7,16 +7,22 @@ import shutil
 from pathlib import Path
 
 from ablate.errors import OutputError
+from ablate.system.inside import inside
 
 
 def show_traces(traces: Path, logdir: Path) -> None:
     """Put every trace into `logdir/traces` too, as a second name of the same file where that can be.
 
+    A link among them is left alone: it may lead to anything that this user can read.
+
     Raises:
+        DatabaseError: a link in the place of that folder.
         OutputError: they cannot be written there.
     """
-    shown = logdir / "traces"
+    shown = inside(logdir, "traces")
     for trace in sorted(traces.glob("*.pt.trace.json.gz")):
+        if traces.is_symlink() or trace.is_symlink() or not trace.is_file():
+            continue  # of another file, which is none of ours to show
         try:
             shown.mkdir(parents=True, exist_ok=True)
             _show(trace, shown / trace.name)

@@ -25,12 +25,15 @@ ODD = "100 %20 ?a=b#c"
 def ablate(
     folder: Path, *arguments: str, then: str = "", env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """A command of its own process, with what a POSIX shell adds to it."""
-    return subprocess.run(
+    """A command of its own process, with what a POSIX shell adds to it; without its first words and progress."""
+    done = subprocess.run(
         ["bash", "-c", f'set -o pipefail; "$0" -m ablate "$@" {then}', sys.executable, *arguments],
         cwd=folder, capture_output=True, text=True, check=False, timeout=300, errors="replace",
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(env or {})},
     )  # fmt: skip
+    lines = done.stderr.splitlines(keepends=True)
+    done.stderr = "".join(line for line in lines if not line.startswith(("… ", "... ")))
+    return done
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.address import is_sqlite, parse_url, shown
 from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine
+from ablate.store.contents import refuse_other_contents
 from ablate.store.read import reading
-from ablate.store.sqlite_file import BUSY_SECONDS
+from ablate.store.sqlite_file import BUSY_SECONDS, UNTRUSTED
 
 ROWS_AT_ONCE = 2000
 STAYED = "its file lies beside the database that it came from"
@@ -35,7 +36,8 @@ def private_copy(
     without what runs predicted.
 
     Raises:
-        DatabaseError: missing, not ours, newer, not to be read, or without that study.
+        DatabaseError: missing, not ours, newer, not to be read, with rows that ablate does not store, or
+            without that study.
     """
     if not database_exists(url):
         raise DatabaseError(f"{shown(url)}: there is no such database")
@@ -44,6 +46,7 @@ def private_copy(
         try:
             _copy(url, copy)
             engine = open_engine(f"sqlite:///{copy}", create=True)
+            refuse_other_contents(copy, shown(url))
         except DatabaseError as error:
             raise DatabaseError(str(error).replace(str(copy), shown(url))) from None
         try:
@@ -96,6 +99,8 @@ def _copy_file(path: Path, copy: Path) -> None:
             closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as source,
             closing(sqlite3.connect(copy)) as target,
         ):
+            for pragma in UNTRUSTED:
+                source.execute(f"PRAGMA {pragma}")
             # The backup itself would wait for a lock for ever.
             source.execute("BEGIN").execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
             source.backup(target)

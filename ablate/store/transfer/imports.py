@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, func, insert, select
 from sqlalchemy.exc import DataError as SqlDataError
@@ -19,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from ablate.errors import DatabaseError, DataError
 from ablate.store.address import is_sqlite, shown
 from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine, parse_url
+from ablate.store.contents import problems
 from ablate.store.migrate import upgrade
 from ablate.store.revisions import HEAD, VERSION_TABLE
 from ablate.store.sqlite import make_engine
@@ -56,11 +58,14 @@ def _fill(url: str, folder: Path, manifest: Manifest) -> dict[str, int]:
         ):
             _refuse_filled(connection, url)
             if manifest.revision == HEAD:
-                return _fill_tables(connection, TABLES, folder, manifest)
-            with _brought_up_to_date(folder, manifest) as source:
-                for table in TABLES:
-                    copy_rows(source, connection, table)
-                return {t.name: _count(connection, t) for t in TABLES}
+                counts = _fill_tables(connection, TABLES, folder, manifest)
+            else:
+                with _brought_up_to_date(folder, manifest) as source:
+                    for table in TABLES:
+                        copy_rows(source, connection, table)
+                counts = {t.name: _count(connection, t) for t in TABLES}
+            _refuse_other_contents(connection, folder)
+            return counts
     finally:
         engine.dispose()
 
@@ -84,6 +89,18 @@ def _brought_up_to_date(folder: Path, manifest: Manifest) -> Iterator[Connection
                 yield connection
         finally:
             engine.dispose()
+
+
+def _refuse_other_contents(connection: Connection, folder: Path) -> None:
+    """A server has its types and its foreign keys; of what JSON should say it knows nothing either."""
+    if connection.dialect.name != "sqlite":
+        return
+
+    def ask(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in connection.exec_driver_sql(sql, tuple(values))]
+
+    if problem := next(problems(ask), None):
+        raise DataError(f"{folder}: holds what ablate does not store: {problem}: export it again")
 
 
 def _refuse_filled(connection: Connection, url: str) -> None:
