@@ -25,7 +25,7 @@ ODD = "100 %20 ?a=b#c"
 def ablate(
     folder: Path, *arguments: str, then: str = "", env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """A command of its own process, with what a POSIX shell adds to it; without its first words and progress."""
+    """A command of its own process, with what a POSIX shell adds to it; its first words are left out."""
     done = subprocess.run(
         ["bash", "-c", f'set -o pipefail; "$0" -m ablate "$@" {then}', sys.executable, *arguments],
         cwd=folder, capture_output=True, text=True, check=False, timeout=300, errors="replace",
