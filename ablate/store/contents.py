@@ -47,6 +47,9 @@ SHAPES: dict[tuple[str, str], type] = {
 }
 """What the JSON in a column is."""
 
+NULLABLE = {("runs", "path"), ("test_sets", "classes")}
+"""Of these also JSON's null, which some imports of earlier versions wrote."""
+
 DEFINITION = {"backbone": str, "image_size": int, "recipe": dict}
 RECIPE = {"epochs": int, "batch_size": int, "learning_rate": (int, float), "split": str}
 """What every study's definition has, and its recipe."""
@@ -146,6 +149,8 @@ def _of_shape(ask: Ask, table: str, column: str) -> Iterator[str]:
 def _of_value(table: str, column: str, value: Any) -> Iterator[str]:
     where = f"{table}.{column}"
     shape = SHAPES.get((table, column))
+    if value is None and (table, column) in NULLABLE:
+        return
     if shape is not None and not isinstance(value, shape):
         yield f"{where} is no {'object' if shape is dict else 'list'} somewhere"
     elif column == "definition":

@@ -26,6 +26,8 @@ SECONDS_IN_A_FILE = 10.0
 TICK_SECONDS = 0.2
 WORTH_KEEPING_SECONDS = 1.0
 ERASE = "\r\x1b[2K"
+CANNOT_MOVE = ("dumb", "unknown")
+"""Terminals (TERM) that only add lines, as those of editors do."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class Pulse:
     def _say(self, text: str) -> None:
         line = MARK + printable(text)
         self._last = time.monotonic()
-        self._moves = self._out.isatty()
+        self._moves = self._out.isatty() and os.environ.get("TERM") not in CANNOT_MOVE
         if not self._moves:
             self._write(f"{line}\n")
             return

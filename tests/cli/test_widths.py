@@ -62,7 +62,9 @@ def shown(folder: Path, width: int, arguments: tuple[str, ...], term: str) -> li
     assert process.returncode == 0, drawn
     if term == "dumb":
         assert b"\x1b" not in drawn, "no colours where none can be shown"
-    return [Text.from_ansi(line).plain for line in drawn.decode().replace("\r", "").splitlines()]
+    # A line that moves is written over itself: what stands there at last is what is seen.
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in drawn.decode().split("\n")]
+    return [Text.from_ansi(line).plain for line in lines]
 
 
 def _read(terminal: int) -> bytes:

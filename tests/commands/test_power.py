@@ -24,7 +24,7 @@ def lines(plan: Plan, url: str | None = None, seconds: float | None = None) -> l
 def test_the_assumption_is_stated() -> None:
     first, second = lines(small_plan(seeds=5, equivalence_margin=0.05))
     assert first.startswith("2 variants × 5 seeds on 359 test images see differences ≥ ")
-    assert first.endswith(" seeds (assumed: accuracy 95 %, a third of the errors by chance, φ = 3)")
+    assert first.endswith(" seeds (assumed: accuracy 95 %, a third of the errors by chance, φ = 5)")
     assert "with 80 % power; the margin of 5.00 points takes " in first
     assert second.startswith("--until-decided takes about ")
 

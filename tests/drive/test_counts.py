@@ -90,8 +90,11 @@ def toml_of(document: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def test_a_bar_grows_when_there_is_more_to_do_than_was_known(plan: Plan) -> None:
+def test_a_bar_grows_when_there_is_more_to_do_than_was_known(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Runs of another process are taken over when it dies; those that are given back count once."""
+    monkeypatch.setattr("ablate.drive.progress.seconds_between_lines", lambda _console: 0.0)
     said = io.StringIO()
     progress = StudyProgress(Console(file=said, width=200), runs=2, epochs=1, workers=1)
     first, second, third = plan.cells[:3]
