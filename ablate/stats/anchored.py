@@ -41,7 +41,7 @@ class Noise:
     """What an arm's accuracy varies by from seed to seed.
 
     `independent` is the variance if images erred independently, `ratio` how many times as much it
-    is, known to `dof` degrees of freedom; all arms that it was moderated with have `together`.
+    is, known to `dof` degrees of freedom; two arms that were moderated together have `together` at most.
     """
 
     independent: float
@@ -131,8 +131,10 @@ def _noise(
     baseline = own[0] / independent[0]
     if baseline > common * f_quantile(OUTLYING, dof[0], dof[1:].sum()):
         ratios[0], known[0] = baseline, dof[0]
+    # Two of two arms have one estimate between them; of four or more they have next to nothing in common.
+    in_pairs = together * min(2.0, len(own) / 2)
     return [
-        Noise(float(v), float(r), float(d), together)
+        Noise(float(v), float(r), float(d), in_pairs)
         for v, r, d in zip(independent, ratios, known, strict=True)
     ]
 
@@ -169,7 +171,7 @@ def spread_of(
 
 def of_seeds(shares: Sequence[tuple[Noise, float]]) -> tuple[float, float]:
     """What trainings of these arms vary by, each by its share, and its degrees of freedom: no more than
-    all arms together have, for what they took from each other errs for all alike.
+    they have together, for what they took from each other errs for both alike.
     """
     parts = [(arm.variance * share, arm.dof) for arm, share in shares]
     total = sum(part for part, _ in parts)
