@@ -121,6 +121,7 @@ def test_the_first_word_comes_before_anything_heavy(command: str, tmp_path: Path
     assert "loaded: []" in said
 
 
+@pytest.mark.slow
 def test_nothing_is_silent_for_two_seconds(tmp_path: Path) -> None:
     said, when = on_a_terminal(["-c", SLOW], tmp_path)
     assert max(b - a for a, b in itertools.pairwise(when)) < 2
@@ -131,6 +132,7 @@ def test_nothing_is_silent_for_two_seconds(tmp_path: Path) -> None:
     assert re.search(r"reading: [234] s left", said), "it took 4.5 s the last time"
 
 
+@pytest.mark.slow
 def test_a_line_that_moves_is_never_wider_than_the_terminal(tmp_path: Path) -> None:
     said, _ = on_a_terminal(["-c", SLOW], tmp_path, columns=24)
     assert max(len(line) for line in re.split(r"\r\x1b\[2K|\r\n", said)) < 24

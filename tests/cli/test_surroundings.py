@@ -76,6 +76,7 @@ def test_training_goes_on_without_a_reader(tmp_path: Path) -> None:
     assert merged.returncode == 2, "its own database"
 
 
+@pytest.mark.slow
 def test_an_encoding_without_our_characters(tmp_path: Path) -> None:
     arguments = ("plan", DIGITS, "--no-probe")
     for name in ("ascii", "cp1252"):

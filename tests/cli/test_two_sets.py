@@ -73,6 +73,7 @@ def finished(out: str) -> str:
     return next(line for line in out.splitlines() if "finished in" in line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("archives", [False, True], ids=["folders", "archives"])
 def test_two_sets_of_one_name(ablate: Commands, tmp_path: Path, archives: bool) -> None:
     make, name = (zipped_set, "archive.zip") if archives else (picture_set, "data")

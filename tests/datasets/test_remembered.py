@@ -225,6 +225,7 @@ def test_without_a_cache_to_write_to_everything_is_read(
     assert len(reads) == 2 * FILES
 
 
+@pytest.mark.slow
 def test_several_may_remember_one_folder(pictures: Path, own_cache: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         found = pool.map(content_hash, [pictures] * 4)

@@ -175,6 +175,7 @@ class Corrupted(Disturbed):
 KILLED_AFTER = 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replaced", [True, False], ids=["rebuilt", "restored in place"])
 def test_nothing_goes_on_from_what_was_trained_on_corrupted_images(
     pictures: Path, url: str, own_cache: Path, tmp_path: Path, replaced: bool

@@ -225,6 +225,7 @@ def test_a_library_counts_by_its_version(keys: Keys, monkeypatch: pytest.MonkeyP
     assert keys("ownset:wrapped") == before
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path; from support.mutant import Genome, look; import sys\n"

@@ -314,6 +314,7 @@ def test_tensorboard_answers_its_own_address_alone(evil: Path, shell: Shell) -> 
             served.send_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_workers_import_nothing_from_beside_the_study(evil: Path, shell: Shell) -> None:
     """Neither what the standard library has nor what ablate depends on."""
     for name in ("multiprocessing", "csv", "torch", "numpy"):

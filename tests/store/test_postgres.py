@@ -143,6 +143,7 @@ def test_other_peoples_databases_are_refused_and_left_alone(
     assert rows_of(empty_postgres_url, TABLES) == before
 
 
+@pytest.mark.slow
 def test_an_older_database_comes_up_to_date_whole_or_not_at_all(
     empty_postgres_url: str, open_store: Opener
 ) -> None:

@@ -162,6 +162,7 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_a_run_of_a_network_that_draws_repeats_to_the_byte(nets: Path) -> None:
     """In processes of their own: all side by side, and each by itself."""
     environment = {**os.environ, "PYTHONHASHSEED": "random"}
