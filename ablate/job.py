@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -34,18 +35,20 @@ from ablate.result import (
     Started,
 )
 from ablate.result.maps import sample_rows
+from ablate.result.metrics import Score, Split
 from ablate.result.predictions import pack_labels
 from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
+from ablate.stats.metrics import measure
 from ablate.study import ALL_DATA, PROTOCOL, DataTable, Recipe, Variant, stream_seed
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.system.text import one_line
 from ablate.train.checkpoint import Unfit, pack, unpack
 from ablate.train.cohort import Member, step_eagerly
-from ablate.train.data import Data, draw, load_data
+from ablate.train.data import Data, Part, draw, load_data
 from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
-from ablate.train.loop import evaluate, train
+from ablate.train.loop import Evaluation, evaluate, train
 from ablate.train.step import Trainer, make_trainer
 from ablate.train.unmoved import attention_values, unmoved_attention
 from ablate.train.weights import weights_to_bytes
@@ -264,11 +267,9 @@ class _Session:
     ) -> Iterator[tuple[str, Finished | Noted]]:
         """The result of a run: tested once, with the weights of its last epoch."""
         started = time.perf_counter()
-        stream = stream_seed(self.cohort.seed, "test")
-        labels = pack_labels(self.data.test.labels.cpu().numpy(), self.cohort.dataset.classes())
-        [test] = evaluate(
-            [member.trainer], self.data, self.data.test, stream, predictions=labels is not None
-        )
+        classes = self.cohort.dataset.classes()
+        test = self._test("test", self.data.test, member)
+        labels = pack_labels(self.data.test.labels.cpu().numpy(), classes)
         unmoved, unseen = self._unmoved(run, member.trainer)
         kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
         for said in filter(None, (unseen, trouble)):
@@ -286,9 +287,34 @@ class _Session:
                 precision=self.machine.precision.name,
                 kept=kept,
                 unmoved_attention=unmoved,
-                test_predictions=test.predictions,
+                test_predictions=None if labels is None else test.predictions,
                 labels=labels,
+                scores=self._scores(member, test),
             ),
+        )
+
+    def _test(self, split: Split, part: Part, member: Member) -> Evaluation:
+        """What a network says of all images of a part, from a stream of its own."""
+        stream = stream_seed(self.cohort.seed, split)
+        [found] = evaluate([member.trainer], self.data, part, stream, outputs=True)
+        return found
+
+    def _scores(self, member: Member, test: Evaluation) -> tuple[Score, ...]:
+        """Every metric of the test images, and of the validation images where there are some."""
+        found = self._measured("test", self.data.test, test)
+        if self.data.val is None:
+            return found
+        part = self.data.val
+        return *self._measured("validation", part, self._test("validation", part, member)), *found
+
+    def _measured(self, split: Split, part: Part, seen: Evaluation) -> tuple[Score, ...]:
+        if seen.logits is None or not np.isfinite(seen.logits).all():
+            return ()
+        classes = self.cohort.dataset.classes()
+        values = measure(seen.logits, part.labels.cpu().numpy())
+        return tuple(
+            Score(split, metric, value, None if number is None else classes[number])
+            for (metric, number), value in values.items()
         )
 
     def _unmoved(self, run: Run, trainer: Trainer) -> tuple[str | None, str | None]:
