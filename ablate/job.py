@@ -272,7 +272,7 @@ class _Session:
         labels = pack_labels(self.data.test.labels.cpu().numpy(), classes)
         unmoved, unseen = self._unmoved(run, member.trainer)
         kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
-        for said in filter(None, (unseen, trouble)):
+        for said in filter(None, (unseen, trouble, self._one_class(test))):
             yield "", Noted(f"{run.variant.name} was trained, but {said}")
         yield (
             run.run_key,
@@ -316,6 +316,14 @@ class _Session:
             Score(split, metric, value, None if number is None else classes[number])
             for (metric, number), value in values.items()
         )
+
+    def _one_class(self, test: Evaluation) -> str | None:
+        """That a network says one class of everything, as one does that has learnt nothing."""
+        classes = self.cohort.dataset.classes()
+        if test.logits is None or len(classes) < 2:
+            return None
+        said = np.unique(test.logits.argmax(axis=1))
+        return f"says {classes[said[0]]!r} of every test image" if len(said) == 1 else None
 
     def _unmoved(self, run: Run, trainer: Trainer) -> tuple[str | None, str | None]:
         """Which attention training never moved, or None and why nobody could look."""

@@ -19,7 +19,7 @@ from ablate.study.meant import or_meant
 from ablate.system.console import files_told, say
 from ablate.system.pulse import PULSE
 
-WORDING = ("question", "baseline", "equivalence_margin", "controls")
+WORDING = ("question", "baseline", "equivalence_margin", "controls", "metric")
 """What a report takes from the study file as it is now: it changes no run."""
 
 
@@ -101,7 +101,7 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
 
 
 def _as_worded(stored: Mapping[str, Any], study: Study) -> dict[str, Any]:
-    """The study that was run, with the question, baseline and margin that are asked for now."""
+    """The study that was run, with the question, baseline, metric and margin that are asked for now."""
     if study.baseline not in stored["variants"]:
         names = list(map(str, stored["variants"]))
         raise StudyError(

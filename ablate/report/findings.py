@@ -8,6 +8,7 @@ from ablate.report.speeds import ratio_between, ratio_to, verdict_words
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import DEFAULT_MARGIN, Effect, Rule, Verdict
 from ablate.stats.words import claim, evidence, points, size
+from ablate.study.metrics import ACCURACY
 from ablate.system.text import plural
 
 MAX_SINGLE = 6
@@ -47,6 +48,8 @@ def _scope(summary: Summary) -> str:
     about = {Rule.BLOCKS, Rule.UNPAIRED, Rule.ANYTIME}
     judged = [v.effect for v in summary.tested if v.effect and v.effect.low is not None]
     said = []
+    if summary.metric != ACCURACY:
+        said.append(f"the verdicts are about {summary.judged_by.title}")
     if judged and all(effect.rule in about for effect in judged):
         said.append("the verdicts are about new images and new seeds")
     if _with(summary, Verdict.EQUIVALENT):

@@ -19,7 +19,7 @@ def results_table(summary: Summary) -> Table:
     columns = (
         Column("Variant", numeric=False),
         Column("n", "finished runs"),
-        Column("Accuracy", "test, %, mean ± 95 %"),
+        Column(summary.judged_by.heading, "test, %, mean ± 95 %"),
         Column("Difference", "points, 95 % interval"),
         Column("Adjusted p", "for all variants"),
         Column("Verdict", numeric=False),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from scipy.stats import rankdata
 
@@ -37,7 +37,8 @@ class Answers:
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
         """Shape: (N,)."""
-        return self.logits.argmax(axis=1)
+        found: NDArray[np.int64] = self.logits.argmax(axis=1)
+        return found
 
 
 def measure(
@@ -51,50 +52,78 @@ def measure(
     Shape: logits (N, classes), labels (N,).
     """
     answers = Answers(logits, labels)
-    found = {(name, None): function(answers) for name, function in FUNCTIONS.items()}
+    counts = count(labels, answers.predicted)
+    found: dict[str, float | None] = {
+        **{name: float(of_counts(counts)) for name, of_counts in OF_PREDICTIONS.items()},
+        **{name: of_logits(answers) for name, of_logits in OF_LOGITS.items()},
+    }
+    whole: dict[tuple[str, int | None], float] = {
+        (name, None): value for name, value in found.items() if value is not None
+    }
     recalls = recall_by_class(labels, answers.predicted)
-    whole = {key: value for key, value in found.items() if value is not None}
-    return {**whole, **{(RECALL, each): value for each, value in recalls.items()}}
+    return whole | {(RECALL, each): value for each, value in recalls.items()}
 
 
-def accuracy(
+@dataclass(frozen=True)
+class Counts:
+    """How many images of each class there are, were said to be, and were right to be said to be.
+
+    Shape: (classes,), or (drawings, classes) where images count as often as they are drawn.
+    """
+
+    labelled: NDArray[np.float64]
+    said: NDArray[np.float64]
+    right: NDArray[np.float64]
+
+
+def count(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], weights: Weights = None
-) -> float:
+) -> Counts:
+    """Shape: labels and predicted (N,), weights (drawings, N) or (N,); without them an image counts once."""
+    classes = int(max(labels.max(), predicted.max())) + 1
+    weights = np.ones(len(labels)) if weights is None else weights
+
+    def by_class(numbers: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.float64]:
+        place = (images, numbers[images])
+        table = csr_array((np.ones(len(images)), place), shape=(len(labels), classes))
+        return np.asarray(weights @ table)
+
+    every = np.arange(len(labels))
+    right = np.flatnonzero(labels == predicted)
+    return Counts(by_class(labels, every), by_class(predicted, every), by_class(labels, right))
+
+
+def accuracy(counts: Counts) -> NDArray[np.float64]:
     """The share of images of which the right class was predicted."""
-    return float(np.average(labels == predicted, weights=weights))
+    share: NDArray[np.float64] = counts.right.sum(-1) / counts.labelled.sum(-1)
+    return share
 
 
-def recall_by_class(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], weights: Weights = None
-) -> dict[int, float]:
-    """Of the images of each class, the share that was found; classes without images are left out."""
-    of_class = np.bincount(labels, weights=weights)
-    right = labels == predicted
-    kept = None if weights is None else weights[right]
-    found = np.bincount(labels[right], weights=kept, minlength=len(of_class))
-    return {int(i): float(found[i] / of_class[i]) for i in np.flatnonzero(of_class)}
-
-
-def balanced_accuracy(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], weights: Weights = None
-) -> float:
+def balanced_accuracy(counts: Counts) -> NDArray[np.float64]:
     """The mean of the classes' recalls: a rare class counts as much as a frequent one."""
-    return float(np.mean(list(recall_by_class(labels, predicted, weights).values())))
+    return _mean_over_classes(counts.right, counts.labelled)
 
 
-def macro_f1(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], weights: Weights = None
-) -> float:
+def macro_f1(counts: Counts) -> NDArray[np.float64]:
     """The mean over classes of F1 = 2·TP / (2·TP + FP + FN), of those that have images or were said."""
-    size = int(max(labels.max(), predicted.max())) + 1
-    right = labels == predicted
-    kept = None if weights is None else weights[right]
-    hits = np.bincount(labels[right], weights=kept, minlength=size)
-    both = np.bincount(labels, weights=weights, minlength=size) + np.bincount(
-        predicted, weights=weights, minlength=size
-    )
-    used = both > 0
-    return float(np.mean(2 * hits[used] / both[used]))
+    return _mean_over_classes(2 * counts.right, counts.labelled + counts.said)
+
+
+def _mean_over_classes(
+    parts: NDArray[np.float64], wholes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Of those whose whole is not 0."""
+    used = wholes > 0
+    ratios = np.divide(parts, wholes, out=np.zeros_like(parts), where=used)
+    mean: NDArray[np.float64] = ratios.sum(-1) / used.sum(-1)
+    return mean
+
+
+def recall_by_class(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[int, float]:
+    """Of the images of each class, the share that was found; classes without images are left out."""
+    counts = count(labels, predicted)
+    there = np.flatnonzero(counts.labelled)
+    return {int(each): float(counts.right[each] / counts.labelled[each]) for each in there}
 
 
 def _top5_accuracy(answers: Answers) -> float | None:
@@ -134,22 +163,19 @@ def _calibration_error(answers: Answers) -> float:
     return float(np.abs(gaps).sum() / len(right))
 
 
-FUNCTIONS: Mapping[str, Callable[[Answers], float | None]] = {
-    "accuracy": lambda answers: accuracy(answers.labels, answers.predicted),
-    "balanced_accuracy": lambda answers: balanced_accuracy(answers.labels, answers.predicted),
-    "macro_f1": lambda answers: macro_f1(answers.labels, answers.predicted),
+OF_PREDICTIONS: Mapping[str, Callable[[Counts], NDArray[np.float64]]] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+}
+"""Those that the predicted classes are enough for, so that images can be drawn again for their intervals."""
+
+OF_LOGITS: Mapping[str, Callable[[Answers], float | None]] = {
     "top5_accuracy": _top5_accuracy,
     "auroc": _auroc,
     "log_loss": _log_loss,
     "calibration_error": _calibration_error,
 }
-
-OF_PREDICTIONS: Mapping[str, Callable[[NDArray[Any], NDArray[Any], Weights], float]] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "macro_f1": macro_f1,
-}
-"""Of labels, predicted classes and weights of images: those for whose intervals images are drawn again."""
 
 
 def confusion(

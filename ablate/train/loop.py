@@ -103,8 +103,9 @@ def _measured(
 def evaluate(
     trainers: Sequence[Trainer], data: Data, part: Part, seed: int, *, outputs: bool = False
 ) -> list[Evaluation]:
-    """Loss and accuracy of every network as it is, in evaluation mode, with its `outputs` if asked. One that draws even there draws
-    from a stream for each batch, so that nothing depends on who is evaluated beside it.
+    """Loss and accuracy of every network as it is, in evaluation mode, with its `outputs` if asked.
+    One that draws even there draws from a stream for each batch, so that nothing depends on who is
+    evaluated beside it.
     """
     with restored():
         seen = _look(trainers, data, part, seed, outputs)

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import softmax
 from sklearn import metrics as peer
 
-from ablate.stats.metrics import FUNCTIONS, OF_PREDICTIONS, confusion, measure
+from ablate.stats.metrics import OF_LOGITS, OF_PREDICTIONS, confusion, count, measure
 from ablate.study.metrics import METRICS, RECALL
 
 CLASSES = 7
@@ -45,13 +45,13 @@ def test_weights_of_images_are_images_drawn_several_times(name: str) -> None:
     logits, labels = answers(3)
     predicted = logits.argmax(1)
     drawn = np.random.default_rng(0).multinomial(300, np.full(300, 1 / 300))
-    weighted = OF_PREDICTIONS[name](labels, predicted, drawn.astype(float))
-    again = OF_PREDICTIONS[name](labels.repeat(drawn), predicted.repeat(drawn), None)
-    assert weighted == pytest.approx(again, abs=1e-12)
+    weighted = OF_PREDICTIONS[name](count(labels, predicted, np.stack([drawn, drawn]) * 1.0))
+    again = OF_PREDICTIONS[name](count(labels.repeat(drawn), predicted.repeat(drawn)))
+    assert weighted == pytest.approx([again, again], abs=1e-12)
 
 
 def test_every_metric_has_a_function_and_says_whether_predictions_are_enough() -> None:
-    assert list(FUNCTIONS) == list(METRICS)
+    assert [*OF_PREDICTIONS, *OF_LOGITS] == list(METRICS)
     assert set(OF_PREDICTIONS) == {name for name, each in METRICS.items() if each.of_predictions}
 
 
