@@ -250,7 +250,8 @@ class _Session:
             self.proof.check_weights(net)
         self.begun[run.run_key] = attention_values(net)
         use_kernels(net, cohort.kernels)
-        return make_trainer(net, cohort.recipe, self.machine.device, self.machine.precision)
+        machine, labels = self.machine, self.data.train.labels
+        return make_trainer(net, cohort.recipe, machine.device, machine.precision, labels)
 
     def _net(self, run: Run) -> nn.Module:
         """The network of a run as it begins."""
@@ -267,6 +268,7 @@ class _Session:
     ) -> Iterator[tuple[str, Finished | Noted]]:
         """The result of a run: tested once, with the weights of its last epoch."""
         started = time.perf_counter()
+        member.trainer.settle()
         classes = self.cohort.dataset.classes()
         test = self._test("test", self.data.test, member)
         labels = pack_labels(self.data.test.labels.cpu().numpy(), classes)

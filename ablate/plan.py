@@ -89,7 +89,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     """
     keep_freed_memory()  # every network takes the same memory again
     check_augments(study.recipe.augment)
-    check_optimizer(study.recipe.optimizer)
+    check_optimizer(study.recipe)
     find_schedule(study.recipe.schedule)
     variants = [complete(variant) for variant in study.variants()]
     names = [variant.name for variant in variants]

@@ -88,6 +88,10 @@ def _fewer(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(min(size, PROVEN_IMAGES) for size in sizes))
 
 
+NOT_OF_A_STEP = {"epochs", "augment", "split", "validation_fraction", "schedule", "warmup_epochs"}
+"""Keys of a recipe that change no step's kind."""
+
+
 def _key(asked: StepAsked, fingerprint: str) -> str:
     """What a proof holds for: the network, how it is stepped, and by which torch."""
     machine = asked.machine
@@ -96,7 +100,7 @@ def _key(asked: StepAsked, fingerprint: str) -> str:
             "fingerprint": fingerprint,
             "classes": asked.classes,
             "sizes": asked.batch_sizes,
-            "recipe": [asked.recipe.optimizer, asked.recipe.precision],
+            "recipe": asked.recipe.model_dump(mode="json", exclude=NOT_OF_A_STEP),
             "machine": [machine.device.type, machine.precision.name],
             "torch": torch.__version__,
             "protocol": PROTOCOL,

@@ -17,7 +17,8 @@ from ablate.identity.proof import NamedNetwork, Proof
 from ablate.model import build, prove
 from ablate.study import Recipe, Variant
 from ablate.system.machine import Machine, describe_process, prepare_machine
-from ablate.train.data import Batch, load_data, train_batches
+from ablate.train.batch import Batch
+from ablate.train.data import load_data, train_batches
 from ablate.train.step import Trainer, make_trainer
 
 SEED = 1

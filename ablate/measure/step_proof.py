@@ -68,9 +68,9 @@ def batch_sizes_of(images: int | None, recipe: Recipe, image_size: int) -> tuple
     """The sizes of batches that an epoch over so many images has: the whole one, made smaller where that
     is much work, and the last one where it is another.
     """
-    whole = recipe.batch_size if images is None else min(recipe.batch_size, images)
+    whole = recipe.step_images if images is None else min(recipe.step_images, images)
     small = max(FEWEST_IMAGES, MOST_VALUES // image_size**2)
-    rest = 0 if images is None or images < recipe.batch_size else images % recipe.batch_size
+    rest = 0 if images is None or images < recipe.step_images else images % recipe.step_images
     last = (rest,) if 0 < rest < min(whole, small) else ()
     return (min(whole, small), *last)
 

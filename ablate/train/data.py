@@ -17,9 +17,9 @@ from ablate.datasets.augment import augment
 from ablate.datasets.base import Dataset, Images, Triple, read_images
 from ablate.datasets.split import stratified_draw, stratified_split
 from ablate.study import DataTable, Recipe, Split, stream_seed
+from ablate.train.batch import Batch
+from ablate.train.mixing import make_mixer
 from ablate.train.pixels import Pixels, StoredPixels
-
-Batch = tuple[torch.Tensor, torch.Tensor]
 
 CHUNK = 512
 """Images augmented at a time on a CPU: chunks that fit the cache beat a whole epoch."""
@@ -117,10 +117,9 @@ def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator
 
     The last batch may be smaller.
     """
+    size = recipe.step_images
     for images, labels in train_chunks(data, recipe, seed, epoch):
-        yield from zip(
-            images.split(recipe.batch_size), labels.split(recipe.batch_size), strict=True
-        )
+        yield from zip(images.split(size), labels.split(size), strict=True)
 
 
 def train_chunks(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
@@ -134,9 +133,17 @@ def train_chunks(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[
         generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch)),
     ).to(device)
     draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", epoch))
-    for rows in order.split(chunk_images(data, recipe.batch_size)):
+    mixer, size = make_mixer(recipe, stream_seed(seed, "mix", epoch)), recipe.step_images
+    for rows in order.split(chunk_images(data, size)):
         images = data.normalise(augment(data.train.images[rows], recipe.augment, draws))
-        yield images, data.train.labels[rows]
+        labels = data.train.labels[rows]
+        if mixer is None:
+            yield images, labels
+        else:
+            mixed = [
+                mixer(batch) for batch in zip(images.split(size), labels.split(size), strict=True)
+            ]
+            yield images, torch.cat([of_batch for _, of_batch in mixed])
 
 
 def chunk_images(data: Data, batch_size: int) -> int:

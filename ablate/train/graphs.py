@@ -27,8 +27,9 @@ from torch import nn
 from ablate.study import Recipe
 from ablate.system.randomness import HostDraws
 from ablate.system.text import one_line
+from ablate.train.batch import Batch, empty_labels
 from ablate.train.cohort import Course, Member, Stepped, step_eagerly, step_together
-from ablate.train.data import Batch, Data, chunk_images, train_chunks
+from ablate.train.data import Data, chunk_images, train_chunks
 from ablate.train.optimizers import set_learning_rate
 from ablate.train.step import Forward, Trainer
 
@@ -159,7 +160,7 @@ class Graphs:
         self, members: Sequence[Member], data: Data, recipe: Recipe, course: Course
     ) -> RecordedCohort | None:
         trainers = [member.trainer for member in members]
-        if self.trouble is not None or len(data.train) < recipe.batch_size:
+        if self.trouble is not None or len(data.train) < recipe.step_images:
             return None
         if self._recorded is None or self._recorded.trainers != trainers:
             self._recorded = None  # frees its memory first
@@ -197,18 +198,18 @@ class RecordedCohort:
         compiler: Callable[[nn.Module], Forward] | None = None,
     ) -> None:
         device, images = data.device, data.train.images
-        rows = min(chunk_images(data, recipe.batch_size), len(data.train))
+        rows = min(chunk_images(data, recipe.step_images), len(data.train))
         self.trainers = trainers
         self._forwards = [compiler(each.net) if compiler else None for each in trainers]
         self._recorder = recorder
         # Channels last, with which a gather of images gives a batch in that format.
         self._images = torch.zeros(rows, *images.shape[2:], images.shape[1], device=device)
-        self._labels = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._labels = empty_labels(rows, recipe, device)
         self._rates = torch.zeros(len(trainers), steps, device=device)
         self._losses = torch.zeros(len(trainers), steps, device=device)
         self._right = torch.zeros(len(trainers), steps, dtype=torch.int64, device=device)
         self._numbers = torch.arange(steps, device=device)
-        self._places = torch.arange(recipe.batch_size, device=device)
+        self._places = torch.arange(recipe.step_images, device=device)
         # How far an epoch has come: its steps, and the first row of the next batch.
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
@@ -229,13 +230,13 @@ class RecordedCohort:
         self._begin(course)
         busy, number = np.zeros(len(members)), 0
         for images, labels in train_chunks(data, recipe, course.seed, course.epoch):
-            whole = len(labels) // recipe.batch_size
+            whole = len(labels) // recipe.step_images
             self._fill(images, labels)
             for _ in range(whole):
                 self._recorder.replay(course.dropout_seed(number))
                 number += 1
                 course.take_histograms(members, number)
-            rest = slice(whole * recipe.batch_size, None)
+            rest = slice(whole * recipe.step_images, None)
             if len(labels[rest]):
                 self._eagerly((images[rest], labels[rest]), course, number, busy)
                 number += 1
@@ -317,7 +318,8 @@ def _parameters(trainer: Trainer) -> list[torch.Tensor]:
 
 
 def _tensors(trainer: Trainer) -> Iterator[torch.Tensor]:
-    return chain(trainer.net.parameters(), trainer.net.buffers())
+    average = trainer.average.values if trainer.average is not None else []
+    return chain(trainer.net.parameters(), trainer.net.buffers(), average)
 
 
 def _optimizer_tensors(trainer: Trainer) -> Iterator[tuple[torch.Tensor, str, torch.Tensor]]:

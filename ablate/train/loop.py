@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,7 +85,7 @@ def _measured(
 ) -> Epoch:
     """What an epoch measured; `seconds` is what its evaluation took."""
     leaked = data.val is None
-    sizes = batch_sizes(len(data.train), recipe.batch_size)
+    sizes = batch_sizes(len(data.train), recipe.step_images)
     return Epoch(
         epoch=epoch,
         train_loss=float((done.losses * sizes).sum() / sizes.sum()),
@@ -141,14 +142,16 @@ class _Seen:
 def _look(
     trainers: Sequence[Trainer], data: Data, part: Part, seed: int, outputs: bool
 ) -> list[_Seen]:
-    for trainer in trainers:
-        trainer.net.eval()
     seen = [_Seen() for _ in trainers]
-    for number, (images, labels) in enumerate(eval_batches(data, part)):
-        stream = stream_seed(seed, number)
-        for trainer, each in zip(trainers, seen, strict=True):
-            trainer.draw_from(stream)
-            each.add(trainer.infer(images), labels, outputs)
+    with ExitStack() as averaged:
+        for trainer in trainers:
+            trainer.net.eval()
+            averaged.enter_context(trainer.averaged())
+        for number, (images, labels) in enumerate(eval_batches(data, part)):
+            stream = stream_seed(seed, number)
+            for trainer, each in zip(trainers, seen, strict=True):
+                trainer.draw_from(stream)
+                each.add(trainer.infer(images), labels, outputs)
     return seen
 
 

@@ -125,7 +125,7 @@ def make_members(
 
 def first_batches(data: Data, recipe: Recipe) -> Data:
     """As much of the training set as a comparison takes."""
-    images = int(BATCHES * recipe.batch_size)
+    images = int(BATCHES * recipe.step_images)
     return replace(data, train=Part(data.train.images[:images], data.train.labels[:images]))
 
 
@@ -150,7 +150,7 @@ class Comparison:
 
     def graph(self, graphs: Graphs) -> StepPath:
         """`graph` if it can be had, agrees with eager steps and is faster."""
-        if len(self._data.train) < self._recipe.batch_size:
+        if len(self._data.train) < self._recipe.step_images:
             return StepPath("eager", "no batch is whole")
         try:
             return self._try_graph(graphs)
