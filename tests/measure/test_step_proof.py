@@ -12,12 +12,14 @@ from conftest import Shell, message, small_plan
 
 from ablate.attention import ATTENTION, complete
 from ablate.drive import proof, together
-from ablate.drive.proof import prove_plan, trained_images
+from ablate.drive.proof import prove_plan
+from ablate.drive.proven import trained_images
 from ablate.errors import PlacementError
-from ablate.measure.step_proof import StepAsked, batch_sizes_of, prove_step
+from ablate.measure.step_proof import StepAsked, prove_step
 from ablate.study import Recipe, Variant
 from ablate.system.imports import allow_imports
 from ablate.system.machine import find_machine
+from ablate.train.batch_sizes import batch_sizes_of
 
 NETS = """
 import torch
