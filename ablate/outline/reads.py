@@ -178,4 +178,6 @@ def _is_code(path: str) -> bool:
     return path.endswith((".py", ".pyc", ".so", ".pyd")) or path.startswith(_INSTALLED)
 
 
-_INSTALLED = (sys.prefix, sys.base_prefix, *map(str, sysconfig.get_paths().values()))
+_INSTALLED = tuple(
+    sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")
+)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -51,5 +52,9 @@ def runs_as_written() -> bool:
     source than the one that lies there.
     """
     began = psutil.Process().create_time() - CLOCKS_AGREE_SECONDS
-    files = Path(__file__).parents[1].rglob("*.py")
-    return all(file.stat().st_mtime < began for file in files)
+    return all_before(Path(__file__).parents[1].rglob("*.py"), began)
+
+
+def all_before(files: Iterable[Path], seconds: float) -> bool:
+    """Whether files were changed last before a time."""
+    return all(file.stat().st_mtime < seconds for file in files)

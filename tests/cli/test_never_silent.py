@@ -25,6 +25,7 @@ from ablate.errors import AblateError
 from ablate.plan import make_plan
 from ablate.study import names
 from ablate.study.file import load_study
+from ablate.study.options import keyword_options
 from ablate.system import pulse, times
 from ablate.system.pulse import ERASE, MARK, Pulse
 from ablate.train.optimizers import OPTIMIZERS
@@ -242,7 +243,7 @@ def test_a_name_that_nothing_has_is_told_before_torch_is_loaded(
 
 
 def test_the_names_that_are_known_early_are_those_of_the_tables() -> None:
-    assert tuple(ATTENTION) == names.ATTENTION
+    assert {k: keyword_options(v) for k, v in ATTENTION.items()} == names.ATTENTION_OPTIONS
     assert tuple(AUGMENTS) == names.AUGMENTS
     assert tuple(BACKBONES) == names.BACKBONES
     assert tuple(DATASETS) == names.DATASETS
