@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ablate.datasets import open_dataset
 from ablate.datasets.base import Dataset
-from ablate.errors import StudyError, nearest
 from ablate.outline.asked import Asked
 from ablate.outline.find import find_outlines
 from ablate.result import Architecture
 from ablate.result.named import NamedNetwork
 from ablate.study import Study, Variant, run_key
 from ablate.study.complete import complete_variant
-from ablate.study.controls import controls_in, unmatched
-from ablate.study.meant import or_meant
-from ablate.study.names import ATTENTION_OPTIONS, check_recipe
+from ablate.study.controls import controls_in
+from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
 from ablate.system.pulse import PULSE
 
 
@@ -83,9 +80,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     check_recipe(study.recipe)
     variants = [_completed(variant) for variant in study.variants()]
     names = [variant.name for variant in variants]
-    study = study.model_copy(update={"baseline": or_meant(study.baseline, names)})
-    _check_baseline(study, names)
-    _check_controls(study, names)
+    study = with_whole_baseline(study, names)
     dataset = open_dataset(study.dataset, data, study.image_size).pinned()
     PULSE.step(f"building {study.backbone}")
     distinct = tuple(dict.fromkeys(variants))
@@ -113,27 +108,6 @@ def _completed(variant: Variant) -> Variant:
     from ablate.attention import complete
 
     return complete(variant)
-
-
-def _check_baseline(study: Study, names: list[str]) -> None:
-    if study.baseline not in names:
-        raise StudyError(
-            f"the baseline {study.baseline!r} is no variant of the grid"
-            f"{nearest(study.baseline, names)}; there are: {', '.join(names[:40])}"
-        )
-
-
-def _check_controls(study: Study, names: Sequence[str]) -> None:
-    for control in unmatched(study.controls, names):
-        raise StudyError(
-            f"the control {control!r} is no variant of the grid{nearest(control, names)}; there are: "
-            f"{', '.join(names[:40])}"
-        )
-    for control in study.controls:
-        if study.baseline in controls_in([control], names):
-            raise StudyError(
-                f"the control {control!r} names the baseline, and nothing is its own control: name a placebo"
-            )
 
 
 def _collapse(

@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 """In their order: those that ask have what those before them have trained. Without `measure`, whose time
 is what it was asked to time."""
-SHORT = ("plan", "the same again")
+SHORT = ("plan, 21 variants of a ResNet-18 at 64 px", "the same again")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from ablate.datasets import cache
 from ablate.drive.together import Structure, group, joined, structures_of
 from ablate.errors import AblateError, OutputError
 from ablate.measure.step_proof import StepAsked, prove_step
+from ablate.network.trace import forget_outline
 from ablate.plan import Plan
 from ablate.study import PROTOCOL, Variant
 from ablate.study.variant import NO_ATTENTION
@@ -40,6 +41,7 @@ def prove_plan(
     sizes = batch_sizes_of(images, recipe, side)
     each = dict.fromkeys((cell.variant, cell.architecture.fingerprint) for cell in plan.cells)
     structures = structures_of(each, classes, side)
+    forget_outline()
 
     def asked(variant: Variant) -> StepAsked:
         some = sizes if variant.attention == NO_ATTENTION else _fewer(sizes)

@@ -31,6 +31,7 @@ def find_outlines(asked: Asked) -> Outlines:
         check_allowed(split_call(asked.backbone)[0])
     known = _remembered(asked) if _names_are_ours() else None
     if known is not None:
+        _forget_what_was_found()
         return known
     from ablate.outline.build import build_outlines
 
@@ -84,6 +85,14 @@ def _names_are_ours() -> bool:
     from ablate.outline.build import tables_are_ours
 
     return tables_are_ours()
+
+
+def _forget_what_was_found() -> None:
+    """What this process found of networks when their files were others counts no more."""
+    if "ablate.identity.known" in sys.modules:
+        from ablate.identity.known import forget_origins
+
+        forget_origins()
 
 
 @cache

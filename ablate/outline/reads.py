@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -175,9 +176,11 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _is_code(path: str) -> bool:
     """Whether a file is of Python, a library or source: these are hashed, or known by their versions."""
-    return path.endswith((".py", ".pyc", ".so", ".pyd")) or path.startswith(_INSTALLED)
+    return (
+        path.endswith((".py", ".pyc", ".so", ".pyd"))
+        or path.startswith(_PYTHONS)
+        or is_installed(Path(path))
+    )
 
 
-_INSTALLED = tuple(
-    sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")
-)
+_PYTHONS = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))

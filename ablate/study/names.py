@@ -8,8 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ablate.errors import unknown
+from ablate.errors import StudyError, nearest, unknown
 from ablate.study.complete import complete_variant
+from ablate.study.controls import controls_in, unmatched
+from ablate.study.meant import or_meant
 from ablate.study.options import split_call
 from ablate.study.recipe import Recipe
 from ablate.study.study import Study
@@ -41,13 +43,14 @@ def check_names(study: Study) -> None:
     Raises:
         UnknownNameError: no such augmentation, optimizer, schedule, attention, dataset or backbone.
         OptionError: an option that an attention does not have, or no position.
-        StudyError: a network of the user's from a package that may not be imported.
+        StudyError: a baseline or control that is no variant, or a network of the user's from a package
+            that may not be imported.
     """
     if "torch" in sys.modules:
         return
     check_recipe(study.recipe)
-    for variant in study.variants():
-        complete_variant(variant, ATTENTION_OPTIONS)
+    variants = [complete_variant(variant, ATTENTION_OPTIONS) for variant in study.variants()]
+    with_whole_baseline(study, [variant.name for variant in variants])
     _check("dataset", (split_call(study.dataset)[0],), DATASETS)
     backbone, _ = split_call(study.backbone)
     if ":" not in backbone:
@@ -65,6 +68,39 @@ def check_recipe(recipe: Recipe) -> None:
     _check("augmentation", recipe.augment, AUGMENTS)
     _check("optimizer", (recipe.optimizer,), OPTIMIZERS)
     _check("schedule", (recipe.schedule,), SCHEDULES)
+
+
+def with_whole_baseline(study: Study, names: Sequence[str]) -> Study:
+    """The study with its baseline by its whole name among those of its variants.
+
+    Raises:
+        StudyError: there is no such variant, or none of a control's name, or the baseline is a control.
+    """
+    study = study.model_copy(update={"baseline": or_meant(study.baseline, names)})
+    _check_baseline(study, names)
+    _check_controls(study, names)
+    return study
+
+
+def _check_baseline(study: Study, names: Sequence[str]) -> None:
+    if study.baseline not in names:
+        raise StudyError(
+            f"the baseline {study.baseline!r} is no variant of the grid"
+            f"{nearest(study.baseline, names)}; there are: {', '.join(names[:40])}"
+        )
+
+
+def _check_controls(study: Study, names: Sequence[str]) -> None:
+    for control in unmatched(study.controls, names):
+        raise StudyError(
+            f"the control {control!r} is no variant of the grid{nearest(control, names)}; there are: "
+            f"{', '.join(names[:40])}"
+        )
+    for control in study.controls:
+        if study.baseline in controls_in([control], names):
+            raise StudyError(
+                f"the control {control!r} names the baseline, and nothing is its own control: name a placebo"
+            )
 
 
 def _check(kind: str, names: Sequence[str], known: Sequence[str]) -> None:

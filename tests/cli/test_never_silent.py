@@ -206,6 +206,12 @@ def test_a_forked_process_says_nothing(capfd: pytest.CaptureFixture[str]) -> Non
             '[{attention="none"},{attention="sse",position="pool1"}]',
             "unknown attention 'sse'",
         ),
+        (
+            "grid",
+            '[{attention="none"},{attention="se",position="pool1",reductoin=4}]',
+            "se takes no 'reductoin' (did you mean 'reduction'?)",
+        ),
+        ("baseline", "nonne", "the baseline 'nonne' is no variant of the grid"),
         ("dataset", "digit", "unknown dataset 'digit' (did you mean 'digits'?)"),
         ("backbone", "cbam_cn", "unknown backbone 'cbam_cn' (did you mean 'cbam_cnn'?)"),
         ("backbone", "mypkg.nets:Net", "may not import mypkg; add --allow-import mypkg"),

@@ -109,6 +109,12 @@ class OnlyInTraining(Plain):
         return self.fc((maps if self.training else self.conv1(x)).mean((2, 3)))
 
 
+class NoGradInEvaluation(Plain):
+    def forward(self, x):
+        with torch.set_grad_enabled(self.training):
+            return super().forward(x)
+
+
 class Detached(Plain):
     def forward(self, x):
         maps = self.features(x)
@@ -145,10 +151,11 @@ def asked(
 
 
 @pytest.mark.usefixtures("nets")
-@pytest.mark.parametrize("name", ["Plain", "Hooked"])
+@pytest.mark.parametrize("name", ["Plain", "Hooked", "NoGradInEvaluation"])
 @pytest.mark.parametrize("attention", ["none", "se"])
 def test_a_network_that_can_be_trained_is_proven(name: str, attention: str) -> None:
-    """Also one that takes its features by a hook of its own, which sees what attention gives."""
+    """Also one that takes its features by a hook of its own, which sees what attention gives, and one whose
+    evaluation has no gradients: there attention is disturbed."""
     state = torch.get_rng_state()
     prove_step(asked(name, attention, sizes=(4, 1)))
     assert torch.equal(torch.get_rng_state(), state), "nothing is drawn from others' stream"
