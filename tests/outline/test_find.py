@@ -18,6 +18,7 @@ from conftest import Shell, small_plan
 
 from ablate.datasets.cache_health import clean_cache
 from ablate.datasets.sealed import store_sealed
+from ablate.identity import sources
 from ablate.outline import asked, build, find
 from ablate.plan import Plan
 from ablate.system import program
@@ -235,6 +236,7 @@ def library(
         (folder / "readinglib.py").write_text(source)
         sys.modules.pop("readinglib", None)
         importlib.invalidate_caches()
+        sources._library.cache_clear()  # as in a process of its own
 
     yield install
     sys.modules.pop("readinglib", None)
