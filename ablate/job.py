@@ -17,7 +17,7 @@ from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset, read_images
 from ablate.datasets.unchanged import Unchanged
 from ablate.errors import AblateError, DataChangedError, DataError, NetworkChangedError
-from ablate.identity.proof import NamedNetwork, Proof
+from ablate.identity.proof import Proof
 from ablate.measure.activations import capture, find_layers
 from ablate.model import build, prove
 from ablate.result import (
@@ -36,6 +36,7 @@ from ablate.result import (
 )
 from ablate.result.maps import sample_rows
 from ablate.result.metrics import Score, Split
+from ablate.result.named import NamedNetwork
 from ablate.result.predictions import pack_labels
 from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot

@@ -14,15 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ablate.commands.power import document, find_outlook, told
-from ablate.drive.proof import prove_plan, trained_images
-from ablate.network.places import group_paths
+from ablate.drive.proven import prove_steps, trained_images
+from ablate.outline.machine import see_machine
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import RunStatus
 from ablate.result.architecture import NOT_RUN
 from ablate.store.sqlite_file import plain_file
 from ablate.study import Study
+from ablate.study.globs import group_paths
 from ablate.system.console import Counting, plain, say
-from ablate.system.machine import Machine, find_machine
+from ablate.system.known_machine import KnownMachine
 from ablate.system.pulse import PULSE
 from ablate.system.text import duration, plural
 
@@ -47,10 +48,10 @@ def show_plan(
     PULSE.step("reading the data set")
     plan = make_plan(study, data)
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
-    machine = find_machine("auto", study.recipe.precision)
+    machine = see_machine(study.recipe.precision)
     if probe:
         counting = Counting(Console(stderr=True), "a training step of each network")
-        prove_plan(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
+        prove_steps(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
     PULSE.step("reading the database")
     stored, seconds = _look_up(plan, keys, url, machine)
     status = {cell: stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells}
@@ -71,7 +72,7 @@ def show_plan(
 
 
 def _look_up(
-    plan: Plan, keys: list[str], url: str, machine: Machine
+    plan: Plan, keys: list[str], url: str, machine: KnownMachine
 ) -> tuple[dict[str, RunStatus], dict[str, float]]:
     """The status of runs, and seconds for one epoch of each network that this device has trained."""
     if _is_first(url):
@@ -102,7 +103,7 @@ def _tell_namesakes(plan: Plan, url: str) -> None:
 
 
 def _estimate(
-    plan: Plan, missing: list[Cell], seconds: dict[str, float], machine: Machine
+    plan: Plan, missing: list[Cell], seconds: dict[str, float], machine: KnownMachine
 ) -> float | None:
     """Seconds for the missing runs with as many workers as `run` takes, from what an epoch takes here."""
     if not missing:
@@ -115,7 +116,7 @@ def _estimate(
     return total / min(machine.workers, len(missing))
 
 
-def _per_run(plan: Plan, seconds: dict[str, float], machine: Machine) -> float | None:
+def _per_run(plan: Plan, seconds: dict[str, float], machine: KnownMachine) -> float | None:
     """Seconds that one run more takes, with all workers busy."""
     if not seconds:
         return None

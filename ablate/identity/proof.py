@@ -15,12 +15,13 @@ from torch import nn
 
 from ablate.backbones import is_own
 from ablate.errors import AblateError, NetworkChangedError
-from ablate.identity import known_origin
+from ablate.identity.known import known_origin
 from ablate.identity.origin import Origin, find_origin
 from ablate.identity.settle import is_tensor
 from ablate.identity.sources import find_file, hash_source
 from ablate.identity.tensors import describe_tensor, is_empty
 from ablate.network.trace import trace
+from ablate.result.named import NamedNetwork
 from ablate.system.digest import digest
 from ablate.system.modules import imported_source
 
@@ -30,21 +31,6 @@ ADVICE = (
 )
 KINDS = ("source", "library", "weights", "settings")
 MOST_NAMES = 3
-
-
-@dataclass(frozen=True)
-class NamedNetwork:
-    """The network of a user's that the run keys of a study name, small enough to be sent to a worker.
-
-    `marks` has a hash of each part of it: `source mypkg.nets`, `library timm`, `weights block1.weight`,
-    `settings block1`. What only running changes, such as a global variable, is none of them.
-    """
-
-    backbone: str
-    classes: int
-    identity: str | None
-    origin: str
-    marks: Mapping[str, str]
 
 
 def name_network(backbone: str, classes: int, identity: str | None) -> NamedNetwork | None:

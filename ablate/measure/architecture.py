@@ -8,7 +8,7 @@ from torch import nn
 
 from ablate.attention import Attention
 from ablate.errors import StudyError
-from ablate.identity import origin
+from ablate.identity.known import origin
 from ablate.measure.operations import Operations, count_operations
 from ablate.model import build_outline, find_targets, fingerprint
 from ablate.result import Architecture, Layer

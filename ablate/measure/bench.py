@@ -13,8 +13,9 @@ from torch import nn
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
-from ablate.identity.proof import NamedNetwork, Proof
+from ablate.identity.proof import Proof
 from ablate.model import build, prove
+from ablate.result.named import NamedNetwork
 from ablate.study import Recipe, Variant
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.train.batch import Batch

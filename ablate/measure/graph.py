@@ -10,7 +10,7 @@ import torch
 from torch.utils.tensorboard._pytorch_graph import graph
 
 from ablate.errors import AblateError
-from ablate.identity import origin
+from ablate.identity.known import origin
 from ablate.model import build_outline, fingerprint
 from ablate.study import Variant
 

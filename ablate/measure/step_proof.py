@@ -3,7 +3,7 @@
 What fails in training fails here, in the memory format, precision and batch sizes of the recipe: a view on
 channels-last maps, a tuple of outputs in training, batch norm with one image in the last batch. And each
 attention module must reach the loss: its output gets a gradient that is not zero, its parameters take one,
-and the logits change when its output is disturbed, in training and in evaluation alike.
+and in evaluation the logits follow its output: by a gradient, or when it is disturbed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ from ablate.system.text import one_line
 from ablate.train.step import Trainer, make_trainer
 
 SEED = 1
-MOST_VALUES = 2**17
-"""Pixels of a batch in all: larger batches are proven with fewer images, which fail in the same ways."""
-FEWEST_IMAGES = 4
 DISTURBED = 4
 """Images on which attention's output is disturbed."""
 
@@ -62,17 +59,6 @@ class StepAsked:
     batch_sizes: tuple[int, ...]
     recipe: Recipe
     machine: Machine
-
-
-def batch_sizes_of(images: int | None, recipe: Recipe, image_size: int) -> tuple[int, ...]:
-    """The sizes of batches that an epoch over so many images has: the whole one, made smaller where that
-    is much work, and the last one where it is another.
-    """
-    whole = recipe.step_images if images is None else min(recipe.step_images, images)
-    small = max(FEWEST_IMAGES, MOST_VALUES // image_size**2)
-    rest = 0 if images is None or images < recipe.step_images else images % recipe.step_images
-    last = (rest,) if 0 < rest < min(whole, small) else ()
-    return (min(whole, small), *last)
 
 
 def prove_step(asked: StepAsked) -> None:
@@ -196,25 +182,47 @@ def _make_one_sign(parameters: Sequence[nn.Parameter], sign: int) -> None:
 
 
 def _check_disturbed(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str]) -> None:
-    """The logits must follow what attention gives, in both modes."""
+    """The logits must follow what attention gives in evaluation too: in training the loss's gradient has
+    shown it. A gradient shows all places at once; where it has none, what attention gives is disturbed.
+    """
+    trainer.net.eval()
     images, _ = _batch(asked, DISTURBED)
-    for training in (True, False):
-        trainer.net.train(training)
+    followed = _followed(trainer, images, paths)
+    left = {path: words for path, words in paths.items() if path not in followed}
+    if not left:
+        return
+    with torch.no_grad(), _same_buffers(trainer.net):
         before = _logits(trainer, images)
-        for path, words in paths.items():
-            attention = trainer.net.get_submodule(path)
-            handle = attention.register_forward_hook(_disturb)
-            try:
+    for path, words in left.items():
+        handle = trainer.net.get_submodule(path).register_forward_hook(_disturb)
+        try:
+            with torch.no_grad(), _same_buffers(trainer.net):
                 after = _logits(trainer, images)
-            finally:
-                handle.remove()
-            if torch.equal(before, after):
-                mode = "training" if training else "evaluation"
-                raise PlacementError(
-                    f"{_name(asked)}: attention {words} does not reach the loss: in {mode} the "
-                    "logits are the same whatever it gives; does the network take that map before "
-                    "attention does?"
-                )
+        finally:
+            handle.remove()
+        if torch.equal(before, after):
+            raise PlacementError(
+                f"{_name(asked)}: attention {words} does not reach the loss: in evaluation the "
+                "logits are the same whatever it gives; does the network take that map before "
+                "attention does?"
+            )
+
+
+def _followed(trainer: Trainer, images: torch.Tensor, paths: Mapping[str, str]) -> set[str]:
+    """The attention whose output has a gradient that is not zero, of logits weighted by noise; none where
+    evaluation has no gradients."""
+    with _same_buffers(trainer.net), _outputs_of(trainer.net, paths) as outputs:
+        try:
+            logits = _logits(trainer, images)
+            noise = torch.rand(logits.shape, generator=torch.Generator().manual_seed(SEED))
+            kept = {path: each for path, each in outputs.items() if each.requires_grad}
+            if not (kept and logits.requires_grad):
+                return set()
+            weighted = (logits * noise.to(logits.device)).sum()
+            found = torch.autograd.grad(weighted, list(kept.values()), allow_unused=True)
+        except RuntimeError:
+            return set()  # it evaluates in ways that training would not: then disturbing it tells
+    return {p for p, grad in zip(kept, found, strict=True) if grad is not None and grad.any()}
 
 
 def _disturb(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
@@ -225,16 +233,25 @@ def _disturb(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch
 
 
 def _logits(trainer: Trainer, images: torch.Tensor) -> torch.Tensor:
-    """Under the same draws each time; statistics of batch norm are put back."""
-    state = {name: value.clone() for name, value in trainer.net.named_buffers()}
+    """Under the same draws each time."""
     trainer.draw_from(SEED)
-    with torch.no_grad(), trainer.precision.autocast(trainer.device):
+    with trainer.precision.autocast(trainer.device):
         logits: torch.Tensor = trainer.net(
             images.contiguous(memory_format=trainer.precision.memory_format)
         )
-    for name, value in trainer.net.named_buffers():
-        value.copy_(state[name])
     return F.log_softmax(logits.float(), dim=1)
+
+
+@contextmanager
+def _same_buffers(net: nn.Module) -> Iterator[None]:
+    """What a forward notes in buffers is put back: the next one finds what this one found."""
+    state = {name: value.clone() for name, value in net.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in net.named_buffers():
+                value.copy_(state[name])
 
 
 def _meet_onednn(net: nn.Module, asked: StepAsked) -> None:

@@ -105,3 +105,6 @@ PROTOCOL_DEFAULTS: dict[str, Any] = {
 
 STORED_ALWAYS = tuple(PROTOCOL_DEFAULTS)[:9]
 """The keys that are stored with every run; a later one is where it is set, as in runs from before it."""
+
+NOT_OF_A_STEP = {"epochs", "augment", "split", "validation_fraction", "schedule", "warmup_epochs"}
+"""Keys of a recipe that change no step's kind."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ablate.errors import DeviceError
 from ablate.system.environment import describe_environment, nvidia_driver
+from ablate.system.known_machine import KnownMachine
 from ablate.system.precision import FP32_PRECISION, Precision, choose_precision
+from ablate.system.processor import count_cores, cpu_name
 
 THREADS = 1
 """Threads of a run on a CPU. Always one: the order of a sum, and so a result, must not depend on the
@@ -48,7 +48,12 @@ class Machine:
     @property
     def workers(self) -> int:
         """How many runs go side by side unless set: one for each core of a CPU, one on a GPU."""
-        return 1 if self.is_gpu else self.cores
+        return self.known.workers
+
+    @property
+    def known(self) -> KnownMachine:
+        """What of it can be told without torch."""
+        return KnownMachine(self.device.type, self.name, self.precision.name, self.cores)
 
     @property
     def cohort(self) -> int:
@@ -149,21 +154,3 @@ def keep_freed_memory() -> None:
         trim_threshold, mmap_threshold = -1, -3
         mallopt(mmap_threshold, 2**30)
         mallopt(trim_threshold, 2**31 - 1)
-
-
-def cpu_name() -> str:
-    """The processor's model name and the number of cores that this process may use."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-    return f"{model} ({count_cores()} cores)"
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn, optim
 
-from ablate.errors import StudyError, unknown
 from ablate.study import Recipe
+from ablate.study.names import check_optimizer
 from ablate.train.muon import Muon
 
 T = TypeVar("T")
@@ -37,14 +37,6 @@ Rate = float | torch.Tensor
 Groups = list[dict[str, Any]]
 Factory = Callable[[nn.Module, Recipe, Rate], optim.Optimizer]
 """Makes the optimizer of a network, in its fused form."""
-
-KNOWS: dict[str, tuple[str, ...]] = {
-    "adam": ("weight_decay", "betas", "no_decay_on"),
-    "adamw": ("weight_decay", "betas", "no_decay_on"),
-    "sgd": ("weight_decay", "momentum", "nesterov", "no_decay_on"),
-    "muon": ("weight_decay", "momentum", "nesterov", "betas", "no_decay_on"),
-}
-"""The keys of a recipe that each optimizer honours; another one is refused, not passed over."""
 
 
 def adam(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
@@ -147,20 +139,3 @@ def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float | torch.T
             group["lr"].fill_(learning_rate)
         else:
             group["lr"] = learning_rate
-
-
-def check_optimizer(recipe: Recipe) -> None:
-    """Raises:
-    UnknownNameError: no such optimizer.
-    StudyError: it does not know a key that is set.
-    """
-    name = recipe.optimizer
-    if name not in OPTIMIZERS:
-        raise unknown("optimizer", name, OPTIMIZERS)
-    every = dict.fromkeys(key for keys in KNOWS.values() for key in keys)
-    for key in every:
-        if getattr(recipe, key) is not None and key not in KNOWS[name]:
-            raise StudyError(
-                f"recipe.{key} is nothing that {name} has: leave it out; {name} has "
-                f"{', '.join(KNOWS[name])}"
-            )

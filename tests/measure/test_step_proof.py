@@ -12,12 +12,14 @@ from conftest import Shell, message, small_plan
 
 from ablate.attention import ATTENTION, complete
 from ablate.drive import proof, together
-from ablate.drive.proof import prove_plan, trained_images
+from ablate.drive.proof import prove_plan
+from ablate.drive.proven import trained_images
 from ablate.errors import PlacementError
-from ablate.measure.step_proof import StepAsked, batch_sizes_of, prove_step
+from ablate.measure.step_proof import StepAsked, prove_step
 from ablate.study import Recipe, Variant
 from ablate.system.imports import allow_imports
 from ablate.system.machine import find_machine
+from ablate.train.batch_sizes import batch_sizes_of
 
 NETS = """
 import torch
@@ -107,6 +109,12 @@ class OnlyInTraining(Plain):
         return self.fc((maps if self.training else self.conv1(x)).mean((2, 3)))
 
 
+class NoGradInEvaluation(Plain):
+    def forward(self, x):
+        with torch.set_grad_enabled(self.training):
+            return super().forward(x)
+
+
 class Detached(Plain):
     def forward(self, x):
         maps = self.features(x)
@@ -143,10 +151,11 @@ def asked(
 
 
 @pytest.mark.usefixtures("nets")
-@pytest.mark.parametrize("name", ["Plain", "Hooked"])
+@pytest.mark.parametrize("name", ["Plain", "Hooked", "NoGradInEvaluation"])
 @pytest.mark.parametrize("attention", ["none", "se"])
 def test_a_network_that_can_be_trained_is_proven(name: str, attention: str) -> None:
-    """Also one that takes its features by a hook of its own, which sees what attention gives."""
+    """Also one that takes its features by a hook of its own, which sees what attention gives, and one whose
+    evaluation has no gradients: there attention is disturbed."""
     state = torch.get_rng_state()
     prove_step(asked(name, attention, sizes=(4, 1)))
     assert torch.equal(torch.get_rng_state(), state), "nothing is drawn from others' stream"

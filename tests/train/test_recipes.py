@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ablate.errors import StudyError
 from ablate.study import Recipe
+from ablate.study.names import OPTIMIZER_KEYS
 from ablate.study.recipe import PROTOCOL_DEFAULTS
 from ablate.system.machine import find_machine
 from ablate.train.average import Average
@@ -26,7 +27,7 @@ from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Member, _rates
 from ablate.train.losses import Loss, first_labels, make_loss
 from ablate.train.mixing import Mixer, make_mixer
-from ablate.train.optimizers import KNOWS, OPTIMIZERS, make_optimizer, set_learning_rate
+from ablate.train.optimizers import OPTIMIZERS, make_optimizer, set_learning_rate
 from ablate.train.step import Trainer, make_trainer
 
 STEPS = 50
@@ -321,7 +322,7 @@ def test_an_average_of_a_network_is_its_own() -> None:
 
 
 def test_every_optimizer_says_what_it_knows_and_refuses_the_rest() -> None:
-    assert KNOWS.keys() == OPTIMIZERS.keys()
+    assert OPTIMIZER_KEYS.keys() == OPTIMIZERS.keys()
     with pytest.raises(StudyError, match=r"recipe\.momentum is nothing that adam has"):
         make_optimizer(network(), Recipe(optimizer="adam", momentum=0.9))
     with pytest.raises(StudyError, match=r"recipe\.betas is nothing that sgd has"):
