@@ -15,7 +15,7 @@ from ablate.study import Recipe, stream_seed
 from ablate.system.randomness import restored
 from ablate.train.data import Batch, Data, train_batches
 from ablate.train.histograms import HistogramTaker
-from ablate.train.schedules import find_schedule
+from ablate.train.schedules import BETWEEN_EPOCHS, find_schedule
 from ablate.train.step import Trainer
 
 
@@ -160,6 +160,9 @@ def step_together(
 def _rates(member: Member, recipe: Recipe, first: int, steps: int) -> list[float]:
     """The learning rate of each step of an epoch that begins after `first` steps."""
     schedule = find_schedule(recipe.schedule)
+    if schedule in BETWEEN_EPOCHS:
+        progress = first / (steps * recipe.epochs)
+        return [recipe.learning_rate * schedule(progress, member.watched)] * steps
     return [
         recipe.learning_rate * schedule(step / (steps * recipe.epochs), member.watched)
         for step in range(first, first + steps)

@@ -76,6 +76,10 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
+BETWEEN_EPOCHS = frozenset({constant, plateau})
+"""Those that change between epochs only: they look at the losses, not at the progress."""
+
+
 def find_schedule(name: str) -> Schedule:
     """The schedule of that name.
 

@@ -30,8 +30,8 @@ def _silent(_text: str) -> None:
 class Tuning:
     """The choices for a plan on a machine. `note` is told what came out of a measurement.
 
-    What is not in the database is measured in a worker of the executor that is given: after the kernels
-    it is warm for training; after the other two it should train nothing.
+    What is not in the database is measured in a worker of the executor that is given, which is warm for
+    training then; one in which a capture failed is replaced.
     """
 
     plan: Plan
