@@ -16,7 +16,7 @@ from ablate.result import Failed
 from ablate.store.store import Store
 from ablate.system import environment
 from ablate.system.environment import command_line, describe_environment, nvidia_driver
-from ablate.system.machine import describe_process
+from ablate.system.machine import describe_process, prepare_machine
 
 ROOT = Path(__file__).parents[2]
 
