@@ -85,13 +85,9 @@ else
   GPU_PYTHON := $(BIN)/python
 endif
 
-# One process: its tests cap memory and time graphs. A capture that failed spends it, so that test has its own.
-# A warning there is no failure: which ones there are depends on the version of torch.
+# One process, as its tests time graphs. Which warnings there are depends on the version of torch.
 gpu-check: $(GPU_READY)
-	@$(GPU_PYTHON) -m pytest tests/test_gpu.py -m gpu -n 0 -W default --deselect '$(SPENDING)'
-	@$(GPU_PYTHON) -m pytest '$(SPENDING)' -m gpu -n 0 -W default
-
-SPENDING := tests/test_gpu.py::test_a_network_that_waits_for_the_device_falls_back_and_says_so
+	@$(GPU_PYTHON) -m pytest tests/test_gpu.py -m gpu -n 0 -W default
 
 gpu-bench: $(GPU_READY)
 	@$(GPU_PYTHON) -m benchmarks.gpu --device cuda $(OPTIONS)
