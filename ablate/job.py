@@ -29,6 +29,7 @@ from ablate.result import (
     Failed,
     FailureKind,
     Finished,
+    GivenBack,
     Halved,
     Kept,
     Noted,
@@ -42,6 +43,13 @@ from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
 from ablate.stats.metrics import measure
 from ablate.study import ALL_DATA, PROTOCOL, DataTable, Recipe, Variant, stream_seed
+from ablate.system.device_errors import (
+    CaptureError,
+    ProcessSpentError,
+    breaks_process,
+    chain,
+    out_of_memory,
+)
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.system.text import one_line
 from ablate.train.checkpoint import Unfit, pack, unpack
@@ -57,6 +65,15 @@ from ablate.train.weights import weights_to_bytes
 CHECKPOINT_SECONDS = 20.0
 """A checkpoint is written at the end of an epoch when the last one is at least this old: a killed run
 loses little, and short epochs do not drown in writing."""
+
+
+CHECKPOINT_WORTH = 50.0
+"""And how many times as long as writing the last one took: so writing takes at most 2 % of the time."""
+
+
+def checkpoint_interval(asked_seconds: float, cost_seconds: float) -> float:
+    """The least time between checkpoints, given what the last ones cost. 0 asks for one after each epoch."""
+    return max(asked_seconds, CHECKPOINT_WORTH * cost_seconds) if asked_seconds else 0.0
 
 
 @dataclass(frozen=True)
@@ -84,8 +101,13 @@ class Cohort:
 
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
-    the whole cohort, under an empty key, `Started` before anything else, `Halved` when memory ran out and
-    `Noted` when its steps could not be a graph after all, or a network could not be looked at.
+    the whole cohort, under an empty key, `Started` before anything else, `Halved` when memory ran out,
+    `Noted` when its steps could not be a graph after all, or a network could not be looked at, and
+    `GivenBack` where the process must not go on, after which nothing comes.
+
+    Raises:
+        ProcessSpentError: a capture failed.
+        torch.AcceleratorError: the device answers this process with nothing but errors.
     """
 
     runs: tuple[Run, ...]
@@ -101,7 +123,7 @@ class Cohort:
     named: NamedNetwork | None = None
     data: DataTable = ALL_DATA
 
-    def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted]]:
+    def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted | GivenBack]]:
         machine = prepare_machine(
             self.device, self.recipe.precision, deterministic=self.deterministic
         )
@@ -112,9 +134,12 @@ class Cohort:
         yield from train_cohort(self, machine)
 
 
-def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Halved | Noted]]:
+def train_cohort(
+    cohort: Cohort, machine: Machine
+) -> Iterator[tuple[str, Event | Halved | Noted | GivenBack]]:
     """Train the runs of a cohort. What raises is found by halving: it fails alone, the others go on
-    from their last checkpoints.
+    from their last checkpoints. Not in a process that is spent or broken: there the next ones would fail
+    by what these have done.
     """
     left = {run.run_key: run for run in cohort.runs}
     try:
@@ -129,9 +154,18 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
                 cohort = replace(cohort, step_path=event.step_path)
             yield run_key, event
         return
+    except ProcessSpentError:
+        raise
     except Exception as error:
+        if breaks_process(error):
+            raise
         failure = _failure(error)
+        captured = next((each for each in chain(error) if isinstance(each, CaptureError)), None)
+        trouble = None if captured is None else str(captured)
         of_all = isinstance(error, DataError | NetworkChangedError)
+    if trouble is not None:
+        yield from _spent(list(left), failure, trouble)
+        raise ProcessSpentError
     # Out of the handler, where nothing holds the cohort's tensors any more.
     _free_memory()
     if of_all:
@@ -145,6 +179,23 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
         yield "", Halved(half)
     yield from train_cohort(replace(cohort, runs=runs[:half]), machine)
     yield from train_cohort(replace(cohort, runs=runs[half:]), machine)
+
+
+def _spent(
+    left: list[str], failure: Failed, trouble: str
+) -> Iterator[tuple[str, Failed | Halved | GivenBack]]:
+    """The last events of a process in which a capture failed: of memory that ran out the cohort is halved,
+    otherwise its networks are stepped eagerly.
+    """
+    if failure.kind != "oom":
+        said = f"its cohort is stepped eagerly, it cannot be a graph: {trouble}"
+        yield "", GivenBack(said, step_path="eager")
+    elif len(left) == 1:
+        yield left[0], failure
+        yield "", GivenBack("memory ran out in this process")
+    else:
+        yield "", Halved((len(left) + 1) // 2)
+        yield "", GivenBack("memory ran out while its cohort was recorded")
 
 
 def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
@@ -162,7 +213,7 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
     runs = {run.run_key: run for run in cohort.runs}
     key_of = {id(member): run_key for run_key, member in members.items()}
     last: dict[str, Epoch] = {}
-    saved = time.monotonic()
+    saved, cost = time.monotonic(), 0.0
     graphs = None if cohort.step_path == "eager" else make_graphs(cohort.step_path)
     told = False
     stepping = graphs or step_eagerly
@@ -172,17 +223,21 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
             said = f"a cohort is stepped eagerly, it cannot be a graph: {graphs.trouble}"
             yield "", Noted(said, step_path="eager")
             session = replace(session, cohort=replace(cohort, step_path="eager"))
-        due = time.monotonic() - saved >= cohort.checkpoint_seconds
+        due = time.monotonic() - saved >= checkpoint_interval(cohort.checkpoint_seconds, cost)
         # Before anything of this epoch is given away: what is stored may be gone on from.
         unchanged.prove(thoroughly=due)
+        writing = 0.0
         for member, event in events:
             run_key = key_of[id(member)]
             yield run_key, event
             if isinstance(event, Failed):
                 continue
             last[run_key] = event
+            began = time.monotonic()
             yield from session.beside(runs[run_key], member, event, due=due)
-        saved = time.monotonic() if due else saved
+            writing += time.monotonic() - began
+        if due:
+            saved, cost = time.monotonic(), writing
     for run in cohort.runs:
         if members[run.run_key].epochs_done == cohort.recipe.epochs:
             ended = list(session.finish(run, members[run.run_key], last[run.run_key]))
@@ -423,16 +478,12 @@ _CHANGED: dict[type[AblateError], FailureKind] = {
 
 def _failure(error: Exception) -> Failed:
     """What an exception means for a run that was alone with it."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return Failed("oom", str(error).splitlines()[0])
-    if isinstance(error, MemoryError):
-        return Failed("oom", "the machine's memory ran out")
+    if (memory := out_of_memory(error)) is not None:
+        return Failed("oom", memory)
     if isinstance(error, AblateError):
         found = [kind for name, kind in _CHANGED.items() if isinstance(error, name)]
         return Failed(found[0] if found else "error", str(error))
-    # torch's CPU allocator raises a plain RuntimeError.
-    kind: FailureKind = "oom" if "can't allocate memory" in str(error) else "error"
-    return Failed(kind, "".join(traceback.format_exception(error)))
+    return Failed("error", "".join(traceback.format_exception(error)))
 
 
 def _free_memory() -> None:

@@ -152,8 +152,11 @@ def run(
         bool, typer.Option("--deterministic", help="Repeat to the byte on a GPU too; slower there.")
     ] = False,
     step_path: Annotated[
-        Literal["auto", "eager"],
-        typer.Option("--step-path", help="On a GPU: what was measured to be faster, or eager."),
+        Literal["auto", "eager", "graph", "compiled"],
+        typer.Option(
+            "--step-path",
+            help="On a GPU: what was measured to be faster, or this, unmeasured and uncompared.",
+        ),
     ] = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Train failed runs again.")

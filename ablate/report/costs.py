@@ -9,7 +9,9 @@ from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.ratios import Ratio
 from ablate.system.text import plural
 
-MODES = {"train": "training", "infer": "inference"}
+MODES = {"train": "training", "infer": "inference", "eager": "eager training"}
+EAGER = "eager"
+"""The mode of what stands beside recorded steps."""
 PROTOCOLS = {
     "quick": "The quick protocol, which follows training: short blocks",
     "full": "The full protocol of ablate measure: blocks of 2 s or more",
@@ -56,6 +58,8 @@ def _table(summary: Summary, place: SpeedColumn, folded: str) -> Table:
             Column(f"{column.mode.capitalize()} ratio", "to the baseline, 95 % interval"),
         ]
     columns += [Column("Latency", "ms, one image"), Column("Peak memory", "MiB, training")]
+    if any(column.mode == EAGER for column in modes):
+        columns.append(Column("Eager latency", "ms, one image, not recorded"))
     rows = tuple(_row(variant, summary.reference, modes) for variant in measured)
     return Table(_caption(summary, place, measured), tuple(columns), rows, folded)
 
@@ -104,6 +108,12 @@ def _row(variant: VariantSummary, base: VariantSummary, modes: list[SpeedColumn]
     memory_mib = next((s.peak_memory_mib for s in found if s and s.peak_memory_mib), None)
     cells.append(TableCell(fmt.MISSING if latency_ms is None else f"{latency_ms:,.3f}"))
     cells.append(TableCell(fmt.count(memory_mib)))
+    for column, speed in zip(modes, found, strict=True):
+        if column.mode == EAGER:
+            unrecorded_ms = speed.latency_ms if speed else None
+            cells.append(
+                TableCell(fmt.MISSING if unrecorded_ms is None else f"{unrecorded_ms:,.3f}")
+            )
     return Row(tuple(cells), marked=variant.is_baseline)
 
 

@@ -137,7 +137,13 @@ def speed_columns(speeds: Speeds) -> tuple[SpeedColumn, ...]:
 
     def order(column: SpeedColumn) -> tuple[object, ...]:
         first = (column.protocol != "full", -number[column.place])
-        return (*first, column.conditions, column.mode != "train", column.mode)
+        return (
+            *first,
+            column.conditions,
+            column.mode == "eager",
+            column.mode != "train",
+            column.mode,
+        )
 
     return tuple(sorted(set(columns), key=order))
 

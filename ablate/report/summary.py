@@ -113,8 +113,11 @@ class Summary:
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
-        """The speed columns that the table of results shows: those of one condition."""
-        return tuple(c for c in self.speed_columns if c.place == self.speed_columns[0].place)
+        """The speed columns that the table of results shows: those of one condition, without eager steps
+        where there are recorded ones.
+        """
+        first = [c for c in self.speed_columns if c.place == self.speed_columns[0].place]
+        return tuple(column for column in first if column.mode != "eager")
 
     @property
     def tested(self) -> tuple[VariantSummary, ...]:

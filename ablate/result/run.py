@@ -140,6 +140,16 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A cohort ends here, because its process is spent: whoever has no result yet goes on from its last
+    checkpoint in another one. With `step_path` its networks are stepped in that way from now on.
+    """
+
+    reason: str
+    step_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Anew:
     """A run does not go on from its checkpoint, it begins from nothing; `reason` is for people."""
 

@@ -15,7 +15,7 @@ import torch
 from ablate.errors import DeviceError
 from ablate.system.environment import describe_environment, nvidia_driver
 from ablate.system.known_machine import KnownMachine
-from ablate.system.precision import FP32_PRECISION, Precision, choose_precision
+from ablate.system.precision import Precision, choose_precision, forbid_tf32, fp32_precision
 from ablate.system.processor import count_cores, cpu_name
 
 THREADS = 1
@@ -85,14 +85,14 @@ def prepare_machine(
     """
     torch.set_num_threads(THREADS)
     keep_freed_memory()
-    # The older switch too: torch.export reads it, and refuses where the two say different things.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.fp32_precision = FP32_PRECISION  # type: ignore[attr-defined]
+    forbid_tf32()
     machine = find_machine(device, precision)
     if machine.is_gpu:
         # cuBLAS reads it when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(deterministic)
+        # Nothing here reads what it has not written, and filling costs a kernel for each tensor.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = not deterministic
     return machine
 
@@ -105,7 +105,7 @@ def describe_process(
     deterministic: bool = False,
 ) -> dict[str, Any]:
     """Where results come from that this process computes on its machine."""
-    gpu = machine.is_gpu
+    gpu, multiplied = machine.is_gpu, fp32_precision()
     return {
         **describe_environment(),
         "device": machine.name,
@@ -113,8 +113,8 @@ def describe_process(
         "cuda": torch.version.cuda if gpu else None,
         "cudnn": torch.backends.cudnn.version() if gpu else None,
         "nvidia_driver": nvidia_driver() if gpu else None,
-        "fp32_precision": FP32_PRECISION,
-        "tf32": FP32_PRECISION == "tf32",
+        "fp32_precision": multiplied,
+        "tf32": "tf32" in multiplied,
         "deterministic": deterministic or not gpu,
         "kernels": dict(kernels),
         "step_path": step_path,

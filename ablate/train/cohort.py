@@ -16,7 +16,7 @@ from ablate.system.randomness import restored
 from ablate.train.batch import Batch
 from ablate.train.data import Data, train_batches
 from ablate.train.histograms import HistogramTaker
-from ablate.train.schedules import find_schedule, with_warmup
+from ablate.train.schedules import BETWEEN_EPOCHS, find_schedule, with_warmup
 from ablate.train.step import Trainer
 
 
@@ -160,7 +160,11 @@ def step_together(
 
 def _rates(member: Member, recipe: Recipe, first: int, steps: int) -> list[float]:
     """The learning rate of each step of an epoch that begins after `first` steps."""
-    factor = with_warmup(find_schedule(recipe.schedule), recipe, steps)
+    schedule = find_schedule(recipe.schedule)
+    if schedule in BETWEEN_EPOCHS:
+        now = schedule(0.0, member.watched)
+        schedule = lambda _progress, _losses: now  # noqa: E731
+    factor = with_warmup(schedule, recipe, steps)
     return [
         recipe.learning_rate * factor(step, member.watched) for step in range(first, first + steps)
     ]

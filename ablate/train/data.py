@@ -28,6 +28,9 @@ GPU_CHUNK_PIXELS = 2**26
 """Pixels augmented at a time on a GPU: an epoch of 32×32 images in one go, and bounded memory for
 larger ones. A constant, because the random draws depend on it."""
 
+GPU_EVAL_PIXELS = 2**23
+"""Pixels looked at at a time on a GPU: 8,192 images of 32×32, so that the host has little to launch."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -71,8 +74,7 @@ class Data:
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 images → float32, channels last, zero mean and unit variance per channel."""
-        scale = images.new_tensor(self.std, dtype=torch.float32).mul(255)[:, None, None]
-        shift = images.new_tensor(self.mean, dtype=torch.float32).mul(255)[:, None, None]
+        shift, scale = (_of_pixels(each, images.device) for each in (self.mean, self.std))
         return images.float().sub_(shift).div_(scale).contiguous(memory_format=torch.channels_last)
 
 
@@ -153,11 +155,28 @@ def chunk_images(data: Data, batch_size: int) -> int:
     return max(1, most // batch_size) * batch_size
 
 
-def eval_batches(data: Data, part: Part, batch_size: int = CHUNK) -> Iterator[Batch]:
+def eval_chunk_images(part: Part) -> int:
+    """How many images to look at at a time."""
+    height, width = part.images.shape[2:]
+    on_cpu = part.labels.device.type == "cpu"
+    return CHUNK if on_cpu else max(1, GPU_EVAL_PIXELS // (height * width))
+
+
+def eval_batches(data: Data, part: Part, batch_size: int | None = None) -> Iterator[Batch]:
     """The images of a part in their order, normalised but not augmented."""
+    batch_size = batch_size or eval_chunk_images(part)
     for start in range(0, len(part), batch_size):
         rows = slice(start, start + batch_size)
         yield data.normalise(part.images[rows]), part.labels[rows]
+
+
+@lru_cache(maxsize=8)
+def _of_pixels(shares: Triple, device: torch.device) -> torch.Tensor:
+    """A number for each channel (3, 1, 1), as a share of 1, for pixels up to 255. Kept on the device:
+    bringing it there makes the host wait for whatever the device has to do.
+    """
+    with torch.inference_mode(False):
+        return torch.tensor(shares, dtype=torch.float32, device=device).mul(255)[:, None, None]
 
 
 def _part(

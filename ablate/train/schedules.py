@@ -93,6 +93,10 @@ def with_warmup(
     return factor
 
 
+BETWEEN_EPOCHS = frozenset({constant, plateau})
+"""Those that change between epochs only: they look at the losses, not at the progress."""
+
+
 def find_schedule(name: str) -> Schedule:
     """The schedule of that name.
 

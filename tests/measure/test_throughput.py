@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,20 @@ from ablate.commands.measure import MeasureOptions, measure_study
 from ablate.drive import costs
 from ablate.drive.costs import MeasuringError, baseline_of, measure_throughput
 from ablate.errors import DeviceError
+from ablate.measure import bench as bench_module
 from ablate.measure import throughput
 from ablate.measure.bench import Conditions, Network, make_bench
 from ablate.measure.probe import Probe, Reading, between, clock_mhz, steady_rounds
-from ablate.measure.throughput import Protocol, Throughput, Turn, full, quick
+from ablate.measure.throughput import Protocol, Throughput, Turn, Unrecorded, full, quick
 from ablate.measure.timings import Entrant, Timings, costs_of
 from ablate.plan import Plan
 from ablate.report.render import render
-from ablate.result import Cost
+from ablate.result import Cost, Started
 from ablate.store.frames import read_frames
 from ablate.store.store import Store
 from ablate.study.file import parse_study
 from ablate.system import lock
+from ablate.system.device_errors import CaptureError, ProcessSpentError
 from ablate.system.environment import package_version
 
 SHORT = Protocol("full", processes=3, rounds=2, block_seconds=0.01)
@@ -102,6 +104,46 @@ def test_every_subject_in_both_modes_beside_the_baseline(plan: Plan, steady: lis
     assert all(cost.baseline_ratio != 1 for cost in noise), "two measurements, not one by itself"
 
 
+def test_recorded_costs_have_eager_ones_beside_them(
+    plan: Plan, steady: list[Reading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a recording that takes no time: what is published is that of the recorded work."""
+    recorded: list[object] = []
+
+    def record(_device: object, work: Callable[[], object]) -> Callable[[], object]:
+        recorded.append(work())
+        return lambda: None
+
+    monkeypatch.setattr(bench_module, "record_alone", record)
+    twin = baseline_of(plan)
+    how = replace(conditions(plan), recorded=True)
+    job = Throughput((twin,), twin, how, replace(SHORT, rounds=1))
+    parts = [timed(replace(job, process=number)()) for number in range(3)]
+    found = {cost.mode: cost for cost in costs_of(parts, twin.fingerprint, "full")}
+    assert set(found) == {"train", "infer", "eager"}
+    assert found["train"].images_per_second > 10 * found["eager"].images_per_second
+    assert found["train"].latency_ms is None
+    assert found["infer"].latency_ms is not None
+    assert found["eager"].latency_ms is not None
+    assert found["eager"].latency_ms > 10 * found["infer"].latency_ms
+    assert recorded, "the work itself, a step and inference"
+
+
+def test_a_network_that_cannot_be_recorded_is_told_and_spends_the_process(
+    plan: Plan, steady: list[Reading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(_device: object, _work: object) -> Callable[[], object]:
+        raise CaptureError("it syncs")
+
+    monkeypatch.setattr(bench_module, "record_alone", record)
+    twin, how = baseline_of(plan), replace(conditions(plan), recorded=True)
+    events = Throughput((twin,), twin, how, SHORT)()
+    assert isinstance(next(events), Started)
+    assert next(events) == Unrecorded("it syncs")
+    with pytest.raises(ProcessSpentError):
+        next(events)
+
+
 def test_the_baseline_takes_part_though_it_is_no_subject(plan: Plan, steady: list[Reading]) -> None:
     other = networks(plan)[-1]
     job = Throughput((other,), baseline_of(plan), conditions(plan), replace(SHORT, rounds=1))
@@ -122,7 +164,7 @@ def part(*speeds: list[float], drifted: tuple[int, ...] = ()) -> Timings:
     """What a process timed of the baseline, perhaps others, and the baseline's twin."""
     names = ["base", *(f"other{n}" for n in range(len(speeds) - 2)), "base"]
     entrants = [
-        Entrant(name, {"train": each, "infer": each}, [1.0] * len(each), None)
+        Entrant(name, {"train": each, "infer": each}, {"infer": [1.0] * len(each)}, None)
         for name, each in zip(names, speeds, strict=True)
     ]
     seen = [Reading(2.0, 1.0) if n in drifted else STEADY for n in range(len(speeds[0]))]
