@@ -96,7 +96,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     study = study.model_copy(update={"baseline": or_meant(study.baseline, names)})
     _check_baseline(study, names)
     _check_controls(study, names)
-    dataset = open_dataset(study.dataset, data, study.image_size).pinned()
+    dataset = open_dataset(study.dataset, data, study.image_size, study.data).pinned()
     classes = len(dataset.classes())
     PULSE.step(f"building {study.backbone}")
     check_classifies(study.backbone, classes, dataset.image_size)
@@ -112,7 +112,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         aliases=aliases,
         cells=_cells(study, dataset, kept),
         own_attention=find_own_attention(study.backbone, classes, dataset.image_size),
-        notes=() if note is None else (note,),
+        notes=(*dataset.notes(), *(() if note is None else (note,))),
         named=name_network(study.backbone, classes, study.identity),
     )
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.datasets import cache
-from ablate.datasets.split import stratified_draw, stratified_split
+from ablate.datasets.split import hold_out, stratified_draw
 from ablate.drive.together import Structure, group, joined, structures_of
 from ablate.errors import AblateError
 from ablate.measure.step_proof import StepAsked, batch_sizes_of, prove_step
@@ -78,8 +78,9 @@ def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
     recipe, drawn = plan.study.recipe, plan.study.data.train_images
     if labels is None:
         return drawn
-    if recipe.split != "tutorial":
-        kept, _ = stratified_split(labels, recipe.validation_fraction)
+    if recipe.split != "tutorial" and not plan.dataset.has_validation():
+        groups = plan.dataset.train_groups()
+        kept, _ = hold_out(labels, recipe.validation_fraction, groups=groups)
         labels = labels[kept]
     return len(labels if drawn is None else stratified_draw(labels, drawn, seed=0))
 

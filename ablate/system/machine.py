@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ablate.errors import DeviceError
+from ablate.system.cores import count_cores
 from ablate.system.environment import describe_environment, nvidia_driver
 from ablate.system.precision import FP32_PRECISION, Precision, choose_precision
 
@@ -160,10 +161,3 @@ def cpu_name() -> str:
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         model = names[0] if names else model
     return f"{model} ({count_cores()} cores)"
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
