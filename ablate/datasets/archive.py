@@ -66,7 +66,7 @@ class ArchiveMember:
 def label_of(path: Path) -> str:
     """The name of a folder or archive without its archive suffix: `cifar10-jpeg`."""
     name = path.resolve().name
-    return name if path.is_dir() else name[: len(name) - len(archive_suffix(path))]
+    return name if path.is_dir() else name[: len(name) - len(archive_suffix(path.name))]
 
 
 def tree_of(path: Path) -> Tree:
@@ -127,14 +127,18 @@ def _cleaned(path: Path) -> Iterator[tuple[str | None, RawMember]]:
         for count, raw in enumerate(members_of(path), 1):
             if count > MAX_MEMBERS:
                 raise DataError(f"{path}: over {MAX_MEMBERS:,} members; split it")
-            # Not a `PurePosixPath`, which takes ten times as long.
-            parts = [part for part in raw.name.split("/") if part not in ("", ".")]
-            if raw.name.startswith("/") or ".." in parts:
-                raise DataError(
-                    f"{path}: refuses the member {raw.name!r}; pack it with relative names"
-                )
-            hidden = any(part.startswith(HIDDEN) for part in parts)
-            yield (None if hidden or not parts else "/".join(parts)), raw
+            name = raw.name if raw.file is not None else _clean(path, raw.name)
+            hidden = name.startswith(HIDDEN) or "/." in name or "/__MACOSX" in name
+            yield (None if hidden or not name else name), raw
+
+
+def _clean(path: Path, name: str) -> str:
+    """A name in an archive, which may be any text, as one in a folder."""
+    # Not a `PurePosixPath`, which takes ten times as long.
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts:
+        raise DataError(f"{path}: refuses the member {name!r}; pack it with relative names")
+    return "/".join(parts)
 
 
 def _above(name: str) -> Iterator[str]:
@@ -195,7 +199,7 @@ def _refusal(raw: RawMember, size: int, *, is_placed: bool) -> str | None:
 
 
 def _is_text(name: str) -> bool:
-    return not any("\ud800" <= c <= "\udfff" for c in name)
+    return name.isprintable() or not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def _can_be_shown(name: str) -> bool:

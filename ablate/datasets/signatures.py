@@ -10,6 +10,9 @@ HEAD_BYTES = 64
 READABLE = ("JPEG", "PNG", "WebP", "TIFF", "BMP", "GIF", "Netpbm")
 """The kinds of images that are decoded; of a GIF or a TIFF the first picture."""
 
+NO_IMAGE = "no image"
+"""What is said of bytes of which nothing is known."""
+
 _IMAGES = (
     ("JPEG", rb"\xff\xd8\xff"),
     ("PNG", rb"\x89PNG\r\n\x1a\n"),
@@ -45,7 +48,7 @@ def described(head: bytes) -> str:
     """What these bytes are, for a line about an image that cannot be read: `JPEG XL, which is not read`."""
     if kind := image_kind(head):
         return f"{kind}, which is not read: convert it to one of {', '.join(READABLE)}"
-    return next((kind for kind, start in _OF_OTHERS if start.match(head)), "no image")
+    return next((kind for kind, start in _OF_OTHERS if start.match(head)), NO_IMAGE)
 
 
 def is_deep(head: bytes) -> bool:

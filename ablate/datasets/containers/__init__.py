@@ -10,7 +10,7 @@ from pathlib import Path
 from ablate.datasets.containers import npz, parquet, tar, zipped
 from ablate.datasets.containers.folder import folder_members
 from ablate.datasets.containers.member import RawMember
-from ablate.datasets.signatures import HEAD_BYTES, described
+from ablate.datasets.signatures import HEAD_BYTES, NO_IMAGE, described, image_kind
 from ablate.errors import DataError
 
 Reader = Callable[[Path], Iterator[RawMember]]
@@ -27,6 +27,7 @@ CONTAINERS: dict[str, Reader] = {
     ".parquet": parquet.members,
 }
 """Suffix → what reads such a file, in the order of its members."""
+_SUFFIXES = tuple(CONTAINERS)
 
 _BY_CONTENT: tuple[tuple[int, bytes, Reader], ...] = (
     (0, b"\x1f\x8b", tar.gzipped),
@@ -62,15 +63,17 @@ def nested_in(path: Path) -> list[Path]:
     return [Path(file) for member, file in from_name if file is not None and member.is_link]
 
 
-def archive_suffix(path: Path) -> str:
+def archive_suffix(name: str) -> str:
     """`.tar.gz` of `pets.tar.gz`; empty if the name is no archive's."""
-    name = path.name.lower()
-    return next((suffix for suffix in CONTAINERS if name.endswith(suffix)), "")
+    lower = name.lower()
+    if not lower.endswith(_SUFFIXES):  # asked of every file in a folder
+        return ""
+    return next(suffix for suffix in CONTAINERS if lower.endswith(suffix))
 
 
 def _reader(path: Path) -> Reader:
     """By what a file is, and only where that is unknown by its name: a tar may be called .tar.gz."""
-    suffix = archive_suffix(path)
+    suffix = archive_suffix(path.name)
     if suffix == ".npz":  # a zip by its content
         return npz.members
     with path.open("rb") as file:
@@ -80,12 +83,19 @@ def _reader(path: Path) -> Reader:
             return reader
     if suffix and not _is_page(head):
         return CONTAINERS[suffix]
-    kind = next((kind for mark, kind in _UNUSABLE.items() if head.startswith(mark)), None)
-    what = kind or described(head[:HEAD_BYTES])
     raise DataError(
-        f"{path}: is neither a folder nor an archive ({', '.join(CONTAINERS)}) but {what}; "
+        f"{path}: is neither a folder nor an archive ({', '.join(CONTAINERS)}){_but(head)}; "
         "give --data one of these"
     )
+
+
+def _but(head: bytes) -> str:
+    """What it is in their place, if that is known."""
+    if image := image_kind(head[:HEAD_BYTES]):
+        return f" but one {image} image"
+    kind = next((kind for mark, kind in _UNUSABLE.items() if head.startswith(mark)), None)
+    kind = kind or described(head[:HEAD_BYTES])
+    return f" but {kind}" if kind != NO_IMAGE else ""
 
 
 def _is_page(head: bytes) -> bool:

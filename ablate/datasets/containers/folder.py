@@ -15,7 +15,7 @@ Opener = Callable[[Path], Iterator[RawMember]]
 
 
 def folder_members(
-    path: Path, suffix_of: Callable[[Path], str], opener: Opener | None
+    path: Path, suffix_of: Callable[[str], str], opener: Opener | None
 ) -> Iterator[RawMember]:
     """All that lies in a folder, names in order. Without an opener a container that is named as a part is a
     member of its own, with `is_link`.
@@ -27,7 +27,7 @@ def _walk(
     folder: str,
     above: str,
     around: tuple[str, ...],
-    suffix_of: Callable[[Path], str],
+    suffix_of: Callable[[str], str],
     opener: Opener | None,
 ) -> Iterator[RawMember]:
     """Not with `Path`, which takes half a second for 10,000 files."""
@@ -68,11 +68,11 @@ def _opened(file: str, name: str, opener: Opener | None) -> Iterator[RawMember]:
         )
 
 
-def _named_as_part(name: str, suffix_of: Callable[[Path], str], folders: set[str]) -> str | None:
+def _named_as_part(name: str, suffix_of: Callable[[str], str], folders: set[str]) -> str | None:
     """`train` of `train.zip` and of `train-00000-of-00002.parquet`, unless a folder has that name: then the
     archive was unpacked.
     """
-    suffix = suffix_of(Path(name))
+    suffix = suffix_of(name)
     stem = re.split(r"-\d+-of-\d+", name[: len(name) - len(suffix)])[0] if suffix else ""
     return stem if part_of(stem) is not None and stem.lower() not in folders else None
 
