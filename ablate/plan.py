@@ -81,7 +81,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     variants = [_completed(variant) for variant in study.variants()]
     names = [variant.name for variant in variants]
     study = with_whole_baseline(study, names)
-    dataset = open_dataset(study.dataset, data, study.image_size).pinned()
+    dataset = open_dataset(study.dataset, data, study.image_size, study.data).pinned()
     PULSE.step(f"building {study.backbone}")
     distinct = tuple(dict.fromkeys(variants))
     classes, size = len(dataset.classes()), dataset.image_size
@@ -96,7 +96,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         aliases=aliases,
         cells=_cells(study, dataset, kept),
         own_attention=dict(outlines.own_attention),
-        notes=() if outlines.note is None else (outlines.note,),
+        notes=(*dataset.notes(), *(() if outlines.note is None else (outlines.note,))),
         named=outlines.named,
     )
 

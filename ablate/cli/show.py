@@ -84,7 +84,7 @@ def explain(
     ],
     image: Annotated[
         Path | None,
-        typer.Option("--image", metavar="FILE", help="A PNG or JPEG to look at."),
+        typer.Option("--image", metavar="FILE", help="An image to look at."),
     ] = None,
     samples: Annotated[
         int | None,

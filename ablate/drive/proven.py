@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.datasets.sealed import load_sealed, store_sealed
-from ablate.datasets.split import stratified_draw, stratified_split
+from ablate.datasets.split import hold_out, stratified_draw
 from ablate.errors import OutputError
 from ablate.plan import Plan
 from ablate.study import PROTOCOL
@@ -49,8 +49,9 @@ def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
     recipe, drawn = plan.study.recipe, plan.study.data.train_images
     if labels is None:
         return drawn
-    if recipe.split != "tutorial":
-        kept, _ = stratified_split(labels, recipe.validation_fraction)
+    if recipe.split != "tutorial" and not plan.dataset.has_validation():
+        groups = plan.dataset.train_groups()
+        kept, _ = hold_out(labels, recipe.validation_fraction, groups=groups)
         labels = labels[kept]
     return len(labels if drawn is None else stratified_draw(labels, drawn, seed=0))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ablate.datasets.augment import augment
 from ablate.datasets.base import Dataset, Images, Triple, read_images
-from ablate.datasets.split import stratified_draw, stratified_split
+from ablate.datasets.split import hold_out, stratified_draw
 from ablate.study import DataTable, Recipe, Split, stream_seed
 from ablate.train.batch import Batch
 from ablate.train.mixing import make_mixer
@@ -85,18 +85,24 @@ def load_data(dataset: Dataset, split: Split, fraction: float, device: torch.dev
 
 
 def to_device(images: Images, split: Split, fraction: float, device: torch.device) -> Data:
-    """Hold out that fraction of the training images, unless the split is the tutorial's, and bring
-    everything to the device, once; on a CPU the images stay where they are.
+    """Bring everything to the device, once; on a CPU the images stay where they are. Unless the split is the
+    tutorial's, the dataset's own validation images are used as such; where it has none, that fraction of the
+    training images is held out.
     """
+    mean, std = images.mean, images.std
     test = _part(images.test_images, images.test_labels, None, device)
-    if split == "tutorial":
+    own = images.val_images is not None and images.val_labels is not None
+    if split == "tutorial" or own:
         train = _part(images.train_images, images.train_labels, None, device)
-        return Data(train, None, test, images.mean, images.std)
+        val = None
+        if split != "tutorial" and images.val_images is not None and images.val_labels is not None:
+            val = _part(images.val_images, images.val_labels, None, device)
+        return Data(train, val, test, mean, std)
     train, val = (
         _part(images.train_images, images.train_labels, rows, device)
-        for rows in stratified_split(images.train_labels, fraction)
+        for rows in hold_out(images.train_labels, fraction, groups=images.train_groups)
     )
-    return Data(train, val, test, images.mean, images.std)
+    return Data(train, val, test, mean, std)
 
 
 def draw(data: Data, table: DataTable, seed: int) -> Data:
