@@ -16,8 +16,8 @@ from ablate.identity.attention import attention_settings
 from ablate.identity.network_state import flags
 from ablate.identity.proof import NamedNetwork, Proof, prove_origin, refuse
 from ablate.insert import insert, plain_network
-from ablate.network.fresh import Uninitialised, make_network
-from ablate.network.trace import record_outputs
+from ablate.network.fresh import make_network
+from ablate.network.trace import outlining, record_outputs
 from ablate.placement import Target, find_targets
 from ablate.study import Variant, stream_seed
 from ablate.study.position import AFTER
@@ -63,7 +63,7 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
         PlacementError: as `build` does, and if the network runs attention other than exactly once.
     """
     targets = find_targets(variant, classes, image_size)
-    with Uninitialised(), seeded(0):
+    with outlining(variant.backbone, classes, image_size):
         net = make_network(variant.backbone, classes, image_size)
         for target in targets:
             insert(net, target, _make_attention(variant, target))
@@ -78,7 +78,7 @@ def identify(variant: Variant, classes: int, image_size: int, identity: str | No
         StudyError: as `build_outline` and `origin` do.
     """
     net = build_outline(variant, classes, image_size)
-    return fingerprint(net, image_size, origin(variant.backbone, classes, identity))
+    return fingerprint(net, image_size, origin(variant.backbone, classes, identity, image_size))
 
 
 def prove(

@@ -113,7 +113,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         cells=_cells(study, dataset, kept),
         own_attention=find_own_attention(study.backbone, classes, dataset.image_size),
         notes=() if note is None else (note,),
-        named=name_network(study.backbone, classes, study.identity),
+        named=name_network(study.backbone, classes, study.identity, dataset.image_size),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import nn
 
-from ablate.backbones import find_factory
+from ablate.backbones import IMAGE_SIZE, find_factory
 from ablate.identity.network_state import NetworkState, take_snapshot
+from ablate.identity.running import AFTER_FORWARD, tensors_of_a_forward
 from ablate.identity.settle import settle
 from ablate.identity.sources import Sources
 from ablate.identity.values import Node
@@ -42,7 +43,12 @@ class Origin:
 
 
 def find_origin(
-    backbone: str, classes: int, identity: str | None = None, *, as_imported: bool = False
+    backbone: str,
+    classes: int,
+    identity: str | None = None,
+    image_size: int = IMAGE_SIZE,
+    *,
+    as_imported: bool = False,
 ) -> Origin:
     """Build a user's network under each of `SEEDS` and describe it. With `as_imported` its source is what
     this process runs, not what lies in its files by now.
@@ -52,23 +58,22 @@ def find_origin(
     """
     factory = find_factory(split_call(backbone)[0])
     module, named = module_of(factory), identity is not None
+
+    def snapshot(seed: int) -> NetworkState:
+        with seeded(seed):
+            net = make_network(backbone, classes)
+        state = take_snapshot(net, backbone, module, named=named, as_imported=as_imported)
+        later = tensors_of_a_forward(net, image_size)
+        return replace(state, tree={**state.tree, AFTER_FORWARD: later}) if later else state
+
     with one_thread():  # the last bits of a product that a constructor makes depend on it
-        first, other, again = (
-            _snapshot(backbone, classes, seed, module, named=named, as_imported=as_imported)
-            for seed in SEEDS
-        )
+        first, other, again = map(snapshot, SEEDS)
     reached = {module, *first.modules, *other.modules}
     sources = Sources.reached_from(reached, as_imported=as_imported)
     network = settle(first.tree, other.tree, again.tree)
+    if sources.environment:
+        network["environment"] = sources.environment
     return Origin(network, sources.files, sources.libraries, identity)
-
-
-def _snapshot(
-    backbone: str, classes: int, seed: int, module: str, *, named: bool, as_imported: bool
-) -> NetworkState:
-    with seeded(seed):
-        net = make_network(backbone, classes)
-    return take_snapshot(net, backbone, module, named=named, as_imported=as_imported)
 
 
 def module_of(factory: Callable[..., nn.Module]) -> str:
