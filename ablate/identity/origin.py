@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from torch import nn
 
 from ablate.backbones import IMAGE_SIZE, find_factory
 from ablate.identity.network_state import NetworkState, take_snapshot
-from ablate.identity.running import AFTER_FORWARD, tensors_of_a_forward
+from ablate.identity.running import AFTER_FORWARD, Forward, look_at_forward
 from ablate.identity.settle import settle
 from ablate.identity.sources import Sources
 from ablate.identity.values import Node
@@ -59,18 +59,23 @@ def find_origin(
     factory = find_factory(split_call(backbone)[0])
     module, named = module_of(factory), identity is not None
 
-    def snapshot(seed: int) -> NetworkState:
+    def snapshot(seed: int) -> tuple[NetworkState, Forward]:
         with seeded(seed):
             net = make_network(backbone, classes)
         state = take_snapshot(net, backbone, module, named=named, as_imported=as_imported)
-        later = tensors_of_a_forward(net, image_size)
-        return replace(state, tree={**state.tree, AFTER_FORWARD: later}) if later else state
+        return state, look_at_forward(net, image_size)
 
     with one_thread():  # the last bits of a product that a constructor makes depend on it
-        first, other, again = map(snapshot, SEEDS)
+        states, forwards = zip(*map(snapshot, SEEDS), strict=True)
+    first, other, _ = states
     reached = {module, *first.modules, *other.modules}
     sources = Sources.reached_from(reached, as_imported=as_imported)
-    network = settle(first.tree, other.tree, again.tree)
+    changed = {name for forward in forwards for name in forward.changed}
+    trees = [
+        state.tree | ({AFTER_FORWARD: forward.only(changed)} if changed else {})
+        for state, forward in zip(states, forwards, strict=True)
+    ]
+    network = settle(*trees)
     if sources.environment:
         network["environment"] = sources.environment
     return Origin(network, sources.files, sources.libraries, identity)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
 from torch import nn
 
 from ablate.identity.tensors import describe_tensor
@@ -12,11 +15,24 @@ AFTER_FORWARD = "tensors after a forward"
 """The part of a description that a network has only where a forward changes its weights or buffers."""
 
 
-def tensors_of_a_forward(net: nn.Module, image_size: int) -> dict[str, Node]:
-    """The weights and buffers that are others after a black image in evaluation mode, by name."""
+@dataclass(frozen=True)
+class Forward:
+    """The weights and buffers of a network after a forward, and the names of those that it changed."""
+
+    tensors: Mapping[str, Node]
+    changed: frozenset[str]
+
+    def only(self, names: Iterable[str]) -> dict[str, Node]:
+        """Those of these names, that a forward of this network or of its twins changed."""
+        return {name: self.tensors.get(name) for name in sorted(names)}
+
+
+def look_at_forward(net: nn.Module, image_size: int) -> Forward:
+    """Show a network a black image, in evaluation mode."""
     before = _describe(net)
     record_calls(net.eval(), image_size, image_size)  # of what it raises planning tells
-    return {name: node for name, node in _describe(net).items() if before.get(name) != node}
+    after = _describe(net)
+    return Forward(after, frozenset(n for n in after if before.get(n) != after[n]))
 
 
 def _describe(net: nn.Module) -> dict[str, Node]:
