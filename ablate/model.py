@@ -19,8 +19,8 @@ from ablate.identity.known import origin
 from ablate.identity.network_state import flags
 from ablate.identity.proof import Proof, prove_origin, refuse
 from ablate.insert import insert, plain_network
-from ablate.network.fresh import Uninitialised, make_network
-from ablate.network.trace import make_outline, record_outputs
+from ablate.network.fresh import make_network
+from ablate.network.trace import make_outline, outlining, record_outputs
 from ablate.placement import Target, find_targets
 from ablate.result.named import NamedNetwork
 from ablate.study import Variant, stream_seed
@@ -70,7 +70,7 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
     """
     targets = find_targets(variant, classes, image_size)
     net = make_outline(variant.backbone, classes, image_size)
-    with Uninitialised(), seeded(0):
+    with outlining(variant.backbone, classes, image_size):
         for target in targets:
             insert(net, target, _make_attention(variant, target))
     if is_own(variant.backbone):
@@ -89,7 +89,7 @@ def identify(variant: Variant, classes: int, image_size: int, identity: str | No
         StudyError: as `build_outline` and `origin` do.
     """
     net = build_outline(variant, classes, image_size)
-    return fingerprint(net, image_size, origin(variant.backbone, classes, identity))
+    return fingerprint(net, image_size, origin(variant.backbone, classes, identity, image_size))
 
 
 def prove(

@@ -17,6 +17,7 @@ from ablate.backbones import is_own
 from ablate.errors import AblateError, NetworkChangedError
 from ablate.identity.known import known_origin
 from ablate.identity.origin import Origin, find_origin
+from ablate.identity.running import AFTER_FORWARD
 from ablate.identity.settle import is_tensor
 from ablate.identity.sources import find_file, hash_source
 from ablate.identity.tensors import describe_tensor, is_empty
@@ -29,11 +30,13 @@ ADVICE = (
     "bring it back to what it was and use --retry-failed, or `ablate plan` again: another network has runs "
     "of its own"
 )
-KINDS = ("source", "library", "weights", "settings")
+KINDS = ("source", "library", "environment variable", "weights", "settings")
 MOST_NAMES = 3
 
 
-def name_network(backbone: str, classes: int, identity: str | None) -> NamedNetwork | None:
+def name_network(
+    backbone: str, classes: int, identity: str | None, image_size: int
+) -> NamedNetwork | None:
     """What to prove of a backbone that is planned; nothing of a network of ours or of torchvision.
 
     Raises:
@@ -41,7 +44,7 @@ def name_network(backbone: str, classes: int, identity: str | None) -> NamedNetw
     """
     if not is_own(backbone):
         return None
-    origin = known_origin(backbone, classes, identity)
+    origin = known_origin(backbone, classes, identity, image_size)
     return NamedNetwork(backbone, classes, identity, origin.digest, _marks(origin))
 
 
@@ -86,7 +89,9 @@ def prove_origin(named: NamedNetwork, image_size: int) -> Proof:
     """
     try:
         trace(named.backbone, named.classes, image_size)  # as planning does before it looks
-        origin = find_origin(named.backbone, named.classes, named.identity, as_imported=True)
+        origin = find_origin(
+            named.backbone, named.classes, named.identity, image_size, as_imported=True
+        )
     except AblateError as error:
         refuse(named.backbone, f"when it was planned it could be built, and now: {error}")
     found = _marks(origin)
@@ -112,8 +117,13 @@ def _marks(origin: Origin) -> dict[str, str]:
 
 
 def _parts(network: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    for key, kind in (("tensors", "weights"), ("settings", "settings")):
-        part = network[key]
+    for key, kind in (
+        ("tensors", "weights"),
+        (AFTER_FORWARD, "weights that a forward changes,"),
+        ("settings", "settings"),
+        ("environment", "environment variable"),
+    ):
+        part = network.get(key, {})
         items = part if isinstance(part, dict) else {"": part}
         yield from ((f"{kind} {name}", digest({"is": value})) for name, value in items.items())
     for key in ("kinds", "shared", "flags", "hooks on tensors"):

@@ -30,7 +30,9 @@ def stored_graph(
     classes = int(layers[-1]["count"])
     try:
         net = build_outline(variant, classes, image_size)
-        found = fingerprint(net, image_size, origin(variant.backbone, classes, identity))
+        found = fingerprint(
+            net, image_size, origin(variant.backbone, classes, identity, image_size)
+        )
     except AblateError:
         return None  # a network of the user's own, without --allow-import
     if found != stored_fingerprint:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -28,6 +29,8 @@ from ablate.train.step import Trainer, make_trainer
 SEED = 1
 DISTURBED = 4
 """Images on which attention's output is disturbed."""
+STRENGTHS = (1.0, 64.0)
+"""How much: after a factor that was zero a step ago, mixed precision rounds a little away."""
 
 FEWEST_CHANNELS = 16
 """Of a 1×1 convolution with a stride on channels-last maps: with fewer (without AVX-512, below 8) oneDNN
@@ -78,6 +81,9 @@ def prove_step(asked: StepAsked) -> None:
             # The last batch first, so that the outputs which are kept are those of a whole one.
             for size in reversed(asked.batch_sizes):
                 _step(trainer, asked, size)
+            if _unreached(paths, outputs):
+                # A head or a factor that begins at zero lets nothing through before the first step.
+                _step(trainer, asked, asked.batch_sizes[0])
             _check_reached(asked, paths, outputs)
         _check_trained(trainer, asked, paths)
         _check_disturbed(trainer, asked, paths)
@@ -143,14 +149,17 @@ def _check_reached(
     asked: StepAsked, paths: Mapping[str, str], outputs: Mapping[str, torch.Tensor]
 ) -> None:
     """The loss must send a gradient back to what attention gave."""
-    for path, words in paths.items():
-        output = outputs.get(path)
-        grad = output.grad if output is not None and output.requires_grad else None
-        if grad is None or not bool(grad.any()):
-            raise PlacementError(
-                f"{_name(asked)}: attention {words} does not reach the loss: no gradient comes "
-                "back to it; is it under torch.no_grad(), or on a branch that is not used?"
-            )
+    for path in _unreached(paths, outputs):
+        raise PlacementError(
+            f"{_name(asked)}: attention {paths[path]} does not reach the loss: no gradient comes "
+            "back to it; is it under torch.no_grad() or inference_mode(), or on a branch that is not used?"
+        )
+
+
+def _unreached(paths: Mapping[str, str], outputs: Mapping[str, torch.Tensor]) -> list[str]:
+    kept = {path: outputs[path] for path in paths if path in outputs}
+    grads = {path: each.grad for path, each in kept.items() if each.requires_grad}
+    return [p for p in paths if (grad := grads.get(p)) is None or not bool(grad.any())]
 
 
 def _check_trained(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str]) -> None:
@@ -194,13 +203,11 @@ def _check_disturbed(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str
     with torch.no_grad(), _same_buffers(trainer.net):
         before = _logits(trainer, images)
     for path, words in left.items():
-        handle = trainer.net.get_submodule(path).register_forward_hook(_disturb)
-        try:
-            with torch.no_grad(), _same_buffers(trainer.net):
-                after = _logits(trainer, images)
-        finally:
-            handle.remove()
-        if torch.equal(before, after):
+        attention = trainer.net.get_submodule(path)
+        with torch.no_grad(), _same_buffers(trainer.net):
+            disturbed = (_disturbed_logits(trainer, images, attention, s) for s in STRENGTHS)
+            same = all(torch.equal(before, after) for after in disturbed)
+        if same:
             raise PlacementError(
                 f"{_name(asked)}: attention {words} does not reach the loss: in evaluation the "
                 "logits are the same whatever it gives; does the network take that map before "
@@ -225,11 +232,23 @@ def _followed(trainer: Trainer, images: torch.Tensor, paths: Mapping[str, str]) 
     return {p for p, grad in zip(kept, found, strict=True) if grad is not None and grad.any()}
 
 
-def _disturb(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-    """Other channels, other places: a factor of 0.5 to 1.5 for each value."""
+def _disturbed_logits(
+    trainer: Trainer, images: torch.Tensor, attention: nn.Module, strength: float
+) -> torch.Tensor:
+    handle = attention.register_forward_hook(partial(_disturb, strength))
+    try:
+        return _logits(trainer, images)
+    finally:
+        handle.remove()
+
+
+def _disturb(
+    strength: float, _module: nn.Module, _inputs: object, output: torch.Tensor
+) -> torch.Tensor:
+    """Other channels, other places: a factor of 0.5 to 1.5 for each value, times the strength."""
     generator = torch.Generator(output.device).manual_seed(SEED)
     noise = torch.rand(output.shape, generator=generator, device=output.device)
-    return output * (0.5 + noise).to(output.dtype)
+    return output * (strength * (0.5 + noise)).to(output.dtype)
 
 
 def _logits(trainer: Trainer, images: torch.Tensor) -> torch.Tensor:

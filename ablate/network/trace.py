@@ -5,7 +5,8 @@ The network is an outline, whose weights are not drawn; its hooks are gone after
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ablate.backbones import guessed_argument
+from ablate.backbones import guessed_argument, is_own
 from ablate.errors import PlacementError, StudyError
 from ablate.network.fresh import Uninitialised, make_network
 from ablate.network.layout import is_second, mark_second
@@ -189,10 +190,29 @@ def _built(backbone: str, classes: int, image_size: int) -> nn.Module:
 
 
 def _build(backbone: str, classes: int, image_size: int) -> nn.Module:
-    with Uninitialised(), seeded(0):
+    with outlining(backbone, classes, image_size):
         return make_network(backbone, classes, image_size)
 
 
 def _may_be_copied(backbone: str) -> bool:
     name, _ = split_call(backbone)
     return name in BACKBONES or name.startswith("torchvision:")
+
+
+@contextmanager
+def outlining(backbone: str, classes: int, image_size: int) -> Iterator[None]:
+    """What is built within has zeros for weights that are drawn, unless this network fails with them, as one
+    that refuses NaN does where a weight is divided by its norm: then they are drawn.
+    """
+    drawn = _needs_weights(backbone, classes, image_size)
+    with nullcontext() if drawn else Uninitialised(), seeded(0):
+        yield
+
+
+@lru_cache(maxsize=8)
+def _needs_weights(backbone: str, classes: int, image_size: int) -> bool:
+    if not is_own(backbone):
+        return False
+    with Uninitialised(), seeded(0):
+        net = make_network(backbone, classes, image_size)
+    return record_calls(net.eval(), image_size, image_size).error is not None

@@ -37,11 +37,11 @@ def build_outlines(asked: Asked) -> Outlines:
         architectures = _build(asked)
         own_attention = find_own_attention(backbone, classes, size)
         forget_outline()
-        named = name_network(backbone, classes, asked.identity)
+        named = name_network(backbone, classes, asked.identity, size)
     outlines = Outlines(architectures, own_attention, note, named)
     if named is None:
         return outlines
-    origin = known_origin(backbone, classes, asked.identity)
+    origin = known_origin(backbone, classes, asked.identity, size)
     known = not seen and reads_nothing_else(asked, origin)
     files = dict(origin.files) if known else None
     return Outlines(architectures, own_attention, note, named, files, dict(origin.libraries))

@@ -280,7 +280,7 @@ def test_every_query_runs(statement: str, database: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/database.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/database.md", "docs/first-hour.md"])
 def test_the_example_in_python_runs(page: str, database: Path) -> None:
     (code,) = blocks(PAGES[page], "python")
     done = subprocess.run(
