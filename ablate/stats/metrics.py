@@ -8,9 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from scipy.special import log_softmax
-from scipy.stats import rankdata
 
 from ablate.study.metrics import CALIBRATION_BINS, RECALL
 
@@ -83,14 +81,24 @@ def count(
     classes = int(max(labels.max(), predicted.max())) + 1
     weights = np.ones(len(labels)) if weights is None else weights
 
-    def by_class(numbers: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.float64]:
-        place = (images, numbers[images])
-        table = csr_array((np.ones(len(images)), place), shape=(len(labels), classes))
-        return np.asarray(weights @ table)
+    right = labels == predicted
+    return Counts(
+        _by_class(labels, weights, classes),
+        _by_class(predicted, weights, classes),
+        _by_class(labels[right], weights[..., right], classes),
+    )
 
-    every = np.arange(len(labels))
-    right = np.flatnonzero(labels == predicted)
-    return Counts(by_class(labels, every), by_class(predicted, every), by_class(labels, right))
+
+def _by_class(
+    numbers: NDArray[np.int64], weights: NDArray[np.float64], classes: int
+) -> NDArray[np.float64]:
+    """The weights (…, images) summed over the images of each class, (…, classes)."""
+    order = np.argsort(numbers, kind="stable")
+    there, first = np.unique(numbers[order], return_index=True)
+    found = np.zeros((*weights.shape[:-1], classes))
+    if len(there):
+        found[..., there] = np.add.reduceat(weights[..., order], first, axis=-1)
+    return found
 
 
 def accuracy(counts: Counts) -> NDArray[np.float64]:
@@ -141,11 +149,19 @@ def _auroc(answers: Answers) -> float | None:
     for each in np.flatnonzero((counts > 0) & (counts < len(answers.labels))):
         positive = answers.labels == each
         # In single precision, as the network said it: what is a tie there is a tie.
-        ranks = rankdata(answers.log_probabilities[:, each].astype(np.float32))
+        ranks = _ranks(answers.log_probabilities[:, each].astype(np.float32))
         n = int(positive.sum())
         area = (ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n))
         areas.append(area)
     return float(np.mean(areas)) if areas else None
+
+
+def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """From 1; equal values have the mean of theirs."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum()
+    ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[places]
+    return ranks
 
 
 def _log_loss(answers: Answers) -> float:
