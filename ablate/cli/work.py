@@ -259,7 +259,7 @@ def search(
         probe=not no_probe,
     )
     try:
-        failed = search_study(question, data, db, options, SearchOptions(storage, rebuild))
+        failed = search_study(question, data, db, options, SearchOptions(storage, rebuild, study))
     except KeyboardInterrupt:
         print("ablate: interrupted; what was stored stays, search again to go on", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -10,7 +10,7 @@ import numpy as np
 
 from ablate.measure.probe import Reading, steady_rounds
 from ablate.result import Cost
-from ablate.stats.ratios import FEWEST_PROCESSES, ratio_over
+from ablate.stats.ratios import FEWEST_PROCESSES, middle_over, ratio_over
 
 MODES: tuple[Literal["train", "infer"], ...] = ("train", "infer")
 
@@ -97,7 +97,7 @@ def _costs(
     memories = [each.peak_memory_mib for each in own if each.peak_memory_mib is not None]
     for mode in MODES:
         speeds = [own[p].speeds[mode][n] for p, n in counted.rounds]
-        p10, median, p90 = np.percentile(speeds, (10, 50, 90))
+        p10, p90 = np.percentile(speeds, (10, 90))
         ratio = ratio_over(
             [
                 [
@@ -117,7 +117,9 @@ def _costs(
             precision=first.precision,
             mode=mode,
             batch_size=first.batch_size,
-            images_per_second=float(median),
+            images_per_second=middle_over(
+                [[own[p].speeds[mode][n] for p, n in rounds] for rounds in counted.by_process]
+            ),
             p10=float(p10),
             p90=float(p90),
             latency_ms=float(np.median(latencies_ms)) if mode == "infer" else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.page import format as fmt
 from ablate.page.document import Bar, BarPart, Column, Row, Table, TableCell
-from ablate.report.speeds import SpeedColumn, ratio_to
+from ablate.report.speeds import SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.stats import words
@@ -95,12 +95,12 @@ def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColu
     own = variant.speeds.get(column)
     if own is None:
         return TableCell(fmt.MISSING)
-    ratio = None if variant.is_baseline else ratio_to(own, base.speeds.get(column))
+    reference = base.speeds.get(column)
+    ratio = None if variant.is_baseline else ratio_to(own, reference)
     if ratio is None:
         return TableCell(fmt.speed(own.images_per_second))
-    return TableCell(
-        fmt.speed(own.images_per_second), fmt.ratio(ratio.ratio, ratio.low, ratio.high)
-    )
+    notes = [fmt.ratio(ratio.ratio, ratio.low, ratio.high), apart(own, reference, ratio)]
+    return TableCell(fmt.speed(own.images_per_second), "; ".join(note for note in notes if note))
 
 
 def completeness(summary: Summary) -> Bar:

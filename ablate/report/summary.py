@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
+from ablate.report.speeds import (
+    COST_COLUMNS,
+    Speed,
+    SpeedColumn,
+    inverse,
+    ratio_between,
+    ratio_to,
+    read_speeds,
+    speed_columns,
+)
 from ablate.result import RunStatus
 from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, Sample, effects, interval, seed_correlation
 from ablate.stats.looks import FinishedRun, any_time, exploratory, margin_of
+from ablate.stats.ratios import Ratio
 from ablate.study.search import FRESH_SEEDS
 
 if TYPE_CHECKING:
@@ -208,6 +218,19 @@ def summarize(frames: Frames) -> Summary:
         exploratory=exploratory(frames.looks, _of_the_grid(finished), planned),
         any_time=any_time(frames.looks),
     )
+
+
+def speed_ratio(variant: VariantSummary, base: VariantSummary, column: SpeedColumn) -> Ratio | None:
+    """How many times as fast a variant is as another, of which either may be the baseline: the one ratio that
+    every command and table says.
+    """
+    own, other = variant.speeds.get(column), base.speeds.get(column)
+    if base.is_baseline:
+        return ratio_to(own, other)
+    if not variant.is_baseline:
+        return ratio_between(own, other)
+    found = ratio_to(other, own)
+    return None if found is None or own is None else inverse(found)
 
 
 def _mean(sample: Sample | None) -> Interval | None:

@@ -78,6 +78,11 @@ class StudyStatus:
     eta_seconds: float | None
     dataset_hash: str = ""
 
+    @property
+    def missing(self) -> int:
+        """How many runs are not over."""
+        return sum(self.counts.get(word, 0) for word in MISSING)
+
 
 @dataclass
 class Counted:
