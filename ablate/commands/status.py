@@ -108,6 +108,8 @@ def _document(status: StudyStatus) -> dict[str, Any]:
         "work_seconds": status.work_seconds,
         "eta_seconds": status.eta_seconds,
         "dataset_hash": status.dataset_hash,
+        "pruned": status.pruned,
+        "missing": status.missing,
     }
 
 
@@ -178,6 +180,8 @@ def _setting(status: StudyStatus) -> str:
 
 def _number(status: StudyStatus, state: str) -> str:
     number = f"{status.counts.get(state, 0):,}"
+    if state is RunStatus.STOPPED and status.pruned:
+        return f"{number} ({status.pruned} pruned)"
     if state is not RunStatus.FAILED or not status.failures:
         return number
     return f"{number} ({', '.join(f'{count} {kind}' for kind, count in status.failures.items())})"

@@ -103,9 +103,17 @@ def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColu
     return TableCell(fmt.speed(own.images_per_second), "; ".join(note for note in notes if note))
 
 
+def _planned(variant: VariantSummary, summary: Summary) -> int:
+    """The runs of a variant: those that its study declares, and those with seeds beyond, as a search has."""
+    seeds = summary.runs.loc[summary.runs["variant"] == variant.name, "seed"]
+    declared = variant.name in summary.study["variants"] and not summary.any_time
+    beyond = int((seeds > variant.planned).sum()) if declared else 0
+    return max(variant.planned + beyond, variant.n + variant.failed)
+
+
 def completeness(summary: Summary) -> Bar:
     """How many of the planned runs are finished, failed, under way, stopped or missing."""
-    planned = sum(max(v.planned, v.n + v.failed) for v in summary.variants)
+    planned = sum(_planned(v, summary) for v in summary.variants)
     status = summary.runs["status"].value_counts()
     counts = {
         "finished": sum(v.n for v in summary.variants),

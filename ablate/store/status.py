@@ -63,7 +63,7 @@ class StudyStatus:
 
     `work_seconds` is what the missing epochs take one after the other, `eta_seconds` how long that
     lasts with the processes at work; both are None until something was measured, and the second also
-    while nobody is at work.
+    while nobody is at work. `pruned` of those that are stopped were stopped by a search, for good.
     """
 
     study: str
@@ -77,11 +77,12 @@ class StudyStatus:
     work_seconds: float | None
     eta_seconds: float | None
     dataset_hash: str = ""
+    pruned: int = 0
 
     @property
     def missing(self) -> int:
-        """How many runs are not over."""
-        return sum(self.counts.get(word, 0) for word in MISSING)
+        """How many runs are to be trained: those that are not over, and that no search has pruned."""
+        return sum(self.counts.get(word, 0) for word in MISSING) - self.pruned
 
 
 @dataclass
@@ -91,6 +92,8 @@ class Counted:
     place: StudyKey
     epochs: int
     dataset: str = ""
+    grid: frozenset[str] = frozenset()
+    pruned: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -121,7 +124,8 @@ class Counted:
             device: EpochSpeed(count, self.seconds[device] / count / self.epochs)
             for device, count in self.finished.items()
         }
-        left = sum(self.counts[word] for word in MISSING) * self.epochs - self.epochs_done
+        missing = sum(self.counts[word] for word in MISSING) - self.pruned
+        left = missing * self.epochs - self.epochs_done
         work = eta = None if left else 0.0
         if left and (usual := self._usual(speeds)) is not None:
             work = left * usual
@@ -130,7 +134,7 @@ class Counted:
         study, content, setting = self.place
         return StudyStatus(
             study, self.dataset, setting, self.epochs, self.counts, self.failures, self.running, speeds,
-            work, eta, content,
+            work, eta, content, self.pruned,
         )  # fmt: skip
 
     def _usual(self, speeds: Mapping[str, EpochSpeed]) -> float | None:
