@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from ablate.result.search import Called, ConfirmedResult, SearchResult, TrialResult
 from ablate.search import judge
@@ -118,8 +119,9 @@ def importances(search: Search, trials: Sequence[TrialResult]) -> dict[str, dict
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
+    kinds = _kinds(search.parameters, useful)
     for trial in useful:
-        study.add_trial(_as_optuna_trial(search.parameters, trial, accuracy))
+        study.add_trial(_as_optuna_trial(kinds, trial, accuracy))
     found = {}
     for name, evaluator in _evaluators().items():
         with warnings.catch_warnings():
@@ -138,13 +140,33 @@ def _evaluators() -> dict[str, Any]:
     }
 
 
+def _kinds(
+    parameters: Mapping[str, Parameter], trials: Sequence[TrialResult]
+) -> dict[str, BaseDistribution]:
+    """Where the values of each parameter come from: its space, and names from outside of it."""
+    seen: dict[str, dict[Option, None]] = {}
+    for trial in trials:
+        for name, value in trial.point.items():
+            seen.setdefault(name, {})[value] = None
+    kinds = {}
+    for name, values in seen.items():
+        parameter = parameters[name.partition("@")[0]]
+        known = parameter.choices
+        if set(values) <= set(known):
+            kinds[name] = distribution(parameter)
+        else:  # a grid calls a network by a value that the space does not have
+            kinds[name] = CategoricalDistribution(tuple(dict.fromkeys([*known, *values])))
+    return kinds
+
+
 def _as_optuna_trial(
-    parameters: Mapping[str, Parameter], trial: TrialResult, accuracy: int
+    kinds: Mapping[str, BaseDistribution], trial: TrialResult, accuracy: int
 ) -> optuna.trial.FrozenTrial:
     values = trial.values or ()
-    kinds = {name: distribution(parameters[name.partition("@")[0]]) for name in trial.point}
     return optuna.trial.create_trial(
-        params=dict(trial.point), distributions=kinds, value=values[accuracy]
+        params=dict(trial.point),
+        distributions={name: kinds[name] for name in trial.point},
+        value=values[accuracy],
     )
 
 
