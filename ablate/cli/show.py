@@ -180,15 +180,14 @@ def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
     """What to type next for a study, by its file if that is found here."""
     from ablate.system.console import say
 
+    command = "search" if status.open_trials else "run" if status.missing else "report"
     named = [which] if which is not None and which.endswith(".toml") else []
     for file in map(Path, (*named, f"{status.study}.toml", f"studies/{status.study}.toml")):
         if file.is_file() and (question := load(file, None)).name == status.study:
-            trains = "run" if question.search is None else "search"
             same = (question.setting, question.dataset) == (status.setting, status.dataset)
             note = "" if same else ", with the --data and --set that it was run with"
-            tell_next(trains if status.missing else "report", file, db=db, note=note)
+            tell_next(command, file, db=db, note=note)
             return
-    command = "run" if status.missing else "report"
     say(
         f"next: ablate {command} with the file of study {status.study}, which is not in this folder"
     )

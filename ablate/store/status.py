@@ -63,7 +63,8 @@ class StudyStatus:
 
     `work_seconds` is what the missing epochs take one after the other, `eta_seconds` how long that
     lasts with the processes at work; both are None until something was measured, and the second also
-    while nobody is at work. `pruned` of those that are stopped were stopped by a search, for good.
+    while nobody is at work. `pruned` of those that are stopped were stopped by a search, for good,
+    and `open_trials` of its searches are under way, or were when they ended.
     """
 
     study: str
@@ -78,6 +79,7 @@ class StudyStatus:
     eta_seconds: float | None
     dataset_hash: str = ""
     pruned: int = 0
+    open_trials: int = 0
 
     @property
     def missing(self) -> int:
@@ -94,6 +96,7 @@ class Counted:
     dataset: str = ""
     grid: frozenset[str] = frozenset()
     pruned: int = 0
+    open_trials: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -134,7 +137,7 @@ class Counted:
         study, content, setting = self.place
         return StudyStatus(
             study, self.dataset, setting, self.epochs, self.counts, self.failures, self.running, speeds,
-            work, eta, content, self.pruned,
+            work, eta, content, self.pruned, self.open_trials,
         )  # fmt: skip
 
     def _usual(self, speeds: Mapping[str, EpochSpeed]) -> float | None:

@@ -49,6 +49,10 @@ SELECT c.study, c.dataset_hash, c.setting,
 FROM cells c JOIN runs r ON r.run_key = c.run_key
 WHERE r.status = 'stopped'
 """
+OPEN_TRIALS = """
+SELECT study, dataset_hash, setting, COUNT(*) FROM trials WHERE state = 'running'
+GROUP BY study, dataset_hash, setting
+"""
 EPOCHS_OF_BEGUN = """
 SELECT COUNT(*), SUM(e.seconds)
 FROM cells c JOIN runs r ON r.run_key = c.run_key JOIN epochs e ON e.run_key = r.run_key
@@ -73,6 +77,9 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
         for name, content, setting, *row in ask(COUNTS):
             if each := counted.get((name, content, setting)):
                 each.add(*row)
+        for name, content, setting, open_trials in ask(OPEN_TRIALS):
+            if each := counted.get((name, content, setting)):
+                each.open_trials = open_trials
         running = _running(ask, counted)
         workers = _workers(ask, [run for runs in running.values() for run in runs])
         for place, runs in running.items():
