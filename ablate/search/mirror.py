@@ -73,6 +73,7 @@ class OptunaMirror:
         self._open_again = open_again
         self._storage, self._name, self._search, self._space = storage, name, search, space
         self._epochs = epochs
+        self._described: tuple[str, dict[str, str]] | None = None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = self._open()
 
@@ -107,6 +108,8 @@ class OptunaMirror:
         self._study = self._open()
         for row in rows:
             self._study.add_trial(self._frozen(row, outcomes[row.number]))
+        if self._described is not None:
+            self.describe(*self._described)
 
     @_told_if_lost()
     def draft(self) -> OptunaMirror:
@@ -174,11 +177,16 @@ class OptunaMirror:
         with _quiet():
             self._study.tell(row.number, values, state=state)
 
-    def describe(self, text: str) -> None:
-        """What stands at the head of the search in the dashboard."""
+    def describe(self, text: str, attributes: Mapping[str, str] | None = None) -> None:
+        """What the dashboard says of the search: its note, and the attributes on its first page. They stay
+        when the study is made anew.
+        """
         from optuna_dashboard import save_note
 
+        self._described = text, dict(attributes or {})
         save_note(self._study, text)
+        for name, value in (attributes or {}).items():
+            self._study.set_user_attr(name, value)
 
     def _open(self) -> optuna.Study:
         with _quiet():
@@ -221,9 +229,7 @@ class OptunaMirror:
 
 def _metric_names(search: Search) -> list[str]:
     """What the dashboard calls the objectives: its "best" is the best of these."""
-    seeds = "seed 1" if search.seeds == 1 else f"seeds 1 to {search.seeds}"
-    accuracy = f"{ACCURACY} of selection {seeds}, not confirmed"
-    return [accuracy if name == ACCURACY else name for name in search.objectives]
+    return [f"{name}, not confirmed" if name == ACCURACY else name for name in search.objectives]
 
 
 def _suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> Option:
