@@ -57,15 +57,23 @@ def show_plan(
     status = {cell: stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells}
     missing = [cell for cell in plan.cells if not status[cell].is_over]
     estimate = _estimate(plan, missing, seconds, machine)
+    outside = _outside(plan, keys, url)
     PULSE.step("finding what seeds can see")
     outlook = find_outlook(plan, None if _is_first(url) else url)
     each = _per_run(plan, seconds, machine)
     PULSE.clear()
     if format == "json":
         found = _document(plan, status, len(missing), estimate)
+        found["outside_grid"] = outside
         print(json.dumps({**found, "verdicts": document(outlook, each)}, indent=2))
     else:
         _print_table(plan, status, len(missing), estimate)
+        if outside:
+            told_outside = ", ".join(f"{number} {word}" for word, number in outside.items())
+            say(
+                f"beside its grid the study has {plural(sum(outside.values()), 'run')} of its search, or "
+                f"added until a verdict: {told_outside}"
+            )
         for line in told(plan, outlook, each):
             say(line)
         _tell_namesakes(plan, url)
@@ -84,6 +92,16 @@ def _look_up(
         return {}, {}
     conditions = plan.study.conditions
     return stored_statuses(url, keys), stored_speed(url, machine.name, content, conditions)
+
+
+def _outside(plan: Plan, keys: list[str], url: str) -> dict[str, int]:
+    """How many runs the study has beside its grid, by status."""
+    content = plan.dataset.content_hash()
+    if content is None or _is_first(url):
+        return {}
+    from ablate.store.read import stored_outside
+
+    return dict(stored_outside(url, plan.study, content, keys))
 
 
 def _is_first(url: str) -> bool:

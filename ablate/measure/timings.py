@@ -10,7 +10,7 @@ import numpy as np
 
 from ablate.measure.probe import Reading, steady_rounds
 from ablate.result import Cost
-from ablate.stats.ratios import FEWEST_PROCESSES, ratio_over
+from ablate.stats.ratios import FEWEST_PROCESSES, middle_over, ratio_over
 
 Mode = Literal["train", "infer", "eager"]
 MODES: tuple[Mode, ...] = ("train", "infer")
@@ -102,7 +102,7 @@ def _costs(
     modes: tuple[Mode, ...] = (*MODES, *(("eager",) if "eager" in own[0].speeds else ()))
     for mode in modes:
         speeds = [own[p].speeds[mode][n] for p, n in counted.rounds]
-        p10, median, p90 = np.percentile(speeds, (10, 50, 90))
+        p10, p90 = np.percentile(speeds, (10, 90))
         ratio = ratio_over(
             [
                 [
@@ -123,7 +123,9 @@ def _costs(
             precision=first.precision,
             mode=mode,
             batch_size=first.batch_size,
-            images_per_second=float(median),
+            images_per_second=middle_over(
+                [[own[p].speeds[mode][n] for p, n in rounds] for rounds in counted.by_process]
+            ),
             p10=float(p10),
             p90=float(p90),
             latency_ms=float(np.median(latencies_ms)) if timed else None,

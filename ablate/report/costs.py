@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.page import format as fmt
 from ablate.page.document import Column, Row, Table, TableCell
-from ablate.report.speeds import Speed, SpeedColumn, could_see, ratio_to, verdict_words
+from ablate.report.speeds import Speed, SpeedColumn, apart, could_see, ratio_to, verdict_words
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.ratios import Ratio
 from ablate.system.text import plural
@@ -32,6 +32,26 @@ def cost_tables(summary: Summary) -> tuple[Table, ...]:
     )
 
 
+def told_by_variant(summary: Summary) -> dict[str, dict[str, str]]:
+    """What each variant costs, in the words and numbers of the other tables, by the heading of a column."""
+    infer = next((c for c in summary.main_columns if c.mode == "infer"), None)
+    return {
+        variant.name: {
+            "Parameters": fmt.count(variant.parameters),
+            "MACs": fmt.macs(variant.macs),
+            **_inference(variant, infer),
+        }
+        for variant in summary.variants
+    }
+
+
+def _inference(variant: VariantSummary, column: SpeedColumn | None) -> dict[str, str]:
+    if column is None:
+        return {}
+    speed = variant.speeds.get(column)
+    return {column.title: fmt.speed(speed.images_per_second if speed else None)}
+
+
 def noise_floor(summary: Summary, place: SpeedColumn) -> str:
     """How far two measurements of the same network lie apart, in a sentence; empty if not known."""
     found = {
@@ -54,7 +74,7 @@ def _table(summary: Summary, place: SpeedColumn, folded: str) -> Table:
     columns = [Column("Variant", numeric=False)]
     for column in modes:
         columns += [
-            Column(column.title, "median, p10 to p90"),
+            Column(column.title, "mean, p10 to p90"),
             Column(f"{column.mode.capitalize()} ratio", "to the baseline, 95 % interval"),
         ]
     columns += [Column("Latency", "ms, one image"), Column("Peak memory", "MiB, training")]
@@ -127,7 +147,8 @@ def _speed_cells(
     ratio = None if variant.is_baseline else ratio_to(speed, reference)
     if ratio is None:
         return own, TableCell(fmt.MISSING)
-    return own, TableCell(f"{ratio.ratio:.3f}×", _ratio_note(ratio))
+    notes = [_ratio_note(ratio), apart(speed, reference, ratio)]
+    return own, TableCell(f"{ratio.ratio:.3f}×", "; ".join(note for note in notes if note))
 
 
 def _ratio_note(ratio: Ratio) -> str:

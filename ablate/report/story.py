@@ -33,7 +33,7 @@ READING = (
     "Speed is measured apart from training, all variants by turns. “quick” is the short measurement "
     "that follows a run, “full” the long one of ablate measure. A ratio to the baseline is formed in "
     "each round; its interval is Student's t over fresh processes, on the logarithm. A ratio without an "
-    "interval is that of the medians. Devices, precisions and versions of torch are never pooled: each "
+    "interval is that of the speeds. Devices, precisions and versions of torch are never pooled: each "
     "condition has a table of its own. MACs count one multiply-add as 1, for convolutions and matrix "
     "products.",
 )
@@ -142,7 +142,9 @@ def _cost(summary: Summary) -> tuple[Block, ...]:
 
 def _search(summary: Summary) -> tuple[Block, ...]:
     drawn = draw_section("search", summary)
-    return search_blocks(summary.search, drawn) if summary.search is not None else ()
+    if summary.search is None:
+        return ()
+    return search_blocks(summary.search, drawn, costs.told_by_variant(summary))
 
 
 def _images(summary: Summary) -> tuple[Block, ...]:

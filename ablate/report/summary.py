@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ablate.report.samples import read_samples, validation_scores
-from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
+from ablate.report.speeds import (
+    COST_COLUMNS,
+    Speed,
+    SpeedColumn,
+    inverse,
+    ratio_between,
+    ratio_to,
+    read_speeds,
+    speed_columns,
+)
 from ablate.result import RunStatus
 from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, Sample, effects, interval, seed_correlation
 from ablate.stats.looks import FinishedRun, any_time, exploratory, margin_of
+from ablate.stats.ratios import Ratio
 from ablate.study.metrics import ACCURACY, METRICS, Metric
 from ablate.study.search import FRESH_SEEDS
 
@@ -226,6 +236,19 @@ def summarize(frames: Frames) -> Summary:
         metrics=frames.metrics,
         validation=validation_scores(finished, frames, metric),
     )
+
+
+def speed_ratio(variant: VariantSummary, base: VariantSummary, column: SpeedColumn) -> Ratio | None:
+    """How many times as fast a variant is as another, of which either may be the baseline: the one ratio that
+    every command and table says.
+    """
+    own, other = variant.speeds.get(column), base.speeds.get(column)
+    if base.is_baseline:
+        return ratio_to(own, other)
+    if not variant.is_baseline:
+        return ratio_between(own, other)
+    found = ratio_to(other, own)
+    return None if found is None or own is None else inverse(found)
 
 
 def _mean(sample: Sample | None) -> Interval | None:
