@@ -14,9 +14,9 @@ from ablate.commands.chosen import frames_of
 from ablate.errors import DatabaseError
 from ablate.page.format import MISSING, milliseconds, percent, ratio
 from ablate.report.families import module_times
-from ablate.report.speeds import verdict_words
 from ablate.report.summary import Summary, summarize
 from ablate.result.cost import AUGMENTATION
+from ablate.stats.words import speed_words
 from ablate.study import Study
 from ablate.study.meant import find_variant
 from ablate.system.console import plain, say
@@ -78,7 +78,7 @@ def noise(both: pd.DataFrame, second: str, device: str, summary: Summary) -> str
             and not variant.is_baseline
         ):
             found = ratio(speed.ratio.ratio, speed.ratio.low, speed.ratio.high)
-            words = verdict_words(speed.ratio)
+            words = speed_words(speed.ratio)
             told += f" Measured in turns, {second} trains {found} as fast as {summary.baseline}"
             told += f": {words}." if words else "."
             break

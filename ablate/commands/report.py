@@ -86,10 +86,9 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
     from ablate.search.record import read_search
 
     key = search_key(study, str(frames.study["dataset"]), frames.dataset_hash)
-    of_baseline = frames.runs[frames.runs["variant"] == study.baseline]["fingerprint"]
     store = TrialStore(url, create=False)
     try:
-        found = read_search(store, key, study.search, str(of_baseline.iloc[0]))
+        found = read_search(store, key, study.search)
     finally:
         store.close()
     if found is None:

@@ -9,6 +9,7 @@ from ablate.page.document import Block, Column, Finding, Findings, Row, Table, T
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.stats import Verdict, words
+from ablate.stats.fresh import Seeds
 from ablate.stats.selection import picked_claim, picked_evidence, select
 
 MOST_SHOWN = 10
@@ -28,11 +29,13 @@ def selection_blocks(summary: Summary) -> tuple[Block, ...]:
 
 
 def _validation(summary: Summary) -> dict[str, dict[int, float]]:
-    """Validation accuracies by variant and seed, of finished runs."""
+    """Validation accuracies by variant and seed, of the grid's finished runs: a search tells its own pick."""
     done = summary.runs[summary.runs["status"] == RunStatus.FINISHED]
     rows = done[done["val_accuracy"].notna()].sort_values("seed")
-    known = [v.name for v in summary.variants if not v.same_as]
-    found = {name: rows[rows["variant"] == name] for name in known}
+    known = [v for v in summary.variants if not v.same_as and v.seeds is Seeds.GRID]
+    found = {
+        v.name: rows[(rows["variant"] == v.name) & rows["seed"].isin(v.accuracies)] for v in known
+    }
     return {name: _by_seed(own) for name, own in found.items() if len(own)}
 
 

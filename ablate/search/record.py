@@ -16,16 +16,10 @@ from ablate.store.trials import SearchKey, TrialRow, TrialStore
 from ablate.study.search import ACCURACY, Parameter, Search
 
 FEWEST_FOR_IMPORTANCE = 4
-BASELINE = "the study's baseline"
 
 
-def read_search(
-    store: TrialStore, key: SearchKey, search: Search, baseline: str
-) -> SearchResult | None:
-    """What there is to tell of a search; None if no trial has ended.
-
-    `baseline` is the fingerprint of the study's baseline.
-    """
+def read_search(store: TrialStore, key: SearchKey, search: Search) -> SearchResult | None:
+    """What there is to tell of a search; None if no trial has ended."""
     rows = store.trials(key)
     finished = finished_trials(store, search, rows)
     told = _trials(store, search, rows)
@@ -33,7 +27,7 @@ def read_search(
         return None
     numbers = distinct(rows, finished)
     accuracy = search.objectives.index(ACCURACY)
-    found = read_confirmed(store, search, rows, finished, baseline)
+    found = read_confirmed(store, search, rows, finished)
     return SearchResult(
         sampler=search.sampler,
         pruner=search.pruner,
@@ -64,17 +58,21 @@ def finished_trials(store: TrialStore, search: Search, rows: Sequence[TrialRow])
 
 
 def read_confirmed(
-    store: TrialStore, search: Search, rows: Sequence[TrialRow], finished: Finished, baseline: str
+    store: TrialStore, search: Search, rows: Sequence[TrialRow], finished: Finished
 ) -> list[Confirmed]:
     """The candidates with what their fresh seeds have given so far."""
     accuracy = search.objectives.index(ACCURACY)
     picked = [rows[number] for number in candidates(search, rows, finished)]
-    means = {row.variant: finished[row.number][1][accuracy] for row in picked}
     seeds = fresh_seeds(search)
-    fresh = {row.variant: store.fresh(row.run_keys[0], row.fingerprint, seeds) for row in picked}
-    if picked:
-        fresh[BASELINE] = store.fresh(picked[0].run_keys[0], baseline, seeds)
-    return confirmed(means, fresh, BASELINE)
+    found = (
+        confirmed(
+            row,
+            finished[row.number][1][accuracy],
+            store.fresh(row.run_keys[0], row.fingerprint, seeds),
+        )
+        for row in picked
+    )
+    return [each for each in found if each is not None]
 
 
 def importances(search: Search, trials: Sequence[TrialResult]) -> dict[str, dict[str, float]]:
@@ -151,15 +149,13 @@ def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tupl
 
 
 def _confirmed_result(found: Confirmed) -> ConfirmedResult:
-    effect, fresh = found.effect, found.fresh
+    fresh = found.fresh
     return ConfirmedResult(
         variant=found.variant,
+        fingerprint=found.fingerprint,
         searched=found.searched,
         mean=fresh.mean,
         low=fresh.low,
         high=fresh.high,
         n=fresh.n,
-        difference=effect.difference if effect else None,
-        difference_low=effect.low if effect else None,
-        difference_high=effect.high if effect else None,
     )

@@ -44,7 +44,8 @@ def effects(
     """The effect of every variant but the baseline, in the order given.
 
     The family is every variant in the mapping, those without runs included, so that a verdict never
-    becomes easier because other cells have not finished yet. With `looks` the intervals hold at
+    becomes easier because other cells have not finished yet; samples that a search picked by are not
+    in it and get no interval. With `looks` the intervals hold at
     every look, however many seeds are added (`--until-decided`), from three shared seeds on; without bits
     there are none such, and no verdict. With `folds` > 1 a seed's bits are
     those of its folds together.
@@ -94,6 +95,8 @@ class _Family:
         own, base = self.samples[name], self.samples[self.baseline]
         if not own.scores or not base.scores:
             return self._without(name, Rule.NOTHING)
+        if own.picked_by or base.picked_by:
+            return self._without(name, Rule.SEARCHED)
         with_bits = own.has_bits and base.has_bits
         shared = sorted(own.seeds & base.seeds)
         most = max(len(own.seeds), len(base.seeds))
@@ -217,11 +220,13 @@ class _Family:
 
     def _with_runs(self, enough: Callable[[Sample], bool]) -> list[str]:
         others = [name for name in self.samples if name != self.baseline]
-        return [arm for arm in (self.baseline, *others) if enough(self.samples[arm])]
+        known = [name for name in others if not self.samples[name].picked_by]
+        return [arm for arm in (self.baseline, *known) if enough(self.samples[arm])]
 
     @property
     def _size(self) -> int:
-        return len(self.samples) - 1
+        others = (each for name, each in self.samples.items() if name != self.baseline)
+        return sum(not each.picked_by for each in others)
 
     @property
     def _room(self) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -21,12 +21,14 @@ class Sample:
     """Scores by seed (accuracy as a fraction) and, where they are known, the bits they are means of.
 
     All bits of a comparison are about the same test images in the same order. `images` is their
-    number where only the scores are known: it says how fine the scores are.
+    number where only the scores are known: it says how fine the scores are. `picked_by` says that a
+    search chose by these seeds, and when to stop: they are lucky or unlucky, and bring no verdict.
     """
 
     scores: Mapping[int, float]
     correct: Mapping[int, Bits] = field(default_factory=dict)
     images: int | None = None
+    picked_by: bool = False
 
     @classmethod
     def of_bits(cls, correct: Mapping[int, Bits]) -> Self:
@@ -57,6 +59,12 @@ class Sample:
     def has_bits(self) -> bool:
         """Whether every run has its bits."""
         return bool(self.scores) and self.correct.keys() == self.scores.keys()
+
+    def only(self, seeds: Container[int]) -> Sample:
+        """The part of these seeds."""
+        scores = {seed: score for seed, score in self.scores.items() if seed in seeds}
+        bits = {seed: each for seed, each in self.correct.items() if seed in seeds}
+        return replace(self, scores=scores, correct=bits)
 
     def at(self, seeds: Sequence[int]) -> NDArray[np.float64]:
         """Scores, shape (seeds,)."""
