@@ -147,8 +147,9 @@ def main(arguments: Sequence[str]) -> int:
 def _kill() -> int:
     """Four workers, 200 trials, ten times SIGKILL."""
     code = (
-        "import sys; sys.path[:0] = ['tests']\n"
-        "import tempfile, pathlib, test_search, search_processes\n"
+        "import sys; sys.path[:0] = ['tests', 'tests/search']\n"
+        "import tempfile, pathlib, test_search\n"
+        "from support import search_processes\n"
         "plan = search_processes.search_plan(trials=200, seeds=3, sampler='random')\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    test_search.kill_and_go_on(plan, pathlib.Path(folder), kills=10, seed=3)\n"

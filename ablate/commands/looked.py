@@ -38,17 +38,19 @@ def look_at(frames: Frames, command: str) -> Look | None:
         return None
     planned = planned_seeds(study)
     aliases = study.get("aliases") or {}
-    runs = runs.assign(variant=runs["variant"].replace(dict(aliases)))
+    last = last_of_grid(*planned.values())
+    names = runs["variant"].replace(dict(aliases))
+    runs = runs.assign(variant=names, fresh=runs["seed"] > last)
     finished = runs[(runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()]
     baseline = aliases.get(study["baseline"], study["baseline"])
-    fresh = runs["seed"] > last_of_grid(*planned.values())
-    n = _counts(finished[~fresh], planned)
-    confirmed = [name for name in runs.loc[fresh, "variant"].unique() if name not in planned]
-    of_fresh = _counts(finished[fresh], [baseline, *confirmed])
+    fresh = runs[runs["fresh"]]
+    n = _counts(finished[~finished["fresh"]], planned)
+    confirmed = [name for name in fresh["variant"].unique() if name not in planned]
+    of_fresh = _counts(finished[finished["fresh"]], [baseline, *confirmed])
     if not (_comparable(n, baseline) or _comparable(of_fresh, baseline)):
         return None
     n |= {name: of_fresh[name] for name in confirmed}
-    planned |= _counts(runs[fresh], confirmed)
+    planned |= _counts(fresh, confirmed)
     rule = ANYTIME if any_time(frames.looks) else FIXED
     margin = margin_of(frames.looks, study.get("equivalence_margin"))
     return new_look(rule, command, n, planned, margin, len(planned) - 1, finished["run_key"])
