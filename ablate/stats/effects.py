@@ -93,10 +93,10 @@ class _Family:
 
     def _found(self, name: str) -> Effect:
         own, base = self.samples[name], self.samples[self.baseline]
+        if (own.picked_by and own.scores) or (base.picked_by and base.scores):
+            return self._without(name, Rule.SEARCHED)
         if not own.scores or not base.scores:
             return self._without(name, Rule.NOTHING)
-        if own.picked_by or base.picked_by:
-            return self._without(name, Rule.SEARCHED)
         with_bits = own.has_bits and base.has_bits
         shared = sorted(own.seeds & base.seeds)
         most = max(len(own.seeds), len(base.seeds))

@@ -15,8 +15,6 @@ from ablate.stats.effect import Effect
 from ablate.stats.effects import effects
 from ablate.stats.sample import Sample
 
-NOBODY = Sample({})
-
 
 class Seeds(StrEnum):
     """What the seeds of a sample are for."""
@@ -31,8 +29,8 @@ class Kinds:
     """`own` is what each variant is judged by, and `of` of which kind that is: what the grid has of its
     variants and of the baseline, else fresh seeds, else those of the search.
 
-    `grid` is the family of the grid, beside which stands what only the search has trained, `fresh` that of
-    all who have fresh seeds. The baseline is in both, each with its seeds of that kind.
+    `grid` is the family of the grid, `fresh` that of all who have fresh seeds. The baseline is in both, each
+    time with its seeds of that kind.
     """
 
     baseline: str
@@ -43,13 +41,14 @@ class Kinds:
 
     def effects(self, margin: float | None = None, *, looks: bool = False) -> dict[str, Effect]:
         """Of every variant but the baseline, by its own seeds, in the family that these belong to."""
-        fresh = self.confirmed(margin)
-        found = effects(self.grid, self.baseline, margin, looks=looks)
-        return {
-            name: fresh[name] if kind is Seeds.FRESH else found[name]
-            for name, kind in self.of.items()
-            if name != self.baseline
+        searched = {n: self.own[n] for n, kind in self.of.items() if kind is Seeds.SEARCH}
+        beside = {self.baseline: self.own[self.baseline], **searched}
+        found = {
+            Seeds.GRID: effects(self.grid, self.baseline, margin, looks=looks),
+            Seeds.FRESH: self.confirmed(margin),
+            Seeds.SEARCH: effects(beside, self.baseline, margin),
         }
+        return {n: found[kind][n] for n, kind in self.of.items() if n != self.baseline}
 
     def confirmed(self, margin: float | None = None) -> dict[str, Effect]:
         """Of everybody who has fresh seeds, by these."""
@@ -58,8 +57,7 @@ class Kinds:
     @property
     def judged(self) -> Mapping[str, Sample]:
         """The family of the grid; where the grid is the baseline alone, that of fresh seeds."""
-        grid = {name: each for name, each in self.grid.items() if not each.picked_by}
-        return grid if len(grid) > 1 else self.fresh
+        return self.grid if len(self.grid) > 1 else self.fresh
 
     def beside(self, first: str, second: str) -> dict[str, Sample]:
         """What two variants are compared by: both by fresh seeds if one of them has no others."""
@@ -78,17 +76,11 @@ def by_kind(
     usual = {name: each.only(range(last + 1)) for name, each in samples.items()}
     above = {name: each.only(each.seeds - usual[name].seeds) for name, each in samples.items()}
     fresh = {name: each for name, each in above.items() if each.scores or name == baseline}
-    declared = {name for name in samples if name in grid or name == baseline}
-    beside = {
-        name: each if name in declared else replace(each, picked_by=True)
-        for name, each in usual.items()
-        if name in declared or name not in fresh
-    }
-    of = {
-        name: Seeds.FRESH if name in fresh and fresh[name].scores and not beside.get(name, NOBODY).scores
-        else Seeds.GRID if name in declared
-        else Seeds.SEARCH
-        for name in samples
-    }  # fmt: skip
-    own = {n: fresh[n] if kind is Seeds.FRESH else beside[n] for n, kind in of.items()}
-    return Kinds(baseline, own, of, beside, fresh)
+    declared = {n: each for n, each in usual.items() if n in grid or n == baseline}
+    own, of = dict(declared), dict.fromkeys(samples, Seeds.GRID)
+    for name in samples:
+        if name in fresh and fresh[name].scores and not (name in own and own[name].scores):
+            own[name], of[name] = fresh[name], Seeds.FRESH
+        elif name not in declared:
+            own[name], of[name] = replace(usual[name], picked_by=True), Seeds.SEARCH
+    return Kinds(baseline, {name: own[name] for name in samples}, of, declared, fresh)

@@ -86,10 +86,10 @@ def claim(effect: Effect) -> str:
         return f"{pair}: equivalent within ±{size(effect.margin)} points."
     if effect.verdict is Verdict.IDENTICAL:
         return f"{pair}: identical, every run is right on the same test images."
-    if effect.difference is None:
-        return f"{pair}: no finished run to compare."
     if effect.rule is Rule.SEARCHED:
         return f"{pair}: not judged ({could_see(effect)})."
+    if effect.difference is None:
+        return f"{pair}: no finished run to compare."
     return f"No difference found, {pair} ({could_see(effect)})."
 
 

@@ -62,6 +62,14 @@ def test_what_only_the_search_has_trained_is_not_judged() -> None:
     assert "never put together" in reading([told])[0]
 
 
+def test_what_only_the_search_has_trained_is_not_judged_where_the_grid_is_missing() -> None:
+    samples = picked("1")
+    samples["0"] = samples["0"].only(range(1001, 1006))
+    told = found(samples).effects()
+    assert [told[name].rule for name in "123"] == [Rule.BLOCKS, Rule.SEARCHED, Rule.SEARCHED]
+    assert told["2"].difference is not None
+
+
 def test_the_grid_is_a_family_of_its_own_by_the_seeds_that_it_declares() -> None:
     samples = study()
     kinds = found(samples, ("0", "1", "2"))
