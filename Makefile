@@ -33,7 +33,7 @@ help:
 	@echo 'make search [STUDY=FILE] [DATA=PATH]     let Optuna search the space of a study, write its report'
 	@echo 'make dashboard                           show searches in the dashboard of Optuna, on this machine'
 	@echo 'make bench [DATA=PATH]                   compare the training engine with what people use today'
-	@echo 'make calibrate                           prove verdicts, the noise floor and the profiler (hours)'
+	@echo 'make calibrate [SHARE=0.01]              prove verdicts, the noise floor and the profiler (hours), or a part of it'
 	@echo 'make torture                             break things on purpose, count what is lost (about an hour)'
 	@echo 'make gpu-check                           what only a CUDA device can show: graphs, precision, memory'
 	@echo 'make gpu-bench [DATA=PATH]               the same comparison on a CUDA device, and where the time goes'
@@ -68,12 +68,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks all $(OPTIONS)
 
 calibrate: $(READY)
-	@$(BIN)/python -m benchmarks.calibrate_throughput
-	@$(BIN)/python -m benchmarks.calibrate_profile
-	@$(BIN)/python -m benchmarks.calibrate_search
-	@$(BIN)/python -m benchmarks.calibrate_until_decided
-	@$(BIN)/python -m benchmarks.calibrate_verdicts
-	@$(BIN)/python -m benchmarks.calibrate_trainings
+	@$(BIN)/python -m benchmarks.calibrate --share $(or $(SHARE),1)
 
 # With WHEELHOUSE the targets below take the Python that is named, which has torch, and beside it what lies in
 # that folder: nothing is fetched, and nothing is installed into it.

@@ -71,9 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     samples = read_samples(load_study(file, []), database)
     false, found, total = judge(samples, asked.sets)
     say(
-        f"{COPY} against none, other seeds: {false} of {total} sets say better or worse (at most 2)"
+        f"{COPY} against none, other seeds: {false} of {total} sets say better or worse (bar: 2 of 20)"
     )
-    say(f"{CRIPPLED} against none: worse in {found} of {total} sets (at least 18)")
+    say(f"{CRIPPLED} against none: worse in {found} of {total} sets (bar: 18 of 20)")
     return 0 if false <= MOST_FALSE and found >= FEWEST_FOUND * total / SETS else 1
 
 

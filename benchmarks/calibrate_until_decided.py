@@ -31,6 +31,7 @@ from ablate.stats.effects import FEWEST_AT_A_LOOK
 from ablate.stats.family import anytime
 from ablate.stats.intervals import normal_to_t
 from ablate.stats.moderate import grubbs, residuals
+from benchmarks.options import watch
 
 STUDIES = 2000
 MOST_SEEDS = 100
@@ -206,10 +207,13 @@ def main(arguments: Sequence[str]) -> int:
     print(
         f"{'':34s} {'studies':>7s} {'wrong %':>8s} {'mean runs':>10s} {'mean seeds':>11s} {'open %':>10s}"
     )
-    worst = 0.0
+    worst, tell = 0.0, watch("until decided")
     with ProcessPoolExecutor(asked.processes) as pool:
-        for world in WORLDS:
-            courses = list(pool.map(partial(run_study, world), range(asked.studies), chunksize=10))
+        for number, world in enumerate(WORLDS):
+            courses: list[Course] = []
+            for each in pool.map(partial(run_study, world), range(asked.studies), chunksize=10):
+                tell(number * asked.studies + len(courses), len(WORLDS) * asked.studies)
+                courses.append(each)
             text, wrong = table_row(world, courses)
             print(text, flush=True)
             worst = max(worst, wrong)

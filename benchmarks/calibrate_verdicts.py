@@ -22,6 +22,7 @@ from scipy import stats
 
 from ablate.stats import Effect, Sample, Verdict, effects
 from ablate.system.text import duration
+from benchmarks.options import watch
 from benchmarks.worlds import World
 
 STUDIES = 2000
@@ -128,12 +129,17 @@ class Cell:
 def main(arguments: Sequence[str]) -> int:
     """Print every row; 1 if one is beyond its bar."""
     asked = _parser().parse_args(arguments)
-    started, held = time.monotonic(), True
+    started, held, done = time.monotonic(), True, 0
+    total, tell = sum(len(row.bars) for row in ROWS), watch("verdicts")
     print(f"{asked.studies:,} studies a cell; percent, Welch + Holm in brackets, bars behind")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with ProcessPoolExecutor(asked.processes) as pool:
         for row in ROWS:
-            cells = [cell(row, n, asked.studies, asked.seed, pool) for n in row.bars]
+            cells = []
+            for seeds in row.bars:
+                tell(done, total)
+                cells.append(cell(row, seeds, asked.studies, asked.seed, pool))
+                done += 1
             held &= all(each.holds for each in cells)
             print(f"{row.name:36s}" + "".join(map(_told, cells)), flush=True)
     print(

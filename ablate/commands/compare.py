@@ -65,5 +65,5 @@ def _find(name: str, summary: Summary) -> VariantSummary:
 def _effect(base: VariantSummary, variant: VariantSummary, summary: Summary) -> Effect:
     if base.is_baseline and variant.effect is not None:
         return variant.effect  # adjusted for all variants, as in the report
-    samples = {each.name: summary.samples[each.name] for each in (base, variant)}
+    samples = summary.kinds.beside(base.name, variant.name)
     return effects(samples, base.name, summary.margin, looks=summary.any_time)[variant.name]

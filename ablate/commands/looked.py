@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import pandas as pd
+
 from ablate.report.summary import planned_seeds
 from ablate.result import RunStatus
 from ablate.stats.looks import ANYTIME, FIXED, Look, any_time, margin_of
 from ablate.store.frames import Frames
 from ablate.store.looks import new_look, record_look
+from ablate.study.search import last_of_grid
 from ablate.system.console import say
 
 
@@ -24,22 +29,41 @@ def keep_look(frames: Frames, url: str, command: str) -> None:
 
 
 def look_at(frames: Frames, command: str) -> Look | None:
-    """This look; None where no interval can be shown, and so nothing that tempts to add seeds."""
+    """This look; None where no interval can be shown, and so nothing that tempts to add seeds.
+
+    What a search's confirmation judges by fresh seeds is in it; what only the search has trained is not.
+    """
     study, runs = frames.study, frames.runs
     if (study.get("recipe") or {}).get("split") == "tutorial":
         return None
     planned = planned_seeds(study)
     aliases = study.get("aliases") or {}
+    last = last_of_grid(*planned.values())
+    names = runs["variant"].replace(dict(aliases))
+    runs = runs.assign(variant=names, fresh=runs["seed"] > last)
     finished = runs[(runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()]
-    counts = finished["variant"].replace(dict(aliases)).value_counts()
-    n = {name: int(counts.get(name, 0)) for name in planned}
     baseline = aliases.get(study["baseline"], study["baseline"])
-    if n[baseline] < 2 or not any(n[name] > 1 for name in n if name != baseline):
+    fresh = runs[runs["fresh"]]
+    n = _counts(finished[~finished["fresh"]], planned)
+    confirmed = [name for name in fresh["variant"].unique() if name not in planned]
+    of_fresh = _counts(finished[finished["fresh"]], [baseline, *confirmed])
+    if not (_comparable(n, baseline) or _comparable(of_fresh, baseline)):
         return None
+    n |= {name: of_fresh[name] for name in confirmed}
+    planned |= _counts(fresh, confirmed)
     rule = ANYTIME if any_time(frames.looks) else FIXED
     margin = margin_of(frames.looks, study.get("equivalence_margin"))
-    family = len({*planned, *runs["variant"].replace(dict(aliases))}) - 1
-    return new_look(rule, command, n, planned, margin, family, finished["run_key"])
+    return new_look(rule, command, n, planned, margin, len(planned) - 1, finished["run_key"])
+
+
+def _counts(runs: pd.DataFrame, names: Iterable[str]) -> dict[str, int]:
+    counts = runs["variant"].value_counts()
+    return {name: int(counts.get(name, 0)) for name in names}
+
+
+def _comparable(n: dict[str, int], baseline: str) -> bool:
+    """Whether baseline and some variant have two runs or more, so that there is an interval."""
+    return n[baseline] > 1 and any(count > 1 for name, count in n.items() if name != baseline)
 
 
 def _setting(frames: Frames) -> str:

@@ -12,10 +12,10 @@ from ablate.execute.local import LocalExecutor
 from ablate.measure.throughput import FULL_BLOCK_SECONDS, FULL_PROCESSES, FULL_ROUNDS, full
 from ablate.page import format as fmt
 from ablate.plan import Plan
-from ablate.report.speeds import verdict_words
 from ablate.result import Cost
 from ablate.search.networks import with_searched
 from ablate.stats.ratios import Ratio, in_family
+from ablate.stats.words import speed_words
 from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import own_console, say
@@ -85,4 +85,4 @@ def _ratio(cost: Cost, family: int) -> str:
     stored = Ratio(cost.baseline_ratio or 1.0, cost.ratio_low, cost.ratio_high, cost.processes)
     ratio = in_family(stored, family)
     told = fmt.ratio(ratio.ratio, ratio.low, ratio.high)
-    return f"{cost.mode} {told}: {verdict_words(ratio)}"
+    return f"{cost.mode} {told}: {speed_words(ratio)}"

@@ -15,9 +15,9 @@ from ablate.commands.chosen import frames_of
 from ablate.errors import DatabaseError
 from ablate.page.format import MISSING, milliseconds, percent, ratio
 from ablate.report.families import module_times
-from ablate.report.speeds import verdict_words
 from ablate.report.summary import Summary, speed_ratio, summarize
 from ablate.result.cost import AUGMENTATION, OPTIMIZER
+from ablate.stats.words import speed_words
 from ablate.study import Study
 from ablate.study.meant import find_variant
 from ablate.system.console import plain, say
@@ -112,7 +112,7 @@ def in_turns(first: str, second: str, device: str, summary: Summary) -> str:
     for column in variant.speeds:
         found = speed_ratio(variant, base, column)
         if (column.mode, column.device) == ("train", device) and found is not None:
-            words = verdict_words(found)
+            words = speed_words(found)
             told = f"{second} trains {ratio(found.ratio, found.low, found.high)} as fast as {first}"
             return f"Measured in turns, {told}" + (f": {words}." if words else ".")
     return ""

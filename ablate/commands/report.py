@@ -87,11 +87,9 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
     from ablate.search.record import read_search
 
     key = search_key(study, str(frames.study["dataset"]), frames.dataset_hash)
-    of_baseline = frames.runs[frames.runs["variant"] == study.baseline]["fingerprint"]
     store = TrialStore(url, create=False)
     try:
-        names = _names(frames)
-        found = read_search(store, key, study.search, str(of_baseline.iloc[0]), names)
+        found = read_search(store, key, study.search, _names(frames))
     finally:
         store.close()
     if found is None:

@@ -76,11 +76,12 @@ def _capped(question: Question, standing: Standing, most: int) -> int:
 
 def _judge(question: Question, standing: Standing, seeds: int) -> Judged:
     samples = {name: _up_to(each, seeds) for name, each in standing.samples.items()}
-    # The family is everybody, whoever has no run yet included.
+    # The family is everybody in the grid, whoever has no run yet included; what only a search has trained
+    # is not judged by these seeds.
     family = {
         name: samples.get(name, Sample({})) for name in (question.baseline, *question.variants)
     }
-    found = effects({**family, **samples}, question.baseline, question.margin, looks=True)
+    found = effects(family, question.baseline, question.margin, looks=True)
     failing = [
         name
         for name in (question.baseline, *question.variants)
@@ -99,6 +100,4 @@ def is_settled(effect: Effect) -> bool:
 
 
 def _up_to(sample: Sample, seeds: int) -> Sample:
-    scores = {seed: score for seed, score in sample.scores.items() if seed <= seeds}
-    bits = {seed: each for seed, each in sample.correct.items() if seed <= seeds}
-    return Sample(scores, bits, sample.images)
+    return sample.only(range(seeds + 1))

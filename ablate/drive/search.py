@@ -30,13 +30,15 @@ from ablate.search.record import read_confirmed
 from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
 from ablate.search.storage import open_storage, storage_url
-from ablate.stats import words
+from ablate.stats import Effect, Sample, words
+from ablate.stats.fresh import by_kind
+from ablate.stats.looks import margin_of
 from ablate.stats.selection import FRESH
 from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
-from ablate.study.search import SPEED, Search
+from ablate.study.search import SPEED, Search, last_of_grid
 from ablate.system.console import own_console, say
 from ablate.system.environment import without_password
 from ablate.system.lock import only_one
@@ -215,16 +217,27 @@ class _Work:
             self.console,
         )
         picked_from = len(distinct(trials, self.searcher.finished))
-        baseline = self.plan.variants[self.plan.study.baseline].fingerprint
-        found = read_confirmed(parts.store, parts.search, trials, self.searcher.finished, baseline)
+        found = read_confirmed(parts.store, parts.search, trials, self.searcher.finished)
+        verdicts = self._verdicts() if found else {}
         for each in found:
-            say(_confirmed_line(each, picked_from, self.plan.study.baseline), self.console)
+            say(_confirmed_line(each, picked_from), self.console)
+            name = self.maker.named(each.fingerprint, 1).variant.name
+            if name in verdicts:
+                say(f"confirmed: {words.claim(verdicts[name])}", self.console)
         if found:
             say(FRESH, self.console)
         parts.store.close()
         parts.mirror.close()
         self.store.close()
         return failed
+
+    def _verdicts(self) -> dict[str, Effect]:
+        """Of everybody who has fresh seeds, by these and test images, when all has been asked and trained."""
+        study, plan = self.plan.study, self.plan
+        key = (study.name, str(plan.dataset.content_hash()), study.setting)
+        samples = {study.baseline: Sample({}), **self.store.standing(key).samples}
+        kinds = by_kind(samples, study.baseline, plan.variants, last_of_grid(study.seeds))
+        return kinds.confirmed(margin_of(self.store.looks(key), study.equivalence_margin))
 
 
 @dataclass
@@ -314,12 +327,9 @@ def _description(study: Study, search: Search, space: Space, named: str) -> str:
     )
 
 
-def _confirmed_line(found: Confirmed, picked_from: int, baseline: str) -> str:
-    text = (
-        f"confirmed: {found.variant}: {fmt.accuracy(found.fresh)} % on {found.fresh.n} fresh seeds, "
-        f"{100 * found.searched:.2f} % in the search that picked it from {picked_from}"
+def _confirmed_line(found: Confirmed, picked_from: int) -> str:
+    return (
+        f"confirmed: {found.variant}: {fmt.accuracy(found.fresh)} % of validation images on "
+        f"{found.fresh.n} fresh seeds, {100 * found.searched:.2f} % in the search that picked it from "
+        f"{picked_from}"
     )
-    if found.effect is not None and found.effect.difference is not None:
-        span = words.span(found.effect.low, found.effect.high)
-        text += f"; {words.points(found.effect.difference)} points to {baseline} ({span})"
-    return text

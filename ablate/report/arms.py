@@ -10,9 +10,10 @@ BARE = "Test-leaked: numbers without intervals, and no verdict."
 
 
 def arms_of(summary: Summary) -> Arms | None:
-    """The variants with two finished runs or more, the baseline first."""
-    names = dict.fromkeys((summary.baseline, *summary.samples))
-    return gather({name: summary.samples[name] for name in names if name in summary.samples})
+    """The variants of one family with two finished runs or more, the baseline first."""
+    judged = summary.kinds.judged
+    names = dict.fromkeys((summary.baseline, *judged))
+    return gather({name: judged[name] for name in names if name in judged})
 
 
 def looks(summary: Summary) -> bool:

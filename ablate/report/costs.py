@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ablate.page import format as fmt
 from ablate.page.document import Column, Row, Table, TableCell
-from ablate.report.speeds import Speed, SpeedColumn, apart, could_see, ratio_to, verdict_words
+from ablate.report.speeds import Speed, SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.ratios import Ratio
+from ablate.stats.words import speed_could_see, speed_words
 from ablate.system.text import plural
 
 MODES = {"train": "training", "infer": "inference", "eager": "eager training"}
@@ -157,7 +158,7 @@ def _ratio_note(ratio: Ratio) -> str:
         return "no interval"
     if ratio.verdict is None:
         return f"{ratio.low:.3f} to {ratio.high:.3f}, one process"
-    said = could_see(ratio) if ratio.verdict == "undecided" else verdict_words(ratio)
+    said = speed_could_see(ratio) if ratio.verdict == "undecided" else speed_words(ratio)
     return f"{ratio.low:.3f} to {ratio.high:.3f}, {said}"
 
 

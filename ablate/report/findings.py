@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ablate.page.document import Finding
 from ablate.page.format import count, percent, ratio
-from ablate.report.speeds import apart, verdict_words
+from ablate.report.speeds import apart
 from ablate.report.summary import Summary, VariantSummary, speed_ratio
 from ablate.stats import DEFAULT_MARGIN, Effect, Rule, Verdict
-from ablate.stats.words import claim, evidence, points, size
+from ablate.stats.words import claim, could_see_each, evidence, points, size, speed_words
 from ablate.study.metrics import ACCURACY
 from ablate.system.text import plural
 
@@ -33,8 +33,11 @@ def headline(summary: Summary) -> str:
     if not summary.reference.n:
         return f"No variant can be compared: the baseline {summary.baseline} has no finished run."
     missing = sum(not variant.n for variant in summary.tested)
+    searched = sum(_is_searched(v.effect) for v in summary.tested)
     numbers = [(len(_with(summary, verdict)), str(verdict)) for verdict in Verdict]
-    numbers = [*numbers[:-1], (numbers[-1][0] - missing, "undecided"), (missing, "without a run")]
+    undecided = numbers.pop()[0] - missing - searched
+    numbers += [(undecided, "undecided"), (missing, "without a run")]
+    numbers += [(searched, "tried by the search alone and not judged")]
     told = ", ".join(f"{number} {verdict}" for number, verdict in numbers if number)
     return (
         f"{plural(len(summary.tested), 'variant')} against the baseline {summary.baseline}: {told}."
@@ -64,7 +67,7 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
         return ()
     clear = (Verdict.BETTER, Verdict.WORSE), (Verdict.EQUIVALENT,), (Verdict.IDENTICAL,)
     found = [_found(v, e, summary) for verdicts in clear for v, e in _with(summary, *verdicts)]
-    undecided = _with(summary, Verdict.UNDECIDED)
+    undecided = [(v, e) for v, e in _with(summary, Verdict.UNDECIDED) if not _is_searched(e)]
     could = [(v, e) for v, e in undecided if e.smallest_detectable is not None]
     if len(could) > MAX_SINGLE:
         found.append(_undecided_together(could))
@@ -72,6 +75,11 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
         found += [_found(v, e, summary) for v, e in could]
     untestable = [v.name for v, e in undecided if e.smallest_detectable is None and v.n]
     return tuple(found + ([_untestable(untestable)] if untestable else []))
+
+
+def _is_searched(effect: Effect | None) -> bool:
+    """Whether its only seeds are those that a search chose by."""
+    return effect is not None and effect.rule is Rule.SEARCHED
 
 
 def _with(summary: Summary, *verdicts: Verdict) -> list[Compared]:
@@ -93,12 +101,8 @@ def _found(variant: VariantSummary, effect: Effect, summary: Summary) -> Finding
 
 
 def _undecided_together(could: list[Compared]) -> Finding:
-    seen = sorted(effect.smallest_detectable or 0.0 for _, effect in could)
     (top, most), (bottom, least) = could[0], could[-1]
-    said = (
-        f"No difference found for {len(could)} variants (these runs could have seen "
-        f"≥ {size(seen[0])} to ≥ {size(seen[-1])} points, depending on the variant)."
-    )
+    said = could_see_each([effect for _, effect in could])
     text = (
         f"Their observed differences go from {points(least.difference)} ({bottom.name}) to "
         f"{points(most.difference)} points ({top.name}). The highest of {len(could)} means is "
@@ -145,7 +149,7 @@ def cost(variant: VariantSummary, base: VariantSummary, summary: Summary) -> str
         times = speed_ratio(variant, base, column)
         if times is not None:
             text = ratio(times.ratio, times.low, times.high)
-            notes = [note for note in (verdict_words(times), apart(own, other, times)) if note]
+            notes = [note for note in (speed_words(times), apart(own, other, times)) if note]
             said = f": {'; '.join(notes)}" if notes else ""
             costs.append(
                 f"{text} {column.mode} images/s on {column.device} ({column.protocol}){said}"

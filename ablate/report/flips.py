@@ -29,9 +29,11 @@ Kind = Literal["fixed", "broken"]
 def chosen(summary: Summary) -> tuple[Flips, ...]:
     """The flips of the best and of the worst variant; of the only one if there are no more."""
     correct = summary.images.correct
+    judged = {name: each.seeds for name, each in summary.samples.items() if not each.picked_by}
     by_variant: dict[str, dict[int, Array]] = {}
     for (variant, seed), key in _keys(summary).items():
-        if key in correct:
+        # The baseline is compared over whichever seeds a variant is judged by.
+        if key in correct and (variant == summary.baseline or seed in judged.get(variant, ())):
             by_variant.setdefault(variant, {})[seed] = correct[key]
     return best_and_worst(summary.baseline, by_variant)
 

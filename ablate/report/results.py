@@ -7,11 +7,20 @@ from ablate.page.document import Bar, BarPart, Column, Row, Table, TableCell
 from ablate.report.speeds import SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
-from ablate.stats import words
+from ablate.stats import Rule, words
+from ablate.stats.fresh import Seeds
 from ablate.stats.words import could_see
 from ablate.system.text import plural
 
 NOT_CLAIMED = "not claimed (test-leaked)"
+NOT_JUDGED = "not judged"
+KINDS = {Seeds.GRID: "", Seeds.FRESH: "fresh seeds", Seeds.SEARCH: "seeds of the search"}
+BESIDES = {
+    Seeds.GRID: "{} fresh ones besides",
+    Seeds.FRESH: "{} of grid or search besides",
+    Seeds.SEARCH: "{} fresh ones besides",
+}
+"""Runs that a verdict does not stand on, by the kind of seeds that it stands on."""
 
 
 def results_table(summary: Summary) -> Table:
@@ -62,9 +71,13 @@ def _result_row(variant: VariantSummary, summary: Summary) -> Row:
 
 
 def run_note(variant: VariantSummary) -> str:
-    """What `n` hides: failed, missing and additional runs, and those whose attention did not learn."""
+    """What `n` hides: of which kind its seeds are, those of other kinds, failed, missing and additional runs,
+    and those whose attention did not learn.
+    """
     missing = variant.planned - variant.n - variant.failed
     notes = [
+        KINDS[variant.seeds],
+        BESIDES[variant.seeds].format(variant.besides) if variant.besides else "",
         f"attention unmoved in {variant.unmoved}" if variant.unmoved else "",
         f"{variant.failed} failed" if variant.failed else "",
         f"{missing} missing" if missing > 0 else "",
@@ -84,6 +97,9 @@ def _effect_cells(
         bare = TableCell(words.points(effect.difference))
         return bare, TableCell(fmt.MISSING), TableCell(NOT_CLAIMED, tone="warning")
     note = "" if effect.decided else could_see(effect)
+    if effect.rule is Rule.SEARCHED:
+        bare = TableCell(words.points(effect.difference))
+        return bare, TableCell(fmt.MISSING), TableCell(NOT_JUDGED, note)
     return (
         TableCell(words.points(effect.difference), words.span(effect.low, effect.high)),
         TableCell(fmt.p_value(effect.p_adjusted)),
@@ -107,8 +123,8 @@ def _planned(variant: VariantSummary, summary: Summary) -> int:
     """The runs of a variant: those that its study declares, and those with seeds beyond, as a search has."""
     seeds = summary.runs.loc[summary.runs["variant"] == variant.name, "seed"]
     declared = variant.name in summary.study["variants"] and not summary.any_time
-    beyond = int((seeds > variant.planned).sum()) if declared else 0
-    return max(variant.planned + beyond, variant.n + variant.failed)
+    beyond = int((seeds > variant.planned).sum()) if declared else variant.besides
+    return max(variant.planned + beyond, variant.n + variant.failed + variant.besides)
 
 
 def completeness(summary: Summary) -> Bar:
@@ -116,7 +132,7 @@ def completeness(summary: Summary) -> Bar:
     planned = sum(_planned(v, summary) for v in summary.variants)
     status = summary.runs["status"].value_counts()
     counts = {
-        "finished": sum(v.n for v in summary.variants),
+        "finished": sum(v.n + v.besides for v in summary.variants),
         "failed": sum(v.failed for v in summary.variants),
         "running": int(status.get(RunStatus.RUNNING, 0)),
         "stopped": int(status.get(RunStatus.STOPPED, 0)),

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell
-from ablate.result.search import SearchResult, TrialResult
-from ablate.stats import words
+from ablate.result.search import ConfirmedResult, SearchResult, TrialResult
+from ablate.stats import Effect, words
 from ablate.stats.selection import FRESH
 from ablate.system.text import plural
 
@@ -26,15 +26,19 @@ LEGEND = {"complete": canvas.BLUE, "raced": canvas.ORANGE}
 
 
 def search_blocks(
-    search: SearchResult, drawn: Mapping[str, Figure], costs: CostsByName | None = None
+    search: SearchResult,
+    drawn: Mapping[str, Figure],
+    verdicts: Mapping[str, Effect],
+    costs: CostsByName | None = None,
 ) -> tuple[Block, ...]:
-    """Everything that there is to say of a search; `drawn` are the figures of this section by name, `costs`
-    what its variants cost, as the other tables of the report say it.
+    """Everything that there is to say of a search; `drawn` are the figures of this section by name,
+    `verdicts` those of fresh seeds by fingerprint, `costs` what its variants cost, as the other tables of
+    the report say it.
     """
     first = [drawn.get(f"search-{name}") for name in ("history", "front", "slices")]
     blocks = (
         Note(_summary(search)),
-        confirmed_table(search),
+        confirmed_table(search, verdicts),
         *first,
         importance_table(search),
         best_table(search, costs or {}),
@@ -58,38 +62,39 @@ def expected_best(values: Sequence[float]) -> list[float]:
     ]
 
 
-def confirmed_table(search: SearchResult) -> Table | None:
-    """The candidates under fresh seeds."""
-    rows = tuple(
-        Row(
-            (
-                TableCell(each.variant),
-                TableCell(fmt.count(each.n)),
-                TableCell(fmt.percent(each.mean), _interval(each.low, each.high)),
-                TableCell(
-                    words.points(each.difference),
-                    words.span(each.difference_low, each.difference_high),
-                ),
-                TableCell(
-                    fmt.percent(each.searched), f"{words.points(each.searched - each.mean)} points"
-                ),
-            )
-        )
-        for each in search.confirmed
-    )
+def confirmed_table(search: SearchResult, verdicts: Mapping[str, Effect]) -> Table | None:
+    """The candidates under fresh seeds: validation accuracy, and the verdict of test images."""
+    rows = tuple(_confirmed_row(each, verdicts.get(each.fingerprint)) for each in search.confirmed)
     columns = (
         Column("Variant", numeric=False),
         Column("n", "fresh seeds"),
-        Column("Accuracy", "validation, 95 % t-interval"),
-        Column("To the baseline", "points, 95 % interval"),
+        Column("Validation", "95 % t-interval"),
         Column("In the search", "minus that of fresh seeds"),
+        Column("Difference", "test, points, 95 % interval"),
+        Column("Verdict", "by fresh seeds alone", numeric=False),
     )
     caption = (
         f"The best of the search, trained again with seeds that it had not seen. They were picked from "
         f"{plural(search.candidates, 'variant')}, so their accuracy in the search is partly luck. {FRESH} "
-        "The intervals of the differences hold together for all candidates."
+        "Differences are to the baseline with the same fresh seeds; their intervals hold together for all "
+        "that have some."
     )
     return Table(caption, columns, rows) if rows else None
+
+
+def _confirmed_row(found: ConfirmedResult, effect: Effect | None) -> Row:
+    luck = f"{words.points(found.searched - found.mean)} points"
+    cells = (
+        TableCell(found.variant),
+        TableCell(fmt.count(found.n)),
+        TableCell(fmt.percent(found.mean), _interval(found.low, found.high)),
+        TableCell(fmt.percent(found.searched), luck),
+    )
+    if effect is None:
+        return Row((*cells, TableCell(fmt.MISSING), TableCell(fmt.MISSING)))
+    difference = TableCell(words.points(effect.difference), words.span(effect.low, effect.high))
+    note = "" if effect.decided else words.could_see(effect)
+    return Row((*cells, difference, TableCell(effect.verdict, note, effect.verdict)))
 
 
 def history_figure(search: SearchResult) -> Figure | None:

@@ -9,6 +9,7 @@ from ablate.page.document import Block, Column, Finding, Findings, Row, Table, T
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.stats import Verdict, words
+from ablate.stats.fresh import Seeds
 from ablate.stats.selection import picked_claim, picked_evidence, select
 
 MOST_SHOWN = 10
@@ -29,12 +30,16 @@ def selection_blocks(summary: Summary) -> tuple[Block, ...]:
 
 
 def _validation(summary: Summary) -> dict[str, dict[int, float]]:
-    """Scores on validation images by variant and seed, of finished runs."""
+    """Scores on validation images by variant and seed, of the grid's finished runs: a search tells its own
+    pick.
+    """
     done = summary.runs[summary.runs["status"] == RunStatus.FINISHED]
     scored = done.assign(score=done["run_key"].map(summary.validation))
     rows = scored[scored["score"].notna()].sort_values("seed")
-    known = [v.name for v in summary.variants if not v.same_as]
-    found = {name: rows[rows["variant"] == name] for name in known}
+    known = [v for v in summary.variants if not v.same_as and v.seeds is Seeds.GRID]
+    found = {
+        v.name: rows[(rows["variant"] == v.name) & rows["seed"].isin(v.accuracies)] for v in known
+    }
     return {name: _by_seed(own) for name, own in found.items() if len(own)}
 
 

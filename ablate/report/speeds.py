@@ -11,7 +11,7 @@ import pandas as pd
 
 from ablate.page import format as fmt
 from ablate.page.format import count
-from ablate.stats.ratios import MARGIN, Ratio, in_family
+from ablate.stats.ratios import Ratio, in_family
 
 COST_COLUMNS = (
     *("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol", "torch"),
@@ -202,33 +202,6 @@ def _rounded(speed: float) -> tuple[float, float]:
     digits = 0 if speed >= 100 else 2 - math.floor(math.log10(speed))
     half = 0.5 * 10.0**-digits
     return printed - half, printed + half
-
-
-def verdict_words(ratio: Ratio) -> str:
-    """What follows from a ratio's interval, in the words of every table and sentence; empty without one."""
-    match ratio.verdict:
-        case "faster" | "slower":
-            return str(ratio.verdict)
-        case "as fast":
-            return f"as fast within {100 * (MARGIN - 1):.0f} %"
-        case "undecided":
-            return f"no difference in speed found ({could_see(ratio)})"
-    if ratio.low is None:
-        return "" if ratio.processes is None else "too few processes for an interval"
-    return "over the rounds of one process, no verdict"
-
-
-def could_see(ratio: Ratio) -> str:
-    """`could have seen ≥ 4.2 %`, from the smallest ratio that could have been seen; `≥ 2.5×` from 2 on."""
-    if ratio.detectable is None:
-        return ""
-    percent = 100 * (ratio.detectable - 1)
-    size = (
-        f"{percent:.{0 if percent >= 10 else 1}f} %"
-        if percent < 100
-        else f"{ratio.detectable:.1f}×"
-    )
-    return f"could have seen ≥ {size}"
 
 
 def _text(value: object) -> str:

@@ -19,17 +19,12 @@ from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
 from ablate.report.selection import selection_blocks
 from ablate.report.summary import Summary
-from ablate.stats.words import reading
+from ablate.stats import words
 from ablate.system.text import plural
 
 READING = (
-    "The ± of an accuracy is a 95 % Student t-interval over seeds. What is said of a difference is read "
-    "off one interval, in the text, the table and the figures alike: better or worse where it excludes 0, "
-    "equivalent where it lies within the margin, undecided otherwise; identical where every run is right "
-    "on the same test images. Variants that have not finished count in the family.",
-    "“Could have seen ≥ x points” is the smallest detectable effect: the difference that would be found "
-    "in 80 % of studies with these runs and this spread. A variant without a difference found may still "
-    "differ by less than that.",
+    f"The ± of an accuracy is a 95 % Student t-interval over seeds. {words.READING[0]}",
+    *words.READING[1:],
     "Speed is measured apart from training, all variants by turns. “quick” is the short measurement "
     "that follows a run, “full” the long one of ablate measure. A ratio to the baseline is formed in "
     "each round; its interval is Student's t over fresh processes, on the logarithm. A ratio without an "
@@ -76,7 +71,7 @@ def compose(summary: Summary) -> Document:
             ("Backbone", str(study.get("backbone") or "–")),
             ("Baseline", summary.baseline),
             ("Variants", f"{len(summary.variants):,}"),
-            ("Finished runs", f"{sum(v.n for v in summary.variants):,}"),
+            ("Finished runs", f"{sum(v.n + v.besides for v in summary.variants):,}"),
         ),
         banner=LEAKED if summary.leaked else "",
         sections=tuple(section for section in sections if section.blocks),
@@ -141,10 +136,13 @@ def _cost(summary: Summary) -> tuple[Block, ...]:
 
 
 def _search(summary: Summary) -> tuple[Block, ...]:
-    drawn = draw_section("search", summary)
     if summary.search is None:
         return ()
-    return search_blocks(summary.search, drawn, costs.told_by_variant(summary))
+    networks = zip(summary.runs["fingerprint"], summary.runs["variant"], strict=True)
+    found = summary.confirmed
+    verdicts = {str(each): found[name] for each, name in networks if name in found}
+    drawn = draw_section("search", summary)
+    return search_blocks(summary.search, drawn, verdicts, costs.told_by_variant(summary))
 
 
 def _images(summary: Summary) -> tuple[Block, ...]:
@@ -191,7 +189,7 @@ def _verdict_words(summary: Summary) -> tuple[str, ...]:
     """How verdicts come about, by the rules that were used; of a test-leaked study there are none."""
     if summary.leaked:
         return (LEAKED,)
-    rules = reading(v.effect for v in summary.tested if v.effect)
+    rules = words.reading(v.effect for v in summary.tested if v.effect)
     return (*READING[:2], *rules, f"The margin of equivalence is the {margin_words(summary)}.")
 
 

@@ -22,11 +22,12 @@ from ablate.report.speeds import (
 from ablate.result import RunStatus
 from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
-from ablate.stats import Effect, Interval, Sample, effects, interval, seed_correlation
+from ablate.stats import Effect, Interval, Sample, interval, seed_correlation
+from ablate.stats.fresh import Kinds, Seeds, by_kind
 from ablate.stats.looks import FinishedRun, any_time, exploratory, margin_of
 from ablate.stats.ratios import Ratio
 from ablate.study.metrics import ACCURACY, METRICS, Metric
-from ablate.study.search import FRESH_SEEDS
+from ablate.study.search import FRESH_SEEDS, last_of_grid
 
 if TYPE_CHECKING:
     from ablate.store.frames import Frames
@@ -50,8 +51,9 @@ LAYER_COLUMNS = ("variant", "path", "kind", "parameter", "count", "attention")
 
 @dataclass(frozen=True, slots=True)
 class VariantSummary:
-    """Everything known about one variant; `accuracies` are those of its finished runs, by seed, and
-    `unmoved` counts those in which some attention ended as it was initialised.
+    """Everything known about one variant; `accuracies` are those of the finished runs that it is judged by,
+    by seed, `seeds` says of which kind these are, and `besides` counts its finished runs of other kinds.
+    `unmoved` counts the runs in which some attention ended as it was initialised.
     """
 
     name: str
@@ -69,10 +71,12 @@ class VariantSummary:
     activations: float | None
     unmoved: int
     speeds: Mapping[SpeedColumn, Speed]
+    seeds: Seeds = Seeds.GRID
+    besides: int = 0
 
     @property
     def n(self) -> int:
-        """The number of finished runs."""
+        """The number of finished runs that it is judged by."""
         return len(self.accuracies)
 
     @property
@@ -85,8 +89,8 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """One study, ready to be shown. `epochs` and `steps` are those of finished runs, by variant, `samples`
-    what their verdicts are made from.
+    """One study, ready to be shown. `epochs` and `steps` are those of finished runs, by variant, `kinds`
+    what verdicts are made from, and `confirmed` those of all who have fresh seeds, by these.
 
     `exploratory` says why its verdicts are no more than a hint, None if they are sound; `any_time`
     whether they hold at every look (`--until-decided`). `metric` is what the study is judged by, and
@@ -109,7 +113,8 @@ class Summary:
     explanations: Mapping[str, bytes]
     search: SearchResult | None = None
     images: ImageResults = field(default_factory=ImageResults)
-    samples: Mapping[str, Sample] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=lambda: by_kind({}, "", (), FRESH_SEEDS))
+    confirmed: Mapping[str, Effect] = field(default_factory=dict)
     exploratory: str | None = None
     any_time: bool = False
     metric: str = ACCURACY
@@ -120,6 +125,11 @@ class Summary:
     def judged_by(self) -> Metric:
         """What verdicts and figures are about; `accuracy` and `accuracies` of variants are in it."""
         return METRICS[self.metric]
+
+    @property
+    def samples(self) -> Mapping[str, Sample]:
+        """What each variant is judged by."""
+        return self.kinds.own
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
@@ -182,10 +192,12 @@ def summarize(frames: Frames) -> Summary:
     names = list(dict.fromkeys([*study["variants"], *aliases, *runs["variant"], baseline]))
     finished = runs[(runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()]
     metric = str(study.get("metric") or ACCURACY)
-    samples = read_samples(names, finished, frames, aliases, metric)
     margin = margin_of(frames.looks, study.get("equivalence_margin"))
-    found = effects(samples, baseline, margin, looks=any_time(frames.looks))
     planned = planned_seeds(study)
+    last = last_of_grid(*planned.values())
+    kinds = by_kind(read_samples(names, finished, frames, aliases, metric), baseline, planned, last)
+    mine = {name: _judged_by(runs, name, kinds, last) for name in names}
+    samples, found = kinds.own, kinds.effects(margin, looks=any_time(frames.looks))
     places = finished["unmoved_attention"]
     flagged = finished.loc[places.notna() & (places != ""), "variant"]
     unmoved = {str(name): int(n) for name, n in flagged.value_counts().items()}
@@ -195,8 +207,13 @@ def summarize(frames: Frames) -> Summary:
             name=name,
             is_baseline=name == baseline,
             same_as=aliases.get(name),
-            planned=_planned(frames, name, baseline, runs) if name not in aliases else 0,
-            failed=int(((runs["variant"] == name) & (runs["status"] == RunStatus.FAILED)).sum()),
+            planned=_planned(frames, name, kinds, mine[name]) if name not in aliases else 0,
+            failed=int((mine[name]["status"] == RunStatus.FAILED).sum()),
+            seeds=kinds.of.get(name, Seeds.GRID),
+            besides=int(
+                (finished["variant"] == name).sum()
+                - finished["run_key"].isin(mine[name]["run_key"]).sum()
+            ),
             accuracies=samples[name].scores if name in samples else {},
             accuracy=_mean(samples.get(name)),
             effect=found.get(name),
@@ -229,8 +246,9 @@ def summarize(frames: Frames) -> Summary:
         explanations=frames.explanations,
         search=frames.search,
         images=frames.images,
-        samples=samples,
-        exploratory=exploratory(frames.looks, _of_the_grid(finished), planned),
+        kinds=kinds,
+        confirmed=kinds.confirmed(margin),
+        exploratory=exploratory(frames.looks, _judged_runs(finished, kinds, last), planned),
         any_time=any_time(frames.looks),
         metric=metric,
         metrics=frames.metrics,
@@ -268,12 +286,13 @@ def _declared(study: Mapping[str, Any], name: str, baseline: str) -> int:
     return int(seeds or study["seeds"])
 
 
-def _of_the_grid(finished: pd.DataFrame) -> list[FinishedRun]:
-    """Finished runs, without those that a search confirms its picks with: it chose their seeds before."""
+def _judged_runs(finished: pd.DataFrame, kinds: Kinds, last: int) -> list[FinishedRun]:
+    """Finished runs that verdicts stand on: by fresh seeds only where there are no others."""
     rows = finished.loc[finished["finished_at"].notna(), ["variant", "seed", "finished_at"]]
     values = rows.itertuples(index=False, name=None)
-    runs = [FinishedRun(str(name), int(seed), str(at)) for name, seed, at in values]
-    return [run for run in runs if run.seed <= FRESH_SEEDS]
+    above = {name: last * (kind is Seeds.FRESH) for name, kind in kinds.of.items()}
+    runs = [FinishedRun(str(n), int(seed), str(at), above.get(n, 0)) for n, seed, at in values]
+    return [run for run in runs if (run.seed > last) == bool(run.above)]
 
 
 def _tidy(
@@ -289,14 +308,19 @@ def _tidy(
     return tidy
 
 
-def _planned(frames: Frames, name: str, baseline: str, runs: pd.DataFrame) -> int:
+def _judged_by(runs: pd.DataFrame, name: str, kinds: Kinds, last: int) -> pd.DataFrame:
+    """The runs of a variant, finished or not, with seeds of the kind that it is judged by."""
+    fresh = kinds.of.get(name) is Seeds.FRESH
+    return runs[(runs["variant"] == name) & ((runs["seed"] > last) == fresh)]
+
+
+def _planned(frames: Frames, name: str, kinds: Kinds, mine: pd.DataFrame) -> int:
     """The seeds that the study asks for; a variant outside its grid, or one that got seeds until it was
     decided, has the runs that it has.
     """
-    in_grid = name in frames.study["variants"] or name == baseline
-    if not in_grid or any_time(frames.looks):
-        return int((runs["variant"] == name).sum())
-    return _declared(frames.study, name, baseline)
+    if kinds.of[name] is not Seeds.GRID or any_time(frames.looks):
+        return len(mine)
+    return _declared(frames.study, name, kinds.baseline)
 
 
 def _structure(runs: pd.DataFrame, name: str, column: str) -> float | None:

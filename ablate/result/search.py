@@ -39,19 +39,17 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedResult:
-    """A candidate with its validation accuracy over fresh seeds: mean, 95 % t-interval, and the
-    difference to the baseline's fresh runs, whose intervals hold together for all candidates.
+    """A candidate with its validation accuracy in the search, and over fresh seeds: mean and 95 %
+    t-interval.
     """
 
     variant: str
+    fingerprint: str
     searched: float
     mean: float
     low: float | None
     high: float | None
     n: int
-    difference: float | None
-    difference_low: float | None
-    difference_high: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The best trials once more, with seeds that no search has looked at.
 
 The best of many is lucky as well as good: its mean over the seeds it was picked by is too high. Fresh
-seeds of the same variants take that luck away, whatever they were picked from. What they keep is the
-luck of the validation images, which are the same ones: the test images of the report tell that.
+seeds of the same variants take that luck away, whatever they were picked from. Their validation accuracy
+keeps the luck of the validation images, which are the same ones. So the verdict is not made here: it is
+that of the test images, by these seeds alone (`ablate.stats.fresh`), where no search can see it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.search import judge
-from ablate.stats import Effect, Interval, Sample, effects, interval
+from ablate.stats import Interval, interval
 from ablate.store.trials import TrialRow
 from ablate.study.search import ACCURACY, FRESH_SEEDS, Search
 
@@ -21,12 +22,12 @@ Finished = Mapping[int, tuple[tuple[float, ...], tuple[float, ...]]]
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A candidate under fresh seeds; `effect` is its difference to the baseline's fresh seeds."""
+    """A candidate under fresh seeds, by validation accuracy: its mean in the search, and by fresh seeds."""
 
     variant: str
+    fingerprint: str
     searched: float
     fresh: Interval
-    effect: Effect | None
 
 
 def fresh_seeds(search: Search) -> range:
@@ -51,18 +52,11 @@ def candidates(search: Search, rows: Sequence[TrialRow], finished: Finished) -> 
     return ranked[: search.confirm]
 
 
-def confirmed(
-    picked: Mapping[str, float], fresh: Mapping[str, Sequence[float]], baseline: str
-) -> list[Confirmed]:
-    """The candidates with their t-intervals over fresh seeds of the same validation images.
+def confirmed(row: TrialRow, searched: float, fresh: Sequence[float]) -> Confirmed | None:
+    """A candidate with its t-interval over fresh seeds of the same validation images, None without one.
 
-    `picked` are their means in the search, `fresh` the accuracies of the fresh seeds that finished,
-    the baseline's among them.
+    `searched` is its mean in the search, `fresh` the accuracies of the fresh seeds that finished.
     """
-    samples = {name: Sample.of_values(values) for name, values in fresh.items()}
-    against = effects(samples, baseline) if baseline in fresh else {}
-    return [
-        Confirmed(name, searched, interval(list(fresh[name])), against.get(name))
-        for name, searched in picked.items()
-        if fresh.get(name)
-    ]
+    if not fresh:
+        return None
+    return Confirmed(row.variant, row.fingerprint, searched, interval(fresh))

@@ -20,20 +20,18 @@ from ablate.study.position import pieces
 from ablate.study.search import ACCURACY, Parameter, Search
 
 FEWEST_FOR_IMPORTANCE = 4
-BASELINE = "the study's baseline"
 
 
 def read_search(
     store: TrialStore,
     key: SearchKey,
     search: Search,
-    baseline: str,
     names: Mapping[str, Called] | None = None,
 ) -> SearchResult | None:
     """What there is to tell of a search; None if no trial has ended.
 
-    `baseline` is the fingerprint of the study's baseline, `names` are the study's names of its networks by
-    fingerprint: a trial is told under them, and at the values that they say.
+    `names` are the study's names of its networks by fingerprint: a trial is told under them, and at the
+    values that they say.
     """
     rows = [_as_called(row, (names or {}).get(row.fingerprint)) for row in store.trials(key)]
     finished = finished_trials(store, search, rows)
@@ -42,7 +40,7 @@ def read_search(
         return None
     numbers = distinct(rows, finished)
     accuracy = search.objectives.index(ACCURACY)
-    found = read_confirmed(store, search, rows, finished, baseline)
+    found = read_confirmed(store, search, rows, finished)
     return SearchResult(
         sampler=search.sampler,
         pruner=search.pruner,
@@ -94,17 +92,21 @@ def finished_trials(store: TrialStore, search: Search, rows: Sequence[TrialRow])
 
 
 def read_confirmed(
-    store: TrialStore, search: Search, rows: Sequence[TrialRow], finished: Finished, baseline: str
+    store: TrialStore, search: Search, rows: Sequence[TrialRow], finished: Finished
 ) -> list[Confirmed]:
     """The candidates with what their fresh seeds have given so far."""
     accuracy = search.objectives.index(ACCURACY)
     picked = [rows[number] for number in candidates(search, rows, finished)]
-    means = {row.variant: finished[row.number][1][accuracy] for row in picked}
     seeds = fresh_seeds(search)
-    fresh = {row.variant: store.fresh(row.run_keys[0], row.fingerprint, seeds) for row in picked}
-    if picked:
-        fresh[BASELINE] = store.fresh(picked[0].run_keys[0], baseline, seeds)
-    return confirmed(means, fresh, BASELINE)
+    found = (
+        confirmed(
+            row,
+            finished[row.number][1][accuracy],
+            store.fresh(row.run_keys[0], row.fingerprint, seeds),
+        )
+        for row in picked
+    )
+    return [each for each in found if each is not None]
 
 
 def importances(search: Search, trials: Sequence[TrialResult]) -> dict[str, dict[str, float]]:
@@ -203,15 +205,13 @@ def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tupl
 
 
 def _confirmed_result(found: Confirmed) -> ConfirmedResult:
-    effect, fresh = found.effect, found.fresh
+    fresh = found.fresh
     return ConfirmedResult(
         variant=found.variant,
+        fingerprint=found.fingerprint,
         searched=found.searched,
         mean=fresh.mean,
         low=fresh.low,
         high=fresh.high,
         n=fresh.n,
-        difference=effect.difference if effect else None,
-        difference_low=effect.low if effect else None,
-        difference_high=effect.high if effect else None,
     )

@@ -46,11 +46,12 @@ class Arms:
 
 
 def gather(samples: Mapping[str, Sample]) -> Arms | None:
-    """The arms with two runs or more; None if these are fewer than two or nothing varies.
+    """The arms with two runs or more, but for those that a search picked by; None if these are fewer than
+    two or nothing varies.
 
     By the bits of single images where every run has them, else by scores.
     """
-    chosen = {name: sample for name, sample in samples.items() if len(sample.scores) > 1}
+    chosen = {n: s for n, s in samples.items() if len(s.scores) > 1 and not s.picked_by}
     if len(chosen) < 2:
         return None
     shared = sorted(frozenset.intersection(*(sample.seeds for sample in chosen.values())))

@@ -40,6 +40,8 @@ class Rule(StrEnum):
     """A metric that is no mean over images: those are drawn again."""
     MCNEMAR = "mcnemar"
     """A single run of each: about these two trained networks only."""
+    SEARCHED = "searched"
+    """Its only seeds are those that a search chose by."""
     NOTHING = "nothing"
     """There is nothing to judge by."""
 

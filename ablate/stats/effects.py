@@ -46,7 +46,8 @@ def effects(
     """The effect of every variant but the baseline, in the order given.
 
     The family is every variant in the mapping, those without runs included, so that a verdict never
-    becomes easier because other cells have not finished yet. With `looks` the intervals hold at
+    becomes easier because other cells have not finished yet; samples that a search picked by are not
+    in it and get no interval. With `looks` the intervals hold at
     every look, however many seeds are added (`--until-decided`), from three shared seeds on; without bits
     there are none such, and no verdict. Where the samples say what was predicted, images are drawn again
     for the intervals. With `folds` > 1 a seed's bits are
@@ -73,9 +74,11 @@ def _by_drawing_images(
     """The effects of a metric that is no mean over images; none where it is not known of every run what
     was predicted.
     """
-    known = [each.predicted for each in samples.values() if each.predicted is not None]
-    by_name = {name: _predictions(sample) for name, sample in samples.items()}
-    if not known or any(len(by_name[name]) < len(samples[name].scores) for name in samples):
+    judged = {name: each for name, each in samples.items() if not each.picked_by}
+    known = [each.predicted for each in judged.values() if each.predicted is not None]
+    by_name = {name: _predictions(sample) for name, sample in judged.items()}
+    short = any(len(by_name[name]) < len(judged[name].scores) for name in judged)
+    if not known or short or baseline not in judged:
         return {}
     return bootstrap_effects(by_name, known[0].labels, known[0].metric, baseline, margin)
 
@@ -114,6 +117,8 @@ class _Family:
 
     def _found(self, name: str) -> Effect:
         own, base = self.samples[name], self.samples[self.baseline]
+        if (own.picked_by and own.scores) or (base.picked_by and base.scores):
+            return self._without(name, Rule.SEARCHED)
         if not own.scores or not base.scores:
             return self._without(name, Rule.NOTHING)
         with_bits = own.has_bits and base.has_bits
@@ -239,11 +244,13 @@ class _Family:
 
     def _with_runs(self, enough: Callable[[Sample], bool]) -> list[str]:
         others = [name for name in self.samples if name != self.baseline]
-        return [arm for arm in (self.baseline, *others) if enough(self.samples[arm])]
+        known = [name for name in others if not self.samples[name].picked_by]
+        return [arm for arm in (self.baseline, *known) if enough(self.samples[arm])]
 
     @property
     def _size(self) -> int:
-        return len(self.samples) - 1
+        others = (each for name, each in self.samples.items() if name != self.baseline)
+        return sum(not each.picked_by for each in others)
 
     @property
     def _room(self) -> float:

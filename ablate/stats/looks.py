@@ -39,11 +39,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """What of a finished run matters here; `finished_at` is UTC in ISO 8601."""
+    """What of a finished run matters here; `finished_at` is UTC in ISO 8601. Seeds are counted from `above`
+    on, where those of a search's confirmation begin.
+    """
 
     variant: str
     seed: int
     finished_at: str
+    above: int = 0
 
 
 def any_time(looks: Iterable[Look]) -> bool:
@@ -63,8 +66,8 @@ def exploratory(
     """Why verdicts of a fixed number of seeds are no more than a hint; None if they are sound.
 
     A study may be looked at half-way and then finished as it was planned: what counts is whether the
-    number of seeds was declared before the look. `planned` is what is declared now; `runs` are those of
-    the grid, without what a search confirms with seeds of its own.
+    number of seeds was declared before the look. `planned` is what is declared now; `runs` are those that
+    verdicts stand on.
     """
     if any_time(looks):
         return None
@@ -72,7 +75,11 @@ def exploratory(
     for look in looks:
         for run in trained:
             most = look.planned.get(run.variant)
-            if most is not None and run.seed > most and run.finished_at > look.looked_at:
+            if (
+                most is not None
+                and run.seed - run.above > most
+                and run.finished_at > look.looked_at
+            ):
                 return (
                     f"{ADDED} (on {look.looked_at[:10]}, when {most} of {run.variant} were planned; "
                     f"seed {run.seed} came later)"

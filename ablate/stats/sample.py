@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -28,6 +28,11 @@ class Predicted:
     labels: NDArray[np.int64]
     by_seed: Mapping[int, NDArray[np.int64]]
 
+    def only(self, seeds: Container[int]) -> Predicted:
+        """The part of these seeds."""
+        kept = {seed: each for seed, each in self.by_seed.items() if seed in seeds}
+        return replace(self, by_seed=kept)
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -35,13 +40,15 @@ class Sample:
     of another metric what was predicted.
 
     All bits of a comparison are about the same test images in the same order. `images` is their
-    number where only the scores are known: it says how fine the scores are.
+    number where only the scores are known: it says how fine the scores are. `picked_by` says that a
+    search chose by these seeds, and when to stop: they are lucky or unlucky, and bring no verdict.
     """
 
     scores: Mapping[int, float]
     correct: Mapping[int, Bits] = field(default_factory=dict)
     images: int | None = None
     predicted: Predicted | None = None
+    picked_by: bool = False
 
     @classmethod
     def of_bits(cls, correct: Mapping[int, Bits]) -> Self:
@@ -72,6 +79,13 @@ class Sample:
     def has_bits(self) -> bool:
         """Whether every run has its bits."""
         return bool(self.scores) and self.correct.keys() == self.scores.keys()
+
+    def only(self, seeds: Container[int]) -> Sample:
+        """The part of these seeds."""
+        scores = {seed: score for seed, score in self.scores.items() if seed in seeds}
+        bits = {seed: each for seed, each in self.correct.items() if seed in seeds}
+        said = self.predicted.only(seeds) if self.predicted is not None else None
+        return replace(self, scores=scores, correct=bits, predicted=said)
 
     def at(self, seeds: Sequence[int]) -> NDArray[np.float64]:
         """Scores, shape (seeds,)."""

@@ -27,8 +27,9 @@ BySeed = Mapping[int, float]
 
 
 FRESH = (
-    "Fresh seeds take away the luck of the seeds that a variant was picked by. They do not take away "
-    "that of the validation images, which are the same: only test images tell that."
+    "Fresh seeds take away the luck of the seeds that a variant was picked by. In validation accuracy they "
+    "do not take away that of the validation images, which are the same. The verdict is therefore of test "
+    "images, by the fresh seeds alone."
 )
 """What `ablate search` removes by confirming, and what it does not."""
 

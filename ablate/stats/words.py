@@ -5,9 +5,10 @@ Accuracies come in as fractions. A minus is U+2212, a missing value an en dash.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ablate.stats.effect import Effect, Rule, Verdict
+from ablate.stats.ratios import MARGIN, Ratio
 
 MISSING = "–"
 
@@ -18,6 +19,7 @@ RULES = {
     Rule.SCORES: "from scores alone",
     Rule.BOOTSTRAP: "images drawn again, seeds as blocks",
     Rule.MCNEMAR: "two single runs, McNemar",
+    Rule.SEARCHED: "seeds of a search, not judged",
     Rule.NOTHING: "nothing to judge by",
 }
 """Each rule in a few words, beside the number that it gave."""
@@ -36,9 +38,24 @@ EXPLAINED = {
     "uncertainty, with seeds as blocks.",
     Rule.MCNEMAR: "One run of each: McNemar's test compares these two trained networks, and says "
     "nothing about another seed.",
+    Rule.SEARCHED: "What only a search has trained is not judged: the search chose by these seeds, and stops "
+    "bad ones early. A verdict takes fresh seeds, with which it confirms the best; the two kinds of "
+    "seeds are never put together.",
     Rule.NOTHING: "Verdicts need two finished runs or more of variant and baseline.",
 }
 """Each rule in a sentence or two, for whoever reads how to read a report."""
+
+
+READING = (
+    "What is said of a difference is read off one interval, in the text, the table and the figures alike: "
+    "better or worse where it excludes 0, equivalent where it lies within the margin, undecided "
+    "otherwise; identical where every run is right on the same test images. Variants that have not finished "
+    "count in the family.",
+    "“Could have seen ≥ x points” is the smallest detectable effect: the difference that would be found "
+    "in 80 % of studies with these runs and this spread. A variant without a difference found may still "
+    "differ by less than that.",
+)
+"""What the verdicts are, for whoever reads how to read a report."""
 
 
 def points(difference: float | None) -> str:
@@ -69,6 +86,8 @@ def claim(effect: Effect) -> str:
         return f"{pair}: equivalent within ±{size(effect.margin)} points."
     if effect.verdict is Verdict.IDENTICAL:
         return f"{pair}: identical, every run is right on the same test images."
+    if effect.rule is Rule.SEARCHED:
+        return f"{pair}: not judged ({could_see(effect)})."
     if effect.difference is None:
         return f"{pair}: no finished run to compare."
     return f"No difference found, {pair} ({could_see(effect)})."
@@ -78,11 +97,23 @@ def could_see(effect: Effect) -> str:
     """What an undecided comparison would have seen."""
     if effect.rule is Rule.MCNEMAR:
         return "one run of each says nothing about another seed"
+    if effect.rule is Rule.SEARCHED:
+        return "its seeds are those that a search chose by"
     if effect.smallest_detectable is None:
         return "too few runs or images to say what could have been seen"
     if effect.smallest_detectable >= effect.room:
         return "these runs could not have seen any difference that accuracy can have"
     return f"could have seen ≥ {size(effect.smallest_detectable)} points"
+
+
+def could_see_each(found: Sequence[Effect]) -> str:
+    """What several undecided comparisons would have seen, of which each can say it."""
+    seen = sorted(effect.smallest_detectable or 0.0 for effect in found)
+    least, most = size(seen[0]), size(seen[-1])
+    return (
+        f"No difference found for {len(found)} variants (these runs could have seen ≥ {least} to "
+        f"≥ {most} points, depending on the variant)."
+    )
 
 
 def evidence(effect: Effect) -> str:
@@ -91,6 +122,11 @@ def evidence(effect: Effect) -> str:
     if effect.rule is Rule.MCNEMAR and effect.p is not None:
         differ = f"difference {points(effect.difference)} points, McNemar's p = {effect.p:.2g}"
         return f"{differ}; {runs}: this compares two trained networks, not what another seed gives."
+    if effect.rule is Rule.SEARCHED:
+        differ = f"Difference {points(effect.difference)} points"
+        return (
+            f"{differ}; {runs}: a verdict takes fresh seeds, which `confirm` of a [search] trains."
+        )
     if effect.low is None:
         return f"{runs}: no interval, which takes two runs or more of each and two test images."
     told = [
@@ -126,3 +162,30 @@ def reading(found: Iterable[Effect]) -> tuple[str, ...]:
     """How the intervals of these effects came about: a paragraph for each rule that was used."""
     used = dict.fromkeys(effect.rule for effect in found)
     return tuple(EXPLAINED[rule] for rule in Rule if rule in used)
+
+
+def speed_words(ratio: Ratio) -> str:
+    """What follows from a ratio's interval, in the words of every table and sentence; empty without one."""
+    match ratio.verdict:
+        case "faster" | "slower":
+            return str(ratio.verdict)
+        case "as fast":
+            return f"as fast within {100 * (MARGIN - 1):.0f} %"
+        case "undecided":
+            return f"no difference in speed found ({speed_could_see(ratio)})"
+    if ratio.low is None:
+        return "" if ratio.processes is None else "too few processes for an interval"
+    return "over the rounds of one process, no verdict"
+
+
+def speed_could_see(ratio: Ratio) -> str:
+    """`could have seen ≥ 4.2 %`, from the smallest ratio that could have been seen; `≥ 2.5×` from 2 on."""
+    if ratio.detectable is None:
+        return ""
+    percent = 100 * (ratio.detectable - 1)
+    size = (
+        f"{percent:.{0 if percent >= 10 else 1}f} %"
+        if percent < 100
+        else f"{ratio.detectable:.1f}×"
+    )
+    return f"could have seen ≥ {size}"

@@ -32,6 +32,11 @@ FRESH_SEEDS = 1000
 """Confirmation trains with the seeds above: no search has looked at them, nor a grid of fewer seeds."""
 
 
+def last_of_grid(*declared: int) -> int:
+    """The seeds above it are fresh, where a grid declares so many."""
+    return max((FRESH_SEEDS, *declared))
+
+
 BUDGET = {"trials", "runs", "hours", "confirm", "confirm_seeds"}
 """What a search may be given more of: with another budget it is the same one, and goes on."""
 

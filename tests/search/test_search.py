@@ -521,10 +521,12 @@ def test_the_best_are_picked_from_the_front_and_confirmed_with_fresh_seeds(tmp_p
     picked = candidates(search, searcher.trials, searcher.finished)
     best = sorted(range(6), key=lambda n: -searcher.finished[n][1][0])[:2]
     assert picked == best
-    found = confirmed({"a": 0.95}, {"a": [0.90, 0.92, 0.94], "none": [0.91, 0.91, 0.9]}, "none")
-    assert found[0].fresh.mean == pytest.approx(0.92)
-    assert found[0].fresh.low == pytest.approx(0.92 - 4.302653 * 0.02 / 3**0.5)
-    assert found[0].effect is not None
+    row = searcher.trials[picked[0]]
+    found = confirmed(row, 0.95, [0.90, 0.92, 0.94])
+    assert found is not None
+    assert (found.fingerprint, found.fresh.mean) == (row.fingerprint, pytest.approx(0.92))
+    assert found.fresh.low == pytest.approx(0.92 - 4.302653 * 0.02 / 3**0.5)
+    assert confirmed(row, 0.95, []) is None
 
 
 # ── storages ──────────────────────────────────────────────────────────────────────────────────────

@@ -32,6 +32,7 @@ from ablate.result.search import ConfirmedResult, SearchResult
 from ablate.search.dashboard import serve
 from ablate.search.record import read_search
 from ablate.search.storage import open_storage
+from ablate.stats import words
 from ablate.stats.selection import FRESH
 from ablate.store.trials import TrialStore
 
@@ -140,10 +141,8 @@ def told(folder: Path, **search: Any) -> SearchResult:
     plan = search_plan(trials=12, objectives=["val_accuracy", "parameters"], **search)
     searcher = run_search(plan, folder, Instant()).searcher
     assert plan.study.search is not None
-    baseline = plan.variants["none"].fingerprint
-    found = read_search(
-        TrialStore(f"sqlite:///{folder / 'r.db'}"), searcher.parts.key, plan.study.search, baseline
-    )
+    store = TrialStore(f"sqlite:///{folder / 'r.db'}")
+    found = read_search(store, searcher.parts.key, plan.study.search)
     assert found is not None
     return found
 
@@ -154,16 +153,22 @@ def test_the_report_tells_a_search(tmp_path: Path) -> None:
     for shares in found.importances.values():
         assert sum(shares.values()) == pytest.approx(1)
     assert found.trials[-1].spent == 2 * found.candidates
-    confirmed = ConfirmedResult("se(pool1, r=2)", 0.9, 0.88, 0.87, 0.89, 5, 0.01, 0.0, 0.02)
+    confirmed = ConfirmedResult("se(pool1, r=2)", "f1", 0.9, 0.88, 0.87, 0.89, 5)
     shown = replace(found, confirmed=(confirmed,))
+    summary = summarize(make_frames(TWO))
     with canvas.style():
-        drawn = draw_section("search", replace(summarize(make_frames(TWO)), search=shown))
-    blocks = search_blocks(shown, drawn)
+        drawn = draw_section("search", replace(summary, search=shown))
+    verdict = next(each.effect for each in summary.variants if each.name == "up")
+    assert verdict is not None
+    blocks = search_blocks(shown, drawn, {"f1": verdict})
     document = Document("", "", (), "", (Section("search", "Search", blocks),))
     section = markdown(document)
     assert f"They were picked from {found.candidates} variants" in section
     assert "87.00 % to 89.00 %" in section
     assert "+2.00 points" in section
+    row = next(line for line in section.splitlines() if line.startswith("| se(pool1, r=2) | 5"))
+    assert f"| {verdict.verdict}" in row
+    assert words.span(verdict.low, verdict.high) in row
     # Fresh seeds of the same validation images: what they take away, and what not.
     assert FRESH in section
     assert "a grey one is not shown to be dominated" in section

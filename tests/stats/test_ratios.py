@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from ablate.report.speeds import verdict_words
 from ablate.stats import interval
 from ablate.stats.ratios import Ratio, in_family, ratio_over
+from ablate.stats.words import speed_words
 from benchmarks.calibrate_throughput import fewest_holding
 
 NOISE = 0.03
@@ -73,7 +73,7 @@ def test_fewer_than_three_processes_give_no_interval() -> None:
     for few in ([[2.0] * 9], [[2.0, 2.1], [1.9, 2.0]]):
         found = ratio_over(few)
         assert found.low is found.high is found.verdict is in_family(found, 5).detectable is None
-        assert verdict_words(found) == "too few processes for an interval"
+        assert speed_words(found) == "too few processes for an interval"
 
 
 def test_intervals_of_a_family_hold_together() -> None:
@@ -129,11 +129,11 @@ def test_a_verdict_is_read_off_the_interval(
 ) -> None:
     ratio = Ratio(math.sqrt(low * high), low, high, 4, detectable=1.0421)
     assert ratio.verdict == verdict
-    assert verdict_words(ratio) == words
+    assert speed_words(ratio) == words
 
 
 def test_rounds_of_one_process_give_no_verdict() -> None:
     earlier = Ratio(0.9, 0.89, 0.91)
     assert in_family(earlier, 10) == earlier
     assert earlier.verdict is None
-    assert verdict_words(earlier) == "over the rounds of one process, no verdict"
+    assert speed_words(earlier) == "over the rounds of one process, no verdict"
