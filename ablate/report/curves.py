@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,7 +27,7 @@ def loss_figure(summary: Summary) -> Figure | None:
     figure, (ax,) = canvas.axes(3.6)
     _lines(ax, steps, "step", "batch_loss", summary, window=window)
     ax.set(xlabel="Step", ylabel="Batch loss")
-    ax.legend(ncols=1)
+    _legend(ax)
     smooth = f", smoothed over {window} logged steps" if window > 1 else ""
     return Figure(
         "loss",
@@ -53,7 +55,7 @@ def learning_figure(summary: Summary) -> Figure | None:
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         ax.set(title=titles[column], xlabel="Epoch", ylabel="")
     boxes[0].set_ylabel("Accuracy (%)")
-    boxes[-1].legend(loc="lower right")
+    _legend(boxes[-1], loc="lower right")
     return Figure(
         "learning",
         f"Accuracy by epoch for {plural(summary.epochs['variant'].nunique(), 'variant')}: "
@@ -110,3 +112,9 @@ def _who(summary: Summary) -> str:
         "In colour: the variants with the highest (blue) and lowest (orange) test accuracy; "
         "black: the baseline; the others are faint."
     )
+
+
+def _legend(ax: Axes, loc: Literal["best", "lower right"] = "best") -> None:
+    """Of the lines that have a name, if there are some."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc=loc)

@@ -62,6 +62,11 @@ class Results:
         return self._read("v_predictions")
 
     @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Every metric of each run: `v_metrics`."""
+        return self._read("v_metrics")
+
+    @cached_property
     def looks(self) -> pd.DataFrame:
         """When verdicts were shown: `v_looks`."""
         return self._read("v_looks")

@@ -20,9 +20,10 @@ from ablate.study.file import load_study
 
 NOT_THERE = {
     "shapley",
-    *(name for name in FIGURES if FIGURES[name].section in ("search", "images")),
+    *(name for name in FIGURES if FIGURES[name].section in ("search", "images", "classes")),
 }
-"""What the published results have not: every set of some places, a search, and pictures of test images."""
+"""What the published results have not: every set of some places, a search, pictures of test images, and
+what runs said of each."""
 PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "cpu"
 
 

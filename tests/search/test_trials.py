@@ -114,10 +114,10 @@ def test_a_report_calls_a_network_what_the_study_calls_it(tmp_path: Path) -> Non
 
 
 def told(plan: Plan, url: str, searcher: object, names: Mapping[str, Called]) -> SearchResult:
-    search, baseline = plan.study.search, plan.variants["none"].fingerprint
+    search = plan.study.search
     assert search is not None
     key = searcher.parts.key  # type: ignore[attr-defined]
-    found = read_search(TrialStore(url), key, search, baseline, names)
+    found = read_search(TrialStore(url), key, search, names)
     assert found is not None
     return found
 
