@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 from ablate import __version__
-from ablate.cli import data, show, work
+from ablate.cli import data, show, study, work
 from ablate.cli.options import EXIT_INTERRUPTED, EXIT_UNFORESEEN, EXIT_USER
 from ablate.errors import AblateError
 from ablate.system.output import Output, ReaderGoneError, guarded_output
@@ -70,6 +70,7 @@ app = typer.Typer(
 )
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:
