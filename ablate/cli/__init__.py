@@ -64,7 +64,6 @@ app = typer.Typer(
     cls=_Commands,
     help="Does attention help my network, where should it go, and what does it cost?",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ablate.cli.completion import study_files
 from ablate.cli.options import (
     DEFAULT_DB,
     EXIT_CHANGED,
@@ -14,6 +15,7 @@ from ablate.cli.options import (
     Assignments,
     DataPath,
     Db,
+    OfStudy,
     Rehash,
     Storage,
     StudyFile,
@@ -56,9 +58,7 @@ def report(
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="The name of a variant.")],
     second: Annotated[str, typer.Argument(metavar="B", help="The name of another.")],
-    study: Annotated[
-        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
-    ],
+    study: OfStudy,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
     again: Rehash = False,
@@ -79,9 +79,7 @@ def explain(
         list[str],
         typer.Argument(metavar="RUN_OR_VARIANT...", help="Run keys, or names of variants."),
     ],
-    study: Annotated[
-        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
-    ],
+    study: OfStudy,
     image: Annotated[
         Path | None,
         typer.Option("--image", metavar="FILE", help="A PNG or JPEG to look at."),
@@ -126,9 +124,7 @@ def explain(
 def profile(
     first: Annotated[str, typer.Argument(metavar="A", help="The name of a variant.")],
     second: Annotated[str, typer.Argument(metavar="B", help="The name of another.")],
-    study: Annotated[
-        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
-    ],
+    study: OfStudy,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
     again: Rehash = False,
@@ -147,7 +143,11 @@ def profile(
 def status(
     which: Annotated[
         str | None,
-        typer.Argument(metavar="[STUDY]", help="One study alone: its file, or its name."),
+        typer.Argument(
+            metavar="[STUDY]",
+            help="One study alone: its file, or its name.",
+            autocompletion=study_files,
+        ),
     ] = None,
     format: Annotated[
         Literal["table", "json"], typer.Option("--format", help="For people or for programs.")
@@ -189,7 +189,11 @@ def dashboard(
 def tensorboard(
     study: Annotated[
         Path | None,
-        typer.Argument(metavar="[STUDY]", help="Show one study alone, not the whole database."),
+        typer.Argument(
+            metavar="[STUDY]",
+            help="Show one study alone, not the whole database.",
+            autocompletion=study_files,
+        ),
     ] = None,
     db: Db = DEFAULT_DB,
     set: Assignments = None,

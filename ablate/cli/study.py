@@ -8,12 +8,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from ablate.cli.completion import study_files
 from ablate.cli.options import DEFAULT_DB, Db, begin, loading, study_name
 from ablate.errors import OptionError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-Which = Annotated[str, typer.Argument(metavar="STUDY", help="Its file, or its name.")]
+Which = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Its file, or its name.", autocompletion=study_files)
+]
 
 
 def list_(

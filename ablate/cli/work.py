@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ablate.cli.completion import ready_names
 from ablate.cli.options import (
     DEFAULT_DB,
     EXIT_FAILED_RUNS,
@@ -70,7 +71,12 @@ def init(
     ] = None,
     ready: Annotated[
         str | None,
-        typer.Option("--study", metavar="NAME", help="A study that comes with ablate, instead."),
+        typer.Option(
+            "--study",
+            metavar="NAME",
+            help="A study that comes with ablate, instead.",
+            autocompletion=ready_names,
+        ),
     ] = None,
     data: Annotated[
         Path | None,
