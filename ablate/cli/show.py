@@ -196,6 +196,8 @@ def tensorboard(
         ),
     ] = None,
     db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
     port: Annotated[
         int,
@@ -216,12 +218,13 @@ def tensorboard(
     allow_import: AllowImport = None,
 ) -> None:
     """Show training in TensorBoard, on this machine, as it goes on; training itself pays nothing."""
-    if set and study is None:
-        raise OptionError("--set changes a study: name the study file too")
+    if study is None and (set or data is not None):
+        raise OptionError("--set and --data belong to a study: name the study file too")
+    rehash(again)
     question = load(study, set) if study else None
     allow(allow_import, study)
     begin("tensorboard", about=question.name if question else "")
     with loading():
         from ablate.commands.tensorboard import TensorBoardOptions, show_tensorboard
 
-    show_tensorboard(question, db, TensorBoardOptions(logdir, port, rebuild, serve=not no_serve))
+    show_tensorboard(question, db, TensorBoardOptions(logdir, port, rebuild, not no_serve, data))

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ablate.errors import DatabaseError
 from ablate.store.address import files_folder
-from ablate.store.follow import FollowedRun
+from ablate.store.follow import FollowedRun, followed_content
 from ablate.store.read import reading
 from ablate.study import Study, Variant
 from ablate.system.console import say
@@ -29,24 +29,28 @@ FOLLOW_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class TensorBoardOptions:
-    """What `ablate tensorboard` was asked for; `logdir` is None for the one beside the database."""
+    """What `ablate tensorboard` was asked for; `logdir` is None for the one beside the database, `data` for
+    all images that the study was run on.
+    """
 
     logdir: Path | None
     port: int
     rebuild: bool
     serve: bool
+    data: Path | None = None
 
 
 def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions) -> None:
     """Write the event files of a study, or of the whole database, and serve them until Ctrl-C.
 
     Raises:
-        DatabaseError: there is no database, or it cannot be read.
+        DatabaseError: there is no database, it cannot be read, or the study was run otherwise.
         OutputError: the folder cannot be written, or another process keeps it.
         OptionError: there is no free port.
     """
     with reading(url):
         pass  # without a database nothing is made
+    content = None if study is None else _content(study, url, options.data)
     results = files_folder(url)
     logdir = options.logdir or results / "tensorboard"
     follower = Follower(
@@ -54,6 +58,7 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
         logdir,
         study=study.name if study else None,
         setting=study.setting if study else None,
+        content=content,
         rebuild=options.rebuild,
         graph_of=_graph,
     )
@@ -71,6 +76,17 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
             while follower.draw_next():
                 pass
             say(f"next: ablate tensorboard --logdir {shlex.quote(str(logdir))}", console)
+
+
+def _content(study: Study, url: str, data: Path | None) -> str | None:
+    """The hash of the images that are meant, None for all that the study was run on."""
+    if data is None:
+        return followed_content(url, study.name, study.setting)
+    # Here, not above: it loads pandas, which curves do without.
+    from ablate.commands.chosen import which_at
+
+    which = which_at(data, study)
+    return followed_content(url, study.name, study.setting, which.content_hash, which.name)
 
 
 def _graph(run: FollowedRun) -> bytes | None:
