@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import typer.main
 from pydantic import BaseModel
+from support.report_frames import csv_rows, make_frames, written
 
 from ablate.attention import ATTENTION, complete
 from ablate.backbones import BACKBONES
@@ -276,6 +277,12 @@ def test_every_column_is_documented_and_no_other(view: str, database: Path) -> N
     connection.close()
     table = section(DATABASE, f"`{view}`").partition("\n\n| status")[0]
     assert list(rows(table)) == columns
+
+
+def test_every_column_of_the_reports_csv_is_documented_in_its_order_and_no_other() -> None:
+    text = section(PAGES["docs/report.md"], "variants.csv")
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)))
+    assert named == list(csv_rows(written(make_frames({"none": 0.8, "up": 0.9})))[0])
 
 
 def test_every_view_is_documented_and_no_other() -> None:

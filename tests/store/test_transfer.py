@@ -122,6 +122,7 @@ def test_no_cell_of_a_csv_is_a_formula(database: Path, tmp_path: Path) -> None:
 
 VALUES: list[tuple[Kind, object]] = [
     ("integer", 0), ("integer", -(2**63)), ("number", 0.1 + 0.2), ("number", float("-inf")),
+    ("number", 16.0), ("number", -0.0), ("number", 1e300),
     ("text", ""), ("text", "'"), ("text", "''=1"), ("text", "+1"), ("text", "\n"), ("text", "1"),
     ("json", '{"a": [1, null, "\\u2028"]}'), ("json", "-1"), ("json", '"=1"'), ("json", "[]"),
     ("bytes", b""), ("bytes", b"\xfb\xff"), ("bytes", bytes(range(256))),
@@ -135,6 +136,15 @@ def test_every_value_survives_both_notations(kind: Kind, value: object) -> None:
     cell = to_cell(kind, value)
     assert from_cell(kind, str(cell) if isinstance(cell, str) else repr(cell)) == wanted
     assert from_json(kind, json.loads(json.dumps(to_json(kind, value)))) == wanted
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_whole_numbers_are_written_as_such(format: str, database: Path, tmp_path: Path) -> None:
+    change(database, "UPDATE cells SET reduction = 16")
+    text = (export(database, tmp_path / "export", format) / f"v_runs.{format}").read_text()
+    assert (",16," if format == "csv" else '"reduction": 16,') in text
+    assert "16.0" not in text
+    assert repr(to_cell("number", -0.0)) == repr(to_json("number", -0.0)) == "-0.0"
 
 
 def test_parquet_has_types(database: Path, tmp_path: Path) -> None:
