@@ -23,7 +23,7 @@ from ablate.stats.ratios import FEWEST_PROCESSES
 from ablate.store.store import Store
 from ablate.system.console import Counting, say
 from ablate.system.environment import package_version
-from ablate.system.folders import cache_folder
+from ablate.system.folders import lock_folder
 from ablate.system.lock import only_one
 from ablate.system.machine import Machine
 from ablate.system.text import duration, plural
@@ -140,7 +140,7 @@ def _part(
 def _alone(console: Console) -> AbstractContextManager[None]:
     """The only measurement on this machine."""
     return only_one(
-        cache_folder() / "measuring.lock",
+        lock_folder() / "measuring.lock",
         "another measurement is under way on this machine: waiting for it",
         lambda text: say(text, console),
     )
