@@ -17,6 +17,7 @@ from ablate.store.follow import FollowedRun, followed_content
 from ablate.store.read import reading
 from ablate.study import Study, Variant
 from ablate.system.console import say
+from ablate.system.environment import without_password
 from ablate.system.lock import only_one
 from ablate.system.pulse import PULSE
 from ablate.system.text import plural
@@ -67,7 +68,7 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
         PULSE.step("writing event files")
         count = follower.update()
         show_traces(results / "traces", logdir)
-        say(f"{plural(count, 'run')} in {logdir}", console)
+        say(f"wrote {logdir}: event files of {plural(count, 'run')}", console)
         if options.serve:
             PULSE.end()
             _serve(console, follower, options.port)
@@ -75,7 +76,12 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
             PULSE.step("drawing pictures")
             while follower.draw_next():
                 pass
-            say(f"next: ablate tensorboard --logdir {shlex.quote(str(logdir))}", console)
+            say(f"next: {_served_by(url, logdir)}", console)
+
+
+def _served_by(url: str, logdir: Path) -> str:
+    """The command that shows these files, whatever database they are of."""
+    return f"ablate tensorboard --db {shlex.quote(without_password(url))} --logdir {shlex.quote(str(logdir))}"
 
 
 def _content(study: Study, url: str, data: Path | None) -> str | None:

@@ -338,7 +338,7 @@ def test_two_at_a_time_would_write_everything_twice(
     train(store, claim, 1)
     options = TensorBoardOptions(logdir, 6006, rebuild=False, serve=False)
     show_tensorboard(None, url, options)
-    assert capsys.readouterr().out.startswith(f"1 run in {logdir}\nnext: ")
+    assert capsys.readouterr().out.startswith(f"wrote {logdir}: event files of 1 run\nnext: ")
     with served(url, "--logdir", str(logdir)):
         said = message(OutputError, lambda: show_tensorboard(None, url, options))
     assert said.startswith(f"{logdir}: another `ablate tensorboard` keeps it up to date")
@@ -582,7 +582,8 @@ def test_a_study_that_was_run_otherwise_is_told_with_its_settings(shell: Shell) 
     given = ("tensorboard", study, "--no-serve", "--set", "recipe.epochs=1")
     assert shell(*given)[:2] == (
         0,
-        "0 runs in results/tensorboard\nnext: ablate tensorboard --logdir results/tensorboard\n",
+        "wrote results/tensorboard: event files of 0 runs\n"
+        "next: ablate tensorboard --db sqlite:///results/ablation.db --logdir results/tensorboard\n",
     )
     code, _, err = shell(*given, "--data", "nowhere.zip")
     assert (code, err.count("\n"), "on 'nowhere' with" in err) == (2, 1, True)
