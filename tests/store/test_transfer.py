@@ -632,7 +632,7 @@ def with_predictions(path: Path, said: bytes = SAID) -> Path:
     labels, classes = bytes(718), json.dumps([str(i) for i in range(10)])
     change(path, "UPDATE test_sets SET labels = ?, classes = ?", labels, classes)
     [(content,)] = [row[:1] for row in rows(path, "test_sets")]
-    change(path, "INSERT INTO test_pictures VALUES (?, 32, 7, ?)", content, b"\x89PNG")
+    change(path, "INSERT INTO test_pictures VALUES (?, 32, 7, ?)", content, b"\x89PNG\r\n\x1a\n")
     return path
 
 
@@ -685,7 +685,7 @@ def test_other_predictions_are_a_conflict(tmp_path: Path) -> None:
 def test_an_export_of_one_study_has_its_test_images_alone(tmp_path: Path) -> None:
     path = with_predictions(tmp_path / "one" / "a.db")
     change(path, "INSERT INTO test_sets VALUES ('others', 5, NULL, NULL)")
-    change(path, "INSERT INTO test_pictures VALUES ('others', 32, 1, ?)", b"png")
+    change(path, "INSERT INTO test_pictures VALUES ('others', 32, 1, ?)", b"\x89PNG\r\n\x1a\nx")
     with private_copy(str(path), "earlier") as copy:
         for table in (schema.test_sets, schema.test_pictures):
             assert [row.dataset_hash for row in copy.execute(table.select())] != ["others"]
