@@ -36,7 +36,7 @@ def which_at(data: Path, study: Study) -> Which:
     Raises:
         DataError: they cannot be read.
     """
-    dataset = open_dataset(study.dataset, data, study.image_size)
+    dataset = open_dataset(study.dataset, data, study.image_size, study.data)
     if data.exists():
         return Which(dataset.content_hash(), dataset.label)
     say(f"note: {data} is not here, so the data set is looked for by its name, {dataset.label}")

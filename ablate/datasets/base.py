@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.datasets.arrays import array_hashes, let_go
-from ablate.errors import DataChangedError
+from ablate.errors import DataChangedError, OptionError
+from ablate.study import DataTable
+from ablate.study.data import DATA_PROTOCOL
 
 Triple = tuple[float, float, float]
 Watch = Callable[[int, int], None]
@@ -25,7 +27,8 @@ class Images:
 
     Shape: images (N, H, W, 3) uint8, labels (N,) int64 that index `classes`. `mean` and `std` are
     per channel on the scale 0 to 1. `hashes` are those of the arrays when they were read, by their names;
-    empty where nobody will ask for them again.
+    empty where nobody will ask for them again. `val_images` are there where the dataset has validation
+    images of its own, `train_groups` (N,) where training images come in groups that no split may part.
     """
 
     label: str
@@ -37,12 +40,18 @@ class Images:
     mean: Triple
     std: Triple
     hashes: Mapping[str, str] = field(default_factory=dict)
+    val_images: NDArray[np.uint8] | None = None
+    val_labels: NDArray[np.int64] | None = None
+    train_groups: NDArray[np.int64] | None = None
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Its four arrays by their names, as the cache has them."""
+        """Its arrays by their names, as the cache has them."""
         names = ("train_images", "train_labels", "test_images", "test_labels")
-        return {name: getattr(self, name) for name in names}
+        more = ("val_images", "val_labels", "train_groups")
+        return {
+            name: getattr(self, name) for name in (*names, *more) if getattr(self, name) is not None
+        }
 
     def check(self) -> None:
         """Hash the arrays again: a file that is mapped can change while a network is trained on it.
@@ -94,6 +103,32 @@ class Dataset(ABC):
     def train_labels(self) -> NDArray[np.int64] | None:
         """The labels of the training images, where they are known without reading images; else None."""
         return None
+
+    def train_groups(self) -> NDArray[np.int64] | None:
+        """The group of each training image, as a number; None where images come in no groups."""
+        return None
+
+    def has_validation(self) -> bool:
+        """Whether it has images to validate on, so that none of the training images are held out."""
+        return False
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of which images are used for what, where there was a choice."""
+        return ()
+
+    def with_table(self, table: DataTable) -> Self:
+        """This dataset as the `[data]` table of a study wants its images to be found.
+
+        Raises:
+            OptionError: it says something of the layout, and this dataset has one of its own.
+        """
+        for key in ("test", "test_fraction", "labels", "group"):
+            if (given := getattr(table, key)) != DATA_PROTOCOL[key]:
+                raise OptionError(
+                    f"data.{key} = {given!r} is for images that --data names, and {self.label} has a layout "
+                    "of its own; leave it out"
+                )
+        return self
 
     def test_count(self) -> int | None:
         """The number of test images, where it is known without reading images; else None."""

@@ -13,14 +13,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
-from ablate.datasets.signatures import HEAD_BYTES, READABLE, described, image_kind
+from ablate.datasets.signatures import HEAD_BYTES, READABLE, described, image_kind, is_deep
 from ablate.errors import DataError, UnreadableImageError
 from ablate.system.text import plural
 
 MAX_PIXELS = 64_000_000
-MOST_NAMED = 10
+MOST_NAMED = 20
 """Images that are named in one line; what is beyond is counted."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+"""Pillow's names of what is decoded."""
+DEEP = "16 bits a channel or more, not 8: scale it to 8"
 
 _UNREADABLE = (
     OSError,
@@ -73,6 +78,8 @@ def check_kind(data: bytes) -> None:
     head = data[:HEAD_BYTES]
     if image_kind(head) not in READABLE:
         raise UnreadableImageError(described(head))
+    if is_deep(head):
+        raise UnreadableImageError(DEEP)
 
 
 def decode(data: bytes, size: int) -> NDArray[np.uint8]:
@@ -81,18 +88,18 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     Shape: (size, size, 3).
 
     Raises:
-        UnreadableImageError: no JPEG or PNG, broken, of more than `MAX_PIXELS` or of 16 bits.
+        UnreadableImageError: none of `READABLE`, broken, of more than `MAX_PIXELS` or of 16 bits.
     """
     check_kind(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow on odd metadata
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our cap is lower
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
-                if image.mode.startswith("I"):
-                    raise UnreadableImageError("16 bits a channel, not 8")
+                if image.mode[0] in "IF" or _is_deep_tiff(image):
+                    raise UnreadableImageError(DEEP)
                 return _fitted(image, size)
     except UnidentifiedImageError as error:  # its words are an address in memory
         raise UnreadableImageError("broken in its header") from error
@@ -100,6 +107,13 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
         raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels") from error
     except _UNREADABLE as error:
         raise UnreadableImageError(f"broken: {error}") from error
+
+
+def _is_deep_tiff(image: Image.Image) -> bool:
+    if not isinstance(image, TiffImageFile):
+        return False
+    bits: tuple[int, ...] = image.tag_v2.get(BITSPERSAMPLE, (1,))
+    return max(bits) > 8
 
 
 def _fitted(image: Image.Image, size: int) -> NDArray[np.uint8]:

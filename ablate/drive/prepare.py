@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.drive.proof import prove_plan, trained_images
+from ablate.drive.proven import prove_steps, trained_images
 from ablate.plan import Plan, make_plan
 from ablate.store.datasets import told_namesakes
 from ablate.study import Study
@@ -31,7 +31,9 @@ def prepare_plan(
     images = plan.dataset.load(Counting(console, said))
     trained_on = trained_images(plan, images.train_labels)
     if probe:
-        prove_plan(plan, machine, trained_on, Counting(console, "a training step of each network"))
+        prove_steps(
+            plan, machine.known, trained_on, Counting(console, "a training step of each network")
+        )
     if any(cell.run_key is None for cell in plan.cells):
         plan = make_plan(study, data)
     PULSE.step("opening the database")

@@ -35,7 +35,7 @@ class Inputs:
 
 
 def image_file(path: Path, image_size: int) -> Inputs:
-    """A PNG or JPEG file: its centre square, brought to the study's image size.
+    """An image file: its centre square, brought to the study's image size.
 
     Raises:
         DataError: it cannot be read, is no such image or has more than 64 megapixels.

@@ -29,8 +29,8 @@ LATEX = {
     "…": r"\dots{}",
 }
 
-MODES = ("train", "infer")
-"""What speed is measured of."""
+MODES = ("train", "infer", "eager")
+"""What speed is measured of; `eager` is training without recorded steps, where there are those."""
 
 Value = str | float | int | None
 
@@ -77,6 +77,7 @@ def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
         "planned": variant.planned,
         "finished": variant.n,
         "failed": variant.failed,
+        "metric": summary.metric,
         "test_accuracy_mean": accuracy.mean if accuracy else None,
         "test_accuracy_sd": accuracy.sd if accuracy else None,
         "test_accuracy_low": accuracy.low if accuracy else None,

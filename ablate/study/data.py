@@ -15,13 +15,27 @@ class DataTable(StudyTable):
     With `train_images` each seed draws so many of the training images, all variants of a seed the same
     ones. What is validated and tested is the same in every run, so that runs can be compared image by image.
 
+    The others say how images that `--data` names are found: `test` the part to test on, `test_fraction`
+    how much of each class is held out for that where there is none, `labels` the table of labels, `group`
+    what no split may part (a column of that table, or a regular expression on the file's name).
+
     A new key also gets a line in `DATA_PROTOCOL`, at the value that means "as before".
     """
 
     train_images: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    test: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    labels: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    group: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
 
 
-DATA_PROTOCOL: dict[str, Any] = {"train_images": None}
+DATA_PROTOCOL: dict[str, Any] = {
+    "train_images": None,
+    "test": None,
+    "test_fraction": 0.2,
+    "labels": None,
+    "group": None,
+}
 """What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""
 
 ALL_DATA = DataTable()

@@ -42,6 +42,11 @@ SURROUNDINGS = {
 }
 FEW = ("no home", "ascii", "40 columns")
 """Those that the quick tests try; `test_surroundings.py` has some more."""
+TRIED = {
+    name: tuple(list(OTHERS)[(2 * number + i) % len(OTHERS)] for i in range(2))
+    for number, name in enumerate(SURROUNDINGS)
+}
+"""The commands that each is tried with: in turn, so that every command and every one of them occurs."""
 ODD = "50% of ?a=b#c & [x]"
 """Characters that mean something in a URL, a shell or markup."""
 
@@ -89,9 +94,14 @@ def test_quick_commands(name: str, folder: Path) -> None:
         check(folder, EVERY[command], SURROUNDINGS[name])
 
 
+def test_the_turns_leave_no_command_out() -> None:
+    assert {command for tried in TRIED.values() for command in tried} == OTHERS.keys()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SURROUNDINGS)
-@pytest.mark.parametrize("command", OTHERS)
+@pytest.mark.parametrize(
+    ("command", "name"), [(command, name) for name, tried in TRIED.items() for command in tried]
+)
 def test_all_others(command: str, name: str, folder: Path) -> None:
     check(folder, EVERY[command], SURROUNDINGS[name])
 

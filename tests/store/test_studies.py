@@ -41,6 +41,9 @@ def filled(any_url: str, tmp_path: Path) -> str:
     import_folder(tmp_path / "export", any_url)
     with connected(any_url) as connection:
         _share(connection)
+        scores = {"split": "test", "metric": "accuracy", "class_name": "", "value": 0.5}
+        rows = [{**scores, "run_key": key} for key in (FINISHED, SECOND)]
+        connection.execute(insert(schema.metrics), rows)
     for folder, name in (("histograms/" + FINISHED, "1-2.npz"), ("histograms/" + SECOND, "1-2.npz"),
                          ("weights", f"{SECOND}.safetensors")):  # fmt: skip
         path = files_folder(any_url) / folder / name
@@ -94,7 +97,8 @@ def test_what_another_study_names_stays(filled: str) -> None:
     assert not (folder / "histograms" / SECOND).exists()
     assert (folder / "histograms" / FINISHED / "1-2.npz").exists()
     assert [each.study for each in list_studies(filled)] == ["other"]
-    assert counted(filled, "runs", "cells", "studies", "architectures") == [1, 1, 1, 1]
+    kept = ("runs", "cells", "studies", "architectures", "metrics")
+    assert counted(filled, *kept) == [1, 1, 1, 1, 1]
     assert check_integrity(filled) == []
     freed, why = give_back_space(filled)
     assert (freed >= 0, why) == (True, None)
