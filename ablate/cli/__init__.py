@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 from ablate import __version__
-from ablate.cli import data, show, work
+from ablate.cli import data, show, study, work
 from ablate.cli.options import EXIT_INTERRUPTED, EXIT_UNFORESEEN, EXIT_USER
 from ablate.errors import AblateError
 from ablate.system.output import Output, ReaderGoneError, guarded_output
@@ -64,12 +64,12 @@ app = typer.Typer(
     cls=_Commands,
     help="Does attention help my network, where should it go, and what does it cost?",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:

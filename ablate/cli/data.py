@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ablate.cli.completion import study_files
 from ablate.cli.options import DEFAULT_DB, EXIT_FAILED_RUNS, Db, begin, loading, study_name
 from ablate.system.text import plural
 
@@ -20,7 +21,12 @@ def export(
     ),
     which: Annotated[
         str | None,
-        typer.Option("--study", metavar="STUDY", help="One study alone: its file, or its name."),
+        typer.Option(
+            "--study",
+            metavar="STUDY",
+            help="One study alone: its file, or its name.",
+            autocompletion=study_files,
+        ),
     ] = None,
     no_predictions: Annotated[
         bool,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ablate.cli.completion import study_files
 from ablate.system.pulse import PULSE
 from ablate.system.text import plural
 
@@ -27,7 +28,21 @@ EXIT_UNFORESEEN = 70
 EXIT_INTERRUPTED = 130
 DEFAULT_DB = "sqlite:///results/ablation.db"
 
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (studies/*.toml).")]
+StudyFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY", help="A study file (studies/*.toml).", autocompletion=study_files
+    ),
+]
+OfStudy = Annotated[
+    Path,
+    typer.Option(
+        "--study",
+        metavar="STUDY",
+        help="The study file that they belong to.",
+        autocompletion=study_files,
+    ),
+]
 Db = Annotated[str, typer.Option("--db", metavar="URL", help="The results database.")]
 DataPath = Annotated[
     Path | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ablate.cli.completion import study_files
 from ablate.cli.options import (
     DEFAULT_DB,
     EXIT_CHANGED,
@@ -14,6 +15,7 @@ from ablate.cli.options import (
     Assignments,
     DataPath,
     Db,
+    OfStudy,
     Rehash,
     Storage,
     StudyFile,
@@ -60,9 +62,7 @@ def report(
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="The name of a variant.")],
     second: Annotated[str, typer.Argument(metavar="B", help="The name of another.")],
-    study: Annotated[
-        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
-    ],
+    study: OfStudy,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
     again: Rehash = False,
@@ -84,9 +84,7 @@ def explain(
         list[str],
         typer.Argument(metavar="RUN_OR_VARIANT...", help="Run keys, or names of variants."),
     ],
-    study: Annotated[
-        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
-    ],
+    study: OfStudy,
     image: Annotated[
         Path | None,
         typer.Option("--image", metavar="FILE", help="An image to look at."),
@@ -131,9 +129,7 @@ def explain(
 def profile(
     first: Annotated[str, typer.Argument(metavar="A", help="The name of a variant.")],
     second: Annotated[str, typer.Argument(metavar="B", help="The name of another.")],
-    study: Annotated[
-        Path, typer.Option("--study", metavar="STUDY", help="The study file that they belong to.")
-    ],
+    study: OfStudy,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
     again: Rehash = False,
@@ -153,7 +149,11 @@ def profile(
 def status(
     which: Annotated[
         str | None,
-        typer.Argument(metavar="[STUDY]", help="One study alone: its file, or its name."),
+        typer.Argument(
+            metavar="[STUDY]",
+            help="One study alone: its file, or its name.",
+            autocompletion=study_files,
+        ),
     ] = None,
     format: Annotated[
         Literal["table", "json"], typer.Option("--format", help="For people or for programs.")
@@ -214,9 +214,15 @@ def dashboard(
 def tensorboard(
     study: Annotated[
         Path | None,
-        typer.Argument(metavar="[STUDY]", help="Show one study alone, not the whole database."),
+        typer.Argument(
+            metavar="[STUDY]",
+            help="Show one study alone, not the whole database.",
+            autocompletion=study_files,
+        ),
     ] = None,
     db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    again: Rehash = False,
     set: Assignments = None,
     port: Annotated[
         int,
@@ -237,12 +243,13 @@ def tensorboard(
     allow_import: AllowImport = None,
 ) -> None:
     """Show training in TensorBoard, on this machine, as it goes on; training itself pays nothing."""
-    if set and study is None:
-        raise OptionError("--set changes a study: name the study file too")
+    if study is None and (set or data is not None):
+        raise OptionError("--set and --data belong to a study: name the study file too")
+    rehash(again)
     question = load(study, set) if study else None
     allow(allow_import, study)
     begin("tensorboard", about=question.name if question else "")
     with loading():
         from ablate.commands.tensorboard import TensorBoardOptions, show_tensorboard
 
-    show_tensorboard(question, db, TensorBoardOptions(logdir, port, rebuild, serve=not no_serve))
+    show_tensorboard(question, db, TensorBoardOptions(logdir, port, rebuild, not no_serve, data))

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ablate.cli.completion import ready_names
 from ablate.cli.options import (
     DEFAULT_DB,
     EXIT_FAILED_RUNS,
@@ -71,7 +72,12 @@ def init(
     ] = None,
     ready: Annotated[
         str | None,
-        typer.Option("--study", metavar="NAME", help="A study that comes with ablate, instead."),
+        typer.Option(
+            "--study",
+            metavar="NAME",
+            help="A study that comes with ablate, instead.",
+            autocompletion=ready_names,
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -94,7 +100,10 @@ def init(
 ) -> None:
     """Write a study file: for a network and a folder of images, or one that comes with ablate."""
     if (backbone is None) == (ready is None):
-        raise OptionError("init: give either a network with --data PATH, or --study NAME")
+        raise OptionError(
+            "init: give either a network with --data PATH, or --study NAME: a study that comes with ablate, "
+            "such as digits, which needs no images"
+        )
     if ready is not None:
         if data or image_size or allow_import:
             raise OptionError(
@@ -365,7 +374,8 @@ def _init_ready(name: str, out: Path | None) -> None:
     from ablate.system.console import say
 
     file = copy_study(name, out)
-    say(f"wrote {file}; next: {next_steps(name, file)}")
+    say(f"wrote {file}")
+    say(f"next: {next_steps(name, file)}")
 
 
 def _init_own(

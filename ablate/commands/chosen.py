@@ -19,7 +19,7 @@ def frames_of(study: Study, data: Path | None, url: str) -> Frames:
         DatabaseError: there is nothing of this study in the database.
     """
     find_dataset(study.dataset)
-    which = Which(preferred=study.dataset) if data is None else _at(data, study)
+    which = Which(preferred=study.dataset) if data is None else which_at(data, study)
     frames = read_frames(url, study.name, study.setting, which)
     if frames.others:
         content, others = str(frames.study["content"]), ", ".join(frames.others)
@@ -30,7 +30,12 @@ def frames_of(study: Study, data: Path | None, url: str) -> Frames:
     return frames
 
 
-def _at(data: Path, study: Study) -> Which:
+def which_at(data: Path, study: Study) -> Which:
+    """The images at `data`: by content where they are here, else by their name, and a note says so.
+
+    Raises:
+        DataError: they cannot be read.
+    """
     dataset = open_dataset(study.dataset, data, study.image_size, study.data)
     if data.exists():
         return Which(dataset.content_hash(), dataset.label)

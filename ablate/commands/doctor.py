@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sqlite3
 from collections import Counter
@@ -30,7 +31,7 @@ from ablate.store.health import (
 from ablate.store.read import check_integrity
 from ablate.system.allowed import all_allowed, forget_allowed
 from ablate.system.console import say
-from ablate.system.environment import PACKAGES, package_version
+from ablate.system.environment import PACKAGES, package_version, without_password
 from ablate.system.folders import VARIABLES, is_writable, user_folder, usual_folder
 from ablate.system.machine import find_machine
 from ablate.system.text import plural
@@ -69,6 +70,7 @@ def examine(url: str, *, clean: bool = False, must_exist: bool = False) -> bool:
         say(f"{mark:5}  {name}: {text}", console)
         marks[mark] += 1
     say(_conclusion(marks["WRONG"], marks["warn"]), console)
+    say(f"next: ablate {_next(url, wrong=bool(marks['WRONG']))}", console)
     return not marks["WRONG"]
 
 
@@ -77,6 +79,14 @@ def _conclusion(wrong: int, warnings: int) -> str:
         return f"{plural(wrong, 'thing is', 'things are')} WRONG: each line says what to do"
     also = f"; {plural(warnings, 'line')} to know of: warn" if warnings else ""
     return f"nothing is wrong{also}"
+
+
+def _next(url: str, *, wrong: bool) -> str:
+    """What to type when all of that is well: with results to look at them, without to make some."""
+    db = f" --db {shlex.quote(without_password(url))}"
+    if wrong:
+        return f"doctor{db}, once that is done"
+    return f"status{db}" if database_exists(url) else "init --study digits"
 
 
 def forget(study: Path) -> None:

@@ -9,6 +9,7 @@ from ablate.explain.explanation import Request, explain_networks
 from ablate.explain.page import write_page
 from ablate.store.connect import database_exists, shown
 from ablate.system.console import files_told, say
+from ablate.system.inside import inside
 
 
 def explain_targets(request: Request, out: Path | None, *, must_exist: bool = False) -> None:
@@ -23,7 +24,7 @@ def explain_targets(request: Request, out: Path | None, *, must_exist: bool = Fa
             f"{shown(request.url)}: there is no database yet: `ablate run STUDY` makes it"
         )
     explanation = explain_networks(request)
-    files = write_page(explanation, out or Path("reports") / request.study.name / "explain")
+    files = write_page(explanation, out or inside(Path("reports"), request.study.name, "explain"))
     lines = [f"{network.name}: {network.weights}" for network in explanation.networks]
     lines += [
         f"{len(explanation.pictures)} pictures, as PNG and SVG",

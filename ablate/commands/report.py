@@ -18,6 +18,7 @@ from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
 from ablate.study.meant import or_meant
 from ablate.system.console import files_told, say
+from ablate.system.inside import inside
 from ablate.system.pulse import PULSE
 
 WORDING = ("question", "baseline", "equivalence_margin", "controls", "metric")
@@ -76,7 +77,7 @@ def _frames(study: Study, data: Path | None, url: str) -> Frames:
 
 
 def _usual_folder(study: Study) -> Path:
-    return Path("reports") / study.name
+    return inside(Path("reports"), study.name)
 
 
 def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:

@@ -13,10 +13,11 @@ from rich.console import Console
 
 from ablate.errors import DatabaseError
 from ablate.store.address import files_folder
-from ablate.store.follow import FollowedRun
+from ablate.store.follow import FollowedRun, followed_content
 from ablate.store.read import reading
 from ablate.study import Study, Variant
 from ablate.system.console import say
+from ablate.system.environment import without_password
 from ablate.system.lock import only_one
 from ablate.system.pulse import PULSE
 from ablate.system.text import plural
@@ -29,24 +30,28 @@ FOLLOW_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class TensorBoardOptions:
-    """What `ablate tensorboard` was asked for; `logdir` is None for the one beside the database."""
+    """What `ablate tensorboard` was asked for; `logdir` is None for the one beside the database, `data` for
+    all images that the study was run on.
+    """
 
     logdir: Path | None
     port: int
     rebuild: bool
     serve: bool
+    data: Path | None = None
 
 
 def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions) -> None:
     """Write the event files of a study, or of the whole database, and serve them until Ctrl-C.
 
     Raises:
-        DatabaseError: there is no database, or it cannot be read.
+        DatabaseError: there is no database, it cannot be read, or the study was run otherwise.
         OutputError: the folder cannot be written, or another process keeps it.
         OptionError: there is no free port.
     """
     with reading(url):
         pass  # without a database nothing is made
+    content = None if study is None else _content(study, url, options.data)
     results = files_folder(url)
     logdir = options.logdir or results / "tensorboard"
     follower = Follower(
@@ -54,6 +59,7 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
         logdir,
         study=study.name if study else None,
         setting=study.setting if study else None,
+        content=content,
         rebuild=options.rebuild,
         graph_of=_graph,
     )
@@ -62,7 +68,7 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
         PULSE.step("writing event files")
         count = follower.update()
         show_traces(results / "traces", logdir)
-        say(f"{plural(count, 'run')} in {logdir}", console)
+        say(f"wrote {logdir}: event files of {plural(count, 'run')}", console)
         if options.serve:
             PULSE.end()
             _serve(console, follower, options.port)
@@ -70,7 +76,23 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
             PULSE.step("drawing pictures")
             while follower.draw_next():
                 pass
-            say(f"next: ablate tensorboard --logdir {shlex.quote(str(logdir))}", console)
+            say(f"next: {_served_by(url, logdir)}", console)
+
+
+def _served_by(url: str, logdir: Path) -> str:
+    """The command that shows these files, whatever database they are of."""
+    return f"ablate tensorboard --db {shlex.quote(without_password(url))} --logdir {shlex.quote(str(logdir))}"
+
+
+def _content(study: Study, url: str, data: Path | None) -> str | None:
+    """The hash of the images that are meant, None for all that the study was run on."""
+    if data is None:
+        return followed_content(url, study.name, study.setting)
+    # Here, not above: it loads pandas, which curves do without.
+    from ablate.commands.chosen import which_at
+
+    which = which_at(data, study)
+    return followed_content(url, study.name, study.setting, which.content_hash, which.name)
 
 
 def _graph(run: FollowedRun) -> bytes | None:

@@ -30,7 +30,8 @@ from ablate.stats.ratios import FEWEST_PROCESSES
 from ablate.store.store import Store
 from ablate.system.console import Counting, say
 from ablate.system.environment import package_version
-from ablate.system.folders import cache_folder
+from ablate.system.folders import lock_folder
+from ablate.system.inside import inside
 from ablate.system.lock import only_one
 from ablate.system.machine import Machine
 from ablate.system.text import duration, plural
@@ -62,7 +63,9 @@ def measure_costs(plan: Plan, store: Store, machine: Machine, console: Console) 
                 job = Throughput(unmeasured, baseline, conditions, protocol)
                 _measure(process, job, store, console)
             if unprofiled:
-                profile = Profile(unprofiled, conditions, store.costs.trace_folder)
+                profile = Profile(
+                    unprofiled, conditions, inside(store.costs.trace_folder.parent, "traces")
+                )
                 _profile(process, profile, store, console)
 
 
@@ -155,7 +158,7 @@ def _part(
 def _alone(console: Console) -> AbstractContextManager[None]:
     """The only measurement on this machine."""
     return only_one(
-        cache_folder() / "measuring.lock",
+        lock_folder() / "measuring.lock",
         "another measurement is under way on this machine: waiting for it",
         lambda text: say(text, console),
     )

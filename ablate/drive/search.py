@@ -34,7 +34,8 @@ from ablate.stats import Effect, Sample, words
 from ablate.stats.fresh import by_kind
 from ablate.stats.looks import margin_of
 from ablate.stats.selection import FRESH
-from ablate.store.connect import database_exists, files_folder, shown
+from ablate.store.address import search_lock
+from ablate.store.connect import database_exists, shown
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
@@ -297,7 +298,7 @@ def _check_space(
 def _alone(url: str, study: str) -> AbstractContextManager[None]:
     """The only search of a study beside this database: one process asks, or trials would be asked twice."""
     return only_one(
-        files_folder(url) / f".search-{study}.lock",
+        search_lock(url, study),
         f"another `ablate search` of {study} is under way on {shown(url)}: let it work, or end it first",
     )
 

@@ -29,6 +29,9 @@ LATEX = {
     "…": r"\dots{}",
 }
 
+MODES = ("train", "infer", "eager")
+"""What speed is measured of; `eager` is training without recorded steps, where there are those."""
+
 Value = str | float | int | None
 
 
@@ -74,6 +77,7 @@ def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
         "planned": variant.planned,
         "finished": variant.n,
         "failed": variant.failed,
+        "metric": summary.metric,
         "test_accuracy_mean": accuracy.mean if accuracy else None,
         "test_accuracy_sd": accuracy.sd if accuracy else None,
         "test_accuracy_low": accuracy.low if accuracy else None,
@@ -89,26 +93,37 @@ def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
         "attention_parameters": _whole(variant.attention_parameters),
         "macs": _whole(variant.macs),
     }
-    for column in summary.speed_columns:
-        row |= _speed_values(column, variant, summary.reference)
+    for mode in MODES:
+        measured = [column for column in summary.speed_columns if column.mode == mode]
+        for number, column in enumerate(measured or [None], 1):
+            row |= _speed_values(mode, column, variant, summary.reference, number)
     return row
 
 
 def _speed_values(
-    column: SpeedColumn, variant: VariantSummary, base: VariantSummary
+    mode: str,
+    column: SpeedColumn | None,
+    variant: VariantSummary,
+    base: VariantSummary,
+    number: int,
 ) -> dict[str, Value]:
-    """The speed of a variant under one condition, and its ratio to the baseline with the interval."""
-    speed = variant.speeds.get(column)
-    found = None if variant.is_baseline else ratio_to(speed, base.speeds.get(column))
-    ratio = f"{column.mode.capitalize()} ratio"
-    return {
-        f"{column.title} ({column.conditions})": speed.images_per_second if speed else None,
-        f"{ratio} ({column.conditions})": found.ratio if found else None,
-        f"{ratio} low ({column.conditions})": found.low if found else None,
-        f"{ratio} high ({column.conditions})": found.high if found else None,
-        f"{ratio} could see ({column.conditions})": found.detectable if found else None,
-        f"{ratio} verdict ({column.conditions})": found.verdict if found else None,
+    """The speed of a variant under one condition, and its ratio to the baseline with the interval. Names of
+    columns are the same on every machine, measured or not: which conditions they are of is a value.
+    """
+    speed = variant.speeds.get(column) if column else None
+    compared = not variant.is_baseline
+    found = ratio_to(speed, base.speeds.get(column)) if column and compared else None
+    values: dict[str, Value] = {
+        "conditions": column.conditions if column else None,
+        "images_per_second": speed.images_per_second if speed else None,
+        "ratio": found.ratio if found else None,
+        "ratio_low": found.low if found else None,
+        "ratio_high": found.high if found else None,
+        "ratio_detectable": found.detectable if found else None,
+        "ratio_verdict": found.verdict if found else None,
     }
+    behind = "" if number == 1 else f"_{number}"
+    return {f"{mode}_{name}{behind}": value for name, value in values.items()}
 
 
 def _whole(number: float | None) -> int | None:

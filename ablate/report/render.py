@@ -14,6 +14,7 @@ from ablate.report.results import results_table
 from ablate.report.story import compose
 from ablate.report.summary import summarize
 from ablate.system.files import write_whole
+from ablate.system.inside import inside
 
 if TYPE_CHECKING:
     from ablate.store.frames import Frames
@@ -27,10 +28,11 @@ def write_report(frames: Frames, folder: Path) -> list[Path]:
 
     Raises:
         OutputError: the folder cannot be written.
+        DatabaseError: a link in the place of the folder of figures.
     """
     files = render(frames)
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        inside(folder, "figures").mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_whole(folder / name, content)
         for name in FIGURES:  # a figure of an earlier report that this one no longer has

@@ -14,6 +14,7 @@ from ablate.errors import DatabaseError
 from ablate.store.address import POSTGRES, files_folder, parse_url, same_database
 from ablate.store.connect import server_tables
 from ablate.store.sqlite_file import SQLITE, make_empty
+from ablate.system.inside import inside
 
 DRIVER = "postgresql+psycopg"
 SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -34,10 +35,10 @@ def storage_url(asked: str | None, results_url: str) -> str:
     """Where Optuna's storage is: as asked, or `optuna.db` beside the results.
 
     Raises:
-        DatabaseError: a kind that is refused, or the database that the results live in.
+        DatabaseError: a kind that is refused, the database that the results live in, or a link beside it.
     """
     if asked is None:
-        return f"{SQLITE}{files_folder(results_url) / 'optuna.db'}"
+        return f"{SQLITE}{inside(files_folder(results_url), 'optuna.db')}"
     _check_kind(asked)
     if same_database(asked, results_url):
         raise DatabaseError(

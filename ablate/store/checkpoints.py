@@ -19,7 +19,7 @@ from ablate.store import schema
 from ablate.store.address import files_folder
 from ablate.store.claims import Claim
 from ablate.store.rows import now, put
-from ablate.store.stored_file import store_file
+from ablate.store.stored_file import read_beside, store_file
 from ablate.system.inside import inside
 
 KEPT = 2
@@ -73,7 +73,7 @@ def newest(connection: Connection, url: str, run_key: str) -> Checkpoint | None:
     mine = select(table).where(table.c.run_key == run_key).order_by(table.c.epoch.desc())
     for row in connection.execute(mine).all():
         try:
-            content = inside(checkpoint_folder(url), row.file).read_bytes()
+            content = read_beside(inside(checkpoint_folder(url), row.file))
         except OSError:
             continue
         if hashlib.sha256(content).hexdigest() == row.sha256:

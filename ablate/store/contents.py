@@ -66,6 +66,10 @@ RULES = {
     **{(table, "study"): _NAME for table in ("studies", "cells", "trials", "looks")},
     ("test_sets", "images"): "{0} BETWEEN 0 AND 100000000",
     ("test_sets", "labels"): "length({0}) = 2 * images",
+    ("test_pictures", "image_size"): "{0} BETWEEN 8 AND 1024",
+    # A picture of that many pixels that does not shrink at all, and what is around it.
+    ("test_pictures", "content"): "length({0}) <= 4 * image_size * image_size + 65536 "
+    "AND hex(substr({0}, 1, 8)) = '89504E470D0A1A0A'",
 }
 """What holds for values of the newest revision; the rest follows by foreign keys."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import Row, select
 
 from ablate.store import schema
 from ablate.store.connect import database_exists
-from ablate.store.read import reading
+from ablate.store.read import in_short, reading
 from ablate.system.text import plural
 
 SHORT = 8
@@ -16,6 +19,18 @@ SHORT = 8
 def called(row: Row[tuple[object, ...]]) -> str:
     """The images of a row of `studies`."""
     return f"{row.dataset} (content {row.dataset_hash[:SHORT]})"
+
+
+def nothing_of(study: str, rows: Sequence[Any], name: str | None, content_hash: str | None) -> str:
+    """That a study was not run so, and how it was: `rows` are its rows of `studies`."""
+    there = "; ".join(f"{called(row)}, {in_short(row.definition)}" for row in rows)
+    content = f" (content {content_hash[:SHORT]})" if content_hash else ""
+    return (
+        f"the database has no runs of study {study!r}"
+        + (f" on {name!r}{content}" if name else "")
+        + " with this backbone, image size and recipe; it has: "
+        + (f"{there} (use the --data and --set that they were run with)" if there else "none of it")
+    )
 
 
 def told_namesakes(url: str, study: str, label: str, content_hash: str) -> str | None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from ablate.errors import DatabaseError
 from ablate.result import RunStatus
 from ablate.store import schema
+from ablate.store.datasets import nothing_of
 from ablate.store.read import reading
 
 
@@ -38,10 +40,32 @@ class FollowedRun:
     identity: str | None
 
 
+def followed_content(
+    url: str, study: str, setting: str, content_hash: str | None = None, name: str | None = None
+) -> str | None:
+    """The hash of the images of a study that are meant, by content or else by name; None for all of them.
+
+    Raises:
+        DatabaseError: the study was not run under this setting, or not on those images; says how it was.
+    """
+    table = schema.studies
+    query = select(table).where(table.c.study == study).order_by(table.c.updated_at.desc())
+    with reading(url) as connection:
+        rows = connection.execute(query).all()
+    here = [row for row in rows if row.setting == setting]
+    if content_hash is not None:
+        meant = [row for row in here if row.dataset_hash == content_hash]
+    else:
+        meant = [row for row in here if name in (None, row.dataset)]
+    if not meant:
+        raise DatabaseError(nothing_of(study, rows, name, content_hash))
+    return None if content_hash is None and name is None else str(meant[0].dataset_hash)
+
+
 def followed_runs(
-    url: str, study: str | None = None, setting: str | None = None
+    url: str, study: str | None = None, setting: str | None = None, content: str | None = None
 ) -> list[FollowedRun]:
-    """Every run that has an epoch, in the order of the studies; of one study and setting if named.
+    """Every run that has an epoch, in the order of the studies; of one study, setting and data set if named.
 
     Raises:
         DatabaseError: there is no database, or it cannot be read.
@@ -65,6 +89,8 @@ def followed_runs(
     )
     if study is not None:
         query = query.where(cells.c.study == study, cells.c.setting == setting)
+    if content is not None:
+        query = query.where(cells.c.dataset_hash == content)
     with reading(url) as connection:
         return [_followed(dict(row)) for row in connection.execute(query).mappings()]
 

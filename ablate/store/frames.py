@@ -15,11 +15,10 @@ from ablate.result.image_results import Bits, ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats.looks import Look
 from ablate.store import schema
-from ablate.store.datasets import SHORT, called
+from ablate.store.datasets import SHORT, called, nothing_of
 from ablate.store.image_results import read_image_results
 from ablate.store.looks import read_looks
 from ablate.store.moment import reading_a_copy
-from ablate.store.read import in_short
 
 
 @dataclass(frozen=True)
@@ -127,19 +126,8 @@ def _choose(
         named = [row for row in here if row.dataset == (which.name or which.preferred)]
         meant = others = named if which.name or named else here
     if not meant:
-        raise DatabaseError(_nothing(study, which, rows))
+        raise DatabaseError(nothing_of(study, rows, which.name, which.content_hash))
     return meant[0], tuple(each for row in others if (each := called(row)) != called(meant[0]))
-
-
-def _nothing(study: str, which: Which, rows: Sequence[Any]) -> str:
-    there = "; ".join(f"{called(r)}, {in_short(r.definition)}" for r in rows)
-    content = f" (content {which.content_hash[:8]})" if which.content_hash else ""
-    return (
-        f"the database has no runs of study {study!r}"
-        + (f" on {which.name!r}{content}" if which.name else "")
-        + " with this backbone, image size and recipe; it has: "
-        + (f"{there} (use the --data and --set that they were run with)" if there else "none of it")
-    )
 
 
 def _frame(connection: Connection, query: str, values: Mapping[str, Any]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ablate.errors import DatabaseError, NotKeptError
 from ablate.result import Histograms
 from ablate.store.address import files_folder
-from ablate.store.stored_file import store_file
+from ablate.store.stored_file import read_beside, store_file
 from ablate.system.inside import inside
 
 
@@ -59,7 +59,7 @@ def stored_steps(url: str, run_key: str) -> list[tuple[int, int]]:
 def read_histograms(url: str, run_key: str, epoch: int, step: int) -> bytes | None:
     """What `write_histograms` wrote; None where it is gone."""
     try:
-        return inside(histogram_folder(url, run_key), f"{epoch}-{step}.npz").read_bytes()
+        return read_beside(inside(histogram_folder(url, run_key), f"{epoch}-{step}.npz"))
     except OSError:
         return None
 

@@ -14,7 +14,7 @@ from ablate.store import schema
 from ablate.store.address import files_folder
 from ablate.store.read import StoredRun
 from ablate.store.rows import put
-from ablate.store.stored_file import store_file
+from ablate.store.stored_file import read_beside, store_file
 from ablate.system.inside import inside
 
 _NAME = re.compile(r"[0-9a-f]{16}\.safetensors")
@@ -75,7 +75,7 @@ def read_weights(url: str, run: StoredRun) -> bytes:
         )
     path = weights_path(url, run.weights_file)
     try:
-        content = path.read_bytes()
+        content = read_beside(path)
     except OSError as error:
         raise WeightsError(
             f"{path}: the weights of {run.variant} cannot be read: {error.strerror or error}; "

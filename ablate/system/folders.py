@@ -54,6 +54,14 @@ def _temporary() -> Path:
     return folder if mine or os.name != "posix" else Path(tempfile.mkdtemp(prefix="ablate-"))
 
 
+def lock_folder() -> Path:
+    """Where a lock of this user on this machine lies: in the cache, where that cannot be written in the state
+    folder, else among the temporary files. What is locked so needs neither.
+    """
+    usual = (user_folder("cache"), user_folder("state"))
+    return next((folder for folder in usual if is_writable(folder.absolute())), _temporary())
+
+
 def cache_folder() -> Path:
     """The folder for what can be made again: `user_folder("cache")`."""
     return user_folder("cache")

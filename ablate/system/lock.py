@@ -18,10 +18,12 @@ def only_one(path: Path, taken: str, tell: Callable[[str], None] | None = None) 
     Where another process holds it, `taken` says so: as the error, or to `tell`, and then it is waited for.
 
     Raises:
-        OutputError: another process holds it, or the folder cannot be written.
+        OutputError: another process holds it, a link is in its place, or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            raise OutputError(f"{path}: is a link, which is not followed there: remove it")
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)

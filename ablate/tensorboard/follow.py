@@ -23,7 +23,7 @@ def _no_graph(_run: FollowedRun) -> bytes | None:
 
 @dataclass
 class Follower:
-    """Keeps `logdir` in step with a database, or with one study and setting of it.
+    """Keeps `logdir` in step with a database, or with one study, setting and data set (by hash) of it.
 
     With `rebuild` what was written for a run before is deleted when the run is first met.
     `graph_of` builds the graph of a run's network, for which this room, without torch, has to ask.
@@ -33,6 +33,7 @@ class Follower:
     logdir: Path
     study: str | None = None
     setting: str | None = None
+    content: str | None = None
     rebuild: bool = False
     graph_of: Callable[[FollowedRun], bytes | None] = _no_graph
     _logs: dict[Path, Log] = field(init=False, default_factory=dict)
@@ -47,7 +48,7 @@ class Follower:
             DatabaseError: the database cannot be read.
             OutputError: an event file cannot be written.
         """
-        runs = followed_runs(self.url, self.study, self.setting)
+        runs = followed_runs(self.url, self.study, self.setting, self.content)
         for run in runs:
             base = run_folder(self.logdir, run)
             histograms = stored_steps(self.url, run.run_key)[-1:]

@@ -125,6 +125,27 @@ def remove_logs(base: Path) -> None:
             raise OutputError(f"{folder}: cannot be rebuilt: {error.strerror}") from None
 
 
+def remove_study_logs(logdir: Path, study: str) -> int:
+    """Delete the event files that were written for a study, and the folders that are empty then; returns how
+    many files. Links are left alone, and so is what is nobody's of ours.
+
+    Raises:
+        DatabaseError: a link in the place of the study's folder.
+        OutputError: one of them cannot be deleted.
+    """
+    folder, removed = inside(logdir, study), 0
+    try:
+        for path, _, files in os.walk(folder, topdown=False):
+            if FILE in files:
+                (Path(path) / FILE).unlink()
+                removed += 1
+            if not any(Path(path).iterdir()):
+                Path(path).rmdir()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be removed: {error.strerror}") from None
+    return removed
+
+
 def run_folder(logdir: Path, run: FollowedRun) -> Path:
     """`study/variant/seed-1-<run key>`, in characters that every file system and shell takes.
 

@@ -12,32 +12,23 @@ import termios
 from pathlib import Path
 
 import pytest
+from conftest import small_plan
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
+from support.every_command import EVERY, made_anew, working_folder
 
-from ablate.plan import make_plan
-from ablate.store.store import Store
-from ablate.study.file import load_study
-
-DIGITS = Path(__file__).parents[2] / "studies" / "digits-grid.toml"
-COMMANDS = {
-    "plan": ("plan", str(DIGITS), "--no-probe"),
-    "status": ("status",),
-    "doctor": ("doctor",),
-    "report": ("report", str(DIGITS)),
-    "init": ("init", "--study", "digits", "--out", "mine.toml"),
-    "export": ("export",),
-}
+from ablate.commands.measure import _lines as measured_lines
+from ablate.drive.costs import baseline_of
+from ablate.report.export import MODES
+from ablate.result import Cost
+from ablate.system.console import say
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with a study of which nothing is trained."""
-    path = tmp_path_factory.mktemp("widths")
-    store = Store(f"sqlite:///{path / 'results' / 'ablation.db'}")
-    store.register(make_plan(load_study(DIGITS)))
-    store.close()
-    return path
+    """A database with the published results of the digits."""
+    return working_folder(tmp_path_factory.mktemp("widths"))
 
 
 def shown(folder: Path, width: int, arguments: tuple[str, ...], term: str) -> list[str]:
@@ -75,15 +66,14 @@ def _read(terminal: int) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", EVERY)
 @pytest.mark.parametrize(
     ("width", "term"), [(40, "xterm"), (60, "xterm"), (80, "dumb"), (200, "xterm")]
 )
 def test_nothing_is_wider_than_the_terminal(
     folder: Path, command: str, width: int, term: str
 ) -> None:
-    (folder / "mine.toml").unlink(missing_ok=True)
-    lines = shown(folder, width, COMMANDS[command], term)
+    lines = shown(made_anew(folder), width, EVERY[command], term)
     if term == "dumb":
         width = 80  # what rich takes a dumb terminal for
     wider = [line for line in lines if cell_len(line) > width and not line.startswith("next: ")]
@@ -97,4 +87,25 @@ def test_nothing_is_wider_than_the_terminal(
         names = "".join(line.split("│")[1].strip() for line in lines if line.startswith("│"))
         assert "cbam_channel(pool*,r=16)" in names.replace(" ", ""), "a name is folded, not cut"
     if command == "status":
-        assert "planned" in text
+        assert "finished" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [40, 60, 200])
+def test_the_lines_of_a_measurement_are_no_wider(
+    width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command itself takes minutes: what it prints in the end is that of these costs."""
+    plan = small_plan()
+    costs = [
+        Cost(fingerprint, "a machine", "fp32", mode, 64, 1234.5, 1200.0, 1300.0, None, None, 27, "full",
+             1, baseline_of(plan).fingerprint, 0.9, 0.89, 0.91, processes=8)
+        for fingerprint in {a.fingerprint for a in plan.variants.values()}
+        for mode in MODES
+    ]  # fmt: skip
+    console = Console(width=width, force_terminal=True)
+    for line in measured_lines(plan, costs):
+        say(line, console)
+    drawn = [Text.from_ansi(line).plain for line in capsys.readouterr().out.splitlines()]
+    assert drawn
+    assert [line for line in drawn if cell_len(line) > width] == []

@@ -182,7 +182,7 @@ def test_a_ready_study_is_written_as_it_is_and_never_over_another_file(shell: Sh
     code, out, _ = shell("init", "--study", "digits")
     assert (code, out) == (
         0,
-        "wrote digits.toml; next: ablate plan digits.toml, ablate run digits.toml, "
+        "wrote digits.toml\nnext: ablate plan digits.toml, ablate run digits.toml, "
         "ablate report digits.toml\n",
     )
     written = shell.folder / "digits.toml"
@@ -196,13 +196,19 @@ def test_a_ready_study_is_written_as_it_is_and_never_over_another_file(shell: Sh
     assert shell.files() == ["digits.toml", "my own.toml"]
 
 
+EITHER = (
+    "init: give either a network with --data PATH, or --study NAME: a study that comes with ablate, such as "
+    "digits, which needs no images"
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "init: give either a network with --data PATH, or --study NAME"),
+        ([], EITHER),
         (
             ["cbam_cnn", "--study", "digits"],
-            "init: give either a network with --data PATH, or --study NAME",
+            EITHER,
         ),
         (["cbam_cnn"], "init cbam_cnn: name the images with --data PATH"),
         (

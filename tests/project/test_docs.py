@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import typer.main
 from pydantic import BaseModel
+from support.report_frames import csv_rows, make_frames, written
 
 from ablate.attention import ATTENTION, complete
 from ablate.backbones import BACKBONES
@@ -43,7 +44,15 @@ PAGES = {
 README, STUDIES, DATABASE = PAGES["README.md"], PAGES["docs/studies.md"], PAGES["docs/database.md"]
 
 ROOT_COMMAND: Any = typer.main.get_command(app)
-COMMANDS: dict[str, Any] = ROOT_COMMAND.commands
+COMMANDS: dict[str, Any] = {
+    **{name: each for name, each in ROOT_COMMAND.commands.items() if not hasattr(each, "commands")},
+    **{
+        f"{group} {name}": each
+        for group, of in ROOT_COMMAND.commands.items()
+        for name, each in getattr(of, "commands", {}).items()
+    },
+}
+"""By all the words that name them: `study list`, of a group, too."""
 OPTIONS = sorted(
     {
         option
@@ -108,12 +117,20 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
+def split_command(words: list[str]) -> tuple[str, list[str]]:
+    """The name of a command, which has two words in a group, and what follows it."""
+    both = " ".join(words[:2])
+    return (both, words[2:]) if both in COMMANDS else (words[0], words[1:])
+
+
 # ── commands ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_readme_has_a_row_for_every_command() -> None:
     named = [
-        row.split()[1] for row in rows(section(README, "Commands")) if row.startswith("ablate")
+        split_command(row.split()[1:])[0]
+        for row in rows(section(README, "Commands"))
+        if row.startswith("ablate")
     ]
     assert sorted(named) == sorted(COMMANDS)
 
@@ -126,11 +143,11 @@ def test_every_option_is_documented(option: str) -> None:
 
 @pytest.mark.parametrize("words", lines_of("ablate"))
 def test_every_ablate_line_can_be_typed(words: list[str]) -> None:
-    name, *arguments = words
+    name, arguments = split_command(words)
     # Parses names, options and values as the program does, but calls nothing.
     given = COMMANDS[name].make_context(name, arguments).params
     study = given.get("study")
-    if study is not None and study.parent == Path("studies"):
+    if isinstance(study, Path) and study.parent == Path("studies"):
         load_study(ROOT / study, given["set"])
 
 
@@ -143,7 +160,7 @@ def test_every_make_line_names_a_target_and_variables(words: list[str]) -> None:
 
 def test_commands_named_in_sentences_exist() -> None:
     text = "\n".join(PAGES.values())
-    assert set(re.findall(r"`ablate ([a-z]+)", text)) <= set(COMMANDS)
+    assert set(re.findall(r"`ablate ([a-z]+)", text)) <= set(ROOT_COMMAND.commands)
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= MAKE_TARGETS
 
 
@@ -259,6 +276,12 @@ def test_every_column_is_documented_and_no_other(view: str, database: Path) -> N
     connection.close()
     table = section(DATABASE, f"`{view}`").partition("\n\n| status")[0]
     assert list(rows(table)) == columns
+
+
+def test_every_column_of_the_reports_csv_is_documented_in_its_order_and_no_other() -> None:
+    text = section(PAGES["docs/report.md"], "variants.csv")
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)))
+    assert named == list(csv_rows(written(make_frames({"none": 0.8, "up": 0.9})))[0])
 
 
 def test_every_view_is_documented_and_no_other() -> None:

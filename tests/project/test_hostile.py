@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -25,6 +29,7 @@ from ablate.page.document import Column, Document, Row, Section, Table, TableCel
 from ablate.page.html import markdown
 from ablate.report.export import latex_table
 from ablate.result import histograms, snapshot
+from ablate.store import stored_file
 from ablate.system import packed
 from ablate.tensorboard.traces import show_traces
 
@@ -327,3 +332,121 @@ def test_workers_import_nothing_from_beside_the_study(evil: Path, shell: Shell) 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not list(shell.folder.glob("imported-*"))
+
+
+@pytest.mark.slow
+def test_links_where_files_are_written_are_not_followed(
+    trained: Path, evil: Path, shell: Shell, tmp_path: Path
+) -> None:
+    """In a report's folder, in the place of Optuna's copy, of traces and of a lock."""
+    shutil.copytree(trained / "results" / "weights", shell.folder / "weights")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "file").write_text("what they have")
+    reports = shell.folder / "reports" / "small"
+    reports.mkdir(parents=True)
+    (reports / "figures").symlink_to(theirs)
+    assert_refused(shell("report", "small.toml", "--db", "evil.db"))
+    (reports / "figures").unlink()
+    reports.rmdir()
+    reports.symlink_to(theirs)
+    for command in (("report", "small.toml"), ("explain", "none", "--study", "small.toml")):
+        assert_refused(shell(*command, "--db", "evil.db"))
+    (shell.folder / "optuna.db").symlink_to(theirs / "file")
+    (shell.folder / "searched.toml").write_text(STUDY + SEARCHED)
+    quick = ("--device", "cpu", "--no-probe", "--executor", "inprocess", "--max-runs", "0")
+    for command in (("dashboard",), ("search", "searched.toml", *quick)):
+        assert_refused(shell(*command, "--db", "evil.db"))
+    assert [path.name for path in theirs.iterdir()] == ["file"]
+    assert (theirs / "file").read_text() == "what they have"
+
+
+def assert_refused(ended: tuple[int, str, str]) -> None:
+    code, _, err = ended
+    assert (code, err.count("\n"), "is a link" in err) == (2, 1, True), err
+
+
+SEARCHED = """
+[search]
+sampler = "random"
+trials = 1
+seeds = 1
+
+[search.parameters]
+attention = ["se"]
+position = ["pool1"]
+reduction = [4]
+"""
+
+
+def test_search_and_dashboard_refuse_a_schema_that_is_not_ours(evil: Path, shell: Shell) -> None:
+    (shell.folder / "searched.toml").write_text(STUDY + SEARCHED)
+    quick = ("--device", "cpu", "--no-probe", "--executor", "inprocess", "--max-runs", "0")
+    attack(evil, *SCHEMAS["trigger"])
+    before = evil.read_bytes()
+    code, _, err = shell("search", "searched.toml", *quick, "--db", "evil.db")
+    assert (code, err.count("\n"), "is not made as" in err) == (2, 1, True), err
+    assert evil.read_bytes() == before
+    assert not (shell.folder / "optuna.db").exists()
+    # Optuna's copy from somebody else: another program's tables, and no SQLite at all.
+    for content in (b"\x80\x04 a pickle", b"SQLite format 3\x00" + bytes(100)):
+        (shell.folder / "optuna.db").write_bytes(content)
+        code, _, err = shell("dashboard", "--db", "good.db")
+        assert (code, err.count("\n")) == (2, 1), err
+        assert (shell.folder / "optuna.db").read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["study", "weights", "number", "control"])
+def test_an_export_from_somebody_hostile_is_one_line_and_leaves_nothing(
+    kind: str, evil: Path, shell: Shell
+) -> None:
+    """Its hashes are right: whoever made it could count them."""
+    assert shell("export", "--format", "jsonl", "--db", "good.db", "--out", "theirs")[0] == 0
+    name = {"study": "cells", "weights": "runs", "number": "epochs", "control": "studies"}[kind]
+    file = shell.folder / "theirs" / "tables" / f"{name}.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        row.update(
+            {
+                "study": {"study": "../../escape"},
+                "weights": {"run_key": "../../../../escape"},
+                "number": {"train_loss": "1); DROP TABLE runs"},
+                "control": {"study": "a\x1b]0;pwned\x07"},
+            }[kind]
+        )
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest = shell.folder / "theirs" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    told["files"][f"tables/{name}.jsonl"] |= {
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "bytes": file.stat().st_size,
+    }
+    manifest.write_text(json.dumps(told))
+    there = {path.name for path in shell.folder.iterdir()}
+    code, _, err = shell("import", "theirs", "--db", "new.db")
+    assert (code, err.count("\n"), "Traceback" in err) == (2, 1, False), err
+    assert not set("\x1b\x07") & set(err)
+    assert {path.name for path in shell.folder.iterdir()} == there
+
+
+def test_files_beside_a_database_are_measured_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "big").open("wb") as file:
+        file.truncate(stored_file.MOST_BYTES + 1)  # takes no room on the disk
+    os.mkfifo(tmp_path / "pipe")
+    for name, said in (("big", "larger than 8 GiB"), ("pipe", "no plain file")):
+        with pytest.raises(OSError, match=said):
+            stored_file.read_beside(tmp_path / name)
+    (tmp_path / "ours").write_bytes(b"weights")
+    assert stored_file.read_beside(tmp_path / "ours") == b"weights"
+
+
+@pytest.mark.parametrize("content", [b"<svg onload=alert(1)>", b"\x89PNG\r\n\x1a\n" + bytes(10**6)])
+def test_pictures_that_are_none_or_too_large_are_never_taken_over(
+    content: bytes, evil: Path, shell: Shell
+) -> None:
+    with closing(sqlite3.connect(evil)) as connection, connection:
+        connection.execute("INSERT INTO test_pictures VALUES ('x', 32, 999, ?)", [content])
+    code, _, err = shell("merge", "good.db", "evil.db")
+    assert (code, err.count("\n"), "test_pictures.content" in err) == (2, 1, True), err

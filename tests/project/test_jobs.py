@@ -91,9 +91,12 @@ def test_commands_that_need_no_torch_load_none(shell: Shell) -> None:
         ["compare", "none", "cbam", "--study", "small.toml", *SHORT],
         ["profile", "none", "cbam", "--study", "small.toml", *SHORT],
         ["status"],
+        ["study", "list"],
         ["export"],
         ["import", "export", "--db", "sqlite:///copy.db"],
         ["merge", "sqlite:///copy.db", "sqlite:///results/ablation.db"],
+        ["study", "rename", "small.toml", "smaller", "--db", "sqlite:///copy.db"],
+        ["study", "delete", "smaller", "--yes", "--db", "sqlite:///copy.db"],
     ]
     script = (
         "import sys, json, ablate.cli\n"

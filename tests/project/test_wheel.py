@@ -100,7 +100,7 @@ def test_an_installed_wheel_goes_from_study_to_report(installed: Installed) -> N
     assert found == installed.path("purelib") / "ablate" / "__init__.py"
 
     short = ("--set", "recipe.epochs=1")
-    assert installed.ablate("init", "--study", "digits").startswith("wrote digits.toml; next: ")
+    assert installed.ablate("init", "--study", "digits").startswith("wrote digits.toml\nnext: ")
     assert "7 variants" in installed.ablate("plan", "digits.toml")
     once = ("--max-runs", "1", "--no-measure", "--workers", "1", "--device", "cpu")
     installed.ablate("run", "digits.toml", *short, *once)

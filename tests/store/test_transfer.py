@@ -122,6 +122,7 @@ def test_no_cell_of_a_csv_is_a_formula(database: Path, tmp_path: Path) -> None:
 
 VALUES: list[tuple[Kind, object]] = [
     ("integer", 0), ("integer", -(2**63)), ("number", 0.1 + 0.2), ("number", float("-inf")),
+    ("number", 16.0), ("number", -0.0), ("number", 1e300),
     ("text", ""), ("text", "'"), ("text", "''=1"), ("text", "+1"), ("text", "\n"), ("text", "1"),
     ("json", '{"a": [1, null, "\\u2028"]}'), ("json", "-1"), ("json", '"=1"'), ("json", "[]"),
     ("bytes", b""), ("bytes", b"\xfb\xff"), ("bytes", bytes(range(256))),
@@ -135,6 +136,15 @@ def test_every_value_survives_both_notations(kind: Kind, value: object) -> None:
     cell = to_cell(kind, value)
     assert from_cell(kind, str(cell) if isinstance(cell, str) else repr(cell)) == wanted
     assert from_json(kind, json.loads(json.dumps(to_json(kind, value)))) == wanted
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_whole_numbers_are_written_as_such(format: str, database: Path, tmp_path: Path) -> None:
+    change(database, "UPDATE cells SET reduction = 16")
+    text = (export(database, tmp_path / "export", format) / f"v_runs.{format}").read_text()
+    assert (",16," if format == "csv" else '"reduction": 16,') in text
+    assert "16.0" not in text
+    assert repr(to_cell("number", -0.0)) == repr(to_json("number", -0.0)) == "-0.0"
 
 
 def test_parquet_has_types(database: Path, tmp_path: Path) -> None:
@@ -622,7 +632,7 @@ def with_predictions(path: Path, said: bytes = SAID) -> Path:
     labels, classes = bytes(718), json.dumps([str(i) for i in range(10)])
     change(path, "UPDATE test_sets SET labels = ?, classes = ?", labels, classes)
     [(content,)] = [row[:1] for row in rows(path, "test_sets")]
-    change(path, "INSERT INTO test_pictures VALUES (?, 32, 7, ?)", content, b"\x89PNG")
+    change(path, "INSERT INTO test_pictures VALUES (?, 32, 7, ?)", content, b"\x89PNG\r\n\x1a\n")
     return path
 
 
@@ -675,7 +685,7 @@ def test_other_predictions_are_a_conflict(tmp_path: Path) -> None:
 def test_an_export_of_one_study_has_its_test_images_alone(tmp_path: Path) -> None:
     path = with_predictions(tmp_path / "one" / "a.db")
     change(path, "INSERT INTO test_sets VALUES ('others', 5, NULL, NULL)")
-    change(path, "INSERT INTO test_pictures VALUES ('others', 32, 1, ?)", b"png")
+    change(path, "INSERT INTO test_pictures VALUES ('others', 32, 1, ?)", b"\x89PNG\r\n\x1a\nx")
     with private_copy(str(path), "earlier") as copy:
         for table in (schema.test_sets, schema.test_pictures):
             assert [row.dataset_hash for row in copy.execute(table.select())] != ["others"]

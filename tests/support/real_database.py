@@ -48,6 +48,9 @@ def real_database(path: Path) -> Path:
         "'report', '{\"none\": 2}', '{\"none\": 3}', 0.005, 1 FROM studies",
         FINISHED,
     )
+    for key in (FINISHED, SECOND):
+        change(path, "INSERT INTO metrics VALUES (?, 'test', 'macro_f1', '', 0.25)", key)
+        change(path, "INSERT INTO metrics VALUES (?, 'test', 'recall', '=3', 0.1)", key)
     return path
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ablate.system.folders import is_writable, user_folder
+from ablate.errors import OutputError
+from ablate.system.folders import is_writable, lock_folder, user_folder
+from ablate.system.lock import only_one
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +61,22 @@ def test_what_can_be_written(tmp_path: Path) -> None:
     assert not is_writable(tmp_path / "file")
     assert not is_writable(tmp_path / "dangling" / "x")
     assert not is_writable(Path("~/.cache"))
+
+
+def test_a_lock_needs_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert lock_folder() == user_folder("cache")
+    monkeypatch.setenv("ABLATE_CACHE", str(tmp_path / "file" / "cache"))
+    assert lock_folder() == user_folder("state")
+    monkeypatch.setenv("ABLATE_STATE", str(tmp_path / "file" / "state"))
+    assert lock_folder().parent == tmp_path / "tmp"
+    with only_one(lock_folder() / "measuring.lock", "taken"):
+        pass
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("what they have")
+    (tmp_path / ".lock").symlink_to(tmp_path / "theirs")
+    with pytest.raises(OutputError, match="is a link"), only_one(tmp_path / ".lock", "taken"):
+        pass
+    assert (tmp_path / "theirs").read_text() == "what they have"

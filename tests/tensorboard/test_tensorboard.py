@@ -15,13 +15,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import claim_one, message, run_events, small_plan
+from conftest import Shell, claim_one, message, run_events, small_plan
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.hparams import plugin_data_pb2
 from torch import nn
@@ -33,11 +34,13 @@ from ablate.errors import DatabaseError, OutputError
 from ablate.execute import make_executor
 from ablate.job import Cohort, Run
 from ablate.measure.graph import stored_graph
-from ablate.plan import Plan
+from ablate.plan import Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Histograms, Step
 from ablate.result.histograms import unpack
+from ablate.store.follow import followed_content
 from ablate.store.histograms import stored_steps
 from ablate.store.store import Claim, Store
+from ablate.study.file import load_study
 from ablate.tensorboard.events import decode
 from ablate.tensorboard.follow import Follower
 from ablate.tensorboard.log import FILE, safe
@@ -195,6 +198,16 @@ def test_one_study_can_be_shown_alone(
     train(store, claim, 1)
     assert Follower(url, logdir, "other", plan.study.setting).update() == 0
     assert Follower(url, logdir, "small", "another setting").update() == 0
+    setting, content = plan.study.setting, str(plan.dataset.content_hash())
+    assert followed_content(url, "small", setting) is None
+    for of in ({"content_hash": content}, {"name": "digits"}):
+        assert followed_content(url, "small", setting, **of) == content
+    assert Follower(url, logdir.parent / "one", "small", setting, content).update() == 1
+    assert Follower(url, logdir, "small", setting, "0" * 64).update() == 0
+    for how in (("small", "other"), ("small", setting, "0" * 64), ("small", setting, None, "cats")):
+        said = message(DatabaseError, partial(followed_content, url, *how))
+        assert f"it has: digits (content {content[:8]}), cbam_cnn, 32×32, epochs=2" in said
+    assert "it has: none of it" in message(DatabaseError, lambda: followed_content(url, "x", ""))
     assert logs(logdir) == []
     assert Follower(url, logdir, "small", plan.study.setting).update() == 1
 
@@ -325,7 +338,7 @@ def test_two_at_a_time_would_write_everything_twice(
     train(store, claim, 1)
     options = TensorBoardOptions(logdir, 6006, rebuild=False, serve=False)
     show_tensorboard(None, url, options)
-    assert capsys.readouterr().out.startswith(f"1 run in {logdir}\nnext: ")
+    assert capsys.readouterr().out.startswith(f"wrote {logdir}: event files of 1 run\nnext: ")
     with served(url, "--logdir", str(logdir)):
         said = message(OutputError, lambda: show_tensorboard(None, url, options))
     assert said.startswith(f"{logdir}: another `ablate tensorboard` keeps it up to date")
@@ -556,3 +569,23 @@ def fetched(address: str, **values: str) -> Any:
 def query(url: str, sql: str, *values: str) -> list[tuple[Any, ...]]:
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         return connection.execute(sql, values).fetchall()
+
+
+def test_a_study_that_was_run_otherwise_is_told_with_its_settings(shell: Shell) -> None:
+    study = str(Path(__file__).parents[2] / "studies" / "digits.toml")
+    store = Store(f"sqlite:///{shell.folder / 'results' / 'ablation.db'}")
+    store.register(make_plan(load_study(Path(study), ["recipe.epochs=1"])))
+    store.close()
+    code, _, err = shell("tensorboard", study, "--no-serve")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "epochs=1, batch_size=" in err
+    given = ("tensorboard", study, "--no-serve", "--set", "recipe.epochs=1")
+    assert shell(*given)[:2] == (
+        0,
+        "wrote results/tensorboard: event files of 0 runs\n"
+        "next: ablate tensorboard --db sqlite:///results/ablation.db --logdir results/tensorboard\n",
+    )
+    code, _, err = shell(*given, "--data", "nowhere.zip")
+    assert (code, err.count("\n"), "on 'nowhere' with" in err) == (2, 1, True)
+    code, _, err = shell("tensorboard", "--data", "nowhere.zip")
+    assert (code, err.count("\n"), "name the study file too" in err) == (2, 1, True)

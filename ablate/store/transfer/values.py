@@ -25,6 +25,8 @@ so that no `'` is taken away that was written by somebody."""
 
 IDENTIFIERS = ("run_key", "fingerprint", "environment_id", "setting")
 """Files are named after some of them, so they may be nothing but what ablate makes."""
+EXACT = 2**53
+"""Up to here every whole number is a floating-point one too."""
 _IDENTIFIER = re.compile(r"[0-9a-f]{16}")
 
 
@@ -49,7 +51,7 @@ def sheet_of_table(table: Table) -> Sheet:
 def sheet_of_view(name: str, columns: list[str]) -> Sheet:
     """A view: its columns hold what those of the same name hold in the tables."""
     kinds = {c.name: _kind(c.type) for t in schema.metadata.sorted_tables for c in t.columns}
-    kinds |= {"epochs": "integer", "torch": "text"}
+    kinds |= {"epochs": "integer", "torch": "text", "class": "text"}
     return Sheet(name, {column: kinds[column] for column in columns})
 
 
@@ -67,11 +69,13 @@ def _kind(type_: TypeEngine[Any]) -> Kind:
 
 
 def to_cell(kind: Kind, value: Any) -> str | int | float:
-    """A value as a CSV cell: NULL is empty, text is never a formula, numbers are as they are."""
+    """A value as a CSV cell: NULL is empty, text is never a formula, numbers are as they are; whole ones are
+    written so (16, not 16.0).
+    """
     if value is None:
         return ""
     if kind in ("integer", "number"):
-        return value  # type: ignore[no-any-return]
+        return _whole(value)
     text = base64.b64encode(value).decode() if kind == "bytes" else str(value)
     return "'" + text if not text or text.startswith(FORMULA_STARTS) else text
 
@@ -94,6 +98,13 @@ def from_cell(kind: Kind, cell: str) -> Any:
     return json.loads(text) if kind == "json" else text
 
 
+def _whole(value: int | float) -> int | float:
+    """A number without a fraction as such; not where that would change it."""
+    if not isinstance(value, float) or not value.is_integer() or abs(value) > EXACT:
+        return value
+    return value if value == 0 and math.copysign(1, value) < 0 else int(value)
+
+
 # ── as a value in JSON ────────────────────────────────────────────────────────────────────────────
 
 
@@ -105,7 +116,9 @@ def to_json(kind: Kind, value: Any) -> Any:
         return json.loads(value)
     if kind == "bytes":
         return base64.b64encode(value).decode()
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    if kind == "number" and isinstance(value, float):
+        return _whole(value) if math.isfinite(value) else str(value)
+    return value
 
 
 def from_json(kind: Kind, value: Any) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablate.store.stored_file import read_beside
 from ablate.store.weights import weights_path, write_weights
 
 
@@ -24,7 +25,7 @@ class WeightFiles:
         """
         path, target = weights_path(source, file), weights_path(self.url, file)
         try:
-            content = path.read_bytes()
+            content = read_beside(path)
         except OSError as error:
             return f"{path}: cannot be read: {error.strerror}; its weights were not copied"
         if hashlib.sha256(content).hexdigest() != sha256:

@@ -1,0 +1,188 @@
+"""`ablate study list|rename|delete`: looking after the studies that a database holds."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ablate.errors import OptionError
+from ablate.store.address import files_folder, search_lock
+from ablate.store.connect import shown
+from ablate.store.leftovers import give_back_space, remove_files
+from ablate.store.studies import (
+    Holding,
+    Removal,
+    delete_study,
+    list_studies,
+    rename_study,
+    what_goes,
+)
+from ablate.system.console import say
+from ablate.system.environment import without_password
+from ablate.system.lock import only_one
+from ablate.system.pulse import PULSE
+from ablate.system.text import plural, printable
+
+NARROWEST = 70
+"""Columns of a terminal that are too few for the table."""
+
+
+def show_studies(url: str, format: str) -> None:
+    """Print what the database holds of each study.
+
+    Raises:
+        DatabaseError: there is no database, or it cannot be read.
+    """
+    held = list_studies(url)
+    PULSE.end()
+    if format == "json":
+        print(json.dumps({"studies": [asdict(each) for each in held]}, indent=2))
+        return
+    console = Console()
+    if not held:
+        say(f"{shown(url)}: has no study yet: `ablate run STUDY` begins one", console)
+        return
+    if console.width < NARROWEST:
+        for each in held:
+            say(", ".join(f"{word} {cell}" for word, cell in _cells(each).items()), console)
+    else:
+        console.print(_table(held))
+    say(f"next: ablate status {held[-1].study}{_db(url)}", console)
+
+
+def rename(old: str, new: str, url: str) -> None:
+    """Give a study another name in the database, and say what follows.
+
+    Raises:
+        DatabaseError: no such study, one of the other name, or runs of it are being trained.
+    """
+    with _without_search(url, old):
+        PULSE.step("renaming")
+        runs = rename_study(url, old, new)
+        _forget_derived(url, old)
+    say(f"study {old} is {new} now in {shown(url)}, with {plural(runs, 'run')}")
+    say(
+        f'its study file needs name = "{new}" too; reports/{old} stays as it is, and `ablate report` writes '
+        f"reports/{new}"
+    )
+    say(f"next: ablate status {new}{_db(url)}")
+
+
+def delete(study: str, url: str, *, yes: bool) -> None:
+    """Take a study out of the database with the runs that no other study names, and say what is gone.
+
+    Raises:
+        DatabaseError: no such study, or runs of it are being trained.
+        OptionError: nobody there who could be asked.
+    """
+    PULSE.step("looking")
+    removal = what_goes(url, study)
+    PULSE.end()
+    say(f"study {study} in {shown(url)}: {_told(removal)}")
+    if not yes:
+        _ask(study)
+    with _without_search(url, study):
+        removal = delete_study(url, study)
+        files, size = remove_files(url, removal)
+        events, searches = _forget_derived(url, study)
+    freed, why = give_back_space(url)
+    others = [plural(files, "file of them", "files of them")] if files else []
+    others += [plural(events, "event file")] if events else []
+    others += [plural(searches, "search", "searches") + " in Optuna's copy"] if searches else []
+    say(f"deleted: {_told(removal)}" + (f"; also {', '.join(others)}" if others else ""))
+    if why is not None:
+        say(f"note: its space could not be given back now, what comes next uses it: {why}")
+    else:
+        say(f"{_space(freed + size)}; its report, if there is one, stays")
+    say(f"next: ablate study list{_db(url)}")
+
+
+def _told(removal: Removal) -> str:
+    told = (
+        f"{plural(len(removal.runs), 'run')} ({removal.finished:,} finished) and "
+        f"{plural(len(removal.fingerprints), 'network')} with all that was measured of them"
+    )
+    if not removal.shared:
+        return told
+    return f"{told}; {plural(removal.shared, 'run stays, which', 'runs stay, which')} other studies name"
+
+
+def _space(size_bytes: int) -> str:
+    """A server keeps what is free in its files for itself."""
+    if not size_bytes:
+        return "its space in the database is free for what comes next"
+    return f"{size_bytes / 2**20:,.1f} MiB given back"
+
+
+def _ask(study: str) -> None:
+    if not sys.stdin.isatty():
+        raise OptionError(
+            f"study delete {study}: nothing was deleted, as nobody can be asked: add --yes"
+        )
+    if not typer.confirm("Delete that?", default=False):
+        raise typer.Abort
+
+
+def _forget_derived(url: str, study: str) -> tuple[int, int]:
+    """What is made from the database and can be made again: TensorBoard's event files, Optuna's copy."""
+    logdir, events = files_folder(url) / "tensorboard", 0
+    if (logdir / study).is_dir():
+        # Here, not above: most databases have neither, and both take a second.
+        from ablate.tensorboard.log import remove_study_logs
+
+        events = remove_study_logs(logdir, study)
+    if not (files_folder(url) / "optuna.db").is_file():
+        return events, 0
+    from ablate.search.forget import forget_searches
+
+    return events, forget_searches(url, study)
+
+
+@contextmanager
+def _without_search(url: str, study: str) -> Iterator[None]:
+    """While no search of the study is under way."""
+    path = search_lock(url, study)
+    with ExitStack() as stack:
+        if path.exists():
+            busy = f"`ablate search` of {study} is under way on {shown(url)}: end it first"
+            stack.enter_context(only_one(path, busy))
+        yield
+
+
+def _table(held: list[Holding]) -> Table:
+    table = Table()
+    for heading in ("study", "images"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("settings", "runs", "finished", "its alone"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("begun last", overflow="fold")
+    for each in held:
+        table.add_row(*(Text(cell) for cell in _cells(each).values()))
+    return table
+
+
+def _cells(held: Holding) -> dict[str, str]:
+    cells = {
+        "study": held.study,
+        "images": ", ".join(held.datasets),
+        "settings": f"{held.settings:,}",
+        "runs": f"{held.runs:,}",
+        "finished": f"{held.finished:,}",
+        "its alone": f"{held.alone:,}",
+        "begun last": held.updated_at[:16].replace("T", " "),
+    }
+    return {word: printable(cell) for word, cell in cells.items()}
+
+
+def _db(url: str) -> str:
+    default = "sqlite:///results/ablation.db"
+    return "" if url == default else f" --db {shlex.quote(without_password(url))}"
