@@ -40,8 +40,6 @@ def real_database(path: Path) -> Path:
         "INSERT INTO traces VALUES (?, 'a device', 'eager', 'a.json.gz', NULL, 'now')",
         fingerprint,
     )
-    for split, metric, of in (("test", "macro_f1", ""), ("validation", "recall", "3")):
-        change(path, "INSERT INTO metrics VALUES (?, ?, ?, ?, 0.5)", FINISHED, split, metric, of)
     change(
         path,
         "INSERT INTO looks SELECT study, dataset_hash, setting, '2026-01-01T00:00:00.000Z', ?, 'fixed', "
