@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ablate.attention import complete
 from ablate.datasets import open_dataset
 from ablate.datasets.augment import check_augments
-from ablate.datasets.base import Dataset
+from ablate.datasets.base import Dataset, Images
+from ablate.datasets.summary import refuse_one_class, summarize_dataset
 from ablate.errors import StudyError, nearest
 from ablate.identity import forget_origins
 from ablate.identity.proof import NamedNetwork, name_network
@@ -19,6 +20,7 @@ from ablate.network.fresh import check_seeds
 from ablate.network.places import find_own_attention
 from ablate.network.trace import check_classifies
 from ablate.result import Architecture
+from ablate.result.dataset import DatasetSummary
 from ablate.study import Study, Variant, run_key
 from ablate.study.controls import controls_in, unmatched
 from ablate.study.meant import or_meant
@@ -47,7 +49,8 @@ class Plan:
     `aliases` maps the name of a variant that builds the same network as an earlier one to that
     one's name; such a variant has no cells of its own. `own_attention` is what the backbone brings
     along: kind → paths. `notes` are what a reader of the results should know. `named` is what whoever
-    builds these networks in another process must prove, None where they are not the user's own.
+    builds these networks in another process must prove, None where they are not the user's own. `data` are
+    its images in numbers, where somebody has counted them (`with_data`).
     """
 
     study: Study
@@ -59,6 +62,7 @@ class Plan:
     own_attention: dict[str, list[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     named: NamedNetwork | None = None
+    data: DatasetSummary | None = None
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -69,8 +73,10 @@ class Plan:
     def definition(self) -> dict[str, Any]:
         """What the report needs to know of the study, as JSON."""
         given = self.study.model_dump(mode="json")
+        held_out = {} if self.data is None else {"validation_images": self.data.validation_images}
         return {
             **given,
+            **held_out,
             "dataset": self.dataset.label,
             "controls": list(self.controls),
             "variants": list(self.names),
@@ -96,7 +102,8 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     study = study.model_copy(update={"baseline": or_meant(study.baseline, names)})
     _check_baseline(study, names)
     _check_controls(study, names)
-    dataset = open_dataset(study.dataset, data, study.image_size).pinned()
+    dataset = open_dataset(study.dataset, data, study.image_size, study.data).pinned()
+    refuse_one_class(dataset)
     classes = len(dataset.classes())
     PULSE.step(f"building {study.backbone}")
     check_classifies(study.backbone, classes, dataset.image_size)
@@ -115,6 +122,16 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         notes=() if note is None else (note,),
         named=name_network(study.backbone, classes, study.identity),
     )
+
+
+def with_data(plan: Plan, images: Images | None = None) -> Plan:
+    """The plan with its images counted, of which none is decoded for it.
+
+    Raises:
+        DataError: all images are the same, or none can be held out.
+    """
+    study = plan.study
+    return replace(plan, data=summarize_dataset(plan.dataset, study.recipe, study.data, images))
 
 
 def _build(

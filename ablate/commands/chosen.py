@@ -31,7 +31,7 @@ def frames_of(study: Study, data: Path | None, url: str) -> Frames:
 
 
 def _at(data: Path, study: Study) -> Which:
-    dataset = open_dataset(study.dataset, data, study.image_size)
+    dataset = open_dataset(study.dataset, data, study.image_size, study.data)
     if data.exists():
         return Which(dataset.content_hash(), dataset.label)
     say(f"note: {data} is not here, so the data set is looked for by its name, {dataset.label}")

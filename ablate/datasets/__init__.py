@@ -10,7 +10,7 @@ from ablate.datasets.cifar import Cifar10
 from ablate.datasets.digits import Digits
 from ablate.datasets.images import ImageFiles
 from ablate.errors import DataError, unknown
-from ablate.study import Option
+from ablate.study import ALL_DATA, DataTable, Option
 from ablate.study.options import complete_options, split_call
 
 DATASETS: dict[str, type[Dataset]] = {
@@ -22,13 +22,15 @@ DATASETS: dict[str, type[Dataset]] = {
 __all__ = ["DATASETS", "Dataset", "Images", "find_dataset", "label_of", "open_dataset"]
 
 
-def open_dataset(text: str, data: Path | None, image_size: int) -> Dataset:
+def open_dataset(
+    text: str, data: Path | None, image_size: int, table: DataTable = ALL_DATA
+) -> Dataset:
     """The dataset that a study names, `digits` or `digits(option=value)`, or the images at `data` in its
-    place; reads nothing yet.
+    place, read as its `[data]` table says; reads nothing yet.
 
     Raises:
         UnknownNameError: no such dataset.
-        OptionError: an option that it does not have.
+        OptionError: an option that it does not have, or a key of `[data]` that it cannot follow.
         DataError: no `data` for a dataset that needs it, or an `image_size` that it does not have.
     """
     source, given = find_dataset(text)
@@ -36,7 +38,8 @@ def open_dataset(text: str, data: Path | None, image_size: int) -> Dataset:
         raise DataError(f"dataset {text!r} needs a folder or an archive; give --data PATH")
     if data is not None and not source.reads(data):
         source, given = ImageFiles, {}  # the options were those of the dataset that is replaced
-    return source(data, image_size, **complete_options(text, source, given))  # type: ignore[call-arg]
+    dataset: Dataset = source(data, image_size, **complete_options(text, source, given))  # type: ignore[call-arg]
+    return dataset.read_as(table)
 
 
 def find_dataset(text: str) -> tuple[type[Dataset], dict[str, Option]]:

@@ -13,6 +13,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from ablate.datasets.container import SPLITS, RawMember, archive_suffix, members_of
+from ablate.datasets.passed import count_passed
 from ablate.datasets.signatures import HEAD_BYTES, READABLE, image_kind
 from ablate.errors import DataError
 from ablate.system.file_state import FileState
@@ -69,8 +71,9 @@ def label_of(path: Path) -> str:
     return name if path.is_dir() else name[: len(name) - len(archive_suffix(path))]
 
 
-def read_members(path: Path) -> Iterator[ArchiveMember]:
-    """The class folders and images, in the order in which the folder or archive has them.
+def read_members(path: Path, passed: Counter[str] | None = None) -> Iterator[ArchiveMember]:
+    """The class folders and images, in the order in which the folder or archive has them. What is passed over
+    is counted in `passed`.
 
     Raises:
         DataError: nothing there, no archive, broken, beyond a cap, or a member that is refused.
@@ -89,6 +92,8 @@ def read_members(path: Path) -> Iterator[ArchiveMember]:
                 )
             placed = _placed(path, raw)
             if placed is None:
+                if passed is not None and not raw.is_folder:
+                    count_passed(passed, raw.name)
                 continue
             top, name = placed
             tops.add(top)

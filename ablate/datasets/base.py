@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.datasets.arrays import array_hashes, let_go
-from ablate.errors import DataChangedError
+from ablate.datasets.geometry import USUAL, Reading
+from ablate.datasets.repeats import Scanned
+from ablate.errors import DataChangedError, OptionError
+from ablate.study import DataTable
 
 Triple = tuple[float, float, float]
 Watch = Callable[[int, int], None]
@@ -25,7 +28,8 @@ class Images:
 
     Shape: images (N, H, W, 3) uint8, labels (N,) int64 that index `classes`. `mean` and `std` are
     per channel on the scale 0 to 1. `hashes` are those of the arrays when they were read, by their names;
-    empty where nobody will ask for them again.
+    empty where nobody will ask for them again. `shaped_by_alpha` counts those whose transparency, which
+    was dropped, had a shape too.
     """
 
     label: str
@@ -37,6 +41,7 @@ class Images:
     mean: Triple
     std: Triple
     hashes: Mapping[str, str] = field(default_factory=dict)
+    shaped_by_alpha: int = 0
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -70,6 +75,9 @@ class Dataset(ABC):
     image_size: int
     """The side in pixels of the square images that `load` returns."""
 
+    reading: Reading = USUAL
+    """How image files become arrays; of use where there are any."""
+
     needs_data: ClassVar[bool] = False
     """Whether there are no images of this dataset without `--data`."""
 
@@ -95,9 +103,40 @@ class Dataset(ABC):
         """The labels of the training images, where they are known without reading images; else None."""
         return None
 
+    def test_labels(self) -> NDArray[np.int64] | None:
+        """The labels of the test images, likewise."""
+        return None
+
     def test_count(self) -> int | None:
         """The number of test images, where it is known without reading images; else None."""
         return None
+
+    def class_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """How many images of each class are not tested, and how many are, where that is known without reading
+        images; else None.
+        """
+        train, test = self.train_labels(), self.test_labels()
+        if train is None or test is None:
+            return None
+        count = len(self.classes())
+        return np.bincount(train, minlength=count), np.bincount(test, minlength=count)
+
+    def scanned(self) -> Scanned | None:
+        """What a look at its files has told; None where it has none that were looked at."""
+        return None
+
+    def read_as(self, table: DataTable) -> Self:
+        """This dataset, with its image files read as `[data]` of a study says.
+
+        Raises:
+            OptionError: it has no image files.
+        """
+        for key, value in Reading.of(table).unusual.items():
+            raise OptionError(
+                f"data.{key} = {value!r} says how image files are read, and {self.label} has none: leave it "
+                "out, or give your own with --data PATH"
+            )
+        return self
 
     @abstractmethod
     def load(self, watch: Watch | None = None) -> Images:

@@ -13,6 +13,7 @@ from ablate.system.folders import cache_folder
 
 _ENTRY = re.compile(r"(images-[0-9a-f]{64}-\d+)|(cifar10-[0-9a-f]{64})")
 _INDEX = re.compile(r"index-[0-9a-f]{64}\.json")
+_EXAMINED = re.compile(r"examined-[0-9a-f]{16}\.json")
 _MEMORY = re.compile(r"files-[0-9a-f]{16}\.json")
 
 
@@ -41,7 +42,7 @@ def look_at_cache() -> CacheState:
     memories = [path for path in parts if _MEMORY.fullmatch(path.name)]
     forgotten = [path for path in memories if not is_of_use(path.stem)]
     stale = (*stale_drafts(folder), *broken, *forgotten)
-    indexes = [path for path in parts if _INDEX.fullmatch(path.name)]
+    indexes = [p for p in parts if _INDEX.fullmatch(p.name) or _EXAMINED.fullmatch(p.name)]
     ours = {*(path for path, _ in sets), *indexes, *memories, *filter(is_draft, parts)}
     entries, remembered = len(sets) - len(broken), len(memories) - len(forgotten)
     return CacheState(

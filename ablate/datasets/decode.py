@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,22 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from ablate.datasets.geometry import (
+    FORMATS,
+    MAX_PIXELS,
+    UNREADABLE,
+    USUAL,
+    Reading,
+    fitted,
+    shaped_by_alpha,
+)
 from ablate.datasets.signatures import HEAD_BYTES, READABLE, described, image_kind
 from ablate.errors import DataError, UnreadableImageError
 from ablate.system.text import plural
 
-MAX_PIXELS = 64_000_000
 MOST_NAMED = 10
 """Images that are named in one line; what is beyond is counted."""
-
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,  # Pillow: a broken PNG
-    EOFError,
-    struct.error,
-    zlib.error,
-)
 
 
 @dataclass
@@ -75,10 +72,30 @@ def check_kind(data: bytes) -> None:
         raise UnreadableImageError(described(head))
 
 
-def decode(data: bytes, size: int) -> NDArray[np.uint8]:
-    """The image as RGB: the square in its centre, brought to `size` with antialiasing.
+@dataclass(frozen=True)
+class Decoded:
+    """An image as it is trained on, and whether its shape was in its transparency too, which is dropped.
+
+    Shape: pixels (size, size, 3).
+    """
+
+    pixels: NDArray[np.uint8]
+    shaped_by_alpha: bool
+
+
+def decode(data: bytes, size: int, reading: Reading = USUAL) -> NDArray[np.uint8]:
+    """The image as RGB, brought to `size` with antialiasing as the study says.
 
     Shape: (size, size, 3).
+
+    Raises:
+        UnreadableImageError: as `decode_image`.
+    """
+    return decode_image(data, size, reading).pixels
+
+
+def decode_image(data: bytes, size: int, reading: Reading = USUAL) -> Decoded:
+    """The same, with what is said of it.
 
     Raises:
         UnreadableImageError: no JPEG or PNG, broken, of more than `MAX_PIXELS` or of 16 bits.
@@ -88,28 +105,15 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow on odd metadata
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our cap is lower
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 if image.mode.startswith("I"):
                     raise UnreadableImageError("16 bits a channel, not 8")
-                return _fitted(image, size)
+                return Decoded(fitted(image, size, reading), shaped_by_alpha(image))
     except UnidentifiedImageError as error:  # its words are an address in memory
         raise UnreadableImageError("broken in its header") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UnreadableImageError(f"broken: {error}") from error
-
-
-def _fitted(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    image = image.convert("RGB")
-    if image.size != (size, size):
-        # The centre square of the source, so that no long and thin image grows beyond memory.
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(image)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,13 +18,19 @@ from ablate.datasets import cache
 from ablate.datasets.archive import LAYOUT, label_of, read_members
 from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
 from ablate.datasets.container import SPLITS
-from ablate.datasets.decode import Unreadable, check_kind, decode
+from ablate.datasets.decode import Unreadable, check_kind, decode_image
+from ablate.datasets.geometry import USUAL, Reading, orientation_in
 from ablate.datasets.remembered import remembered_hashes
+from ablate.datasets.repeats import Scanned, find_repeats
 from ablate.errors import DataChangedError, DataError
+from ablate.study import DataTable
 from ablate.system.folders import cache_folder
 
-READING = 2
+READING = 3
 """Raised when a source is read otherwise than before: an index of an earlier version may lack images."""
+
+TURNED = "/"
+"""Between the hash of a file and its orientation."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +43,26 @@ class Content:
 
 @dataclass(frozen=True)
 class Index:
-    """What lies in a source: its images by their sorted paths from train or test on, and a hash."""
+    """What lies in a source: its images by their sorted paths from train or test on, what each is
+    (`marked`), and how many files of which kind were passed over.
+    """
 
-    content_hash: str
     names: tuple[str, ...]
+    marks: tuple[str, ...]
+    passed: Mapping[str, int] = field(default_factory=dict)
+
+    def content_hash(self, reading: Reading) -> str:
+        """A hash of the images as they are read: by their files, and by what is done to them where that is
+        not the usual.
+        """
+        lines = "".join(
+            f"{name}\0{mark if reading.orientation == 'exif' else mark.partition(TURNED)[0]}\n"
+            for name, mark in zip(self.names, self.marks, strict=True)
+        )
+        # Its effect is in the lines already: as they are stored, images are what their files say.
+        unusual = {k: v for k, v in reading.unusual.items() if k != "orientation"}
+        beside = json.dumps(unusual, sort_keys=True) if unusual else ""
+        return hashlib.sha256((lines + beside).encode()).hexdigest()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -47,6 +71,16 @@ class Index:
     def of(self, split: str) -> list[str]:
         """The names of one split, in the order of its array."""
         return [name for name in self.names if name.startswith(f"{split}/")]
+
+    def scanned(self) -> Scanned:
+        """What is known of the images without decoding one."""
+        turned = sum(TURNED in mark for mark in self.marks)
+        files = {n: m.partition(TURNED)[0] for n, m in zip(self.names, self.marks, strict=True)}
+        parts: list[list[Any]] = []
+        for split in SPLITS:
+            names = self.of(split)
+            parts += [[files[name] for name in names], [name.split("/")[1] for name in names]]
+        return Scanned(self.passed, turned, find_repeats(*parts))
 
 
 @dataclass(frozen=True)
@@ -59,6 +93,7 @@ class ImageFiles(Dataset):
     data: Path | None
     image_size: int
     content: Content | None = None
+    reading: Reading = USUAL
     needs_data: ClassVar[bool] = True
 
     @classmethod
@@ -79,7 +114,9 @@ class ImageFiles(Dataset):
         return self._content.classes
 
     def content_hash(self) -> str:
-        """SHA-256 over (path, SHA-256 of the file): equal for a folder and every archive of it."""
+        """SHA-256 over (path, SHA-256 of the file): equal for a folder and every archive of it. What is done
+        to images while they are read is in it where it is not the usual.
+        """
         return self._content.content_hash
 
     def pinned(self) -> Self:
@@ -89,9 +126,21 @@ class ImageFiles(Dataset):
         return pinned
 
     def train_labels(self) -> NDArray[np.int64]:
+        return self._labels("train")
+
+    def test_labels(self) -> NDArray[np.int64]:
+        return self._labels("test")
+
+    def _labels(self, split: str) -> NDArray[np.int64]:
         classes = {name: label for label, name in enumerate(self.classes())}
-        names = self._index.of("train")
+        names = self._index.of(split)
         return np.array([classes[name.split("/")[1]] for name in names], dtype=np.int64)
+
+    def scanned(self) -> Scanned:
+        return self._index.scanned()
+
+    def read_as(self, table: DataTable) -> Self:
+        return replace(self, reading=Reading.of(table))
 
     def test_count(self) -> int:
         return len(self._index.of("test"))
@@ -114,16 +163,21 @@ class ImageFiles(Dataset):
             tuple(facts["mean"]),
             tuple(facts["std"]),
             entry.hashes,
+            int(facts.get("shaped_by_alpha", 0)),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Small, without the names of all images; and whoever gets it reads what was found here.
         found = self.content or ("_index" in self.__dict__ and self._content) or None
-        return type(self), (self.data, self.image_size, found)
+        return type(self), (self.data, self.image_size, found, self.reading)
 
     @property
     def _content(self) -> Content:
-        return self.content or Content(self._index.content_hash, self._index.classes)
+        return self.content or self._found
+
+    @cached_property
+    def _found(self) -> Content:
+        return Content(self._index.content_hash(self.reading), self._index.classes)
 
     @property
     def _cached(self) -> str:
@@ -139,8 +193,7 @@ class ImageFiles(Dataset):
         index = _stored_index(cache.load_json(name))
         if index is None:
             index = scan(self.path)
-            known = {"content_hash": index.content_hash, "names": index.names, "reading": READING}
-            cache.store_json(name, known)
+            cache.store_json(name, {**asdict(index), "reading": READING})
         return index
 
     def _decode(self, watch: Watch | None) -> None:
@@ -148,7 +201,8 @@ class ImageFiles(Dataset):
         index, size = self._index, self.image_size
         self._refuse_others(index)
         label_of_class = {name: label for label, name in enumerate(index.classes)}
-        hashes: dict[str, str] = {}
+        marks: dict[str, str] = {}
+        shaped = 0
         unreadable = Unreadable(str(self.path))
         with cache.new_arrays(self._cached) as draft:
             rows: dict[str, tuple[cache.Rows, int]] = {}
@@ -162,22 +216,25 @@ class ImageFiles(Dataset):
                 if member.read is None or member.name not in rows:
                     continue
                 data = member.read()
-                hashes[member.name] = hashlib.sha256(data).hexdigest()
+                marks[member.name] = marked(data)
                 pixels, row = rows[member.name]
                 with unreadable.noting(member.name):
-                    pixels.put(row, decode(data, size))
+                    decoded = decode_image(data, size, self.reading)
+                    shaped += decoded.shaped_by_alpha
+                    pixels.put(row, decoded.pixels)
                 if watch is not None:
-                    watch(len(hashes), len(rows))
-            self._refuse_others(_index_of(hashes))
+                    watch(len(marks), len(rows))
+            self._refuse_others(_index_of(marks))
             unreadable.refuse()
             mean, std = channel_statistics(draft.rows["train_images"].read())
-            draft.facts.update(classes=index.classes, mean=mean, std=std)
+            draft.facts.update(classes=index.classes, mean=mean, std=std, shaped_by_alpha=shaped)
 
     def _refuse_others(self, found: Index) -> None:
         """Raise unless these are the images that this dataset stands for."""
-        if found.content_hash != self.content_hash():
+        content_hash = found.content_hash(self.reading)
+        if content_hash != self.content_hash():
             raise DataChangedError(
-                f"{self.path}: has changed since it was looked at (content {found.content_hash[:8]}, not "
+                f"{self.path}: has changed since it was looked at (content {content_hash[:8]}, not "
                 f"{self.content_hash()[:8]}): bring the images back, or start again with those that are there"
             )
 
@@ -189,35 +246,41 @@ def scan(path: Path) -> Index:
         DataError: the source cannot be read, has files that are named as images and are none, or has not
             the same classes in train and test, each with at least one image.
     """
-    hashes: dict[str, str] = {}
+    marks: dict[str, str] = {}
+    passed: Counter[str] = Counter()
     unreadable = Unreadable(str(path))
     folders: set[str] = set()
     with remembered_hashes(path) as remembered:
-        for member in read_members(path):
+        for member in read_members(path, passed):
             folders.add("/".join(member.name.split("/")[:2]))
-            if member.name in hashes:
+            if member.name in marks:
                 raise DataError(f"{path}: has {member.name!r} twice; pack it again")
             if member.read is not None:
-                read = partial(_seen_as_image, member.read, member.name, unreadable)
-                hashes[member.name] = remembered.of_member(member, read)
+                mark = partial(_marked_image, member.read, member.name, unreadable)
+                marks[member.name] = remembered.of_member(member, mark)
         # In here: what is refused is not remembered as an image.
         unreadable.refuse()
-    _check_classes(path, folders, hashes)
-    return _index_of(hashes)
+    _check_classes(path, folders, marks)
+    return replace(_index_of(marks), passed=dict(passed))
 
 
-def _seen_as_image(read: Callable[[], bytes], name: str, unreadable: Unreadable) -> bytes:
-    """What a file has; by its first bytes it is an image, or noted as none."""
+def marked(data: bytes) -> str:
+    """What a file is: the SHA-256 of its bytes, and behind a `/` how EXIF says that its image is turned."""
+    turned = orientation_in(data)
+    return hashlib.sha256(data).hexdigest() + (f"{TURNED}{turned}" if turned > 1 else "")
+
+
+def _marked_image(read: Callable[[], bytes], name: str, unreadable: Unreadable) -> str:
+    """What a file is; by its first bytes it is an image, or noted as none."""
     data = read()
     with unreadable.noting(name):
         check_kind(data)
-    return data
+    return marked(data)
 
 
-def _index_of(hashes: dict[str, str]) -> Index:
-    names = tuple(sorted(hashes))
-    lines = "".join(f"{name}\0{hashes[name]}\n" for name in names)
-    return Index(hashlib.sha256(lines.encode()).hexdigest(), names)
+def _index_of(marks: dict[str, str]) -> Index:
+    names = tuple(sorted(marks))
+    return Index(names, tuple(marks[name] for name in names))
 
 
 def _check_classes(path: Path, folders: set[str], names: dict[str, str]) -> None:
@@ -239,9 +302,11 @@ def _check_classes(path: Path, folders: set[str], names: dict[str, str]) -> None
 def _stored_index(value: Any) -> Index | None:
     """The index in a JSON value from the cache, None if it is not one."""
     try:
-        names = tuple(value["names"])
+        names, marks = tuple(value["names"]), tuple(value["marks"])
         sound = bool(names) and all(isinstance(n, str) and n.count("/") == 2 for n in names)
+        sound = sound and len(names) == len(marks) and all(isinstance(m, str) for m in marks)
         sound = sound and value["reading"] == READING
-        return Index(str(value["content_hash"]), names) if sound else None
-    except (KeyError, TypeError):
+        passed = {str(kind): int(count) for kind, count in value["passed"].items()}
+        return Index(names, marks, passed) if sound else None
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None

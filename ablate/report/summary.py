@@ -10,6 +10,7 @@ import pandas as pd
 
 from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
 from ablate.result import RunStatus
+from ablate.result.dataset import DatasetSummary
 from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, Sample, effects, interval, seed_correlation
@@ -77,7 +78,7 @@ class Summary:
     what their verdicts are made from.
 
     `exploratory` says why its verdicts are no more than a hint, None if they are sound; `any_time`
-    whether they hold at every look (`--until-decided`).
+    whether they hold at every look (`--until-decided`). `data` is what the images are.
     """
 
     study: Mapping[str, Any]
@@ -99,6 +100,7 @@ class Summary:
     samples: Mapping[str, Sample] = field(default_factory=dict)
     exploratory: str | None = None
     any_time: bool = False
+    data: DatasetSummary | None = None
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
@@ -207,6 +209,7 @@ def summarize(frames: Frames) -> Summary:
         samples=samples,
         exploratory=exploratory(frames.looks, _of_the_grid(finished), planned),
         any_time=any_time(frames.looks),
+        data=frames.data,
     )
 
 

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -534,9 +535,9 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     reads: list[Path] = []
     read_members = images.read_members
 
-    def counted(path: Path) -> Iterator[archive.Member]:
+    def counted(path: Path, *more: Any) -> Iterator[archive.Member]:
         reads.append(path)
-        return read_members(path)
+        return read_members(path, *more)
 
     monkeypatch.setattr(images, "read_members", counted)
     return reads
