@@ -65,6 +65,11 @@ class Results:
         """When verdicts were shown: `v_looks`."""
         return self._read("v_looks")
 
+    @cached_property
+    def datasets(self) -> pd.DataFrame:
+        """What the images of each study are: `v_datasets`."""
+        return self._read("v_datasets")
+
     def _read(self, view: str) -> pd.DataFrame:
         query: Select[Any] = (
             select(literal_column("*")).select_from(table(view)).order_by(*map(column, ORDER[view]))

@@ -348,6 +348,7 @@ def test_results_are_frames_of_the_views(tmp_path: Path) -> None:
                 *(results.runs, results.epochs, results.steps, results.costs, results.profile),
                 results.predictions,
                 results.looks,
+                results.datasets,
             ),
             strict=True,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,14 @@ def test_what_is_done_to_images_is_in_their_hash_where_it_changes_them(tmp_path:
     packed = tarred(folder, tmp_path / "set.tar")
     stored = {"orientation": "as_stored"}
     assert read(folder, **stored).content_hash() == lines_hash(folder)
-    tables = [{}, stored, {"fit": "pad"}, {"fit": "squash"}, {"channels": 1}, {"fit": "pad", **stored}]
+    tables = [
+        {},
+        stored,
+        {"fit": "pad"},
+        {"fit": "squash"},
+        {"channels": 1},
+        {"fit": "pad", **stored},
+    ]
     hashes = [read(folder, **table).content_hash() for table in tables]
     assert len(set(hashes)) == len(tables)
     for _ in range(2):  # as it is scanned, and as that is remembered
@@ -183,8 +191,6 @@ def test_what_is_done_to_images_is_in_their_hash_where_it_changes_them(tmp_path:
 
 
 def test_a_worker_reads_images_as_it_was_told(tmp_path: Path) -> None:
-    import pickle
-
     folder = picture_set(tmp_path / "set")
     for suffix in ("train", "test"):
         picture(30, 20).save(folder / suffix / "cat" / "wide.png")
@@ -200,7 +206,9 @@ def test_a_dataset_without_image_files_refuses_to_read_them_otherwise(key: str) 
     table = DataTable(**{key: unusual[key]})
     for name in ("digits", "cifar10"):
         said = message(OptionError, lambda name=name: open_dataset(name, None, 32, table))
-        assert said.startswith(f"data.{key} = {unusual[key]!r} says how image files are read, and {name}")
+        assert said.startswith(
+            f"data.{key} = {unusual[key]!r} says how image files are read, and {name}"
+        )
 
 
 def test_the_usual_reading_is_that_of_an_empty_table() -> None:
