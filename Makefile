@@ -1,6 +1,6 @@
 # Two commands do everything from a bare python3: `make ablation` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help ablation search dashboard bench torture calibrate gpu-check gpu-bench gpu-study publish tensorboard test test-all check format lint types imports lock clean
+.PHONY: help ablation search dashboard bench torture calibrate gpu-check gpu-bench gpu-study wheelhouse publish tensorboard test test-all check format lint types imports lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -39,6 +39,8 @@ help:
 	@echo 'make gpu-bench [DATA=PATH]               the same comparison on a CUDA device, and where the time goes'
 	@echo 'make gpu-study DATA=PATH [SEEDS=N]       the reference grid on a CUDA device, ready to publish;'
 	@echo '               [SLICE_SECONDS=N]         stops before that limit with exit code 3, to go on when run again'
+	@echo 'make wheelhouse FOR=3.12 [ONLY=NAMES]    collect what such a Python lacks that has torch; without a network:'
+	@echo '                                         make gpu-check WHEELHOUSE=wheelhouse PYTHON=its/python, likewise the others'
 	@echo 'make publish [CHECK=1]                   make every published report anew, or check that none has changed'
 	@echo 'make tensorboard                         show training in TensorBoard, on this machine'
 	@echo 'make test                                run the tests, but for the slow ones'
@@ -73,16 +75,34 @@ calibrate: $(READY)
 	@$(BIN)/python -m benchmarks.calibrate_verdicts
 	@$(BIN)/python -m benchmarks.calibrate_trainings
 
-# One process: its tests cap memory and time graphs.
-gpu-check: $(READY)
-	@$(BIN)/python -m pytest -m gpu -n 0
+# With WHEELHOUSE the targets below take the Python that is named, which has torch, and beside it what lies in
+# that folder: nothing is fetched, and nothing is installed into it.
+ifdef WHEELHOUSE
+  GPU_READY := .offline/.ready
+  GPU_PYTHON := PYTHONPATH="$(CURDIR)/.offline:$(CURDIR)" $(PYTHON)
+else
+  GPU_READY := $(READY)
+  GPU_PYTHON := $(BIN)/python
+endif
 
-gpu-bench: $(READY)
-	@$(BIN)/python -m benchmarks.gpu --device cuda $(OPTIONS)
+# One process, as its tests time graphs. Which warnings there are depends on the version of torch.
+gpu-check: $(GPU_READY)
+	@$(GPU_PYTHON) -m pytest tests/test_gpu.py -m gpu -n 0 -W default
 
-gpu-study: $(READY)
-	@$(BIN)/python -m benchmarks.reference --device cuda --seeds $(or $(SEEDS),5) \
+gpu-bench: $(GPU_READY)
+	@$(GPU_PYTHON) -m benchmarks.gpu --device cuda $(OPTIONS)
+
+gpu-study: $(GPU_READY)
+	@$(GPU_PYTHON) -m benchmarks.reference --device cuda --seeds $(or $(SEEDS),5) \
 	  $(if $(SLICE_SECONDS),--slice-seconds $(SLICE_SECONDS)) $(OPTIONS)
+
+wheelhouse: $(READY)
+	@$(if $(FOR),,echo 'make wheelhouse FOR=3.12: for which Python?'; exit 2;) \
+	  $(BIN)/python -m benchmarks.wheelhouse collect $(FOR) $(or $(WHEELHOUSE),wheelhouse) $(ONLY)
+
+.offline/.ready: requirements.lock pyproject.toml $(wildcard $(WHEELHOUSE)/*.whl)
+	@$(PYTHON) -m benchmarks.wheelhouse unpack '$(WHEELHOUSE)' .offline
+	@mkdir -p .offline && touch .offline/.ready
 
 publish: $(READY)
 	@$(BIN)/python -m benchmarks.publish $(if $(CHECK),--check)
@@ -131,4 +151,4 @@ lock:
 	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .offline wheelhouse build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

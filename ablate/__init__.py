@@ -16,8 +16,8 @@ __version__ = VERSION
 
 
 def open_results(url: str = "sqlite:///results/ablation.db") -> Results:
-    """The results database as pandas frames: `.runs`, `.epochs`, `.steps`, `.costs`, `.profile` and
-    `.predictions`.
+    """The results database as pandas frames: `.runs`, `.epochs`, `.steps`, `.costs`, `.profile`,
+    `.predictions`, `.looks` and `.trials`.
 
     Raises:
         DatabaseError: missing, not ours, newer, or not to be opened.

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,7 +17,7 @@ from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset, read_images
 from ablate.datasets.unchanged import Unchanged
 from ablate.errors import AblateError, DataChangedError, DataError, NetworkChangedError
-from ablate.identity.proof import NamedNetwork, Proof
+from ablate.identity.proof import Proof
 from ablate.measure.activations import capture, find_layers
 from ablate.model import build, prove
 from ablate.result import (
@@ -28,24 +29,35 @@ from ablate.result import (
     Failed,
     FailureKind,
     Finished,
+    GivenBack,
     Halved,
     Kept,
     Noted,
     Started,
 )
 from ablate.result.maps import sample_rows
+from ablate.result.metrics import Score, Split
+from ablate.result.named import NamedNetwork
 from ablate.result.predictions import pack_labels
 from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
+from ablate.stats.metrics import measure
 from ablate.study import ALL_DATA, PROTOCOL, DataTable, Recipe, Variant, stream_seed
+from ablate.system.device_errors import (
+    CaptureError,
+    ProcessSpentError,
+    breaks_process,
+    chain,
+    out_of_memory,
+)
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.system.text import one_line
 from ablate.train.checkpoint import Unfit, pack, unpack
 from ablate.train.cohort import Member, step_eagerly
-from ablate.train.data import Data, draw, load_data
+from ablate.train.data import Data, Part, draw, load_data
 from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
-from ablate.train.loop import evaluate, train
+from ablate.train.loop import Evaluation, evaluate, train
 from ablate.train.step import Trainer, make_trainer
 from ablate.train.unmoved import attention_values, unmoved_attention
 from ablate.train.weights import weights_to_bytes
@@ -53,6 +65,15 @@ from ablate.train.weights import weights_to_bytes
 CHECKPOINT_SECONDS = 20.0
 """A checkpoint is written at the end of an epoch when the last one is at least this old: a killed run
 loses little, and short epochs do not drown in writing."""
+
+
+CHECKPOINT_WORTH = 50.0
+"""And how many times as long as writing the last one took: so writing takes at most 2 % of the time."""
+
+
+def checkpoint_interval(asked_seconds: float, cost_seconds: float) -> float:
+    """The least time between checkpoints, given what the last ones cost. 0 asks for one after each epoch."""
+    return max(asked_seconds, CHECKPOINT_WORTH * cost_seconds) if asked_seconds else 0.0
 
 
 @dataclass(frozen=True)
@@ -80,8 +101,13 @@ class Cohort:
 
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
-    the whole cohort, under an empty key, `Started` before anything else, `Halved` when memory ran out and
-    `Noted` when its steps could not be a graph after all, or a network could not be looked at.
+    the whole cohort, under an empty key, `Started` before anything else, `Halved` when memory ran out,
+    `Noted` when its steps could not be a graph after all, or a network could not be looked at, and
+    `GivenBack` where the process must not go on, after which nothing comes.
+
+    Raises:
+        ProcessSpentError: a capture failed.
+        torch.AcceleratorError: the device answers this process with nothing but errors.
     """
 
     runs: tuple[Run, ...]
@@ -97,7 +123,7 @@ class Cohort:
     named: NamedNetwork | None = None
     data: DataTable = ALL_DATA
 
-    def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted]]:
+    def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted | GivenBack]]:
         machine = prepare_machine(
             self.device, self.recipe.precision, deterministic=self.deterministic
         )
@@ -108,9 +134,12 @@ class Cohort:
         yield from train_cohort(self, machine)
 
 
-def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Halved | Noted]]:
+def train_cohort(
+    cohort: Cohort, machine: Machine
+) -> Iterator[tuple[str, Event | Halved | Noted | GivenBack]]:
     """Train the runs of a cohort. What raises is found by halving: it fails alone, the others go on
-    from their last checkpoints.
+    from their last checkpoints. Not in a process that is spent or broken: there the next ones would fail
+    by what these have done.
     """
     left = {run.run_key: run for run in cohort.runs}
     try:
@@ -125,9 +154,18 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
                 cohort = replace(cohort, step_path=event.step_path)
             yield run_key, event
         return
+    except ProcessSpentError:
+        raise
     except Exception as error:
+        if breaks_process(error):
+            raise
         failure = _failure(error)
+        captured = next((each for each in chain(error) if isinstance(each, CaptureError)), None)
+        trouble = None if captured is None else str(captured)
         of_all = isinstance(error, DataError | NetworkChangedError)
+    if trouble is not None:
+        yield from _spent(list(left), failure, trouble)
+        raise ProcessSpentError
     # Out of the handler, where nothing holds the cohort's tensors any more.
     _free_memory()
     if of_all:
@@ -141,6 +179,23 @@ def train_cohort(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event 
         yield "", Halved(half)
     yield from train_cohort(replace(cohort, runs=runs[:half]), machine)
     yield from train_cohort(replace(cohort, runs=runs[half:]), machine)
+
+
+def _spent(
+    left: list[str], failure: Failed, trouble: str
+) -> Iterator[tuple[str, Failed | Halved | GivenBack]]:
+    """The last events of a process in which a capture failed: of memory that ran out the cohort is halved,
+    otherwise its networks are stepped eagerly.
+    """
+    if failure.kind != "oom":
+        said = f"its cohort is stepped eagerly, it cannot be a graph: {trouble}"
+        yield "", GivenBack(said, step_path="eager")
+    elif len(left) == 1:
+        yield left[0], failure
+        yield "", GivenBack("memory ran out in this process")
+    else:
+        yield "", Halved((len(left) + 1) // 2)
+        yield "", GivenBack("memory ran out while its cohort was recorded")
 
 
 def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
@@ -158,7 +213,7 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
     runs = {run.run_key: run for run in cohort.runs}
     key_of = {id(member): run_key for run_key, member in members.items()}
     last: dict[str, Epoch] = {}
-    saved = time.monotonic()
+    saved, cost = time.monotonic(), 0.0
     graphs = None if cohort.step_path == "eager" else make_graphs(cohort.step_path)
     told = False
     stepping = graphs or step_eagerly
@@ -168,17 +223,21 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
             said = f"a cohort is stepped eagerly, it cannot be a graph: {graphs.trouble}"
             yield "", Noted(said, step_path="eager")
             session = replace(session, cohort=replace(cohort, step_path="eager"))
-        due = time.monotonic() - saved >= cohort.checkpoint_seconds
+        due = time.monotonic() - saved >= checkpoint_interval(cohort.checkpoint_seconds, cost)
         # Before anything of this epoch is given away: what is stored may be gone on from.
         unchanged.prove(thoroughly=due)
+        writing = 0.0
         for member, event in events:
             run_key = key_of[id(member)]
             yield run_key, event
             if isinstance(event, Failed):
                 continue
             last[run_key] = event
+            began = time.monotonic()
             yield from session.beside(runs[run_key], member, event, due=due)
-        saved = time.monotonic() if due else saved
+            writing += time.monotonic() - began
+        if due:
+            saved, cost = time.monotonic(), writing
     for run in cohort.runs:
         if members[run.run_key].epochs_done == cohort.recipe.epochs:
             ended = list(session.finish(run, members[run.run_key], last[run.run_key]))
@@ -247,7 +306,8 @@ class _Session:
             self.proof.check_weights(net)
         self.begun[run.run_key] = attention_values(net)
         use_kernels(net, cohort.kernels)
-        return make_trainer(net, cohort.recipe, self.machine.device, self.machine.precision)
+        machine, labels = self.machine, self.data.train.labels
+        return make_trainer(net, cohort.recipe, machine.device, machine.precision, labels)
 
     def _net(self, run: Run) -> nn.Module:
         """The network of a run as it begins."""
@@ -264,14 +324,13 @@ class _Session:
     ) -> Iterator[tuple[str, Finished | Noted]]:
         """The result of a run: tested once, with the weights of its last epoch."""
         started = time.perf_counter()
-        stream = stream_seed(self.cohort.seed, "test")
-        labels = pack_labels(self.data.test.labels.cpu().numpy(), self.cohort.dataset.classes())
-        [test] = evaluate(
-            [member.trainer], self.data, self.data.test, stream, predictions=labels is not None
-        )
+        member.trainer.settle()
+        classes = self.cohort.dataset.classes()
+        test = self._test("test", self.data.test, member)
+        labels = pack_labels(self.data.test.labels.cpu().numpy(), classes)
         unmoved, unseen = self._unmoved(run, member.trainer)
         kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
-        for said in filter(None, (unseen, trouble)):
+        for said in filter(None, (unseen, trouble, self._one_class(test))):
             yield "", Noted(f"{run.variant.name} was trained, but {said}")
         yield (
             run.run_key,
@@ -286,10 +345,43 @@ class _Session:
                 precision=self.machine.precision.name,
                 kept=kept,
                 unmoved_attention=unmoved,
-                test_predictions=test.predictions,
+                test_predictions=None if labels is None else test.predictions,
                 labels=labels,
+                scores=self._scores(member, test),
             ),
         )
+
+    def _test(self, split: Split, part: Part, member: Member) -> Evaluation:
+        """What a network says of all images of a part, from a stream of its own."""
+        stream = stream_seed(self.cohort.seed, split)
+        [found] = evaluate([member.trainer], self.data, part, stream, outputs=True)
+        return found
+
+    def _scores(self, member: Member, test: Evaluation) -> tuple[Score, ...]:
+        """Every metric of the test images, and of the validation images where there are some."""
+        found = self._measured("test", self.data.test, test)
+        if self.data.val is None:
+            return found
+        part = self.data.val
+        return *self._measured("validation", part, self._test("validation", part, member)), *found
+
+    def _measured(self, split: Split, part: Part, seen: Evaluation) -> tuple[Score, ...]:
+        if seen.logits is None or not np.isfinite(seen.logits).all():
+            return ()
+        classes = self.cohort.dataset.classes()
+        values = measure(seen.logits, part.labels.cpu().numpy())
+        return tuple(
+            Score(split, metric, value, None if number is None else classes[number])
+            for (metric, number), value in values.items()
+        )
+
+    def _one_class(self, test: Evaluation) -> str | None:
+        """That a network says one class of everything, as one does that has learnt nothing."""
+        classes = self.cohort.dataset.classes()
+        if test.logits is None or len(classes) < 2:
+            return None
+        said = np.unique(test.logits.argmax(axis=1))
+        return f"says {classes[said[0]]!r} of every test image" if len(said) == 1 else None
 
     def _unmoved(self, run: Run, trainer: Trainer) -> tuple[str | None, str | None]:
         """Which attention training never moved, or None and why nobody could look."""
@@ -386,16 +478,12 @@ _CHANGED: dict[type[AblateError], FailureKind] = {
 
 def _failure(error: Exception) -> Failed:
     """What an exception means for a run that was alone with it."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return Failed("oom", str(error).splitlines()[0])
-    if isinstance(error, MemoryError):
-        return Failed("oom", "the machine's memory ran out")
+    if (memory := out_of_memory(error)) is not None:
+        return Failed("oom", memory)
     if isinstance(error, AblateError):
         found = [kind for name, kind in _CHANGED.items() if isinstance(error, name)]
         return Failed(found[0] if found else "error", str(error))
-    # torch's CPU allocator raises a plain RuntimeError.
-    kind: FailureKind = "oom" if "can't allocate memory" in str(error) else "error"
-    return Failed(kind, "".join(traceback.format_exception(error)))
+    return Failed("error", "".join(traceback.format_exception(error)))
 
 
 def _free_memory() -> None:

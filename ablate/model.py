@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 
 from ablate.attention import ATTENTION, Attention
+from ablate.attention.placebo import Identity
+from ablate.backbones import is_own
 from ablate.errors import AblateError, OptionError, PlacementError
-from ablate.identity import origin
 from ablate.identity.attention import attention_settings
+from ablate.identity.known import origin
 from ablate.identity.network_state import flags
-from ablate.identity.proof import NamedNetwork, Proof, prove_origin, refuse
+from ablate.identity.proof import Proof, prove_origin, refuse
 from ablate.insert import insert, plain_network
-from ablate.network.fresh import Uninitialised, make_network
-from ablate.network.trace import record_outputs
+from ablate.network.fresh import make_network
+from ablate.network.trace import make_outline, outlining, record_outputs
 from ablate.placement import Target, find_targets
+from ablate.result.named import NamedNetwork
 from ablate.study import Variant, stream_seed
 from ablate.study.position import AFTER
 from ablate.system.digest import digest
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
+
+VARIANT = "{variant}"
 
 __all__ = [
     "build",
@@ -63,11 +69,16 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
         PlacementError: as `build` does, and if the network runs attention other than exactly once.
     """
     targets = find_targets(variant, classes, image_size)
-    with Uninitialised(), seeded(0):
-        net = make_network(variant.backbone, classes, image_size)
+    net = make_outline(variant.backbone, classes, image_size)
+    with outlining(variant.backbone, classes, image_size):
         for target in targets:
             insert(net, target, _make_attention(variant, target))
-    _check_calls(net.eval(), variant, targets, image_size)
+    if is_own(variant.backbone):
+        problem = _problem_of_calls(net.eval(), targets, image_size)
+    else:
+        problem = _problem_at(variant.backbone, classes, image_size, targets)
+    if problem is not None:
+        raise PlacementError(f"{variant.backbone} {problem.replace('{variant}', variant.name)}")
     return net.train()
 
 
@@ -78,7 +89,7 @@ def identify(variant: Variant, classes: int, image_size: int, identity: str | No
         StudyError: as `build_outline` and `origin` do.
     """
     net = build_outline(variant, classes, image_size)
-    return fingerprint(net, image_size, origin(variant.backbone, classes, identity))
+    return fingerprint(net, image_size, origin(variant.backbone, classes, identity, image_size))
 
 
 def prove(
@@ -143,23 +154,30 @@ def _plain_settings(module: nn.Module) -> dict[str, object]:
     return {key: value for key, value in named.items() if isinstance(value, plain)}
 
 
-def _check_calls(
-    net: nn.Module, variant: Variant, targets: tuple[Target, ...], image_size: int
-) -> None:
+@lru_cache(maxsize=256)
+def _problem_at(
+    backbone: str, classes: int, image_size: int, targets: tuple[Target, ...]
+) -> str | None:
+    """What hinders attention of whatever kind at these places of a network of ours or of torchvision, whose
+    modules do not look at what kind it is."""
+    net = make_outline(backbone, classes, image_size)
+    for target in targets:
+        insert(net, target, Identity(target.shape[0]))
+    return _problem_of_calls(net.eval(), targets, image_size)
+
+
+def _problem_of_calls(net: nn.Module, targets: tuple[Target, ...], image_size: int) -> str | None:
     """Run a network with attention once: a module may treat a new child in ways of its own."""
     if not targets:
-        return
+        return None
     outputs, error = record_outputs(net, image_size, image_size)
     if error is not None:
-        raise PlacementError(
-            f"{variant.backbone} fails with {variant.name}: {one_line(error)}; name other modules"
-        )
+        return f"fails with {VARIANT}: {one_line(error)}; name other modules"
     for target in targets:
         calls = len(outputs[target.attached])
         if calls != 1:
-            raise PlacementError(
-                f"{variant.backbone} calls attention {target.words} {calls} times: name another module"
-            )
+            return f"calls attention {target.words} {calls} times: name another module"
+    return None
 
 
 def _make_attention(variant: Variant, target: Target) -> Attention:

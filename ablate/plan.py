@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ablate.attention import complete
 from ablate.datasets import open_dataset
-from ablate.datasets.augment import check_augments
 from ablate.datasets.base import Dataset, Images
 from ablate.datasets.summary import refuse_one_class, summarize_dataset
-from ablate.errors import StudyError, nearest
-from ablate.identity import forget_origins
-from ablate.identity.proof import NamedNetwork, name_network
-from ablate.measure.architecture import describe
-from ablate.network.fresh import check_seeds
-from ablate.network.places import find_own_attention
-from ablate.network.trace import check_classifies
+from ablate.outline.asked import Asked
+from ablate.outline.find import find_outlines
 from ablate.result import Architecture
 from ablate.result.dataset import DatasetSummary
+from ablate.result.named import NamedNetwork
 from ablate.study import Study, Variant, run_key
-from ablate.study.controls import controls_in, unmatched
-from ablate.study.meant import or_meant
-from ablate.system.imports import prints_to_stderr
-from ablate.system.machine import keep_freed_memory, one_thread
+from ablate.study.complete import complete_variant
+from ablate.study.controls import controls_in
+from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
 from ablate.system.pulse import PULSE
-from ablate.train.optimizers import check_optimizer
-from ablate.train.schedules import find_schedule
 
 
 @dataclass(frozen=True)
@@ -84,43 +75,36 @@ class Plan:
         }
 
 
-@one_thread()
-@prints_to_stderr()
 def make_plan(study: Study, data: Path | None = None) -> Plan:
-    """Resolve a study's names, build its variants in outline and list its cells.
+    """Resolve a study's names, find what its variants are on paper and list its cells. Loads torch only
+    for what no plan of before has built.
 
     Raises:
         StudyError: a name, option or position that cannot be honoured, or an unknown baseline.
         DataError: the dataset cannot be found.
     """
-    keep_freed_memory()  # every network takes the same memory again
-    check_augments(study.recipe.augment)
-    check_optimizer(study.recipe.optimizer)
-    find_schedule(study.recipe.schedule)
-    variants = [complete(variant) for variant in study.variants()]
+    check_recipe(study.recipe)
+    variants = [_completed(variant) for variant in study.variants()]
     names = [variant.name for variant in variants]
-    study = study.model_copy(update={"baseline": or_meant(study.baseline, names)})
-    _check_baseline(study, names)
-    _check_controls(study, names)
+    study = with_whole_baseline(study, names)
     dataset = open_dataset(study.dataset, data, study.image_size, study.data).pinned()
     refuse_one_class(dataset)
-    classes = len(dataset.classes())
     PULSE.step(f"building {study.backbone}")
-    check_classifies(study.backbone, classes, dataset.image_size)
-    note = check_seeds(study.backbone, classes)
-    forget_origins()
-    built = _build(variants, classes, dataset.image_size, study.identity)
+    distinct = tuple(dict.fromkeys(variants))
+    classes, size = len(dataset.classes()), dataset.image_size
+    outlines = find_outlines(Asked(study.backbone, distinct, classes, size, study.identity))
+    built = dict(zip(distinct, outlines.architectures, strict=True))
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
         study=study,
         dataset=dataset,
-        names=tuple(dict.fromkeys(variant.name for variant in variants)),
+        names=tuple(dict.fromkeys(names)),
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
         cells=_cells(study, dataset, kept),
-        own_attention=find_own_attention(study.backbone, classes, dataset.image_size),
-        notes=() if note is None else (note,),
-        named=name_network(study.backbone, classes, study.identity),
+        own_attention=dict(outlines.own_attention),
+        notes=(*dataset.notes(), *(() if outlines.note is None else (outlines.note,))),
+        named=outlines.named,
     )
 
 
@@ -134,36 +118,13 @@ def with_data(plan: Plan, images: Images | None = None) -> Plan:
     return replace(plan, data=summarize_dataset(plan.dataset, study.recipe, study.data, images))
 
 
-def _build(
-    variants: Sequence[Variant], classes: int, image_size: int, identity: str | None
-) -> dict[Variant, Architecture]:
-    distinct = list(dict.fromkeys(variants))
-    built: dict[Variant, Architecture] = {}
-    for variant in distinct:
-        PULSE.count("building variants", len(built), len(distinct))
-        built[variant] = describe(variant, classes, image_size, identity)
-    return built
+def _completed(variant: Variant) -> Variant:
+    """With its options written out: those of the classes themselves, where a process has these."""
+    if "ablate.attention" not in sys.modules:
+        return complete_variant(variant, ATTENTION_OPTIONS)
+    from ablate.attention import complete
 
-
-def _check_baseline(study: Study, names: list[str]) -> None:
-    if study.baseline not in names:
-        raise StudyError(
-            f"the baseline {study.baseline!r} is no variant of the grid"
-            f"{nearest(study.baseline, names)}; there are: {', '.join(names[:40])}"
-        )
-
-
-def _check_controls(study: Study, names: Sequence[str]) -> None:
-    for control in unmatched(study.controls, names):
-        raise StudyError(
-            f"the control {control!r} is no variant of the grid{nearest(control, names)}; there are: "
-            f"{', '.join(names[:40])}"
-        )
-    for control in study.controls:
-        if study.baseline in controls_in([control], names):
-            raise StudyError(
-                f"the control {control!r} names the baseline, and nothing is its own control: name a placebo"
-            )
+    return complete(variant)
 
 
 def _collapse(

@@ -19,12 +19,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import optuna
 
+from ablate.search.asking import Asker
 from ablate.search.mirror import OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Space
@@ -40,7 +41,8 @@ SEEDS = 3
 SAMPLERS = ("random", "tpe", "nsga2")
 CLOSE = 0.001
 """0.1 points."""
-MOST_TRIALS = 150
+START = "2026-01-01T00:00:00+00:00"
+"""When every replayed trial was asked for: Optuna wants a time."""
 
 Surface = Mapping[str, Sequence[float]]
 
@@ -66,28 +68,31 @@ def read_surface() -> dict[str, list[float]]:
 def replay(search: Search, space: Space, surface: Surface, budget: int) -> Found:
     """One search on the table: ask, look up, race, tell, until the budget of runs is spent."""
     board = OptunaMirror(optuna.storages.InMemoryStorage(), "replay", search, space, 1)
+    asker = Asker(search, space, board, lambda point: space.variant(point).name)
     finished: dict[str, list[float]] = {}
     had: dict[str, list[float]] = {}
-    runs = number = 0
-    while number < MOST_TRIALS and runs < budget:
-        point, _ = board.ask(number)
-        name = space.variant(point).name
-        if name not in had:
-            accuracies, left = list[float](), budget - runs
-            for value in surface[name][: min(SEEDS, left)]:
-                accuracies.append(value)
-                if search.racing and clearly_worse(accuracies, list(finished.values())):
-                    break
-            had[name] = accuracies
-            runs += len(accuracies)
-            if len(accuracies) == SEEDS:
-                finished[name] = accuracies
-        mean = statistics.fmean(had[name])
-        row = TrialRow(number, point, {}, name, name, "complete")
-        board.tell(row, Outcome((mean,)))
-        number += 1
+    known: dict[str, TrialRow] = {}
+    runs = 0
+
+    def told(row: TrialRow) -> Outcome:
+        return Outcome((statistics.fmean(had[row.variant]),))
+
+    while runs < budget and (asked := asker.next(len(known), known, told)) is not None:
+        name = space.variant(asked[0]).name
+        row = TrialRow(len(known), *asked, name, name, asked_at=START)
+        board.add(row)
+        accuracies = had[name] = list[float]()
+        for value in surface[name][: min(SEEDS, budget - runs)]:
+            accuracies.append(value)
+            if search.racing and clearly_worse(accuracies, list(finished.values())):
+                break
+        runs += len(accuracies)
+        if len(accuracies) == SEEDS:
+            finished[name] = accuracies
+        known[name] = replace(row, state="complete")
+        board.tell(known[name], told(row))
     pool = finished or had
-    return Found(max(pool, key=lambda name: statistics.fmean(pool[name])), runs, number)
+    return Found(max(pool, key=lambda name: statistics.fmean(pool[name])), runs, len(known))
 
 
 def regrets(
@@ -147,9 +152,10 @@ def main(arguments: Sequence[str]) -> int:
 def _kill() -> int:
     """Four workers, 200 trials, ten times SIGKILL."""
     code = (
-        "import sys; sys.path[:0] = ['tests']\n"
-        "import tempfile, pathlib, test_search, search_processes\n"
-        "plan = search_processes.search_plan(trials=200, seeds=3, sampler='random')\n"
+        "import sys; sys.path[:0] = ['tests', 'tests/search']\n"
+        "import tempfile, pathlib, test_search\n"
+        "from support.search_processes import MANY, search_plan\n"
+        "plan = search_plan(trials=200, seeds=3, sampler='random', parameters=MANY)\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    test_search.kill_and_go_on(plan, pathlib.Path(folder), kills=10, seed=3)\n"
         "print('200 trials, 4 workers, 10 kills: none lost, none trained twice')\n"

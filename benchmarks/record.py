@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from ablate.system.environment import describe_environment, package_version
-from ablate.system.machine import count_cores, find_machine
+from ablate.system.machine import find_machine
+from ablate.system.processor import count_cores
 from benchmarks.options import Options
 from benchmarks.race import BenchmarkError
 

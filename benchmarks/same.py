@@ -25,8 +25,9 @@ from ablate.model import build
 from ablate.study import Recipe, Variant, stream_seed
 from ablate.system.machine import prepare_machine
 from ablate.system.precision import AMP_FP32, FP32, Precision
+from ablate.train.batch import Batch
 from ablate.train.cohort import Member, train_epoch
-from ablate.train.data import Batch, Data, Part, load_data, train_batches
+from ablate.train.data import Data, Part, load_data, train_batches
 from ablate.train.step import make_trainer
 from benchmarks.field import IMAGE_SIZE, SEED, VARIANTS, Field
 from benchmarks.options import Options

@@ -152,7 +152,8 @@ def _everyday(figures: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f'Medians of {figures["rounds"]}; × is of `python -c "import numpy"`, '
-        f"{figures['numpy_seconds']:.2f} s there."
+        f"{figures['numpy_seconds']:.2f} s there; `import torch` takes "
+        f"×{figures['torch_seconds'] / figures['numpy_seconds']:.1f}."
     )
     yield ""
 

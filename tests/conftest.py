@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import torch
 from support.postgres_server import Server, postgres
@@ -134,6 +133,8 @@ def rows_of(url: str, sql: str) -> list[tuple[Any, ...]]:
     if url.startswith("sqlite:///"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
             return connection.execute(sql).fetchall()
+    import psycopg
+
     with psycopg.connect(url) as server:
         return server.execute(sql).fetchall()
 
@@ -221,6 +222,8 @@ def our_database(postgres: Server) -> str:
 @pytest.fixture
 def postgres_url(our_database: str) -> str:
     """A PostgreSQL database with our schema and nothing in it; emptying is quicker than copying."""
+    import psycopg
+
     with psycopg.connect(our_database) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ from torch._dynamo.utils import counters
 
 from ablate.attention import complete, fusable, use_kernels
 from ablate.datasets import open_dataset
+from ablate.execute import Died, Done, make_executor
 from ablate.measure.bench import Conditions, Network
 from ablate.measure.profile import Profile
+from ablate.measure.throughput import Throughput, full
+from ablate.measure.timings import Timings, costs_of
 from ablate.model import build
 from ablate.result import Checkpoint, Failed, Finished, Halved, Noted, Profiled
 from ablate.study import Recipe, Variant
-from ablate.system.machine import prepare_machine
+from ablate.system.device_errors import CaptureError, ProcessSpentError
+from ablate.system.machine import describe_process, prepare_machine
 from ablate.system.precision import AMP_FP32, BF16, FP16, FP32, Precision
 from ablate.train import graphs as graphs_module
 from ablate.train.cohort import Course, Member, Stepping, step_eagerly, train_epoch
@@ -30,7 +35,9 @@ from ablate.train.graphs import Graphs, RecordedCohort, make_graphs
 from ablate.train.optimizers import OPTIMIZERS
 from ablate.train.step import make_trainer
 from ablate.tune.cohorts import MeasureCohorts
+from ablate.tune.kernels import MeasureKernels
 from ablate.tune.steps import (
+    COMPARED_BATCHES,
     LEAST_TOLERANCE,
     Comparison,
     MeasureSteps,
@@ -38,7 +45,8 @@ from ablate.tune.steps import (
     first_batches,
 )
 
-pytestmark = pytest.mark.gpu
+# Which warnings there are depends on the version of torch: none of them is a failure here.
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
 
 VARIANTS = ("none", "se", "cbam", "eca")
 PRECISIONS = {"fp32": FP32, "bf16": BF16, "fp16": FP16}
@@ -110,21 +118,21 @@ def test_a_graph_that_need_not_repeat_stays_within_the_tolerance(
     data: Data, precision: str
 ) -> None:
     prepare_machine("cuda")
-    recipe, few = Recipe(augment=("crop",)), first_batches(data, Recipe())
+    recipe = Recipe(augment=("crop",))
     make = lambda _path: cohort_of(VARIANTS, recipe, PRECISIONS[precision])  # noqa: E731
-    chosen = Comparison(make, few, recipe, exact=False).graph(Graphs())
+    chosen = Comparison(make, data, recipe, exact=False).graph(Graphs())
     assert "otherwise" not in chosen.note
     assert "cannot" not in chosen.note
 
 
 def test_compiled_steps_stay_within_the_tolerance_and_are_compiled_once(data: Data) -> None:
     prepare_machine("cuda")
-    recipe, few = Recipe(augment=("crop",)), first_batches(data, Recipe())
+    recipe = Recipe(augment=("crop",))
 
     def make(made: str) -> list[Member]:
         return cohort_of(VARIANTS, recipe, AMP_FP32 if made == "fp32" else BF16)
 
-    comparison = Comparison(make, few, recipe, exact=False)
+    comparison = Comparison(make, data, recipe, exact=False)
     graph = comparison.graph(Graphs())
     assert graph.path == "graph", graph.note
     counters.clear()
@@ -144,7 +152,7 @@ def test_branches_beside_it_change_nothing_for_a_member(data: Data, deterministi
             assert losses == together[0][index :: len(VARIANTS)]
             assert same(state, together[1][index : index + 1])
         return
-    recipe, few = Recipe(augment=()), first_batches(data, Recipe())
+    recipe, few = Recipe(augment=()), first_batches(data, Recipe(), COMPARED_BATCHES)
     for name in VARIANTS:
         # The cohort of four copies of one network, of which the first is compared with it alone.
         one = SteppedCohort(cohort_of([name], recipe, BF16), few, recipe, Graphs())
@@ -185,7 +193,7 @@ def test_no_step_waits_for_the_device(data: Data, precision: str, path: str) -> 
     looks: list[int] = []
 
     class Watched(Course):
-        def look(self, _members: Sequence[Member], step: int) -> None:
+        def take_histograms(self, _members: Sequence[Member], step: int) -> None:
             looks.append(step)
             # From the first step of the epoch to the last one.
             torch.cuda.set_sync_debug_mode("error" if step < self.steps else "default")
@@ -261,27 +269,41 @@ def test_a_run_learns(precision: str) -> None:
     assert result.test_accuracy > 0.8
 
 
+@dataclass(frozen=True)
+class Capped:
+    """Two runs under a cap that one network of this batch may not pass."""
+
+    path: str
+
+    def __call__(self) -> Iterator[Any]:
+        prepare_machine("cuda")
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
+        given = {"device": "cuda", "step_path": self.path, "recipe": {"batch_size": 1024}}
+        yield from make_cohort("none", "se", **given)()
+
+
+def of_worker(job: Any, *others: Any) -> list[list[Any]]:
+    """What jobs give that are worked on one after the other, in one process while it is no worse for it."""
+    found = []
+    with make_executor("local", 1) as executor:
+        for each in (job, *others):
+            executor.submit("job", each)
+            found.append([])
+            while executor.busy:
+                found[-1] += [event for _, event in executor.wait(1.0)]
+    return found
+
+
 @pytest.mark.parametrize("path", ["eager", "graph"])
 def test_memory_that_runs_out_halves_the_cohort_and_fails_who_is_alone(path: str) -> None:
-    """Under a cap that one network of this batch may not pass: out of memory, not an error."""
-    prepare_machine("cuda")
-    torch.cuda.empty_cache()
-    total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
-    try:
-        job = make_cohort("none", "se", device="cuda", step_path=path, recipe={"batch_size": 1024})
-        events = run_events(job)
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-    assert Halved(1) in [event for key, event in events if key == ""]
-    ends = {key: event for key, event in events if isinstance(event, Failed | Finished)}
-    assert {key: getattr(event, "kind", None) for key, event in ends.items()} == {
-        "none": "oom",
-        "se": "oom",
-    }
-    # With the cap away the same process trains on.
-    events_after = events_of(make_cohort("none", device="cuda", step_path=path))["none"]
-    assert isinstance(events_after[-1], Finished)
+    """Out of memory, not an error; where it ran out in a capture in a process that then is spent."""
+    [events] = of_worker(Capped(path))
+    *events, end = events
+    assert ("", Halved(1)) in events
+    ends = {key: event.kind for key, event in events if isinstance(event, Failed)}
+    assert set(ends.values()) <= {"oom"}
+    assert end == Done(spent=True) or (end == Done() and set(ends) == {"none", "se"}), end
 
 
 def test_a_profile_has_kernels(tmp_path: Any) -> None:
@@ -296,25 +318,97 @@ def test_a_profile_has_kernels(tmp_path: Any) -> None:
         assert sum(row.self_device_us for row in profiled.rows) > 0
 
 
-# The last one: a capture that failed leaves torch's allocator in another state.
-def test_a_network_that_waits_for_the_device_falls_back_and_says_so(
-    data: Data, repeating: None
-) -> None:
-    class Waits(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x * float(x.mean() > -1e9)
+# ── what ends a process ──────────────────────────────────────────────────────────────────────────
 
-    outcomes = []
-    for stepping in (step_eagerly, Graphs()):
+
+class Waits(torch.nn.Module):
+    """It reads a value back, which no capture allows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * float(x.mean() > -1e9)
+
+
+class Waiting:
+    """A cohort with such a network, to be stepped by graph."""
+
+    def __call__(self) -> Iterator[str]:
+        prepare_machine("cuda")
+        images = open_dataset("digits", None, 32).load()
         recipe = Recipe(epochs=1)
         members = cohort_of(["none"], recipe, BF16)
         members[0].trainer.net = torch.nn.Sequential(Waits(), members[0].trainer.net)
-        passes = train_epoch(members, data, recipe, 1, 1, stepping)
-        outcomes.append((numbers(passes), states(members)))
-    assert isinstance(stepping, Graphs)
-    assert stepping.trouble is not None
-    assert outcomes[0][0] == outcomes[1][0]
-    assert same(outcomes[0][1], outcomes[1][1])
+        try:
+            train_epoch(
+                members, to_device(images, "validation", 0.1, torch.device("cuda")),
+                recipe, 1, 1, Graphs(),
+            )  # fmt: skip
+        except CaptureError as error:
+            yield str(error)
+            raise ProcessSpentError from error
+
+
+class IllegalAccess:
+    """A kernel that reads where nothing is; what is asked of the device next fails as well."""
+
+    def __call__(self) -> Iterator[str]:
+        there = torch.zeros(1, device="cuda")
+        yield str(there[torch.tensor([5], device="cuda")].cpu())
+
+
+def test_a_failed_capture_and_an_illegal_access_make_no_other_cohort_fail() -> None:
+    trains = make_cohort("none", device="cuda", step_path="graph")
+    captured, after, lost, again = of_worker(Waiting(), trains, IllegalAccess(), trains)
+    assert captured[-1] == Done(spent=True), captured
+    assert isinstance(lost[-1], Died)
+    for events in (after, again):
+        assert events[-1] == Done()
+        assert isinstance(events[-2][1], Finished), events[-2]
+
+
+# ── what is chosen and measured ──────────────────────────────────────────────────────────────────
+
+
+def test_fp32_is_fp32_in_every_library() -> None:
+    """TF32 gives 3e-4."""
+    machine = prepare_machine("cuda", "fp32")
+    place = describe_process(machine, {})
+    assert (place["fp32_precision"], place["tf32"]) == ("ieee", False)
+    torch.manual_seed(0)
+    x, weight = torch.randn(64, 64, 16, 16), torch.randn(64, 64, 3, 3)
+    rows, columns = torch.randn(512, 512), torch.randn(512, 512)
+    lstm = torch.nn.LSTM(64, 64)
+    steps = torch.randn(16, 8, 64)
+    works = {
+        "convolution": lambda to: torch.nn.functional.conv2d(to(x), to(weight), padding=1),
+        "product": lambda to: to(rows) @ to(columns),
+        "recurrence": lambda to: copy.deepcopy(lstm).to(to(steps))(to(steps))[0],
+    }
+    for name, work in works.items():
+        exact = work(lambda value: value.double())
+        found = work(lambda value: value.cuda()).double().cpu()
+        assert (found - exact).norm() / exact.norm() < 1e-5, name
+
+
+def test_kernels_are_chosen_by_replays() -> None:
+    [chosen] = MeasureKernels("cuda", "amp")()
+    assert set(chosen) == set(fusable())
+    assert all("times as fast" in choice.reason for choice in chosen.values()), chosen
+
+
+def test_costs_are_those_of_the_recorded_step() -> None:
+    variant = complete(Variant("cbam_cnn", "cbam", "pool*"))
+    dataset = open_dataset("digits", None, 32)
+    network = Network(variant, "0" * 16)
+    how = Conditions(Recipe(), dataset, "cuda", recorded=True)
+    job = Throughput((network,), network, how, full(3, 1, 0.05))
+    parts = [
+        next(event for event in replace(job, process=number)() if isinstance(event, Timings))
+        for number in range(3)
+    ]
+    found = {cost.mode: cost for cost in costs_of(parts, network.fingerprint, "full")}
+    assert set(found) == {"train", "infer", "eager"}
+    assert found["train"].images_per_second > found["eager"].images_per_second
+    assert found["infer"].latency_ms < found["eager"].latency_ms
 
 
 def test_as_many_runs_as_fit_are_measured_side_by_side() -> None:

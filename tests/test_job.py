@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,15 @@ import torch
 from conftest import run_events
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ablate import job as job_module
 from ablate.attention import complete, fusable, use_kernels
 from ablate.datasets import open_dataset
 from ablate.datasets.augment import augment
-from ablate.job import Cohort, Run
+from ablate.job import Cohort, Run, checkpoint_interval
 from ablate.model import build
-from ablate.result import Anew, Checkpoint, Epoch, Failed, Finished, Halved, Noted
+from ablate.result import Anew, Checkpoint, Epoch, Failed, Finished, GivenBack, Halved, Noted
 from ablate.study import Recipe, Variant
+from ablate.system.device_errors import CaptureError, ProcessSpentError
 from ablate.system.precision import BF16, FP32
 from ablate.train import cohort as cohort_module
 from ablate.train.optimizers import OPTIMIZERS
@@ -135,6 +137,12 @@ def test_checkpoints_come_no_more_often_than_asked() -> None:
     assert not [event for _, event in run_events(job) if isinstance(event, Checkpoint)]
 
 
+def test_checkpoints_take_a_fiftieth_of_the_time_at_most() -> None:
+    assert checkpoint_interval(20.0, 0.1) == 20.0
+    assert checkpoint_interval(20.0, 2.0) == 100.0
+    assert checkpoint_interval(0.0, 2.0) == 0.0, "after each epoch, as was asked for"
+
+
 Step = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -166,6 +174,56 @@ def test_alone_it_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cohort_module, "step_together", full_with(0))
     events = events_of(make_cohort("none", "se"))
     assert [[event.kind for event in events[name]] for name in events] == [["oom"], ["oom"]]
+
+
+@dataclass
+class Failing:
+    """In place of graphs: whatever is to be recorded fails."""
+
+    error: Exception
+    trouble: str | None = None
+
+    def __call__(self, *_: Any) -> Any:
+        raise self.error
+
+
+def spent_events(monkeypatch: pytest.MonkeyPatch, error: Exception, *names: str) -> list[Any]:
+    """What a cohort yields whose capture failed, until it gives its process up."""
+    monkeypatch.setattr(job_module, "make_graphs", lambda _path: Failing(error))
+    events = iter(make_cohort(*names, step_path="graph")())
+    next(events)
+    found = []
+    with pytest.raises(ProcessSpentError):
+        found.extend(events)  # which keeps what came before
+    return found
+
+
+def test_a_failed_capture_gives_the_whole_cohort_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    [(key, given)] = spent_events(monkeypatch, CaptureError("it syncs"), "none", "se")
+    assert (key, type(given), given.step_path) == ("", GivenBack, "eager")
+    assert "it cannot be a graph: it syncs" in given.reason
+
+
+def test_a_capture_without_memory_halves_or_fails_and_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = CaptureError("capture failed")
+    full.__cause__ = torch.OutOfMemoryError("CUDA out of memory")
+    (_, halved), (_, given) = spent_events(monkeypatch, full, "none", "se", "cbam")
+    assert (halved, type(given), given.step_path) == (Halved(2), GivenBack, None)
+    (key, failed), (_, given) = spent_events(monkeypatch, full, "none")
+    assert (key, failed) == ("none", Failed("oom", "CUDA out of memory"))
+    assert given.step_path is None
+
+
+def test_a_broken_device_is_nobodys_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halved, all would fail within milliseconds by what one of them did."""
+    error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    monkeypatch.setattr(Trainer, "step", broken_at(3, error))
+    events = []
+    with pytest.raises(torch.AcceleratorError):
+        events.extend(make_cohort("none", "cbam", "se")())
+    assert not [event for _, event in events if isinstance(event, Failed)]
 
 
 def broken_at(step: int, error: Exception | None) -> Step:

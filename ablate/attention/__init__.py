@@ -12,10 +12,9 @@ from ablate.attention.eca import ECA
 from ablate.attention.placebo import Identity, RandomGate
 from ablate.attention.se import SE
 from ablate.errors import OptionError, unknown
-from ablate.study import NO_ATTENTION, Variant
-from ablate.study.options import complete_options, keyword_options
-from ablate.study.position import parts_of
-from ablate.study.variant import SHORT_OPTION
+from ablate.study import Variant
+from ablate.study.complete import complete_variant
+from ablate.study.options import keyword_options
 
 ATTENTION: dict[str, type[Attention]] = {
     "se": SE,
@@ -41,36 +40,7 @@ def complete(variant: Variant) -> Variant:
         UnknownNameError: no such attention.
         OptionError: an option that this attention does not have, or a missing position.
     """
-    if variant.attention == NO_ATTENTION:
-        if variant.position is not None or variant.options:
-            given = ", ".join(
-                ["position"] * (variant.position is not None) + [k for k, _ in variant.options]
-            )
-            raise OptionError(
-                f"attention {NO_ATTENTION!r} takes no {given}: give it a [[grid]] table of its own"
-            )
-        return variant
-    if variant.attention not in ATTENTION:
-        raise unknown("attention", variant.attention, [NO_ATTENTION, *ATTENTION])
-    if variant.position is None:
-        raise OptionError(f'{variant.attention} needs a position, for example "pool*"')
-    options = complete_options(
-        variant.attention,
-        ATTENTION[variant.attention],
-        dict(variant.options),
-        by_part=True,
-        hint=". Give other attention its own [[grid]] table",
-    )
-    parts = len(parts_of(variant.position))
-    for key, value in options.items():
-        if isinstance(value, str) and "+" in value and len(value.split("+")) != parts:
-            raise OptionError(
-                f"{variant.attention}: {key} {value!r} has {len(value.split('+'))} values, and the "
-                f"position {variant.position!r} {parts}: give one for each part, or one for all"
-            )
-    defaults = keyword_options(ATTENTION[variant.attention])
-    named = {k: v for k, v in options.items() if k in SHORT_OPTION or v != defaults[k]}
-    return Variant(variant.backbone, variant.attention, variant.position, tuple(named.items()))
+    return complete_variant(variant, {name: keyword_options(k) for name, k in ATTENTION.items()})
 
 
 def fusable() -> tuple[str, ...]:

@@ -63,8 +63,19 @@ def pool_places(x: Tensor, *, with_peak: bool) -> Pooled:
     average = to_rows(x).mean(dim=1, dtype=accumulation_dtype(x.dtype))
     if not with_peak:
         return Pooled(average[None], None)
+    peak, places = _peak(x)
+    return Pooled(torch.stack((average, peak.to(average.dtype))), places)
+
+
+def _peak(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest value of each channel and its place, both (N, C). On a GPU the pool has one thread for
+    each channel, and first copies what is channels last.
+    """
+    if x.device.type == "cuda":
+        values, places = to_rows(x).max(dim=1)
+        return values, places
     peak, places = F.adaptive_max_pool2d(x, 1, return_indices=True)
-    return Pooled(torch.stack((average, peak.flatten(1).to(average.dtype))), places.flatten(1))
+    return peak.flatten(1), places.flatten(1)
 
 
 def scale_backward(

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from ablate.errors import OptionError, StudyError, nearest
 from ablate.study.options import REQUIRED, check_given, convert_value, no_option
 from ablate.system.imports import their_code
+from ablate.system.settings import settings_kept
 
 CLASSES_AS = "classes_as"
 """The option that says by which of its arguments a network takes the number of classes."""
@@ -71,7 +72,7 @@ def build_own(name: str, factory: Callable[..., object], classes: int, given: An
     named = _convert(name, signature, options) | {signature.classes: classes}
     first = [named.pop(p.name, p.default) for p in signature.positional]
     how = f" (called with {signature.classes}={classes})" if signature.guessed else ""
-    with their_code(f"{name}: building it{how}"):
+    with settings_kept(), their_code(f"{name}: building it{how}"):
         net = factory(*first, **named)
     if not isinstance(net, nn.Module):
         raise StudyError(f"{name} gives {type(net).__name__}, not a torch.nn.Module")

@@ -140,16 +140,20 @@ def tell_next(
     db: str = DEFAULT_DB,
     data: Path | None = None,
     set: list[str] | None = None,
+    names: tuple[str, ...] = (),
+    note: str = "",
 ) -> None:
-    """Say what to type next, with the options that this command was given."""
+    """Say what to type next, with the options that this command was given; `names` are of variants, `note` is
+    said behind it.
+    """
     from ablate.system.console import say
     from ablate.system.environment import without_password
 
-    words = [command, str(study)]
+    words = [command, *names, "--study", str(study)] if names else [command, str(study)]
     words += ["--data", str(data)] if data is not None else []
     words += ["--db", without_password(db)] if db != DEFAULT_DB else []
     words += [word for assignment in set or () for word in ("--set", assignment)]
-    say(f"next: ablate {shlex.join(words)}")
+    say(f"next: ablate {shlex.join(words)}{note}")
 
 
 def study_name(given: str | None) -> str | None:

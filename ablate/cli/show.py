@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,8 +23,12 @@ from ablate.cli.options import (
     loading,
     rehash,
     study_name,
+    tell_next,
 )
 from ablate.errors import OptionError
+
+if TYPE_CHECKING:
+    from ablate.store.status import StudyStatus
 
 
 def report(
@@ -72,6 +76,7 @@ def compare(
         from ablate.commands.compare import compare_accuracies
 
     compare_accuracies(first, second, question, data, db)
+    tell_next("report", study, db=db, data=data, set=set)
 
 
 def explain(
@@ -84,7 +89,7 @@ def explain(
     ],
     image: Annotated[
         Path | None,
-        typer.Option("--image", metavar="FILE", help="A PNG or JPEG to look at."),
+        typer.Option("--image", metavar="FILE", help="An image to look at."),
     ] = None,
     samples: Annotated[
         int | None,
@@ -142,6 +147,7 @@ def profile(
         from ablate.commands.profile import compare_times
 
     compare_times(first, second, question, data, db)
+    tell_next("compare", study, db=db, data=data, set=set, names=(first, second))
 
 
 def status(
@@ -163,9 +169,28 @@ def status(
     name = study_name(which)
     begin("status", about=name or "")
     with loading():
-        from ablate.commands.status import show_status
+        from ablate.commands.status import next_study, show_status
 
-    show_status(name, db, format, watch=watch)
+    found = show_status(name, db, format, watch=watch)
+    if format == "table" and (each := next_study(found)) is not None:
+        _next_of(each, which, db)
+
+
+def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
+    """What to type next for a study, by its file if that is found here."""
+    from ablate.system.console import say
+
+    command = "search" if status.open_trials else "run" if status.missing else "report"
+    named = [which] if which is not None and which.endswith(".toml") else []
+    for file in map(Path, (*named, f"{status.study}.toml", f"studies/{status.study}.toml")):
+        if file.is_file() and (question := load(file, None)).name == status.study:
+            same = (question.setting, question.dataset) == (status.setting, status.dataset)
+            note = "" if same else ", with the --data and --set that it was run with"
+            tell_next(command, file, db=db, note=note)
+            return
+    say(
+        f"next: ablate {command} with the file of study {status.study}, which is not in this folder"
+    )
 
 
 def dashboard(

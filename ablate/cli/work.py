@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -152,8 +153,11 @@ def run(
         bool, typer.Option("--deterministic", help="Repeat to the byte on a GPU too; slower there.")
     ] = False,
     step_path: Annotated[
-        Literal["auto", "eager"],
-        typer.Option("--step-path", help="On a GPU: what was measured to be faster, or eager."),
+        Literal["auto", "eager", "graph", "compiled"],
+        typer.Option(
+            "--step-path",
+            help="On a GPU: what was measured to be faster, or this, unmeasured and uncompared.",
+        ),
     ] = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Train failed runs again.")
@@ -259,11 +263,14 @@ def search(
         probe=not no_probe,
     )
     try:
-        failed = search_study(question, data, db, options, SearchOptions(storage, rebuild))
+        failed = search_study(question, data, db, options, SearchOptions(storage, rebuild, study))
     except KeyboardInterrupt:
         print("ablate: interrupted; what was stored stays, search again to go on", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    tell_next("report", study, db=db, data=data, set=set)
+    if rebuild:
+        _next_is_dashboard(db, storage)
+    else:
+        tell_next("report", study, db=db, data=data, set=set)
     if failed:
         raise typer.Exit(EXIT_FAILED_RUNS)
 
@@ -322,6 +329,16 @@ def measure(
 
     measure_study(question, data, db, MeasureOptions(device, processes, rounds, block_seconds))
     tell_next("report", study, db=db, data=data, set=set)
+
+
+def _next_is_dashboard(db: str, storage: str | None) -> None:
+    """What was made anew is there to be looked at."""
+    from ablate.system.console import say
+    from ablate.system.environment import without_password
+
+    words = ["--db", without_password(db)] if db != DEFAULT_DB else []
+    words += ["--storage", without_password(storage)] if storage is not None else []
+    say(f"next: ablate {shlex.join(['dashboard', *words])}")
 
 
 def _as_typed(set: list[str] | None, seeds: int | None, baseline_seeds: int | None) -> list[str]:

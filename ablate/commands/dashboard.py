@@ -33,4 +33,5 @@ def show_dashboard(url: str, options: DashboardOptions) -> None:
     PULSE.end()
     with contextlib.suppress(KeyboardInterrupt):
         say(f"dashboard: {address}{taken}; on this machine only; Ctrl-C ends it")
+        say(f"next: open {address}")
         threading.Event().wait()

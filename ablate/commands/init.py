@@ -14,10 +14,11 @@ from ablate.datasets import open_dataset
 from ablate.datasets.sides import shorter_sides
 from ablate.errors import PlacementError
 from ablate.network.branches import find_branch_ends
-from ablate.network.places import Place, find_places, group_paths, group_places
+from ablate.network.places import Place, find_places, group_places
 from ablate.network.trace import check_classifies
 from ablate.plan import make_plan
 from ablate.study.file import parse_study
+from ablate.study.globs import group_paths
 from ablate.study.position import escape
 
 REDUCTION = 16

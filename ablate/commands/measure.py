@@ -14,6 +14,7 @@ from ablate.page import format as fmt
 from ablate.plan import Plan
 from ablate.report.speeds import verdict_words
 from ablate.result import Cost
+from ablate.search.networks import with_searched
 from ablate.stats.ratios import Ratio, in_family
 from ablate.store.store import Store
 from ablate.study import Study
@@ -34,7 +35,8 @@ class MeasureOptions:
 
 
 def measure_study(study: Study, data: Path | None, url: str, options: MeasureOptions) -> None:
-    """Measure all variants of a study, whether they are trained or not, and say what came out.
+    """Measure all variants of a study, whether they are trained or not, those that its search has asked for
+    among them, and say what came out.
 
     Raises:
         AblateError: the study, the data, the device or the database must be changed, or the study is
@@ -49,6 +51,7 @@ def measure_study(study: Study, data: Path | None, url: str, options: MeasureOpt
     with LocalExecutor(workers=1) as executor:
         Tuning(plan, store.choices, machine).kernels(executor)
     protocol = full(options.processes, options.rounds, options.block_seconds)
+    plan = with_searched(plan, url)
     costs = measure_throughput(plan, store, machine, console, protocol)
     store.close()
     for line in _lines(plan, costs):
@@ -74,7 +77,7 @@ def _lines(plan: Plan, costs: Sequence[Cost]) -> list[str]:
 
 
 def _speeds(costs: Sequence[Cost]) -> str:
-    return ", ".join(f"{cost.mode} {cost.images_per_second:,.0f}" for cost in costs)
+    return ", ".join(f"{cost.mode} {fmt.speed(cost.images_per_second)}" for cost in costs)
 
 
 def _ratio(cost: Cost, family: int) -> str:

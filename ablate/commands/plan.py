@@ -15,16 +15,17 @@ from rich.table import Table
 
 from ablate.commands import power
 from ablate.commands.power import document, find_outlook
-from ablate.drive.proof import prove_plan, trained_images
-from ablate.network.places import group_paths
+from ablate.drive.proven import prove_steps, trained_images
+from ablate.outline.machine import see_machine
 from ablate.plan import Cell, Plan, make_plan, with_data
 from ablate.result import RunStatus
 from ablate.result.architecture import NOT_RUN
 from ablate.result.dataset import counted, told, warnings
 from ablate.store.sqlite_file import plain_file
 from ablate.study import Study
+from ablate.study.globs import group_paths
 from ablate.system.console import Counting, plain, say
-from ablate.system.machine import Machine, find_machine
+from ablate.system.known_machine import KnownMachine
 from ablate.system.pulse import PULSE
 from ablate.system.text import duration, plural
 
@@ -49,31 +50,39 @@ def show_plan(
     PULSE.step("reading the data set")
     plan = with_data(make_plan(study, data))
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
-    machine = find_machine("auto", study.recipe.precision)
+    machine = see_machine(study.recipe.precision)
     if probe:
         counting = Counting(Console(stderr=True), "a training step of each network")
-        prove_plan(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
+        prove_steps(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
     PULSE.step("reading the database")
     stored, seconds = _look_up(plan, keys, url, machine)
     status = {cell: stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells}
     missing = [cell for cell in plan.cells if not status[cell].is_over]
     estimate = _estimate(plan, missing, seconds, machine)
+    outside = _outside(plan, keys, url)
     PULSE.step("finding what seeds can see")
     outlook = find_outlook(plan, None if _is_first(url) else url)
     each = _per_run(plan, seconds, machine)
     PULSE.clear()
     if format == "json":
         found = _document(plan, status, len(missing), estimate)
+        found["outside_grid"] = outside
         print(json.dumps({**found, "verdicts": document(outlook, each)}, indent=2))
     else:
         _print_table(plan, status, len(missing), estimate)
+        if outside:
+            told_outside = ", ".join(f"{number} {word}" for word, number in outside.items())
+            say(
+                f"beside its grid the study has {plural(sum(outside.values()), 'run')} of its search, or "
+                f"added until a verdict: {told_outside}"
+            )
         for line in power.told(plan, outlook, each):
             say(line)
         _tell_namesakes(plan, url)
 
 
 def _look_up(
-    plan: Plan, keys: list[str], url: str, machine: Machine
+    plan: Plan, keys: list[str], url: str, machine: KnownMachine
 ) -> tuple[dict[str, RunStatus], dict[str, float]]:
     """The status of runs, and seconds for one epoch of each network that this device has trained."""
     if _is_first(url):
@@ -85,6 +94,16 @@ def _look_up(
         return {}, {}
     conditions = plan.study.conditions
     return stored_statuses(url, keys), stored_speed(url, machine.name, content, conditions)
+
+
+def _outside(plan: Plan, keys: list[str], url: str) -> dict[str, int]:
+    """How many runs the study has beside its grid, by status."""
+    content = plan.dataset.content_hash()
+    if content is None or _is_first(url):
+        return {}
+    from ablate.store.read import stored_outside
+
+    return dict(stored_outside(url, plan.study, content, keys))
 
 
 def _is_first(url: str) -> bool:
@@ -104,7 +123,7 @@ def _tell_namesakes(plan: Plan, url: str) -> None:
 
 
 def _estimate(
-    plan: Plan, missing: list[Cell], seconds: dict[str, float], machine: Machine
+    plan: Plan, missing: list[Cell], seconds: dict[str, float], machine: KnownMachine
 ) -> float | None:
     """Seconds for the missing runs with as many workers as `run` takes, from what an epoch takes here."""
     if not missing:
@@ -117,7 +136,7 @@ def _estimate(
     return total / min(machine.workers, len(missing))
 
 
-def _per_run(plan: Plan, seconds: dict[str, float], machine: Machine) -> float | None:
+def _per_run(plan: Plan, seconds: dict[str, float], machine: KnownMachine) -> float | None:
     """Seconds that one run more takes, with all workers busy."""
     if not seconds:
         return None

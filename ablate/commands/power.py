@@ -9,13 +9,18 @@ from typing import Any
 from ablate.plan import Plan
 from ablate.stats import DEFAULT_MARGIN, words
 from ablate.stats.planning import MAX_SEEDS, Expected, Outlook, assumed, measured, outlook
+from ablate.study.keys import stored_conditions
+from ablate.study.metrics import ACCURACY, METRICS
 from ablate.system.text import duration, plural
 
 
 def find_outlook(plan: Plan, url: str | None) -> Outlook | None:
     """What the plan's seeds can see, from runs in the database if there are some like its own; None where
-    there is nothing that could be seen. Without `url` there is no database yet.
+    there is nothing that could be seen, and of other metrics than accuracy. Without `url` there is no
+    database yet.
     """
+    if plan.study.metric != ACCURACY:
+        return None
     expected = _measured(plan, url) if url is not None else None
     if expected is None:
         images = plan.dataset.test_count()
@@ -33,7 +38,7 @@ def _measured(plan: Plan, url: str) -> Expected | None:
     content = plan.dataset.content_hash()
     if content is None:
         return None
-    recipe = plan.study.recipe.model_dump(mode="json")
+    recipe = stored_conditions(plan.study.recipe, plan.study.data)
     return measured(similar_samples(url, content, plan.study.backbone, recipe))
 
 
@@ -52,6 +57,9 @@ def told(plan: Plan, found: Outlook | None, seconds_per_run: float | None) -> It
 def _nothing(plan: Plan) -> str:
     if len(plan.variants) < 2:
         return "there is no variant besides the baseline, so there is nothing to compare"
+    if plan.study.metric != ACCURACY:
+        judged = METRICS[plan.study.metric].title
+        return f"what these seeds can see of {judged} is not known before they are trained"
     images = plan.dataset.test_count()
     if images is None:
         return "what these seeds can see is not known before the images are read"

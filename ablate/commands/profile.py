@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -15,19 +16,21 @@ from ablate.errors import DatabaseError
 from ablate.page.format import MISSING, milliseconds, percent, ratio
 from ablate.report.families import module_times
 from ablate.report.speeds import verdict_words
-from ablate.report.summary import Summary, summarize
-from ablate.result.cost import AUGMENTATION
+from ablate.report.summary import Summary, speed_ratio, summarize
+from ablate.result.cost import AUGMENTATION, OPTIMIZER
 from ablate.study import Study
 from ablate.study.meant import find_variant
 from ablate.system.console import plain, say
 from ablate.system.pulse import PULSE
+from ablate.system.text import plural
 
 WIDTH_IN_A_LOG = 140
 MOST_MODULES = 40
 
 
 def compare_times(first: str, second: str, study: Study, data: Path | None, url: str) -> None:
-    """Print the difference of two variants, the module with the largest first; a table a device.
+    """Print what of the difference of two variants stands above the noise, the module with the largest
+    first; a table a device.
 
     Raises:
         UnknownNameError: no such variant in the study.
@@ -46,9 +49,12 @@ def compare_times(first: str, second: str, study: Study, data: Path | None, url:
         raise DatabaseError(_why_not(names, times, summary))
     for device in devices:
         both = difference(times[times["device"] == device], *names)
+        floor_us = noise_us(both)
         PULSE.clear()
-        _print(both, str(device), names)
-        say(noise(both, names[1], str(device), summary))
+        _print(both, str(device), names, floor_us)
+        for line in (noise(both, floor_us), in_turns(names[0], names[1], str(device), summary)):
+            if line:
+                say(line)
 
 
 def difference(times: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
@@ -61,28 +67,55 @@ def difference(times: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     return both.sort_values("difference", key=lambda values: -values.abs(), kind="stable")
 
 
-def noise(both: pd.DataFrame, second: str, device: str, summary: Summary) -> str:
-    """What the differences are to be held against: modules that are in both networks do the same work."""
-    shared = both.drop(index=AUGMENTATION, errors="ignore").dropna(subset=["first", "second"])
-    apart_us = float(shared["difference"].abs().sum())
-    told = (
-        f"Each is one profiled step. Modules that both have differ by {milliseconds(apart_us)} ms in all, "
-        "signs aside: differences of that size are noise."
+def noise_us(both: pd.DataFrame) -> float:
+    """The largest difference of a module that does the same work in both networks; NaN without one.
+
+    Attention is left out, which may stand at one place in two sizes, and so is the optimizer, which has its
+    parameters to update.
+    """
+    shared = both.drop(index=[AUGMENTATION, OPTIMIZER], errors="ignore").dropna(
+        subset=["first", "second"]
     )
-    variant = next(each for each in summary.variants if each.name == second)
-    for column, speed in variant.speeds.items():
-        if (
-            column.mode == "train"
-            and column.device == device
-            and speed.ratio
-            and not variant.is_baseline
-        ):
-            found = ratio(speed.ratio.ratio, speed.ratio.low, speed.ratio.high)
-            words = verdict_words(speed.ratio)
-            told += f" Measured in turns, {second} trains {found} as fast as {summary.baseline}"
-            told += f": {words}." if words else "."
-            break
-    return told
+    same = shared[["attention" not in str(module).split(".") for module in shared.index]]
+    return float(same["difference"].abs().max()) if len(same) else math.nan
+
+
+def above(both: pd.DataFrame, floor_us: float) -> pd.DataFrame:
+    """The modules whose difference stands above the noise; all of them where it is not known."""
+    if math.isnan(floor_us):
+        return both
+    work = both.drop(index=AUGMENTATION, errors="ignore")
+    return work[work["difference"].abs() > floor_us]
+
+
+def noise(both: pd.DataFrame, floor_us: float) -> str:
+    """What the differences are to be held against: modules that do the same work in both networks."""
+    if math.isnan(floor_us):
+        return "Each is one profiled step, and nothing in both does the same work: the noise is unknown."
+    found = above(both, floor_us)
+    rest = len(both.drop(index=AUGMENTATION, errors="ignore")) - len(found)
+    least = milliseconds(floor_us)
+    if found.empty:
+        return (
+            f"Nothing stands above the noise: modules that do the same work in both differ by up to {least} "
+            "ms in one profiled step, and nothing differs by more."
+        )
+    return (
+        f"Modules that do the same work in both differ by up to {least} ms in one profiled step: "
+        f"{plural(len(found), 'module stands', 'modules stand')} above that, the rest ({rest}) is noise."
+    )
+
+
+def in_turns(first: str, second: str, device: str, summary: Summary) -> str:
+    """The speeds that were measured in turns, as `ablate compare` says them; empty without any."""
+    base, variant = (next(v for v in summary.variants if v.name == n) for n in (first, second))
+    for column in variant.speeds:
+        found = speed_ratio(variant, base, column)
+        if (column.mode, column.device) == ("train", device) and found is not None:
+            words = verdict_words(found)
+            told = f"{second} trains {ratio(found.ratio, found.low, found.high)} as fast as {first}"
+            return f"Measured in turns, {told}" + (f": {words}." if words else ".")
+    return ""
 
 
 def _variant(name: str, summary: Summary) -> str:
@@ -111,7 +144,7 @@ def _why_not(names: list[str], times: pd.DataFrame, summary: Summary) -> str:
     )
 
 
-def _print(both: pd.DataFrame, device: str, names: list[str]) -> None:
+def _print(both: pd.DataFrame, device: str, names: list[str], floor_us: float) -> None:
     step = both.drop(index=AUGMENTATION, errors="ignore")
     total = step.sum()
     title = f"One training step on {device}, attention as plain modules (path eager), self time"
@@ -119,11 +152,17 @@ def _print(both: pd.DataFrame, device: str, names: list[str]) -> None:
     table.add_column("module", overflow="fold")
     for heading in (*(f"{name}, ms" for name in names), "difference, ms", "of the first's step"):
         table.add_column(plain(heading), justify="right")
-    for module, row in both.head(MOST_MODULES).iterrows():
+    shown = above(both, floor_us).head(MOST_MODULES)
+    for module, row in shown.iterrows():
         table.add_row(plain(str(module)), *_cells(row, total["first"]))
-    rest = both.iloc[MOST_MODULES:]
+    rest = step.drop(index=shown.index, errors="ignore")
     if len(rest):
-        table.add_row(f"{len(rest)} more", *_cells(rest.sum(), total["first"]))
+        more = "" if math.isnan(floor_us) else ", within the noise"
+        if len(above(both, floor_us)) > len(shown):
+            more = " more"
+        table.add_row(
+            plain(f"{plural(len(rest), 'module')}{more}"), *_cells(rest.sum(), total["first"])
+        )
     table.add_section()
     table.add_row("the step, without (augmentation)", *_cells(total, total["first"]))
     # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.

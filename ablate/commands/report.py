@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from ablate.commands.chosen import frames_of
 from ablate.commands.looked import keep_look
 from ablate.errors import StudyError, nearest
 from ablate.report.render import differing_files, write_report
-from ablate.result.search import SearchResult
+from ablate.result.search import Called, SearchResult
 from ablate.store.frames import Frames
 from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
@@ -19,7 +20,7 @@ from ablate.study.meant import or_meant
 from ablate.system.console import files_told, say
 from ablate.system.pulse import PULSE
 
-WORDING = ("question", "baseline", "equivalence_margin", "controls")
+WORDING = ("question", "baseline", "equivalence_margin", "controls", "metric")
 """What a report takes from the study file as it is now: it changes no run."""
 
 
@@ -89,7 +90,8 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
     of_baseline = frames.runs[frames.runs["variant"] == study.baseline]["fingerprint"]
     store = TrialStore(url, create=False)
     try:
-        found = read_search(store, key, study.search, str(of_baseline.iloc[0]))
+        names = _names(frames)
+        found = read_search(store, key, study.search, str(of_baseline.iloc[0]), names)
     finally:
         store.close()
     if found is None:
@@ -100,8 +102,18 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
     return found
 
 
+def _names(frames: Frames) -> dict[str, Called]:
+    """What the study calls each of its networks, by fingerprint."""
+    columns = ["fingerprint", "variant", "attention", "position", "options"]
+    runs = frames.runs[columns].drop_duplicates("fingerprint")
+    return {
+        str(fingerprint): Called(str(variant), str(attention), position, json.loads(options))
+        for fingerprint, variant, attention, position, options in runs.itertuples(index=False)
+    }
+
+
 def _as_worded(stored: Mapping[str, Any], study: Study) -> dict[str, Any]:
-    """The study that was run, with the question, baseline and margin that are asked for now."""
+    """The study that was run, with the question, baseline, metric and margin that are asked for now."""
     if study.baseline not in stored["variants"]:
         names = list(map(str, stored["variants"]))
         raise StudyError(

@@ -30,7 +30,7 @@ NARROW = 110
 """Columns of a terminal that are too few for a table of every state."""
 
 
-def show_status(study: str | None, url: str, format: str, *, watch: bool) -> None:
+def show_status(study: str | None, url: str, format: str, *, watch: bool) -> list[StudyStatus]:
     """Print how far the studies have come; with `watch` again and again, until Ctrl-C.
 
     Raises:
@@ -40,7 +40,7 @@ def show_status(study: str | None, url: str, format: str, *, watch: bool) -> Non
     PULSE.end()  # what follows is shown at once, or watched
     if format == "json":
         print(json.dumps({"studies": [_document(each) for each in found]}, indent=2))
-        return
+        return found
     # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
     console = Console(width=width)
@@ -48,6 +48,12 @@ def show_status(study: str | None, url: str, format: str, *, watch: bool) -> Non
         _watch(console, study, url)
     else:
         console.print(_page(found, console.width))
+    return found
+
+
+def next_study(found: list[StudyStatus]) -> StudyStatus | None:
+    """The study to go on with: the first with runs missing, else the first; None without any."""
+    return next((each for each in found if each.missing), found[0] if found else None)
 
 
 def _read(study: str | None, url: str) -> list[StudyStatus]:
@@ -102,6 +108,8 @@ def _document(status: StudyStatus) -> dict[str, Any]:
         "work_seconds": status.work_seconds,
         "eta_seconds": status.eta_seconds,
         "dataset_hash": status.dataset_hash,
+        "pruned": status.pruned,
+        "missing": status.missing,
     }
 
 
@@ -172,6 +180,8 @@ def _setting(status: StudyStatus) -> str:
 
 def _number(status: StudyStatus, state: str) -> str:
     number = f"{status.counts.get(state, 0):,}"
+    if state is RunStatus.STOPPED and status.pruned:
+        return f"{number} ({status.pruned} pruned)"
     if state is not RunStatus.FAILED or not status.failures:
         return number
     return f"{number} ({', '.join(f'{count} {kind}' for kind, count in status.failures.items())})"

@@ -26,7 +26,7 @@ def open_dataset(
     text: str, data: Path | None, image_size: int, table: DataTable = ALL_DATA
 ) -> Dataset:
     """The dataset that a study names, `digits` or `digits(option=value)`, or the images at `data` in its
-    place, read as its `[data]` table says; reads nothing yet.
+    place, found and read as its `[data]` table says; reads nothing yet.
 
     Raises:
         UnknownNameError: no such dataset.
@@ -38,8 +38,8 @@ def open_dataset(
         raise DataError(f"dataset {text!r} needs a folder or an archive; give --data PATH")
     if data is not None and not source.reads(data):
         source, given = ImageFiles, {}  # the options were those of the dataset that is replaced
-    dataset: Dataset = source(data, image_size, **complete_options(text, source, given))  # type: ignore[call-arg]
-    return dataset.read_as(table)
+    found = source(data, image_size, **complete_options(text, source, given))  # type: ignore[call-arg]
+    return found.with_table(table)
 
 
 def find_dataset(text: str) -> tuple[type[Dataset], dict[str, Option]]:

@@ -1,14 +1,13 @@
 """Read image files from a folder or an archive, in memory and in order; nothing is ever extracted.
 
-What counts is `train/<class>/<image>` and `test/<class>/<image>`, at the top or in one folder that
-holds everything. A member that tries to be elsewhere (`..`, absolute, a link) is refused, and so is what
-is an image by its content and would be passed over for its name.
+Two looks: at the names, which say how the images lie (`layouts`), and at the images that have a place
+there. A member that tries to be elsewhere (`..`, absolute, a link) is refused, and so is what is named as
+an image and cannot be one. What is an image is decided by its content.
 """
 
 from __future__ import annotations
 
 import lzma
-import os
 import tarfile
 import unicodedata
 import zipfile
@@ -20,23 +19,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ablate.datasets.container import SPLITS, RawMember, archive_suffix, members_of
-from ablate.datasets.passed import count_passed
-from ablate.datasets.signatures import HEAD_BYTES, READABLE, image_kind
+from ablate.datasets.containers import RawMember, archive_suffix, members_of
+from ablate.datasets.layouts import HOW, Arrangement, Tree
+from ablate.datasets.layouts.base import is_named_as_image
+from ablate.datasets.passed import HIDDEN, count_passed, kind_of
+from ablate.datasets.signatures import HEAD_BYTES, image_kind
 from ablate.errors import DataError
 from ablate.system.file_state import FileState
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-OTHER_IMAGE_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".jfif", ".ppm", ".heic")
-"""Of other images; those of any name are told by their content."""
 
 MAX_MEMBERS = 5_000_000
 MAX_FILE_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 512 * 2**30
 
-_JOINERS = "\u200c\u200d"
+HIDDEN_NAMES = (".", "__MACOSX")
 
-LAYOUT = "put images at train/<class>/<name>.jpg (or .png) and test/<class>/<name>.jpg"
+_MOVING = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
+"""What turns the direction of the text that follows it."""
 
 _BROKEN = (
     tarfile.TarError,
@@ -52,15 +50,15 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class ArchiveMember:
-    """An image with what reads its bytes, while it is this member's turn, or a class folder (`train/cat`)
-    with None. An image that is a file of its own is known by its path and by how it was found.
+    """An image at its place in the layout (`train/cat/001.jpg`) with what reads its bytes, while it is this
+    member's turn. One that is a file of its own is known by its path and by how it was found.
 
     Raises:
         DataError: by `read`: it cannot be read.
     """
 
     name: str
-    read: Callable[[], bytes] | None
+    read: Callable[[], bytes]
     file: str | None = None
     state: FileState | None = None
 
@@ -68,41 +66,105 @@ class ArchiveMember:
 def label_of(path: Path) -> str:
     """The name of a folder or archive without its archive suffix: `cifar10-jpeg`."""
     name = path.resolve().name
-    return name if path.is_dir() else name[: len(name) - len(archive_suffix(path))]
+    return name if path.is_dir() else name[: len(name) - len(archive_suffix(path.name))]
 
 
-def read_members(path: Path, passed: Counter[str] | None = None) -> Iterator[ArchiveMember]:
-    """The class folders and images, in the order in which the folder or archive has them. What is passed over
-    is counted in `passed`.
+def tree_of(path: Path) -> Tree:
+    """All names in a folder or an archive; no image is read.
 
     Raises:
-        DataError: nothing there, no archive, broken, beyond a cap, or a member that is refused.
+        DataError: nothing there, no archive, broken, beyond a cap, or a member that points elsewhere.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give --data a folder or an archive")
     if not (path.is_file() or path.is_dir()):
         raise DataError(f"{path}: is neither a file nor a folder; give --data one of them")
-    with _clear_errors(path):
-        members, total, tops = 0, 0, set()
-        for raw in members_of(path):
-            members, total = members + 1, total + raw.size
-            if members > MAX_MEMBERS or total > MAX_TOTAL_BYTES:
-                raise DataError(
-                    f"{path}: over {MAX_MEMBERS:,} members or {MAX_TOTAL_BYTES:,} bytes; split it"
-                )
-            placed = _placed(path, raw)
-            if placed is None:
-                if passed is not None and not raw.is_folder:
-                    count_passed(passed, raw.name)
+    files: list[str] = []
+    folders: set[str] = set()
+    for name, raw in _cleaned(path):
+        if name is None:
+            continue
+        folders.update(_above(name))
+        folders.add(name) if raw.is_folder else files.append(name)
+    return Tree(str(path), tuple(files), frozenset(folders), partial(_read_one, path))
+
+
+def read_members(
+    path: Path, arrangement: Arrangement, passed: Counter[str] | None = None
+) -> Iterator[ArchiveMember]:
+    """The images, in the order in which the folder or archive has them. What is none and is not named as one
+    is passed over, and counted by its kind in `passed`.
+
+    Raises:
+        DataError: broken, beyond a cap, or a member that is refused.
+    """
+    passed = Counter() if passed is None else passed
+    total = 0
+    for name, raw in _cleaned(path):
+        if raw.is_folder:
+            continue
+        place = arrangement.places.get(name) if name is not None else None
+        if place is None and name not in arrangement.unplaced:
+            if name is None:
+                count_passed(passed, HIDDEN)
+            continue
+        with _clear_errors(path):
+            state = raw.state()
+            size = raw.size if state is None else state.size
+            if not (arrangement.certain or is_named_as_image(raw.name) or _is_image(raw)):
+                count_passed(passed, kind_of(raw.name))
                 continue
-            top, name = placed
-            tops.add(top)
-            if len(tops) > 1:
-                raise DataError(
-                    f"{path}: train and test must lie side by side, not in {sorted(tops)}; keep one"
-                )
-            read = None if raw.is_folder else partial(_read, path, raw)
-            yield ArchiveMember(name, read, raw.file, raw.state)
+        total += size
+        if total > MAX_TOTAL_BYTES:
+            raise DataError(f"{path}: over {MAX_TOTAL_BYTES:,} bytes; split it")
+        if refusal := _refusal(raw, size, is_placed=place is not None):
+            raise DataError(f"{path}: {raw.name!r} {refusal}")
+        yield ArchiveMember(str(place), partial(_read, path, raw), raw.file, state)
+
+
+def _cleaned(path: Path) -> Iterator[tuple[str | None, RawMember]]:
+    """Members with their names from the top on, None for hidden ones."""
+    with _clear_errors(path):
+        for count, raw in enumerate(members_of(path), 1):
+            if count > MAX_MEMBERS:
+                raise DataError(f"{path}: over {MAX_MEMBERS:,} members; split it")
+            name = raw.name if raw.file is not None else _clean(path, raw.name)
+            hidden = name.startswith(HIDDEN_NAMES) or "/." in name or "/__MACOSX" in name
+            yield (None if hidden or not name else name), raw
+
+
+def _clean(path: Path, name: str) -> str:
+    """A name in an archive, which may be any text, as one in a folder."""
+    # Not a `PurePosixPath`, which takes ten times as long.
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts:
+        raise DataError(f"{path}: refuses the member {name!r}; pack it with relative names")
+    return "/".join(parts)
+
+
+def _above(name: str) -> Iterator[str]:
+    """The folders in which something lies: an archive need not name them."""
+    at = name.find("/")
+    while at >= 0:
+        yield name[:at]
+        at = name.find("/", at + 1)
+
+
+def _read_one(path: Path, wanted: str) -> bytes:
+    """A file of a source by its name.
+
+    Raises:
+        DataError: it is gone, too large or cannot be read.
+    """
+    for name, raw in _cleaned(path):
+        if name == wanted and raw.is_file:
+            with _clear_errors(path):
+                if len(data := raw.read(MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
+                    raise DataError(
+                        f"{path}: {name!r} is larger than {MAX_FILE_BYTES:,} bytes; shrink it"
+                    )
+                return data
+    raise DataError(f"{path}: {wanted!r} is gone; start again")
 
 
 def _read(path: Path, raw: RawMember) -> bytes:
@@ -110,58 +172,40 @@ def _read(path: Path, raw: RawMember) -> bytes:
         return raw.read(-1)
 
 
-def _placed(path: Path, raw: RawMember) -> tuple[str, str] | None:
-    """The folder above train or test, and the path from there on; None if the member is ignored."""
-    # Not a `PurePosixPath`, which takes ten times as long.
-    parts = [part for part in raw.name.split("/") if part not in ("", ".")]
-    if raw.name.startswith("/") or ".." in parts:
-        raise DataError(f"{path}: refuses the member {raw.name!r}; pack it with relative names")
-    depth = next((i for i in (0, 1) if len(parts) > i and parts[i] in SPLITS), None)
-    if depth is None or any(part.startswith((".", "__MACOSX")) for part in parts):
-        return None
-    inner = parts[depth:]
-    suffix = os.path.splitext(inner[-1])[1].lower()
-    if not (len(inner) == 2 if raw.is_folder else _is_image(raw, suffix)):
-        return None
-    if refusal := _refusal(raw, len(inner), suffix):
-        raise DataError(f"{path}: {raw.name!r} {refusal}")
-    return "/".join(parts[:depth]), "/".join(inner)
-
-
-def _is_image(raw: RawMember, suffix: str) -> bool:
-    """By its suffix, or by its content: a download may have any suffix, or none."""
-    if suffix in IMAGE_SUFFIXES + OTHER_IMAGE_SUFFIXES:
-        return True
+def _is_image(raw: RawMember) -> bool:
+    """By its content: a download may have any suffix, or none."""
     return raw.is_file and image_kind(raw.read(HEAD_BYTES)) is not None
 
 
-def _refusal(raw: RawMember, depth: int, suffix: str) -> str | None:
-    """What is wrong with a class folder or an image, and what to do; None if nothing is."""
-    image = not raw.is_folder
-    if image and raw.is_file and suffix not in IMAGE_SUFFIXES:
-        return _of_another_name(raw)
+def _refusal(raw: RawMember, size: int, *, is_placed: bool) -> str | None:
+    """What is wrong with an image, and what to do; None if nothing is."""
+    linked = "is a link or a device; pack the file itself"
+    if raw.is_link:
+        linked = f"is a hard link to {raw.is_link!r}; pack it with tar --hard-dereference"
     faults = (
+        (
+            not _is_text(raw.name),
+            "is not a name in UTF-8; rename it, or pack it again with UTF-8 names",
+        ),
         (not _can_be_shown(raw.name), "is not a printable name; rename it"),
-        (image and not raw.is_file, "is a link or a device; pack the file itself"),
-        (image and depth != 3, f"is at the wrong depth; {LAYOUT}"),
-        (raw.size > MAX_FILE_BYTES, f"is larger than {MAX_FILE_BYTES:,} bytes; shrink it"),
+        (not raw.is_file, linked),
+        (not is_placed, f"is an image in no class; {HOW}, or name a table with data.labels"),
+        (size > MAX_FILE_BYTES, f"is larger than {MAX_FILE_BYTES:,} bytes; shrink it"),
     )
     return next((fault for found, fault in faults if found), None)
 
 
-def _of_another_name(raw: RawMember) -> str:
-    """What to do with an image that has not the suffix of JPEG or PNG: it is never left out unnoticed."""
-    kind = image_kind(raw.read(HEAD_BYTES))
-    if kind in READABLE:
-        return f"is {kind} without one of the suffixes {', '.join(IMAGE_SUFFIXES)}; rename it"
-    return f"is {kind or 'no image'}, neither JPEG nor PNG; convert it"
+def _is_text(name: str) -> bool:
+    return name.isprintable() or not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def _can_be_shown(name: str) -> bool:
-    """Whether a name moves no terminal. Wide and narrow spaces, and the joiners of Persian and of emoji,
-    are in names as people have them: macOS writes U+202F into those of screenshots.
+    """Whether a name moves no terminal. All else that a filesystem can hold is in names as people have them:
+    the narrow space of macOS's screenshots, the joiners of Persian and of emoji, emoji newer than Python.
     """
-    return all(c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs" for c in name)
+    if name.isprintable():
+        return True
+    return not any(c in _MOVING or unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in name)
 
 
 @contextmanager

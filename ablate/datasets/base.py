@@ -17,6 +17,7 @@ from ablate.datasets.geometry import USUAL, Reading
 from ablate.datasets.repeats import Scanned
 from ablate.errors import DataChangedError, OptionError
 from ablate.study import DataTable
+from ablate.study.data import DATA_PROTOCOL
 
 Triple = tuple[float, float, float]
 Watch = Callable[[int, int], None]
@@ -28,8 +29,9 @@ class Images:
 
     Shape: images (N, H, W, 3) uint8, labels (N,) int64 that index `classes`. `mean` and `std` are
     per channel on the scale 0 to 1. `hashes` are those of the arrays when they were read, by their names;
-    empty where nobody will ask for them again. `shaped_by_alpha` counts those whose transparency, which
-    was dropped, had a shape too.
+    empty where nobody will ask for them again. `val_images` are there where the dataset has validation
+    images of its own, `train_groups` (N,) where training images come in groups that no split may part.
+    `shaped_by_alpha` counts those whose transparency, which was dropped, had a shape too.
     """
 
     label: str
@@ -41,13 +43,19 @@ class Images:
     mean: Triple
     std: Triple
     hashes: Mapping[str, str] = field(default_factory=dict)
+    val_images: NDArray[np.uint8] | None = None
+    val_labels: NDArray[np.int64] | None = None
+    train_groups: NDArray[np.int64] | None = None
     shaped_by_alpha: int = 0
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Its four arrays by their names, as the cache has them."""
+        """Its arrays by their names, as the cache has them."""
         names = ("train_images", "train_labels", "test_images", "test_labels")
-        return {name: getattr(self, name) for name in names}
+        more = ("val_images", "val_labels", "train_groups")
+        return {
+            name: getattr(self, name) for name in (*names, *more) if getattr(self, name) is not None
+        }
 
     def check(self) -> None:
         """Hash the arrays again: a file that is mapped can change while a network is trained on it.
@@ -103,9 +111,44 @@ class Dataset(ABC):
         """The labels of the training images, where they are known without reading images; else None."""
         return None
 
-    def test_labels(self) -> NDArray[np.int64] | None:
-        """The labels of the test images, likewise."""
+    def val_labels(self) -> NDArray[np.int64] | None:
+        """The labels of the images to validate on, where it has such of its own."""
         return None
+
+    def test_labels(self) -> NDArray[np.int64] | None:
+        """The labels of the test images, where they are known without reading images; else None."""
+        return None
+
+    def train_groups(self) -> NDArray[np.int64] | None:
+        """The group of each training image, as a number; None where images come in no groups."""
+        return None
+
+    def has_validation(self) -> bool:
+        """Whether it has images to validate on, so that none of the training images are held out."""
+        return False
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of which images are used for what, where there was a choice."""
+        return ()
+
+    def with_table(self, table: DataTable) -> Self:
+        """This dataset as the `[data]` table of a study wants its images to be found and read.
+
+        Raises:
+            OptionError: it says something of the layout or of files, and this dataset has none of that.
+        """
+        for key in ("test", "test_fraction", "labels", "group"):
+            if (given := getattr(table, key)) != DATA_PROTOCOL[key]:
+                raise OptionError(
+                    f"data.{key} = {given!r} is for images that --data names, and {self.label} has a layout "
+                    "of its own; leave it out"
+                )
+        for key, value in Reading.of(table).unusual.items():
+            raise OptionError(
+                f"data.{key} = {value!r} says how image files are read, and {self.label} has none: leave it "
+                "out, or give your own with --data PATH"
+            )
+        return self
 
     def test_count(self) -> int | None:
         """The number of test images, where it is known without reading images; else None."""
@@ -124,19 +167,6 @@ class Dataset(ABC):
     def scanned(self) -> Scanned | None:
         """What a look at its files has told; None where it has none that were looked at."""
         return None
-
-    def read_as(self, table: DataTable) -> Self:
-        """This dataset, with its image files read as `[data]` of a study says.
-
-        Raises:
-            OptionError: it has no image files.
-        """
-        for key, value in Reading.of(table).unusual.items():
-            raise OptionError(
-                f"data.{key} = {value!r} says how image files are read, and {self.label} has none: leave it "
-                "out, or give your own with --data PATH"
-            )
-        return self
 
     @abstractmethod
     def load(self, watch: Watch | None = None) -> Images:

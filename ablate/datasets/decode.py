@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ablate.datasets.geometry import (
     FORMATS,
@@ -21,12 +22,14 @@ from ablate.datasets.geometry import (
     fitted,
     shaped_by_alpha,
 )
-from ablate.datasets.signatures import HEAD_BYTES, READABLE, described, image_kind
+from ablate.datasets.signatures import HEAD_BYTES, READABLE, described, image_kind, is_deep
 from ablate.errors import DataError, UnreadableImageError
 from ablate.system.text import plural
 
-MOST_NAMED = 10
+MOST_NAMED = 20
 """Images that are named in one line; what is beyond is counted."""
+
+DEEP = "16 bits a channel or more, not 8: scale it to 8"
 
 
 @dataclass
@@ -70,6 +73,8 @@ def check_kind(data: bytes) -> None:
     head = data[:HEAD_BYTES]
     if image_kind(head) not in READABLE:
         raise UnreadableImageError(described(head))
+    if is_deep(head):
+        raise UnreadableImageError(DEEP)
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def decode_image(data: bytes, size: int, reading: Reading = USUAL) -> Decoded:
     """The same, with what is said of it.
 
     Raises:
-        UnreadableImageError: no JPEG or PNG, broken, of more than `MAX_PIXELS` or of 16 bits.
+        UnreadableImageError: none of `READABLE`, broken, of more than `MAX_PIXELS` or of 16 bits.
     """
     check_kind(data)
     try:
@@ -108,8 +113,8 @@ def decode_image(data: bytes, size: int, reading: Reading = USUAL) -> Decoded:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
-                if image.mode.startswith("I"):
-                    raise UnreadableImageError("16 bits a channel, not 8")
+                if image.mode[0] in "IF" or _is_deep_tiff(image):
+                    raise UnreadableImageError(DEEP)
                 return Decoded(fitted(image, size, reading), shaped_by_alpha(image))
     except UnidentifiedImageError as error:  # its words are an address in memory
         raise UnreadableImageError("broken in its header") from error
@@ -117,3 +122,10 @@ def decode_image(data: bytes, size: int, reading: Reading = USUAL) -> Decoded:
         raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels") from error
     except UNREADABLE as error:
         raise UnreadableImageError(f"broken: {error}") from error
+
+
+def _is_deep_tiff(image: Image.Image) -> bool:
+    if not isinstance(image, TiffImageFile):
+        return False
+    bits: tuple[int, ...] = image.tag_v2.get(BITSPERSAMPLE, (1,))
+    return max(bits) > 8

@@ -79,9 +79,12 @@ def refuse_dead(dataset: Dataset, repeats: Repeats, shaped_by_alpha: int = 0) ->
 def _examined(images: Images) -> Examined:
     train, train_plain = _hashes(images.train_images)
     test, test_plain = _hashes(images.test_images)
-    repeats = find_repeats(train, images.train_labels.tolist(), test, images.test_labels.tolist())
+    val, val_plain = _hashes(images.val_images) if images.val_images is not None else ([], 0)
+    val_labels = images.val_labels.tolist() if images.val_labels is not None else []
+    parts = (train, images.train_labels.tolist(), test, images.test_labels.tolist())
+    repeats = find_repeats(*parts, val, val_labels)
     side = int(images.test_images.shape[1])
-    return Examined(side, train_plain + test_plain, images.shaped_by_alpha, repeats)
+    return Examined(side, train_plain + test_plain + val_plain, images.shaped_by_alpha, repeats)
 
 
 def _hashes(images: NDArray[np.uint8]) -> tuple[list[bytes], int]:

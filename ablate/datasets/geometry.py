@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import warnings
@@ -18,13 +19,16 @@ from ablate.study import DataTable
 from ablate.study.data import ALL_DATA, READING_KEYS, Fit, Orientation
 
 MAX_PIXELS = 64_000_000
-FORMATS = ("PNG", "JPEG")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 """Pillow's names of what is decoded: nothing else of it is asked."""
 
 ORIENTATION = 0x0112
 """The tag of EXIF. Source: CIPA DC-008, Exif 2.32."""
 MARKS = (b"Exif\0\0", b"eXIf", b"exif", b"rientation")
 """One of these stands in every JPEG or PNG that has an orientation, whether in EXIF or in XMP."""
+
+TURNED = "/"
+"""Between the hash of a file and its orientation (`marked`)."""
 
 UNREADABLE = (
     OSError,
@@ -47,6 +51,10 @@ UPRIGHT: dict[int, Image.Transpose] = {
     8: Flip.ROTATE_90,
 }
 """EXIF's orientation → what brings the image upright. The others, 1 and what is none, change nothing."""
+
+
+BACK = {6: Flip.ROTATE_90, 8: Flip.ROTATE_270}
+"""What undoes that; the others undo themselves."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,12 @@ def orientation_in(data: bytes) -> int:
         return 1  # whoever decodes it says what is wrong with it
 
 
+def marked(data: bytes) -> str:
+    """What a file is: the SHA-256 of its bytes, and behind a `/` how EXIF says that its image is turned."""
+    turned = orientation_in(data)
+    return hashlib.sha256(data).hexdigest() + (f"{TURNED}{turned}" if turned > 1 else "")
+
+
 def orientation_of(image: Image.Image) -> int:
     """The same of an open image; 1 where its EXIF is broken."""
     try:
@@ -107,7 +121,7 @@ def fitted(image: Image.Image, size: int, reading: Reading) -> NDArray[np.uint8]
 
     Shape: (size, size, 3).
     """
-    turn = UPRIGHT.get(orientation_of(image)) if reading.orientation == "exif" else None
+    turn = _turn(image, upright=reading.orientation == "exif")
     if "transparency" in image.info:
         image = image.convert("RGBA")
     image = image.convert("RGB")
@@ -118,6 +132,16 @@ def fitted(image: Image.Image, size: int, reading: Reading) -> NDArray[np.uint8]
     if image.size != (size, size):
         image = FITS[reading.fit](image, size)
     return np.asarray(image)
+
+
+def _turn(image: Image.Image, *, upright: bool) -> Image.Transpose | None:
+    """What is yet to be done to an image. Pillow turns a TIFF while it loads it, and no other format."""
+    said = orientation_of(image)
+    image.load()
+    left = orientation_of(image)
+    if upright:
+        return UPRIGHT.get(left)
+    return BACK.get(said, UPRIGHT.get(said)) if left != said else None
 
 
 def crop(image: Image.Image, size: int) -> Image.Image:

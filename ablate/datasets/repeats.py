@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Repeats:
-    """`tested_in_training` test images are also training images; `in_two_classes` images of either stand
-    under another label too. `distinct_train` and `distinct_test` count images that differ.
+    """`tested_in_training` test images are also training or validation images; `in_two_classes` images of
+    any part stand under another label too. `distinct_train` and `distinct_test` count images that differ.
     """
 
     tested_in_training: int
@@ -39,16 +39,19 @@ def find_repeats(
     train_labels: Iterable[int],
     test: Sequence[Hashable],
     test_labels: Iterable[int],
+    val: Sequence[Hashable] = (),
+    val_labels: Iterable[int] = (),
 ) -> Repeats:
     """Which images are equal, known by hashes of what they are."""
     labels: dict[Hashable, set[int]] = {}
-    for parts in ((train, train_labels), (test, test_labels)):
+    for parts in ((train, train_labels), (test, test_labels), (val, val_labels)):
         for image, label in zip(*parts, strict=True):
             labels.setdefault(image, set()).add(label)
     trained = set(train)
+    seen = trained | set(val)
     return Repeats(
-        tested_in_training=sum(image in trained for image in test),
-        in_two_classes=sum(len(labels[image]) > 1 for part in (train, test) for image in part),
+        tested_in_training=sum(image in seen for image in test),
+        in_two_classes=sum(len(labels[image]) > 1 for part in (train, test, val) for image in part),
         distinct_train=len(trained),
         distinct_test=len(set(test)),
     )

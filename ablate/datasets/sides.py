@@ -9,7 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from ablate.datasets.archive import read_members
+from ablate.datasets.archive import read_members, tree_of
+from ablate.datasets.geometry import FORMATS
+from ablate.datasets.layouts import AS_IT_LIES, arrange
 
 
 def shorter_sides(data: Path) -> Iterator[int]:
@@ -18,13 +20,11 @@ def shorter_sides(data: Path) -> Iterator[int]:
     Raises:
         DataError: there is nothing that can be read.
     """
-    for member in read_members(data):
-        if member.read is None:
-            continue
+    for member in read_members(data, arrange(tree_of(data), AS_IT_LIES)):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                with Image.open(io.BytesIO(member.read()), formats=("PNG", "JPEG")) as image:
+                with Image.open(io.BytesIO(member.read()), formats=FORMATS) as image:
                     yield min(image.size)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue  # the study's own reading says what is wrong with it

@@ -7,8 +7,11 @@ import re
 HEAD_BYTES = 64
 """As much of a file as is looked at."""
 
-READABLE = ("JPEG", "PNG")
-"""The kinds of images that are decoded."""
+READABLE = ("JPEG", "PNG", "WebP", "TIFF", "BMP", "GIF", "Netpbm")
+"""The kinds of images that are decoded; of a GIF or a TIFF the first picture."""
+
+NO_IMAGE = "no image"
+"""What is said of bytes of which nothing is known."""
 
 _IMAGES = (
     ("JPEG", rb"\xff\xd8\xff"),
@@ -25,8 +28,8 @@ _IMAGES = (
 )
 _OTHERS = (
     ("empty", rb"\Z"),
-    ("a pointer of Git LFS", rb"version https://git-lfs"),
-    ("HTML", rb"(?:\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)"),
+    ("a Git LFS pointer", rb"version https://git-lfs"),
+    ("an HTML page", rb"(?:\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)"),
     ("XML or SVG", rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml|svg)"),
     ("zeros", rb"\x00+\Z"),
 )
@@ -42,7 +45,20 @@ def image_kind(head: bytes) -> str | None:
 
 
 def described(head: bytes) -> str:
-    """What these bytes are, for a line about an image that cannot be read: `WebP, neither JPEG nor PNG`."""
+    """What these bytes are, for a line about an image that cannot be read: `JPEG XL, which is not read`."""
     if kind := image_kind(head):
-        return f"{kind}, neither JPEG nor PNG"
-    return next((kind for kind, start in _OF_OTHERS if start.match(head)), "no image")
+        return f"{kind}, which is not read: convert it to one of {', '.join(READABLE)}"
+    return next((kind for kind, start in _OF_OTHERS if start.match(head)), NO_IMAGE)
+
+
+def is_deep(head: bytes) -> bool:
+    """Whether a PNG or a Netpbm has 16 bits a channel, of which Pillow would silently drop half in some
+    modes.
+    """
+    if head.startswith(b"\x89PNG"):
+        return head[24:25] == b"\x10"
+    most = _NETPBM.match(head)
+    return most is not None and int(most[1]) > 255
+
+
+_NETPBM = re.compile(rb"P[2356](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)\s")

@@ -41,6 +41,65 @@ def stratified_split(
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
+def hold_out(
+    labels: NDArray[np.integer],
+    fraction: float,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    seed: int = VALIDATION_SEED,
+) -> tuple[Indices, Indices]:
+    """The same, with all images of a group on one side; None is a group for each image.
+
+    Groups are taken in an order of chance, each where it brings the classes nearer to their share; a class
+    that has got none then gets its smallest group. Of a class whose images are all of one group nothing is
+    held out.
+
+    Raises:
+        DataError: nothing can be held out.
+    """
+    if groups is None:
+        return stratified_split(labels, fraction, seed=seed)
+    _, members = np.unique(groups, return_inverse=True)
+    counts = np.zeros((members.max() + 1, int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (members, labels), 1)
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(counts)), kind="stable")
+    held = _held_groups(counts, order, fraction)
+    if not held.any():
+        raise DataError(
+            f"a split needs a class with at least 2 groups; all images of each of {counts.shape[1]} "
+            "classes are of one (data.group): add images, or group them otherwise"
+        )
+    chosen = held[members]
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def _held_groups(counts: NDArray[np.int64], order: Indices, fraction: float) -> NDArray[np.bool_]:
+    """Which groups are held out; no class loses all of its images.
+
+    Shape: counts (groups, classes) → (groups,).
+    """
+    sizes = np.maximum(counts.sum(axis=0), 1)
+    wanted = fraction * sizes
+    held = np.zeros(len(counts), dtype=bool)
+    taken = np.zeros(counts.shape[1], dtype=np.int64)
+
+    def take(group: int) -> None:
+        nonlocal taken
+        held[group], taken = True, taken + counts[group]
+
+    for group in order:
+        after = taken + counts[group]
+        nearer = (abs(after - wanted) / sizes).sum() < (abs(taken - wanted) / sizes).sum()
+        if nearer and (after < sizes)[counts[group] > 0].all():
+            take(group)
+    for label in np.flatnonzero(taken == 0):
+        spare = [g for g in order if counts[g, label] and not held[g]]
+        possible = [g for g in spare if (taken + counts[g] < sizes)[counts[g] > 0].all()]
+        if possible:
+            take(min(possible, key=lambda group: counts[group].sum()))
+    return held
+
+
 def stratified_draw(labels: NDArray[np.integer], count: int, *, seed: int) -> Indices:
     """Indices, sorted, of `count` images in the proportions of the classes, at least one of each.
 

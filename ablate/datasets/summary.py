@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ablate.datasets.base import Dataset, Images
 from ablate.datasets.examine import Examined, examine, examined_before, refuse_dead
 from ablate.datasets.repeats import Scanned
-from ablate.datasets.split import stratified_split
+from ablate.datasets.split import hold_out
 from ablate.errors import DataError
 from ablate.result.dataset import DatasetSummary
 from ablate.study import DataTable, Recipe
@@ -50,13 +50,13 @@ def summarize_dataset(
     if found is not None:
         refuse_dead(dataset, found.repeats, found.shaped_by_alpha)
     train, test = sizes
-    held_out = 0 if recipe.split == "tutorial" else _held_out(train, recipe.validation_fraction)
+    own, held_out = _for_validation(dataset, train, recipe, images)
     names = dataset.classes()
     few, many, most = int(train.argmin()), int(train.argmax()), int(test.argmax())
     return DatasetSummary(
         classes=len(names),
         train_images=int(train.sum()) - held_out,
-        validation_images=held_out,
+        validation_images=own + held_out,
         test_images=int(test.sum()),
         smallest_class=names[few],
         smallest_class_images=int(train[few]),
@@ -94,7 +94,16 @@ def _sizes(images: Images) -> tuple[Sizes, Sizes]:
     return train, test
 
 
-def _held_out(sizes: Sizes, fraction: float) -> int:
-    """How many images are for validation: that depends on the sizes of the classes alone."""
-    _, held = stratified_split(np.repeat(np.arange(len(sizes)), sizes), fraction)
-    return len(held)
+def _for_validation(
+    dataset: Dataset, sizes: Sizes, recipe: Recipe, images: Images | None
+) -> tuple[int, int]:
+    """How many images are for validation: of the dataset's own, and held out of those to train on."""
+    if recipe.split == "tutorial":
+        return 0, 0
+    own = dataset.val_labels() if images is None else images.val_labels
+    if own is not None:
+        return len(own), 0
+    groups, labels = dataset.train_groups(), np.repeat(np.arange(len(sizes)), sizes)
+    if groups is not None and (known := dataset.train_labels()) is not None:
+        labels = known  # in the order of the groups; without groups the sizes alone decide
+    return 0, len(hold_out(labels, recipe.validation_fraction, groups=groups)[1])

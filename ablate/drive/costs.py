@@ -15,7 +15,14 @@ from ablate.errors import MeasuringError
 from ablate.execute.local import LocalExecutor
 from ablate.measure.bench import Conditions, Network
 from ablate.measure.profile import PATHS, QUIET, Profile
-from ablate.measure.throughput import Protocol, Throughput, Turn, quick, with_baseline
+from ablate.measure.throughput import (
+    Protocol,
+    Throughput,
+    Turn,
+    Unrecorded,
+    quick,
+    with_baseline,
+)
 from ablate.measure.timings import Timings, costs_of
 from ablate.plan import Cell, Plan
 from ablate.result import Cost, RunStatus, Started
@@ -103,7 +110,9 @@ def run_throughput(job: Throughput, console: Console) -> list[Cost]:
 def _throughput(
     process: LocalExecutor, job: Throughput, console: Console
 ) -> tuple[list[Cost], Mapping[str, Any]]:
-    """The costs, and the environment in which they were measured. Each part has a fresh process."""
+    """The costs, and the environment in which they were measured. Each part has a fresh process. Where one
+    network cannot be recorded all are measured by eager steps: costs are there to be compared.
+    """
     protocol, timings = job.protocol, list[Timings]()
     environment: Mapping[str, Any] = {}
     with Turns(console, protocol) as turns:
@@ -112,27 +121,33 @@ def _throughput(
             turns.process(number)
             try:
                 part, environment = _part(process, replace(job, process=number), turns)
+                if isinstance(part, Unrecorded):
+                    break
                 timings.append(part)
             except MeasuringError as error:
                 missing = number + 1 - len(timings)
                 if protocol.processes - missing < FEWEST_PROCESSES:
                     raise
                 turns.lost(number, str(error))
-    return costs_of(timings, job.baseline.fingerprint, protocol.name), environment
+        else:
+            return costs_of(timings, job.baseline.fingerprint, protocol.name), environment
+    say(f"  measured by eager steps, a network cannot be recorded: {part.reason}", console)
+    eagerly = replace(job, conditions=replace(job.conditions, recorded=False))
+    return _throughput(process, eagerly, console)
 
 
 def _part(
     process: LocalExecutor, job: Throughput, turns: Turns
-) -> tuple[Timings, Mapping[str, Any]]:
+) -> tuple[Timings | Unrecorded, Mapping[str, Any]]:
     """What one process timed, and its environment."""
-    found, environment = list[Timings](), dict[str, Any]()
+    found, environment = list[Timings | Unrecorded](), dict[str, Any]()
     for event in process.results(job, waiting=turns.waiting):
         match event:
             case Started():
                 environment = dict(event.environment)
             case Turn():
                 turns.turn(event)
-            case Timings():
+            case Timings() | Unrecorded():
                 found.append(event)
     return found[0], environment
 
@@ -153,10 +168,15 @@ def _in_training(plan: Plan, store: Store) -> bool:
 
 
 def measuring_conditions(plan: Plan, store: Store, machine: Machine) -> Conditions:
-    """Under what the networks of a plan are measured: with the kernels that were chosen for training."""
+    """Under what the networks of a plan are measured: with the kernels that were chosen for training, and by
+    recorded steps on a GPU, unless it was found to train by eager ones.
+    """
     recipe, device = plan.study.recipe, machine.device.type
-    kernels = Tuning(plan, store.choices, machine).known_kernels()
-    return Conditions(recipe, plan.dataset, device, kernels, plan.named)
+    tuning = Tuning(plan, store.choices, machine)
+    recorded = machine.is_gpu and tuning.known_step_path() != "eager"
+    return Conditions(
+        recipe, plan.dataset, device, tuning.known_kernels(), plan.named, recorded=recorded
+    )
 
 
 def _measured(plan: Plan, store: Store, machine: Machine) -> set[str]:

@@ -25,6 +25,7 @@ from ablate.result import (
     Epoch,
     Failed,
     Finished,
+    GivenBack,
     Halved,
     Histograms,
     Noted,
@@ -234,7 +235,7 @@ class Driver:
         if refusal is not None:
             self._tell_anew(cell, refusal)
         if start is None:
-            path = self._paths.today
+            path = self._paths.fresh(cell)
         else:
             self.progress.resumed(cell, start.epoch)
         run = Run(
@@ -273,6 +274,8 @@ class Driver:
             case (_, Halved(size=size)):
                 self._cohort = min(self._cohort, size)
                 self.progress.note(f"memory ran out: at most {size} runs side by side from now on")
+            case (_, GivenBack() as given):
+                self._give_back(job_id, given)
             case (_, Noted(text=text, step_path=step_path)):
                 self.progress.note(text)
                 if step_path is not None:
@@ -281,6 +284,21 @@ class Driver:
                 self._store_event(run_key, run_event, self._environment(job_id))
             case _:
                 raise TypeError(f"a job sent {type(event).__name__}")
+
+    def _give_back(self, job_id: str, given: GivenBack) -> None:
+        """Those of a job that have no result are to be claimed again, and are trained in another process."""
+        job = self._jobs.pop(job_id, None)
+        if given.step_path is not None:
+            self.progress.note(given.reason)
+        for run_key in job.run_keys if job else ():
+            claim = self._claims.get(run_key)
+            if claim is None:
+                continue
+            cell = self._cells[run_key]
+            if given.step_path == "eager":
+                self._paths.never_record(cell)
+            self.store.stop(claim, given.reason)
+            self._given_back(cell, given.reason)
 
     def _change_step_path(self, job_id: str, step_path: str) -> None:
         job = self._jobs.get(job_id)
@@ -333,9 +351,8 @@ class Driver:
                 self.store.finish(claim, event, environment or {})
             case Failed():
                 self.store.fail(claim, event, environment)
-            case Died(exit_code=exit_code):
-                error = f"the worker process ended with exit code {exit_code}"
-                self._lose(claim, cell, error, environment)
+            case Died():
+                self._lose(claim, cell, event.reason, environment)
                 return
             case _Late():
                 self._stop_late(claim, cell, event, environment)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ablate.errors import DeviceError
 from ablate.execute import Executor
-from ablate.execute.local import LocalExecutor
 from ablate.job import CHECKPOINT_SECONDS
 from ablate.plan import Plan
 from ablate.store.store import Store
@@ -17,7 +17,9 @@ from ablate.tune.choose import Tuning
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the user may ask for; it changes no result. None leaves it to the machine."""
+    """What the user may ask for; it changes no result. None leaves it to the machine, and so does a step
+    path of `auto`; another one than `eager` is for a GPU.
+    """
 
     device: str = "auto"
     executor: str = "local"
@@ -64,19 +66,24 @@ def choose_training(
     """What was asked for, and for the rest what this machine does best; `note` is told what was measured.
 
     Raises:
+        DeviceError: a recorded step was asked for, and there is no GPU.
         MeasuringError: the kernels of attention could not be measured.
     """
+    if not machine.is_gpu and asked.step_path not in ("auto", "eager"):
+        raise DeviceError(
+            f"steps of a CPU cannot be recorded, and --step-path {asked.step_path} was asked for on "
+            f"{machine.name}: leave it out, or use --device cuda"
+        )
     tuning = Tuning(plan, store.choices, machine, asked.deterministic, note)
     kernels = tuning.kernels(executor)
-    step_path = "eager"
-    if machine.is_gpu and asked.step_path != "eager":
-        # In a process of its own: a capture that goes wrong may leave one that cannot train.
-        with LocalExecutor(workers=1) as apart:
-            step_path = tuning.step_path(apart, kernels)
+    step_path = asked.step_path
+    if not machine.is_gpu:
+        step_path = "eager"
+    elif step_path == "auto":
+        step_path = tuning.step_path(executor, kernels)
     cohort = asked.cohort or machine.cohort
     if machine.is_gpu and asked.cohort is None and len(plan.cells) > machine.cohort:
-        with LocalExecutor(workers=1) as apart:  # whose memory is free again afterwards
-            cohort = tuning.cohort(apart, kernels_on(step_path, kernels), step_path)
+        cohort = tuning.cohort(executor, kernels_on(step_path, kernels), step_path)
     seconds = asked.checkpoint_seconds
     return TrainingOptions(
         device=asked.device,

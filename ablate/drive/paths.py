@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ablate.plan import Cell
@@ -22,6 +22,19 @@ class Paths:
     today: ComputePath
     only_eager: bool = False
     _begun: dict[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
+    _eager: set[str] = field(init=False, default_factory=set)
+
+    def never_record(self, cell: Cell) -> None:
+        """Step the network of a cell, whatever its seed, eagerly from now on: a capture of it, or of one
+        beside it, failed, and another one would fail as well.
+        """
+        self._eager.add(cell.architecture.fingerprint)
+
+    def fresh(self, cell: Cell) -> ComputePath:
+        """The path that a run begins with now."""
+        if cell.architecture.fingerprint in self._eager:
+            return replace(self.today, step_path="eager")
+        return self.today
 
     def look_up(self) -> None:
         """Find out what was begun: other drivers begin runs too."""
@@ -29,11 +42,11 @@ class Paths:
 
     def of(self, cell: Cell) -> ComputePath:
         """The path of a cohort in which the run can go on."""
-        return self._followed(cell) or self.today
+        return self._followed(cell) or self.fresh(cell)
 
     def own(self, cell: Cell) -> dict[str, Any]:
         """The path that the run begins with now, as it is stored."""
-        return self.today.of(cell.variant.attention).document()
+        return self.fresh(cell).of(cell.variant.attention).document()
 
     def refusal(self, cell: Cell) -> str | None:
         """Why the run cannot go on under the path that it was begun with; None where it can."""
@@ -45,6 +58,7 @@ class Paths:
     def _followed(self, cell: Cell) -> ComputePath | None:
         begun = ComputePath.read(self._begun.get(str(cell.run_key), {}))
         path = begun and self.today.following(begun, cell.variant.attention)
-        if path is None or (self.only_eager and path.step_path != "eager"):
+        only_eager = self.only_eager or cell.architecture.fingerprint in self._eager
+        if path is None or (only_eager and path.step_path != "eager"):
             return None
         return path if path.deterministic or not self.today.deterministic else None

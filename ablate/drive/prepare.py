@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.drive.proof import prove_plan, trained_images
+from ablate.drive.proven import prove_steps, trained_images
 from ablate.plan import Plan, make_plan, with_data
 from ablate.result.dataset import told, warnings
 from ablate.store.datasets import told_namesakes
@@ -34,7 +34,9 @@ def prepare_plan(
     plan = with_data(plan, images)
     trained_on = trained_images(plan, images.train_labels)
     if probe:
-        prove_plan(plan, machine, trained_on, Counting(console, "a training step of each network"))
+        prove_steps(
+            plan, machine.known, trained_on, Counting(console, "a training step of each network")
+        )
     if any(cell.run_key is None for cell in plan.cells):
         plan = with_data(make_plan(study, data), images)
     PULSE.step("opening the database")

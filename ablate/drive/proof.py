@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ablate.datasets import cache
-from ablate.datasets.split import stratified_draw, stratified_split
 from ablate.drive.together import Structure, group, joined, structures_of
-from ablate.errors import AblateError
-from ablate.measure.step_proof import StepAsked, batch_sizes_of, prove_step
+from ablate.errors import AblateError, OutputError
+from ablate.measure.step_proof import StepAsked, prove_step
+from ablate.network.trace import forget_outline
 from ablate.plan import Plan
 from ablate.study import PROTOCOL, Variant
+from ablate.study.recipe import NOT_OF_A_STEP
 from ablate.study.variant import NO_ATTENTION
 from ablate.system.digest import digest
 from ablate.system.imports import prints_to_stderr
 from ablate.system.machine import Machine, one_thread
+from ablate.train.batch_sizes import batch_sizes_of
 
 PROVEN_IMAGES = 8
 """Of variants with attention: what the whole batch could show, the backbone alone has shown."""
@@ -41,6 +42,7 @@ def prove_plan(
     sizes = batch_sizes_of(images, recipe, side)
     each = dict.fromkeys((cell.variant, cell.architecture.fingerprint) for cell in plan.cells)
     structures = structures_of(each, classes, side)
+    forget_outline()
 
     def asked(variant: Variant) -> StepAsked:
         some = sizes if variant.attention == NO_ATTENTION else _fewer(sizes)
@@ -52,7 +54,8 @@ def prove_plan(
     for together in group(unproven):
         _prove(together, asked)
         for structure in together:
-            cache.store_json(names[structure], {"proven": True})
+            with contextlib.suppress(OutputError):  # a cache that cannot be written
+                cache.store_json(names[structure], {"proven": True})
             unproven.remove(structure)
         watch(len(structures) - len(unproven), len(structures))
 
@@ -69,21 +72,6 @@ def _prove(structures: list[Structure], asked: Callable[[Variant], StepAsked]) -
         prove_step(asked(structure.variant))
 
 
-def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
-    """How many images are trained on, without those that are held out; None where nobody knows yet.
-
-    Raises:
-        DataError: nothing can be held out, or `data.train_images` cannot be drawn.
-    """
-    recipe, drawn = plan.study.recipe, plan.study.data.train_images
-    if labels is None:
-        return drawn
-    if recipe.split != "tutorial":
-        kept, _ = stratified_split(labels, recipe.validation_fraction)
-        labels = labels[kept]
-    return len(labels if drawn is None else stratified_draw(labels, drawn, seed=0))
-
-
 def _fewer(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(min(size, PROVEN_IMAGES) for size in sizes))
 
@@ -96,7 +84,7 @@ def _key(asked: StepAsked, fingerprint: str) -> str:
             "fingerprint": fingerprint,
             "classes": asked.classes,
             "sizes": asked.batch_sizes,
-            "recipe": [asked.recipe.optimizer, asked.recipe.precision],
+            "recipe": asked.recipe.model_dump(mode="json", exclude=NOT_OF_A_STEP),
             "machine": [machine.device.type, machine.precision.name],
             "torch": torch.__version__,
             "protocol": PROTOCOL,

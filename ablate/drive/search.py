@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -37,17 +38,25 @@ from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
 from ablate.study.search import SPEED, Search
 from ablate.system.console import own_console, say
+from ablate.system.environment import without_password
 from ablate.system.lock import only_one
 from ablate.system.machine import Machine, find_machine
 from ablate.system.text import duration, plural
 
+BEST = (
+    "the highest mean validation accuracy over the selection seeds, by which the search picks; not confirmed "
+    "by fresh seeds: the report says what those gave"
+)
+"""What Optuna's dashboard calls the best trial."""
+
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Where Optuna keeps its copy, and whether only to make it anew."""
+    """Where Optuna keeps its copy, whether only to make it anew, and the file of the study."""
 
     storage: str | None = None
     rebuild: bool = False
+    file: Path | None = None
 
 
 def search_study(
@@ -83,10 +92,10 @@ def search_study(
         )  # fmt: skip
         parts = Parts(
             plan, search, space, key, trials, mirror, maker, lambda text: say(text, console),
-            machine.name if search.needs_speed else None,
+            machine.name if search.needs_speed else None, _named(where.file, url),
         )  # fmt: skip
         searcher = Searcher(parts)
-        mirror.describe(_description(study, search, space))
+        mirror.describe(_description(study, search, space, parts.told), {"best": BEST})
         if where.rebuild:
             searcher.rebuild()
             say(f"{plural(len(searcher.trials), 'trial')} written to {copy}", console)
@@ -280,12 +289,27 @@ def _alone(url: str, study: str) -> AbstractContextManager[None]:
     )
 
 
-def _description(study: Study, search: Search, space: Space) -> str:
+def _named(file: Path | None, url: str) -> str:
+    """The words that name a study and its database to another command; empty without a file."""
+    return shlex.join([str(file), "--db", without_password(url)]) if file is not None else ""
+
+
+def _description(study: Study, search: Search, space: Space, named: str) -> str:
+    """What the dashboard says at the head of a search."""
+    seeds = "seed 1" if search.seeds == 1 else f"the seeds 1 to {search.seeds}"
+    confirms = (
+        f"The best {search.confirm} are trained again with {search.confirm_seeds} fresh seeds each; what "
+        "they give stands in the report and not here."
+        if search.confirm
+        else "Nothing is trained again with fresh seeds."
+    )
+    report = f": `ablate report {named}` writes it" if named else ""
     return (
         f"**{study.question or study.name}**\n\n"
-        f"{plural(space.size, 'point')}, {plural(search.seeds, 'seed')} for each trial. Accuracies are "
-        "of validation images; the search never sees the test set.\n\n"
-        f"Report: `reports/{study.name}/report.html` (`ablate report`) · training curves: "
+        f"{plural(space.size, 'point')}; points that build one network are one trial. “Best” means the "
+        f"highest mean accuracy on validation images over {seeds}, by which the search picks: it flatters, "
+        f"and is not confirmed. {confirms} The search never sees the test set.\n\n"
+        f"Report: `reports/{study.name}/report.html`{report} · training curves: "
         "[TensorBoard](http://127.0.0.1:6006/) while `ablate tensorboard` runs."
     )
 

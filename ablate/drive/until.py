@@ -34,6 +34,7 @@ from ablate.store.samples import Standing
 from ablate.store.status import StudyKey
 from ablate.store.store import Store
 from ablate.study import Study
+from ablate.study.metrics import ACCURACY
 from ablate.system.console import say
 from ablate.system.machine import find_machine
 from ablate.system.text import duration, plural
@@ -78,6 +79,11 @@ def run_until_decided(
         raise OptionError(
             '--until-decided: with split = "tutorial" no verdict is claimed, so none can be reached: '
             "leave the split out"
+        )
+    if study.metric != ACCURACY:
+        raise OptionError(
+            "--until-decided: intervals that hold at every look are of accuracy, and "
+            f'metric = "{study.metric}": give a fixed number of --seeds, or leave the metric out'
         )
     console = Console()
     machine = find_machine(options.device, study.recipe.precision)

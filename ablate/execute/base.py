@@ -3,7 +3,8 @@
 An executor knows nothing of training or of the database. A job is a picklable callable that returns
 an iterator of events; whatever it yields arrives, in order, with the job's id. After the last event
 of a job comes one `Done`, or one `Died` if its process was lost. Nothing is retried here: the
-database is the only authority on that.
+database is the only authority on that. A process whose device answers with nothing but errors is lost too
+(`breaks_process`), and one that a job calls spent (`ProcessSpentError`) gets no other job.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 import time
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from ablate.errors import MeasuringError
+from ablate.system.device_errors import ProcessSpentError, breaks_process
+from ablate.system.text import one_line
 
 Job = Callable[[], Iterator[Any]]
 ALONE = "alone"
@@ -27,16 +31,38 @@ _OURS = re.compile(r"^ablate\.errors\.\w+: ")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The job ended; `error` is the traceback if it raised instead of yielding a failure."""
+    """The job ended; `error` is the traceback if it raised instead of yielding a failure. Its process is
+    `spent`: it ends with the job.
+    """
 
     error: str | None = None
+    spent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The process that ran the job is gone; `exit_code` is negative for a signal."""
+    """The process that ran the job is gone; `exit_code` is negative for a signal. `error` is what it said
+    itself, before it ended.
+    """
 
     exit_code: int | None
+    error: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """For people: what became of the process."""
+        if self.error is not None:
+            return f"the worker process could not go on: {self.error}"
+        return f"the worker process ended with exit code {self.exit_code}"
+
+
+def ended_by(error: Exception) -> Done | Died:
+    """What the last event of a job is that raised this."""
+    if isinstance(error, ProcessSpentError):
+        return Done(spent=True)
+    if breaks_process(error):
+        return Died(None, one_line(error))
+    return Done("".join(traceback.format_exception(error)))
 
 
 class Executor(ABC):
@@ -92,7 +118,8 @@ class Executor(ABC):
                 waiting()
             for _, event in events:
                 if isinstance(event, Died):
-                    raise MeasuringError(f"the measuring process was lost ({event.exit_code})")
+                    why = event.exit_code if event.error is None else event.error
+                    raise MeasuringError(f"the measuring process was lost ({why})")
                 if isinstance(event, Done):
                     if event.error:
                         last = _OURS.sub("", event.error.strip().splitlines()[-1])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from ablate.execute.base import Done, Executor, Job
+from ablate.execute.base import Done, Executor, Job, ended_by
 from ablate.system.imports import prints_to_stderr
 
 
 class InProcessExecutor(Executor):
-    """One slot; `wait` computes the next event itself, so it may take longer than its timeout."""
+    """One slot; `wait` computes the next event itself, so it may take longer than its timeout. Where a
+    process is spent, or lost by what its device answers, only the job ends: it is everybody's.
+    """
 
     slots = 1
 
@@ -37,9 +38,9 @@ class InProcessExecutor(Executor):
         except StopIteration:
             self._job = None
             return [(job_id, Done())]
-        except Exception:
+        except Exception as error:
             self._job = None
-            return [(job_id, Done(traceback.format_exc()))]
+            return [(job_id, ended_by(error))]
 
     def cancel(self, job_id: str) -> None:
         if self._job and self._job[0] == job_id:

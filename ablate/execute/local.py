@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ablate.execute.base import Died, Done, Executor, Job
+from ablate.execute.base import Died, Done, Executor, Job, ended_by
 from ablate.system.signals import ENDING
 
 STDOUT = 1
@@ -89,8 +88,10 @@ class LocalExecutor(Executor):
             while worker.job_id is not None and worker.pipe.poll():
                 event = worker.pipe.recv()
                 events.append((job_id, event))
-                if isinstance(event, Done):
+                if isinstance(event, Done | Died):
                     worker.job_id = None
+                    if isinstance(event, Died) or event.spent:
+                        self._remove(worker)
         except (EOFError, ConnectionResetError):
             worker.process.join(timeout=5)
             events.append((job_id, Died(worker.process.exitcode)))
@@ -137,8 +138,11 @@ def _work(pipe: Connection, parent: int) -> None:
             pipe.send(Done())
         except BrokenPipeError:
             return
-        except Exception:
-            pipe.send(Done(traceback.format_exc()))
+        except Exception as error:
+            last = ended_by(error)
+            pipe.send(last)
+            if isinstance(last, Died) or last.spent:
+                os._exit(1)  # not by the usual way: what a broken device is asked to free may hang
 
 
 def _print_to_stderr() -> None:

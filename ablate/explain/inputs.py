@@ -35,7 +35,7 @@ class Inputs:
 
 
 def image_file(path: Path, dataset: Dataset) -> Inputs:
-    """A PNG or JPEG file, brought to the study's image size as the images of its dataset are.
+    """An image file, brought to the study's image size as the images of its dataset are.
 
     Raises:
         DataError: it cannot be read, is no such image or has more than 64 megapixels.

@@ -10,7 +10,7 @@ from torch import nn
 from ablate.attention import complete
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError
-from ablate.identity import forget_origins
+from ablate.identity.known import forget_origins
 from ablate.model import build, identify
 from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights

@@ -9,8 +9,9 @@ from functools import partial
 
 from torch import nn
 
-from ablate.backbones import find_factory
+from ablate.backbones import IMAGE_SIZE, find_factory
 from ablate.identity.network_state import NetworkState, take_snapshot
+from ablate.identity.running import AFTER_FORWARD, Forward, look_at_forward
 from ablate.identity.settle import settle
 from ablate.identity.sources import Sources
 from ablate.identity.values import Node
@@ -42,7 +43,12 @@ class Origin:
 
 
 def find_origin(
-    backbone: str, classes: int, identity: str | None = None, *, as_imported: bool = False
+    backbone: str,
+    classes: int,
+    identity: str | None = None,
+    image_size: int = IMAGE_SIZE,
+    *,
+    as_imported: bool = False,
 ) -> Origin:
     """Build a user's network under each of `SEEDS` and describe it. With `as_imported` its source is what
     this process runs, not what lies in its files by now.
@@ -52,23 +58,27 @@ def find_origin(
     """
     factory = find_factory(split_call(backbone)[0])
     module, named = module_of(factory), identity is not None
+
+    def snapshot(seed: int) -> tuple[NetworkState, Forward]:
+        with seeded(seed):
+            net = make_network(backbone, classes)
+        state = take_snapshot(net, backbone, module, named=named, as_imported=as_imported)
+        return state, look_at_forward(net, image_size)
+
     with one_thread():  # the last bits of a product that a constructor makes depend on it
-        first, other, again = (
-            _snapshot(backbone, classes, seed, module, named=named, as_imported=as_imported)
-            for seed in SEEDS
-        )
+        states, forwards = zip(*map(snapshot, SEEDS), strict=True)
+    first, other, _ = states
     reached = {module, *first.modules, *other.modules}
     sources = Sources.reached_from(reached, as_imported=as_imported)
-    network = settle(first.tree, other.tree, again.tree)
+    changed = {name for forward in forwards for name in forward.changed}
+    trees = [
+        state.tree | ({AFTER_FORWARD: forward.only(changed)} if changed else {})
+        for state, forward in zip(states, forwards, strict=True)
+    ]
+    network = settle(*trees)
+    if sources.environment:
+        network["environment"] = sources.environment
     return Origin(network, sources.files, sources.libraries, identity)
-
-
-def _snapshot(
-    backbone: str, classes: int, seed: int, module: str, *, named: bool, as_imported: bool
-) -> NetworkState:
-    with seeded(seed):
-        net = make_network(backbone, classes)
-    return take_snapshot(net, backbone, module, named=named, as_imported=as_imported)
 
 
 def module_of(factory: Callable[..., nn.Module]) -> str:

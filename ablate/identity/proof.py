@@ -15,12 +15,14 @@ from torch import nn
 
 from ablate.backbones import is_own
 from ablate.errors import AblateError, NetworkChangedError
-from ablate.identity import known_origin
+from ablate.identity.known import known_origin
 from ablate.identity.origin import Origin, find_origin
+from ablate.identity.running import AFTER_FORWARD
 from ablate.identity.settle import is_tensor
 from ablate.identity.sources import find_file, hash_source
 from ablate.identity.tensors import describe_tensor, is_empty
 from ablate.network.trace import trace
+from ablate.result.named import NamedNetwork
 from ablate.system.digest import digest
 from ablate.system.modules import imported_source
 
@@ -28,26 +30,13 @@ ADVICE = (
     "bring it back to what it was and use --retry-failed, or `ablate plan` again: another network has runs "
     "of its own"
 )
-KINDS = ("source", "library", "weights", "settings")
+KINDS = ("source", "library", "environment variable", "weights", "settings")
 MOST_NAMES = 3
 
 
-@dataclass(frozen=True)
-class NamedNetwork:
-    """The network of a user's that the run keys of a study name, small enough to be sent to a worker.
-
-    `marks` has a hash of each part of it: `source mypkg.nets`, `library timm`, `weights block1.weight`,
-    `settings block1`. What only running changes, such as a global variable, is none of them.
-    """
-
-    backbone: str
-    classes: int
-    identity: str | None
-    origin: str
-    marks: Mapping[str, str]
-
-
-def name_network(backbone: str, classes: int, identity: str | None) -> NamedNetwork | None:
+def name_network(
+    backbone: str, classes: int, identity: str | None, image_size: int
+) -> NamedNetwork | None:
     """What to prove of a backbone that is planned; nothing of a network of ours or of torchvision.
 
     Raises:
@@ -55,7 +44,7 @@ def name_network(backbone: str, classes: int, identity: str | None) -> NamedNetw
     """
     if not is_own(backbone):
         return None
-    origin = known_origin(backbone, classes, identity)
+    origin = known_origin(backbone, classes, identity, image_size)
     return NamedNetwork(backbone, classes, identity, origin.digest, _marks(origin))
 
 
@@ -100,7 +89,9 @@ def prove_origin(named: NamedNetwork, image_size: int) -> Proof:
     """
     try:
         trace(named.backbone, named.classes, image_size)  # as planning does before it looks
-        origin = find_origin(named.backbone, named.classes, named.identity, as_imported=True)
+        origin = find_origin(
+            named.backbone, named.classes, named.identity, image_size, as_imported=True
+        )
     except AblateError as error:
         refuse(named.backbone, f"when it was planned it could be built, and now: {error}")
     found = _marks(origin)
@@ -126,8 +117,13 @@ def _marks(origin: Origin) -> dict[str, str]:
 
 
 def _parts(network: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    for key, kind in (("tensors", "weights"), ("settings", "settings")):
-        part = network[key]
+    for key, kind in (
+        ("tensors", "weights"),
+        (AFTER_FORWARD, "weights that a forward changes,"),
+        ("settings", "settings"),
+        ("environment", "environment variable"),
+    ):
+        part = network.get(key, {})
         items = part if isinstance(part, dict) else {"": part}
         yield from ((f"{kind} {name}", digest({"is": value})) for name, value in items.items())
     for key in ("kinds", "shared", "flags", "hooks on tensors"):

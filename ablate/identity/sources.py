@@ -12,6 +12,8 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,12 +30,14 @@ from ablate.system.modules import GROUND, imported_source, is_installed, room_of
 @dataclass
 class Sources:
     """`files`: module → hash of its file. `libraries`: distribution → version. `globals`: what functions
-    of the user's change outside of themselves, by module and name. `as_imported` asks for the source that
-    this process runs, where that is known, and not for the files as they are by now."""
+    of the user's change outside of themselves, by module and name. `environment`: the variables that they
+    read and that are set. `as_imported` asks for the source that this process runs, where that is known,
+    and not for the files as they are by now."""
 
     files: dict[str, str] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
     globals: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     as_imported: bool = False
 
     @classmethod
@@ -66,6 +70,7 @@ class Sources:
             yield from _in_values(vars(sys.modules[name]))
         if file.suffix == ".py" and not is_installed(file):
             self.globals.update(_globals(content, name))
+            self.environment.update(_environment(content))
             yield from _in_statements(content, name, is_package=file.stem == "__init__")
 
 
@@ -138,6 +143,22 @@ def _globals(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
                 yield f"{name}.{variable}", value
         elif attribute is not None and room_of(value.__name__) not in GROUND:
             yield f"{value.__name__}.{attribute}", getattr(value, attribute, None)
+
+
+def _environment(content: bytes) -> Iterator[tuple[str, str]]:
+    """The variables that a file reads, but for those that say how a machine is or where something lies."""
+    for variable in read_statements(content).variables:
+        if variable in os.environ and not _OF_MACHINES.search(variable):
+            yield variable, os.environ[variable]
+
+
+_OF_MACHINES = re.compile(
+    r"""^( HOME | PWD | USER | LOGNAME | HOSTNAME | SHELL | TERM | LANG | DISPLAY | TMP | TEMP
+      | (.*_)? ( PATH | DIR | FOLDER | ROOT | HOME | CACHE | FILE | TMPDIR | TOKEN | API_KEY
+               | DEVICE | DEVICES | RANK | WORLD_SIZE | ADDR | PORT | THREADS | WORKERS )
+      | (CUDA|CUDNN|CUBLAS|NCCL|OMP|MKL|SLURM|KMP|TORCH|PYTORCH|HF|WANDB|ABLATE|PYTEST|LC|XDG)_.* )$""",
+    re.VERBOSE,
+)
 
 
 def _in_statements(content: bytes, name: str, *, is_package: bool) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""What the statements of a source file say: which modules they import, which globals they change."""
+"""What the statements of a source file say: which modules they import, which globals they change, which
+variables of the environment they read."""
 
 from __future__ import annotations
 
@@ -14,10 +15,13 @@ class Statements:
 
     `changed`: the names that a function declares global, or assigns an attribute or an item of; and the
     attribute, where it is one: `global act`, `CONFIG["act"] = …`, `tools.act = …`.
+
+    `variables`: the names of the environment that it reads: `os.environ["SCALE"]`, `getenv("SCALE")`.
     """
 
     imports: tuple[tuple[int, str | None, tuple[str, ...]], ...] = ()
     changed: frozenset[tuple[str, str | None]] = frozenset()
+    variables: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=1024)
@@ -34,7 +38,11 @@ def read_statements(content: bytes) -> Statements:
     changed = {
         each for function in functions for node in ast.walk(function) for each in _changed(node)
     }
-    return Statements(tuple(each for node in nodes for each in _imported(node)), frozenset(changed))
+    return Statements(
+        imports=tuple(each for node in nodes for each in _imported(node)),
+        changed=frozenset(changed),
+        variables=frozenset(each for node in nodes for each in _read_variable(node)),
+    )
 
 
 def _imported(node: ast.AST) -> Iterator[tuple[int, str | None, tuple[str, ...]]]:
@@ -42,6 +50,27 @@ def _imported(node: ast.AST) -> Iterator[tuple[int, str | None, tuple[str, ...]]
         yield from ((0, alias.name, ()) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
         yield node.level, node.module, tuple(alias.name for alias in node.names)
+
+
+def _read_variable(node: ast.AST) -> Iterator[str]:
+    name: ast.expr | None = None
+    if isinstance(node, ast.Subscript) and _last_name(node.value) == "environ":
+        name = node.slice
+    elif isinstance(node, ast.Call) and node.args:
+        called = node.func
+        of_environ = isinstance(called, ast.Attribute) and _last_name(called.value) == "environ"
+        name = node.args[0] if of_environ or _last_name(called) == "getenv" else None
+    elif isinstance(node, ast.Compare) and _last_name(node.comparators[0]) == "environ":
+        name = node.left
+    if isinstance(name, ast.Constant) and isinstance(name.value, str):
+        yield name.value
+
+
+def _last_name(node: ast.expr) -> str | None:
+    """`environ` of `os.environ` as of `environ`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _changed(node: ast.AST) -> Iterator[tuple[str, str | None]]:

@@ -13,11 +13,14 @@ from torch import nn
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
-from ablate.identity.proof import NamedNetwork, Proof
+from ablate.identity.proof import Proof
 from ablate.model import build, prove
+from ablate.result.named import NamedNetwork
 from ablate.study import Recipe, Variant
 from ablate.system.machine import Machine, describe_process, prepare_machine
-from ablate.train.data import Batch, load_data, train_batches
+from ablate.train.batch import Batch
+from ablate.train.data import load_data, train_batches
+from ablate.train.graphs import Record, record_alone
 from ablate.train.step import Trainer, make_trainer
 
 SEED = 1
@@ -35,7 +38,8 @@ class Network:
 class Conditions:
     """Under what all networks are measured: the study's own recipe and images, the device that was asked
     for, and the kernels of attention that were measured to be faster there. `named` is the network of the
-    user's that fingerprints name, to be proven where it is measured.
+    user's that fingerprints name, to be proven where it is measured. `recorded` asks for the costs of
+    recorded steps, as a GPU trains by them; those of eager steps then stand beside them.
     """
 
     recipe: Recipe
@@ -43,6 +47,7 @@ class Conditions:
     device: str
     kernels: Mapping[str, str] = field(default_factory=dict)
     named: NamedNetwork | None = None
+    recorded: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,14 @@ class Bench:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Where what is measured here comes from. Steps are eager, whatever cohorts are stepped by."""
-        return describe_process(self.machine, self.conditions.kernels)
+        """Where what is measured here comes from. Steps are of one run, whatever cohorts are stepped by."""
+        path = "eager" if self.record is None else "graph"
+        return describe_process(self.machine, self.conditions.kernels, step_path=path)
+
+    @property
+    def record(self) -> Record | None:
+        """What records the work that is measured; None where it is measured as it is."""
+        return record_alone if self.conditions.recorded else None
 
     def build(self, network: Network) -> nn.Module:
         """The network on the CPU, with the weights that it has before training."""

@@ -10,7 +10,7 @@ import torch
 from torch.utils.tensorboard._pytorch_graph import graph
 
 from ablate.errors import AblateError
-from ablate.identity import origin
+from ablate.identity.known import origin
 from ablate.model import build_outline, fingerprint
 from ablate.study import Variant
 
@@ -30,7 +30,9 @@ def stored_graph(
     classes = int(layers[-1]["count"])
     try:
         net = build_outline(variant, classes, image_size)
-        found = fingerprint(net, image_size, origin(variant.backbone, classes, identity))
+        found = fingerprint(
+            net, image_size, origin(variant.backbone, classes, identity, image_size)
+        )
     except AblateError:
         return None  # a network of the user's own, without --allow-import
     if found != stored_fingerprint:

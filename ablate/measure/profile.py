@@ -127,7 +127,7 @@ class ProfileBench:
         some = _first(data, CHUNK if bench.device.type == "cpu" else AUGMENTED_ON_GPU)
         profiler = self.record(partial(_make_batches, some, bench))
         events = fastest_step(profiler.events())
-        batches = len(some.train) / recipe.batch_size
+        batches = len(some.train) / recipe.step_images
         made = by_module(events, batches, Owners(events, {}), {})
         return {(AUGMENTATION, operator): spent for (_, operator), spent in made.items()}
 

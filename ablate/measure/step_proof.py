@@ -3,7 +3,7 @@
 What fails in training fails here, in the memory format, precision and batch sizes of the recipe: a view on
 channels-last maps, a tuple of outputs in training, batch norm with one image in the last batch. And each
 attention module must reach the loss: its output gets a gradient that is not zero, its parameters take one,
-and the logits change when its output is disturbed, in training and in evaluation alike.
+and in evaluation the logits follow its output: by a gradient, or when it is disturbed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -26,11 +27,10 @@ from ablate.system.text import one_line
 from ablate.train.step import Trainer, make_trainer
 
 SEED = 1
-MOST_VALUES = 2**17
-"""Pixels of a batch in all: larger batches are proven with fewer images, which fail in the same ways."""
-FEWEST_IMAGES = 4
 DISTURBED = 4
 """Images on which attention's output is disturbed."""
+STRENGTHS = (1.0, 64.0)
+"""How much: after a factor that was zero a step ago, mixed precision rounds a little away."""
 
 FEWEST_CHANNELS = 16
 """Of a 1×1 convolution with a stride on channels-last maps: with fewer (without AVX-512, below 8) oneDNN
@@ -64,17 +64,6 @@ class StepAsked:
     machine: Machine
 
 
-def batch_sizes_of(images: int | None, recipe: Recipe, image_size: int) -> tuple[int, ...]:
-    """The sizes of batches that an epoch over so many images has: the whole one, made smaller where that
-    is much work, and the last one where it is another.
-    """
-    whole = recipe.batch_size if images is None else min(recipe.batch_size, images)
-    small = max(FEWEST_IMAGES, MOST_VALUES // image_size**2)
-    rest = 0 if images is None or images < recipe.batch_size else images % recipe.batch_size
-    last = (rest,) if 0 < rest < min(whole, small) else ()
-    return (min(whole, small), *last)
-
-
 def prove_step(asked: StepAsked) -> None:
     """Take the steps, and see that attention acts.
 
@@ -92,6 +81,9 @@ def prove_step(asked: StepAsked) -> None:
             # The last batch first, so that the outputs which are kept are those of a whole one.
             for size in reversed(asked.batch_sizes):
                 _step(trainer, asked, size)
+            if _unreached(paths, outputs):
+                # A head or a factor that begins at zero lets nothing through before the first step.
+                _step(trainer, asked, asked.batch_sizes[0])
             _check_reached(asked, paths, outputs)
         _check_trained(trainer, asked, paths)
         _check_disturbed(trainer, asked, paths)
@@ -157,14 +149,17 @@ def _check_reached(
     asked: StepAsked, paths: Mapping[str, str], outputs: Mapping[str, torch.Tensor]
 ) -> None:
     """The loss must send a gradient back to what attention gave."""
-    for path, words in paths.items():
-        output = outputs.get(path)
-        grad = output.grad if output is not None and output.requires_grad else None
-        if grad is None or not bool(grad.any()):
-            raise PlacementError(
-                f"{_name(asked)}: attention {words} does not reach the loss: no gradient comes "
-                "back to it; is it under torch.no_grad(), or on a branch that is not used?"
-            )
+    for path in _unreached(paths, outputs):
+        raise PlacementError(
+            f"{_name(asked)}: attention {paths[path]} does not reach the loss: no gradient comes "
+            "back to it; is it under torch.no_grad() or inference_mode(), or on a branch that is not used?"
+        )
+
+
+def _unreached(paths: Mapping[str, str], outputs: Mapping[str, torch.Tensor]) -> list[str]:
+    kept = {path: outputs[path] for path in paths if path in outputs}
+    grads = {path: each.grad for path, each in kept.items() if each.requires_grad}
+    return [p for p in paths if (grad := grads.get(p)) is None or not bool(grad.any())]
 
 
 def _check_trained(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str]) -> None:
@@ -196,45 +191,86 @@ def _make_one_sign(parameters: Sequence[nn.Parameter], sign: int) -> None:
 
 
 def _check_disturbed(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str]) -> None:
-    """The logits must follow what attention gives, in both modes."""
+    """The logits must follow what attention gives in evaluation too: in training the loss's gradient has
+    shown it. A gradient shows all places at once; where it has none, what attention gives is disturbed.
+    """
+    trainer.net.eval()
     images, _ = _batch(asked, DISTURBED)
-    for training in (True, False):
-        trainer.net.train(training)
+    followed = _followed(trainer, images, paths)
+    left = {path: words for path, words in paths.items() if path not in followed}
+    if not left:
+        return
+    with torch.no_grad(), _same_buffers(trainer.net):
         before = _logits(trainer, images)
-        for path, words in paths.items():
-            attention = trainer.net.get_submodule(path)
-            handle = attention.register_forward_hook(_disturb)
-            try:
-                after = _logits(trainer, images)
-            finally:
-                handle.remove()
-            if torch.equal(before, after):
-                mode = "training" if training else "evaluation"
-                raise PlacementError(
-                    f"{_name(asked)}: attention {words} does not reach the loss: in {mode} the "
-                    "logits are the same whatever it gives; does the network take that map before "
-                    "attention does?"
-                )
+    for path, words in left.items():
+        attention = trainer.net.get_submodule(path)
+        with torch.no_grad(), _same_buffers(trainer.net):
+            disturbed = (_disturbed_logits(trainer, images, attention, s) for s in STRENGTHS)
+            same = all(torch.equal(before, after) for after in disturbed)
+        if same:
+            raise PlacementError(
+                f"{_name(asked)}: attention {words} does not reach the loss: in evaluation the "
+                "logits are the same whatever it gives; does the network take that map before "
+                "attention does?"
+            )
 
 
-def _disturb(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-    """Other channels, other places: a factor of 0.5 to 1.5 for each value."""
+def _followed(trainer: Trainer, images: torch.Tensor, paths: Mapping[str, str]) -> set[str]:
+    """The attention whose output has a gradient that is not zero, of logits weighted by noise; none where
+    evaluation has no gradients."""
+    with _same_buffers(trainer.net), _outputs_of(trainer.net, paths) as outputs:
+        try:
+            logits = _logits(trainer, images)
+            noise = torch.rand(logits.shape, generator=torch.Generator().manual_seed(SEED))
+            kept = {path: each for path, each in outputs.items() if each.requires_grad}
+            if not (kept and logits.requires_grad):
+                return set()
+            weighted = (logits * noise.to(logits.device)).sum()
+            found = torch.autograd.grad(weighted, list(kept.values()), allow_unused=True)
+        except RuntimeError:
+            return set()  # it evaluates in ways that training would not: then disturbing it tells
+    return {p for p, grad in zip(kept, found, strict=True) if grad is not None and grad.any()}
+
+
+def _disturbed_logits(
+    trainer: Trainer, images: torch.Tensor, attention: nn.Module, strength: float
+) -> torch.Tensor:
+    handle = attention.register_forward_hook(partial(_disturb, strength))
+    try:
+        return _logits(trainer, images)
+    finally:
+        handle.remove()
+
+
+def _disturb(
+    strength: float, _module: nn.Module, _inputs: object, output: torch.Tensor
+) -> torch.Tensor:
+    """Other channels, other places: a factor of 0.5 to 1.5 for each value, times the strength."""
     generator = torch.Generator(output.device).manual_seed(SEED)
     noise = torch.rand(output.shape, generator=generator, device=output.device)
-    return output * (0.5 + noise).to(output.dtype)
+    return output * (strength * (0.5 + noise)).to(output.dtype)
 
 
 def _logits(trainer: Trainer, images: torch.Tensor) -> torch.Tensor:
-    """Under the same draws each time; statistics of batch norm are put back."""
-    state = {name: value.clone() for name, value in trainer.net.named_buffers()}
+    """Under the same draws each time."""
     trainer.draw_from(SEED)
-    with torch.no_grad(), trainer.precision.autocast(trainer.device):
+    with trainer.precision.autocast(trainer.device):
         logits: torch.Tensor = trainer.net(
             images.contiguous(memory_format=trainer.precision.memory_format)
         )
-    for name, value in trainer.net.named_buffers():
-        value.copy_(state[name])
     return F.log_softmax(logits.float(), dim=1)
+
+
+@contextmanager
+def _same_buffers(net: nn.Module) -> Iterator[None]:
+    """What a forward notes in buffers is put back: the next one finds what this one found."""
+    state = {name: value.clone() for name, value in net.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in net.named_buffers():
+                value.copy_(state[name])
 
 
 def _meet_onednn(net: nn.Module, asked: StepAsked) -> None:

@@ -5,6 +5,10 @@ training steps and one of inference, the order of the variants reversed from rou
 takes part under two names: how far its two measurements lie apart is the noise floor. A process builds
 everything anew and in an order of its own, because what it keeps, like where its memory lies, makes a
 variant faster or slower in all its rounds. On a CPU a variant has one thread, as in training.
+
+On a GPU steps and inference are recorded (`ablate.train.graphs`) and the recording is timed: at these batches
+an eager step is a few milliseconds of Python around a fraction of one of work, and its time
+says how many operators a network calls. What a loop that records nothing pays is timed beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from ablate.measure.bench import Bench, Conditions, Network, make_bench
 from ablate.measure.probe import Probe, Reading, between, clock_mhz
 from ablate.measure.timings import MODES, Entrant, Timings
 from ablate.result import Started
+from ablate.system.device_errors import CaptureError, ProcessSpentError
 
 FULL_PROCESSES = 8
 """Of 10 variants each that differs by 5 % is seen where processes lie 2.7 % apart; with 3 processes,
@@ -36,6 +41,8 @@ LONGEST_QUICK_BLOCK_SECONDS = 0.15
 
 WARM_UP_STEPS = 2
 LATENCY_CALLS = 5
+ALONE = {"alone": "infer", "eager alone": "eager"}
+"""What is done with one image, and under which mode its latency stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +84,22 @@ class Turn:
     of: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unrecorded:
+    """A network cannot be recorded, so none can be measured so that they compare; the job is over."""
+
+    reason: str
+
+
 @dataclass(frozen=True)
 class Throughput:
     """A job: one process's part of measuring these networks beside their baseline. Yields where it is
-    measured, then turns, and at the end the timings.
+    measured, then turns, and at the end the timings; or what it is that cannot be recorded.
 
     The baseline is measured whether it is one of the networks or not.
+
+    Raises:
+        ProcessSpentError: after a network that cannot be recorded.
     """
 
     networks: tuple[Network, ...]
@@ -91,7 +108,14 @@ class Throughput:
     protocol: Protocol
     process: int = 0
 
-    def __call__(self) -> Iterator[Started | Turn | Timings]:
+    def __call__(self) -> Iterator[Started | Turn | Timings | Unrecorded]:
+        try:
+            yield from self._measure()
+        except CaptureError as error:
+            yield Unrecorded(str(error))
+            raise ProcessSpentError from error
+
+    def _measure(self) -> Iterator[Started | Turn | Timings]:
         bench = make_bench(self.conditions, self.everyone)
         yield Started(bench.environment)
         entrants, rounds = [*self.everyone, self.baseline], self.protocol.rounds
@@ -141,7 +165,7 @@ class _Timed:
     def __init__(self, bench: Bench, network: Network, block_seconds: float) -> None:
         self.network = network
         self.speeds: dict[str, list[float]] = defaultdict(list)
-        self.latencies_ms: list[float] = []
+        self.latencies_ms: dict[str, list[float]] = defaultdict(list)
         self._bench, self._net = bench, bench.build(network)
         self._repeats = self._warm_up(block_seconds)
         self.peak_memory_mib = self._peak_memory_mib()
@@ -150,16 +174,17 @@ class _Timed:
     def told(self) -> Entrant:
         """What it gave, to be sent to another process."""
         speeds = dict(self.speeds)
-        return Entrant(self.network.fingerprint, speeds, self.latencies_ms, self.peak_memory_mib)
+        latencies_ms = dict(self.latencies_ms)
+        return Entrant(self.network.fingerprint, speeds, latencies_ms, self.peak_memory_mib)
 
     def round(self) -> None:
         """One block of each mode, and a few images alone."""
         images = len(self._bench.batch[1])
         for mode, work in self._works():
             self._bench.seconds(work, 1)
-            if mode == "alone":
+            if mode in ALONE:
                 calls = [self._bench.seconds(work, 1) for _ in range(LATENCY_CALLS)]
-                self.latencies_ms.append(1000 * float(np.median(calls)))
+                self.latencies_ms[ALONE[mode]].append(1000 * float(np.median(calls)))
             else:
                 repeats = self._repeats[mode]
                 self.speeds[mode].append(images * repeats / self._bench.seconds(work, repeats))
@@ -174,13 +199,27 @@ class _Timed:
         return repeats
 
     def _works(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        """A training step, inference of the batch, and of one image alone, all of one fresh copy."""
-        trainer, batch = self._bench.trainer_of(self._net), self._bench.batch
+        """A training step, inference of the batch, and of one image alone, all of one fresh copy; what is
+        recorded is eager as well.
+        """
+        trainer, batch, device = (
+            self._bench.trainer_of(self._net),
+            self._bench.batch,
+            self._bench.device,
+        )
+        record, one = self._bench.record, batch[0][:1].clone()
         trainer.net.train()
-        yield "train", lambda: trainer.step(batch)
+        step: Callable[[], object] = lambda: trainer.step(batch)  # noqa: E731
+        yield "train", step if record is None else record(device, step)
+        if record is not None:
+            yield "eager", step
         trainer.net.eval()
-        yield "infer", lambda: trainer.infer(batch[0])
-        yield "alone", lambda: trainer.infer(batch[0][:1])
+        whole: Callable[[], object] = lambda: trainer.infer(batch[0])  # noqa: E731
+        yield "infer", whole if record is None else record(device, whole)
+        alone: Callable[[], object] = lambda: trainer.infer(one)  # noqa: E731
+        yield "alone", alone if record is None else record(device, alone)
+        if record is not None:
+            yield "eager alone", alone
 
     def _peak_memory_mib(self) -> float | None:
         """What training holds on the device, its weights included; the kernels are chosen already."""

@@ -10,18 +10,22 @@ import numpy as np
 
 from ablate.measure.probe import Reading, steady_rounds
 from ablate.result import Cost
-from ablate.stats.ratios import FEWEST_PROCESSES, ratio_over
+from ablate.stats.ratios import FEWEST_PROCESSES, middle_over, ratio_over
 
-MODES: tuple[Literal["train", "infer"], ...] = ("train", "infer")
+Mode = Literal["train", "infer", "eager"]
+MODES: tuple[Mode, ...] = ("train", "infer")
+"""What is measured everywhere. Where that is recorded `eager` is there too: training steps that are not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """What one network gave in one process: images per second by mode and milliseconds, by round."""
+    """What one network gave in one process: images per second and the milliseconds of one image, by mode
+    and round.
+    """
 
     fingerprint: str
     speeds: Mapping[str, Sequence[float]]
-    latencies_ms: Sequence[float]
+    latencies_ms: Mapping[str, Sequence[float]]
     peak_memory_mib: float | None
 
 
@@ -95,9 +99,10 @@ def _costs(
     copies = [first.copied_gib / timings[p].readings[n].copy_seconds for p, n in counted.rounds]
     clocks = [mhz for p, n in counted.rounds if (mhz := timings[p].clocks_mhz[n]) is not None]
     memories = [each.peak_memory_mib for each in own if each.peak_memory_mib is not None]
-    for mode in MODES:
+    modes: tuple[Mode, ...] = (*MODES, *(("eager",) if "eager" in own[0].speeds else ()))
+    for mode in modes:
         speeds = [own[p].speeds[mode][n] for p, n in counted.rounds]
-        p10, median, p90 = np.percentile(speeds, (10, 50, 90))
+        p10, p90 = np.percentile(speeds, (10, 90))
         ratio = ratio_over(
             [
                 [
@@ -110,17 +115,20 @@ def _costs(
         )
         # Where the steady rounds are in too few processes, all rounds are shown and no interval.
         told = counted.processes >= FEWEST_PROCESSES
-        latencies_ms = [own[p].latencies_ms[n] for p, n in counted.rounds]
+        timed = mode in own[0].latencies_ms
+        latencies_ms = [own[p].latencies_ms[mode][n] for p, n in counted.rounds if timed]
         yield Cost(
             fingerprint=own[0].fingerprint,
             device=first.device,
             precision=first.precision,
             mode=mode,
             batch_size=first.batch_size,
-            images_per_second=float(median),
+            images_per_second=middle_over(
+                [[own[p].speeds[mode][n] for p, n in rounds] for rounds in counted.by_process]
+            ),
             p10=float(p10),
             p90=float(p90),
-            latency_ms=float(np.median(latencies_ms)) if mode == "infer" else None,
+            latency_ms=float(np.median(latencies_ms)) if timed else None,
             peak_memory_mib=max(memories, default=None) if mode == "train" else None,
             rounds=counted.steady,
             protocol=protocol,

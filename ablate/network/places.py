@@ -5,8 +5,6 @@ What cannot carry attention has a reason.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -16,7 +14,8 @@ from ablate.attention.known import kind_of
 from ablate.network.layout import ChannelsSecond
 from ablate.network.trace import Calls, Outputs, Shape, make_outline, record_calls, trace
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
-from ablate.study.position import AFTER, BEFORE, REPLACE, escape, matches_glob
+from ablate.study.globs import group_paths
+from ablate.study.position import AFTER, BEFORE, REPLACE, escape
 
 MOST_LISTED = 40
 WIDER = 64
@@ -108,14 +107,6 @@ def group_places(places: dict[str, Place]) -> dict[str, list[str]]:
     return group_paths(usable, [path for path, place in places.items() if place.problem])
 
 
-def group_paths(paths: Iterable[str], others: Iterable[str]) -> dict[str, list[str]]:
-    """Paths by globs that name none of the others; where every glob would, by the path itself."""
-    others, groups = list(others), dict[str, list[str]]()
-    for path in paths:
-        groups.setdefault(_group(path, others), []).append(path)
-    return {escape(paths[0]) if len(paths) == 1 else glob: paths for glob, paths in groups.items()}
-
-
 def _judge(module: nn.Module, shapes: list[Shape], second: bool, how: str) -> Place:
     kind, problem = type(module).__name__, None
     gets = "gives" if how == AFTER else "gets"
@@ -196,14 +187,3 @@ def _second_paths(net: nn.Module) -> dict[str, Place]:
         for path, module in net.named_modules(remove_duplicate=False)
         if path != first[id(module)]
     }
-
-
-def _group(path: str, others: Iterable[str]) -> str:
-    """A glob for paths that differ only in numbers, or the path where every glob names more than these."""
-    *parents, last = escape(path).split(".")
-    above = [re.sub(r"\d+", "*", part) for part in parents]
-    for end in ("*", last) if last.isdigit() else (last,):
-        glob = ".".join([*above, end])
-        if not any(matches_glob(other, glob) for other in others):
-            return glob
-    return escape(path)

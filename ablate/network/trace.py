@@ -5,7 +5,8 @@ The network is an outline, whose weights are not drawn; its hooks are gone after
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ablate.backbones import guessed_argument
+from ablate.backbones import guessed_argument, is_own
 from ablate.errors import PlacementError, StudyError
 from ablate.network.fresh import Uninitialised, make_network
 from ablate.network.layout import is_second, mark_second
+from ablate.study.names import BACKBONES
+from ablate.study.options import split_call
 from ablate.system.imports import prints_to_stderr
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
@@ -153,6 +156,63 @@ class _Notes:
 
 
 def make_outline(backbone: str, classes: int, image_size: int) -> nn.Module:
-    """A backbone whose weights are not drawn: for its structure and shapes."""
-    with Uninitialised(), seeded(0):
+    """A backbone whose weights are not drawn: for its structure and shapes.
+
+    Networks of ours and of torchvision are built once and then copied with the tensors shared, a tenth of
+    the time: nothing is trained here. What a user's constructor does is done each time.
+    """
+    if not _may_be_copied(backbone):
+        return _build(backbone, classes, image_size)
+    return _copied(_built(backbone, classes, image_size), {})
+
+
+def forget_outline() -> None:
+    """Let go of the weights of the network that was built last: a large one has gigabytes."""
+    _built.cache_clear()
+
+
+def _copied(module: nn.Module, known: dict[int, nn.Module]) -> nn.Module:
+    """Modules of their own, with their own tables of children, hooks and tensors, and the same tensors."""
+    if id(module) not in known:
+        known[id(module)] = copied = type(module).__new__(type(module))
+        own = {k: v.copy() if isinstance(v, (dict, set)) else v for k, v in vars(module).items()}
+        own["_modules"] = {
+            name: None if child is None else _copied(child, known)
+            for name, child in module._modules.items()
+        }
+        copied.__dict__.update(own)
+    return known[id(module)]
+
+
+@lru_cache(maxsize=1)
+def _built(backbone: str, classes: int, image_size: int) -> nn.Module:
+    return _build(backbone, classes, image_size)
+
+
+def _build(backbone: str, classes: int, image_size: int) -> nn.Module:
+    with outlining(backbone, classes, image_size):
         return make_network(backbone, classes, image_size)
+
+
+def _may_be_copied(backbone: str) -> bool:
+    name, _ = split_call(backbone)
+    return name in BACKBONES or name.startswith("torchvision:")
+
+
+@contextmanager
+def outlining(backbone: str, classes: int, image_size: int) -> Iterator[None]:
+    """What is built within has zeros for weights that are drawn, unless this network fails with them, as one
+    that refuses NaN does where a weight is divided by its norm: then they are drawn.
+    """
+    drawn = _needs_weights(backbone, classes, image_size)
+    with nullcontext() if drawn else Uninitialised(), seeded(0):
+        yield
+
+
+@lru_cache(maxsize=8)
+def _needs_weights(backbone: str, classes: int, image_size: int) -> bool:
+    if not is_own(backbone):
+        return False
+    with Uninitialised(), seeded(0):
+        net = make_network(backbone, classes, image_size)
+    return record_calls(net.eval(), image_size, image_size).error is not None

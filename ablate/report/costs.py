@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from ablate.page import format as fmt
 from ablate.page.document import Column, Row, Table, TableCell
-from ablate.report.speeds import Speed, SpeedColumn, could_see, ratio_to, verdict_words
+from ablate.report.speeds import Speed, SpeedColumn, apart, could_see, ratio_to, verdict_words
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.ratios import Ratio
 from ablate.system.text import plural
 
-MODES = {"train": "training", "infer": "inference"}
+MODES = {"train": "training", "infer": "inference", "eager": "eager training"}
+EAGER = "eager"
+"""The mode of what stands beside recorded steps."""
 PROTOCOLS = {
     "quick": "The quick protocol, which follows training: short blocks",
     "full": "The full protocol of ablate measure: blocks of 2 s or more",
@@ -28,6 +30,26 @@ def cost_tables(summary: Summary) -> tuple[Table, ...]:
         _table(summary, place, "" if number == 0 else f"Measured as well: {place.conditions}")
         for number, place in enumerate(places)
     )
+
+
+def told_by_variant(summary: Summary) -> dict[str, dict[str, str]]:
+    """What each variant costs, in the words and numbers of the other tables, by the heading of a column."""
+    infer = next((c for c in summary.main_columns if c.mode == "infer"), None)
+    return {
+        variant.name: {
+            "Parameters": fmt.count(variant.parameters),
+            "MACs": fmt.macs(variant.macs),
+            **_inference(variant, infer),
+        }
+        for variant in summary.variants
+    }
+
+
+def _inference(variant: VariantSummary, column: SpeedColumn | None) -> dict[str, str]:
+    if column is None:
+        return {}
+    speed = variant.speeds.get(column)
+    return {column.title: fmt.speed(speed.images_per_second if speed else None)}
 
 
 def noise_floor(summary: Summary, place: SpeedColumn) -> str:
@@ -52,10 +74,12 @@ def _table(summary: Summary, place: SpeedColumn, folded: str) -> Table:
     columns = [Column("Variant", numeric=False)]
     for column in modes:
         columns += [
-            Column(column.title, "median, p10 to p90"),
+            Column(column.title, "mean, p10 to p90"),
             Column(f"{column.mode.capitalize()} ratio", "to the baseline, 95 % interval"),
         ]
     columns += [Column("Latency", "ms, one image"), Column("Peak memory", "MiB, training")]
+    if any(column.mode == EAGER for column in modes):
+        columns.append(Column("Eager latency", "ms, one image, not recorded"))
     rows = tuple(_row(variant, summary.reference, modes) for variant in measured)
     return Table(_caption(summary, place, measured), tuple(columns), rows, folded)
 
@@ -104,6 +128,12 @@ def _row(variant: VariantSummary, base: VariantSummary, modes: list[SpeedColumn]
     memory_mib = next((s.peak_memory_mib for s in found if s and s.peak_memory_mib), None)
     cells.append(TableCell(fmt.MISSING if latency_ms is None else f"{latency_ms:,.3f}"))
     cells.append(TableCell(fmt.count(memory_mib)))
+    for column, speed in zip(modes, found, strict=True):
+        if column.mode == EAGER:
+            unrecorded_ms = speed.latency_ms if speed else None
+            cells.append(
+                TableCell(fmt.MISSING if unrecorded_ms is None else f"{unrecorded_ms:,.3f}")
+            )
     return Row(tuple(cells), marked=variant.is_baseline)
 
 
@@ -117,7 +147,8 @@ def _speed_cells(
     ratio = None if variant.is_baseline else ratio_to(speed, reference)
     if ratio is None:
         return own, TableCell(fmt.MISSING)
-    return own, TableCell(f"{ratio.ratio:.3f}×", _ratio_note(ratio))
+    notes = [_ratio_note(ratio), apart(speed, reference, ratio)]
+    return own, TableCell(f"{ratio.ratio:.3f}×", "; ".join(note for note in notes if note))
 
 
 def _ratio_note(ratio: Ratio) -> str:

@@ -102,8 +102,8 @@ def factors_figure(summary: Summary) -> Figure | None:
     return Figure(
         "factors",
         "Levels of each factor against the mean of the others; the same numbers are in the table.",
-        "Points of test accuracy with simultaneous 95 % intervals of each question. Blue: above the "
-        "mean of the others; orange: below; grey: not decided.",
+        f"Points of test {summary.judged_by.title} with simultaneous 95 % intervals of each question. "
+        "Blue: above the mean of the others; orange: below; grey: not decided.",
         canvas.png(figure),
     )
 

@@ -34,12 +34,12 @@ def accuracy_figure(summary: Summary) -> Figure | None:
     ax.set_yticks(range(len(shown)), [canvas.label(v.name) for v in shown])
     for row, variant in enumerate(shown):
         _mean_with_interval(ax, row + 0.22, variant, summary)
-    ax.set(xlabel="Test accuracy (%)", ylabel="", ylim=(len(shown) - 0.4, -0.6))
+    ax.set(xlabel=f"Test {summary.judged_by.title} (%)", ylabel="", ylim=(len(shown) - 0.4, -0.6))
     ax.grid(axis="y", visible=False)
     runs = plural(sum(v.n for v in shown), "run")
     return Figure(
         "accuracy",
-        f"Test accuracy of {plural(len(shown), 'variant')} over {runs}; "
+        f"Test {summary.judged_by.title} of {plural(len(shown), 'variant')} over {runs}; "
         "the same numbers are in the table of results.",
         "Each pale point is one seed; the large point is the mean with its 95 % t-interval. "
         f"The band is the baseline's interval. {color_words(summary)}",
@@ -48,7 +48,7 @@ def accuracy_figure(summary: Summary) -> Figure | None:
 
 
 def cost_figure(summary: Summary) -> Figure | None:
-    """Mean accuracy against throughput, where it was measured, and against parameters."""
+    """Mean score against throughput, where it was measured, and against parameters."""
     column = _fullest(summary)
     panels: list[SpeedColumn | None] = [column] if column else []
     sized = [v for v in summary.finished if v.parameters is not None]
@@ -58,7 +58,7 @@ def cost_figure(summary: Summary) -> Figure | None:
     figure, boxes = canvas.axes(4.0, len(panels))
     for ax, panel in zip(boxes, panels, strict=True):
         _cost_panel(ax, panel, summary)
-    boxes[0].set_ylabel("Mean test accuracy (%)")
+    boxes[0].set_ylabel(f"Mean test {summary.judged_by.title} (%)")
     speeds = (
         f" Speed: {column.conditions}; the baseline's times the ratio to it, with the interval of the table."
         if column
@@ -66,10 +66,10 @@ def cost_figure(summary: Summary) -> Figure | None:
     )
     return Figure(
         "cost",
-        "Mean test accuracy of every variant against "
+        f"Mean test {summary.judged_by.title} of every variant against "
         + ("throughput and parameters" if column else "parameters")
         + "; the same numbers are in the table of results.",
-        f"Up is more accurate; faster is right, smaller is left.{speeds} {color_words(summary)}",
+        f"Up is better; faster is right, smaller is left.{speeds} {color_words(summary)}",
         canvas.png(figure),
     )
 
@@ -93,16 +93,16 @@ def heat_map(summary: Summary) -> Figure | None:
     table.index, table.columns = table.index.astype(int), table.columns.astype(int)
     figure, (ax,) = canvas.axes(1.1 + 0.5 * len(table))
     sns.heatmap(table, annot=True, fmt=".2f", cmap="viridis", linewidths=2, linecolor="white",
-                cbar_kws={"label": "Mean test accuracy (%)"}, ax=ax)  # fmt: skip
+                cbar_kws={"label": f"Mean test {summary.judged_by.title} (%)"}, ax=ax)  # fmt: skip
     ax.set(xlabel="Kernel size k", ylabel="Reduction r")
     ax.tick_params(length=0, labelrotation=0)
     ax.grid(visible=False)
     return Figure(
         "heat-map",
-        f"Mean test accuracy of {attention} at {position} for {len(table)} reductions and "
+        f"Mean test {summary.judged_by.title} of {attention} at {position} for {len(table)} reductions and "
         f"{len(table.columns)} kernel sizes; the same numbers are in the table of results.",
-        f"{attention} at {position}: mean test accuracy in percent. Differences between cells are "
-        "subject to the intervals in the table.",
+        f"{attention} at {position}: mean test {summary.judged_by.title} in percent. "
+        "Differences between cells are subject to the intervals in the table.",
         canvas.png(figure),
     )
 

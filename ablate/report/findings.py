@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ablate.page.document import Finding
 from ablate.page.format import count, percent, ratio
-from ablate.report.speeds import ratio_between, ratio_to, verdict_words
-from ablate.report.summary import Summary, VariantSummary
+from ablate.report.speeds import apart, verdict_words
+from ablate.report.summary import Summary, VariantSummary, speed_ratio
 from ablate.stats import DEFAULT_MARGIN, Effect, Rule, Verdict
 from ablate.stats.words import claim, evidence, points, size
+from ablate.study.metrics import ACCURACY
 from ablate.system.text import plural
 
 MAX_SINGLE = 6
@@ -47,6 +48,8 @@ def _scope(summary: Summary) -> str:
     about = {Rule.BLOCKS, Rule.UNPAIRED, Rule.ANYTIME}
     judged = [v.effect for v in summary.tested if v.effect and v.effect.low is not None]
     said = []
+    if summary.metric != ACCURACY:
+        said.append(f"the verdicts are about {summary.judged_by.title}")
     if judged and all(effect.rule in about for effect in judged):
         said.append("the verdicts are about new images and new seeds")
     if _with(summary, Verdict.EQUIVALENT):
@@ -138,11 +141,12 @@ def cost(variant: VariantSummary, base: VariantSummary, summary: Summary) -> str
         sign = "+" if more >= 0 else ""
         costs.append(f"{sign}{count(more)} parameters ({percent(more / base.parameters)})")
     for column in summary.main_columns:
-        divided = ratio_to if base.is_baseline else ratio_between
-        times = divided(variant.speeds.get(column), base.speeds.get(column))
+        own, other = variant.speeds.get(column), base.speeds.get(column)
+        times = speed_ratio(variant, base, column)
         if times is not None:
             text = ratio(times.ratio, times.low, times.high)
-            said = f": {words}" if (words := verdict_words(times)) else ""
+            notes = [note for note in (verdict_words(times), apart(own, other, times)) if note]
+            said = f": {'; '.join(notes)}" if notes else ""
             costs.append(
                 f"{text} {column.mode} images/s on {column.device} ({column.protocol}){said}"
             )

@@ -30,7 +30,7 @@ def effects_figure(summary: Summary) -> Figure | None:
         )  # fmt: skip
     ax.set_yticks(range(len(shown)), [canvas.label(v.name) for v in shown])
     ax.set(
-        xlabel=f"Difference to {canvas.label(summary.baseline)} (points of test accuracy)",
+        xlabel=f"Difference to {canvas.label(summary.baseline)} (points of test {summary.judged_by.title})",
         ylim=(len(shown) - 0.4, -0.6),
     )
     ax.grid(axis="y", visible=False)

@@ -9,6 +9,7 @@ from functools import partial
 from ablate.page.document import Figure
 from ablate.report import search
 from ablate.report.attention import heat_figure, weights_figure
+from ablate.report.classes import confusion_figure
 from ablate.report.curves import learning_figure, loss_figure
 from ablate.report.factors import factors_figure
 from ablate.report.figures import accuracy_figure, cost_figure, heat_map
@@ -53,6 +54,7 @@ FIGURES: dict[str, Drawing] = {
     "attention-weights": Drawing("attention", weights_figure),
     "images-best": Drawing("images", partial(flips_figure, place=0)),
     "images-worst": Drawing("images", partial(flips_figure, place=1)),
+    "confusion": Drawing("classes", confusion_figure),
     "loss": Drawing("training", loss_figure),
     "learning": Drawing("training", learning_figure),
     "families": Drawing("profile", family_figure),

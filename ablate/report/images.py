@@ -6,6 +6,7 @@ from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.result.dataset import DatasetSummary, told, warnings
+from ablate.study.metrics import ACCURACY
 
 
 def image_blocks(summary: Summary) -> tuple[Block, ...]:
@@ -26,12 +27,13 @@ def doubts(summary: Summary) -> tuple[Note, ...]:
 
 def _no_better(summary: Summary, data: DatasetSummary) -> list[str]:
     """Where no network is better than one that never looks at an image."""
+    if summary.metric != ACCURACY:
+        return []
     means = [v.accuracy.mean for v in summary.finished if v.accuracy]
     if not means or max(means) > data.majority_share:
         return []
     return [
-        f"no variant is right more often than always saying {data.majority_class}, which is right for "
-        f"{fmt.percent(data.majority_share)} of the test images"
+        f"no variant is right more often than a network that says {data.majority_class} of every test image"
     ]
 
 
@@ -44,12 +46,10 @@ def _table(data: DatasetSummary) -> Table:
         ("To test", fmt.count(data.test_images), ""),
         ("Smallest class", fmt.count(data.smallest_class_images), data.smallest_class),
         ("Largest class", fmt.count(data.largest_class_images), data.largest_class),
-        ("Majority of the test", fmt.percent(data.majority_share), data.majority_class),
         *_compared(data),
     )
     return Table(
-        "The images of this study. Sizes of classes are those of the images that are not tested; the "
-        "majority of the test is what always saying that class is right for.",
+        "The images of this study. Sizes of classes are those of the images that are not tested.",
         (Column("What", numeric=False), Column("Images")),
         tuple(Row((TableCell(what), TableCell(number, note))) for what, number, note in rows),
     )

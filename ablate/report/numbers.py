@@ -9,8 +9,6 @@ from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import DEFAULT_MARGIN, Effect
 
-METRIC = "test_accuracy"
-
 
 def report_json(summary: Summary) -> str:
     """The effects of a study as JSON; keys are only ever added.
@@ -24,7 +22,7 @@ def report_json(summary: Summary) -> str:
         "dataset": study.get("dataset"),
         "backbone": study.get("backbone"),
         "baseline": summary.baseline,
-        "metric": METRIC,
+        "metric": f"test_{summary.metric}",
         "confidence": 0.95,
         "margin": DEFAULT_MARGIN if summary.margin is None else summary.margin,
         "margin_declared": summary.margin is not None,

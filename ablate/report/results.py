@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.page import format as fmt
 from ablate.page.document import Bar, BarPart, Column, Row, Table, TableCell
-from ablate.report.speeds import SpeedColumn, ratio_to
+from ablate.report.speeds import SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.stats import words
@@ -19,7 +19,7 @@ def results_table(summary: Summary) -> Table:
     columns = (
         Column("Variant", numeric=False),
         Column("n", "finished runs"),
-        Column("Accuracy", "test, %, mean ± 95 %"),
+        Column(summary.judged_by.heading, "test, %, mean ± 95 %"),
         Column("Difference", "points, 95 % interval"),
         Column("Adjusted p", "for all variants"),
         Column("Verdict", numeric=False),
@@ -95,17 +95,25 @@ def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColu
     own = variant.speeds.get(column)
     if own is None:
         return TableCell(fmt.MISSING)
-    ratio = None if variant.is_baseline else ratio_to(own, base.speeds.get(column))
+    reference = base.speeds.get(column)
+    ratio = None if variant.is_baseline else ratio_to(own, reference)
     if ratio is None:
         return TableCell(fmt.speed(own.images_per_second))
-    return TableCell(
-        fmt.speed(own.images_per_second), fmt.ratio(ratio.ratio, ratio.low, ratio.high)
-    )
+    notes = [fmt.ratio(ratio.ratio, ratio.low, ratio.high), apart(own, reference, ratio)]
+    return TableCell(fmt.speed(own.images_per_second), "; ".join(note for note in notes if note))
+
+
+def _planned(variant: VariantSummary, summary: Summary) -> int:
+    """The runs of a variant: those that its study declares, and those with seeds beyond, as a search has."""
+    seeds = summary.runs.loc[summary.runs["variant"] == variant.name, "seed"]
+    declared = variant.name in summary.study["variants"] and not summary.any_time
+    beyond = int((seeds > variant.planned).sum()) if declared else 0
+    return max(variant.planned + beyond, variant.n + variant.failed)
 
 
 def completeness(summary: Summary) -> Bar:
     """How many of the planned runs are finished, failed, under way, stopped or missing."""
-    planned = sum(max(v.planned, v.n + v.failed) for v in summary.variants)
+    planned = sum(_planned(v, summary) for v in summary.variants)
     status = summary.runs["status"].value_counts()
     counts = {
         "finished": sum(v.n for v in summary.variants),

@@ -19,18 +19,25 @@ from ablate.system.text import plural
 
 ACCURACY = "val_accuracy"
 MOST_SLICES = 6
+CostsByName = Mapping[str, Mapping[str, str]]
+"""By variant: the text of each cost by the heading of its column."""
+
 LEGEND = {"complete": canvas.BLUE, "raced": canvas.ORANGE}
 
 
-def search_blocks(search: SearchResult, drawn: Mapping[str, Figure]) -> tuple[Block, ...]:
-    """Everything that there is to say of a search; `drawn` are the figures of this section by name."""
+def search_blocks(
+    search: SearchResult, drawn: Mapping[str, Figure], costs: CostsByName | None = None
+) -> tuple[Block, ...]:
+    """Everything that there is to say of a search; `drawn` are the figures of this section by name, `costs`
+    what its variants cost, as the other tables of the report say it.
+    """
     first = [drawn.get(f"search-{name}") for name in ("history", "front", "slices")]
     blocks = (
         Note(_summary(search)),
         confirmed_table(search),
         *first,
         importance_table(search),
-        best_table(search),
+        best_table(search, costs or {}),
         *(figure for figure in drawn.values() if figure not in first),
     )
     return tuple(block for block in blocks if block is not None)
@@ -107,8 +114,8 @@ def history_figure(search: SearchResult) -> Figure | None:
     return Figure(
         "search-history",
         f"Validation accuracy of {plural(len(at), 'trial')} in order, with the best so far.",
-        "Each point is a trial: the mean over its seeds. A variant asked for again has the same value "
-        "again, at no cost.",
+        "Each point is a trial: the mean over its seeds. “Best” is the highest of these means so far, over "
+        "the seeds that the search picks by; it is not confirmed.",
         canvas.png(figure),
     )
 
@@ -197,14 +204,41 @@ def importance_table(search: SearchResult) -> Table | None:
         "How much of the validation accuracy each parameter explains among the trials, as Optuna "
         "computes it: fANOVA over the whole space and only for parameters that every variant has, "
         "PED-ANOVA for the difference between good trials and all. With few trials both are rough."
+        + _disagreement(search.importances)
     )
     return Table(caption, columns, rows)
 
 
-def best_table(search: SearchResult, top: int = 10) -> Table | None:
-    """The best variants, by the mean over the seeds of the search."""
+def _disagreement(importances: Mapping[str, Mapping[str, float]]) -> str:
+    """That the methods put another parameter first, where both know both."""
+    known = [set(shares) for shares in importances.values()]
+    shared = set.intersection(*known)
+    firsts = {
+        method: max(shared, key=lambda name: shares[name])
+        for method, shares in importances.items()
+        if shared
+    }
+    if len(set(firsts.values())) < 2:
+        return ""
+    told = ", ".join(f"{name} by {method}" for method, name in firsts.items())
+    return (
+        f" Here they disagree on what matters most ({told}): they answer different questions, and neither "
+        "is shown by these trials."
+    )
+
+
+def best_table(search: SearchResult, costs: CostsByName, top: int = 10) -> Table | None:
+    """The best variants, by the mean over the seeds of the search, and what they cost."""
     at = {t.fingerprint: (t, a) for t, a in _with_values(search) if t.state == "complete"}
     ranked = sorted(at.values(), key=lambda pair: (-pair[1], pair[0].number))[:top]
+    objectives = [_words(name) for name in search.objectives]
+    headings = dict.fromkeys(h for t, _ in ranked for h in costs.get(t.variant, {}))
+    # A speed that was an objective stands there already, as the search judged it.
+    more = [
+        heading
+        for heading in headings
+        if heading not in objectives and not ("Images/s" in objectives and "images/s" in heading)
+    ]
     rows = tuple(
         Row(
             (
@@ -217,16 +251,21 @@ def best_table(search: SearchResult, top: int = 10) -> Table | None:
                     for name, v in zip(search.objectives, t.values or (), strict=True)
                 ),
                 TableCell(fmt.count(t.seeds)),
+                *(TableCell(costs.get(t.variant, {}).get(h, fmt.MISSING)) for h in more),
             )
         )
         for t, _ in ranked
     )
     columns = (
         Column("Variant", numeric=False),
-        *(Column(_words(name)) for name in search.objectives),
+        *(Column(heading) for heading in objectives),
         Column("Seeds"),
+        *(Column(heading) for heading in more),
     )
-    caption = "The most accurate variants of the search, on validation images."
+    caption = (
+        "The most accurate variants of the search: validation accuracy over the seeds that they were picked "
+        "by, which flatters them. Nothing here is confirmed by fresh seeds, and none are pooled with them."
+    )
     return Table(caption, columns, rows) if rows else None
 
 

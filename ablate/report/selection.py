@@ -15,29 +15,31 @@ MOST_SHOWN = 10
 
 
 def selection_blocks(summary: Summary) -> tuple[Block, ...]:
-    """The pick in words, and the variants by their validation accuracy."""
+    """The pick in words, and the variants by what they are worth on validation images."""
     validation = _validation(summary)
     found = select(validation)
     if found is None or found.of < 2 or summary.leaked:
         return ()
     picked = next(v for v in summary.variants if v.name == found.picked)
-    claim = picked_claim(found, picked.effect, summary.baseline)
+    metric = summary.judged_by.title
+    claim = picked_claim(found, picked.effect, summary.baseline, metric)
     tone = picked.effect.verdict if picked.effect else Verdict.UNDECIDED
-    told = Finding(claim, picked_evidence(found, picked.effect), tone)
+    told = Finding(claim, picked_evidence(found, picked.effect, metric), tone)
     return Findings((told,)), _table(summary, validation)
 
 
 def _validation(summary: Summary) -> dict[str, dict[int, float]]:
-    """Validation accuracies by variant and seed, of finished runs."""
+    """Scores on validation images by variant and seed, of finished runs."""
     done = summary.runs[summary.runs["status"] == RunStatus.FINISHED]
-    rows = done[done["val_accuracy"].notna()].sort_values("seed")
+    scored = done.assign(score=done["run_key"].map(summary.validation))
+    rows = scored[scored["score"].notna()].sort_values("seed")
     known = [v.name for v in summary.variants if not v.same_as]
     found = {name: rows[rows["variant"] == name] for name in known}
     return {name: _by_seed(own) for name, own in found.items() if len(own)}
 
 
 def _by_seed(rows: pd.DataFrame) -> dict[int, float]:
-    return {int(s): float(a) for s, a in zip(rows["seed"], rows["val_accuracy"], strict=True)}
+    return {int(s): float(a) for s, a in zip(rows["seed"], rows["score"], strict=True)}
 
 
 def _table(summary: Summary, validation: dict[str, dict[int, float]]) -> Table:
@@ -54,8 +56,8 @@ def _table(summary: Summary, validation: dict[str, dict[int, float]]) -> Table:
     )
     left = f" {len(ranked) - MOST_SHOWN} more are left out." if len(ranked) > MOST_SHOWN else ""
     caption = (
-        "Variants by mean validation accuracy. Who picks here and reads the test columns has not picked "
-        f"by test images.{left}"
+        f"Variants by mean validation {summary.judged_by.title}. Who picks here and reads the test "
+        f"columns has not picked by test images.{left}"
     )
     return Table(caption, columns, rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,10 @@ COST_COLUMNS = (
     *("rounds", "rounds_dropped", "baseline", "baseline_ratio", "ratio_low", "ratio_high"),
     "processes",
 )
+
+
+RATIO_STEP = 0.0005
+"""Half of the last digit of a ratio in the tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class SpeedColumn:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Images per second of one variant, with the 10th and 90th percentile over rounds.
+    """Images per second of one variant, the geometric mean over processes, with percentiles over rounds.
 
     `ratio` was formed round by round, and its interval holds together with those of all variants that
     were measured so; the baseline's own is its second measurement to its first, by itself.
@@ -137,7 +142,13 @@ def speed_columns(speeds: Speeds) -> tuple[SpeedColumn, ...]:
 
     def order(column: SpeedColumn) -> tuple[object, ...]:
         first = (column.protocol != "full", -number[column.place])
-        return (*first, column.conditions, column.mode != "train", column.mode)
+        return (
+            *first,
+            column.conditions,
+            column.mode == "eager",
+            column.mode != "train",
+            column.mode,
+        )
 
     return tuple(sorted(set(columns), key=order))
 
@@ -145,7 +156,7 @@ def speed_columns(speeds: Speeds) -> tuple[SpeedColumn, ...]:
 def ratio_to(own: Speed | None, reference: Speed | None) -> Ratio | None:
     """How many times as fast as the baseline, both measured under one condition.
 
-    Formed round by round where they were measured together, else from the two medians.
+    Formed round by round where they were measured together, else from the two speeds.
     """
     if own is None or own.ratio is not None:
         return own.ratio if own else None
@@ -155,13 +166,42 @@ def ratio_to(own: Speed | None, reference: Speed | None) -> Ratio | None:
 def ratio_between(own: Speed | None, other: Speed | None) -> Ratio | None:
     """How many times as fast as another variant that is not the baseline: no interval was stored.
 
-    By way of the baseline where both were measured beside it, else from the two medians.
+    By way of the baseline where both were measured beside it, else from the two speeds.
     """
     if own is None or other is None:
         return None
     if own.ratio is not None and other.ratio is not None:
         return Ratio(own.ratio.ratio / other.ratio.ratio)
     return Ratio(own.images_per_second / other.images_per_second)
+
+
+def inverse(ratio: Ratio) -> Ratio:
+    """How many times as fast the baseline is, from how many times as fast as the baseline."""
+    low = None if ratio.high is None else 1 / ratio.high
+    high = None if ratio.low is None else 1 / ratio.low
+    return replace(ratio, ratio=1 / ratio.ratio, low=low, high=high)
+
+
+def apart(own: Speed | None, other: Speed | None, ratio: Ratio | None) -> str:
+    """Why a ratio is not that of the two speeds as they are printed; empty where it is.
+
+    They differ where both were not measured in the same turns, or by a version that stored medians.
+    """
+    if own is None or other is None or ratio is None:
+        return ""
+    (low, high), (under, over) = _rounded(own.images_per_second), _rounded(other.images_per_second)
+    if low / over - RATIO_STEP <= ratio.ratio <= high / under + RATIO_STEP:
+        return ""
+    quotient = own.images_per_second / other.images_per_second
+    return f"in turns with the baseline; the speeds by themselves give {fmt.ratio(quotient)}"
+
+
+def _rounded(speed: float) -> tuple[float, float]:
+    """Between what a speed lies that is printed so."""
+    printed = float(fmt.speed(speed).replace(",", ""))
+    digits = 0 if speed >= 100 else 2 - math.floor(math.log10(speed))
+    half = 0.5 * 10.0**-digits
+    return printed - half, printed + half
 
 
 def verdict_words(ratio: Ratio) -> str:

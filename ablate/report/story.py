@@ -8,12 +8,14 @@ from typing import Any
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Findings, Note, Section
 from ablate.report import costs, families, flips, profiles, shares, tables
+from ablate.report.classes import class_blocks
 from ablate.report.controls import control_blocks
 from ablate.report.factors import factor_blocks
 from ablate.report.findings import LEAKED, findings, headline, margin_words, unmoved_in
 from ablate.report.front import front_blocks
 from ablate.report.gallery import draw_section
 from ablate.report.images import doubts, image_blocks
+from ablate.report.metrics import metric_blocks
 from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
 from ablate.report.selection import selection_blocks
@@ -32,7 +34,7 @@ READING = (
     "Speed is measured apart from training, all variants by turns. “quick” is the short measurement "
     "that follows a run, “full” the long one of ablate measure. A ratio to the baseline is formed in "
     "each round; its interval is Student's t over fresh processes, on the logarithm. A ratio without an "
-    "interval is that of the medians. Devices, precisions and versions of torch are never pooled: each "
+    "interval is that of the speeds. Devices, precisions and versions of torch are never pooled: each "
     "condition has a table of its own. MACs count one multiply-add as 1, for convolutions and matrix "
     "products.",
 )
@@ -47,14 +49,18 @@ def compose(summary: Summary) -> Document:
             Section("completeness", "How complete the study is", _completeness(summary)),
             Section("data", "The images", image_blocks(summary)),
             Section("results", "Results by variant", (results_table(summary),)),
-            Section("accuracy", "Accuracy over seeds", _accuracy(summary)),
+            Section("accuracy", f"{summary.judged_by.heading} over seeds", _accuracy(summary)),
             Section("factors", "Which place, which kind, which r", factor_blocks(summary)),
             Section("controls", "Against the controls", control_blocks(summary)),
             Section("selection", "The best by validation", selection_blocks(summary)),
-            Section("cost", "Accuracy against cost", _cost(summary)),
+            Section("cost", f"{summary.judged_by.heading} against cost", _cost(summary)),
             Section("search", "Search", _search(summary)),
             Section("attention", "What attention does", _figures("attention", summary)),
             Section("images", "Images that attention changes", _images(summary)),
+            Section("metrics", "Metrics beside accuracy", metric_blocks(summary)),
+            Section(
+                "classes", "Class by class", class_blocks(summary, draw_section("classes", summary))
+            ),
             Section("training", "Training", _training(summary)),
             Section("profile", "Where the time goes", _profile(summary)),
             Section("layers", "Parameters by layer", _layers(summary)),
@@ -123,7 +129,7 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
 
 
 def _accuracy(summary: Summary) -> tuple[Block, ...]:
-    missing = "No figure of accuracy: no run has finished."
+    missing = f"No figure of {summary.judged_by.title}: no run has a value of it."
     return _figures("accuracy", summary) or _missing(missing)
 
 
@@ -139,7 +145,9 @@ def _cost(summary: Summary) -> tuple[Block, ...]:
 
 def _search(summary: Summary) -> tuple[Block, ...]:
     drawn = draw_section("search", summary)
-    return search_blocks(summary.search, drawn) if summary.search is not None else ()
+    if summary.search is None:
+        return ()
+    return search_blocks(summary.search, drawn, costs.told_by_variant(summary))
 
 
 def _images(summary: Summary) -> tuple[Block, ...]:
@@ -176,7 +184,7 @@ def _reading(summary: Summary) -> tuple[Block, ...]:
         return notes
     text = (
         f"Variants of one seed share initialisation, batches and augmentation. The correlation of "
-        f"accuracies by seed with the baseline is {summary.pairing:+.2f} in this study: "
+        f"{summary.judged_by.title} by seed with the baseline is {summary.pairing:+.2f} in this study: "
         "the higher, the more seeds as blocks see."
     )
     return (*notes, Note(text.replace("-", "−", 1) if summary.pairing < 0 else text))

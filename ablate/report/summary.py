@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ablate.report.speeds import COST_COLUMNS, Speed, SpeedColumn, read_speeds, speed_columns
+from ablate.report.samples import read_samples, validation_scores
+from ablate.report.speeds import (
+    COST_COLUMNS,
+    Speed,
+    SpeedColumn,
+    inverse,
+    ratio_between,
+    ratio_to,
+    read_speeds,
+    speed_columns,
+)
 from ablate.result import RunStatus
 from ablate.result.dataset import DatasetSummary
 from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, Sample, effects, interval, seed_correlation
 from ablate.stats.looks import FinishedRun, any_time, exploratory, margin_of
+from ablate.stats.ratios import Ratio
+from ablate.study.metrics import ACCURACY, METRICS, Metric
 from ablate.study.search import FRESH_SEEDS
 
 if TYPE_CHECKING:
@@ -78,7 +90,9 @@ class Summary:
     what their verdicts are made from.
 
     `exploratory` says why its verdicts are no more than a hint, None if they are sound; `any_time`
-    whether they hold at every look (`--until-decided`). `data` is what the images are.
+    whether they hold at every look (`--until-decided`). `metric` is what the study is judged by, and
+    `validation` its values on validation images, by run key; `metrics` has them all. `data` is what the
+    images are.
     """
 
     study: Mapping[str, Any]
@@ -101,11 +115,22 @@ class Summary:
     exploratory: str | None = None
     any_time: bool = False
     data: DatasetSummary | None = None
+    metric: str = ACCURACY
+    validation: Mapping[str, float] = field(default_factory=dict)
+    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def judged_by(self) -> Metric:
+        """What verdicts and figures are about; `accuracy` and `accuracies` of variants are in it."""
+        return METRICS[self.metric]
 
     @property
     def main_columns(self) -> tuple[SpeedColumn, ...]:
-        """The speed columns that the table of results shows: those of one condition."""
-        return tuple(c for c in self.speed_columns if c.place == self.speed_columns[0].place)
+        """The speed columns that the table of results shows: those of one condition, without eager steps
+        where there are recorded ones.
+        """
+        first = [c for c in self.speed_columns if c.place == self.speed_columns[0].place]
+        return tuple(column for column in first if column.mode != "eager")
 
     @property
     def tested(self) -> tuple[VariantSummary, ...]:
@@ -159,7 +184,8 @@ def summarize(frames: Frames) -> Summary:
     baseline = aliases.get(study["baseline"], study["baseline"])
     names = list(dict.fromkeys([*study["variants"], *aliases, *runs["variant"], baseline]))
     finished = runs[(runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()]
-    samples = _samples(names, finished, frames, aliases)
+    metric = str(study.get("metric") or ACCURACY)
+    samples = read_samples(names, finished, frames, aliases, metric)
     margin = margin_of(frames.looks, study.get("equivalence_margin"))
     found = effects(samples, baseline, margin, looks=any_time(frames.looks))
     planned = planned_seeds(study)
@@ -210,27 +236,27 @@ def summarize(frames: Frames) -> Summary:
         exploratory=exploratory(frames.looks, _of_the_grid(finished), planned),
         any_time=any_time(frames.looks),
         data=frames.data,
+        metric=metric,
+        metrics=frames.metrics,
+        validation=validation_scores(finished, frames, metric),
     )
+
+
+def speed_ratio(variant: VariantSummary, base: VariantSummary, column: SpeedColumn) -> Ratio | None:
+    """How many times as fast a variant is as another, of which either may be the baseline: the one ratio that
+    every command and table says.
+    """
+    own, other = variant.speeds.get(column), base.speeds.get(column)
+    if base.is_baseline:
+        return ratio_to(own, other)
+    if not variant.is_baseline:
+        return ratio_between(own, other)
+    found = ratio_to(other, own)
+    return None if found is None or own is None else inverse(found)
 
 
 def _mean(sample: Sample | None) -> Interval | None:
     return interval(list(sample.scores.values())) if sample is not None and sample.scores else None
-
-
-def _samples(
-    names: Sequence[str], finished: pd.DataFrame, frames: Frames, aliases: Mapping[str, str]
-) -> dict[str, Sample]:
-    """The accuracies of every network by seed, with the bits that they are means of."""
-    found = {}
-    for name in (name for name in names if name not in aliases):
-        rows = finished[finished["variant"] == name].sort_values("seed")
-        keys = {int(seed): key for seed, key in zip(rows["seed"], rows["run_key"], strict=True)}
-        scores = {
-            int(s): float(a) for s, a in zip(rows["seed"], rows["test_accuracy"], strict=True)
-        }
-        bits = {s: frames.correct[key] for s, key in keys.items() if key in frames.correct}
-        found[name] = Sample(scores, bits, frames.images.images or None)
-    return found
 
 
 def planned_seeds(study: Mapping[str, Any]) -> dict[str, int]:

@@ -14,9 +14,11 @@ bookkeeping, the optimizer, and making a batch."""
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Throughput of one architecture on one device; p10 and p90 are over the rounds that count.
+    """Throughput of one architecture on one device; p10 and p90 are over the rounds that count. Of mode
+    `eager` are training steps, and the latency, as a loop pays them that records nothing.
 
-    `baseline_ratio` is to the network `baseline`, measured in the same rounds of the same `processes`,
+    `images_per_second` is the geometric mean over processes of their rounds, the estimator that ratios have
+    too. `baseline_ratio` is to the network `baseline`, measured in the same rounds of the same `processes`,
     with its 95 % interval over these; on the baseline itself it is its second measurement against the
     first. Without `processes` all rounds were in one, and the interval is over rounds.
     """
@@ -24,7 +26,7 @@ class Cost:
     fingerprint: str
     device: str
     precision: str
-    mode: Literal["train", "infer"]
+    mode: Literal["train", "infer", "eager"]
     batch_size: int
     images_per_second: float
     p10: float

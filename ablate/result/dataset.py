@@ -15,11 +15,11 @@ class DatasetSummary:
     draws `drawn_images` where that is asked for. Sizes of classes are those of the images that are not
     tested; `majority_class` is the one that most test images are of, and `majority_share` their fraction.
 
-    `passed_over` counts files below train and test that are no images, by suffix. EXIF says of
-    `turned_images` that they are turned, and `turned` is whether they were. Of images that are equal as
-    `compared` says, `tested_in_training` test images are also training images and `in_two_classes` stand
-    under two labels; `plain_images` are of one colour, `transparent_images` had a shape in their
-    transparency, which is dropped. None is what nobody has found out yet.
+    `passed_over` counts files that are hidden or no images, by suffix. EXIF says of `turned_images` that they
+    are turned, and `turned` is whether they were. Of images that are equal as `compared` says,
+    `tested_in_training` test images are also training or validation images and `in_two_classes` stand under
+    two labels; `plain_images` are of one colour, `transparent_images` had a shape in their transparency,
+    which is dropped. None is what nobody has found out yet.
     """
 
     classes: int
@@ -71,8 +71,8 @@ def _sizes(data: DatasetSummary) -> str:
 def told(data: DatasetSummary) -> Iterator[str]:
     """What was done to files, or not, that nobody would see."""
     if data.passed_over:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(data.passed_over.items()))
-        yield f"passed over below train and test, since they are no images: {kinds}"
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(data.passed_over.items()))
+        yield f"passed over, hidden or no images: {kinds}"
     if data.turned_images and data.turned:
         yield f"{plural(data.turned_images, 'image')} turned upright, as EXIF says"
     elif data.turned_images:
@@ -86,9 +86,9 @@ def warnings(data: DatasetSummary) -> Iterator[str]:
     """What makes results on these images mean less than they seem to."""
     if data.tested_in_training:
         yield (
-            f"{data.tested_in_training:,} of {plural(data.test_images, 'test image')} are also training "
-            f"images, by their {data.compared}: the accuracy is not that on images which are new; keep each "
-            "image on one side"
+            f"{data.tested_in_training:,} of {plural(data.test_images, 'test image')} are also images to "
+            f"train or validate on, by their {data.compared}: the accuracy is not that on images which are "
+            "new; keep each image on one side"
         )
     if data.in_two_classes:
         yield (

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ablate.result.metrics import Score
+
 if TYPE_CHECKING:  # which loads NumPy: `ablate status` is quicker without
     from ablate.result.predictions import Labels
 
@@ -86,6 +88,7 @@ class Finished:
     whose weights are kept. `unmoved_attention` names the attention modules that ended as they were
     initialised, separated by commas; None where nobody looked. `test_predictions` is what it said of
     each image, `labels` what is right (`ablate.result.predictions`); None of more than 65,536 classes.
+    `scores` are all metrics of the validation and the test images (`ablate.study.metrics`).
     """
 
     val_accuracy: float | None
@@ -100,6 +103,7 @@ class Finished:
     unmoved_attention: str | None = None
     test_predictions: bytes | None = None
     labels: Labels | None = None
+    scores: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,16 @@ class Noted:
     """
 
     text: str
+    step_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A cohort ends here, because its process is spent: whoever has no result yet goes on from its last
+    checkpoint in another one. With `step_path` its networks are stepped in that way from now on.
+    """
+
+    reason: str
     step_path: str | None = None
 
 

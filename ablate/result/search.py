@@ -9,6 +9,16 @@ from ablate.study import Option
 
 
 @dataclass(frozen=True, slots=True)
+class Called:
+    """What a study calls a network: the name, and the values that it stands for."""
+
+    variant: str
+    attention: str
+    position: str | None
+    options: Mapping[str, Option]
+
+
+@dataclass(frozen=True, slots=True)
 class TrialResult:
     """One trial that has ended. `values` are its objectives, None where it has none; `spent` counts the
     runs that the search had trained when it ended, `on_front` says that no other trial is better in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ablate.errors import StudyError
 from ablate.measure.architecture import describe
@@ -12,6 +13,8 @@ from ablate.search.space import Point, Space
 from ablate.study import Variant, run_key
 from ablate.study.search import SPEED, Search
 
+LARGEST_WALKED = 10_000
+"""The points of a space of at most so many are looked through one by one."""
 LARGEST_CHECKED = 300
 """A space of at most so many points is built in outline before it is searched."""
 
@@ -32,6 +35,19 @@ class CellMaker:
 
     def __call__(self, point: Point, seed: int) -> Cell:
         return self.with_seed(self._cell(self.space.variant(point)), seed)
+
+    def named_point(self, point: Point) -> Point:
+        """The point that a network is called by: another one where the study knows it under that name."""
+        called = self._cell(self.space.variant(point)).variant
+        if called == self.space.variant(point):
+            return point
+        return self._by_variant.get(called, point)
+
+    @cached_property
+    def _by_variant(self) -> dict[Variant, Point]:
+        if self.space.size > LARGEST_WALKED:
+            return {}
+        return {self.space.variant(point): point for point in self.space.points()}
 
     def named(self, fingerprint: str, seed: int) -> Cell:
         """The cell of a network that was made before."""

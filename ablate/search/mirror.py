@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from ablate.search.space import Point, Space
 from ablate.search.storage import close_storage
 from ablate.store.trials import TrialRow
 from ablate.study import Option, stream_seed
-from ablate.study.search import Parameter, Search
+from ablate.study.search import ACCURACY, Parameter, Search
 from ablate.system.text import one_line
 
 OPTUNA_STATES = {
@@ -73,6 +73,7 @@ class OptunaMirror:
         self._open_again = open_again
         self._storage, self._name, self._search, self._space = storage, name, search, space
         self._epochs = epochs
+        self._described: tuple[str, dict[str, str]] | None = None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = self._open()
 
@@ -107,26 +108,45 @@ class OptunaMirror:
         self._study = self._open()
         for row in rows:
             self._study.add_trial(self._frozen(row, outcomes[row.number]))
+        if self._described is not None:
+            self.describe(*self._described)
 
     @_told_if_lost()
-    def ask(self, number: int, fixed: Point | None = None) -> tuple[Point, dict[str, Any]]:
-        """The next point, and what of the sampler's state belongs to the trial.
+    def draft(self) -> OptunaMirror:
+        """A copy in memory: what is asked and told there, the search itself never hears of.
+
+        Raises:
+            MirrorLostError: as `add`, `report` and `tell` do.
+        """
+        memory = optuna.storages.InMemoryStorage()
+        copy = OptunaMirror(memory, self._name, self._search, self._space, self._epochs)
+        copy._study.add_trials(self._study.get_trials(deepcopy=False))
+        return copy
+
+    def ask(self, number: int, attempt: int = 0) -> tuple[Point, dict[str, Any]]:
+        """A point for a trial, and what of the sampler's state belongs to it; of a draft.
 
         The sampler is seeded from the trial's number, so that a search that was interrupted asks
         what it would have asked.
-
-        Raises:
-            MirrorLostError: as `report` and `tell` do.
         """
-        seed = stream_seed(self._search.sampler_seed, "ask", number) % 2**32
+        again = (attempt,) if attempt else ()
+        seed = stream_seed(self._search.sampler_seed, "ask", number, *again) % 2**32
         self._study.sampler = make_sampler(self._search, seed)
-        if fixed is not None:
-            self._study.enqueue_trial(dict(fixed))
         with _quiet():
             trial = self._study.ask()
             point = self._space.ask(lambda name, p: _suggest(trial, name, p))
-        attributes = self._storage.get_trial_system_attrs(self._trial_id(number))
+        attributes = self._storage.get_trial_system_attrs(self._trial_id(trial.number))
         return point, {k: v for k, v in attributes.items() if k.endswith(":generation")}
+
+    def answer(self, number: int, first: TrialRow, outcome: Callable[[TrialRow], Outcome]) -> None:
+        """Tell a draft's trial what the first trial of its network has given; nothing while that runs."""
+        if first.state != "running":
+            self.tell(replace(first, number=number), outcome(first))
+
+    @_told_if_lost()
+    def add(self, row: TrialRow) -> None:
+        """A trial has begun."""
+        self._study.add_trial(self._frozen(row, Outcome(None, {"variant": row.variant})))
 
     @_told_if_lost()
     def report(self, number: int, epoch: int, accuracy: float) -> bool:
@@ -157,11 +177,16 @@ class OptunaMirror:
         with _quiet():
             self._study.tell(row.number, values, state=state)
 
-    def describe(self, text: str) -> None:
-        """What stands at the head of the search in the dashboard."""
+    def describe(self, text: str, attributes: Mapping[str, str] | None = None) -> None:
+        """What the dashboard says of the search: its note, and the attributes on its first page. They stay
+        when the study is made anew.
+        """
         from optuna_dashboard import save_note
 
+        self._described = text, dict(attributes or {})
         save_note(self._study, text)
+        for name, value in (attributes or {}).items():
+            self._study.set_user_attr(name, value)
 
     def _open(self) -> optuna.Study:
         with _quiet():
@@ -172,8 +197,8 @@ class OptunaMirror:
                 pruner=make_pruner(self._search, self._epochs),
                 load_if_exists=True,
             )
-            if study.metric_names is None:
-                study.set_metric_names(list(self._search.objectives))
+            if study.metric_names != (names := _metric_names(self._search)):
+                study.set_metric_names(names)
         return study
 
     def _trial_id(self, number: int) -> int:
@@ -200,6 +225,11 @@ class OptunaMirror:
         frozen.datetime_start = _local(row.asked_at)
         frozen.datetime_complete = _local(row.ended_at) if row.ended_at else None
         return frozen
+
+
+def _metric_names(search: Search) -> list[str]:
+    """What the dashboard calls the objectives: its "best" is the best of these."""
+    return [f"{name}, not confirmed" if name == ACCURACY else name for name in search.objectives]
 
 
 def _suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> Option:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from ablate.result.search import ConfirmedResult, SearchResult, TrialResult
+from ablate.result.search import Called, ConfirmedResult, SearchResult, TrialResult
 from ablate.search import judge
 from ablate.search.confirm import Confirmed, Finished, candidates, confirmed, distinct, fresh_seeds
 from ablate.search.sampling import distribution
 from ablate.store.trials import SearchKey, TrialRow, TrialStore
+from ablate.study import Option
+from ablate.study.position import pieces
 from ablate.study.search import ACCURACY, Parameter, Search
 
 FEWEST_FOR_IMPORTANCE = 4
@@ -20,13 +24,18 @@ BASELINE = "the study's baseline"
 
 
 def read_search(
-    store: TrialStore, key: SearchKey, search: Search, baseline: str
+    store: TrialStore,
+    key: SearchKey,
+    search: Search,
+    baseline: str,
+    names: Mapping[str, Called] | None = None,
 ) -> SearchResult | None:
     """What there is to tell of a search; None if no trial has ended.
 
-    `baseline` is the fingerprint of the study's baseline.
+    `baseline` is the fingerprint of the study's baseline, `names` are the study's names of its networks by
+    fingerprint: a trial is told under them, and at the values that they say.
     """
-    rows = store.trials(key)
+    rows = [_as_called(row, (names or {}).get(row.fingerprint)) for row in store.trials(key)]
     finished = finished_trials(store, search, rows)
     told = _trials(store, search, rows)
     if not told:
@@ -46,6 +55,27 @@ def read_search(
         candidates=len(numbers),
         grid=tuple(finished[n][1][accuracy] for n in numbers),
     )
+
+
+def _as_called(row: TrialRow, called: Called | None) -> TrialRow:
+    if called is None:
+        return row
+    point = {name: _value(name, value, called) for name, value in row.point.items()}
+    return replace(row, variant=called.variant, point=point)
+
+
+def _value(name: str, asked: Option, called: Called) -> Option:
+    """The value of a parameter under a network's name; `reduction@pool1` is one part's of several."""
+    if name in ("attention", "position"):
+        return called.attention if name == "attention" else called.position or asked
+    option, _, part = name.partition("@")
+    value = called.options.get(option, asked)
+    parts = pieces(called.position or "")
+    if not part or not isinstance(value, str) or part not in parts:
+        return value
+    values = value.split("+")
+    own = values[parts.index(part) % len(values)]
+    return int(own) if own.isdecimal() else own
 
 
 def finished_trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> Finished:
@@ -83,13 +113,15 @@ def importances(search: Search, trials: Sequence[TrialResult]) -> dict[str, dict
     fANOVA knows only parameters that every trial has.
     """
     accuracy = search.objectives.index(ACCURACY)
-    useful = [t for t in trials if t.values is not None]
+    by_network = {t.fingerprint: t for t in trials if t.values is not None}
+    useful = list(by_network.values())  # each once, as the slices show them
     if len(useful) < FEWEST_FOR_IMPORTANCE or len({t.values for t in useful}) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
+    kinds = _kinds(search.parameters, useful)
     for trial in useful:
-        study.add_trial(_as_optuna_trial(search.parameters, trial, accuracy))
+        study.add_trial(_as_optuna_trial(kinds, trial, accuracy))
     found = {}
     for name, evaluator in _evaluators().items():
         with warnings.catch_warnings():
@@ -108,13 +140,33 @@ def _evaluators() -> dict[str, Any]:
     }
 
 
+def _kinds(
+    parameters: Mapping[str, Parameter], trials: Sequence[TrialResult]
+) -> dict[str, BaseDistribution]:
+    """Where the values of each parameter come from: its space, and names from outside of it."""
+    seen: dict[str, dict[Option, None]] = {}
+    for trial in trials:
+        for name, value in trial.point.items():
+            seen.setdefault(name, {})[value] = None
+    kinds = {}
+    for name, values in seen.items():
+        parameter = parameters[name.partition("@")[0]]
+        known = parameter.choices
+        if set(values) <= set(known):
+            kinds[name] = distribution(parameter)
+        else:  # a grid calls a network by a value that the space does not have
+            kinds[name] = CategoricalDistribution(tuple(dict.fromkeys([*known, *values])))
+    return kinds
+
+
 def _as_optuna_trial(
-    parameters: Mapping[str, Parameter], trial: TrialResult, accuracy: int
+    kinds: Mapping[str, BaseDistribution], trial: TrialResult, accuracy: int
 ) -> optuna.trial.FrozenTrial:
     values = trial.values or ()
-    kinds = {name: distribution(parameters[name.partition("@")[0]]) for name in trial.point}
     return optuna.trial.create_trial(
-        params=dict(trial.point), distributions=kinds, value=values[accuracy]
+        params=dict(trial.point),
+        distributions={name: kinds[name] for name in trial.point},
+        value=values[accuracy],
     )
 
 

@@ -14,9 +14,11 @@ from ablate.errors import StudyError
 from ablate.plan import Cell, Plan
 from ablate.result import RunStatus
 from ablate.search import judge
+from ablate.search.asking import Asker
+from ablate.search.cells import CellMaker
 from ablate.search.mirror import MirrorLostError, OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
-from ablate.search.space import Point, Space
+from ablate.search.space import Space
 from ablate.store.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
 from ablate.study.search import ACCURACY, METRICS, SPEED, Search
 
@@ -28,7 +30,9 @@ BUSY_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Parts:
-    """What a search works with. `cell_of` gives the cell of a point and a seed."""
+    """What a search works with. `cell_of` gives the cell of a point and a seed; `told` are the words
+    behind a command that name the study and the database, empty where the study has no file.
+    """
 
     plan: Plan
     search: Search
@@ -36,9 +40,10 @@ class Parts:
     key: SearchKey
     store: TrialStore
     mirror: OptunaMirror
-    cell_of: Callable[[Point, int], Cell]
+    cell_of: CellMaker
     say: Callable[[str], None]
     device: str | None = None
+    told: str = ""
 
 
 @dataclass
@@ -64,19 +69,26 @@ class Searcher:
     _costs: dict[str, dict[str, float]] = field(init=False, default_factory=dict)
     _given: set[str] = field(init=False, default_factory=set)
     _registered: set[str] = field(init=False, default_factory=set)
-    _points: list[Point] | None = field(init=False, default=None)
+    _first: dict[str, int] = field(init=False, default_factory=dict)
+    _asker: Asker = field(init=False)
     _free: int = field(init=False, default=0)
+    _told_end: bool = field(init=False, default=False)
     _ends_at: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         parts = self.parts
         self._rows = parts.store.trials(parts.key)
-        if parts.search.sampler == "grid":
-            self._points = list(parts.space.points())
+        self._asker = Asker(
+            parts.search, parts.space, parts.mirror,
+            lambda point: parts.cell_of(point, 1).architecture.fingerprint,
+        )  # fmt: skip
         if parts.search.hours is not None:
             self._ends_at = time.monotonic() + 3600 * parts.search.hours
         self._baseline = parts.plan.variants[parts.plan.study.baseline]
+        # In this order: the first point of a network names it, as it did before.
+        self._rows = [self._called(row) for row in self._rows]
         for row in self._rows:
+            self._first.setdefault(row.fingerprint, row.number)
             self._restore(row)
         if not parts.mirror.matches(self._rows):
             self.rebuild()
@@ -121,7 +133,11 @@ class Searcher:
         while len(self._open) < slots and self._budget_left():
             if time.monotonic() > until:
                 return cells, True
-            cells += self._advance(self._ask())
+            if (trial := self._ask()) is not None:
+                cells += self._advance(trial)
+        if self._asker.ended is not None and self.idle and not self._told_end:
+            self._told_end = True
+            self.parts.say(self._asker.ended)
         return cells, False
 
     def learned(self, run_key: str, epoch: int, accuracy: float | None) -> bool:
@@ -137,10 +153,11 @@ class Searcher:
     # ── asking ────────────────────────────────────────────────────────────────────────────────────
 
     def _budget_left(self) -> bool:
-        search, asked = self.parts.search, len(self._rows)
-        if search.trials is not None and asked >= search.trials:
+        search = self.parts.search
+        if self._asker.ended is not None:
             return False
-        if self._points is not None and asked >= len(self._points):
+        # Networks, not rows: versions before this one had trials of networks that were known.
+        if search.trials is not None and len(self._first) >= search.trials:
             return False
         if search.runs is not None:
             # A trial under way may still need all its seeds: the budget is never exceeded.
@@ -152,18 +169,27 @@ class Searcher:
             return False
         return search.trials is not None or self._free < FREE_IN_A_ROW
 
-    def _ask(self) -> _Open:
+    def _ask(self) -> _Open | None:
+        """The next trial; None where no network is left."""
         parts, number = self.parts, len(self._rows)
-        fixed = self._points[number] if self._points is not None else None
+        known = {network: self._rows[first] for network, first in self._first.items()}
         try:
-            point, state = parts.mirror.ask(number, fixed)
+            asked = self._asker.next(number, known, self._outcome)
         except MirrorLostError as error:
             self._restore_mirror(error)
-            point, state = parts.mirror.ask(number, fixed)
+            asked = self._asker.next(number, known, self._outcome)
+        if asked is None:
+            return None
+        point, state = parts.cell_of.named_point(asked[0]), asked[1]
         cell = parts.cell_of(point, 1)
         row = TrialRow(number, point, state, cell.variant.name, cell.architecture.fingerprint)
         row = parts.store.begin(parts.key, row, cell.architecture)
         self._rows.append(row)
+        self._first[row.fingerprint] = number
+        try:
+            parts.mirror.add(row)
+        except MirrorLostError as error:
+            self._restore_mirror(error)  # with this trial
         return self._opened(row)
 
     def _opened(self, row: TrialRow) -> _Open:
@@ -264,6 +290,17 @@ class Searcher:
                 judge.values(self.parts.search, accuracies, costs),
             )
 
+    def _called(self, row: TrialRow) -> TrialRow:
+        """A trial by the name that the study has for its network now: its grid may have grown since."""
+        point = dict(row.point)
+        cell = self.parts.cell_of(point, 1)
+        if cell.architecture.fingerprint != row.fingerprint:
+            return row  # of another version of this attention: its results stay under its own name
+        named = replace(row, point=self.parts.cell_of.named_point(point), variant=cell.variant.name)
+        if named != row:
+            self.parts.store.update(self.parts.key, named)
+        return named
+
     def _restore(self, row: TrialRow) -> None:
         if row.state == "running":
             # Its runs are there as far as they were trained, and what it had to train stays counted.
@@ -287,13 +324,13 @@ class Searcher:
         attributes: dict[str, object] = {
             "variant": row.variant,
             "run keys": list(row.run_keys),
-            "seeds": list(range(1, len(row.run_keys) + 1)),
-            "accuracy by seed": accuracies,
+            "selection seeds": list(range(1, len(row.run_keys) + 1)),
+            "validation accuracy by selection seed": accuracies,
             "from results": f"{len(set(row.run_keys) - set(row.trained))} of {len(row.run_keys)} runs",
             **{name: costs[name] for name in ("parameters", "macs", SPEED) if name in costs},
             **({"training images/s": round(sum(speeds) / len(speeds), 1)} if speeds else {}),
             **({"ended": row.reason} if row.reason else {}),
-            "links": _links(parts.key, row),
+            "links": _links(parts, row),
         }
         ended = row.state in ("complete", "raced") and accuracies
         return Outcome(
@@ -353,9 +390,11 @@ def _told(row: TrialRow, outcome: Outcome, search: Search) -> str:
     return head + f"{shown}; {source}" + (f"; {row.reason}" if row.reason else "")
 
 
-def _links(key: SearchKey, row: TrialRow) -> list[str]:
-    explain = f"ablate explain {row.run_keys[0]} --study STUDY" if row.run_keys else ""
-    return [f"reports/{key.study}/report.html", *([explain] if explain else [])]
+def _links(parts: Parts, row: TrialRow) -> list[str]:
+    links = [f"reports/{parts.key.study}/report.html"]
+    if row.run_keys and parts.told:
+        links.append(f"ablate explain {row.run_keys[0]} --study {parts.told}")
+    return links
 
 
 def _last_line(error: str | None) -> str:

@@ -8,8 +8,7 @@ third is left out, and percentiles of a bootstrap are too short by far.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,38 +18,42 @@ from ablate.stats.anchored import FEWEST_DOF, PRIOR_DOF, PRIOR_RATIO, Spread
 from ablate.stats.effect import DEFAULT_MARGIN, Effect, Rule, Verdict, judge
 from ablate.stats.family import dunnett, smallest_detectable
 from ablate.stats.intervals import normal_to_t
+from ablate.stats.metrics import OF_PREDICTIONS, count
+
+Classes = NDArray[np.int64]
+"""The number of a class for each image, shape (images,)."""
 
 REPEATS = 400
 """The standard error is then known to 3.5 %."""
 
-Metric = Callable[[NDArray[Any], NDArray[Any], NDArray[np.float64]], float]
-"""Of labels (images,), a run's outputs (images, …) and weights (images,): as scikit-learn's metrics take
-them with `sample_weight`."""
-
 
 def bootstrap_effects(
-    outputs: Mapping[str, Mapping[int, NDArray[Any]]],
-    labels: NDArray[Any],
-    metric: Metric,
+    predicted: Mapping[str, Mapping[int, Classes]],
+    labels: Classes,
+    metric: str,
     baseline: str,
     margin: float = DEFAULT_MARGIN,
 ) -> dict[str, Effect]:
     """The effect of every variant but the baseline on a metric, from what each run predicted by seed.
+    The metric is one of `OF_PREDICTIONS`.
 
     Variant and baseline are compared on the seeds that they share.
 
     Raises:
         UnknownNameError: the baseline is not in the mapping.
-        OptionError: outputs of another number of images than there are labels.
+        OptionError: predictions of another number of images than there are labels.
     """
-    if baseline not in outputs:
-        raise unknown("baseline", baseline, outputs)
-    if any(len(each) != len(labels) for runs in outputs.values() for each in runs.values()):
+    if baseline not in predicted:
+        raise unknown("baseline", baseline, predicted)
+    if any(len(each) != len(labels) for runs in predicted.values() for each in runs.values()):
         raise OptionError(f"every run predicts the {len(labels):,} images that have labels")
     weights = _image_weights(len(labels))
     scores = {
-        name: {seed: _scores(each, labels, metric, weights) for seed, each in runs.items()}
-        for name, runs in outputs.items()
+        name: {
+            seed: OF_PREDICTIONS[metric](count(labels, each, weights))
+            for seed, each in runs.items()
+        }
+        for name, runs in predicted.items()
     }
     base = scores.pop(baseline)
     pairs = {name: _differences(runs, base) for name, runs in scores.items()}
@@ -66,13 +69,6 @@ def _image_weights(images: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(images, np.full(images, 1 / images), size=REPEATS)
     return np.concatenate([np.ones((1, images)), drawn])
-
-
-def _scores(
-    outputs: NDArray[Any], labels: NDArray[Any], metric: Metric, weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The metric of one run under each drawing of images."""
-    return np.array([metric(labels, outputs, each) for each in weights])
 
 
 def _differences(

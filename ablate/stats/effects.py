@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from ablate.errors import OptionError, unknown
 from ablate.stats.anchored import Noise, Spread, block_noise, spread_of, unpaired_noise
+from ablate.stats.bootstrap import bootstrap_effects
 from ablate.stats.effect import DEFAULT_MARGIN, Effect, Rule, Verdict, judge
 from ablate.stats.family import anytime, dunnett, smallest_detectable, together
 from ablate.stats.intervals import normal_to_t, t_to_normal
@@ -46,7 +48,8 @@ def effects(
     The family is every variant in the mapping, those without runs included, so that a verdict never
     becomes easier because other cells have not finished yet. With `looks` the intervals hold at
     every look, however many seeds are added (`--until-decided`), from three shared seeds on; without bits
-    there are none such, and no verdict. With `folds` > 1 a seed's bits are
+    there are none such, and no verdict. Where the samples say what was predicted, images are drawn again
+    for the intervals. With `folds` > 1 a seed's bits are
     those of its folds together.
 
     Raises:
@@ -60,7 +63,25 @@ def effects(
         raise OptionError(f"an equivalence margin is above 0, not {margin}: write 0.005")
     _same_images(samples)
     family = _Family(samples, baseline, margin or DEFAULT_MARGIN, looks, folds)
-    return {name: family.effect(name) for name in samples if name != baseline}
+    drawn = _by_drawing_images(samples, baseline, family.margin)
+    return {name: family.effect(name, drawn) for name in samples if name != baseline}
+
+
+def _by_drawing_images(
+    samples: Mapping[str, Sample], baseline: str, margin: float
+) -> dict[str, Effect]:
+    """The effects of a metric that is no mean over images; none where it is not known of every run what
+    was predicted.
+    """
+    known = [each.predicted for each in samples.values() if each.predicted is not None]
+    by_name = {name: _predictions(sample) for name, sample in samples.items()}
+    if not known or any(len(by_name[name]) < len(samples[name].scores) for name in samples):
+        return {}
+    return bootstrap_effects(by_name, known[0].labels, known[0].metric, baseline, margin)
+
+
+def _predictions(sample: Sample) -> Mapping[int, NDArray[np.int64]]:
+    return sample.predicted.by_seed if sample.predicted is not None else {}
 
 
 def _same_images(samples: Mapping[str, Sample]) -> None:
@@ -83,8 +104,9 @@ class _Family:
     folds: int
     _blocks: dict[tuple[int, ...], dict[str, tuple[Bits, Noise]]] = field(default_factory=dict)
 
-    def effect(self, name: str) -> Effect:
-        found = self._found(name)
+    def effect(self, name: str, drawn: Mapping[str, Effect]) -> Effect:
+        by_images = drawn.get(name)
+        found = by_images if by_images is not None and by_images.n > 1 else self._found(name)
         if not self.looks or found.verdict is Verdict.IDENTICAL:
             return found
         holds = found.rule is Rule.ANYTIME and found.n >= FEWEST_AT_A_LOOK

@@ -11,9 +11,10 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from ablate.stats.intervals import normal_to_t
+from ablate.stats.root import find_root
 
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -30,9 +31,7 @@ def dunnett(variants: int, correlation: float = SHARED) -> float:
 
     `correlation` is that of two differences: n / (n + n₀), of n runs against n₀ of the baseline.
     """
-    return float(
-        optimize.brentq(lambda c: together(c, variants, correlation) - CONFIDENCE, 0.5, 12.0)
-    )
+    return find_root(lambda c: together(c, variants, correlation) - CONFIDENCE, 0.5, 12.0)
 
 
 def together(c: float, variants: int, correlation: float = SHARED) -> float:
@@ -74,4 +73,4 @@ def smallest_detectable(error: float, dof: float, critical: float) -> float:
     def missing_power(delta: float) -> float:
         return float(special.ndtr(delta - threshold).mean()) - POWER
 
-    return error * float(optimize.brentq(missing_power, 0.0, float(threshold.max()) + 10.0))
+    return error * find_root(missing_power, 0.0, float(threshold.max()) + 10.0)

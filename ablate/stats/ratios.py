@@ -47,6 +47,15 @@ class Ratio:
         return "as fast" if self.low > 1 / MARGIN and self.high < MARGIN else "undecided"
 
 
+def middle_over(processes: Sequence[Sequence[float]]) -> float:
+    """The geometric mean over processes of the geometric means of their rounds.
+
+    So that a ratio over the same rounds is the quotient of two of these, to the last digit: speeds and
+    ratios are one estimator.
+    """
+    return math.exp(_mean([_mean([math.log(value) for value in rounds]) for rounds in processes]))
+
+
 def ratio_over(processes: Sequence[Sequence[float]]) -> Ratio:
     """The geometric mean over processes, from the ratios in the rounds of each; Student's t on the
     logarithm, without an interval if there are fewer than three.

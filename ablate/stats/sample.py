@@ -17,8 +17,22 @@ Bits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Predicted:
+    """Which class each run of a variant said that each test image is of, by seed, for a metric that these
+    are enough for (`ablate.stats.metrics`).
+
+    Shape: labels and each of `by_seed` (images,), whole numbers from 0.
+    """
+
+    metric: str
+    labels: NDArray[np.int64]
+    by_seed: Mapping[int, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
 class Sample:
-    """Scores by seed (accuracy as a fraction) and, where they are known, the bits they are means of.
+    """Scores by seed (accuracy as a fraction) and, where they are known, the bits they are means of, or
+    of another metric what was predicted.
 
     All bits of a comparison are about the same test images in the same order. `images` is their
     number where only the scores are known: it says how fine the scores are.
@@ -27,6 +41,7 @@ class Sample:
     scores: Mapping[int, float]
     correct: Mapping[int, Bits] = field(default_factory=dict)
     images: int | None = None
+    predicted: Predicted | None = None
 
     @classmethod
     def of_bits(cls, correct: Mapping[int, Bits]) -> Self:

@@ -98,18 +98,20 @@ def _squares(arm: Floats) -> float:
     return float(((arm - arm.mean()) ** 2).sum())
 
 
-def picked_claim(found: Selection, effect: Effect | None, baseline: str) -> str:
+def picked_claim(
+    found: Selection, effect: Effect | None, baseline: str, metric: str = "accuracy"
+) -> str:
     """Who is best on validation images, and what test images say of it."""
-    name = f"{found.picked} has the highest mean validation accuracy of {found.of}"
+    name = f"{found.picked} has the highest mean validation {metric} of {found.of}"
     if effect is None:
         return f"{name}, the baseline included: no variant is picked."
     return f"{name}, {baseline} included. On test images: {words.claim(effect)}"
 
 
-def picked_evidence(found: Selection, effect: Effect | None) -> str:
+def picked_evidence(found: Selection, effect: Effect | None, metric: str = "accuracy") -> str:
     """How lucky the pick is, and which luck is in none of these numbers."""
     lucky = (
-        "How much of its validation accuracy is luck cannot be told from these seeds."
+        f"How much of its validation {metric} is luck cannot be told from these seeds."
         if found.optimism is None
         else f"The best of {found.of} is lucky as well as good: its validation mean over {found.n} seeds "
         f"is estimated to be {words.size(found.optimism)} points too high by its seeds alone; the luck "

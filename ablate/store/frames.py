@@ -33,8 +33,8 @@ class Frames:
     `explanations` are the packed snapshots (`ablate.result.snapshot`) by run key, `traces` the files of
     profiles, or the reasons why there are none, `search` what a search found (`ablate.search.record`).
     `others` are the data sets that could have been meant as well, in words, `images` has what each run
-    made of each test image, `looks` are the moments at which verdicts of it were shown before, and `data` is
-    what its images are.
+    made of each test image, `looks` are the moments at which verdicts of it were shown before, `metrics`
+    those of whole splits, and `data` is what its images are.
     """
 
     study: Mapping[str, Any]
@@ -53,6 +53,7 @@ class Frames:
     looks: Sequence[Look] = ()
     images: ImageResults = field(default_factory=ImageResults)
     data: DatasetSummary | None = None
+    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def correct(self) -> Bits:
@@ -100,6 +101,9 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
             others=others,
             images=read_image_results(
                 connection, _OF_STUDY, values, found.definition["image_size"]
+            ),
+            metrics=_frame(
+                connection, _of_runs("v_metrics", "run_key, split, metric", "class IS NULL"), values
             ),
             looks=read_looks(connection, (study, found.dataset_hash, setting)),
             data=read_dataset(connection, found.dataset_hash, found.definition),
@@ -149,9 +153,9 @@ def _frame(connection: Connection, query: str, values: Mapping[str, Any]) -> pd.
     return frame
 
 
-def _of_runs(view: str, order: str) -> str:
+def _of_runs(view: str, order: str, condition: str = "1 = 1") -> str:
     keys = f"SELECT run_key FROM cells WHERE {_OF_STUDY}"
-    return f"SELECT * FROM {view} WHERE run_key IN ({keys}) ORDER BY {order}"
+    return f"SELECT * FROM {view} WHERE run_key IN ({keys}) AND {condition} ORDER BY {order}"
 
 
 def _of_fingerprints(connection: Connection, view: str, values: Mapping[str, Any]) -> pd.DataFrame:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
 
@@ -17,6 +18,9 @@ from ablate.store.contents import problem_in
 from ablate.store.rows import chunks
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.keys import by_difference
+
+if TYPE_CHECKING:
+    from ablate.study import Study
 
 
 def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, RunStatus]:
@@ -29,6 +33,20 @@ def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, RunStatus]:
         return {}
     with reading(url) as connection:
         return read_statuses(connection, run_keys)
+
+
+def stored_outside(url: str, study: Study, content: str, run_keys: Sequence[str]) -> Counter[str]:
+    """How many runs of a study there are beside these, by status: those that its search has asked for, and
+    those that were added until a verdict.
+    """
+    if not database_exists(url):
+        return Counter()
+    cells, runs, known = schema.cells, schema.runs, set(run_keys)
+    query = select(runs.c.run_key, runs.c.status).join(cells, cells.c.run_key == runs.c.run_key)
+    mine = (cells.c.study == study.name, cells.c.dataset_hash == content)
+    with reading(url) as connection:
+        rows = connection.execute(query.where(*mine, cells.c.setting == study.setting)).all()
+    return Counter(str(status) for key, status in rows if key not in known)
 
 
 SPEED_KEYS = ("batch_size", "augment", "precision", "split", "data.train_images")

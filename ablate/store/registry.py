@@ -23,7 +23,16 @@ from ablate.stats.looks import ANYTIME
 from ablate.store import schema
 from ablate.store.described import put_dataset
 from ablate.store.postgres import take_turns
-from ablate.store.rows import add_architectures, add_missing, cell_row, chunks, now, put, run_row
+from ablate.store.rows import (
+    add_architectures,
+    add_missing,
+    cell_row,
+    chunks,
+    now,
+    put,
+    run_row,
+    variant_columns,
+)
 from ablate.study.search import FRESH_SEEDS
 
 if TYPE_CHECKING:
@@ -44,7 +53,7 @@ def register(connection: Connection, plan: Plan) -> None:
     runs = [run_row(cell, plan, content) for cell in plan.cells]
     add_missing(connection, schema.runs, runs)
     keys = [str(cell.run_key) for cell in plan.cells]
-    kept = _searched(connection, mine, set(keys))
+    kept = _searched(connection, mine, plan, set(keys))
     kept += _until_decided(connection, mine, plan, {*keys, *(row["run_key"] for row in kept)})
     connection.execute(delete(schema.cells).where(mine))
     _move_looks(connection, plan, content, keys)
@@ -141,9 +150,10 @@ def _until_decided(
 
 
 def _searched(
-    connection: Connection, mine: ColumnElement[bool], keys: set[str]
+    connection: Connection, mine: ColumnElement[bool], plan: Plan, keys: set[str]
 ) -> list[dict[str, Any]]:
-    """The study's cells that a search has asked and its grid does not have: they stay behind the grid.
+    """The study's cells that a search has asked and its grid does not have: they stay behind the grid,
+    under the grid's name for their network where it has one.
 
     Those are the networks of its trials, and with fresh seeds the baseline that they are confirmed against.
     """
@@ -156,12 +166,17 @@ def _searched(
     asked = search.where(trials.c.fingerprint == runs.c.fingerprint)
     confirms = and_(search, runs.c.seed > FRESH_SEEDS)
     query = (
-        select(cells)
+        select(cells, runs.c.fingerprint)
         .join(runs, runs.c.run_key == cells.c.run_key)
         .where(mine, or_(asked, confirms))
     )
-    rows = connection.execute(query.order_by(cells.c.ordinal)).mappings()
-    return [dict(row) for row in rows if row["run_key"] not in keys]
+    names = {cell.architecture.fingerprint: variant_columns(cell.variant) for cell in plan.cells}
+    found = []
+    for row in map(dict, connection.execute(query.order_by(cells.c.ordinal)).mappings()):
+        called = names.get(row.pop("fingerprint"), {})
+        if row["run_key"] not in keys:
+            found.append({**row, **called})
+    return found
 
 
 def _without_cells() -> ColumnElement[bool]:

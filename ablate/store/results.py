@@ -10,14 +10,15 @@ from sqlalchemy import Select, column, literal_column, select, table
 
 from ablate.store.address import shown
 from ablate.store.read import reading
+from ablate.store.searches import read_trials
 from ablate.store.views import ORDER
 
 
 class Results:
     """What a database holds. Each frame is read when it is first used, and then kept.
 
-    Columns are those of the views (docs/database.md). Nothing here writes; open the database again to
-    see what came in since.
+    Columns are those of the views, and of trials (docs/database.md). Nothing here writes; open the
+    database again to see what came in since.
     """
 
     def __init__(self, url: str) -> None:
@@ -69,6 +70,14 @@ class Results:
     def datasets(self) -> pd.DataFrame:
         """What the images of each study are: `v_datasets`."""
         return self._read("v_datasets")
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row for each trial of each search: parameters, state, validation accuracies of selection and of
+        fresh seeds apart, and costs.
+        """
+        with reading(self.url) as connection:
+            return read_trials(connection)
 
     def _read(self, view: str) -> pd.DataFrame:
         query: Select[Any] = (

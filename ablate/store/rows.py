@@ -19,7 +19,7 @@ from ablate.system.digest import digest
 if TYPE_CHECKING:
     from ablate.plan import Cell, Plan
     from ablate.result import Architecture
-    from ablate.study import Option
+    from ablate.study import Option, Variant
 
 
 def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
@@ -38,20 +38,26 @@ def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
 
 def cell_row(ordinal: int, cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
     """A run's place in a study, under the study's name for its variant."""
-    variant = cell.variant
     return {
         "study": plan.study.name,
         "run_key": cell.run_key,
         "dataset": plan.dataset.label,
         "setting": plan.study.setting,
         "ordinal": ordinal,
+        "dataset_hash": content_hash,
+        **variant_columns(cell.variant),
+    }
+
+
+def variant_columns(variant: Variant) -> dict[str, Any]:
+    """What a cell says of its variant."""
+    return {
         "variant": variant.name,
         "attention": variant.attention,
         "position": variant.position,
         "reduction": _number(variant.option("reduction")),
         "kernel_size": _number(variant.option("kernel_size")),
         "options": dict(variant.options),
-        "dataset_hash": content_hash,
     }
 
 

@@ -341,6 +341,18 @@ datasets = Table(
     Column("transparent_images", Integer),
 )
 
+# What each run is worth by each metric (`ablate.study.metrics`), on validation and test images; the class is
+# empty where it is of all of them.
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("run_key", String(16), ForeignKey("runs.run_key"), primary_key=True),
+    Column("split", String(16), primary_key=True),
+    Column("metric", String(32), primary_key=True),
+    Column("class_name", String(255), primary_key=True),
+    Column("value", Float, nullable=False),
+)
+
 # When verdicts were shown to somebody, on what and by which rule (`ablate.stats.looks`).
 looks = Table(
     "looks",

@@ -152,6 +152,16 @@ CREATE TABLE looks (
 	PRIMARY KEY (study, dataset_hash, setting, looked_at, finished, rule)
 );
 
+CREATE TABLE metrics (
+	run_key VARCHAR(16) NOT NULL,
+	split VARCHAR(16) NOT NULL,
+	metric VARCHAR(32) NOT NULL,
+	class_name VARCHAR(255) NOT NULL,
+	value FLOAT NOT NULL,
+	PRIMARY KEY (run_key, split, metric, class_name),
+	FOREIGN KEY(run_key) REFERENCES runs (run_key)
+);
+
 CREATE TABLE profiles (
 	id INTEGER NOT NULL,
 	fingerprint VARCHAR(16) NOT NULL,
@@ -307,6 +317,9 @@ CREATE VIEW v_looks AS
         FROM looks l
         LEFT JOIN studies s ON s.study = l.study AND s.dataset_hash = l.dataset_hash
              AND s.setting = l.setting;
+
+CREATE VIEW v_metrics AS
+        SELECT run_key, split, metric, NULLIF(class_name, '') AS class, value FROM metrics;
 
 CREATE VIEW v_predictions AS
         WITH RECURSIVE numbers(image) AS (

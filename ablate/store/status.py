@@ -63,7 +63,8 @@ class StudyStatus:
 
     `work_seconds` is what the missing epochs take one after the other, `eta_seconds` how long that
     lasts with the processes at work; both are None until something was measured, and the second also
-    while nobody is at work.
+    while nobody is at work. `pruned` of those that are stopped were stopped by a search, for good,
+    and `open_trials` of its searches are under way, or were when they ended.
     """
 
     study: str
@@ -77,6 +78,13 @@ class StudyStatus:
     work_seconds: float | None
     eta_seconds: float | None
     dataset_hash: str = ""
+    pruned: int = 0
+    open_trials: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How many runs are to be trained: those that are not over, and that no search has pruned."""
+        return sum(self.counts.get(word, 0) for word in MISSING) - self.pruned
 
 
 @dataclass
@@ -86,6 +94,9 @@ class Counted:
     place: StudyKey
     epochs: int
     dataset: str = ""
+    grid: frozenset[str] = frozenset()
+    pruned: int = 0
+    open_trials: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -116,7 +127,8 @@ class Counted:
             device: EpochSpeed(count, self.seconds[device] / count / self.epochs)
             for device, count in self.finished.items()
         }
-        left = sum(self.counts[word] for word in MISSING) * self.epochs - self.epochs_done
+        missing = sum(self.counts[word] for word in MISSING) - self.pruned
+        left = missing * self.epochs - self.epochs_done
         work = eta = None if left else 0.0
         if left and (usual := self._usual(speeds)) is not None:
             work = left * usual
@@ -125,7 +137,7 @@ class Counted:
         study, content, setting = self.place
         return StudyStatus(
             study, self.dataset, setting, self.epochs, self.counts, self.failures, self.running, speeds,
-            work, eta, content,
+            work, eta, content, self.pruned, self.open_trials,
         )  # fmt: skip
 
     def _usual(self, speeds: Mapping[str, EpochSpeed]) -> float | None:

@@ -24,6 +24,7 @@ from ablate.store.connect import files_folder, open_engine
 from ablate.store.costs import Costs
 from ablate.store.histograms import forget_histograms, write_histograms
 from ablate.store.looks import add_look, read_looks
+from ablate.store.metrics import add_scores
 from ablate.store.read import read_statuses
 from ablate.store.registry import add_cells, register
 from ablate.store.rows import add_environment, put, storable
@@ -242,10 +243,11 @@ class Store:
     def _accept(
         self, connection: Connection, claim: Claim, result: Finished, environment: Mapping[str, Any]
     ) -> list[str]:
-        values = {k: v for k, v in asdict(result).items() if k not in ("kept", "labels")}
+        values = {k: v for k, v in asdict(result).items() if k not in ("kept", "labels", "scores")}
         values["test_predictions"] = add_test_set(connection, claim.run_key, result)
         values["environment_id"] = add_environment(connection, environment)
         if self._end(connection, claim, RunStatus.FINISHED, values):
+            add_scores(connection, claim.run_key, result.scores)
             if result.kept is not None:
                 keep(connection, self._url, claim.run_key, result.kept)
             return checkpoints.forget(connection, claim.run_key)

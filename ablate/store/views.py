@@ -56,6 +56,9 @@ VIEWS = {
         WHERE r.status = 'finished' AND length(r.test_correct) = (s.images + 7) / 8
               AND n.image < s.images
     """,
+    "v_metrics": """
+        SELECT run_key, split, metric, NULLIF(class_name, '') AS class, value FROM metrics
+    """,
     "v_looks": """
         SELECT l.study, s.dataset, l.dataset_hash, l.setting,
                ROW_NUMBER() OVER (PARTITION BY l.study, l.dataset_hash, l.setting
@@ -87,6 +90,7 @@ ORDER = {
     "v_costs": ("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol"),
     "v_profile": ("fingerprint", "device", "path", "module", "operator"),
     "v_predictions": ("run_key", "image"),
+    "v_metrics": ("run_key", "split", "metric", "class"),
     "v_looks": ("study", "dataset_hash", "setting", "number"),
     "v_datasets": ("study", "dataset", "dataset_hash", "setting"),
 }

@@ -43,9 +43,15 @@ GROUP BY a.host, a.pid
 # A stopped run goes on from its newest checkpoint, whatever it stored after that.
 STOPPED = """
 SELECT c.study, c.dataset_hash, c.setting,
-       (SELECT MAX(k.epoch) FROM checkpoints k WHERE k.run_key = r.run_key)
+       (SELECT MAX(k.epoch) FROM checkpoints k WHERE k.run_key = r.run_key), c.variant,
+       (SELECT COUNT(*) FROM trials t WHERE t.study = c.study AND t.dataset_hash = c.dataset_hash
+        AND t.setting = c.setting AND t.fingerprint = r.fingerprint AND t.state = 'pruned')
 FROM cells c JOIN runs r ON r.run_key = c.run_key
 WHERE r.status = 'stopped'
+"""
+OPEN_TRIALS = """
+SELECT study, dataset_hash, setting, COUNT(*) FROM trials WHERE state = 'running'
+GROUP BY study, dataset_hash, setting
 """
 EPOCHS_OF_BEGUN = """
 SELECT COUNT(*), SUM(e.seconds)
@@ -63,7 +69,7 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
     with asking(url) as ask:
         counted = {
             (name, content, setting): Counted(
-                (name, content, setting), _epochs(definition), dataset
+                (name, content, setting), _epochs(definition), dataset, _grid(definition)
             )
             for name, content, setting, dataset, definition in ask(STUDIES)
             if study in (None, name)
@@ -71,6 +77,9 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
         for name, content, setting, *row in ask(COUNTS):
             if each := counted.get((name, content, setting)):
                 each.add(*row)
+        for name, content, setting, open_trials in ask(OPEN_TRIALS):
+            if each := counted.get((name, content, setting)):
+                each.open_trials = open_trials
         running = _running(ask, counted)
         workers = _workers(ask, [run for runs in running.values() for run in runs])
         for place, runs in running.items():
@@ -79,10 +88,18 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
     return [each.conclude(workers) for each in counted.values()]
 
 
-def _epochs(definition: Any) -> int:
+def _decoded(definition: Any) -> dict[str, Any]:
     """A PostgreSQL driver has decoded JSON already, SQLite's has not."""
-    found = json.loads(definition) if isinstance(definition, str) else definition
-    return int(found["recipe"]["epochs"])
+    return dict(json.loads(definition) if isinstance(definition, str) else definition)
+
+
+def _epochs(definition: Any) -> int:
+    return int(_decoded(definition)["recipe"]["epochs"])
+
+
+def _grid(definition: Any) -> frozenset[str]:
+    """The variants of a study's grid, which its searches have not asked for alone."""
+    return frozenset(map(str, _decoded(definition).get("variants", ())))
 
 
 def _running(ask: Ask, counted: Mapping[StudyKey, Counted]) -> dict[StudyKey, list[RunningRun]]:
@@ -130,8 +147,13 @@ def _with_device(run: RunningRun, workers: Mapping[Process, Worker]) -> RunningR
 
 def _count_epochs(ask: Ask, counted: Mapping[StudyKey, Counted]) -> None:
     """What runs that are not over have done, and how long an epoch of theirs takes."""
-    for study, content, setting, epoch in ask(STOPPED):
-        if each := counted.get((study, content, setting)):
+    for study, content, setting, epoch, variant, pruned in ask(STOPPED):
+        each = counted.get((study, content, setting))
+        if each is None:
+            continue
+        if pruned and variant not in each.grid:
+            each.pruned += 1  # its search has stopped it for good
+        else:
             each.epochs_done += epoch or 0
     for place, each in counted.items():
         each.epochs_done += sum(run.epoch for run in each.running)

@@ -20,6 +20,10 @@ class DataTable(StudyTable):
     `fit` says how an image that is no square becomes one, `orientation` whether it is turned as its EXIF
     says, and `channels = 1` that its colours are dropped.
 
+    Others say how images that `--data` names are found: `test` the part to test on, `test_fraction`
+    how much of each class is held out for that where there is none, `labels` the table of labels, `group`
+    what no split may part (a column of that table, or a regular expression on the file's name).
+
     A new key also gets a line in `DATA_PROTOCOL`, at the value that means "as before".
     """
 
@@ -27,6 +31,10 @@ class DataTable(StudyTable):
     fit: Fit = "crop"
     orientation: Orientation = "exif"
     channels: Literal[1, 3] = 3
+    test: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    labels: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    group: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
 
 
 DATA_PROTOCOL: dict[str, Any] = {
@@ -35,6 +43,10 @@ DATA_PROTOCOL: dict[str, Any] = {
     # Before there was this key no image was turned: where one is, the content of the images says so.
     "orientation": "exif",
     "channels": 3,
+    "test": None,
+    "test_fraction": 0.2,
+    "labels": None,
+    "group": None,
 }
 """What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""
 

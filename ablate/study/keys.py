@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ablate.study.data import ALL_DATA, DATA_PROTOCOL, READING_KEYS, DataTable
-from ablate.study.recipe import PROTOCOL_DEFAULTS, Recipe
+from ablate.study.recipe import PROTOCOL_DEFAULTS, STORED_ALWAYS, Recipe
 from ablate.system.digest import digest
 
 PROTOCOL = 2
@@ -62,9 +62,15 @@ def stored_conditions(recipe: Recipe, data: DataTable) -> dict[str, Any]:
     the protocol, as `data.train_images`.
     """
     return {
-        **recipe.model_dump(mode="json"),
+        **_stored(recipe),
         **{f"data.{key}": value for key, value in _of_data(data).items()},
     }
+
+
+def _stored(recipe: Recipe) -> dict[str, Any]:
+    values = recipe.model_dump(mode="json")
+    always = {key: values[key] for key in STORED_ALWAYS}
+    return always | by_difference(values, PROTOCOL_DEFAULTS)
 
 
 def _conditions(recipe: Recipe, image_size: int, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The names that a study may use, known without what they name: a wrong one is told before torch is loaded.
 
-Each is a copy of the keys of a table, and a test holds the two together.
+Each is a copy of the keys of a table, of attention with its options too, and a test holds them together.
 """
 
 from __future__ import annotations
@@ -8,17 +8,37 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ablate.errors import unknown
+from ablate.errors import StudyError, nearest, unknown
+from ablate.study.complete import complete_variant
+from ablate.study.controls import controls_in, unmatched
+from ablate.study.meant import or_meant
 from ablate.study.options import split_call
+from ablate.study.recipe import Recipe
 from ablate.study.study import Study
-from ablate.study.variant import NO_ATTENTION
+from ablate.study.variant import Option
 from ablate.system.imports import check_allowed
 
-ATTENTION = ("se", "cbam", "cbam_channel", "cbam_spatial", "eca", "identity", "random_gate")
+ATTENTION_OPTIONS: dict[str, dict[str, Option]] = {
+    "se": {"reduction": 16},
+    "cbam": {"reduction": 16, "kernel_size": 7},
+    "cbam_channel": {"reduction": 16},
+    "cbam_spatial": {"kernel_size": 7},
+    "eca": {"kernel_size": 0},
+    "identity": {},
+    "random_gate": {"gate_seed": 0},
+}
+ATTENTION = tuple(ATTENTION_OPTIONS)
 AUGMENTS = ("crop", "flip", "color", "rotate")
 BACKBONES = ("cbam_cnn", "se_cnn", "se_cnn2")
 DATASETS = ("digits", "cifar10", "images")
-OPTIMIZERS = ("adam", "adamw", "sgd")
+OPTIMIZER_KEYS: dict[str, tuple[str, ...]] = {
+    "adam": ("weight_decay", "betas", "no_decay_on"),
+    "adamw": ("weight_decay", "betas", "no_decay_on"),
+    "sgd": ("weight_decay", "momentum", "nesterov", "no_decay_on"),
+    "muon": ("weight_decay", "momentum", "nesterov", "betas", "no_decay_on"),
+}
+"""The keys of a recipe that each optimizer honours; another one is refused, not passed over."""
+OPTIMIZERS = tuple(OPTIMIZER_KEYS)
 SCHEDULES = ("constant", "cosine", "step", "one_cycle", "plateau")
 ELSEWHERE = ("torchvision:NAME", "PACKAGE.MODULE:NAME")
 
@@ -29,21 +49,81 @@ def check_names(study: Study) -> None:
 
     Raises:
         UnknownNameError: no such augmentation, optimizer, schedule, attention, dataset or backbone.
-        StudyError: a network of the user's from a package that may not be imported.
+        OptionError: an option that an attention does not have, or no position.
+        StudyError: a baseline or control that is no variant, or a network of the user's from a package
+            that may not be imported.
     """
     if "torch" in sys.modules:
         return
-    recipe = study.recipe
-    _check("augmentation", recipe.augment, AUGMENTS)
-    _check("optimizer", (recipe.optimizer,), OPTIMIZERS)
-    _check("schedule", (recipe.schedule,), SCHEDULES)
-    _check("attention", [v.attention for v in study.variants()], (NO_ATTENTION, *ATTENTION))
+    check_recipe(study.recipe)
+    variants = [complete_variant(variant, ATTENTION_OPTIONS) for variant in study.variants()]
+    with_whole_baseline(study, [variant.name for variant in variants])
     _check("dataset", (split_call(study.dataset)[0],), DATASETS)
     backbone, _ = split_call(study.backbone)
     if ":" not in backbone:
         _check("backbone", (backbone,), (*BACKBONES, *ELSEWHERE))
     elif not backbone.startswith("torchvision:"):
         check_allowed(backbone)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Say of the first name of a recipe that nothing has.
+
+    Raises:
+        UnknownNameError: no such augmentation, optimizer or schedule.
+        StudyError: a key that its optimizer does not have.
+    """
+    _check("augmentation", recipe.augment, AUGMENTS)
+    check_optimizer(recipe)
+    _check("schedule", (recipe.schedule,), SCHEDULES)
+
+
+def check_optimizer(recipe: Recipe) -> None:
+    """Raises:
+    UnknownNameError: no such optimizer.
+    StudyError: it does not know a key that is set.
+    """
+    name = recipe.optimizer
+    _check("optimizer", (name,), OPTIMIZERS)
+    for key in dict.fromkeys(key for keys in OPTIMIZER_KEYS.values() for key in keys):
+        if getattr(recipe, key) is not None and key not in OPTIMIZER_KEYS[name]:
+            raise StudyError(
+                f"recipe.{key} is nothing that {name} has: leave it out; {name} has "
+                f"{', '.join(OPTIMIZER_KEYS[name])}"
+            )
+
+
+def with_whole_baseline(study: Study, names: Sequence[str]) -> Study:
+    """The study with its baseline by its whole name among those of its variants.
+
+    Raises:
+        StudyError: there is no such variant, or none of a control's name, or the baseline is a control.
+    """
+    study = study.model_copy(update={"baseline": or_meant(study.baseline, names)})
+    _check_baseline(study, names)
+    _check_controls(study, names)
+    return study
+
+
+def _check_baseline(study: Study, names: Sequence[str]) -> None:
+    if study.baseline not in names:
+        raise StudyError(
+            f"the baseline {study.baseline!r} is no variant of the grid"
+            f"{nearest(study.baseline, names)}; there are: {', '.join(names[:40])}"
+        )
+
+
+def _check_controls(study: Study, names: Sequence[str]) -> None:
+    for control in unmatched(study.controls, names):
+        raise StudyError(
+            f"the control {control!r} is no variant of the grid{nearest(control, names)}; there are: "
+            f"{', '.join(names[:40])}"
+        )
+    for control in study.controls:
+        if study.baseline in controls_in([control], names):
+            raise StudyError(
+                f"the control {control!r} names the baseline, and nothing is its own control: name a placebo"
+            )
 
 
 def _check(kind: str, names: Sequence[str], known: Sequence[str]) -> None:

@@ -41,7 +41,18 @@ def complete_options(
     Raises:
         OptionError: an option that `kind` does not have, a missing one, or a value of another type.
     """
-    known = keyword_options(kind)
+    return complete_known(name, keyword_options(kind), given, by_part=by_part, hint=hint)
+
+
+def complete_known(
+    name: str,
+    known: Mapping[str, Any],
+    given: Mapping[str, Any],
+    *,
+    by_part: bool = False,
+    hint: str = "",
+) -> dict[str, Any]:
+    """The same of options that are known by their names and defaults, without what takes them."""
     for key, value in given.items():
         if key not in known:
             raise OptionError(f"{no_option(name, key, known)}{hint}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ablate.study.base import StudyTable
 
 Split = Literal["validation", "tutorial"]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Recipe(StudyTable):
@@ -16,6 +17,8 @@ class Recipe(StudyTable):
 
     `precision = "amp"` is bf16 where the hardware has it, else fp16 with a scaler on a GPU, else fp32.
     `split = "tutorial"` trains on all training images and lets the schedule see the test set.
+
+    None leaves a setting to the optimizer. A step is taken on `accumulate` batches of `batch_size`.
 
     A new key also gets a line in `PROTOCOL_DEFAULTS`, at the value that means "as before".
     """
@@ -29,6 +32,48 @@ class Recipe(StudyTable):
     precision: Literal["amp", "fp32"] = "amp"
     split: Split = "validation"
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=10)] | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    nesterov: bool | None = None
+    betas: tuple[Beta, Beta] | None = None
+    no_decay_on: Literal["norm_and_bias"] | None = None
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["balanced"] | None = None
+    mixup_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
+    cutmix_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the images of a batch are mixed in pairs."""
+        return self.mixup_alpha > 0 or self.cutmix_alpha > 0
+
+    @property
+    def step_images(self) -> int:
+        """How many images one step of the optimizer is taken on."""
+        return self.batch_size * self.accumulate
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        if self.mixes and self.class_weights:
+            raise ValueError(
+                "class_weights are of whole classes, and mixup_alpha and cutmix_alpha mix them: leave "
+                "one of them out"
+            )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs = {self.warmup_epochs:g} leaves nothing of {self.epochs} epochs: "
+                "make it smaller"
+            )
+        if self.nesterov and self.momentum == 0:
+            raise ValueError(
+                "nesterov is a kind of momentum, and momentum is 0: leave one of them out"
+            )
+        return self
 
 
 PROTOCOL_DEFAULTS: dict[str, Any] = {
@@ -41,5 +86,25 @@ PROTOCOL_DEFAULTS: dict[str, Any] = {
     "precision": "amp",
     "split": "validation",
     "validation_fraction": 0.1,
+    "weight_decay": None,
+    "momentum": None,
+    "nesterov": None,
+    "betas": None,
+    "no_decay_on": None,
+    "clip_norm": None,
+    "accumulate": 1,
+    "ema_decay": None,
+    "warmup_epochs": 0.0,
+    "label_smoothing": 0.0,
+    "class_weights": None,
+    "mixup_alpha": 0.0,
+    "cutmix_alpha": 0.0,
+    "dropout": None,
 }
 """What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""
+
+STORED_ALWAYS = tuple(PROTOCOL_DEFAULTS)[:9]
+"""The keys that are stored with every run; a later one is where it is set, as in runs from before it."""
+
+NOT_OF_A_STEP = {"epochs", "augment", "split", "validation_fraction", "schedule", "warmup_epochs"}
+"""Keys of a recipe that change no step's kind."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ablate.study.base import StudyTable
 from ablate.study.data import ALL_DATA, DataTable
 from ablate.study.grid import GridTable
 from ablate.study.keys import setting_key, stored_conditions
+from ablate.study.metrics import ACCURACY, metric_to_judge_by
 from ablate.study.recipe import Recipe
 from ablate.study.search import Search
 from ablate.study.variant import NO_ATTENTION, Variant
@@ -24,7 +25,8 @@ MAX_CELLS = 100_000
 class Study(StudyTable):
     """One question: a backbone, a dataset, a grid, a recipe, seeds and a baseline.
 
-    `equivalence_margin` is in accuracy (0.005 is half a point): what a verdict calls equivalent.
+    `metric` is what verdicts, search and report speak of; `equivalence_margin` is in it (0.005 is half a
+    point): what a verdict calls equivalent.
     `image_size` is the side in pixels to which a dataset of files is brought. `identity` names the
     network by hand, where something in it cannot be described. `controls` are second baselines,
     placebos and the like, by name or glob.
@@ -40,6 +42,7 @@ class Study(StudyTable):
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
     baseline_seeds: Annotated[int, Field(ge=1, le=10_000)] | None = None
     equivalence_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    metric: Annotated[str, AfterValidator(metric_to_judge_by)] = ACCURACY
     controls: tuple[str, ...] = ()
     recipe: Recipe = Recipe()
     data: DataTable = ALL_DATA

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ablate.errors import DeviceError
 from ablate.system.environment import describe_environment, nvidia_driver
-from ablate.system.precision import FP32_PRECISION, Precision, choose_precision
+from ablate.system.known_machine import KnownMachine
+from ablate.system.precision import Precision, choose_precision, forbid_tf32, fp32_precision
+from ablate.system.processor import count_cores, cpu_name
 
 THREADS = 1
 """Threads of a run on a CPU. Always one: the order of a sum, and so a result, must not depend on the
@@ -48,7 +48,12 @@ class Machine:
     @property
     def workers(self) -> int:
         """How many runs go side by side unless set: one for each core of a CPU, one on a GPU."""
-        return 1 if self.is_gpu else self.cores
+        return self.known.workers
+
+    @property
+    def known(self) -> KnownMachine:
+        """What of it can be told without torch."""
+        return KnownMachine(self.device.type, self.name, self.precision.name, self.cores)
 
     @property
     def cohort(self) -> int:
@@ -80,14 +85,14 @@ def prepare_machine(
     """
     torch.set_num_threads(THREADS)
     keep_freed_memory()
-    # The older switch too: torch.export reads it, and refuses where the two say different things.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.fp32_precision = FP32_PRECISION  # type: ignore[attr-defined]
+    forbid_tf32()
     machine = find_machine(device, precision)
     if machine.is_gpu:
         # cuBLAS reads it when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(deterministic)
+        # Nothing here reads what it has not written, and filling costs a kernel for each tensor.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = not deterministic
     return machine
 
@@ -100,7 +105,7 @@ def describe_process(
     deterministic: bool = False,
 ) -> dict[str, Any]:
     """Where results come from that this process computes on its machine."""
-    gpu = machine.is_gpu
+    gpu, multiplied = machine.is_gpu, fp32_precision()
     return {
         **describe_environment(),
         "device": machine.name,
@@ -108,8 +113,8 @@ def describe_process(
         "cuda": torch.version.cuda if gpu else None,
         "cudnn": torch.backends.cudnn.version() if gpu else None,
         "nvidia_driver": nvidia_driver() if gpu else None,
-        "fp32_precision": FP32_PRECISION,
-        "tf32": FP32_PRECISION == "tf32",
+        "fp32_precision": multiplied,
+        "tf32": "tf32" in multiplied,
         "deterministic": deterministic or not gpu,
         "kernels": dict(kernels),
         "step_path": step_path,
@@ -149,21 +154,3 @@ def keep_freed_memory() -> None:
         trim_threshold, mmap_threshold = -1, -3
         mallopt(mmap_threshold, 2**30)
         mallopt(trim_threshold, 2**31 - 1)
-
-
-def cpu_name() -> str:
-    """The processor's model name and the number of cores that this process may use."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-    return f"{model} ({count_cores()} cores)"
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
 
 FP32_PRECISION = "ieee"
 """fp32 means fp32: TF32 is off everywhere."""
+FP32_SETTINGS = ("cudnn.conv", "cudnn.rnn", "cuda.matmul")
+"""Where torch keeps how fp32 is multiplied on a GPU. The one setting above them reaches all three in torch
+2.15, and in 2.11 not those of cuDNN, which stay at TF32 (pytorch#179445)."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,25 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
     if device.type == "cuda":
         return BF16 if torch.cuda.is_bf16_supported(including_emulation=False) else FP16
     return BF16 if cpu_has_bf16() else AMP_FP32
+
+
+def forbid_tf32() -> None:
+    """Multiply fp32 as fp32 in every library, from now on in this process."""
+    # The older switch too: torch.export reads it, and refuses where the two say different things.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.fp32_precision = FP32_PRECISION  # type: ignore[attr-defined]
+    for name in FP32_SETTINGS:
+        attrgetter(name)(torch.backends).fp32_precision = FP32_PRECISION
+
+
+def fp32_precision() -> str:
+    """How fp32 is multiplied in this process, as it is in force: one word where all settings agree, else
+    each with its own.
+    """
+    found = {name: attrgetter(name)(torch.backends).fp32_precision for name in FP32_SETTINGS}
+    if len(set(found.values())) == 1:
+        return str(found[FP32_SETTINGS[0]])
+    return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
 def cpu_has_bf16() -> bool:

@@ -45,6 +45,9 @@ def pack(member: Member, made_by: Mapping[str, Any]) -> bytes:
     for index, state in trainer.optimizer.state_dict()["state"].items():
         values = {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
         tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
+    if trainer.average is not None:
+        average = enumerate(trainer.average.values)
+        tensors |= {f"average/{index}": value for index, value in average}
     tensors[ABOUT] = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
     # Copies: safetensors refuses tensors that share memory, as tied weights do.
     return save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
@@ -60,6 +63,9 @@ def unpack(content: bytes, trainer: Trainer, made_by: Mapping[str, Any]) -> Memb
         return Unfit(f"its checkpoint was made by {differences(about['made_by'], made_by)}")
     trainer.net.load_state_dict(_below("net/", tensors))
     _restore_optimizer(trainer, _below("optimizer/", tensors))
+    if trainer.average is not None:
+        for index, value in _below("average/", tensors).items():
+            trainer.average.values[int(index)].copy_(value)
     trainer.scaler.load_state_dict(about["scaler"])
     return Member(trainer, about["watched"], about["seconds"], about["train_seconds"])
 

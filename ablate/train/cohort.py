@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ablate.study import Recipe, stream_seed
 from ablate.system.randomness import restored
-from ablate.train.data import Batch, Data, train_batches
+from ablate.train.batch import Batch
+from ablate.train.data import Data, train_batches
 from ablate.train.histograms import HistogramTaker
-from ablate.train.schedules import find_schedule
+from ablate.train.schedules import BETWEEN_EPOCHS, find_schedule, with_warmup
 from ablate.train.step import Trainer
 
 
@@ -120,7 +121,7 @@ def train_epoch(
     Loss and right answers are collected on the device and read once at the end, so no step waits
     for the device. What a member gets does not depend on which others there are.
     """
-    steps = math.ceil(len(data.train) / recipe.batch_size)
+    steps = math.ceil(len(data.train) / recipe.step_images)
     first = (epoch - 1) * steps
     rates = np.array([_rates(member, recipe, first, steps) for member in members])
     for member in members:
@@ -160,7 +161,10 @@ def step_together(
 def _rates(member: Member, recipe: Recipe, first: int, steps: int) -> list[float]:
     """The learning rate of each step of an epoch that begins after `first` steps."""
     schedule = find_schedule(recipe.schedule)
+    if schedule in BETWEEN_EPOCHS:
+        now = schedule(0.0, member.watched)
+        schedule = lambda _progress, _losses: now  # noqa: E731
+    factor = with_warmup(schedule, recipe, steps)
     return [
-        recipe.learning_rate * schedule(step / (steps * recipe.epochs), member.watched)
-        for step in range(first, first + steps)
+        recipe.learning_rate * factor(step, member.watched) for step in range(first, first + steps)
     ]

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ablate.datasets.augment import augment
 from ablate.datasets.base import Dataset, Images, Triple, read_images
-from ablate.datasets.split import stratified_draw, stratified_split
+from ablate.datasets.split import hold_out, stratified_draw
 from ablate.study import DataTable, Recipe, Split, stream_seed
+from ablate.train.batch import Batch
+from ablate.train.mixing import make_mixer
 from ablate.train.pixels import Pixels, StoredPixels
-
-Batch = tuple[torch.Tensor, torch.Tensor]
 
 CHUNK = 512
 """Images augmented at a time on a CPU: chunks that fit the cache beat a whole epoch."""
@@ -27,6 +27,9 @@ CHUNK = 512
 GPU_CHUNK_PIXELS = 2**26
 """Pixels augmented at a time on a GPU: an epoch of 32×32 images in one go, and bounded memory for
 larger ones. A constant, because the random draws depend on it."""
+
+GPU_EVAL_PIXELS = 2**23
+"""Pixels looked at at a time on a GPU: 8,192 images of 32×32, so that the host has little to launch."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,7 @@ class Data:
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 images → float32, channels last, zero mean and unit variance per channel."""
-        scale = images.new_tensor(self.std, dtype=torch.float32).mul(255)[:, None, None]
-        shift = images.new_tensor(self.mean, dtype=torch.float32).mul(255)[:, None, None]
+        shift, scale = (_of_pixels(each, images.device) for each in (self.mean, self.std))
         return images.float().sub_(shift).div_(scale).contiguous(memory_format=torch.channels_last)
 
 
@@ -83,18 +85,24 @@ def load_data(dataset: Dataset, split: Split, fraction: float, device: torch.dev
 
 
 def to_device(images: Images, split: Split, fraction: float, device: torch.device) -> Data:
-    """Hold out that fraction of the training images, unless the split is the tutorial's, and bring
-    everything to the device, once; on a CPU the images stay where they are.
+    """Bring everything to the device, once; on a CPU the images stay where they are. Unless the split is the
+    tutorial's, the dataset's own validation images are used as such; where it has none, that fraction of the
+    training images is held out.
     """
+    mean, std = images.mean, images.std
     test = _part(images.test_images, images.test_labels, None, device)
-    if split == "tutorial":
+    own = images.val_images is not None and images.val_labels is not None
+    if split == "tutorial" or own:
         train = _part(images.train_images, images.train_labels, None, device)
-        return Data(train, None, test, images.mean, images.std)
+        val = None
+        if split != "tutorial" and images.val_images is not None and images.val_labels is not None:
+            val = _part(images.val_images, images.val_labels, None, device)
+        return Data(train, val, test, mean, std)
     train, val = (
         _part(images.train_images, images.train_labels, rows, device)
-        for rows in stratified_split(images.train_labels, fraction)
+        for rows in hold_out(images.train_labels, fraction, groups=images.train_groups)
     )
-    return Data(train, val, test, images.mean, images.std)
+    return Data(train, val, test, mean, std)
 
 
 def draw(data: Data, table: DataTable, seed: int) -> Data:
@@ -117,10 +125,9 @@ def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator
 
     The last batch may be smaller.
     """
+    size = recipe.step_images
     for images, labels in train_chunks(data, recipe, seed, epoch):
-        yield from zip(
-            images.split(recipe.batch_size), labels.split(recipe.batch_size), strict=True
-        )
+        yield from zip(images.split(size), labels.split(size), strict=True)
 
 
 def train_chunks(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
@@ -134,9 +141,17 @@ def train_chunks(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[
         generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch)),
     ).to(device)
     draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", epoch))
-    for rows in order.split(chunk_images(data, recipe.batch_size)):
+    mixer, size = make_mixer(recipe, stream_seed(seed, "mix", epoch)), recipe.step_images
+    for rows in order.split(chunk_images(data, size)):
         images = data.normalise(augment(data.train.images[rows], recipe.augment, draws))
-        yield images, data.train.labels[rows]
+        labels = data.train.labels[rows]
+        if mixer is None:
+            yield images, labels
+        else:
+            mixed = [
+                mixer(batch) for batch in zip(images.split(size), labels.split(size), strict=True)
+            ]
+            yield images, torch.cat([of_batch for _, of_batch in mixed])
 
 
 def chunk_images(data: Data, batch_size: int) -> int:
@@ -146,11 +161,28 @@ def chunk_images(data: Data, batch_size: int) -> int:
     return max(1, most // batch_size) * batch_size
 
 
-def eval_batches(data: Data, part: Part, batch_size: int = CHUNK) -> Iterator[Batch]:
+def eval_chunk_images(part: Part) -> int:
+    """How many images to look at at a time."""
+    height, width = part.images.shape[2:]
+    on_cpu = part.labels.device.type == "cpu"
+    return CHUNK if on_cpu else max(1, GPU_EVAL_PIXELS // (height * width))
+
+
+def eval_batches(data: Data, part: Part, batch_size: int | None = None) -> Iterator[Batch]:
     """The images of a part in their order, normalised but not augmented."""
+    batch_size = batch_size or eval_chunk_images(part)
     for start in range(0, len(part), batch_size):
         rows = slice(start, start + batch_size)
         yield data.normalise(part.images[rows]), part.labels[rows]
+
+
+@lru_cache(maxsize=8)
+def _of_pixels(shares: Triple, device: torch.device) -> torch.Tensor:
+    """A number for each channel (3, 1, 1), as a share of 1, for pixels up to 255. Kept on the device:
+    bringing it there makes the host wait for whatever the device has to do.
+    """
+    with torch.inference_mode(False):
+        return torch.tensor(shares, dtype=torch.float32, device=device).mul(255)[:, None, None]
 
 
 def _part(

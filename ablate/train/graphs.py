@@ -3,7 +3,7 @@
 In the graph a batch is gathered from the augmented images on the device, and every member steps on a
 branch of its own, on a stream of its own, drawing dropout from a generator of its own: a member gets what it
 gets in eager mode, whoever steps beside it. What differs from step to step is read from tensors, and
-losses are written into one, so nothing waits for the device. A last, smaller batch is stepped eagerly.
+losses are written into one, so nothing waits for the device. A last, smaller batch has a graph of its own.
 
 An fp16 scaler is part of the graph: with fused optimizers it decides on the device.
 
@@ -15,20 +15,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from ablate.study import Recipe
+from ablate.system.device_errors import CaptureError, breaks_process, out_of_memory
 from ablate.system.randomness import HostDraws
 from ablate.system.text import one_line
-from ablate.train.cohort import Course, Member, Stepped, step_eagerly, step_together
-from ablate.train.data import Batch, Data, chunk_images, train_chunks
+from ablate.train.batch import Batch, empty_labels
+from ablate.train.cohort import Course, Member, Stepped, step_eagerly
+from ablate.train.data import Data, chunk_images, train_chunks
 from ablate.train.optimizers import set_learning_rate
 from ablate.train.step import Forward, Trainer
 
@@ -50,7 +51,11 @@ class Recorder(Protocol):
         ...
 
     def capture(self, work: Callable[[], None]) -> None:
-        """Capture it; it may be run some times before, and what it does then has to be undone."""
+        """Capture it; it may be run some times before, and what it does then has to be undone.
+
+        Raises:
+            CaptureError: it cannot be captured, and this process must not go on.
+        """
         ...
 
     def replay(self, dropout_seed: int) -> None:
@@ -58,10 +63,16 @@ class Recorder(Protocol):
         ...
 
 
+Record = Callable[[torch.device, Callable[[], object]], Callable[[], object]]
+"""From work on a device to what repeats it."""
+
+
 class CudaRecorder:
     """A CUDA graph, with a stream and a generator for each branch."""
 
     def __init__(self, device: torch.device, branches: int) -> None:
+        if device.type != "cuda":
+            raise ValueError(f"CUDA graphs are for CUDA devices, not for {device.type!r}")
         self._device = device
         self._graph = torch.cuda.CUDAGraph()
         self._main = torch.cuda.Stream(device)
@@ -94,12 +105,12 @@ class CudaRecorder:
         try:
             with torch.cuda.graph(self._graph, stream=self._main):
                 work()
-        except BaseException:
-            # A capture that failed leaves its stream current, and the device's generator in a state
-            # that takes itself for captured and refuses to draw. Each step seeds it anew anyhow.
+        except Exception as error:
+            # It leaves its stream current, and the device's generator in a state that takes itself for
+            # captured and refuses to draw, for as long as this process still has something to say.
             torch.cuda.set_stream(before)
             self._default.graphsafe_set_state(torch.Generator(self._device))
-            raise
+            raise CaptureError(one_line(error)) from error
 
     def replay(self, dropout_seed: int) -> None:
         for generator in self._generators:
@@ -115,6 +126,21 @@ class CudaRecorder:
             yield
         finally:
             self._default.graphsafe_set_state(before)
+
+
+def record_alone(device: torch.device, work: Callable[[], object]) -> Callable[[], object]:
+    """Record work of one network, which is done a few times meanwhile; what it draws is the same each time.
+
+    Raises:
+        CaptureError: it cannot be captured.
+    """
+    recorder = CudaRecorder(device, branches=1)
+
+    def drawing_alone() -> None:
+        recorder.side_by_side([work])
+
+    recorder.capture(drawing_alone)
+    return lambda: recorder.replay(0)
 
 
 def compile_network(net: nn.Module, backend: str = "inductor") -> Forward:
@@ -139,13 +165,15 @@ class Graphs:
     """A way to step cohorts: records a cohort's step when its members are new, then repeats it.
 
     `compiler` makes of a network what is recorded in its place; None records the network itself.
-    `trouble` says why the plain way was taken after all, from then on; None while all is well.
+    `trouble` says why the plain way was taken after all, from then on; None while all is well. A capture
+    that fails is no such thing: after it this process must not go on, and it raises.
     """
 
     recorder: Callable[[torch.device, int], Recorder] = CudaRecorder
     compiler: Callable[[nn.Module], Forward] | None = None
     trouble: str | None = None
     _recorded: RecordedCohort | None = None
+    _compiled: list[tuple[nn.Module, Forward]] = field(default_factory=list)
 
     def __call__(
         self, members: Sequence[Member], data: Data, recipe: Recipe, course: Course
@@ -159,19 +187,29 @@ class Graphs:
         self, members: Sequence[Member], data: Data, recipe: Recipe, course: Course
     ) -> RecordedCohort | None:
         trainers = [member.trainer for member in members]
-        if self.trouble is not None or len(data.train) < recipe.batch_size:
+        if self.trouble is not None or len(data.train) < recipe.step_images:
             return None
-        if self._recorded is None or self._recorded.trainers != trainers:
+        if self._recorded is None or not self._recorded.is_of(trainers, data):
             self._recorded = None  # frees its memory first
             try:
-                recorder = self.recorder(data.device, len(trainers))
                 self._recorded = RecordedCohort(
-                    trainers, data, recipe, course.steps, recorder, self.compiler
+                    trainers, data, recipe, course.steps, self.recorder, self._forwards(trainers)
                 )
             except Exception as error:
-                _raise_if_memory_ran_out(error)
+                spent = isinstance(error, CaptureError) or breaks_process(error)
+                if spent or out_of_memory(error) is not None:
+                    raise
                 self.trouble = one_line(error)
         return self._recorded
+
+    def _forwards(self, trainers: Sequence[Trainer]) -> list[Forward | None]:
+        """What computes each network in its place; compiled once, however often it is recorded."""
+        if self.compiler is None:
+            return [None] * len(trainers)
+        known = {id(net): forward for net, forward in self._compiled}
+        nets = [trainer.net for trainer in trainers]
+        self._compiled = [(net, known.get(id(net)) or self.compiler(net)) for net in nets]
+        return [forward for _, forward in self._compiled]
 
 
 def make_graphs(step_path: str) -> Graphs:
@@ -185,7 +223,9 @@ def kernels_on(step_path: str, kernels: Mapping[str, str]) -> dict[str, str]:
 
 
 class RecordedCohort:
-    """The recorded step of some trainers, and the tensors that it reads and writes."""
+    """The recorded step of some trainers, and the tensors that it reads and writes; that of the smaller
+    batch at the end of an epoch, if there is one, beside it. `forwards` compute whole batches.
+    """
 
     def __init__(
         self,
@@ -193,62 +233,86 @@ class RecordedCohort:
         data: Data,
         recipe: Recipe,
         steps: int,
-        recorder: Recorder,
-        compiler: Callable[[nn.Module], Forward] | None = None,
+        recorder: Callable[[torch.device, int], Recorder],
+        forwards: Sequence[Forward | None],
     ) -> None:
         device, images = data.device, data.train.images
-        rows = min(chunk_images(data, recipe.batch_size), len(data.train))
-        self.trainers = trainers
-        self._forwards = [compiler(each.net) if compiler else None for each in trainers]
-        self._recorder = recorder
+        rows = min(chunk_images(data, recipe.step_images), len(data.train))
+        self.trainers, self._count = trainers, len(data.train)
         # Channels last, with which a gather of images gives a batch in that format.
         self._images = torch.zeros(rows, *images.shape[2:], images.shape[1], device=device)
-        self._labels = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._labels = empty_labels(rows, recipe, device)
         self._rates = torch.zeros(len(trainers), steps, device=device)
         self._losses = torch.zeros(len(trainers), steps, device=device)
         self._right = torch.zeros(len(trainers), steps, dtype=torch.int64, device=device)
         self._numbers = torch.arange(steps, device=device)
-        self._places = torch.arange(recipe.batch_size, device=device)
         # How far an epoch has come: its steps, and the first row of the next batch.
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
-        saved, draws = [_Saved(trainer) for trainer in trainers], HostDraws(device)
+        saved, draws = [Saved(trainer) for trainer in trainers], HostDraws(device)
+        rest = len(data.train) % recipe.step_images
         try:
-            recorder.capture(self._work)
+            self._whole = self._record(recipe.step_images, recorder, forwards)
+            # A compiler would have to work again for the one other shape.
+            plain = [None] * len(trainers)
+            self._rest = self._record(rest, recorder, plain) if rest else None
         finally:
             for each in saved:
                 each.restore()
         if (source := draws.seen()) is not None:
             raise RuntimeError(f"a network draws from {source}, and a graph would repeat one draw")
-        self._gradients = [[p.grad for p in _parameters(trainer)] for trainer in trainers]
+
+    def is_of(self, trainers: list[Trainer], data: Data) -> bool:
+        """Whether these trainers were recorded, for so many images."""
+        return self.trainers == trainers and self._count == len(data.train)
+
+    def _record(
+        self,
+        images: int,
+        make_recorder: Callable[[torch.device, int], Recorder],
+        forwards: Sequence[Forward | None],
+    ) -> _RecordedBatch:
+        """The step of a batch of so many images."""
+        recorder = make_recorder(self._step.device, len(self.trainers))
+        places = torch.arange(images, device=self._step.device)
+        recorder.capture(lambda: self._work(recorder, places, forwards))
+        gradients = [[p.grad for p in _parameters(trainer)] for trainer in self.trainers]
+        return _RecordedBatch(recorder, gradients)
 
     def step_through(
         self, members: Sequence[Member], data: Data, recipe: Recipe, course: Course
     ) -> Stepped:
         """One epoch."""
-        self._begin(course)
-        busy, number = np.zeros(len(members)), 0
+        self._rates.copy_(torch.from_numpy(course.rates))
+        self._step.zero_()
+        number, left = 0, None
         for images, labels in train_chunks(data, recipe, course.seed, course.epoch):
-            whole = len(labels) // recipe.batch_size
+            whole = len(labels) // recipe.step_images
             self._fill(images, labels)
-            for _ in range(whole):
-                self._recorder.replay(course.dropout_seed(number))
-                number += 1
+            batches = [self._whole] * whole
+            if len(labels) % recipe.step_images and self._rest is not None:
+                batches.append(self._rest)
+            for batch in batches:
+                if batch is not left:  # the other one has left its own gradients in their place
+                    batch.show_gradients(self.trainers)
+                batch.recorder.replay(course.dropout_seed(number))
+                number, left = number + 1, batch
                 course.take_histograms(members, number)
-            rest = slice(whole * recipe.batch_size, None)
-            if len(labels[rest]):
-                self._eagerly((images[rest], labels[rest]), course, number, busy)
-                number += 1
-                course.take_histograms(members, number)
-        return Stepped(self._losses.clone(), self._right.clone(), busy)
+        # The host spends nothing on a member alone.
+        return Stepped(self._losses.clone(), self._right.clone(), np.zeros(len(members)))
 
-    def _work(self) -> None:
+    def _work(
+        self, recorder: Recorder, places: torch.Tensor, forwards: Sequence[Forward | None]
+    ) -> None:
         """One step of everybody: what is recorded."""
-        rows = (self._places + self._row) % len(self._images)
+        rows = (places + self._row) % len(self._images)
         images = self._images.index_select(0, rows).permute(0, 3, 1, 2)
         batch = images, self._labels.index_select(0, rows)
-        results = self._recorder.side_by_side(
-            [self._member(index, trainer, batch) for index, trainer in enumerate(self.trainers)]
+        results = recorder.side_by_side(
+            [
+                self._member(index, trainer, batch, forwards[index])
+                for index, trainer in enumerate(self.trainers)
+            ]
         )
         losses, right = (torch.stack(values)[:, None] for values in zip(*results, strict=True))
         # Not by index: writing to an index that is on the device sorts, in deterministic mode.
@@ -257,40 +321,39 @@ class RecordedCohort:
         torch.where(now, right, self._right, out=self._right)
         # Round and round: a warm-up may take more steps than an epoch has.
         self._step.add_(1).remainder_(len(self._numbers))
-        self._row.add_(len(self._places)).remainder_(len(self._images))
+        self._row.add_(len(places)).remainder_(len(self._images))
 
     def _member(
-        self, index: int, trainer: Trainer, batch: Batch
+        self, index: int, trainer: Trainer, batch: Batch, forward: Forward | None
     ) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
         def step() -> tuple[torch.Tensor, torch.Tensor]:
             rate = self._rates[index].index_select(0, self._step)
             set_learning_rate(trainer.optimizer, rate[0])
-            return trainer.step(batch, self._forwards[index])
+            return trainer.step(batch, forward)
 
         return step
-
-    def _begin(self, course: Course) -> None:
-        self._rates.copy_(torch.from_numpy(course.rates))
-        self._step.zero_()
-        # A step that was not recorded has put others in their place.
-        for trainer, gradients in zip(self.trainers, self._gradients, strict=True):
-            for parameter, gradient in zip(_parameters(trainer), gradients, strict=True):
-                parameter.grad = gradient
 
     def _fill(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         self._images[: len(labels)].copy_(images.permute(0, 2, 3, 1))
         self._labels[: len(labels)].copy_(labels)
         self._row.zero_()
 
-    def _eagerly(
-        self, batch: Batch, course: Course, number: int, busy: NDArray[np.float64]
-    ) -> None:
-        rates, dropout = course.rates[:, number], course.dropout_seed(number)
-        losses, right = step_together(self.trainers, batch, rates, dropout, busy)
-        self._losses[:, number], self._right[:, number] = losses, right
+
+@dataclass(frozen=True)
+class _RecordedBatch:
+    """The step of a batch of one size, and the gradients (per trainer, per parameter) that it leaves."""
+
+    recorder: Recorder
+    gradients: list[list[torch.Tensor | None]]
+
+    def show_gradients(self, trainers: Sequence[Trainer]) -> None:
+        """Let the parameters have these for their gradients."""
+        for trainer, gradients in zip(trainers, self.gradients, strict=True):
+            for parameter, gradient in zip(_parameters(trainer), gradients, strict=True):
+                parameter.grad = gradient
 
 
-class _Saved:
+class Saved:
     """A trainer as it is, to be put back in place: a graph knows tensors by where they lie."""
 
     def __init__(self, trainer: Trainer) -> None:
@@ -317,7 +380,8 @@ def _parameters(trainer: Trainer) -> list[torch.Tensor]:
 
 
 def _tensors(trainer: Trainer) -> Iterator[torch.Tensor]:
-    return chain(trainer.net.parameters(), trainer.net.buffers())
+    average = trainer.average.values if trainer.average is not None else []
+    return chain(trainer.net.parameters(), trainer.net.buffers(), average)
 
 
 def _optimizer_tensors(trainer: Trainer) -> Iterator[tuple[torch.Tensor, str, torch.Tensor]]:
@@ -325,15 +389,6 @@ def _optimizer_tensors(trainer: Trainer) -> Iterator[tuple[torch.Tensor, str, to
         for key, value in state.items():
             if isinstance(value, torch.Tensor):
                 yield parameter, key, value
-
-
-def _raise_if_memory_ran_out(error: BaseException) -> None:
-    """An out of memory in a capture makes the capture fail as well, which hides it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, torch.OutOfMemoryError):
-            raise seen
-        seen = seen.__cause__ or seen.__context__
 
 
 def _index(device: torch.device) -> int:

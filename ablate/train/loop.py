@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from ablate.result import Epoch, Failed, Step
@@ -26,13 +28,14 @@ STEPS_PER_RUN = 400
 @dataclass(frozen=True)
 class Evaluation:
     """Mean loss, accuracy (a fraction), one bit for each image: whether it was right; and where that was
-    asked for what was predicted (`ablate.result.predictions`).
+    asked for what was predicted (`ablate.result.predictions`), and the logits (N, classes), float32.
     """
 
     loss: float
     accuracy: float
     correct: bytes
     predictions: bytes | None = None
+    logits: NDArray[np.float32] | None = None
 
 
 def train(
@@ -82,7 +85,7 @@ def _measured(
 ) -> Epoch:
     """What an epoch measured; `seconds` is what its evaluation took."""
     leaked = data.val is None
-    sizes = batch_sizes(len(data.train), recipe.batch_size)
+    sizes = batch_sizes(len(data.train), recipe.step_images)
     return Epoch(
         epoch=epoch,
         train_loss=float((done.losses * sizes).sum() / sizes.sum()),
@@ -99,13 +102,14 @@ def _measured(
 
 
 def evaluate(
-    trainers: Sequence[Trainer], data: Data, part: Part, seed: int, *, predictions: bool = False
+    trainers: Sequence[Trainer], data: Data, part: Part, seed: int, *, outputs: bool = False
 ) -> list[Evaluation]:
-    """Loss and accuracy of every network as it is, in evaluation mode. One that draws even there draws
-    from a stream for each batch, so that nothing depends on who is evaluated beside it.
+    """Loss and accuracy of every network as it is, in evaluation mode, with its `outputs` if asked.
+    One that draws even there draws from a stream for each batch, so that nothing depends on who is
+    evaluated beside it.
     """
     with restored():
-        seen = _look(trainers, data, part, seed, predictions)
+        seen = _look(trainers, data, part, seed, outputs)
     return [each.evaluation() for each in seen]
 
 
@@ -115,41 +119,39 @@ class _Seen:
 
     losses: list[torch.Tensor] = field(default_factory=list)
     right: list[torch.Tensor] = field(default_factory=list)
-    predicted: list[torch.Tensor] = field(default_factory=list)
-    probability: list[torch.Tensor] = field(default_factory=list)
+    logits: list[torch.Tensor] = field(default_factory=list)
 
-    def add(self, logits: torch.Tensor, labels: torch.Tensor, predictions: bool) -> None:
-        predicted = logits.argmax(dim=1)
+    def add(self, logits: torch.Tensor, labels: torch.Tensor, outputs: bool) -> None:
         self.losses.append(F.cross_entropy(logits, labels, reduction="sum"))
-        self.right.append(predicted == labels)
-        if predictions:
-            self.predicted.append(predicted)
-            self.probability.append(logits.softmax(dim=1).amax(dim=1))
+        self.right.append(logits.argmax(dim=1) == labels)
+        if outputs:
+            self.logits.append(logits)
 
     def evaluation(self) -> Evaluation:
         correct = torch.cat(self.right).cpu().numpy()
         loss = float(torch.stack(self.losses).sum()) / len(correct)
         packed = np.packbits(correct).tobytes()
-        return Evaluation(loss, float(correct.mean()), packed, self._predictions())
-
-    def _predictions(self) -> bytes | None:
-        if not self.predicted:
-            return None
-        predicted, probability = (torch.cat(p).cpu() for p in (self.predicted, self.probability))
-        return pack_predictions(predicted.numpy(), probability.numpy())
+        if not self.logits:
+            return Evaluation(loss, float(correct.mean()), packed)
+        logits = torch.cat(self.logits)
+        predicted, probability = logits.argmax(dim=1), logits.softmax(dim=1).amax(dim=1)
+        said = pack_predictions(predicted.cpu().numpy(), probability.cpu().numpy())
+        return Evaluation(loss, float(correct.mean()), packed, said, logits.cpu().numpy())
 
 
 def _look(
-    trainers: Sequence[Trainer], data: Data, part: Part, seed: int, predictions: bool
+    trainers: Sequence[Trainer], data: Data, part: Part, seed: int, outputs: bool
 ) -> list[_Seen]:
-    for trainer in trainers:
-        trainer.net.eval()
     seen = [_Seen() for _ in trainers]
-    for number, (images, labels) in enumerate(eval_batches(data, part)):
-        stream = stream_seed(seed, number)
-        for trainer, each in zip(trainers, seen, strict=True):
-            trainer.draw_from(stream)
-            each.add(trainer.infer(images), labels, predictions)
+    with ExitStack() as averaged:
+        for trainer in trainers:
+            trainer.net.eval()
+            averaged.enter_context(trainer.averaged())
+        for number, (images, labels) in enumerate(eval_batches(data, part)):
+            stream = stream_seed(seed, number)
+            for trainer, each in zip(trainers, seen, strict=True):
+                trainer.draw_from(stream)
+                each.add(trainer.infer(images), labels, outputs)
     return seen
 
 

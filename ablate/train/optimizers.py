@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn, optim
 
-from ablate.errors import unknown
 from ablate.study import Recipe
+from ablate.study.names import check_optimizer
+from ablate.train.muon import Muon
 
+T = TypeVar("T")
 Kind = TypeVar("Kind", bound=optim.Optimizer)
 
 
@@ -32,26 +34,49 @@ _AdamW = _without_compiler(optim.AdamW)
 _SGD = _without_compiler(optim.SGD)
 
 Rate = float | torch.Tensor
+Groups = list[dict[str, Any]]
 Factory = Callable[[nn.Module, Recipe, Rate], optim.Optimizer]
-"""Makes the optimizer of a network, which may put its parameters into groups, in its fused form."""
+"""Makes the optimizer of a network, in its fused form."""
 
 
-def adam(net: nn.Module, _recipe: Recipe, rate: Rate) -> optim.Optimizer:
-    """Kingma and Ba 2015, arXiv 1412.6980."""
-    return _Adam(net.parameters(), lr=rate, fused=True, capturable=_on_gpu(net))
+def adam(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
+    """Kingma and Ba 2015, arXiv 1412.6980. `weight_decay` is added to the gradient."""
+    groups = _groups(net, recipe, recipe.weight_decay or 0.0)
+    return _Adam(groups, lr=rate, betas=_betas(recipe), fused=True, capturable=_on_gpu(net))
 
 
-def adamw(net: nn.Module, _recipe: Recipe, rate: Rate) -> optim.Optimizer:
-    """Loshchilov and Hutter 2019, arXiv 1711.05101, with a weight decay of 0.01."""
-    return _AdamW(net.parameters(), lr=rate, weight_decay=0.01, fused=True, capturable=_on_gpu(net))
+def adamw(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
+    """Loshchilov and Hutter 2019, arXiv 1711.05101, with a weight decay of 0.01 unless set."""
+    groups = _groups(net, recipe, _or(recipe.weight_decay, 0.01))
+    return _AdamW(groups, lr=rate, betas=_betas(recipe), fused=True, capturable=_on_gpu(net))
 
 
-def sgd(net: nn.Module, _recipe: Recipe, rate: Rate) -> optim.Optimizer:
-    """Nesterov momentum of 0.9 (Sutskever et al. 2013). Fused SGD counts no steps: it can be captured."""
-    return _SGD(net.parameters(), lr=rate, momentum=0.9, nesterov=True, fused=True)
+def sgd(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
+    """Nesterov momentum of 0.9 unless set (Sutskever et al. 2013). Fused SGD counts no steps: it can be
+    captured. `weight_decay` is added to the gradient.
+    """
+    momentum = _or(recipe.momentum, 0.9)
+    nesterov = _or(recipe.nesterov, momentum > 0)
+    groups = _groups(net, recipe, recipe.weight_decay or 0.0)
+    return _SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
 
 
-OPTIMIZERS: dict[str, Factory] = {"adam": adam, "adamw": adamw, "sgd": sgd}
+def muon(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
+    """Jordan et al. 2024 for the weights of hidden layers, with a momentum of 0.95 and a weight decay of 0.1
+    unless set; AdamW for the first and the last layer, biases and norms, at the same learning rate.
+    """
+    hidden = _hidden_weights(net)
+    groups = _groups(net, recipe, _or(recipe.weight_decay, 0.1), apart=hidden)
+    for group in groups:
+        group |= {"momentum": _or(recipe.momentum, 0.95), "nesterov": _or(recipe.nesterov, True)}
+        group |= {
+            "betas": _betas(recipe),
+            "orthogonal": all(id(p) in hidden for p in group["params"]),
+        }
+    return Muon(groups, rate)
+
+
+OPTIMIZERS: dict[str, Factory] = {"adam": adam, "adamw": adamw, "sgd": sgd, "muon": muon}
 
 
 def make_optimizer(net: nn.Module, recipe: Recipe) -> optim.Optimizer:
@@ -60,12 +85,44 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> optim.Optimizer:
 
     Raises:
         UnknownNameError: no such optimizer.
+        StudyError: a key that it does not know.
     """
-    check_optimizer(recipe.optimizer)
+    check_optimizer(recipe)
     rate: Rate = recipe.learning_rate
     if _on_gpu(net):
         rate = torch.tensor(rate, device=next(net.parameters()).device)
     return OPTIMIZERS[recipe.optimizer](net, recipe, rate)
+
+
+def _groups(
+    net: nn.Module, recipe: Recipe, weight_decay: float, apart: frozenset[int] = frozenset()
+) -> Groups:
+    """The parameters by what is done with them, in the network's order: one group where that is the same.
+
+    Norms and biases are the parameters of one dimension (Goyal et al. 2017, arXiv:1706.02677, section 5.3).
+    """
+    bare = recipe.no_decay_on == "norm_and_bias"
+    found: dict[tuple[bool, bool], dict[str, Any]] = {}
+    for parameter in net.parameters():
+        kind = bare and parameter.dim() <= 1, id(parameter) in apart
+        decay = 0.0 if kind[0] else weight_decay
+        group = found.setdefault(kind, {"params": [], "weight_decay": decay})
+        group["params"].append(parameter)
+    return list(found.values())
+
+
+def _hidden_weights(net: nn.Module) -> frozenset[int]:
+    """The identities of the weights of two dimensions and more, without the first and the last."""
+    weights = [parameter for parameter in net.parameters() if parameter.dim() >= 2]
+    return frozenset(id(weight) for weight in weights[1:-1])
+
+
+def _betas(recipe: Recipe) -> tuple[float, float]:
+    return _or(recipe.betas, (0.9, 0.999))
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value
 
 
 def _on_gpu(net: nn.Module) -> bool:
@@ -82,11 +139,3 @@ def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float | torch.T
             group["lr"].fill_(learning_rate)
         else:
             group["lr"] = learning_rate
-
-
-def check_optimizer(name: str) -> None:
-    """Raises:
-    UnknownNameError: no such optimizer.
-    """
-    if name not in OPTIMIZERS:
-        raise unknown("optimizer", name, OPTIMIZERS)

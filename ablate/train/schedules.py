@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from ablate.errors import unknown
+from ablate.study import Recipe
 
 Schedule = Callable[[float, Sequence[float]], float]
 """(progress in [0, 1), the losses watched after each epoch) → factor on the learning rate.
@@ -74,6 +75,26 @@ SCHEDULES: dict[str, Schedule] = {
     "one_cycle": one_cycle,
     "plateau": plateau,
 }
+
+
+def with_warmup(
+    schedule: Schedule, recipe: Recipe, steps: int
+) -> Callable[[int, Sequence[float]], float]:
+    """The factor of each step of a run, counted from 0, of which an epoch has `steps`: in the first
+    `warmup_epochs` a line up to 1, then the schedule over the rest (Goyal et al. 2017, arXiv:1706.02677).
+    """
+    first, all_steps = round(recipe.warmup_epochs * steps), steps * recipe.epochs
+
+    def factor(step: int, losses: Sequence[float]) -> float:
+        if step < first:
+            return (step + 1) / first
+        return schedule((step - first) / (all_steps - first), losses)
+
+    return factor
+
+
+BETWEEN_EPOCHS = frozenset({constant, plateau})
+"""Those that change between epochs only: they look at the losses, not at the progress."""
 
 
 def find_schedule(name: str) -> Schedule:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn, optim
-from torch.nn import functional as F
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils import clip_grad_norm_
 
+from ablate.errors import StudyError
 from ablate.study import Recipe
 from ablate.system.precision import Precision
 from ablate.system.randomness import seed_all
-from ablate.train.data import Batch
+from ablate.train.average import Average
+from ablate.train.batch import Batch
+from ablate.train.losses import Loss, first_labels, make_loss
 from ablate.train.optimizers import make_optimizer, set_learning_rate
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """From images (B, 3, H, W) to logits (B, classes)."""
+
+PLAIN = Loss()
 
 
 @dataclass
@@ -28,6 +35,10 @@ class Trainer:
     scaler: torch.amp.GradScaler
     precision: Precision
     device: torch.device
+    loss: Loss = PLAIN
+    micro_batch: int | None = None
+    clip_norm: float | None = None
+    average: Average | None = None
 
     @property
     def generator(self) -> torch.Generator:
@@ -42,19 +53,62 @@ class Trainer:
         """One step of the optimizer: the mean loss () and the number of right answers (), both still on
         the device. `forward` computes what the network does, in another way.
 
-        Shape: the batch is images (B, 3, H, W), float32 and normalised, and labels (B,) int64.
+        Shape: the batch is images (B, 3, H, W), float32 and normalised, and their labels.
         """
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.micro_batch is None or len(batch[1]) <= self.micro_batch:
+            loss, right = self._backward(batch, forward, 1.0)
+        else:
+            loss, right = self._accumulate(batch, forward, self.micro_batch)
+        if self.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            clip_grad_norm_(self.net.parameters(), self.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update()
+        return loss, right
+
+    def _backward(
+        self, batch: Batch, forward: Forward | None, share: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the gradients of a batch, whose loss is that share of the step's."""
         images, labels = batch
         images = images.contiguous(memory_format=self.precision.memory_format)
         with self.precision.autocast(self.device):
             # Not `or`: a compiled module cannot be asked whether it is true.
             logits = (self.net if forward is None else forward)(images)
-            loss = F.cross_entropy(logits, labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return loss.detach(), (logits.argmax(dim=1) == labels).sum()
+            loss = self.loss(logits, labels)
+        self.scaler.scale(loss if share == 1 else loss * share).backward()
+        return loss.detach(), (logits.argmax(dim=1) == first_labels(labels)).sum()
+
+    def _accumulate(
+        self, batch: Batch, forward: Forward | None, size: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The gradients of a step's images, some at a time."""
+        images, labels = batch
+        parts = list(zip(images.split(size), labels.split(size), strict=True))
+        shares = [len(part[1]) / len(labels) for part in parts]
+        done = [
+            self._backward(part, forward, share) for part, share in zip(parts, shares, strict=True)
+        ]
+        losses, right = (torch.stack(values) for values in zip(*done, strict=True))
+        return (losses * losses.new_tensor(shares)).sum(), right.sum()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The network as it is evaluated: with the average of its weights, where a recipe wants that."""
+        if self.average is None:
+            yield
+            return
+        with self.average.in_place():
+            yield
+
+    def settle(self) -> None:
+        """Training is over: what is tested and kept is what was evaluated."""
+        if self.average is not None:
+            self.average.swap()
+            self.average = None
 
     def infer(self, images: torch.Tensor) -> torch.Tensor:
         """Logits in evaluation mode as float32; the caller has called `net.eval()`."""
@@ -80,14 +134,46 @@ class Trainer:
 
 
 def make_trainer(
-    net: nn.Module, recipe: Recipe, device: torch.device, precision: Precision
+    net: nn.Module,
+    recipe: Recipe,
+    device: torch.device,
+    precision: Precision,
+    labels: torch.Tensor | None = None,
 ) -> Trainer:
-    """Bring a network to the device, in the precision's memory format, with the recipe's optimizer."""
+    """Bring a network to the device, in the precision's memory format, with the recipe's optimizer.
+    `labels` (N,) are those of the training images, for class weights.
+
+    Raises:
+        StudyError: the recipe has dropout and the network has none.
+    """
     net = net.to(device).to(memory_format=precision.memory_format)
+    set_dropout(net, recipe)
     return Trainer(
         net=net,
         optimizer=make_optimizer(net, recipe),
         scaler=torch.amp.GradScaler(device.type, enabled=precision.scaled),
         precision=precision,
         device=device,
+        loss=make_loss(recipe, labels),
+        micro_batch=recipe.batch_size if recipe.accumulate > 1 else None,
+        clip_norm=recipe.clip_norm,
+        average=None if recipe.ema_decay is None else Average(net, recipe.ema_decay),
     )
+
+
+def set_dropout(net: nn.Module, recipe: Recipe) -> None:
+    """Give every dropout of a network the recipe's probability.
+
+    Raises:
+        StudyError: it has none.
+    """
+    if recipe.dropout is None:
+        return
+    found = [module for module in net.modules() if isinstance(module, _DropoutNd)]
+    if not found:
+        raise StudyError(
+            f"recipe.dropout = {recipe.dropout:g}: the network has no dropout (nn.Dropout and its kin): "
+            "leave it out"
+        )
+    for module in found:
+        module.p = recipe.dropout

@@ -30,8 +30,8 @@ def _silent(_text: str) -> None:
 class Tuning:
     """The choices for a plan on a machine. `note` is told what came out of a measurement.
 
-    What is not in the database is measured in a worker of the executor that is given: after the kernels
-    it is warm for training; after the other two it should train nothing.
+    What is not in the database is measured in a worker of the executor that is given, which is warm for
+    training then; one in which a capture failed is replaced.
     """
 
     plan: Plan
@@ -68,13 +68,10 @@ class Tuning:
 
     def step_path(self, executor: Executor, kernels: Mapping[str, str]) -> str:
         """How cohorts are stepped: `eager`, the only way of a CPU, `graph` or `compiled`."""
-        if not self.machine.is_gpu:
-            return "eager"
-        study = self.plan.study
-        key = self._key("steps", study.setting, *self._conditions)
-        known = self.choices.find(key)
+        known = self.known_step_path()
         if known is not None:
-            return str(known.choice)
+            return known
+        study, key = self.plan.study, self._step_key
         job = MeasureSteps(
             some_variants(self.plan, self.machine.cohort), study.recipe, self.plan.dataset,
             self.machine.device.type, kernels, self.deterministic, study.data,
@@ -92,6 +89,17 @@ class Tuning:
         best = found[-1]
         self.note(f"steps: {best.path}, {best.note}")
         return str(self.choices.keep(key, Choice(best.path, best.note)).choice)
+
+    def known_step_path(self) -> str | None:
+        """That way if it was chosen already."""
+        if not self.machine.is_gpu:
+            return "eager"
+        known = self.choices.find(self._step_key)
+        return None if known is None else str(known.choice)
+
+    @property
+    def _step_key(self) -> ChoiceKey:
+        return self._key("steps", self.plan.study.setting, *self._conditions)
 
     def cohort(self, executor: Executor, kernels: Mapping[str, str], step_path: str) -> int:
         """How many runs of a seed are trained side by side: on a GPU by measurement."""

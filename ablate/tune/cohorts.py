@@ -6,7 +6,6 @@ once for a device and a study's setting, and stored.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -16,11 +15,17 @@ import torch
 
 from ablate.datasets.base import Dataset
 from ablate.study import Recipe, Variant
+from ablate.system.device_errors import (
+    CaptureError,
+    ProcessSpentError,
+    breaks_process,
+    out_of_memory,
+)
 from ablate.system.machine import Machine, prepare_machine
 from ablate.train.cohort import step_eagerly
 from ablate.train.data import Data, load_data
 from ablate.train.graphs import kernels_on, make_graphs
-from ablate.tune.steps import SteppedCohort, first_batches, make_members
+from ablate.tune.steps import TIMED_BATCHES, SteppedCohort, first_batches, free_memory, make_members
 
 MOST = 32
 ROUNDS = 3
@@ -55,27 +60,37 @@ class MeasureCohorts:
         machine = prepare_machine(self.device, recipe.precision, deterministic=self.deterministic)
         device = machine.device
         data = load_data(self.dataset, recipe.split, recipe.validation_fraction, device)
-        few = first_batches(data, recipe)
+        few = first_batches(data, recipe, TIMED_BATCHES)
         for size in sizes(len(self.variants)):
             _forget_memory(device)
             try:
                 seconds = self._seconds(size, few, machine)
-            except torch.OutOfMemoryError:
-                return
+            except CaptureError as error:
+                # Whatever ended it: cohorts of this size cannot be recorded, and this process is spent.
+                raise ProcessSpentError from error
+            except Exception as error:
+                if breaks_process(error) or out_of_memory(error) is None:
+                    raise
+                seconds = None
+            if seconds is None:  # too large to fit, or no graph
+                break
             yield CohortSize(size, seconds / size)
             if 2 * _memory_taken(device) > MOST_MEMORY:
-                return
+                break
+        free_memory(device)  # training goes on in this process
 
-    def _seconds(self, size: int, data: Data, machine: Machine) -> float:
-        """What a pass over the data takes; nothing of the cohort is left afterwards."""
+    def _seconds(self, size: int, data: Data, machine: Machine) -> float | None:
+        """What a pass over the data takes, None where it was stepped in another way than was asked for;
+        nothing of the cohort is left afterwards.
+        """
         device, precision = machine.device, machine.precision
         kernels = kernels_on(self.step_path, self.kernels)
         variants = tuple(islice(cycle(self.variants), size))
         members = make_members(variants, self.recipe, self.dataset, device, precision, kernels)
-        eager = self.step_path == "eager"
-        stepping = step_eagerly if eager else make_graphs(self.step_path)
-        stepped = SteppedCohort(members, data, self.recipe, stepping)
-        return float(np.median([stepped.seconds() for _ in range(ROUNDS)]))
+        graphs = None if self.step_path == "eager" else make_graphs(self.step_path)
+        stepped = SteppedCohort(members, data, self.recipe, graphs or step_eagerly)
+        taken = float(np.median([stepped.seconds(data) for _ in range(ROUNDS)]))
+        return None if graphs is not None and graphs.trouble is not None else taken
 
 
 def sizes(networks: int) -> list[int]:
@@ -95,9 +110,8 @@ def best_size(measured: Sequence[CohortSize]) -> int:
 
 
 def _forget_memory(device: torch.device) -> None:
-    gc.collect()
+    free_memory(device)
     if device.type == "cuda":
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 

@@ -2,13 +2,17 @@
 if that is faster still, and saves more time than compiling takes.
 
 A cohort of the study's own variants is stepped eagerly, eagerly again, and by graph, from the same
-weights over the same batches. Two eager passes of a GPU may differ in their last digits, which training
-then amplifies; the graph may differ from them no more than that, with a margin. To be run once for a
+warmed state over the same two batches: what a graph does wrong it does in the first step, and what differs
+in the last digits training has not yet amplified. The graph may differ from eager steps no more than they
+from each other, with a margin. What each takes is measured apart, over whole batches. To be run once for a
 device and a study's setting, and stored. Whatever goes wrong, the answer is the plain path.
 """
 
 from __future__ import annotations
 
+import copy
+import gc
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,23 +21,33 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
 
 from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
 from ablate.measure.rounds import median_seconds
 from ablate.model import build
 from ablate.study import ALL_DATA, DataTable, Recipe, Variant
+from ablate.system.device_errors import CaptureError, ProcessSpentError, breaks_process, chain
 from ablate.system.machine import Machine, prepare_machine
 from ablate.system.precision import AMP_FP32, Precision
+from ablate.system.randomness import restored
 from ablate.system.text import one_line
+from ablate.train.batch import Batch
+from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
-from ablate.train.data import Data, Part, draw, load_data
+from ablate.train.data import Data, draw, load_data, train_batches
 from ablate.train.graphs import Graphs, kernels_on, make_graphs
-from ablate.train.step import make_trainer
+from ablate.train.step import Forward, Trainer, make_trainer
 
 SEED = 1
-BATCHES = 16.5
-"""The half is a last, smaller batch, which every epoch has."""
+WARMING_BATCHES = 8
+"""Before anything is compared: batch norm and the optimizer have their statistics."""
+COMPARED_BATCHES = 2
+TIMED_BATCHES = 64
+"""Whole ones: what a pass costs beside its steps is then a small part of it. The smaller batch at the end of
+an epoch counts as a whole one: it is recorded like them."""
 ROUNDS = 5
 NOISE_MARGIN = 3.0
 """How many times as far from an eager pass as another eager pass the graph may be."""
@@ -44,8 +58,16 @@ ROUNDING_MARGIN = 1.5
 """How many times as far from fp32 as eager steps in half precision compiled ones may be: a compiler rounds
 in other places, which is neither better nor worse."""
 
-WORTH_COMPILING_SECONDS = 60.0
-"""What a cohort must take by graph before compiling is tried: that takes a minute or so itself."""
+NO_GRADIENT = 1e-9
+"""The share of a network's gradient below which that of a parameter is rounding alone, in float64. A bias
+before a batch norm has none, and Adam makes whole steps of its rounding, each time others."""
+
+MOST_SAVED = 0.5
+"""The share of its time that a cohort may hope to save by compiled steps."""
+WORTH_SHARE = 0.1
+"""The share of what it can save that compiling may take; what takes longer is broken off."""
+LEAST_COMPILING_SECONDS = 1.0
+"""For each network: with less than that nothing is compiled, so it is not begun."""
 
 Path = Literal["eager", "graph", "compiled"]
 Made = Path | Literal["fp32"]
@@ -88,14 +110,17 @@ class MeasureSteps:
             return
         whole = load_data(self.dataset, recipe.split, recipe.validation_fraction, device)
         data = draw(whole, self.data, SEED)
-        few = first_batches(data, recipe)
         comparison = Comparison(
-            lambda made: self._members(machine, made), few, recipe, exact=self.deterministic
+            lambda made: self._members(machine, made), data, recipe, exact=self.deterministic
         )
         yield (chosen := comparison.graph(make_graphs("graph")))
-        passes = recipe.epochs * len(data.train) / len(few.train)
-        if chosen.path == "graph" and comparison.worth_compiling(passes):
+        passes = passes_of(data, recipe)
+        if chosen.path == "graph" and comparison.compiling_seconds(passes) > 0:
             yield comparison.compiled(make_graphs("compiled"), passes, chosen)
+        if comparison.spent:
+            raise ProcessSpentError
+        del comparison
+        free_memory(device)  # training goes on in this process
 
     def _members(self, machine: Machine, made: Made) -> list[Member]:
         precision = machine.precision
@@ -123,16 +148,26 @@ def make_members(
     return members
 
 
-def first_batches(data: Data, recipe: Recipe) -> Data:
-    """As much of the training set as a comparison takes."""
-    images = int(BATCHES * recipe.batch_size)
-    return replace(data, train=Part(data.train.images[:images], data.train.labels[:images]))
+def first_batches(data: Data, recipe: Recipe, batches: int) -> Data:
+    """So many whole batches of the training set, over again where it has not that many; where it has not
+    one, what there is.
+    """
+    if len(data.train) < recipe.step_images:
+        return data
+    rows = np.arange(batches * recipe.step_images) % len(data.train)
+    return replace(data, train=data.train.of(rows))
+
+
+def passes_of(data: Data, recipe: Recipe) -> float:
+    """How many passes over the timed batches are as many steps as a run has."""
+    return recipe.epochs * math.ceil(len(data.train) / recipe.step_images) / TIMED_BATCHES
 
 
 class Comparison:
-    """The ways to step one cohort, over the same few batches.
+    """The ways to step one cohort, over the same few batches of `data`.
 
-    `make_members` makes the cohort anew; `exact` asks for the same to the last bit.
+    `make_members` makes the cohort anew; `exact` asks for the same to the last bit. `spent` says that a
+    capture failed: nothing else must be computed in this process then.
     """
 
     def __init__(
@@ -143,35 +178,63 @@ class Comparison:
         *,
         exact: bool,
     ) -> None:
-        self._make, self._data, self._recipe, self._exact = make_members, data, recipe, exact
+        self._make, self._recipe, self._exact = make_members, recipe, exact
+        self._whole = len(data.train) >= recipe.step_images
+        self._warming = first_batches(data, recipe, WARMING_BATCHES)
+        self._data = first_batches(data, recipe, COMPARED_BATCHES)
+        self._timed = first_batches(data, recipe, TIMED_BATCHES)
+        self._warmed: list[bytes] = []
+        self._counted: list[list[bool]] = []
         self._eager: SteppedCohort | None = None
         self._graph: SteppedCohort | None = None
         self._allowed = 0.0
+        self.spent = False
 
     def graph(self, graphs: Graphs) -> StepPath:
         """`graph` if it can be had, agrees with eager steps and is faster."""
-        if len(self._data.train) < self._recipe.batch_size:
+        if not self._whole:
             return StepPath("eager", "no batch is whole")
         try:
             return self._try_graph(graphs)
         except Exception as error:
             # Capturing fails in more ways than can be listed, and there is a path without it.
-            return StepPath("eager", f"the step cannot be a graph: {one_line(error)}")
+            return StepPath("eager", f"the step cannot be a graph: {self._said(error)}")
 
-    def worth_compiling(self, passes: float) -> bool:
-        """Whether so many passes over these batches by graph take long enough to try."""
+    def compiling_seconds(self, passes: float) -> float:
+        """What compiling may take before so many passes by graph; 0 if it is not to be tried."""
         if self._exact or self._graph is None:
-            return False  # a compiler sums in another order
-        return self._graph.seconds() * passes >= WORTH_COMPILING_SECONDS
+            return 0.0  # a compiler sums in another order
+        seconds = WORTH_SHARE * MOST_SAVED * self._graph.seconds(self._timed) * passes
+        return seconds if seconds >= LEAST_COMPILING_SECONDS * len(self._warmed) else 0.0
 
     def compiled(self, graphs: Graphs, passes: float, otherwise: StepPath) -> StepPath:
         """`compiled` if that is as good as eager steps, and saves more in so many passes than it costs."""
         try:
             return self._try_compiled(graphs, passes, otherwise)
         except Exception as error:
-            return otherwise.noting(f"cannot be compiled: {one_line(error)}")
+            return otherwise.noting(f"cannot be compiled: {self._said(error)}")
+
+    def _said(self, error: Exception) -> str:
+        """What went wrong, where this process can still say it.
+
+        Raises:
+            torch.AcceleratorError: the device answers with nothing but errors.
+        """
+        if breaks_process(error):
+            raise error
+        self.spent = any(isinstance(each, CaptureError) for each in chain(error))
+        return str(error) if isinstance(error, CaptureError) else one_line(error)
+
+    def _warm(self) -> None:
+        """The state from which all are compared, and which parameters have a gradient there."""
+        members = self._make("eager")
+        train_epoch(members, self._warming, self._recipe, SEED, 1, step_eagerly)
+        self._warmed = [pack(member, {}) for member in members]
+        batch = next(train_batches(self._data, self._recipe, SEED, 1))
+        self._counted = [have_gradient(member.trainer, batch) for member in members]
 
     def _try_graph(self, graphs: Graphs) -> StepPath:
+        self._warm()
         eager = self._stepped("eager", step_eagerly)
         noise = self._stepped("eager", step_eagerly).distance(eager)
         graph = self._stepped("graph", graphs)
@@ -183,7 +246,7 @@ class Comparison:
             return StepPath(
                 "eager", f"the graph trains otherwise: {apart:.2g} apart, allowed {allowed:.2g}"
             )
-        ratio = _speed_ratio(eager, graph)
+        ratio = _speed_ratio(eager, graph, self._timed)
         compared = f"{ratio:.2f} times as fast as eager steps, {apart:.2g} apart"
         if ratio <= 1:
             return StepPath("eager", f"the graph is {compared}")
@@ -191,9 +254,10 @@ class Comparison:
         return StepPath("graph", f"{compared} (allowed {allowed:.2g})")
 
     def _try_compiled(self, graphs: Graphs, passes: float, otherwise: StepPath) -> StepPath:
-        if self._eager is None or self._graph is None:
+        if self._eager is None or self._graph is None or graphs.compiler is None:
             return otherwise
-        started = time.perf_counter()
+        started, most = time.perf_counter(), self.compiling_seconds(passes)
+        graphs.compiler = bounded(graphs.compiler, started + most, most)
         compiled = self._stepped("compiled", graphs)
         costs = time.perf_counter() - started
         if graphs.trouble is not None:
@@ -205,46 +269,97 @@ class Comparison:
             return otherwise.noting(
                 f"compiled it trains otherwise: {apart:.2g} from fp32, allowed {allowed:.2g}"
             )
-        ratio = _speed_ratio(self._graph, compiled)
-        saves = self._graph.seconds() * passes * (1 - 1 / ratio)
+        ratio = _speed_ratio(self._graph, compiled, self._timed)
+        saves = self._graph.seconds(self._timed) * passes * (1 - 1 / ratio)
         compared = f"compiled {ratio:.2f} times as fast, in {costs:.0f} s, {apart:.2g} from fp32"
         if saves <= costs:
             return otherwise.noting(f"{compared}: saves no time here")
         return StepPath("compiled", f"{otherwise.note}; {compared}")
 
     def _stepped(self, made: Made, stepping: Stepping) -> SteppedCohort:
-        return SteppedCohort(self._make(made), self._data, self._recipe, stepping)
+        """A cohort made anew, from the warmed state through the batches that are compared."""
+        members = self._make(made)
+        for member, state in zip(members, self._warmed, strict=True):
+            unpack(state, member.trainer, {})
+        return SteppedCohort(members, self._data, self._recipe, stepping, self._counted)
 
 
-def _speed_ratio(one: SteppedCohort, other: SteppedCohort) -> float:
+def bounded(
+    compiler: Callable[[nn.Module], Forward], ends: float, seconds: float
+) -> Callable[[nn.Module], Forward]:
+    """A compiler that begins with no other network once it is later than `ends`."""
+
+    def compile_in_time(net: nn.Module) -> Forward:
+        forward, begun = compiler(net), False
+
+        def first_in_time(images: torch.Tensor) -> torch.Tensor:
+            nonlocal begun
+            if not begun and time.perf_counter() > ends:
+                raise TimeoutError(
+                    f"it takes longer than {seconds:.0f} s, a tenth of what it can save"
+                )
+            begun = True
+            return forward(images)
+
+        return first_in_time
+
+    return compile_in_time
+
+
+def have_gradient(trainer: Trainer, batch: Batch) -> list[bool]:
+    """Which parameters of a network have a gradient at all; in float64, where rounding is told from it.
+    All, where the network cannot be computed so.
+    """
+    parameters = list(trainer.net.parameters())
+    try:
+        net = copy.deepcopy(trainer.net).double()
+        use_kernels(net, {})
+        with restored():
+            loss = F.cross_entropy(net(batch[0].double()), batch[1])
+        found = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
+    except (RuntimeError, TypeError, copy.Error):  # it insists on another number format
+        return [True] * len(parameters)
+    sizes = [0.0 if each is None else float(each.norm()) for each in found]
+    return [size > NO_GRADIENT * max(sizes) for size in sizes]
+
+
+def _speed_ratio(one: SteppedCohort, other: SteppedCohort, data: Data) -> float:
     """How many times as fast as the one the other is, the two in turns."""
-    seconds = median_seconds({"one": one.seconds, "other": other.seconds}, ROUNDS)
+    timed = {"one": lambda: one.seconds(data), "other": lambda: other.seconds(data)}
+    seconds = median_seconds(timed, ROUNDS)
     return seconds["one"] / seconds["other"]
 
 
 class SteppedCohort:
-    """A cohort that has been stepped through one epoch, and what came of it."""
+    """A cohort that has been stepped through a few batches, and what came of it. `counted` says which
+    parameters of each member are compared; all if None.
+    """
 
     def __init__(
-        self, members: Sequence[Member], data: Data, recipe: Recipe, stepping: Stepping
+        self,
+        members: Sequence[Member],
+        data: Data,
+        recipe: Recipe,
+        stepping: Stepping,
+        counted: Sequence[Sequence[bool]] | None = None,
     ) -> None:
-        self._members, self._data, self._recipe = members, data, recipe
-        self._stepping = stepping
-        before = [_values(member) for member in members]
-        self._losses = np.stack([done.losses for done in self.epoch()])
-        self._weights = [_values(member) for member in members]
+        self._members, self._recipe, self._stepping = members, recipe, stepping
+        which: Sequence[Sequence[bool] | None] = counted or [None] * len(members)
+        before = [_values(*each) for each in zip(members, which, strict=True)]
+        self._losses = np.stack([done.losses for done in self._epoch(data)])
+        self._weights = [_values(*each) for each in zip(members, which, strict=True)]
         self._moved = [
             [float(np.linalg.norm(b - a)) for a, b in zip(*both, strict=True)]
             for both in zip(before, self._weights, strict=True)
         ]
 
-    def epoch(self) -> list[Pass]:
-        """Stepped through once more; losses are read at its end, so the device is done."""
-        return train_epoch(self._members, self._data, self._recipe, SEED, 1, self._stepping)
+    def _epoch(self, data: Data) -> list[Pass]:
+        """Stepped through; losses are read at its end, so the device is done."""
+        return train_epoch(self._members, data, self._recipe, SEED, 1, self._stepping)
 
-    def seconds(self) -> float:
-        """What a pass takes."""
-        return sum(done.seconds for done in self.epoch())
+    def seconds(self, data: Data) -> float:
+        """What a pass over these images takes."""
+        return sum(done.seconds for done in self._epoch(data))
 
     def distance(self, other: SteppedCohort) -> float:
         """The larger of the largest difference of a loss, and of the weights or the statistics of any
@@ -259,12 +374,22 @@ class SteppedCohort:
         return float(np.max(apart))
 
 
-def _values(member: Member) -> list[NDArray[np.float64]]:
-    """All parameters as one row of numbers, and all buffers as another."""
+def _values(member: Member, counted: Sequence[bool] | None) -> list[NDArray[np.float64]]:
+    """The parameters that count as one row of numbers, and all buffers as another."""
     net = member.trainer.net
-    groups: list[list[torch.Tensor]] = [list(net.parameters()), list(net.buffers())]
+    parameters: list[torch.Tensor] = list(net.parameters())
+    which = counted or [True] * len(parameters)
+    chosen = [each for each, counts in zip(parameters, which, strict=True) if counts]
+    groups: list[list[torch.Tensor]] = [chosen, list(net.buffers())]
     return [
         np.concatenate([tensor.detach().double().cpu().numpy().ravel() for tensor in group])
         for group in groups
         if group
     ]
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what nobody holds any more: in this process others go on."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

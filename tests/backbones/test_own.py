@@ -8,9 +8,13 @@ import pytest
 import torch
 from conftest import message
 
+from ablate.attention import complete
 from ablate.backbones import make_backbone
 from ablate.errors import StudyError
+from ablate.model import build_outline
 from ablate.network.trace import check_classifies
+from ablate.study import Variant
+from ablate.system.settings import SETTINGS
 
 SOURCE = """
 import sys
@@ -250,3 +254,66 @@ def test_what_a_network_prints_is_no_output_of_ours(
     assert out == ""
     assert errors.splitlines()[0] == "imported"
     assert set(errors.splitlines()[1:]) == {"built", "called"}
+
+
+SETS = """
+import torch
+from torch import nn
+torch.backends.cudnn.benchmark = True
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.a, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, classes)
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        torch.set_grad_enabled(False)
+        torch.set_num_threads(7)
+        torch.autograd.set_detect_anomaly(True)
+        torch.set_float32_matmul_precision("medium")
+        torch.set_deterministic_debug_mode("warn")
+
+    def forward(self, x):
+        return self.fc(self.a(x).mean((2, 3)))
+"""
+
+
+def test_what_a_network_sets_for_the_whole_process_is_put_back(
+    own_module: Callable[[str, str], None],
+) -> None:
+    own_module("sets", SETS)
+    state = [read() for read, _ in SETTINGS.values()]
+    check_classifies("sets:Net", 10, 16)
+    assert [read() for read, _ in SETTINGS.values()] == state
+    assert make_backbone("cbam_cnn", 10)(torch.zeros(1, 3, 32, 32)).requires_grad
+
+
+CHECKS = """
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.a, self.fc = weight_norm(nn.Conv2d(3, 8, 3)), nn.Linear(8, classes)
+
+    def forward(self, x):
+        x = self.a(x)
+        assert not torch.isnan(x).any(), "NaN in the features"
+        return self.fc(x.mean((2, 3)))
+
+class Never(Net):
+    def forward(self, x): raise ValueError("never")
+"""
+
+
+def test_a_network_that_fails_with_zeros_alone_is_looked_at_with_weights(
+    own_module: Callable[[str, str], None],
+) -> None:
+    own_module("checks", CHECKS)
+    check_classifies("checks:Net", 10, 16)
+    net = build_outline(complete(Variant("checks:Net", "se", "a", (("reduction", 2),))), 10, 16)
+    assert net.a.attention(torch.ones(1, 8, 4, 4)).shape == (1, 8, 4, 4)  # type: ignore[union-attr,operator]
+    said = message(StudyError, lambda: check_classifies("checks:Never", 10, 16))
+    assert said == "checks:Never cannot take 16×16 images: ValueError: never"

@@ -371,6 +371,7 @@ def test_everyday_commands_have_a_row_each(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(
         everyday, "COMMANDS", {"status": ("doctor", "--help"), "plan": ("--version",)}
     )
+    monkeypatch.setattr(everyday, "LOADING", everyday.YARDSTICK)
     figures = everyday.measure_everyday(Options(rounds=2))
     assert list(figures["commands"]) == ["status", "plan"]
     row = figures["commands"]["plan"]

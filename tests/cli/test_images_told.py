@@ -35,7 +35,8 @@ def pictures(shell: Shell) -> Path:
 
 
 LEAK = (
-    "warning: 1 of 12 test images are also training images, by their {}: the accuracy is not that"
+    "warning: 1 of 12 test images are also images to train or validate on, by their {}: "
+    "the accuracy is not that"
 )
 
 
@@ -48,7 +49,7 @@ def test_a_plan_says_what_the_images_are(shell: Shell, pictures: Path) -> None:
     assert "always saying cat is right for 50.00 % of the test images" in out
     assert LEAK.format("files") in out
     assert "warning: 2 images have another label elsewhere" in out
-    assert "passed over below train and test, since they are no images: 1 .txt" in out
+    assert "passed over, hidden or no images: .txt (1)" in out
     code, out, _ = shell(
         "plan",
         "study.toml",

@@ -25,6 +25,7 @@ from ablate.errors import AblateError
 from ablate.plan import make_plan
 from ablate.study import names
 from ablate.study.file import load_study
+from ablate.study.options import keyword_options
 from ablate.system import pulse, times
 from ablate.system.pulse import ERASE, MARK, Pulse
 from ablate.train.optimizers import OPTIMIZERS
@@ -205,6 +206,12 @@ def test_a_forked_process_says_nothing(capfd: pytest.CaptureFixture[str]) -> Non
             '[{attention="none"},{attention="sse",position="pool1"}]',
             "unknown attention 'sse'",
         ),
+        (
+            "grid",
+            '[{attention="none"},{attention="se",position="pool1",reductoin=4}]',
+            "se takes no 'reductoin' (did you mean 'reduction'?)",
+        ),
+        ("baseline", "nonne", "the baseline 'nonne' is no variant of the grid"),
         ("dataset", "digit", "unknown dataset 'digit' (did you mean 'digits'?)"),
         ("backbone", "cbam_cn", "unknown backbone 'cbam_cn' (did you mean 'cbam_cnn'?)"),
         ("backbone", "mypkg.nets:Net", "may not import mypkg; add --allow-import mypkg"),
@@ -242,7 +249,7 @@ def test_a_name_that_nothing_has_is_told_before_torch_is_loaded(
 
 
 def test_the_names_that_are_known_early_are_those_of_the_tables() -> None:
-    assert tuple(ATTENTION) == names.ATTENTION
+    assert {k: keyword_options(v) for k, v in ATTENTION.items()} == names.ATTENTION_OPTIONS
     assert tuple(AUGMENTS) == names.AUGMENTS
     assert tuple(BACKBONES) == names.BACKBONES
     assert tuple(DATASETS) == names.DATASETS

@@ -13,7 +13,8 @@ import pytest
 from conftest import Shell
 from support.picture_sets import picture_set, swap_labels, zipped_set
 
-from ablate.datasets import container, images, remembered
+from ablate.datasets import images, remembered
+from ablate.datasets.containers import folder
 from ablate.datasets.images import ImageFiles
 from ablate.errors import OutputError
 from ablate.system import file_state
@@ -33,14 +34,14 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every file of a folder that is read, as it goes on."""
     found: list[str] = []
-    content = container._start_of
+    content = folder._start_of
 
     def counted(file: str, count: int) -> bytes:
         if count < 0:
             found.append(file)
         return content(file, count)
 
-    monkeypatch.setattr(container, "_start_of", counted)
+    monkeypatch.setattr(folder, "_start_of", counted)
     return found
 
 
@@ -154,7 +155,7 @@ def test_a_file_written_a_moment_ago_is_read_again(
 def test_a_file_that_is_written_while_it_is_read_is_not_remembered(
     pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, content = one(pictures), container._start_of
+    file, content = one(pictures), folder._start_of
 
     def disturbed(name: str, count: int) -> bytes:
         found = content(name, count)
@@ -162,9 +163,9 @@ def test_a_file_that_is_written_while_it_is_read_is_not_remembered(
             file.write_bytes(other_bytes(file))
         return found
 
-    monkeypatch.setattr(container, "_start_of", disturbed)
+    monkeypatch.setattr(folder, "_start_of", disturbed)
     before = content_hash(pictures)
-    monkeypatch.setattr(container, "_start_of", content)
+    monkeypatch.setattr(folder, "_start_of", content)
     assert content_hash(pictures) != before
 
 

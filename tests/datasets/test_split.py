@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import message
 
-from ablate.datasets.split import stratified_draw, stratified_split
+from ablate.datasets.split import hold_out, stratified_draw, stratified_split
 from ablate.errors import DataError
 
 
@@ -87,3 +87,36 @@ def test_what_cannot_be_drawn_is_one_line() -> None:
     assert message(DataError, lambda: stratified_draw(labels, 3, seed=1)) == (
         "data.train_images is 3, fewer than the 4 classes: give at least 4"
     )
+
+
+# ── groups ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
+def test_groups_stay_whole_and_classes_get_about_their_share(fraction: float) -> None:
+    generator = np.random.default_rng(0)
+    groups = generator.integers(0, 60, 1000)
+    labels = (groups % 3 + (generator.random(1000) < 0.1)) % 3  # some groups have two classes
+    kept, held = hold_out(labels, fraction, groups=groups)
+    assert not set(groups[kept]) & set(groups[held])
+    assert sorted([*kept, *held]) == list(range(1000))
+    shares = np.bincount(labels[held], minlength=3) / np.bincount(labels)
+    assert np.allclose(shares, fraction, atol=0.06)
+    again = hold_out(labels, fraction, groups=groups * 7 + 3)
+    assert np.array_equal(again[1], held), "how groups are numbered does not matter"
+
+
+def test_a_class_of_one_group_keeps_it_and_a_small_one_gives_one() -> None:
+    labels = np.array([0] * 6 + [1] * 4 + [2] * 4)
+    groups = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 5])
+    kept, held = hold_out(labels, 0.1, groups=groups)
+    assert set(labels[held]) == {0, 1}
+    assert set(labels[kept]) == {0, 1, 2}
+    with pytest.raises(DataError, match="at least 2 groups"):
+        hold_out(labels, 0.1, groups=labels)
+
+
+def test_without_groups_it_is_the_split_of_images() -> None:
+    labels = np.arange(100) % 4
+    for one, other in zip(hold_out(labels, 0.2), stratified_split(labels, 0.2), strict=True):
+        assert np.array_equal(one, other)

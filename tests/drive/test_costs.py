@@ -14,12 +14,12 @@ from rich.console import Console
 from torch import nn
 
 from ablate.drive import costs, turns
-from ablate.drive.costs import MeasuringError, measure_costs
+from ablate.drive.costs import MeasuringError, baseline_of, measure_costs
 from ablate.measure.bench import Conditions, Network, make_bench
 from ablate.measure.operations import OperationCounter
 from ablate.measure.probe import Reading
 from ablate.measure.profile import Profile
-from ablate.measure.throughput import Protocol, Throughput, Turn, quick
+from ablate.measure.throughput import QUICK_PROCESSES, Protocol, Throughput, Turn, Unrecorded, quick
 from ablate.measure.timings import Entrant, Timings
 from ablate.plan import Plan
 from ablate.result import Finished, Profiled, Started, Trace
@@ -86,9 +86,31 @@ def timings(job: Throughput, speed: float = 1.0) -> Timings:
     """What a process gives that times everything at one speed."""
     names = [each.fingerprint for each in (*job.everyone, job.baseline)]
     speeds = {"train": [speed] * 2, "infer": [speed] * 2}
-    entrants = [Entrant(name, speeds, [1.0, 1.0], None) for name in names]
+    entrants = [Entrant(name, speeds, {"infer": [1.0, 1.0]}, None) for name in names]
     device, still = find_machine("cpu").name, [Reading(1.0, 1.0)] * 2
     return Timings(device, "fp32", 64, True, entrants, still, [None] * 2, 1.0)
+
+
+def test_where_one_network_cannot_be_recorded_all_are_measured_eagerly(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[bool] = []
+
+    class Process:
+        def close(self) -> None: ...
+
+        def results(self, job: Throughput, **_how: object) -> list[Any]:
+            asked.append(job.conditions.recorded)
+            given = Unrecorded("it syncs") if len(asked) == 2 else timings(job)
+            return [HERE, given]
+
+    plan = small_plan(seeds=1)
+    how = replace(conditions(plan), recorded=True)
+    job = Throughput(networks(plan), baseline_of(plan), how, quick(3))
+    found, _ = costs._throughput(Process(), job, Console(stderr=True))  # type: ignore[arg-type]
+    assert asked == [True, True, *[False] * QUICK_PROCESSES]
+    assert {cost.mode for cost in found} == {"train", "infer"}
+    assert "a network cannot be recorded: it syncs" in capsys.readouterr().err
 
 
 def interrupted(

@@ -12,13 +12,21 @@ from pathlib import Path
 import pytest
 from conftest import Shell, claim_one, small_plan, study_document
 from rich.console import Console
+from support.search_processes import (
+    EPOCHS,
+    PARAMETERS,
+    Instant,
+    make_searcher,
+    run_search,
+)
 
 from ablate.drive.counts import Counts, count_runs
 from ablate.drive.progress import StudyProgress
-from ablate.plan import Plan
+from ablate.plan import Plan, make_plan
 from ablate.result import Failed, Finished, RunStatus
 from ablate.result.status import MISSING, READY
-from ablate.store.store import Store
+from ablate.store.store import Claim, Store
+from ablate.study.file import load_study
 
 FINISHED = Finished(0.5, 0.5, 1.0, b"\xf0", 1.0, 100.0, "a machine", "fp32")
 
@@ -149,4 +157,64 @@ def test_commands_agree_on_a_study_in_every_state(shell: Shell) -> None:
     assert "1 failed" in out
     counts = count_runs(store, keys(plan))
     assert counts == Counts(finished=1, failed=1, elsewhere=1, ready=3)
-    assert counts.elsewhere + counts.ready == planned["missing"]
+    assert counts.elsewhere + counts.ready == planned["missing"] == status["missing"]
+    [bar] = re.findall(r"6 runs planned: [^.]*\.", reported(shell, url))
+    assert bar == "6 runs planned: 1 finished, 1 failed, 1 running, 2 stopped, 1 missing."
+
+
+def reported(shell: Shell, url: str) -> str:
+    """The report of `s.toml`, as Markdown."""
+    code, _, err = shell("report", "s.toml", "--db", url, "--out", "report")
+    assert code == 0, err
+    return Path("report/report.md").read_text()
+
+
+def test_commands_agree_on_a_search_in_every_state(shell: Shell) -> None:
+    """Its grid, its trials (complete, pruned, under way), and the baseline's fresh seeds."""
+    table = {"parameters": PARAMETERS, "trials": 12, "seeds": 1, "pruner": "median",
+             "sampler": "grid", "confirm": 1}  # fmt: skip
+    document = study_document(grid=[{"attention": "none"}], recipe={"epochs": EPOCHS})
+    search = Path("s.toml")
+    search.write_text(toml_of(document) + "\n[search]\n" + "\n".join(
+        f"{k} = {json.dumps(v)}" for k, v in table.items() if k != "parameters"
+    ) + "\n[search.parameters]\n" + "\n".join(
+        f"{k} = {json.dumps(v)}" for k, v in PARAMETERS.items()
+    ))  # fmt: skip
+    plan = make_plan(load_study(search))
+    run_search(plan, shell.folder, Instant(worse="k=7"))
+    url = f"sqlite:///{shell.folder / 'r.db'}"
+    store = Store(url)
+    searcher = make_searcher(make_plan(load_study(search, ["search.trials=13"])), shell.folder)
+    searcher.more(1)
+    maker, network = searcher.parts.cell_of, plan.variants["none"].fingerprint
+    searcher.parts.store.add_cells(plan, [maker.named(network, seed) for seed in (1001, 1002)])
+    fresh = str(maker.named(network, 1001).run_key)
+    store.finish(claim_this(store, fresh), FINISHED, {})
+    _, out, _ = shell("status", "--db", url, "--format", "json")
+    [status] = json.loads(out)["studies"]
+    _, out, _ = shell("plan", "s.toml", "--db", url, "--format", "json", "--no-probe")
+    planned = json.loads(out)
+    outside = planned["outside_grid"]
+    for state in RunStatus:
+        inside = [cell["status"] for cell in planned["cells"]].count(state)
+        assert inside + outside.get(state, 0) == status[state], state
+    trials = [row.state for row in searcher.trials]
+    pruned, complete = trials.count("pruned"), trials.count("complete")
+    assert pruned > 0
+    assert status["pruned"] == status["stopped"] == pruned
+    assert status["finished"] == complete + 1, "and one fresh seed"
+    assert status["missing"] == status["planned"] == planned["missing"] + 1 + 1
+    bar = (
+        f"{complete + pruned + 5} runs planned: {complete + 1} finished, 0 failed, {pruned} stopped, "
+        "4 missing."
+    )
+    assert bar in reported(shell, url)
+    _, out, _ = shell("status", "s.toml", "--db", url)
+    assert f"{pruned} ({pruned} pruned)" in out
+    assert out.splitlines()[-1] == f"next: ablate search s.toml --db {url}"
+
+
+def claim_this(store: Store, run_key: str) -> Claim:
+    claim = claim_one(store, [run_key])
+    assert claim is not None
+    return claim

@@ -16,6 +16,7 @@ import pytest
 
 from ablate.errors import UnknownNameError
 from ablate.execute import EXECUTORS, Died, Done, Executor, make_executor
+from ablate.system.device_errors import ProcessSpentError
 from ablate.system.signals import ENDING
 
 
@@ -41,6 +42,14 @@ class Aborts:
         yield 1
         os.kill(os.getpid(), signal.SIGKILL)
         yield 2
+
+
+class Spent:
+    """A job that has said everything, and leaves its process in a state for no other one."""
+
+    def __call__(self) -> Iterator[int]:
+        yield os.getpid()
+        raise ProcessSpentError
 
 
 class IsAskedToEnd:
@@ -122,6 +131,16 @@ def test_a_lost_process_is_an_event_and_a_new_one_takes_its_place() -> None:
         assert collect(executor) == [("a", 1), ("a", Died(-signal.SIGKILL))]
         executor.submit("b", Count(1))
         assert collect(executor)[-1] == ("b", Done())
+
+
+def test_a_spent_process_ends_well_and_takes_no_other_job(executor: Executor) -> None:
+    executor.submit("a", Spent())
+    (_, first), end = collect(executor)
+    assert end == ("a", Done(spent=True))
+    executor.submit("b", Count(0))
+    (_, second), end = collect(executor)
+    assert end == ("b", Done())
+    assert first != second or first == os.getpid(), "but for the process of everybody"
 
 
 def test_workers_run_side_by_side_and_are_used_again() -> None:

@@ -16,7 +16,7 @@ from conftest import message, small_plan
 from support.mutant import imported
 
 from ablate.errors import StudyError
-from ablate.identity import origin
+from ablate.identity.known import origin
 from ablate.identity.sources import _library
 from ablate.model import identify
 from ablate.study import Variant

@@ -30,7 +30,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.profiler import profile
 
-from ablate.commands.profile import compare_times, difference
+from ablate.commands.profile import above, compare_times, difference, noise, noise_us
 from ablate.drive import costs
 from ablate.drive.costs import measure_costs
 from ablate.errors import DatabaseError, UnknownNameError
@@ -381,9 +381,14 @@ def test_two_variants_are_compared_module_by_module(
     capsys.readouterr()
     compare_times("none", name, plan.study, None, url)
     said = capsys.readouterr().out
-    assert "pool1.attention.channel" in said
+    assert "pool1.attention.channel" in said or "Nothing stands above the noise" in said
     assert "the step, without (augmentation)" in said
-    assert re.search(r"Modules that both have differ by [\d.]+ ms in all", said)
+    assert re.search(
+        r"same work in both differ by up to [\d.]+\sms in one profiled step: \d+ modules? stands? "
+        r"above that, the rest \(\d+\) is noise|Nothing stands above the noise",
+        said,
+    )
+    assert "within the noise" in said
     assert f"Measured in turns, {name} trains 0.95× (0.91 to 0.99) as fast as none: slower." in said
     unknown = message(UnknownNameError, lambda: compare_times("nane", name, plan.study, None, url))
     assert "did you mean 'none'" in unknown
@@ -408,6 +413,26 @@ def test_differences_by_hand() -> None:
     table = difference(times, "a", "b")
     assert table["difference"].to_dict() == {"att": 30.0, "pool": -5.0, "conv": -2.0}
     assert list(table.index) == ["att", "pool", "conv"]
+
+
+def test_what_stands_above_the_noise_is_shown_and_the_rest_is_counted() -> None:
+    """Noise is what modules of the same work differ by; attention of both, and the optimizer, are none."""
+    rows = [
+        ("a", "conv1", 400.0), ("b", "conv1", 403.0), ("a", "bn", 50.0), ("b", "bn", 45.0),
+        ("a", "pool1.attention.fc", 10.0), ("b", "pool1.attention.fc", 90.0),
+        ("a", OPTIMIZER, 80.0), ("b", OPTIMIZER, 95.0), ("b", "pool3.attention.gate", 4.0),
+        ("a", AUGMENTATION, 300.0), ("b", AUGMENTATION, 900.0),
+    ]  # fmt: skip
+    both = difference(pd.DataFrame(rows, columns=["variant", "module", "us"]), "a", "b")
+    assert noise_us(both) == 5.0
+    assert list(above(both, noise_us(both)).index) == ["pool1.attention.fc", OPTIMIZER]
+    said = noise(both, noise_us(both))
+    assert "differ by up to 0.005 ms" in said
+    assert "2 modules stand above that, the rest (3) is noise" in said
+    quiet = both.drop(index=["pool1.attention.fc", OPTIMIZER])
+    assert noise(quiet, noise_us(quiet)).startswith("Nothing stands above the noise")
+    alone = both.loc[["pool3.attention.gate"]]
+    assert "the noise is unknown" in noise(alone, noise_us(alone))
 
 
 # ── the report ────────────────────────────────────────────────────────────────────────────────────

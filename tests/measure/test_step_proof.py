@@ -12,12 +12,14 @@ from conftest import Shell, message, small_plan
 
 from ablate.attention import ATTENTION, complete
 from ablate.drive import proof, together
-from ablate.drive.proof import prove_plan, trained_images
+from ablate.drive.proof import prove_plan
+from ablate.drive.proven import trained_images
 from ablate.errors import PlacementError
-from ablate.measure.step_proof import StepAsked, batch_sizes_of, prove_step
+from ablate.measure.step_proof import StepAsked, prove_step
 from ablate.study import Recipe, Variant
 from ablate.system.imports import allow_imports
 from ablate.system.machine import find_machine
+from ablate.train.batch_sizes import batch_sizes_of
 
 NETS = """
 import torch
@@ -107,10 +109,47 @@ class OnlyInTraining(Plain):
         return self.fc((maps if self.training else self.conv1(x)).mean((2, 3)))
 
 
+class NoGradInEvaluation(Plain):
+    def forward(self, x):
+        with torch.set_grad_enabled(self.training):
+            return super().forward(x)
+
+
 class Detached(Plain):
     def forward(self, x):
         maps = self.features(x)
         return self.fc((maps.detach() + self.conv1(x)).mean((2, 3)))
+
+
+class ZeroHead(Plain):
+    def __init__(self, classes):
+        super().__init__(classes)
+        nn.init.zeros_(self.fc.weight)
+
+
+class ReZero(Plain):
+    # a residual branch whose factor begins at zero
+    def __init__(self, classes):
+        super().__init__(classes)
+        self.alpha = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        x = self.conv1(x)
+        return self.fc((x + self.alpha * self.conv2(x)).mean((2, 3)))
+
+
+class Zeroed(Plain):
+    # the same, and nothing ever changes the factor
+    def forward(self, x):
+        x = self.conv1(x)
+        return self.fc((x + 0 * self.conv2(x)).mean((2, 3)))
+
+
+class Inference(Plain):
+    def forward(self, x):
+        with torch.inference_mode():
+            maps = self.features(x).mean((2, 3))
+        return self.fc(maps.clone())
 
 
 class Pointwise(Plain):
@@ -143,12 +182,15 @@ def asked(
 
 
 @pytest.mark.usefixtures("nets")
-@pytest.mark.parametrize("name", ["Plain", "Hooked"])
+@pytest.mark.parametrize("name", ["Plain", "Hooked", "NoGradInEvaluation", "ZeroHead", "ReZero"])
 @pytest.mark.parametrize("attention", ["none", "se"])
 def test_a_network_that_can_be_trained_is_proven(name: str, attention: str) -> None:
-    """Also one that takes its features by a hook of its own, which sees what attention gives."""
+    """Also one that takes its features by a hook of its own, which sees what attention gives; one whose
+    evaluation has no gradients, where attention is disturbed; and those whose weights let nothing through
+    before the first step."""
     state = torch.get_rng_state()
     prove_step(asked(name, attention, sizes=(4, 1)))
+    prove_step(asked(name, attention))
     assert torch.equal(torch.get_rng_state(), state), "nothing is drawn from others' stream"
 
 
@@ -191,6 +233,8 @@ def test_what_only_channels_last_breaks_is_fine_in_fp32(name: str) -> None:
         ("NoGrad", "no gradient comes back to it"),
         ("Unused", "no gradient comes back to it"),
         ("Detached", "no gradient comes back to it"),
+        ("Zeroed", "no gradient comes back to it"),
+        ("Inference", "is it under torch.no_grad() or inference_mode()"),
         ("OnlyInTraining", "in evaluation the logits are the same whatever it gives"),
     ],
 )

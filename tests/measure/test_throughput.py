@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import claim_one, machine_of, message, small_plan, study_document
@@ -20,18 +21,20 @@ from ablate.commands.measure import MeasureOptions, measure_study
 from ablate.drive import costs
 from ablate.drive.costs import MeasuringError, baseline_of, measure_throughput
 from ablate.errors import DeviceError
+from ablate.measure import bench as bench_module
 from ablate.measure import throughput
 from ablate.measure.bench import Conditions, Network, make_bench
 from ablate.measure.probe import Probe, Reading, between, clock_mhz, steady_rounds
-from ablate.measure.throughput import Protocol, Throughput, Turn, full, quick
+from ablate.measure.throughput import Protocol, Throughput, Turn, Unrecorded, full, quick
 from ablate.measure.timings import Entrant, Timings, costs_of
 from ablate.plan import Plan
 from ablate.report.render import render
-from ablate.result import Cost
+from ablate.result import Cost, Started
 from ablate.store.frames import read_frames
 from ablate.store.store import Store
 from ablate.study.file import parse_study
 from ablate.system import lock
+from ablate.system.device_errors import CaptureError, ProcessSpentError
 from ablate.system.environment import package_version
 
 SHORT = Protocol("full", processes=3, rounds=2, block_seconds=0.01)
@@ -102,6 +105,46 @@ def test_every_subject_in_both_modes_beside_the_baseline(plan: Plan, steady: lis
     assert all(cost.baseline_ratio != 1 for cost in noise), "two measurements, not one by itself"
 
 
+def test_recorded_costs_have_eager_ones_beside_them(
+    plan: Plan, steady: list[Reading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a recording that takes no time: what is published is that of the recorded work."""
+    recorded: list[object] = []
+
+    def record(_device: object, work: Callable[[], object]) -> Callable[[], object]:
+        recorded.append(work())
+        return lambda: None
+
+    monkeypatch.setattr(bench_module, "record_alone", record)
+    twin = baseline_of(plan)
+    how = replace(conditions(plan), recorded=True)
+    job = Throughput((twin,), twin, how, replace(SHORT, rounds=1))
+    parts = [timed(replace(job, process=number)()) for number in range(3)]
+    found = {cost.mode: cost for cost in costs_of(parts, twin.fingerprint, "full")}
+    assert set(found) == {"train", "infer", "eager"}
+    assert found["train"].images_per_second > 10 * found["eager"].images_per_second
+    assert found["train"].latency_ms is None
+    assert found["infer"].latency_ms is not None
+    assert found["eager"].latency_ms is not None
+    assert found["eager"].latency_ms > 10 * found["infer"].latency_ms
+    assert recorded, "the work itself, a step and inference"
+
+
+def test_a_network_that_cannot_be_recorded_is_told_and_spends_the_process(
+    plan: Plan, steady: list[Reading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(_device: object, _work: object) -> Callable[[], object]:
+        raise CaptureError("it syncs")
+
+    monkeypatch.setattr(bench_module, "record_alone", record)
+    twin, how = baseline_of(plan), replace(conditions(plan), recorded=True)
+    events = Throughput((twin,), twin, how, SHORT)()
+    assert isinstance(next(events), Started)
+    assert next(events) == Unrecorded("it syncs")
+    with pytest.raises(ProcessSpentError):
+        next(events)
+
+
 def test_the_baseline_takes_part_though_it_is_no_subject(plan: Plan, steady: list[Reading]) -> None:
     other = networks(plan)[-1]
     job = Throughput((other,), baseline_of(plan), conditions(plan), replace(SHORT, rounds=1))
@@ -122,7 +165,7 @@ def part(*speeds: list[float], drifted: tuple[int, ...] = ()) -> Timings:
     """What a process timed of the baseline, perhaps others, and the baseline's twin."""
     names = ["base", *(f"other{n}" for n in range(len(speeds) - 2)), "base"]
     entrants = [
-        Entrant(name, {"train": each, "infer": each}, [1.0] * len(each), None)
+        Entrant(name, {"train": each, "infer": each}, {"infer": [1.0] * len(each)}, None)
         for name, each in zip(names, speeds, strict=True)
     ]
     seen = [Reading(2.0, 1.0) if n in drifted else STEADY for n in range(len(speeds[0]))]
@@ -136,9 +179,22 @@ def test_a_drifted_round_is_dropped_and_counted() -> None:
     found = costs_of(parts, "base", "full")
     assert {(c.processes, c.rounds, c.rounds_dropped) for c in found} == {(3, 11, 1)}
     variant = found[2]
-    assert variant.images_per_second == 90
+    assert variant.images_per_second == pytest.approx(90, abs=0.2)
     assert variant.p10 >= 89, "the dropped round is in no number"
     assert variant.baseline_ratio == pytest.approx(0.9, abs=0.002)
+
+
+def test_a_ratio_is_the_quotient_of_the_two_speeds() -> None:
+    """One estimator: where rounds are skewed, medians and ratios would tell two stories in one row."""
+    rng = np.random.default_rng(3)
+    parts = []
+    for keeps in (1.0, 0.8, 1.3, 1.1):
+        base = (100 * keeps * rng.lognormal(0, 0.3, 5)).tolist()
+        other = [each * skew for each, skew in zip(base, rng.lognormal(0.2, 0.4, 5), strict=True)]
+        parts.append(part(base, other, base))
+    found = {(c.fingerprint, c.mode): c for c in costs_of(parts, "base", "full")}
+    quotient = found["other0", "train"].images_per_second / found["base", "train"].images_per_second
+    assert quotient == pytest.approx(found["other0", "train"].baseline_ratio, rel=1e-12)
 
 
 def test_the_interval_is_over_processes_and_not_over_rounds() -> None:
@@ -158,7 +214,7 @@ def test_too_few_processes_with_steady_rounds_give_no_interval() -> None:
     assert [cost.mode for cost in found] == ["train", "infer"]
     for cost in found:
         assert (cost.processes, cost.rounds, cost.rounds_dropped) == (2, 8, 4)
-        assert cost.images_per_second == 103.5, "the median of all rounds"
+        assert cost.images_per_second == pytest.approx((102 * 103 * 104 * 105) ** 0.25)
         assert cost.baseline_ratio == 1
         assert cost.ratio_low is cost.ratio_high is None
 

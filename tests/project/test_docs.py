@@ -20,10 +20,9 @@ from ablate.attention import ATTENTION, complete
 from ablate.backbones import BACKBONES
 from ablate.cli import app
 from ablate.datasets import DATASETS
-from ablate.datasets.archive import IMAGE_SUFFIXES
 from ablate.datasets.augment import AUGMENTS
 from ablate.datasets.cifar import ARCHIVE_SHA256
-from ablate.datasets.container import ARCHIVE_SUFFIXES
+from ablate.datasets.containers import CONTAINERS
 from ablate.errors import AblateError
 from ablate.measure.architecture import describe
 from ablate.plan import make_plan
@@ -237,7 +236,7 @@ def test_what_is_refused_is_answered_so(change: str, monkeypatch: pytest.MonkeyP
 def test_suffixes_and_the_archives_hash_are_those_of_the_code() -> None:
     text = PAGES["docs/data.md"]
     assert ARCHIVE_SHA256 in text
-    assert [s for s in (*ARCHIVE_SUFFIXES, *IMAGE_SUFFIXES) if f"`{s}`" not in text] == []
+    assert [s for s in CONTAINERS if f"`{s}`" not in text] == []
 
 
 def test_the_tutorials_table_of_parameters_is_that_of_the_network() -> None:
@@ -281,7 +280,7 @@ def test_every_query_runs(statement: str, database: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/database.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/database.md", "docs/first-hour.md"])
 def test_the_example_in_python_runs(page: str, database: Path) -> None:
     (code,) = blocks(PAGES[page], "python")
     done = subprocess.run(

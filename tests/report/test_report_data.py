@@ -50,7 +50,10 @@ def test_warnings_stand_with_the_findings() -> None:
     assert "training images" not in found
     files = report(tested_in_training=40, in_two_classes=2)
     found = Page(files["report.html"]).sections["findings"]
-    assert "40 of 1,200 test images are also training images, by their pixels at 32×32" in found
+    said = (
+        "40 of 1,200 test images are also images to train or validate on, by their pixels at 32×32"
+    )
+    assert said in found
     assert "2 images have another label elsewhere" in found
     assert "40 of 1,200 test images" in files["report.md"].partition("## How complete")[0]
 

@@ -38,7 +38,10 @@ def test_nothing_is_said_of_what_is_fine() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"tested_in_training": 8}, "8 of 40 test images are also training images, by their files"),
+        (
+            {"tested_in_training": 8},
+            "8 of 40 test images are also images to train or validate on, by their files",
+        ),
         ({"in_two_classes": 3}, "3 images have another label elsewhere, by their files"),
         ({"plain_images": 2}, "2 images of a single colour: there is nothing to see in them"),
         (
@@ -55,9 +58,7 @@ def test_what_makes_results_mean_less_is_warned_of(change: dict[str, Any], said:
 
 def test_what_was_done_to_files_is_told() -> None:
     passed = replace(FINE, passed_over={".txt": 1200, "hidden": 1})
-    assert list(told(passed)) == [
-        "passed over below train and test, since they are no images: 1,200 .txt, 1 hidden"
-    ]
+    assert list(told(passed)) == ["passed over, hidden or no images: .txt (1,200), hidden (1)"]
     turned = replace(FINE, turned_images=3)
     assert list(told(turned)) == ["3 images turned upright, as EXIF says"]
     [stored] = told(replace(turned, turned=False))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from support.search_processes import Instant, run_search, search_plan
+from support.search_processes import Instant, make_searcher, run_search, search_plan
 
 from ablate.search.storage import open_storage
 from ablate.store.ask import asking
@@ -54,8 +54,18 @@ def test_a_search_goes_on_when_its_copy_is_deleted(
     said: list[str] = []
     run_search(plan, quiet, Instant())
     executor = Disturbed(lambda: disturb(disturbed))
+    searcher = make_searcher(plan, disturbed)
+    searcher.parts.mirror.describe("what it is for", {"best": "means this"})
+    searcher.rebuild()
+    assert searcher.parts.mirror.study.user_attrs == {"best": "means this"}, (
+        "made anew, and told again"
+    )
     run_search(plan, disturbed, executor, said)
     assert _found(disturbed) == _found(quiet)
     assert sum("is made anew from the database" in line for line in said) == 1
     assert {path.name for path in disturbed.iterdir()} >= {"r.db", "optuna.db"}
-    assert [path.name for path in tmp_path.iterdir() if path not in (quiet, disturbed)] == []
+    assert [
+        path.name
+        for path in tmp_path.iterdir()
+        if path not in (quiet, disturbed, tmp_path / "cache")
+    ] == []

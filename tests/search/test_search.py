@@ -19,6 +19,7 @@ import pytest
 from conftest import message, study_document
 from sqlalchemy import event
 from support.search_processes import (
+    MANY,
     PARAMETERS,
     Databases,
     Instant,
@@ -35,9 +36,11 @@ from ablate.errors import AblateError, DatabaseError, OptionError, StudyError, U
 from ablate.execute import EXECUTORS
 from ablate.measure.architecture import describe
 from ablate.measure.throughput import Protocol
+from ablate.plan import make_plan
 from ablate.search.cells import CellMaker, check_constraints
 from ablate.search.confirm import candidates, confirmed
 from ablate.search.dashboard import serve
+from ablate.search.mirror import OptunaMirror
 from ablate.search.racing import clearly_worse
 from ablate.search.sampling import make_sampler
 from ablate.search.space import Space
@@ -177,24 +180,102 @@ def test_constraints_that_no_variant_keeps_are_refused(tmp_path: Path) -> None:
 # ── one truth ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_forty_trials_over_twenty_variants_cost_twenty_at_most(tmp_path: Path) -> None:
-    twenty = {**PARAMETERS, "reduction": [1, 2, 4, 8, 16], "kernel_size": 7}
-    plan, said = search_plan(trials=40, parameters=twenty), list[str]()
-    assert Space("cbam_cnn", plan.study.search.parameters).size == 20
-    executor = Instant()
+SAME = {"attention": "se", "position": "pool1", "reduction": {"low": 1, "high": 32}}
+"""32 ratios and 10 networks: channels // r is what is built."""
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_no_trial_is_spent_on_a_network_that_had_one(
+    sampler: str, slots: int, tmp_path: Path
+) -> None:
+    """Parallel workers too, and where the search is interrupted: ten trials are ten networks."""
+    executor = Instant(slots)
+    for trials in (6, 10):
+        plan = search_plan(
+            trials=trials, seeds=1, sampler=sampler, parameters=SAME, objectives=["val_accuracy"]
+        )
+        run_search(plan, tmp_path, executor)
+    assert query(tmp_path, "SELECT COUNT(*), COUNT(DISTINCT fingerprint) FROM trials") == [(10, 10)]
+    assert len(executor.trained) == len(set(executor.trained)) == 10
+    assert len(told(tmp_path)) == 10, "and Optuna's copy has the same"
+
+
+def test_a_space_that_is_tried_out_ends_the_search_early(tmp_path: Path) -> None:
+    executor, said = Instant(2), list[str]()
+    plan = search_plan(trials=40, seeds=2, parameters=SAME)
+    networks = {a // b for a, b in ((32, r) for r in range(1, 33))}
+    for _ in range(2):
+        run_search(plan, tmp_path, executor, said)
+        assert said[-1] == f"all {len(networks)} networks of this space were tried: the search ends"
+    assert len(executor.trained) == 2 * len(networks)
+    assert len({line for line in said if line.startswith("trial ")}) == len(networks)
+
+
+@pytest.mark.parametrize(
+    "options", [{"racing": True, "seeds": 3}, {"pruner": "median", "seeds": 1}]
+)
+def test_a_network_that_was_stopped_is_not_tried_again(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its runs are not all there: asked again, it would be trained on."""
+    parameters = {**SAME, "attention": ["cbam", "se"], "kernel_size": 7}
+    plan = search_plan(trials=100, parameters=parameters, **options)
+    executor, said = Instant(worse="cbam"), list[str]()
     run_search(plan, tmp_path, executor, said)
-    variants = query(tmp_path, "SELECT COUNT(DISTINCT fingerprint) FROM trials")[0][0]
-    assert len(executor.trained) == len(set(executor.trained)) == 2 * variants <= 2 * 20
-    assert query(tmp_path, "SELECT state, COUNT(*) FROM trials GROUP BY state") == [
-        ("complete", 40)
-    ]
-    again = sum("from results" in line for line in said)
-    assert again == 40 - variants
-    times = query(
-        tmp_path,
-        "SELECT 86400 * (julianday(ended_at) - julianday(asked_at)) FROM trials WHERE trained = '[]'",
+    states = dict(query(tmp_path, "SELECT state, COUNT(*) FROM trials GROUP BY state"))
+    assert states.keys() & {"raced", "pruned"}
+    assert query(tmp_path, "SELECT COUNT(*), COUNT(DISTINCT fingerprint) FROM trials") == [(20, 20)]
+    trained = list(executor.trained)
+    run_search(plan, tmp_path, executor, said)
+    assert executor.trained == trained, "nor when the search goes on"
+
+
+def test_a_sampler_that_asks_again_hears_what_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The objective is counted: once for each network, while Optuna asks more often than that."""
+    asked, answered = list[int](), list[tuple[str, Any]]()
+    ask, answer = OptunaMirror.ask, OptunaMirror.tell
+    monkeypatch.setattr(OptunaMirror, "ask", lambda self, *a: asked.append(a[0]) or ask(self, *a))
+    monkeypatch.setattr(
+        OptunaMirror,
+        "tell",
+        lambda self, row, out: answered.append((row.variant, out.values)) or answer(self, row, out),
     )
-    assert statistics.median(seconds for (seconds,) in times) <= 0.05
+    executor = Instant()
+    plan = search_plan(trials=8, seeds=1, sampler="tpe", parameters=SAME)
+    run_search(plan, tmp_path, executor)
+    assert len(asked) > 8 == len(executor.trained) == len(set(asked))
+    values = {variant: {v for name, v in answered if name == variant} for variant, _ in answered}
+    assert len(answered) > 8 == len(values), "the draft was told"
+    assert {len(each) for each in values.values()} == {1}, "always the same"
+
+
+def test_a_network_has_one_name_and_the_point_of_that_name(tmp_path: Path) -> None:
+    """A grid that has r = 32 names what the search asks for as r = 17; with a space of its own, too."""
+    table = {"parameters": SAME, "trials": 11, "seeds": 1, "sampler": "grid"}
+    grid = [{"attention": "none"}, {"attention": "se", "position": "pool1", "reduction": 32}]
+    document = study_document(grid=grid, recipe={"epochs": 2}, search=table)
+    plan = make_plan(parse_study(document, "test"))
+    run_search(plan, tmp_path, Instant())
+    rows = query(tmp_path, "SELECT variant, point FROM trials")
+    assert all(name == f"se(pool1, r={json.loads(point)['reduction']})" for name, point in rows)
+    names = query(tmp_path, "SELECT fingerprint, COUNT(DISTINCT variant) FROM v_runs GROUP BY 1")
+    assert {number for _, number in names} == {1}
+    assert ("se(pool1, r=32)",) in query(tmp_path, "SELECT variant FROM trials")
+
+
+def test_a_grid_that_names_a_searched_network_names_all_its_runs(tmp_path: Path) -> None:
+    search = search_plan(trials=11, seeds=4, sampler="grid", parameters=SAME)
+    run_search(search, tmp_path, Instant())
+    grid = [{"attention": "none"}, {"attention": "se", "position": "pool1", "reduction": [30, 9]}]
+    later = make_plan(parse_study(study_document(grid=grid, recipe={"epochs": 2}), "test"))
+    store = Store(f"sqlite:///{tmp_path / 'r.db'}")
+    store.register(later)
+    names = query(tmp_path, "SELECT DISTINCT fingerprint, variant, reduction FROM v_runs")
+    assert len(names) == len({fingerprint for fingerprint, *_ in names}) == 11
+    assert {("se(pool1, r=30)", 30), ("se(pool1, r=9)", 9)} <= {(n, r) for _, n, r in names}
 
 
 def test_what_the_grid_has_trained_is_not_trained_again(tmp_path: Path) -> None:
@@ -263,7 +344,7 @@ def test_a_refused_search_leaves_nothing_behind(
 
 
 def test_killed_again_and_again_no_trial_is_lost_and_no_run_trained_twice(tmp_path: Path) -> None:
-    plan = search_plan(trials=24, sampler="tpe", seeds=2)
+    plan = search_plan(trials=24, sampler="tpe", seeds=2, parameters=MANY)
     kill_and_go_on(plan, tmp_path, kills=3, seed=1)
 
 

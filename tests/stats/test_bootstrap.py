@@ -1,11 +1,8 @@
 """Metrics that are no mean over images: for one that is, as careful as the verdict's own rule."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from ablate.errors import OptionError
 from ablate.stats import Rule, Verdict, effects
@@ -13,20 +10,12 @@ from ablate.stats.bootstrap import bootstrap_effects
 from benchmarks.worlds import World
 
 
-def accuracy(labels: NDArray[Any], outputs: NDArray[Any], weights: NDArray[np.float64]) -> float:
-    return float(((labels == outputs) * weights).sum() / weights.sum())
-
-
-def macro_f1(labels: NDArray[Any], outputs: NDArray[Any], weights: NDArray[np.float64]) -> float:
-    return float(f1_score(labels, outputs, average="macro", sample_weight=weights))
-
-
 def test_accuracy_gets_about_the_interval_of_its_own_rule() -> None:
     samples = World(arms=4, seeds=6, ratios=(2.0,), images=600).study(np.random.default_rng(1))
     outputs = {
         name: {s: b.astype(int) for s, b in x.correct.items()} for name, x in samples.items()
     }
-    found = bootstrap_effects(outputs, np.ones(600, dtype=int), accuracy, "0")
+    found = bootstrap_effects(outputs, np.ones(600, dtype=int), "accuracy", "0")
     for name, own in effects(samples, "0").items():
         theirs = found[name]
         assert theirs.rule is Rule.BOOTSTRAP
@@ -50,11 +39,11 @@ def test_a_class_that_is_lost_shows_in_f1() -> None:
         "twin": {},
     }
     outputs["twin"] = outputs["none"]
-    found = bootstrap_effects(outputs, labels, macro_f1, "none")
+    found = bootstrap_effects(outputs, labels, "macro_f1", "none")
     assert found["blind"].verdict is Verdict.WORSE
     assert found["twin"].verdict is Verdict.IDENTICAL
 
 
 def test_refuses_other_images() -> None:
     with pytest.raises(OptionError, match="3 images"):
-        bootstrap_effects({"none": {1: np.ones(2)}}, np.ones(3), accuracy, "none")
+        bootstrap_effects({"none": {1: np.ones(2, int)}}, np.ones(3, int), "accuracy", "none")

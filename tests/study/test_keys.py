@@ -19,7 +19,7 @@ from ablate.study import DataTable, Recipe, Variant, run_key
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.file import parse_study
 from ablate.study.keys import by_difference, setting_key
-from ablate.study.recipe import PROTOCOL_DEFAULTS
+from ablate.study.recipe import PROTOCOL_DEFAULTS, STORED_ALWAYS
 from ablate.study.search import (
     BOUND_PROTOCOL,
     PARAMETER_PROTOCOL,
@@ -69,7 +69,9 @@ def test_golden_keys() -> None:
     assert plain.recipe == Recipe()
     assert run_key("0" * 16, plain.recipe, "1" * 64, 32, seed=1) == "64c3519fd7c3b1c8"
     assert plain.setting == "159347e47ec10f3d"
-    assert set(CHANGED["recipe"]) == set(Recipe.model_fields), "every field is changed"
+    assert set(CHANGED["recipe"]) == set(STORED_ALWAYS), (
+        "every field of the first recipes is changed"
+    )
     changed = parse_study(CHANGED, "test")
     assert run_key("0" * 16, changed.recipe, "1" * 64, 48, seed=2) == "81dd564a6c8691a4"
     assert setting_key(changed.backbone, changed.recipe, 48) == "ae864fcc0184c697"
@@ -97,7 +99,8 @@ def test_which_images_are_used_stands_in_keys_and_runs_by_difference() -> None:
         for data in ({}, {"data": {}}, {"data": {"train_images": 300}})
     )
     assert plain.setting == given.setting == "159347e47ec10f3d"
-    assert plain.conditions == given.conditions == plain.recipe.model_dump(mode="json")
+    always = plain.recipe.model_dump(mode="json", include=set(STORED_ALWAYS))
+    assert plain.conditions == given.conditions == always
     assert drawn.setting == "f25e8540dd06557b"
     assert drawn.conditions == {**plain.conditions, "data.train_images": 300}
     keys = [run_key("0" * 16, s.recipe, "1" * 64, 32, 1, s.data) for s in (plain, given, drawn)]
@@ -106,10 +109,28 @@ def test_which_images_are_used_stands_in_keys_and_runs_by_difference() -> None:
     assert keys_of(document) == ["7c6c6d09c82a6427"]
 
 
+LATER: dict[str, Any] = {
+    "optimizer": "sgd",
+    **{"weight_decay": 5e-4, "momentum": 0.8, "nesterov": False, "betas": (0.8, 0.99)},
+    **{"no_decay_on": "norm_and_bias", "clip_norm": 1.0, "accumulate": 2, "ema_decay": 0.99},
+    **{"warmup_epochs": 1.5, "label_smoothing": 0.1, "class_weights": "balanced"},
+    **{"mixup_alpha": 0.2, "cutmix_alpha": 1.0, "dropout": 0.1},
+}
+"""Keys that came later; the two kinds of mixing go with no class weights."""
+
+
+def test_golden_keys_of_later_keys() -> None:
+    assert {*STORED_ALWAYS, *LATER} == set(Recipe.model_fields), "every field is in a golden key"
+    mixed = Recipe(**{k: v for k, v in LATER.items() if k != "class_weights"})
+    assert run_key("0" * 16, mixed, "1" * 64, 32, seed=1) == "5c2737b64be2bb1f"
+    weighted = Recipe(class_weights="balanced")
+    assert run_key("0" * 16, weighted, "1" * 64, 32, seed=1) == "c44e620c1fc8ea2c"
+
+
 class Longer(Recipe):
     """A recipe of a later version, with a key that this one does not know."""
 
-    warmup_epochs: int = 0
+    sharpness: int = 0
 
 
 def test_a_new_key_at_its_default_changes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +138,9 @@ def test_a_new_key_at_its_default_changes_no_key(monkeypatch: pytest.MonkeyPatch
     before = [(run_key("f", r, "d", 32, 1), setting_key("b", r, 32)) for r in old]
     new = [Longer(**recipe.model_dump()) for recipe in old]
     assert run_key("f", new[0], "d", 32, 1) != before[0][0], "without its line in the table"
-    monkeypatch.setitem(PROTOCOL_DEFAULTS, "warmup_epochs", 0)
+    monkeypatch.setitem(PROTOCOL_DEFAULTS, "sharpness", 0)
     assert [(run_key("f", r, "d", 32, 1), setting_key("b", r, 32)) for r in new] == before
-    warm = Longer(epochs=3, warmup_epochs=5)
+    warm = Longer(epochs=3, sharpness=5)
     assert run_key("f", warm, "d", 32, 1) != before[0][0]
     assert setting_key("b", warm, 32) != before[0][1]
 

@@ -13,6 +13,7 @@ from conftest import message, small_plan, study_document
 from ablate.errors import StudyError
 from ablate.study import Recipe, Variant, run_key, stream_seed
 from ablate.study.file import load_study, parse_study
+from ablate.study.recipe import STORED_ALWAYS
 from ablate.study.study import MAX_CELLS
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -42,7 +43,7 @@ def test_the_reference_grid_has_27_variants_and_290_runs() -> None:
 
 def test_the_tutorial_study_is_the_tutorial() -> None:
     recipe = load_study(STUDIES / "tutorial.toml").recipe
-    assert recipe.model_dump(exclude={"validation_fraction"}) == {
+    assert recipe.model_dump(include=set(STORED_ALWAYS) - {"validation_fraction"}) == {
         "epochs": 50,
         "batch_size": 64,
         "optimizer": "adam",

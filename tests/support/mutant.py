@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ablate.identity import forget_origins
+from ablate.identity.known import forget_origins
 from ablate.measure.architecture import _count_backbone
 from ablate.model import build, identify
 from ablate.network.places import find_places

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
 
 USERS = ("postgres", "nobody")
@@ -49,6 +48,8 @@ class Server:
 
     def execute(self, statement: str) -> None:
         """One statement outside a transaction, as the server's owner."""
+        import psycopg
+
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
@@ -85,6 +86,8 @@ class Server:
                     process.send_signal(number)
 
     def _wait(self, seconds: float = 30) -> None:
+        import psycopg
+
         end = time.monotonic() + seconds
         while True:
             try:
@@ -142,7 +145,7 @@ def _unprivileged(folder: Path) -> list[str]:
     setpriv = shutil.which("setpriv")
     if os.geteuid() != 0:
         return [setpriv, "--pdeathsig", "QUIT"] if setpriv else []
-    import pwd  # noqa: PLC0415
+    import pwd
 
     user = next(entry for entry in pwd.getpwall() if entry.pw_name in USERS)
     os.chown(folder, user.pw_uid, user.pw_gid)

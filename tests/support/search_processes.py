@@ -34,6 +34,12 @@ PARAMETERS = {
     "reduction": [2, 8, 32],
     "kernel_size": [3, 7],
 }
+MANY = {
+    **PARAMETERS,
+    "position": ["pool1", "pool2", "pool3", "pool*"],
+    "reduction": {"low": 1, "high": 32},
+}
+"""Several hundred networks, and among them points that build the same: all of r = 17 to 32 at pool1."""
 
 
 class Instant(Executor):

@@ -16,7 +16,7 @@ from ablate.result import Failed
 from ablate.store.store import Store
 from ablate.system import environment
 from ablate.system.environment import command_line, describe_environment, nvidia_driver
-from ablate.system.machine import describe_process, find_machine
+from ablate.system.machine import describe_process, prepare_machine
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,10 +140,20 @@ def test_a_hook_of_another_repository_changes_nothing(
 
 
 def test_a_process_describes_its_device_and_precision() -> None:
-    place = describe_process(find_machine("cpu", "fp32"), {})
+    place = describe_process(prepare_machine("cpu", "fp32"), {})
     assert (place["fp32_precision"], place["tf32"], place["deterministic"]) == ("ieee", False, True)
     assert place["cuda"] is place["nvidia_driver"] is None
     assert "cores" in place["device"]
+
+
+def test_what_is_said_of_tf32_is_what_is_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = prepare_machine("cpu", "fp32")
+    # As torch 2.11 leaves it where only the setting above all others is made.
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "tf32")
+    place = describe_process(machine, {})
+    assert place["tf32"] is True
+    assert place["fp32_precision"] == "cudnn.conv tf32, cudnn.rnn ieee, cuda.matmul ieee"
+    assert describe_process(prepare_machine("cpu", "fp32"), {})["tf32"] is False
 
 
 def test_the_drivers_version_is_what_nvidia_smi_says(

@@ -20,7 +20,8 @@ from ablate.datasets.base import Images
 from ablate.datasets.split import stratified_split
 from ablate.errors import DataChangedError
 from ablate.study import ALL_DATA, DataTable, Recipe
-from ablate.train.data import Batch, Data, Part, draw, eval_batches, to_device, train_batches
+from ablate.train.batch import Batch
+from ablate.train.data import Data, Part, draw, eval_batches, to_device, train_batches
 from ablate.train.pixels import StoredPixels
 
 CPU = torch.device("cpu")

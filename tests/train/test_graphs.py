@@ -35,6 +35,7 @@ from ablate.model import build
 from ablate.result import Finished, Noted, Started
 from ablate.store.store import Store
 from ablate.study import Recipe, Variant
+from ablate.system.device_errors import CaptureError, out_of_memory
 from ablate.system.precision import BF16, FP32, Precision
 from ablate.train.cohort import step_eagerly, train_epoch
 from ablate.train.data import Data
@@ -64,8 +65,8 @@ def test_a_recorded_step_trains_what_the_eager_one_trains(
     assert numbers(train(recorded, data, recipe, graphs)) == expected
     assert same(states(recorded), states(eager))
     assert graphs.trouble is None
-    # Recorded once, and used for every whole batch: the rest of 22 images is stepped eagerly.
-    assert [each.repeats for each in made] == [4]
+    # Recorded once for every whole batch, and once for the rest of 22 images.
+    assert [each.repeats for each in made] == [4, 2]
 
 
 def test_a_member_that_leaves_has_the_others_recorded_anew(data: Data) -> None:
@@ -94,8 +95,23 @@ def test_memory_that_runs_out_in_a_capture_is_no_reason_to_go_on(data: Data) -> 
     broken.__context__ = torch.OutOfMemoryError("out of memory")
     members = make_members(Recipe(), FP32, ["none"])
     graphs = Graphs(lambda device, branches: Repeater(device, branches, broken))
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(RuntimeError, match="capture failed") as caught:
         train_epoch(members, data, Recipe(), SEED, 1, graphs)
+    assert out_of_memory(caught.value) == "out of memory"
+
+
+def test_a_capture_that_fails_and_a_broken_device_are_no_reason_to_go_on_either(data: Data) -> None:
+    for error in (
+        CaptureError("it syncs"),
+        torch.AcceleratorError("CUDA error: an illegal access"),
+    ):
+        members = make_members(Recipe(), FP32, ["none"])
+        before = {name: t.clone() for name, t in members[0].trainer.net.state_dict().items()}
+        graphs = Graphs(lambda *given, error=error: Repeater(*given, error))
+        with pytest.raises(type(error)):
+            train_epoch(members, data, Recipe(), SEED, 1, graphs)
+        assert graphs.trouble is None
+        assert same([members[0].trainer.net.state_dict()], [before]), "the warm-up is undone"
 
 
 def test_images_that_fill_no_batch_are_stepped_eagerly(data: Data) -> None:
@@ -107,8 +123,9 @@ def test_images_that_fill_no_batch_are_stepped_eagerly(data: Data) -> None:
     assert graphs.trouble is None
 
 
-def test_histograms_are_those_of_the_step_that_was_recorded(data: Data) -> None:
-    recipe = Recipe(epochs=2, batch_size=50, augment=())  # three whole batches, no rest
+@pytest.mark.parametrize("batch_size", [50, 64], ids=["no rest", "a rest"])
+def test_histograms_are_those_of_the_step_that_was_recorded(data: Data, batch_size: int) -> None:
+    recipe = Recipe(epochs=2, batch_size=batch_size, augment=())
     latest = []
     for stepping in (step_eagerly, Graphs(Repeater)):
         [member] = make_members(recipe, FP32, ["se"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from ablate.study import Recipe, Split, Variant
 from ablate.system.machine import find_machine, prepare_machine
 from ablate.system.precision import FP32, choose_precision, cpu_has_bf16
 from ablate.train import cohort
+from ablate.train.cohort import Member
 from ablate.train.data import Data, eval_batches, to_device, train_batches
 from ablate.train.loop import batch_sizes, step_interval
 from ablate.train.optimizers import OPTIMIZERS, make_optimizer
-from ablate.train.schedules import SCHEDULES, find_schedule, plateau
+from ablate.train.schedules import BETWEEN_EPOCHS, SCHEDULES, find_schedule, plateau
 
 CPU = torch.device("cpu")
 
@@ -150,6 +152,27 @@ def test_images_arrive_normalised_and_channels_last() -> None:
     assert next(train_batches(data, Recipe(), 1, 1))[0].is_contiguous(
         memory_format=torch.channels_last
     )
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_what_changes_between_epochs_only_is_asked_once_an_epoch(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real, asked = SCHEDULES[name], []
+
+    def counted(progress: float, losses: Sequence[float]) -> float:
+        asked.append(progress)
+        return real(progress, losses)
+
+    once = real in BETWEEN_EPOCHS
+    monkeypatch.setattr(cohort, "find_schedule", lambda _name: counted)
+    monkeypatch.setattr(cohort, "BETWEEN_EPOCHS", {counted} if once else set())
+    watched = [1.0, 0.9, 0.95, 0.95, 0.95, 0.95, 0.95]
+    member, recipe = Member(trainer=None, watched=watched), Recipe(epochs=10)  # type: ignore[arg-type]
+    rates = cohort._rates(member, recipe, 70, 10)
+    expected = [recipe.learning_rate * real(step / 100, watched) for step in range(70, 80)]
+    assert rates == expected, "to the last bit"
+    assert len(asked) == (1 if once else 10)
 
 
 def test_plateau_decides_as_torchs_scheduler_does() -> None:

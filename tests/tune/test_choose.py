@@ -8,21 +8,28 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from conftest import message, small_plan
 
-from ablate.attention import fusable
+from ablate.attention import KERNELS, fusable
 from ablate.attention.se import SE
-from ablate.errors import MeasuringError
+from ablate.drive.options import RunOptions, choose_training
+from ablate.errors import DeviceError, MeasuringError
 from ablate.execute import make_executor
+from ablate.execute.inprocess import InProcessExecutor
 from ablate.plan import Plan
 from ablate.result import Choice
 from ablate.store.choices import ChoiceKey
 from ablate.store.store import Store
-from ablate.system.machine import find_machine
-from ablate.system.precision import AMP_FP32, FP32
+from ablate.system.device_errors import CaptureError
+from ablate.system.machine import Machine, find_machine
+from ablate.system.precision import AMP_FP32, BF16, FP32
 from ablate.tune import choose as tuning
+from ablate.tune import kernels as kernels_module
 from ablate.tune.choose import Tuning
+from ablate.tune.cohorts import CohortSize
 from ablate.tune.kernels import choose_faster, measure_kernels
+from ablate.tune.steps import MeasureSteps, StepPath
 
 AMP = {"recipe": {"precision": "amp"}}
 
@@ -105,6 +112,72 @@ def test_the_faster_kernel_is_chosen_and_the_reason_says_by_how_much() -> None:
         "fused", "2.00 times as fast as plain"
     )
     assert choose_faster({"plain": 1.0, "fused": 1.25}).choice == "plain"
+
+
+def test_kernels_of_a_gpu_are_chosen_by_what_the_recording_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eagerly the fused one is slower here by far; recorded it is not, and that counts."""
+    monkeypatch.setattr(SE, "fused", lambda self, x: time.sleep(0.02) or self.plain(x))
+    made: list[Any] = []
+
+    def record(_device: object, work: Any) -> Any:
+        work()
+        made.append(work)
+        seconds = 0.001 * (1 + len(made) % 2)  # the first of each two is plain
+        return lambda: time.sleep(seconds)
+
+    machine = find_machine("cpu", "amp")
+    found = measure_kernels(machine.device, machine.precision, record)
+    assert len(made) == 2 * len(fusable())
+    chosen = {choice.choice for choice in found.values()}
+    assert chosen == {KERNELS[1]}, found
+
+
+def test_kernels_that_cannot_be_recorded_leave_the_plain_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> Any:
+        raise CaptureError("no graph")
+
+    monkeypatch.setattr(kernels_module, "measure_kernels", broken)
+    with make_executor("inprocess", 1) as executor:
+        [found] = executor.results(kernels_module.MeasureKernels("cpu", "amp"))
+    assert found["se"] == Choice("plain", "their steps cannot be recorded: no graph")
+
+
+@pytest.mark.parametrize("step_path", ["graph", "compiled"])
+def test_a_path_that_is_asked_for_is_taken_unmeasured(store: Store, step_path: str) -> None:
+    machine = Machine(torch.device("cuda"), "a GPU", FP32, cores=2)
+    asked = RunOptions(step_path=step_path, cohort=3)
+    nobody: Any = None  # whoever measures would need an executor
+    how = choose_training(asked, small_plan(), store, machine, nobody, print)
+    assert (how.step_path, how.cohort, how.only_eager) == (step_path, 3, False)
+    text = message(
+        DeviceError,
+        lambda: choose_training(asked, small_plan(), store, find_machine("cpu"), nobody, print),
+    )
+    assert f"--step-path {step_path}" in text
+
+
+def test_one_process_chooses_everything_and_trains(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, asked = Machine(torch.device("cuda"), "a GPU", BF16, cores=2), []
+
+    class Worker(InProcessExecutor):
+        def results(self, job: Any, *_: Any, **__: Any) -> Iterator[Any]:
+            asked.append(type(job).__name__)
+            if isinstance(job, kernels_module.MeasureKernels):
+                return iter([{name: Choice("fused", "2 times") for name in fusable()}])
+            steps = isinstance(job, MeasureSteps)
+            return iter([StepPath("graph", "3 times") if steps else CohortSize(1, 1.0)])
+
+    monkeypatch.setattr(Machine, "cohort", property(lambda _self: 2))
+    plan = small_plan(seeds=2)
+    how = choose_training(RunOptions(), plan, store, machine, Worker(), print)
+    assert asked == ["MeasureKernels", "MeasureSteps", "MeasureCohorts"]
+    assert (how.step_path, how.cohort, how.kernels["se"]) == ("graph", 1, "fused")
 
 
 def test_the_real_measurement_is_of_the_real_modules(

@@ -24,12 +24,13 @@ from ablate.execute import make_executor
 from ablate.execute.inprocess import InProcessExecutor
 from ablate.store.store import Store
 from ablate.study import Recipe, Variant
+from ablate.system.device_errors import CaptureError
 from ablate.system.machine import GPU_COHORT, Machine
 from ablate.system.precision import AMP_FP32, BF16
 from ablate.train.cohort import Member, step_eagerly
 from ablate.train.data import Data
 from ablate.train.graphs import Graphs
-from ablate.train.step import Forward
+from ablate.train.step import Forward, make_trainer
 from ablate.tune import choose as choose_module
 from ablate.tune import cohorts, steps
 from ablate.tune.choose import Tuning
@@ -37,6 +38,13 @@ from ablate.tune.cohorts import CohortSize, MeasureCohorts, best_size, sizes
 from ablate.tune.steps import Comparison, MeasureSteps, StepPath, SteppedCohort
 
 __all__ = ["data"]  # a fixture
+
+
+@pytest.fixture(autouse=True)
+def few_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU needs a while for 64 batches."""
+    monkeypatch.setattr(steps, "TIMED_BATCHES", 2)
+    monkeypatch.setattr(cohorts, "TIMED_BATCHES", 2)
 
 
 # ── the choice ────────────────────────────────────────────────────────────────────────────────────
@@ -118,11 +126,72 @@ def test_compiling_is_tried_where_training_takes_long(
     compared: tuple[Comparison, StepPath], data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     comparison, _ = compared
-    assert comparison.worth_compiling(1e6)
-    assert not comparison.worth_compiling(1.0)
+    assert comparison.compiling_seconds(1e6) > 1
+    assert comparison.compiling_seconds(1.0) == 0
     exact = compare(data, Recipe(augment=()), ["se"], exact=True)
     assert exact.graph(Graphs(Repeater)).path == "graph"
-    assert not exact.worth_compiling(1e6)
+    assert exact.compiling_seconds(1e6) == 0
+
+
+def test_compiling_takes_no_more_than_a_tenth_of_what_it_can_save(
+    compared: tuple[Comparison, StepPath], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiler is not begun with another network when the time for all is over."""
+    comparison, graph = compared
+    graph_seconds = comparison.compiling_seconds(1e6) / (1e6 * 0.1 * 0.5)
+    assert 0 < graph_seconds < 10, "a tenth of half the time by graph"
+    monkeypatch.setattr(comparison, "compiling_seconds", lambda _passes: 0.05)
+    begun: list[nn.Module] = []
+
+    def slow(net: nn.Module) -> Forward:
+        begun.append(net)
+        time.sleep(0.1)
+        return net
+
+    kept = comparison.compiled(Graphs(Repeater, slow), 1e6, graph)
+    assert kept.path == "graph"
+    assert "cannot be compiled: TimeoutError: it takes longer than 0 s, a tenth" in kept.note
+    assert len(begun) == 1
+
+
+@pytest.mark.parametrize(("name", "agrees"), [("0.bias", True), ("0.weight", False)])
+def test_a_bias_before_a_batch_norm_is_not_compared(data: Data, name: str, agrees: bool) -> None:
+    """Its gradient is rounding, of which Adam makes whole steps, as far as others go."""
+    recipe, made = Recipe(augment=()), list[nn.Module]()
+
+    class Rounded(Repeater):
+        def replay(self, dropout_seed: int) -> None:
+            super().replay(dropout_seed)
+            with torch.no_grad():
+                made[-1].get_parameter(name).add_(recipe.learning_rate)
+
+    def make(_made: str) -> list[Member]:
+        torch.manual_seed(0)
+        pool = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+        made.append(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), *pool))
+        trainer = make_trainer(made[-1], recipe, torch.device("cpu"), AMP_FP32)
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = torch.tensor(group["lr"])
+        return [Member(trainer)]
+
+    chosen = Comparison(make, data, recipe, exact=False).graph(Graphs(Rounded))
+    assert "cannot" not in chosen.note
+    assert ("otherwise" not in chosen.note) == agrees, chosen.note
+
+
+def test_a_failed_capture_is_told_and_ends_the_process(data: Data) -> None:
+    def failing(*given: Any) -> Repeater:
+        return Repeater(*given, CaptureError("it syncs"))
+
+    comparison = compare(data, Recipe(augment=()), ["none"], exact=False)
+    assert comparison.graph(Graphs(failing)) == StepPath(
+        "eager", "the step cannot be a graph: it syncs"
+    )
+    assert comparison.spent
+    broken = compare(data, Recipe(augment=()), ["none"], exact=False)
+    error = torch.AcceleratorError("CUDA error: an illegal memory access")
+    with pytest.raises(torch.AcceleratorError):
+        broken.graph(Graphs(lambda *given: Repeater(*given, error)))
 
 
 @pytest.mark.slow
@@ -239,6 +308,22 @@ def test_a_larger_cohort_is_taken_where_it_is_clearly_faster() -> None:
     assert [sizes(n) for n in (1, 2, 6, 8, 100)] == [
         [1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8], [1, 2, 4, 8, 16, 32],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [CaptureError("no"), ValueError("it syncs")])
+def test_a_size_whose_graph_failed_is_never_the_best(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def recorder(device: torch.device, branches: int) -> Repeater:
+        return Repeater(device, branches, error if branches > 1 else None)
+
+    monkeypatch.setattr(cohorts, "make_graphs", lambda _path: Graphs(recorder))
+    monkeypatch.setattr("ablate.train.graphs.set_learning_rate", lambda *_: None)  # a number here
+    variants = (complete(Variant("cbam_cnn(width=0.25)")),) * 2
+    recipe = Recipe(batch_size=16, augment=(), optimizer="sgd")
+    job = MeasureCohorts(variants, recipe, open_dataset("digits", None, 32), "cpu", {}, "graph")
+    with make_executor("inprocess", 1) as worker:
+        assert [each.size for each in worker.results(job)] == [1]
 
 
 def test_cohorts_are_measured_until_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,82 @@
+"""The members of a folder. Containers in it that are named as a part are opened in place."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from ablate.datasets.containers.member import RawMember
+from ablate.datasets.layouts.parts import part_of
+
+Opener = Callable[[Path], Iterator[RawMember]]
+
+
+def folder_members(
+    path: Path, suffix_of: Callable[[str], str], opener: Opener | None
+) -> Iterator[RawMember]:
+    """All that lies in a folder, names in order. Without an opener a container that is named as a part is a
+    member of its own, with `is_link`.
+    """
+    return _walk(str(path), "", (os.path.realpath(path),), suffix_of, opener)
+
+
+def _walk(
+    folder: str,
+    above: str,
+    around: tuple[str, ...],
+    suffix_of: Callable[[str], str],
+    opener: Opener | None,
+) -> Iterator[RawMember]:
+    """Not with `Path`, which takes half a second for 10,000 files."""
+    with os.scandir(folder) as found:
+        children = sorted(found, key=lambda child: child.name)
+    folders = {child.name.lower() for child in children if child.is_dir()}
+    for child in children:
+        name = f"{above}{child.name}"
+        if child.is_dir():
+            real = os.path.realpath(child.path)
+            if real in around:  # a link to a folder around it
+                continue
+            yield RawMember(name, True, False, partial(_start_of, child.path), file=child.path)
+            yield from _walk(child.path, f"{name}/", (*around, real), suffix_of, opener)
+        elif part := _named_as_part(child.name, suffix_of, folders):
+            yield from _opened(child.path, f"{above}{part}", opener)
+        else:
+            is_file = child.is_file()
+            yield RawMember(name, False, is_file, partial(_start_of, child.path), file=child.path)
+
+
+def _opened(file: str, name: str, opener: Opener | None) -> Iterator[RawMember]:
+    """What a container has, below a folder of its name. The top folder of `train.zip` may be `train` too."""
+    if opener is None:
+        yield RawMember(name, False, True, partial(_start_of, file), file=file, is_link=file)
+        return
+    for member in opener(Path(file)):
+        inner = member.name.removeprefix("./")
+        head, _, rest = inner.partition("/")
+        inner = rest if part_of(head) == part_of(name.rpartition("/")[2]) and rest else inner
+        yield RawMember(
+            f"{name}/{inner}",
+            member.is_folder,
+            member.is_file,
+            member.read,
+            member.size,
+            is_link=member.is_link,
+        )
+
+
+def _named_as_part(name: str, suffix_of: Callable[[str], str], folders: set[str]) -> str | None:
+    """`train` of `train.zip` and of `train-00000-of-00002.parquet`, unless a folder has that name: then the
+    archive was unpacked.
+    """
+    suffix = suffix_of(name)
+    stem = re.split(r"-\d+-of-\d+", name[: len(name) - len(suffix)])[0] if suffix else ""
+    return stem if part_of(stem) is not None and stem.lower() not in folders else None
+
+
+def _start_of(file: str, count: int) -> bytes:
+    with open(file, "rb") as stream:
+        return stream.read(count)

@@ -1,0 +1,72 @@
+"""Whether the networks of a plan have taken their training steps already: seen without torch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.datasets.sealed import load_sealed, store_sealed
+from ablate.datasets.split import hold_out, stratified_draw
+from ablate.errors import OutputError
+from ablate.plan import Plan
+from ablate.study import PROTOCOL
+from ablate.study.recipe import NOT_OF_A_STEP
+from ablate.system.digest import digest
+from ablate.system.known_machine import KnownMachine
+from ablate.system.program import program_id
+from ablate.train.batch_sizes import batch_sizes_of
+
+
+def prove_steps(
+    plan: Plan, machine: KnownMachine, images: int | None, watch: Callable[[int, int], None]
+) -> None:
+    """Let each network of a plan take a training step, unless all of them have on such a machine.
+
+    Raises:
+        PlacementError: a network that cannot be trained, or attention that does not reach the loss.
+    """
+    name = f"proof-{_key(plan, machine, images)}"
+    if load_sealed(name) is not None:
+        return
+    from ablate.drive.proof import prove_plan
+    from ablate.system.machine import find_machine
+
+    found = find_machine(machine.device, plan.study.recipe.precision)
+    prove_plan(plan, found, images, watch)
+    with contextlib.suppress(OutputError):  # a cache that cannot be written: proven again next time
+        store_sealed(name, {"proven": True})
+
+
+def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
+    """How many images are trained on, without those that are held out; None where nobody knows yet.
+
+    Raises:
+        DataError: nothing can be held out, or `data.train_images` cannot be drawn.
+    """
+    recipe, drawn = plan.study.recipe, plan.study.data.train_images
+    if labels is None:
+        return drawn
+    if recipe.split != "tutorial" and not plan.dataset.has_validation():
+        groups = plan.dataset.train_groups()
+        kept, _ = hold_out(labels, recipe.validation_fraction, groups=groups)
+        labels = labels[kept]
+    return len(labels if drawn is None else stratified_draw(labels, drawn, seed=0))
+
+
+def _key(plan: Plan, machine: KnownMachine, images: int | None) -> str:
+    """What proofs of all networks hold for: the networks, how they are stepped, and by which program."""
+    recipe, dataset = plan.study.recipe, plan.dataset
+    return digest(
+        {
+            "fingerprints": sorted({cell.architecture.fingerprint for cell in plan.cells}),
+            "classes": len(dataset.classes()),
+            "sizes": batch_sizes_of(images, recipe, dataset.image_size),
+            "recipe": recipe.model_dump(mode="json", exclude=NOT_OF_A_STEP),
+            "machine": [machine.device, machine.precision],
+            "program": program_id(),
+            "protocol": PROTOCOL,
+        }
+    )

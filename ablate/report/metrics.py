@@ -1,0 +1,101 @@
+"""Every metric of every variant, beside what a network gets that says one class of everything."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+
+from ablate.page import format as fmt
+from ablate.page.document import Block, Column, Note, Row, Table, TableCell
+from ablate.report.summary import Summary
+from ablate.study.metrics import METRICS
+from ablate.system.text import plural
+
+
+def metric_blocks(summary: Summary) -> tuple[Block, ...]:
+    """The share of the largest class, runs that say one class of everything, and the table."""
+    notes = [_largest_class(summary), *_of_one_class(summary)]
+    table = _table(summary)
+    return (*(Note(*note) for note in notes if note), *((table,) if table is not None else ()))
+
+
+def _largest_class(summary: Summary) -> tuple[str] | None:
+    images = summary.images
+    if images.labels is None or not len(images.labels):
+        return None
+    counts = np.bincount(images.labels, minlength=len(images.classes))
+    largest, share = int(counts.argmax()), counts.max() / counts.sum()
+    return (
+        f"Tested on {plural(int(counts.sum()), 'image')} of {plural(len(counts), 'class', 'classes')}. "
+        f"The largest class, {images.classes[largest]}, is {fmt.percent(share)} of them: a network that says "
+        f"nothing else has that accuracy, and a balanced accuracy of {fmt.percent(1 / len(counts))}.",
+    )
+
+
+def _of_one_class(summary: Summary) -> list[tuple[str, str]]:
+    """The variants with runs that said one class of every test image."""
+    if len(summary.images.classes) < 2:
+        return []
+    runs = summary.runs[summary.runs["run_key"].isin(list(summary.images.said))]
+    found = [
+        (str(run.variant), summary.images.classes[said[0]])
+        for run in runs.itertuples()
+        if len(said := np.unique(summary.images.said[str(run.run_key)].predicted)) == 1
+    ]
+    return [
+        (
+            f"{name}: {plural(found.count((name, of)), 'run')} said {of} of every test image.",
+            "warning",
+        )
+        for name, of in dict.fromkeys(found)
+    ]
+
+
+def _table(summary: Summary) -> Table | None:
+    """Mean ± standard deviation over seeds of each metric; None where no run has stored them."""
+    table = summary.metrics
+    if table.empty:
+        return None
+    test = table[table["split"] == "test"].merge(summary.runs[["run_key", "variant"]], on="run_key")
+    names = [name for name in METRICS if name in set(test["metric"])]
+    columns = (
+        Column("Variant", numeric=False),
+        *(Column(METRICS[name].heading, _unit(name)) for name in names),
+    )
+    values: dict[tuple[str, str], list[float]] = {}
+    for variant, metric, value in zip(test["variant"], test["metric"], test["value"], strict=True):
+        values.setdefault((variant, metric), []).append(float(value))
+    rows = tuple(
+        Row(
+            (
+                TableCell(each.name),
+                *(_cell(values.get((each.name, name), []), name) for name in names),
+            ),
+            marked=each.is_baseline,
+        )
+        for each in summary.finished
+        if each.name in set(test["variant"])
+    )
+    caption = (
+        f"Metrics of the test images, mean ± standard deviation over seeds. Verdicts are about "
+        f"{summary.judged_by.title}. AUROC: one class against the rest, mean over classes; calibration "
+        "error: in 15 bins of confidence (Guo et al. 2017)."
+    )
+    return Table(caption, columns, rows) if rows else None
+
+
+def _unit(name: str) -> str:
+    if METRICS[name].is_fraction:
+        return "%" if METRICS[name].higher_is_better else "%, less is better"
+    return "nats, less is better"
+
+
+def _cell(values: list[float], metric: str) -> TableCell:
+    if not values:
+        return TableCell(fmt.MISSING)
+    digits, times = (2, 100) if METRICS[metric].is_fraction else (3, 1)
+    text = f"{times * statistics.fmean(values):.{digits}f}"
+    if len(values) > 1:
+        text += f" ± {times * statistics.stdev(values):.{digits}f}"
+    return TableCell(text)

@@ -1,0 +1,66 @@
+"""What verdicts are made from: each network's scores by the study's metric, and what lies behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ablate.result.metrics import Split
+from ablate.stats.sample import Predicted, Sample
+from ablate.study.metrics import ACCURACY, METRICS
+
+if TYPE_CHECKING:
+    from ablate.store.frames import Frames
+
+
+def read_samples(
+    names: Sequence[str],
+    finished: pd.DataFrame,
+    frames: Frames,
+    aliases: Mapping[str, str],
+    metric: str,
+) -> dict[str, Sample]:
+    """The scores of every network by seed. Accuracy has the bits that it is the mean of; a metric of
+    predictions has those. A run of which the metric is not known is not there.
+    """
+    scores = _of_split(finished, frames, metric, "test")
+    found: dict[str, Sample] = {}
+    for name in (name for name in names if name not in aliases):
+        rows = finished[finished["variant"] == name].sort_values("seed")
+        pairs = zip(rows["seed"], rows["run_key"], strict=True)
+        keys = {int(seed): str(key) for seed, key in pairs if key in scores.index}
+        values = {seed: float(scores[key]) for seed, key in keys.items()}
+        found[name] = _sample(values, keys, frames, metric)
+    return found
+
+
+def validation_scores(finished: pd.DataFrame, frames: Frames, metric: str) -> dict[str, float]:
+    """The metric of the validation images by run key, of the runs that have it."""
+    found = _of_split(finished, frames, metric, "validation").dropna()
+    return {str(key): float(value) for key, value in found.items()}
+
+
+def _of_split(finished: pd.DataFrame, frames: Frames, metric: str, split: Split) -> pd.Series:
+    if metric == ACCURACY:
+        column = {"test": "test_accuracy", "validation": "val_accuracy"}[split]
+        return finished.set_index("run_key")[column]
+    table = frames.metrics
+    if table.empty:
+        return pd.Series(dtype=float)
+    mine = table[(table["metric"] == metric) & (table["split"] == split)]
+    return mine.set_index("run_key")["value"]
+
+
+def _sample(
+    values: Mapping[int, float], keys: Mapping[int, str], frames: Frames, metric: str
+) -> Sample:
+    images = frames.images
+    if metric == ACCURACY:
+        bits = {seed: images.correct[key] for seed, key in keys.items() if key in images.correct}
+        return Sample(values, bits, images.images or None)
+    if not METRICS[metric].of_predictions or images.labels is None:
+        return Sample(values)
+    said = {seed: images.said[key].predicted for seed, key in keys.items() if key in images.said}
+    return Sample(values, predicted=Predicted(metric, images.labels, said))

@@ -1,0 +1,58 @@
+"""The names of metrics and what they say; `ablate.stats.metrics` computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ablate.errors import nearest
+
+ACCURACY = "accuracy"
+RECALL = "recall"
+"""Of each class; a run has one row for each, in which `class_name` says of which."""
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a metric is called in a sentence, what is better, and whether what was predicted of each image
+    is enough for it: then images can be drawn again for its interval.
+    """
+
+    title: str
+    higher_is_better: bool = True
+    of_predictions: bool = False
+    is_fraction: bool = True
+
+    @property
+    def heading(self) -> str:
+        """The title as the first word of a line."""
+        return self.title[:1].upper() + self.title[1:]
+
+
+METRICS: Mapping[str, Metric] = {
+    ACCURACY: Metric("accuracy", of_predictions=True),
+    "balanced_accuracy": Metric("balanced accuracy", of_predictions=True),
+    "macro_f1": Metric("macro F1", of_predictions=True),
+    "top5_accuracy": Metric("top-5 accuracy"),
+    "auroc": Metric("AUROC"),
+    "log_loss": Metric("log loss", higher_is_better=False, is_fraction=False),
+    "calibration_error": Metric("expected calibration error", higher_is_better=False),
+}
+"""The metrics of a whole set of images."""
+
+
+def metric_to_judge_by(name: str) -> str:
+    """Raises:
+    ValueError: there is no such metric, or more of it is not better.
+    """
+    judges = [each for each, metric in METRICS.items() if metric.higher_is_better]
+    if name in METRICS and name not in judges:
+        raise ValueError(
+            f"of {name} less is better, and verdicts are about what more is better of: {', '.join(judges)}"
+        )
+    if name not in METRICS:
+        raise ValueError(
+            f"unknown metric {name!r}{nearest(name, judges)}; there are: {', '.join(judges)}"
+        )
+    return name
