@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ablate.datasets import open_dataset
-from ablate.datasets.base import Dataset
+from ablate.datasets.base import Dataset, Images
+from ablate.datasets.summary import refuse_one_class, summarize_dataset
 from ablate.outline.asked import Asked
 from ablate.outline.find import find_outlines
 from ablate.result import Architecture
+from ablate.result.dataset import DatasetSummary
 from ablate.result.named import NamedNetwork
 from ablate.study import Study, Variant, run_key
 from ablate.study.complete import complete_variant
@@ -38,7 +40,8 @@ class Plan:
     `aliases` maps the name of a variant that builds the same network as an earlier one to that
     one's name; such a variant has no cells of its own. `own_attention` is what the backbone brings
     along: kind → paths. `notes` are what a reader of the results should know. `named` is what whoever
-    builds these networks in another process must prove, None where they are not the user's own.
+    builds these networks in another process must prove, None where they are not the user's own. `data` are
+    its images in numbers, where somebody has counted them (`with_data`).
     """
 
     study: Study
@@ -50,6 +53,7 @@ class Plan:
     own_attention: dict[str, list[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     named: NamedNetwork | None = None
+    data: DatasetSummary | None = None
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -60,8 +64,10 @@ class Plan:
     def definition(self) -> dict[str, Any]:
         """What the report needs to know of the study, as JSON."""
         given = self.study.model_dump(mode="json")
+        held_out = {} if self.data is None else {"validation_images": self.data.validation_images}
         return {
             **given,
+            **held_out,
             "dataset": self.dataset.label,
             "controls": list(self.controls),
             "variants": list(self.names),
@@ -82,6 +88,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     names = [variant.name for variant in variants]
     study = with_whole_baseline(study, names)
     dataset = open_dataset(study.dataset, data, study.image_size, study.data).pinned()
+    refuse_one_class(dataset)
     PULSE.step(f"building {study.backbone}")
     distinct = tuple(dict.fromkeys(variants))
     classes, size = len(dataset.classes()), dataset.image_size
@@ -99,6 +106,16 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         notes=(*dataset.notes(), *(() if outlines.note is None else (outlines.note,))),
         named=outlines.named,
     )
+
+
+def with_data(plan: Plan, images: Images | None = None) -> Plan:
+    """The plan with its images counted, of which none is decoded for it.
+
+    Raises:
+        DataError: all images are the same, or none can be held out.
+    """
+    study = plan.study
+    return replace(plan, data=summarize_dataset(plan.dataset, study.recipe, study.data, images))
 
 
 def _completed(variant: Variant) -> Variant:

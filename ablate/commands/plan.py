@@ -13,12 +13,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ablate.commands.power import document, find_outlook, told
+from ablate.commands import power
+from ablate.commands.power import document, find_outlook
 from ablate.drive.proven import prove_steps, trained_images
 from ablate.outline.machine import see_machine
-from ablate.plan import Cell, Plan, make_plan
+from ablate.plan import Cell, Plan, make_plan, with_data
 from ablate.result import RunStatus
 from ablate.result.architecture import NOT_RUN
+from ablate.result.dataset import counted, told, warnings
 from ablate.store.sqlite_file import plain_file
 from ablate.study import Study
 from ablate.study.globs import group_paths
@@ -46,7 +48,7 @@ def show_plan(
         AblateError: the study, the data or the database must be changed.
     """
     PULSE.step("reading the data set")
-    plan = make_plan(study, data)
+    plan = with_data(make_plan(study, data))
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
     machine = see_machine(study.recipe.precision)
     if probe:
@@ -74,7 +76,7 @@ def show_plan(
                 f"beside its grid the study has {plural(sum(outside.values()), 'run')} of its search, or "
                 f"added until a verdict: {told_outside}"
             )
-        for line in told(plan, outlook, each):
+        for line in power.told(plan, outlook, each):
             say(line)
         _tell_namesakes(plan, url)
 
@@ -171,6 +173,7 @@ def _document(
         "own_attention": plan.own_attention,
         "missing": missing,
         "estimated_seconds": seconds,
+        "data": None if plan.data is None else plan.data.document(),
     }
 
 
@@ -199,6 +202,8 @@ def _print_table(
         say(line, console)
     for note in plan.notes:
         say(note, console)
+    for line in _of_data(plan):
+        say(line, console)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
     say(
         f"{plural(len(plan.variants), 'variant')}, {plural(len(plan.cells), 'cell')} on "
@@ -206,6 +211,15 @@ def _print_table(
         f"{missing} missing; time: {time}",
         console,
     )
+
+
+def _of_data(plan: Plan) -> Iterator[str]:
+    """What the images are, and what of them a reader would not see."""
+    if plan.data is None:
+        return
+    yield f"{plan.dataset.label}: {counted(plan.data)}"
+    yield from told(plan.data)
+    yield from (f"warning: {each}" for each in warnings(plan.data))
 
 
 def _row(plan: Plan, status: dict[Cell, RunStatus], name: str) -> dict[str, str]:

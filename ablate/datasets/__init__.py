@@ -26,11 +26,11 @@ def open_dataset(
     text: str, data: Path | None, image_size: int, table: DataTable = ALL_DATA
 ) -> Dataset:
     """The dataset that a study names, `digits` or `digits(option=value)`, or the images at `data` in its
-    place; reads nothing yet. `table` says how its images are found.
+    place, found and read as its `[data]` table says; reads nothing yet.
 
     Raises:
         UnknownNameError: no such dataset.
-        OptionError: an option that it does not have.
+        OptionError: an option that it does not have, or a key of `[data]` that it cannot follow.
         DataError: no `data` for a dataset that needs it, or an `image_size` that it does not have.
     """
     source, given = find_dataset(text)

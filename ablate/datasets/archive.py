@@ -8,7 +8,6 @@ an image and cannot be one. What is an image is decided by its content.
 from __future__ import annotations
 
 import lzma
-import os
 import tarfile
 import unicodedata
 import zipfile
@@ -23,6 +22,7 @@ from pathlib import Path
 from ablate.datasets.containers import RawMember, archive_suffix, members_of
 from ablate.datasets.layouts import HOW, Arrangement, Tree
 from ablate.datasets.layouts.base import is_named_as_image
+from ablate.datasets.passed import HIDDEN, count_passed, kind_of
 from ablate.datasets.signatures import HEAD_BYTES, image_kind
 from ablate.errors import DataError
 from ablate.system.file_state import FileState
@@ -31,7 +31,7 @@ MAX_MEMBERS = 5_000_000
 MAX_FILE_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 512 * 2**30
 
-HIDDEN = (".", "__MACOSX")
+HIDDEN_NAMES = (".", "__MACOSX")
 
 _MOVING = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 """What turns the direction of the text that follows it."""
@@ -105,13 +105,14 @@ def read_members(
             continue
         place = arrangement.places.get(name) if name is not None else None
         if place is None and name not in arrangement.unplaced:
-            passed["hidden"] += name is None
+            if name is None:
+                count_passed(passed, HIDDEN)
             continue
         with _clear_errors(path):
             state = raw.state()
             size = raw.size if state is None else state.size
             if not (arrangement.certain or is_named_as_image(raw.name) or _is_image(raw)):
-                passed[_kind_of_name(raw.name)] += 1
+                count_passed(passed, kind_of(raw.name))
                 continue
         total += size
         if total > MAX_TOTAL_BYTES:
@@ -128,7 +129,7 @@ def _cleaned(path: Path) -> Iterator[tuple[str | None, RawMember]]:
             if count > MAX_MEMBERS:
                 raise DataError(f"{path}: over {MAX_MEMBERS:,} members; split it")
             name = raw.name if raw.file is not None else _clean(path, raw.name)
-            hidden = name.startswith(HIDDEN) or "/." in name or "/__MACOSX" in name
+            hidden = name.startswith(HIDDEN_NAMES) or "/." in name or "/__MACOSX" in name
             yield (None if hidden or not name else name), raw
 
 
@@ -174,10 +175,6 @@ def _read(path: Path, raw: RawMember) -> bytes:
 def _is_image(raw: RawMember) -> bool:
     """By its content: a download may have any suffix, or none."""
     return raw.is_file and image_kind(raw.read(HEAD_BYTES)) is not None
-
-
-def _kind_of_name(name: str) -> str:
-    return os.path.splitext(name)[1].lower() or "without a suffix"
 
 
 def _refusal(raw: RawMember, size: int, *, is_placed: bool) -> str | None:

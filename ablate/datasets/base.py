@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.datasets.arrays import array_hashes, let_go
+from ablate.datasets.geometry import USUAL, Reading
+from ablate.datasets.repeats import Scanned
 from ablate.errors import DataChangedError, OptionError
 from ablate.study import DataTable
 from ablate.study.data import DATA_PROTOCOL
@@ -29,6 +31,7 @@ class Images:
     per channel on the scale 0 to 1. `hashes` are those of the arrays when they were read, by their names;
     empty where nobody will ask for them again. `val_images` are there where the dataset has validation
     images of its own, `train_groups` (N,) where training images come in groups that no split may part.
+    `shaped_by_alpha` counts those whose transparency, which was dropped, had a shape too.
     """
 
     label: str
@@ -43,6 +46,7 @@ class Images:
     val_images: NDArray[np.uint8] | None = None
     val_labels: NDArray[np.int64] | None = None
     train_groups: NDArray[np.int64] | None = None
+    shaped_by_alpha: int = 0
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -79,6 +83,9 @@ class Dataset(ABC):
     image_size: int
     """The side in pixels of the square images that `load` returns."""
 
+    reading: Reading = USUAL
+    """How image files become arrays; of use where there are any."""
+
     needs_data: ClassVar[bool] = False
     """Whether there are no images of this dataset without `--data`."""
 
@@ -104,6 +111,14 @@ class Dataset(ABC):
         """The labels of the training images, where they are known without reading images; else None."""
         return None
 
+    def val_labels(self) -> NDArray[np.int64] | None:
+        """The labels of the images to validate on, where it has such of its own."""
+        return None
+
+    def test_labels(self) -> NDArray[np.int64] | None:
+        """The labels of the test images, where they are known without reading images; else None."""
+        return None
+
     def train_groups(self) -> NDArray[np.int64] | None:
         """The group of each training image, as a number; None where images come in no groups."""
         return None
@@ -117,10 +132,10 @@ class Dataset(ABC):
         return ()
 
     def with_table(self, table: DataTable) -> Self:
-        """This dataset as the `[data]` table of a study wants its images to be found.
+        """This dataset as the `[data]` table of a study wants its images to be found and read.
 
         Raises:
-            OptionError: it says something of the layout, and this dataset has one of its own.
+            OptionError: it says something of the layout or of files, and this dataset has none of that.
         """
         for key in ("test", "test_fraction", "labels", "group"):
             if (given := getattr(table, key)) != DATA_PROTOCOL[key]:
@@ -128,10 +143,29 @@ class Dataset(ABC):
                     f"data.{key} = {given!r} is for images that --data names, and {self.label} has a layout "
                     "of its own; leave it out"
                 )
+        for key, value in Reading.of(table).unusual.items():
+            raise OptionError(
+                f"data.{key} = {value!r} says how image files are read, and {self.label} has none: leave it "
+                "out, or give your own with --data PATH"
+            )
         return self
 
     def test_count(self) -> int | None:
         """The number of test images, where it is known without reading images; else None."""
+        return None
+
+    def class_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """How many images of each class are not tested, and how many are, where that is known without reading
+        images; else None.
+        """
+        train, test = self.train_labels(), self.test_labels()
+        if train is None or test is None:
+            return None
+        count = len(self.classes())
+        return np.bincount(train, minlength=count), np.bincount(test, minlength=count)
+
+    def scanned(self) -> Scanned | None:
+        """What a look at its files has told; None where it has none that were looked at."""
         return None
 
     @abstractmethod

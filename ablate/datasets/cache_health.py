@@ -15,6 +15,7 @@ from ablate.system.program import program_id
 
 _ENTRY = re.compile(r"(images-[0-9a-f]{64}-\d+)|(cifar10-[0-9a-f]{64})")
 _INDEX = re.compile(r"index-[0-9a-f]{64}\.json")
+_EXAMINED = re.compile(r"examined-[0-9a-f]{16}\.json")
 _OUTLINES = re.compile(r"outlines-([0-9a-f]{16})-(machine-)?[0-9a-f]{16}\.json")
 _MEMORY = re.compile(r"files-[0-9a-f]{16}\.json")
 
@@ -47,7 +48,7 @@ def look_at_cache() -> CacheState:
     outlines = [(path, match) for path in parts if (match := _OUTLINES.fullmatch(path.name))]
     others = [p for p, match in outlines if match[1] != program_id() or read_sealed(p) is None]
     stale = (*stale_drafts(folder), *broken, *forgotten, *others)
-    indexes = [path for path in parts if _INDEX.fullmatch(path.name)]
+    indexes = [p for p in parts if _INDEX.fullmatch(p.name) or _EXAMINED.fullmatch(p.name)]
     found = [*sets, *outlines]
     ours = {*(path for path, _ in found), *indexes, *memories, *filter(is_draft, parts)}
     entries, remembered = len(sets) - len(broken), len(memories) - len(forgotten)

@@ -38,7 +38,7 @@ DEFAULT_FOLDER = Path("data")
 TIMEOUT_SECONDS = 30
 SIDE = 32
 
-TEST_IMAGES = 10_000
+TRAIN_IMAGES, TEST_IMAGES = 50_000, 10_000
 ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 BATCH_SHA256 = {
     "data_batch_1": "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd",
@@ -90,6 +90,10 @@ class Cifar10(Dataset):
 
     def test_count(self) -> int:
         return TEST_IMAGES
+
+    def class_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        each = np.ones(len(CLASSES), dtype=np.int64)
+        return each * (TRAIN_IMAGES // len(CLASSES)), each * (TEST_IMAGES // len(CLASSES))
 
     def load(self, watch: Watch | None = None) -> Images:
         name = f"cifar10-{ARCHIVE_SHA256}"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,26 +13,23 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
+from ablate.datasets.geometry import (
+    FORMATS,
+    MAX_PIXELS,
+    UNREADABLE,
+    USUAL,
+    Reading,
+    fitted,
+    shaped_by_alpha,
+)
 from ablate.datasets.signatures import HEAD_BYTES, READABLE, described, image_kind, is_deep
 from ablate.errors import DataError, UnreadableImageError
 from ablate.system.text import plural
 
-MAX_PIXELS = 64_000_000
 MOST_NAMED = 20
 """Images that are named in one line; what is beyond is counted."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-"""Pillow's names of what is decoded."""
 DEEP = "16 bits a channel or more, not 8: scale it to 8"
-
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,  # Pillow: a broken PNG
-    EOFError,
-    struct.error,
-    zlib.error,
-)
 
 
 @dataclass
@@ -82,10 +77,30 @@ def check_kind(data: bytes) -> None:
         raise UnreadableImageError(DEEP)
 
 
-def decode(data: bytes, size: int) -> NDArray[np.uint8]:
-    """The image as RGB: the square in its centre, brought to `size` with antialiasing.
+@dataclass(frozen=True)
+class Decoded:
+    """An image as it is trained on, and whether its shape was in its transparency too, which is dropped.
+
+    Shape: pixels (size, size, 3).
+    """
+
+    pixels: NDArray[np.uint8]
+    shaped_by_alpha: bool
+
+
+def decode(data: bytes, size: int, reading: Reading = USUAL) -> NDArray[np.uint8]:
+    """The image as RGB, brought to `size` with antialiasing as the study says.
 
     Shape: (size, size, 3).
+
+    Raises:
+        UnreadableImageError: as `decode_image`.
+    """
+    return decode_image(data, size, reading).pixels
+
+
+def decode_image(data: bytes, size: int, reading: Reading = USUAL) -> Decoded:
+    """The same, with what is said of it.
 
     Raises:
         UnreadableImageError: none of `READABLE`, broken, of more than `MAX_PIXELS` or of 16 bits.
@@ -100,12 +115,12 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
                     raise Image.DecompressionBombError
                 if image.mode[0] in "IF" or _is_deep_tiff(image):
                     raise UnreadableImageError(DEEP)
-                return _fitted(image, size)
+                return Decoded(fitted(image, size, reading), shaped_by_alpha(image))
     except UnidentifiedImageError as error:  # its words are an address in memory
         raise UnreadableImageError("broken in its header") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UnreadableImageError(f"broken: {error}") from error
 
 
@@ -114,16 +129,3 @@ def _is_deep_tiff(image: Image.Image) -> bool:
         return False
     bits: tuple[int, ...] = image.tag_v2.get(BITSPERSAMPLE, (1,))
     return max(bits) > 8
-
-
-def _fitted(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    image = image.convert("RGB")
-    if image.size != (size, size):
-        # The centre square of the source, so that no long and thin image grows beyond memory.
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(image)

@@ -63,10 +63,13 @@ class Digits(Dataset):
         train, _ = stratified_split(labels, self.test_fraction, seed=TEST_SEED)
         return labels[train].astype(np.int64)
 
-    def test_count(self) -> int:
+    def test_labels(self) -> NDArray[np.int64]:
         _, labels = _raw()
-        _, test = stratified_split(labels, TEST_FRACTION, seed=TEST_SEED)
-        return len(test)
+        _, test = stratified_split(labels, self.test_fraction, seed=TEST_SEED)
+        return labels[test].astype(np.int64)
+
+    def test_count(self) -> int:
+        return len(self.test_labels())
 
     def load(self, watch: Watch | None = None) -> Images:
         pixels, labels = _raw()

@@ -18,10 +18,12 @@ from ablate.datasets.archive import label_of, read_members, tree_of
 from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
 from ablate.datasets.containers import nested_in
 from ablate.datasets.decode import Unreadable
+from ablate.datasets.geometry import USUAL, Reading
 from ablate.datasets.index import Index, index_of, scan, stored_index
 from ablate.datasets.layouts import AS_IT_LIES, Asked, arrange
 from ablate.datasets.layouts.parts import PARTS, TEST, TRAIN, VALIDATION
 from ablate.datasets.remembered import remembered_hashes
+from ablate.datasets.repeats import Scanned
 from ablate.datasets.together import decoded
 from ablate.errors import DataChangedError, DataError, UnreadableImageError
 from ablate.study import DataTable
@@ -43,7 +45,7 @@ class Content:
 @dataclass(frozen=True)
 class ImageFiles(Dataset):
     """Image files in one of the layouts, brought to `image_size` once and cached as arrays; `asked` says of
-    the layout what a study says.
+    the layout what a study says, `reading` how files become arrays.
 
     With `content` it stands for those images and no others, whatever lies at `data` by then.
     """
@@ -52,6 +54,7 @@ class ImageFiles(Dataset):
     image_size: int
     content: Content | None = None
     asked: Asked = AS_IT_LIES
+    reading: Reading = USUAL
     needs_data: ClassVar[bool] = True
 
     @classmethod
@@ -72,12 +75,14 @@ class ImageFiles(Dataset):
         return self._content.classes
 
     def content_hash(self) -> str:
-        """SHA-256 over (path, SHA-256 of the file): equal for a folder and every archive of it."""
+        """SHA-256 over (path, SHA-256 of the file): equal for a folder and every archive of it. What is done
+        to images while they are read is in it where it is not the usual.
+        """
         return self._content.content_hash
 
     def with_table(self, table: DataTable) -> Self:
         asked = Asked(table.test, table.test_fraction, table.labels, table.group)
-        return replace(self, asked=asked)
+        return replace(self, asked=asked, reading=Reading.of(table))
 
     def pinned(self) -> Self:
         pinned = replace(self, content=self._content)
@@ -87,6 +92,15 @@ class ImageFiles(Dataset):
 
     def train_labels(self) -> NDArray[np.int64]:
         return self._index.labels(TRAIN)
+
+    def val_labels(self) -> NDArray[np.int64] | None:
+        return self._index.labels(VALIDATION) if self.has_validation() else None
+
+    def test_labels(self) -> NDArray[np.int64]:
+        return self._index.labels(TEST)
+
+    def scanned(self) -> Scanned:
+        return self._index.scanned()
 
     def train_groups(self) -> NDArray[np.int64] | None:
         return self._index.train_groups()
@@ -119,16 +133,21 @@ class ImageFiles(Dataset):
             tuple(facts["std"]),
             entry.hashes,
             **{name: arrays[name] for name in OPTIONAL if name in arrays},
+            shaped_by_alpha=int(facts.get("shaped_by_alpha", 0)),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Small, without the names of all images; and whoever gets it reads what was found here.
         found = self.content or ("_index" in self.__dict__ and self._content) or None
-        return type(self), (self.data, self.image_size, found, self.asked)
+        return type(self), (self.data, self.image_size, found, self.asked, self.reading)
 
     @property
     def _content(self) -> Content:
-        return self.content or Content(self._index.content_hash, self._index.classes)
+        return self.content or self._found
+
+    @cached_property
+    def _found(self) -> Content:
+        return Content(self._index.content_hash(self.reading), self._index.classes)
 
     @property
     def _cached(self) -> str:
@@ -174,30 +193,33 @@ class ImageFiles(Dataset):
                 draft.arrays[f"{part}_labels"] = index.labels(part)
             if (groups := index.train_groups()) is not None:
                 draft.arrays["train_groups"] = groups
-            self._fill(rows, watch)
+            shaped = self._fill(rows, watch)
             mean, std = channel_statistics(draft.rows["train_images"].read())
-            draft.facts.update(classes=index.classes, mean=mean, std=std)
+            draft.facts.update(classes=index.classes, mean=mean, std=std, shaped_by_alpha=shaped)
 
-    def _fill(self, rows: Mapping[str, tuple[cache.Rows, int]], watch: Watch | None) -> None:
-        """Decode each image into its row.
+    def _fill(self, rows: Mapping[str, tuple[cache.Rows, int]], watch: Watch | None) -> int:
+        """Decode each image into its row; how many had a shape in their transparency.
 
         Raises:
             DataChangedError: they are others than those of the index.
             DataError: some cannot be read; names them.
         """
-        index, hashes, unreadable = self._index, dict[str, str](), Unreadable(str(self.path))
-        for name, found, pixels in decoded(self._files(index), self.image_size):
-            hashes[name] = found
+        index, marks, unreadable = self._index, dict[str, str](), Unreadable(str(self.path))
+        shaped = 0
+        for name, mark, image in decoded(self._files(index), self.image_size, self.reading):
+            marks[name] = mark
             array, row = rows[name]
             with unreadable.noting(name):
-                if isinstance(pixels, UnreadableImageError):
-                    raise pixels
-                array.put(row, pixels)
+                if isinstance(image, UnreadableImageError):
+                    raise image
+                shaped += image.shaped_by_alpha
+                array.put(row, image.pixels)
             if watch is not None:
-                watch(len(hashes), len(rows))
+                watch(len(marks), len(rows))
         groups = dict(zip(index.names, index.groups, strict=False))
-        self._refuse_others(index_of(hashes, groups))
+        self._refuse_others(index_of(marks, groups))
         unreadable.refuse()
+        return shaped
 
     def _files(self, index: Index) -> Iterator[tuple[str, bytes]]:
         """The name of each image in the index with the bytes of its file."""
@@ -208,9 +230,10 @@ class ImageFiles(Dataset):
 
     def _refuse_others(self, found: Index) -> None:
         """Raise unless these are the images that this dataset stands for."""
-        if found.content_hash != self.content_hash():
+        content_hash = found.content_hash(self.reading)
+        if content_hash != self.content_hash():
             raise DataChangedError(
-                f"{self.path}: has changed since it was looked at (content {found.content_hash[:8]}, not "
+                f"{self.path}: has changed since it was looked at (content {content_hash[:8]}, not "
                 f"{self.content_hash()[:8]}): bring the images back, or start again with those that are there"
             )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from numpy.typing import NDArray
 
 from ablate.datasets.archive import read_members, tree_of
 from ablate.datasets.decode import Unreadable, check_kind
+from ablate.datasets.geometry import TURNED, Reading, marked
 from ablate.datasets.layouts import HOW, Arrangement, Asked, arrange
-from ablate.datasets.layouts.parts import PARTS, TEST, TRAIN
+from ablate.datasets.layouts.parts import PARTS, TEST, TRAIN, VALIDATION
 from ablate.datasets.remembered import remembered_hashes
+from ablate.datasets.repeats import Scanned, find_repeats
 from ablate.datasets.split import hold_out
 from ablate.errors import DataError, nearest
 from ablate.system.text import plural
 
-READING = 3
+READING = 4
 """Raised when a source is read otherwise than before: an index of an earlier version may lack images."""
 TEST_SEED = 1_797
 """Fixed: it decides which images are tested where a source has no part for that."""
@@ -31,14 +34,45 @@ TEST_SEED = 1_797
 
 @dataclass(frozen=True)
 class Index:
-    """A source's images by their sorted paths from train, val or test on, and a hash. `groups` has one for
-    each name where images come in groups; `told` is what a reader should know of how they were found.
+    """A source's images by their sorted paths from train, val or test on, and what each is (`marked`).
+    `groups` has one for each name where images come in groups; `told` is what a reader should know of how
+    they were found, `passed` how many files of which kind were passed over.
     """
 
-    content_hash: str
     names: tuple[str, ...]
+    marks: tuple[str, ...]
     groups: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
+    passed: Mapping[str, int] = field(default_factory=dict)
+
+    def content_hash(self, reading: Reading) -> str:
+        """A hash of the images as they are read: by their files and groups, and by what is done to them where
+        that is not the usual.
+        """
+        marks = self.marks if reading.orientation == "exif" else self._files
+        groups = [f"\0{group}" for group in self.groups] or [""] * len(self.names)
+        lines = "".join(
+            f"{name}\0{mark}{group}\n"
+            for name, mark, group in zip(self.names, marks, groups, strict=True)
+        )
+        # Its effect is in the lines already: as they are stored, images are what their files say.
+        unusual = {k: v for k, v in reading.unusual.items() if k != "orientation"}
+        beside = json.dumps(unusual, sort_keys=True) if unusual else ""
+        return hashlib.sha256((lines + beside).encode()).hexdigest()
+
+    @property
+    def _files(self) -> tuple[str, ...]:
+        """The SHA-256 of each file."""
+        return tuple(mark.partition(TURNED)[0] for mark in self.marks)
+
+    def scanned(self) -> Scanned:
+        """What is known of the images without decoding one."""
+        turned = sum(TURNED in mark for mark in self.marks)
+        files = dict(zip(self.names, self._files, strict=True))
+        parts: list[list[Any]] = []
+        for part in (TRAIN, TEST, VALIDATION):
+            parts += [[files[name] for name in self.of(part)], self.labels(part).tolist()]
+        return Scanned(self.passed, turned, find_repeats(*parts))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,8 +105,7 @@ class Index:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        known = {"content_hash": self.content_hash, "names": self.names, "reading": READING}
-        return {**known, "groups": self.groups, "told": self.told}
+        return {**asdict(self), "reading": READING}
 
 
 def scan(path: Path, asked: Asked) -> Index:
@@ -83,62 +116,56 @@ def scan(path: Path, asked: Asked) -> Index:
             the same classes in train and test, each with at least one image.
     """
     arrangement = arrange(tree_of(path), asked)
-    hashes: dict[str, str] = {}
+    marks: dict[str, str] = {}
     unreadable = Unreadable(str(path))
     passed: Counter[str] = Counter()
     with remembered_hashes(path) as remembered:
         for member in read_members(path, arrangement, passed):
-            if member.name in hashes:
+            if member.name in marks:
                 raise DataError(f"{path}: has {member.name!r} twice; pack it again")
-            read = partial(_seen_as_image, member.read, member.name, unreadable)
-            hashes[member.name] = remembered.of_member(member, read)
+            mark = partial(_marked_image, member.read, member.name, unreadable)
+            marks[member.name] = remembered.of_member(member, mark)
         # In here: what is refused is not remembered as an image.
         unreadable.refuse()
-    if not hashes:
+    if not marks:
         raise DataError(f"{path}: no image where one is expected; {HOW}")
-    groups = _groups(path, hashes, arrangement, asked)
-    final = _final_names(path, hashes, groups, arrangement, asked)
-    found = {final[name]: value for name, value in hashes.items()}
+    groups = _groups(path, marks, arrangement, asked)
+    final = _final_names(path, marks, groups, arrangement, asked)
+    found = {final[name]: value for name, value in marks.items()}
     groups = {final[name]: group for name, group in groups.items()}
     _check_classes(path, arrangement, found)
     _check_groups(path, groups)
-    return index_of(found, groups, (*arrangement.told, *_told(passed)))
+    return replace(index_of(found, groups), told=arrangement.told, passed=dict(passed))
 
 
-def index_of(
-    hashes: Mapping[str, str], groups: Mapping[str, str], told: tuple[str, ...] = ()
-) -> Index:
-    """Of the SHA-256 of each image's file, by its name."""
-    names = tuple(sorted(hashes))
-    grouped = {name: f"\0{groups[name]}" if groups else "" for name in names}
-    lines = "".join(f"{name}\0{hashes[name]}{grouped[name]}\n" for name in names)
-    content_hash = hashlib.sha256(lines.encode()).hexdigest()
-    return Index(content_hash, names, tuple(groups[name] for name in names if groups), told)
+def index_of(marks: Mapping[str, str], groups: Mapping[str, str]) -> Index:
+    """Of what each image is, by its name."""
+    names = tuple(sorted(marks))
+    grouped = tuple(groups[name] for name in names if groups)
+    return Index(names, tuple(marks[name] for name in names), grouped)
 
 
 def stored_index(value: Any) -> Index | None:
     """The index in a JSON value from the cache, None if it is not one."""
     try:
-        names, groups, told = (tuple(value[key]) for key in ("names", "groups", "told"))
+        names, marks, groups, told = (
+            tuple(value[key]) for key in ("names", "marks", "groups", "told")
+        )
         sound = bool(names) and all(isinstance(n, str) and n.count("/") >= 2 for n in names)
+        sound = sound and len(names) == len(marks) and all(isinstance(m, str) for m in marks)
         sound = sound and len(groups) in (0, len(names)) and value["reading"] == READING
-        return Index(str(value["content_hash"]), names, groups, told) if sound else None
-    except (KeyError, TypeError):
+        passed = {str(kind): int(count) for kind, count in value["passed"].items()}
+        return Index(names, marks, groups, told, passed) if sound else None
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
-def _seen_as_image(read: Callable[[], bytes], name: str, unreadable: Unreadable) -> bytes:
-    """What a file has; by its first bytes it is an image, or noted as none."""
+def _marked_image(read: Callable[[], bytes], name: str, unreadable: Unreadable) -> str:
+    """What a file is; by its first bytes it is an image, or noted as none."""
     data = read()
     with unreadable.noting(name):
         check_kind(data)
-    return data
-
-
-def _told(passed: Counter[str]) -> list[str]:
-    """What was passed over, by kind."""
-    kinds = [f"{kind} ({count:,})" for kind, count in sorted(passed.items()) if count]
-    return [f"passed over, hidden or no images: {', '.join(kinds)}"] if kinds else []
+    return marked(data)
 
 
 def _groups(

@@ -24,12 +24,12 @@ from ablate.errors import OutputError
 from ablate.system.digest import digest
 from ablate.system.file_state import REHASH, FileState, state_of
 
-VERSION = 1
+VERSION = 2
 ALL_OF_IT = ""
 """The name under which the hash of an archive itself stands."""
 
 Known = tuple[FileState, str]
-"""How a file was found when it was read, and the SHA-256 of what it had."""
+"""How a file was found when it was read, and the SHA-256 of what it had, with its orientation."""
 
 
 @dataclass
@@ -39,13 +39,11 @@ class RememberedHashes:
     before: dict[str, Known] = field(default_factory=dict)
     now: dict[str, Known] = field(default_factory=dict)
 
-    def of_member(self, member: ArchiveMember, read: Callable[[], bytes]) -> str:
-        """The SHA-256 of an image, which is read unless it is the file that it was."""
+    def of_member(self, member: ArchiveMember, read: Callable[[], str]) -> str:
+        """What an image is, which is read unless it is the file that it was."""
         if member.file is None or member.state is None:
-            return hashlib.sha256(read()).hexdigest()
-        return self._of(
-            member.name, member.file, member.state, lambda: hashlib.sha256(read()).hexdigest()
-        )
+            return read()
+        return self._of(member.name, member.file, member.state, read)
 
     def of_archive(self, path: Path) -> str:
         """The SHA-256 of an archive itself.

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from ablate.datasets.archive import read_members, tree_of
-from ablate.datasets.decode import FORMATS
+from ablate.datasets.geometry import FORMATS
 from ablate.datasets.layouts import AS_IT_LIES, arrange
 
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ablate.datasets.decode import decode
+from ablate.datasets.decode import Decoded, decode_image
+from ablate.datasets.geometry import Reading, marked
 from ablate.errors import UnreadableImageError
 from ablate.system.processor import count_cores
 
-Decoded = tuple[str, str, NDArray[np.uint8] | UnreadableImageError]
+Result = tuple[str, str, Decoded | UnreadableImageError]
 AHEAD = 4
 """Images in work or read ahead for each core: bytes of files, which have a cap each."""
 
 
-def decoded(files: Iterable[tuple[str, bytes]], size: int) -> Iterator[Decoded]:
-    """Name, SHA-256 of the file and pixels of each image, or what is wrong with it, in their order. The
-    next file is read by the caller's thread, since an archive has them in turn.
+def decoded(files: Iterable[tuple[str, bytes]], size: int, reading: Reading) -> Iterator[Result]:
+    """Name, mark (`marked`) and pixels of each image, or what is wrong with it, in their order. The next file
+    is read by the caller's thread, since an archive has them in turn.
     """
     cores = count_cores()
-    waiting: deque[Future[Decoded]] = deque()
+    waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(cores, thread_name_prefix="decode") as pool:
         try:
             for name, data in files:
-                waiting.append(pool.submit(_decoded, name, data, size))
+                waiting.append(pool.submit(_decoded, name, data, size, reading))
                 if len(waiting) > AHEAD * cores:
                     yield waiting.popleft().result()
             while waiting:
@@ -38,9 +35,9 @@ def decoded(files: Iterable[tuple[str, bytes]], size: int) -> Iterator[Decoded]:
                 future.cancel()
 
 
-def _decoded(name: str, data: bytes, size: int) -> Decoded:
-    found = hashlib.sha256(data).hexdigest()
+def _decoded(name: str, data: bytes, size: int, reading: Reading) -> Result:
+    found = marked(data)
     try:
-        return name, found, decode(data, size)
+        return name, found, decode_image(data, size, reading)
     except UnreadableImageError as error:
         return name, found, error

@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ablate.drive.proven import prove_steps, trained_images
-from ablate.plan import Plan, make_plan
+from ablate.plan import Plan, make_plan, with_data
+from ablate.result.dataset import told, warnings
 from ablate.store.datasets import told_namesakes
 from ablate.study import Study
 from ablate.system.console import Counting, say
@@ -29,16 +30,21 @@ def prepare_plan(
     said = f"preparing {plan.dataset.label} (the first time only)"
     PULSE.step(said)
     images = plan.dataset.load(Counting(console, said))
+    PULSE.step("comparing images")
+    plan = with_data(plan, images)
     trained_on = trained_images(plan, images.train_labels)
     if probe:
         prove_steps(
             plan, machine.known, trained_on, Counting(console, "a training step of each network")
         )
     if any(cell.run_key is None for cell in plan.cells):
-        plan = make_plan(study, data)
+        plan = with_data(make_plan(study, data), images)
     PULSE.step("opening the database")
     for note in plan.notes:
         say(note, console)
+    if plan.data is not None:
+        for line in (*told(plan.data), *(f"warning: {each}" for each in warnings(plan.data))):
+            say(line, console)
     return plan
 
 

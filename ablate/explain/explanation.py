@@ -97,7 +97,7 @@ def explain_networks(request: Request) -> Explanation:
     """
     study = request.study
     dataset = open_dataset(study.dataset, request.data, study.image_size, study.data).pinned()
-    file = image_file(request.image, dataset.image_size) if request.image else None
+    file = image_file(request.image, dataset) if request.image else None
     PULSE.step("loading networks")
     networks = load_networks(request.targets, study, dataset, request.url)
     patterns = request.layers

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ablate.datasets.base import Images
+from ablate.datasets.base import Dataset, Images
 from ablate.datasets.decode import decode
 from ablate.errors import DataError, UnreadableImageError
 from ablate.result.maps import Array, sample_rows, spread
@@ -34,8 +34,8 @@ class Inputs:
     true: tuple[str | None, ...]
 
 
-def image_file(path: Path, image_size: int) -> Inputs:
-    """An image file: its centre square, brought to the study's image size.
+def image_file(path: Path, dataset: Dataset) -> Inputs:
+    """An image file, brought to the study's image size as the images of its dataset are.
 
     Raises:
         DataError: it cannot be read, is no such image or has more than 64 megapixels.
@@ -48,7 +48,7 @@ def image_file(path: Path, image_size: int) -> Inputs:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
-        pixels = decode(data, image_size)
+        pixels = decode(data, dataset.image_size, dataset.reading)
     except UnreadableImageError as error:
         raise DataError(f"{path}: cannot be read ({error}); give another image") from error
     return Inputs(pixels[None], (path.name,), (None,))

@@ -28,6 +28,7 @@ def report_json(summary: Summary) -> str:
         "margin_declared": summary.margin is not None,
         "test_leaked": summary.leaked,
         "exploratory": summary.exploratory,
+        "data": None if summary.data is None else summary.data.document(),
         "aliases": dict(study.get("aliases") or {}),
         "effects": [
             _effect(variant, variant.effect, summary.leaked)

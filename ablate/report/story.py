@@ -14,6 +14,7 @@ from ablate.report.factors import factor_blocks
 from ablate.report.findings import LEAKED, findings, headline, margin_words, unmoved_in
 from ablate.report.front import front_blocks
 from ablate.report.gallery import draw_section
+from ablate.report.images import doubts, image_blocks
 from ablate.report.metrics import metric_blocks
 from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
@@ -41,6 +42,7 @@ def compose(summary: Summary) -> Document:
         sections = (
             Section("findings", "Findings", _findings(summary)),
             Section("completeness", "How complete the study is", _completeness(summary)),
+            Section("data", "The images", image_blocks(summary)),
             Section("results", "Results by variant", (results_table(summary),)),
             Section("accuracy", f"{summary.judged_by.heading} over seeds", _accuracy(summary)),
             Section("factors", "Which place, which kind, which r", factor_blocks(summary)),
@@ -99,7 +101,8 @@ def _figures(section: str, summary: Summary) -> tuple[Block, ...]:
 
 def _findings(summary: Summary) -> tuple[Block, ...]:
     found = findings(summary)
-    return (Note(headline(summary), "lead"), *((Findings(found),) if found else ()))
+    lead = Note(headline(summary), "lead"), *doubts(summary)
+    return (*lead, *((Findings(found),) if found else ()))
 
 
 def _completeness(summary: Summary) -> tuple[Block, ...]:

@@ -20,6 +20,7 @@ from ablate.report.speeds import (
     speed_columns,
 )
 from ablate.result import RunStatus
+from ablate.result.dataset import DatasetSummary
 from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, Sample, interval, seed_correlation
@@ -94,7 +95,8 @@ class Summary:
 
     `exploratory` says why its verdicts are no more than a hint, None if they are sound; `any_time`
     whether they hold at every look (`--until-decided`). `metric` is what the study is judged by, and
-    `validation` its values on validation images, by run key; `metrics` has them all.
+    `validation` its values on validation images, by run key; `metrics` has them all. `data` is what the
+    images are.
     """
 
     study: Mapping[str, Any]
@@ -117,6 +119,7 @@ class Summary:
     confirmed: Mapping[str, Effect] = field(default_factory=dict)
     exploratory: str | None = None
     any_time: bool = False
+    data: DatasetSummary | None = None
     metric: str = ACCURACY
     validation: Mapping[str, float] = field(default_factory=dict)
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -250,6 +253,7 @@ def summarize(frames: Frames) -> Summary:
         confirmed=kinds.confirmed(margin),
         exploratory=exploratory(frames.looks, _judged_runs(finished, kinds, last), planned),
         any_time=any_time(frames.looks),
+        data=frames.data,
         metric=metric,
         metrics=frames.metrics,
         validation=validation_scores(finished, frames, metric),

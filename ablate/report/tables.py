@@ -10,6 +10,8 @@ from ablate.page import format as fmt
 from ablate.page.document import Column, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
+from ablate.study.data import DATA_PROTOCOL
+from ablate.study.keys import by_difference
 
 MAX_ERROR = 200
 MAX_ENVIRONMENTS = 6
@@ -146,7 +148,10 @@ def recipe_table(summary: Summary) -> Table:
         key: study.get(key)
         for key in ("dataset", "image_size", "backbone", "baseline", "seeds", "baseline_seeds")
     } | {"equivalence_margin": summary.margin, **(study.get("recipe") or {})}
-    given = {"controls": study.get("controls"), **(study.get("data") or {})}
+    given = {
+        "controls": study.get("controls"),
+        **by_difference(study.get("data") or {}, DATA_PROTOCOL),
+    }
     shown |= {key: value for key, value in given.items() if value}
     rows = tuple(_texts(_words(key), fmt.value(value)) for key, value in shown.items())
     columns = (Column("Setting", numeric=False), Column("Value", numeric=False))

@@ -44,6 +44,7 @@ SHAPES: dict[tuple[str, str], type] = {
     ("test_sets", "classes"): list,
     ("looks", "n"): dict,
     ("looks", "planned"): dict,
+    ("datasets", "passed_over"): dict,
 }
 """What the JSON in a column is."""
 
@@ -53,6 +54,17 @@ NULLABLE = {("runs", "path"), ("test_sets", "classes")}
 DEFINITION = {"backbone": str, "image_size": int, "recipe": dict}
 RECIPE = {"epochs": int, "batch_size": int, "learning_rate": (int, float), "split": str}
 """What every study's definition has, and its recipe."""
+
+IMAGE_COUNTS = (
+    *("classes", "train_images", "test_images", "smallest_class_images", "largest_class_images"),
+    *(
+        "turned_images",
+        "tested_in_training",
+        "in_two_classes",
+        "plain_images",
+        "transparent_images",
+    ),
+)
 
 _HEX = "length({0}) = 16 AND {0} NOT GLOB '*[^0-9a-f]*'"
 _NAME = "length({0}) <= 64 AND {0} GLOB '[a-z0-9]*' AND {0} NOT GLOB '*[^a-z0-9_-]*'"
@@ -70,6 +82,10 @@ RULES = {
     # A picture of that many pixels that does not shrink at all, and what is around it.
     ("test_pictures", "content"): "length({0}) <= 4 * image_size * image_size + 65536 "
     "AND hex(substr({0}, 1, 8)) = '89504E470D0A1A0A'",
+    **{("datasets", name): "{0} BETWEEN 0 AND 1000000000" for name in IMAGE_COUNTS},
+    ("datasets", "majority_share"): "{0} BETWEEN 0 AND 1",
+    ("datasets", "turned"): "{0} IN (0, 1)",
+    ("datasets", "compared"): "{0} = 'files' OR {0} LIKE 'pixels at %'",
 }
 """What holds for values of the newest revision; the rest follows by foreign keys."""
 
@@ -160,6 +176,9 @@ def _of_value(table: str, column: str, value: Any) -> Iterator[str]:
     elif column == "definition":
         yield from _lacks(where, value, DEFINITION)
         yield from _lacks(where, value.get("recipe"), RECIPE)
+        yield from _lacks(where, {"validation_images": 0, **value}, {"validation_images": int})
+    elif column == "passed_over" and not all(isinstance(n, int) for n in value.values()):
+        yield f"{where} counts nothing somewhere"
     elif column == "layers" and not all(isinstance(each, dict) for each in value):
         yield f"{where} is no list of objects somewhere"
 

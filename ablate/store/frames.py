@@ -11,11 +11,13 @@ import pandas as pd
 from sqlalchemy import Connection, select, text
 
 from ablate.errors import DatabaseError
+from ablate.result.dataset import DatasetSummary
 from ablate.result.image_results import Bits, ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats.looks import Look
 from ablate.store import schema
 from ablate.store.datasets import SHORT, called, nothing_of
+from ablate.store.described import read_dataset
 from ablate.store.image_results import read_image_results
 from ablate.store.looks import read_looks
 from ablate.store.moment import reading_a_copy
@@ -30,8 +32,8 @@ class Frames:
     `explanations` are the packed snapshots (`ablate.result.snapshot`) by run key, `traces` the files of
     profiles, or the reasons why there are none, `search` what a search found (`ablate.search.record`).
     `others` are the data sets that could have been meant as well, in words, `images` has what each run
-    made of each test image, `looks` are the moments at which verdicts of it were shown before,
-    and `metrics` those of whole splits.
+    made of each test image, `looks` are the moments at which verdicts of it were shown before, `metrics`
+    those of whole splits, and `data` is what its images are.
     """
 
     study: Mapping[str, Any]
@@ -49,6 +51,7 @@ class Frames:
     others: Sequence[str] = ()
     looks: Sequence[Look] = ()
     images: ImageResults = field(default_factory=ImageResults)
+    data: DatasetSummary | None = None
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
@@ -102,6 +105,7 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
                 connection, _of_runs("v_metrics", "run_key, split, metric", "class IS NULL"), values
             ),
             looks=read_looks(connection, (study, found.dataset_hash, setting)),
+            data=read_dataset(connection, found.dataset_hash, found.definition),
         )
 
 

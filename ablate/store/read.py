@@ -16,6 +16,8 @@ from ablate.store import schema
 from ablate.store.connect import clear_errors, database_exists, open_engine, shown
 from ablate.store.contents import problem_in
 from ablate.store.rows import chunks
+from ablate.study.data import DATA_PROTOCOL
+from ablate.study.keys import by_difference
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -134,11 +136,11 @@ def stored_settings(url: str, study: str) -> list[str]:
 def in_short(definition: Mapping[str, Any]) -> str:
     """What tells the settings of a study apart."""
     recipe, size = definition["recipe"], definition["image_size"]
-    drawn = (definition.get("data") or {}).get("train_images")
+    data = by_difference(definition.get("data") or {}, DATA_PROTOCOL)
     return (
         f"{definition['backbone']}, {size}×{size}, epochs={recipe['epochs']}, "
         f"batch_size={recipe['batch_size']}, learning_rate={recipe['learning_rate']:g}, "
-        f"split={recipe['split']}" + (f", train_images={drawn}" if drawn is not None else "")
+        f"split={recipe['split']}" + "".join(f", {key}={value}" for key, value in data.items())
     )
 
 

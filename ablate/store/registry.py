@@ -21,6 +21,7 @@ from sqlalchemy import (
 from ablate.result import RunStatus
 from ablate.stats.looks import ANYTIME
 from ablate.store import schema
+from ablate.store.described import put_dataset
 from ablate.store.postgres import take_turns
 from ablate.store.rows import (
     add_architectures,
@@ -48,6 +49,7 @@ def register(connection: Connection, plan: Plan) -> None:
         schema.cells.c.setting == study.setting,
     )
     add_architectures(connection, plan.variants.values())
+    put_dataset(connection, plan, content)
     runs = [run_row(cell, plan, content) for cell in plan.cells]
     add_missing(connection, schema.runs, runs)
     keys = [str(cell.run_key) for cell in plan.cells]

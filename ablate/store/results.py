@@ -72,6 +72,11 @@ class Results:
         return self._read("v_looks")
 
     @cached_property
+    def datasets(self) -> pd.DataFrame:
+        """What the images of each study are: `v_datasets`."""
+        return self._read("v_datasets")
+
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """One row for each trial of each search: parameters, state, validation accuracies of selection and of
         fresh seeds apart, and costs.

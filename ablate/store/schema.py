@@ -315,6 +315,32 @@ test_pictures = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+# What the images of each data set are, in numbers (`ablate.result.dataset`), as the last run found them.
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("dataset_hash", String(64), primary_key=True),
+    Column("classes", Integer, nullable=False),
+    # Those that are not tested, of which a recipe holds some out.
+    Column("train_images", Integer, nullable=False),
+    Column("test_images", Integer, nullable=False),
+    Column("smallest_class", Text, nullable=False),
+    Column("smallest_class_images", Integer, nullable=False),
+    Column("largest_class", Text, nullable=False),
+    Column("largest_class_images", Integer, nullable=False),
+    Column("majority_class", Text, nullable=False),
+    Column("majority_share", Float, nullable=False),
+    Column("passed_over", JSON, nullable=False),
+    Column("turned_images", Integer, nullable=False),
+    Column("turned", Integer, nullable=False),
+    # NULL: nobody has compared them.
+    Column("compared", Text),
+    Column("tested_in_training", Integer),
+    Column("in_two_classes", Integer),
+    Column("plain_images", Integer),
+    Column("transparent_images", Integer),
+)
+
 # What each run is worth by each metric (`ablate.study.metrics`), on validation and test images; the class is
 # empty where it is of all of them.
 metrics = Table(

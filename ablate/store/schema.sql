@@ -86,6 +86,28 @@ CREATE TABLE costs (
 	FOREIGN KEY(environment_id) REFERENCES environments (environment_id)
 );
 
+CREATE TABLE datasets (
+	dataset_hash VARCHAR(64) NOT NULL,
+	classes INTEGER NOT NULL,
+	train_images INTEGER NOT NULL,
+	test_images INTEGER NOT NULL,
+	smallest_class TEXT NOT NULL,
+	smallest_class_images INTEGER NOT NULL,
+	largest_class TEXT NOT NULL,
+	largest_class_images INTEGER NOT NULL,
+	majority_class TEXT NOT NULL,
+	majority_share FLOAT NOT NULL,
+	passed_over JSON NOT NULL,
+	turned_images INTEGER NOT NULL,
+	turned INTEGER NOT NULL,
+	compared TEXT,
+	tested_in_training INTEGER,
+	in_two_classes INTEGER,
+	plain_images INTEGER,
+	transparent_images INTEGER,
+	PRIMARY KEY (dataset_hash)
+);
+
 CREATE TABLE environments (
 	environment_id VARCHAR(16) NOT NULL,
 	content JSON NOT NULL,
@@ -271,6 +293,16 @@ CREATE VIEW v_costs AS
         JOIN environments e ON e.environment_id = k.environment_id
         JOIN runs r ON r.fingerprint = k.fingerprint
         JOIN cells c ON c.run_key = r.run_key;
+
+CREATE VIEW v_datasets AS
+        SELECT s.study, s.dataset, s.dataset_hash, s.setting, d.classes,
+               d.train_images - json_extract(s.definition, '$.validation_images') AS train_images, json_extract(s.definition, '$.validation_images') AS validation_images,
+               d.test_images, d.smallest_class, d.smallest_class_images, d.largest_class,
+               d.largest_class_images, d.majority_class, d.majority_share, d.compared,
+               d.tested_in_training, d.in_two_classes, d.plain_images, d.transparent_images,
+               d.turned_images, d.turned, d.passed_over
+        FROM studies s
+        LEFT JOIN datasets d ON d.dataset_hash = s.dataset_hash;
 
 CREATE VIEW v_epochs AS
         SELECT run_key, epoch, train_loss, train_accuracy, val_loss, val_accuracy,

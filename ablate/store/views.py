@@ -68,6 +68,16 @@ VIEWS = {
         LEFT JOIN studies s ON s.study = l.study AND s.dataset_hash = l.dataset_hash
              AND s.setting = l.setting
     """,
+    "v_datasets": """
+        SELECT s.study, s.dataset, s.dataset_hash, s.setting, d.classes,
+               d.train_images - {held_out} AS train_images, {held_out} AS validation_images,
+               d.test_images, d.smallest_class, d.smallest_class_images, d.largest_class,
+               d.largest_class_images, d.majority_class, d.majority_share, d.compared,
+               d.tested_in_training, d.in_two_classes, d.plain_images, d.transparent_images,
+               d.turned_images, d.turned, d.passed_over
+        FROM studies s
+        LEFT JOIN datasets d ON d.dataset_hash = s.dataset_hash
+    """,
 }
 
 NOT_EXPORTED = ("v_predictions",)
@@ -82,11 +92,18 @@ ORDER = {
     "v_predictions": ("run_key", "image"),
     "v_metrics": ("run_key", "split", "metric", "class"),
     "v_looks": ("study", "dataset_hash", "setting", "number"),
+    "v_datasets": ("study", "dataset", "dataset_hash", "setting"),
 }
 """The order in which a view's rows are given, so that the same results are the same bytes."""
 
 _TORCH = {"sqlite": "json_extract(e.content, '$.torch')", "postgresql": "e.content ->> 'torch'"}
 """How each kind of database looks into JSON."""
+
+_HELD_OUT = {
+    "sqlite": "json_extract(s.definition, '$.validation_images')",
+    "postgresql": "CAST(s.definition ->> 'validation_images' AS integer)",
+}
+"""Of how many images the study's recipe makes validation images."""
 
 _BYTE = {
     "sqlite": "(instr(b.every, substr({packed}, {place} + 1, 1)) - 1)",
@@ -130,7 +147,7 @@ def drop_views(connection: Connection) -> None:
 def create_views(connection: Connection) -> None:
     """Make all views."""
     kind = connection.dialect.name
-    words = {"torch": _TORCH[kind], **_words_of_predictions(kind)}
+    words = {"torch": _TORCH[kind], "held_out": _HELD_OUT[kind], **_words_of_predictions(kind)}
     for name, query in VIEWS.items():
         connection.execute(text(f"CREATE VIEW {name} AS {query.format(**words)}"))
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ablate.study.base import StudyTable
 
+Fit = Literal["crop", "pad", "squash"]
+Orientation = Literal["exif", "as_stored"]
+
 
 class DataTable(StudyTable):
-    """Which of a dataset's images a run is trained on.
+    """Which of a dataset's images a run is trained on, and how image files are read.
 
     With `train_images` each seed draws so many of the training images, all variants of a seed the same
     ones. What is validated and tested is the same in every run, so that runs can be compared image by image.
+    `fit` says how an image that is no square becomes one, `orientation` whether it is turned as its EXIF
+    says, and `channels = 1` that its colours are dropped.
 
-    The others say how images that `--data` names are found: `test` the part to test on, `test_fraction`
+    Others say how images that `--data` names are found: `test` the part to test on, `test_fraction`
     how much of each class is held out for that where there is none, `labels` the table of labels, `group`
     what no split may part (a column of that table, or a regular expression on the file's name).
 
@@ -23,6 +28,9 @@ class DataTable(StudyTable):
     """
 
     train_images: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    fit: Fit = "crop"
+    orientation: Orientation = "exif"
+    channels: Literal[1, 3] = 3
     test: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     labels: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
@@ -31,12 +39,20 @@ class DataTable(StudyTable):
 
 DATA_PROTOCOL: dict[str, Any] = {
     "train_images": None,
+    "fit": "crop",
+    # Before there was this key no image was turned: where one is, the content of the images says so.
+    "orientation": "exif",
+    "channels": 3,
     "test": None,
     "test_fraction": 0.2,
     "labels": None,
     "group": None,
 }
 """What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""
+
+READING_KEYS = ("fit", "orientation", "channels")
+"""How image files are read. The hash of the images says it where it changes them, so that no run's key has
+it beside; a study's setting has."""
 
 ALL_DATA = DataTable()
 """What a study without a `[data]` table says."""

@@ -10,10 +10,10 @@ then it differs from the protocol and stands in the key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from ablate.study.data import ALL_DATA, DATA_PROTOCOL, DataTable
+from ablate.study.data import ALL_DATA, DATA_PROTOCOL, READING_KEYS, DataTable
 from ablate.study.recipe import PROTOCOL_DEFAULTS, STORED_ALWAYS, Recipe
 from ablate.system.digest import digest
 
@@ -38,8 +38,8 @@ def run_key(
 ) -> str:
     """The identity of a run: 16 hexadecimal digits.
 
-    `fingerprint` is that of the built network, `content_hash` that of the images, of which `data` says
-    which are used.
+    `fingerprint` is that of the built network, `content_hash` that of the images as they are read, of which
+    `data` says which are used.
     """
     return digest(
         {
@@ -47,14 +47,14 @@ def run_key(
             "dataset": content_hash,
             "seed": seed,
             "protocol": PROTOCOL,
-            **_conditions(recipe, image_size, data),
+            **_conditions(recipe, image_size, _of_data(data, but=READING_KEYS)),
         }
     )
 
 
 def setting_key(backbone: str, recipe: Recipe, image_size: int, data: DataTable = ALL_DATA) -> str:
     """A short hash of what all runs of a study have in common, apart from the images."""
-    return digest({"backbone": backbone, **_conditions(recipe, image_size, data)})
+    return digest({"backbone": backbone, **_conditions(recipe, image_size, _of_data(data))})
 
 
 def stored_conditions(recipe: Recipe, data: DataTable) -> dict[str, Any]:
@@ -73,16 +73,17 @@ def _stored(recipe: Recipe) -> dict[str, Any]:
     return always | by_difference(values, PROTOCOL_DEFAULTS)
 
 
-def _conditions(recipe: Recipe, image_size: int, data: DataTable) -> dict[str, Any]:
+def _conditions(recipe: Recipe, image_size: int, data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "recipe": by_difference(recipe.model_dump(mode="json"), PROTOCOL_DEFAULTS),
         **by_difference({"image_size": image_size}, {"image_size": IMAGE_SIZE}),
-        **by_difference({"data": _of_data(data)}, {"data": {}}),
+        **by_difference({"data": data}, {"data": {}}),
     }
 
 
-def _of_data(data: DataTable) -> dict[str, Any]:
-    return by_difference(data.model_dump(mode="json"), DATA_PROTOCOL)
+def _of_data(data: DataTable, but: Collection[str] = ()) -> dict[str, Any]:
+    found = by_difference(data.model_dump(mode="json"), DATA_PROTOCOL)
+    return {key: value for key, value in found.items() if key not in but}
 
 
 def stream_seed(seed: int, *names: str | int) -> int:

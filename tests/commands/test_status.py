@@ -349,6 +349,7 @@ def test_results_are_frames_of_the_views(tmp_path: Path) -> None:
                 results.predictions,
                 results.metrics,
                 results.looks,
+                results.datasets,
             ),
             strict=True,
         )

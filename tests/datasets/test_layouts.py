@@ -200,7 +200,8 @@ def test_what_lies_in_train_and_test_keeps_its_hash(tmp_path: Path) -> None:
     write(path, {"unlabelled/x.jpg": b"\xff\xd8\xff", "train/a/notes.txt": b"x"})
     dataset = ImageFiles(path, SIDE)
     assert dataset.content_hash().startswith(golden)
-    assert dataset.notes() == ("not used: unlabelled", "passed over, hidden or no images: .txt (1)")
+    assert dataset.notes() == ("not used: unlabelled",)
+    assert dataset.scanned().passed_over == {".txt": 1}
 
 
 def test_val_is_tested_on_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -163,6 +163,9 @@ CONTENTS = {
     "a path for a key": "UPDATE cells SET study = '../../escape'",
     "endless images": "UPDATE test_sets SET images = 1000000000000",
     "labels of other images": "UPDATE test_sets SET labels = X'00'",
+    "fewer images than none": "UPDATE datasets SET test_images = -1",
+    "more than all of them": "UPDATE datasets SET majority_share = 7",
+    "files passed over without a number": 'UPDATE datasets SET passed_over = \'{".txt": "many"}\'',
     "a row for nothing": "DELETE FROM architectures",
     "a deep document": f"UPDATE runs SET recipe = '{'[' * 100000}'",  # noqa: S608
 }

@@ -210,3 +210,18 @@ def test_by_difference() -> None:
     assert by_difference({"a": 2, "b": [1], "c": 0, "d": 1}, defaults) == {
         "a": 2, "b": [1], "c": 0, "d": 1,
     }  # fmt: skip
+
+
+def test_how_files_are_read_is_in_the_setting_and_not_in_a_run_key() -> None:
+    """A run's key has the hash of the images, and that says it."""
+    plain = parse_study(DEFAULTS, "test")
+    usual = {"fit": "crop", "orientation": "exif", "channels": 3}
+    assert parse_study({**DEFAULTS, "data": usual}, "test").setting == plain.setting
+    settings = {plain.setting}
+    for key, value in {"fit": "pad", "orientation": "as_stored", "channels": 1}.items():
+        study = parse_study({**DEFAULTS, "data": {key: value}}, "test")
+        settings.add(study.setting)
+        assert study.conditions == {**plain.conditions, f"data.{key}": value}
+        keys = [run_key("0" * 16, s.recipe, "1" * 64, 32, 1, s.data) for s in (plain, study)]
+        assert keys[0] == keys[1]
+    assert len(settings) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -40,4 +41,12 @@ def zipped_set(path: Path, *, signal: bool = True, seed: int = 0) -> Path:
     with zipfile.ZipFile(path, "w") as out:
         for file in sorted(folder.rglob("*.png")):
             out.write(file, file.relative_to(folder))
+    return path
+
+
+def tarred(folder: Path, path: Path) -> Path:
+    """A folder as an archive."""
+    with tarfile.open(path, "w") as out:
+        for file in sorted(folder.rglob("*")):
+            out.add(file, file.relative_to(folder), recursive=False)
     return path

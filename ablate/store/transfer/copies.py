@@ -143,7 +143,7 @@ def _keep_only(connection: Connection, study: str, name: str) -> None:
         if "fingerprint" in table.columns and table is not runs:
             lost = table.c.fingerprint.not_in(select(runs.c.fingerprint))
             connection.execute(delete(table).where(lost))
-    for table in (schema.test_sets, schema.test_pictures):
+    for table in (schema.test_sets, schema.test_pictures, schema.datasets):
         lost = table.c.dataset_hash.not_in(select(runs.c.dataset_hash))
         connection.execute(delete(table).where(lost))
     used = union(

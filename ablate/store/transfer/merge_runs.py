@@ -209,7 +209,9 @@ def _union(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]
         return max((n for n in (ours.get(key), theirs.get(key)) if n is not None), default=None)
 
     aliases = {**(theirs.get("aliases") or {}), **(ours.get("aliases") or {})}
+    counted = {key: theirs[key] for key in ("validation_images",) if key in theirs}
     return {
+        **counted,
         **ours,
         "variants": both("variants"),
         "grid": both("grid"),

@@ -51,7 +51,9 @@ def sheet_of_table(table: Table) -> Sheet:
 def sheet_of_view(name: str, columns: list[str]) -> Sheet:
     """A view: its columns hold what those of the same name hold in the tables."""
     kinds = {c.name: _kind(c.type) for t in schema.metadata.sorted_tables for c in t.columns}
-    kinds |= {"epochs": "integer", "torch": "text", "class": "text"}
+    kinds |= {"epochs": "integer", "torch": "text", "class": "text", "validation_images": "integer"}
+    # Their number: the table of test images has their names.
+    kinds |= {"classes": "integer"}
     return Sheet(name, {column: kinds[column] for column in columns})
 
 
