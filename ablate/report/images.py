@@ -32,9 +32,7 @@ def _no_better(summary: Summary, data: DatasetSummary) -> list[str]:
     means = [v.accuracy.mean for v in summary.finished if v.accuracy]
     if not means or max(means) > data.majority_share:
         return []
-    return [
-        f"no variant is right more often than a network that says {data.majority_class} of every test image"
-    ]
+    return [f"no variant is right more often than always saying {data.majority_class}"]
 
 
 def _table(data: DatasetSummary) -> Table:

@@ -214,3 +214,17 @@ def test_a_dataset_without_image_files_refuses_to_read_them_otherwise(key: str) 
 def test_the_usual_reading_is_that_of_an_empty_table() -> None:
     assert Reading.of(DataTable()) == Reading() == USUAL
     assert USUAL.unusual == {}
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("kind", ["TIFF", "WEBP"])
+def test_what_pillow_turns_itself_is_turned_once_or_not_at_all(kind: str, orientation: int) -> None:
+    stored = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ORIENTATION] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    Image.fromarray(stored).save(file, kind, exif=exif, **options)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(file.getvalue()))).convert("RGB")
+    assert np.array_equal(decode(file.getvalue(), 16), np.asarray(upright))
+    as_stored = decode(file.getvalue(), 16, Reading(orientation="as_stored"))
+    assert np.array_equal(as_stored, stored)
