@@ -171,8 +171,8 @@ class ImageFiles(Dataset):
         archives = nested_in(self.path) if self.path.is_dir() else [self.path]
         if not archives:
             return None
-        if not self.path.exists():
-            return None  # whoever reads it says so
+        if not (self.path.is_file() or self.path.is_dir()):
+            return None  # missing, or endless as a device is: whoever reads it says so
         hashes = [_hash_of(path) for path in archives]
         asked = {k: v for k, v in asdict(self.asked).items() if v != getattr(AS_IT_LIES, k)}
         if self.path.is_file() and not asked:
