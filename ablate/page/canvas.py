@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import get_font
+from matplotlib.font_manager import fontManager, get_font
 from PIL import Image
 
 from ablate.page.format import short
@@ -91,12 +91,41 @@ def png(figure: Figure) -> bytes:
 
 
 def label(name: str, limit: int = 44) -> str:
-    """A name that fits beside an axis; characters that the font lacks become `?`."""
-    known = _characters()
-    return "".join(c if ord(c) in known else "?" for c in short(name, limit))
+    """A name that fits beside an axis. A character that the figures' font lacks is drawn with one of the
+    machine's fonts that has it; where there is none it becomes its number, so that two names stay two.
+    """
+    seen = (
+        c for c in short(name, limit) if unicodedata.category(c) != "Cf"
+    )  # joiners draw nothing
+    return "".join(c if _can_draw(c) else f"[{ord(c):X}]" for c in seen)
+
+
+def _can_draw(character: str) -> bool:
+    """Whether a font has it; that font then stands behind the others of the figures to come."""
+    if ord(character) in _characters(mpl.get_data_path() + "/fonts/ttf/DejaVuSans.ttf"):
+        return True
+    family = _family_with(character)
+    if family is None:
+        return False
+    used = mpl.rcParams["font.family"]
+    if family not in used:
+        mpl.rcParams["font.family"] = [*used, family]
+    return True
 
 
 @cache
-def _characters() -> frozenset[int]:
-    path = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return frozenset(get_font(str(path)).get_charmap())
+def _family_with(character: str) -> str | None:
+    """The first family of the machine, by name, that can draw a character."""
+    fonts = {(font.name, font.fname) for font in fontManager.ttflist if font.style == "normal"}
+    found = (name for name, path in sorted(fonts) if ord(character) in _characters(path))
+    return next(found, None)
+
+
+@cache
+def _characters(path: str) -> frozenset[int]:
+    """What a font can draw; nothing where it cannot be read, or is of pictures as those of emoji are."""
+    try:
+        font = get_font(path)
+    except (OSError, RuntimeError):
+        return frozenset()
+    return frozenset(font.get_charmap()) if font.scalable else frozenset()
