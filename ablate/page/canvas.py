@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font
+from matplotlib.text import Text
 from PIL import Image
 
 from ablate.page.format import short
@@ -81,6 +82,8 @@ def png(figure: Figure) -> bytes:
 
     A palette takes a third of the bytes of full colour; figures of lines and bars don't need more.
     """
+    for text in figure.findobj(Text):  # some were made before a name asked for another font
+        text.set_fontfamily(mpl.rcParams["font.family"])
     drawn: Any = FigureCanvasAgg(figure)  # its methods have no types
     drawn.draw()
     colors = Image.fromarray(np.asarray(drawn.buffer_rgba())).convert("RGB")

@@ -10,7 +10,7 @@ import torch
 from conftest import message
 
 from ablate.errors import NetworkChangedError
-from ablate.identity import forget_origins
+from ablate.identity.known import forget_origins
 from ablate.identity.origin import find_origin
 from ablate.identity.proof import name_network, prove_origin
 from ablate.identity.statements import read_statements

@@ -146,10 +146,10 @@ def test_a_process_describes_its_device_and_precision() -> None:
     assert "cores" in place["device"]
 
 
-def test_what_is_said_of_tf32_is_what_is_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_said_of_tf32_is_what_is_in_force() -> None:
     machine = prepare_machine("cpu", "fp32")
     # As torch 2.11 leaves it where only the setting above all others is made.
-    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "tf32")
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
     place = describe_process(machine, {})
     assert place["tf32"] is True
     assert place["fp32_precision"] == "cudnn.conv tf32, cudnn.rnn ieee, cuda.matmul ieee"
