@@ -68,6 +68,10 @@ class Study(StudyTable):
             raise ValueError(
                 'search: the split "tutorial" has no validation images, and a search sees nothing else'
             )
+        if self.search is not None and self.metric != ACCURACY:
+            raise ValueError(
+                f'search: it picks by accuracy and not yet by metric = "{self.metric}": leave one of them out'
+            )
         return self
 
     def variants(self) -> list[Variant]:

@@ -32,7 +32,7 @@ class Muon(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step of all groups."""
         if closure is not None:
-            raise NotImplementedError("a step takes the gradients as they are, and no closure")
+            raise ValueError("a step takes the gradients as they are, and no closure")
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

@@ -243,3 +243,18 @@ def test_a_control_that_is_none_is_refused(control: str, said: str) -> None:
     answer = message(StudyError, lambda: small_plan(**PLACEBOS, controls=[control]))
     assert answer.startswith(said)
     assert "\n" not in answer
+
+
+def test_a_search_knows_accuracy_alone_and_an_unknown_metric_is_told() -> None:
+    search = {
+        "parameters": {"attention": "se", "position": "pool3", "reduction": [4, 8]},
+        "trials": 2,
+    }
+    document = study_document(metric="macro_f1")
+    assert parse_study(document, "test").metric == "macro_f1"
+    with pytest.raises(StudyError, match="picks by accuracy"):
+        parse_study({**document, "search": search}, "test")
+    with pytest.raises(StudyError, match="did you mean 'macro_f1'"):
+        parse_study({**document, "metric": "macro_f"}, "test")
+    with pytest.raises(StudyError, match="of log_loss less is better"):
+        parse_study({**document, "metric": "log_loss"}, "test")
