@@ -185,7 +185,7 @@ def main(arguments: Sequence[str]) -> int:
         data=asked.data,
         rounds=asked.rounds or (1 if asked.short else Options.rounds),
         steps=8 if asked.short else Options.steps,
-        attention=tuple(VARIANTS)[-1:] if asked.short else tuple(VARIANTS),
+        attention=tuple(asked.attention or (tuple(VARIANTS)[-1:] if asked.short else VARIANTS)),
         short=asked.short,
         device=asked.device,
     )
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str]) -> int:
         out = asked.out or RESULTS / (
             "short.json" if asked.short else f"{slug(place['device'])}.json"
         )
-        for batch_size in BATCH_SIZES[:1] if asked.short else BATCH_SIZES:
+        for batch_size in asked.batch_size or BATCH_SIZES[: 1 if asked.short else None]:
             for name in QUESTIONS if asked.what == "all" else (asked.what,):
                 started = time.monotonic()
                 figures = QUESTIONS[name](options, batch_size)
@@ -217,6 +217,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("what", nargs="?", default="all", choices=[*QUESTIONS, "all"])
     parser.add_argument("--data", type=Path, help="a folder or archive of images, else the digits")
     parser.add_argument("--out", type=Path, help="the JSON file (benchmarks/results/<device>.json)")
+    parser.add_argument(
+        "--attention", action="append", choices=VARIANTS, help="only these networks"
+    )
+    parser.add_argument("--batch-size", action="append", type=int, help="only batches of this size")
     parser.add_argument("--rounds", type=int, help=f"rounds of each comparison ({Options.rounds})")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cuda")
     parser.add_argument("--short", action="store_true", help="a trial, no figures")

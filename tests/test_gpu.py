@@ -31,7 +31,7 @@ from ablate.system.precision import AMP_FP32, BF16, FP16, FP32, Precision
 from ablate.train import graphs as graphs_module
 from ablate.train.cohort import Course, Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, to_device
-from ablate.train.graphs import Graphs, RecordedCohort, make_graphs
+from ablate.train.graphs import Graphs, RecordedCohort, kernels_on, make_graphs
 from ablate.train.optimizers import OPTIMIZERS
 from ablate.train.step import make_trainer
 from ablate.tune.cohorts import MeasureCohorts
@@ -130,7 +130,11 @@ def test_compiled_steps_stay_within_the_tolerance_and_are_compiled_once(data: Da
     recipe = Recipe(augment=("crop",))
 
     def make(made: str) -> list[Member]:
-        return cohort_of(VARIANTS, recipe, AMP_FP32 if made == "fp32" else BF16)
+        members = cohort_of(VARIANTS, recipe, AMP_FP32 if made == "fp32" else BF16)
+        for member in members:
+            if made == "compiled":
+                use_kernels(member.trainer.net, kernels_on("compiled", {}))
+        return members
 
     comparison = Comparison(make, data, recipe, exact=False)
     graph = comparison.graph(Graphs())

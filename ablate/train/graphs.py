@@ -51,7 +51,8 @@ class Recorder(Protocol):
         ...
 
     def capture(self, work: Callable[[], None]) -> None:
-        """Capture it; it may be run some times before, and what it does then has to be undone.
+        """Capture it; it may be run some times before, and what it does then has to be undone. The work, and
+        with it every tensor that it reads, is kept for as long as it may be replayed.
 
         Raises:
             CaptureError: it cannot be captured, and this process must not go on.
@@ -81,6 +82,7 @@ class CudaRecorder:
         self._generators = [torch.Generator(device) for _ in range(branches)]
         for generator in self._generators:
             self._graph.register_generator_state(generator)
+        self._work: Callable[[], None] | None = None
 
     def side_by_side(self, works: Sequence[Callable[[], T]]) -> list[T]:
         main = torch.cuda.current_stream()
@@ -95,6 +97,8 @@ class CudaRecorder:
         return results
 
     def capture(self, work: Callable[[], None]) -> None:
+        # A graph knows tensors by where they lie, and goes on reading there once they are freed.
+        self._work = work
         # On the streams of the capture: what libraries keep, they keep for each stream.
         self._main.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._main):

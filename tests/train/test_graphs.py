@@ -5,8 +5,13 @@ What only a GPU can show, that CUDA captures it, is in test_gpu.py.
 
 from __future__ import annotations
 
+import gc
+import weakref
+from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -39,7 +44,7 @@ from ablate.system.device_errors import CaptureError, out_of_memory
 from ablate.system.precision import BF16, FP32, Precision
 from ablate.train.cohort import step_eagerly, train_epoch
 from ablate.train.data import Data
-from ablate.train.graphs import Graphs, compile_network
+from ablate.train.graphs import CudaRecorder, Graphs, compile_network
 from ablate.train.histograms import HistogramTaker
 from ablate.train.step import Forward
 
@@ -197,3 +202,25 @@ def test_what_is_noted_about_a_cohort_is_told(url: str) -> None:
         driver = Driver(small_plan(), Store(url), executor, progress)
         driver._handle("a job", ("", Noted("it cannot be a graph")))
     assert told == ["it cannot be a graph"]
+
+
+def test_what_a_graph_reads_lives_as_long_as_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph knows tensors by where they lie, and reads on there when they are gone. Without a device CUDA
+    is one that captures nothing.
+    """
+    cuda = MagicMock()
+    for name in ("CUDAGraph", "Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
+    for name in ("stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, **__: nullcontext())
+    monkeypatch.setattr(torch.cuda, "default_generators", (cuda,))
+    recorder = CudaRecorder(torch.device("cuda:0"), branches=0)
+    read = torch.zeros(1)
+    alive = weakref.ref(read)
+    recorder.capture(partial(read.add_, 1))
+    del read
+    gc.collect()
+    assert alive() is not None
+    del recorder
+    gc.collect()
+    assert alive() is None
