@@ -30,6 +30,12 @@ from ablate.system.randomness import seeded
 from ablate.system.text import one_line
 
 VARIANT = "{variant}"
+NORMS = (
+    nn.modules.batchnorm._NormBase,  # batch norms and instance norms
+    nn.GroupNorm,
+    nn.LayerNorm,
+)
+"""Those that say whether they have a bias only under newer versions of torch."""
 
 __all__ = [
     "build",
@@ -143,9 +149,14 @@ def _room(module: nn.Module) -> str:
 
 
 def _shown(module: nn.Module) -> str:
-    return re.sub(
-        r" at 0x[0-9a-f]+", "", module.extra_repr()
-    )  # an address is another in each process
+    """What a module says of itself, in the same words in every process and under every version of torch."""
+    said = re.sub(r" at 0x[0-9a-f]+", "", module.extra_repr())  # an address
+    if (
+        isinstance(module, NORMS) and ", bias=" not in said
+    ):  # torch 2.11 leaves it out, 2.15 does not
+        bias = getattr(module, "bias", None) is not None
+        said = re.sub(r"(affine=(?:True|False))", rf"\1, bias={bias}", said, count=1)
+    return said
 
 
 def _plain_settings(module: nn.Module) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """`python -m benchmarks.gpu`: what a CUDA device gains, and where its time goes. JSON, a file a device.
 
-Four questions for each batch size: who trains how many images a second (race); how much several runs
-side by side and the recorded step bring, what attention costs, and how near that is to the roofline
-(grid); how many kernels a step launches and which of them take its time (steps). `--short` shows on any
+Questions for each batch size: what a step takes a run of the reference grid, by the way it is taken and the
+runs beside it (paths); who trains how many images a second (race); how much several runs side by side and
+the recorded step bring, what attention costs, and how near that is to the roofline (grid); how many
+kernels a step launches and which of them take its time (steps). `--short` shows on any
 device that it runs; on a CPU steps are eager, and nothing is compiled.
 """
 
@@ -20,15 +21,18 @@ from typing import Any
 
 import torch
 
-from ablate.attention import fusable, use_kernels
+from ablate.attention import complete, fusable, use_kernels
 from ablate.errors import AblateError
 from ablate.execute.local import LocalExecutor
 from ablate.measure.bench import Conditions, make_bench
 from ablate.measure.profile import ProfileBench
 from ablate.measure.profile_rows import PYTHON, by_kernel, fastest_step
+from ablate.study.file import load_study
 from ablate.system.machine import find_machine
 from ablate.system.precision import choose_precision
 from ablate.system.text import duration
+from ablate.tune.cohorts import MeasureCohorts
+from ablate.tune.steps import TIMED_BATCHES
 from benchmarks import record
 from benchmarks.field import IMAGE_SIZE, VARIANTS, Entry, Field
 from benchmarks.options import Options, watch
@@ -38,6 +42,7 @@ from benchmarks.roofline import bytes_per_image, copy_bytes_per_second
 from benchmarks.statistics import ratio_of
 
 RESULTS = Path(__file__).parent / "results"
+REFERENCE = Path(__file__).parents[1] / "studies" / "attention.toml"
 BATCH_SIZES = (64, 512)
 COHORTS = (1, 2, 4, 8, 16)
 EPOCHS = 16
@@ -171,7 +176,34 @@ def _step(options: Options, attention: str, batch_size: int) -> dict[str, Any]:
     }
 
 
+def measure_paths(options: Options, batch_size: int) -> dict[str, Any]:
+    """Microseconds that a step takes a run of the reference grid, one seed of it, by step path and cohort;
+    and the seconds of all that was measured on a path, of which compiling is the most.
+    """
+    field = replace(options.field("none"), batch_size=batch_size)
+    grid = tuple(complete(variant) for variant in load_study(REFERENCE).variants())
+    on_gpu = field.device == "cuda"
+    networks = (
+        {"eager": grid[:2], "graph": grid, "compiled": grid} if on_gpu else {"eager": grid[:2]}
+    )
+    fused = dict.fromkeys(fusable(), "fused")
+    found: dict[str, Any] = {}
+    with LocalExecutor(1) as executor:
+        for path, variants in networks.items():
+            started = time.perf_counter()
+            job = MeasureCohorts(variants, field.recipe, field.dataset, field.device, fused, path)
+            sizes = list(executor.results(job))
+            found[path] = {
+                "seconds": time.perf_counter() - started,
+                "us_a_run": {
+                    str(each.size): 1e6 * each.seconds_a_run / TIMED_BATCHES for each in sizes
+                },
+            }
+    return found
+
+
 QUESTIONS: dict[str, Callable[[Options, int], dict[str, Any]]] = {
+    "paths": measure_paths,
     "race": measure_race,
     "grid": measure_grid,
     "steps": measure_steps,

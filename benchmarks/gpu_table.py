@@ -45,6 +45,17 @@ def lines(sections: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
+def _paths(figures: Mapping[str, Any], batch_size: int) -> Iterator[str]:
+    yield f"**A step of one run of the reference grid, µs**, batches of {batch_size}, by runs side by side."
+    yield ""
+    cohorts = list(dict.fromkeys(size for path in figures.values() for size in path["us_a_run"]))
+    yield from _head("step path", [f"{size} of a seed" for size in cohorts])
+    for path, found in figures.items():
+        cells = [found["us_a_run"].get(size) for size in cohorts]
+        shown = [MISSING if us is None else f"{us:.0f}" for us in cells]
+        yield f"| {path} | " + " | ".join(shown) + " |"
+
+
 def _race(figures: Mapping[str, Any], batch_size: int) -> Iterator[str]:
     yield f"**Training throughput against the tutorial as it stands**, batches of {batch_size}."
     yield ""
@@ -106,4 +117,4 @@ def _first(sections: Mapping[str, Any]) -> Any:
     return next(iter(sections.values()))
 
 
-QUESTIONS = {"race": _race, "grid": _grid, "steps": _steps}
+QUESTIONS = {"paths": _paths, "race": _race, "grid": _grid, "steps": _steps}

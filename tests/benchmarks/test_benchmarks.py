@@ -267,6 +267,14 @@ def test_the_grid_and_the_steps_run_on_this_device(monkeypatch: pytest.MonkeyPat
     assert sum(each["share"] for each in steps["top"]) <= 1 + 1e-9
 
 
+@pytest.mark.slow
+def test_the_paths_run_on_this_device() -> None:
+    options = Options(rounds=1, steps=2, attention=("none",), short=True, device="cpu")
+    [(path, measured)] = gpu.measure_paths(options, 16).items()
+    assert (path, list(measured["us_a_run"])) == ("eager", ["1", "2"])
+    assert measured["us_a_run"]["1"] > 0
+
+
 def gpu_figures(short: bool) -> dict[str, Any]:
     """As `benchmarks.gpu` writes them, with made-up numbers."""
     ratio = {"ratio": 7.0, "low": 6.0, "high": 8.0, "rounds": 6}
@@ -276,6 +284,10 @@ def gpu_figures(short: bool) -> dict[str, Any]:
     grid = {"copy_bytes_per_second": 2e12, "networks": {"se": {"rows": [row]}}}
     top = [{"name": "a kernel", "us": 1.0, "calls": 1, "share": 0.5}]
     figures: dict[str, Any] = {
+        "gpu/paths/64": {
+            "eager": {"seconds": 9.0, "us_a_run": {"1": 4053.2}},
+            "graph": {"seconds": 9.0, "us_a_run": {"1": 672.0, "8": 250.3}},
+        },
         "gpu/race/512": {"none": {"airbench": {"against_today": ratio}}},
         "gpu/grid/64": grid,
         "gpu/steps/64": {"cbam": {"kernels": 120, "us": 300.0, "top": top}},
@@ -290,6 +302,8 @@ def test_figures_of_a_gpu_are_shown_and_those_of_a_trial_are_not(tmp_path: Path)
     assert len(gpus) == 1
     written = table.updated(f"{table.BEGIN}{table.END}", {}, gpus)
     assert "### A GPU" in written
+    assert "| step path | 1 of a seed | 8 of a seed |" in written
+    assert "| eager | 4053 | not measured |" in written
     assert "| airbench-style eager loop | ×7.0 (6.0–8.0) | not measured | not measured |" in written
     assert "| 4, graph | ×7.00; 1.25; 45 % |" in written
     assert "| CBAM ×3 | 120 | 300 µs | `a kernel` 50 % |" in written
