@@ -37,7 +37,7 @@ TIMES = {"seconds", "images_per_second", "train_images_per_second"}
 
 def make_run(name: str) -> Run:
     attention, position = VARIANTS[name]
-    return Run(name, complete(Variant("cbam_cnn(width=0.5)", attention, position)), keep=True)
+    return Run(name, complete(Variant("cbam_cnn(width=0.25)", attention, position)), keep=True)
 
 
 def make_cohort(*names: str, **changes: Any) -> Cohort:

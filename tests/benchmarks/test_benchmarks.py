@@ -89,6 +89,7 @@ def test_every_contestant_trains_all_images_and_learns() -> None:
         assert theirs.loss == pytest.approx(ours.loss, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_contestant_that_fails_says_why() -> None:
     # Nothing in the dataset's place: the first thing that a contestant reads.
     field = Field("none", STEPS, Path("absent.zip"))
@@ -151,6 +152,7 @@ def test_the_interval_covers_the_ratio() -> None:
     assert 0.915 <= np.mean(covered) <= 0.985
 
 
+@pytest.mark.slow
 def test_our_engine_trains_the_same_as_a_plain_loop() -> None:
     field = Field("cbam", STEPS)
     data, classes = thinned_data(field, 20), len(field.dataset.classes())
@@ -253,6 +255,7 @@ def test_the_roofline_counts_every_pass_over_every_map() -> None:
         assert counted == 2 * (values + passes * pooled), attention
 
 
+@pytest.mark.slow
 def test_the_grid_and_the_steps_run_on_this_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "COHORTS", (1, 2))
     monkeypatch.setattr("benchmarks.ours.measure_kernels", lambda *_: ())
@@ -352,6 +355,7 @@ def test_where_nothing_is_published_there_is_nothing_to_check(
     assert capsys.readouterr().out == "nothing is published\n"
 
 
+@pytest.mark.slow
 def test_published_results_give_their_reports(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

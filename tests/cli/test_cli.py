@@ -40,9 +40,16 @@ def archive(path: Path, broken: bool = False) -> Path:
     return path
 
 
-def test_from_nothing_to_a_report(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "how", [("--no-measure", "--executor", "inprocess"), pytest.param((), marks=pytest.mark.slow)],
+    ids=["quick", "measured"],
+)  # fmt: skip
+def test_from_nothing_to_a_report(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    """In this process, and nothing measured; or as it is without these options."""
     monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 3, 1, 0.01))
-    options = [*TINY, "--device", "cpu"]
+    options = [*TINY, "--device", "cpu", *how]
     code, out, _ = shell("run", DIGITS, *options, "--max-runs", "2", "--seeds", "1")
     assert code == 0
     assert "2 of 11 runs finished" in out
@@ -71,6 +78,9 @@ def test_from_nothing_to_a_report(shell: Shell, monkeypatch: pytest.MonkeyPatch)
     assert "intact" in out
     with sqlite3.connect("results/ablation.db") as database:
         rows = database.execute("SELECT mode, COUNT(*) FROM v_costs GROUP BY mode").fetchall()
+        if how:
+            assert rows == []
+            return
         assert rows == [("infer", 2), ("train", 2)]
         operators = database.execute("SELECT DISTINCT operator FROM v_profile").fetchall()
         assert any("convolution" in operator for (operator,) in operators)
@@ -124,7 +134,7 @@ def test_the_reference_grid_as_json(shell: Shell) -> None:
 
 def test_a_study_can_train_on_a_few_images_that_each_seed_draws(shell: Shell) -> None:
     few = [*TINY, "--set", "data.train_images=130"]
-    once = ["--device", "cpu", "--workers", "1", "--max-runs", "1", "--no-measure"]
+    once = ["--device", "cpu", "--executor", "inprocess", "--max-runs", "1", "--no-measure"]
     code, _, errors = shell("run", DIGITS, *few, *once)
     assert code == 0, errors
     url = f"sqlite:///{shell.folder / 'results' / 'ablation.db'}"

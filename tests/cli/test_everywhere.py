@@ -70,7 +70,7 @@ def ended(
 
 
 def check(folder: Path, arguments: tuple[str, ...], around: Surroundings) -> None:
-    done = ended(made_anew(folder), arguments, around)
+    done = ended(folder, arguments, around)
     assert "Traceback" not in done.stderr, (arguments, done.stderr)
     assert done.returncode in around.codes, (arguments, done.stderr)
 
@@ -91,7 +91,7 @@ def test_every_command_is_tried_or_ends_never_by_itself() -> None:
 )
 def test_quick_commands(name: str, folder: Path) -> None:
     for command in ("study list",) if name != "no home" else QUICK:
-        check(folder, EVERY[command], SURROUNDINGS[name])
+        check(made_anew(folder), EVERY[command], SURROUNDINGS[name])
 
 
 def test_the_turns_leave_no_command_out() -> None:
@@ -103,13 +103,14 @@ def test_the_turns_leave_no_command_out() -> None:
     ("command", "name"), [(command, name) for name, tried in TRIED.items() for command in tried]
 )
 def test_all_others(command: str, name: str, folder: Path) -> None:
-    check(folder, EVERY[command], SURROUNDINGS[name])
+    check(made_anew(folder), EVERY[command], SURROUNDINGS[name])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [*EVERY, "study rename", "study delete"])
 def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
     """In every option that is a database, a storage or a folder."""
+    made_anew(folder)
     database = folder / f"{ODD}.db"
     shutil.copy(folder / "results" / "ablation.db", database)
     arguments = {
@@ -124,10 +125,8 @@ def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
         "explain": (*EVERY["explain"], "--out", f"reports/{ODD}"),
         "init": (*EVERY["init"][:3], "--out", f"{ODD}.toml"),
     }.get(command, EVERY.get(command, ()))
-    for name in (f"{ODD} 2.db", f"{ODD}.toml"):
-        (folder / name).unlink(missing_ok=True)
     if command == "merge":
-        shutil.copy(made_anew(folder) / "merged.db", folder / f"{ODD} 2.db")
+        shutil.copy(folder / "merged.db", folder / f"{ODD} 2.db")
     db = () if command in ("merge", "import", "init") else ("--db", f"sqlite:///{database.name}")
     check(folder, (*arguments, *db), Surroundings())
     assert {p.name for p in folder.iterdir() if p.name.startswith("50")} <= {

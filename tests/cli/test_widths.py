@@ -39,7 +39,7 @@ def shown(folder: Path, width: int, arguments: tuple[str, ...], term: str) -> li
     env |= {
         "TERM": term,
         "PYTHONPATH": os.pathsep.join(sys.path),
-        "ABLATE_STATE": str(folder / "s"),
+        "ABLATE_STATE": str(folder / "state"),
     }
     with subprocess.Popen(
         [sys.executable, "-m", "ablate", *arguments], cwd=folder, env=env, stdin=theirs,

@@ -154,6 +154,7 @@ def test_nothing_is_written_for_a_network_that_cannot_be_trained(
     assert not file.exists()
 
 
+@pytest.mark.slow
 def test_the_page_on_your_own_network_works_as_written(
     photos: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,9 +68,12 @@ def test_what_a_killed_process_had_is_to_be_trained(url: str) -> None:
     assert ours is not None
 
 
-@pytest.mark.parametrize("killed", [2, 3])
+@pytest.mark.parametrize("killed", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_run_after_a_kill_counts_to_its_end(shell: Shell, killed: int) -> None:
-    document = study_document(seeds=1, recipe={"epochs": 1, "batch_size": 256, "augment": []})
+    document = study_document(
+        backbone="cbam_cnn(width=0.25)", seeds=1,
+        recipe={"epochs": 1, "batch_size": 256, "augment": []},
+    )  # fmt: skip
     plan = small_plan(**{k: v for k, v in document.items() if k != "name"})
     Path("s.toml").write_text(toml_of(document))
     url = f"sqlite:///{shell.folder / 'r.db'}"

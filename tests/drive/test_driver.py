@@ -100,6 +100,7 @@ class Scripted(Executor):
 
 
 STUDIES = Path(__file__).parents[2] / "studies"
+SMALL = "cbam_cnn(width=0.25)"
 SAVED = "SELECT 1 FROM checkpoints c JOIN runs r USING (run_key) WHERE instr(c.file, substr(r.token, 1, 8))"
 KERNELS = "SELECT subject, choice FROM choices WHERE decision = 'kernel'"
 
@@ -122,7 +123,7 @@ def drive(plan: Plan, store: Store, executor: Executor | None = None, **options:
 @pytest.fixture
 def plan() -> Plan:
     """One epoch without augmentation: what matters here is who trains what, not how well."""
-    return small_plan(recipe={"epochs": 1, "batch_size": 256, "augment": []})
+    return small_plan(backbone=SMALL, recipe={"epochs": 1, "batch_size": 256, "augment": []})
 
 
 @pytest.fixture

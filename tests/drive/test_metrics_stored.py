@@ -25,7 +25,9 @@ attention = "none"
 def test_metrics_of_a_run_are_those_of_its_predictions(shell: Shell, tmp_path: Path) -> None:
     (shell.folder / "m.toml").write_text(STUDY)
     db = tmp_path / "r.db"
-    code, _, errors = shell("run", "m.toml", "--db", f"sqlite:///{db}", "--no-measure")
+    code, _, errors = shell(
+        "run", "m.toml", "--db", f"sqlite:///{db}", "--no-measure", "--executor", "inprocess"
+    )
     assert code == 0, errors
     with closing(sqlite3.connect(db)) as connection:
         found = dict(

@@ -85,6 +85,7 @@ def test_what_is_there_is_not_read_again(
     assert stored(url) == {}, "and the run ends as it would have"
 
 
+@pytest.mark.slow
 def test_a_study_that_was_run_has_them_in_its_report(shell: Shell) -> None:
     Path("s.toml").write_text(
         'name = "s"\ndataset = "digits"\nbackbone = "cbam_cnn(width=0.25)"\nseeds = 1\n'

@@ -93,7 +93,7 @@ def test_without_the_cache_it_is_a_failed_run_with_that_reason(
         swap_labels(pictures)
         shutil.rmtree(own_cache)
 
-    assert train(plan, url, "local", at_start=lose_both) == ("failed", "data_changed", None, None)
+    assert train(plan, url, at_start=lose_both) == ("failed", "data_changed", None, None)
     [(error,)] = rows_of(url, "SELECT error FROM runs")
     assert "has changed since it was looked at" in error
     assert "\n" not in error
@@ -196,6 +196,7 @@ def test_nothing_goes_on_from_what_was_trained_on_corrupted_images(
     assert rows_of(url, epochs) == as_it_was
 
 
+@pytest.mark.slow
 def test_an_entry_of_the_cache_that_is_cut_short_under_a_running_worker(
     pictures: Path, url: str, own_cache: Path, undisturbed: tuple[Any, ...]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,15 @@ NONE = {"attention": "none"}
 SE = {"attention": "se", "position": "conv", "reduction": 4}
 DURING = [name for name in DISTURBANCES if name != "imported when called"]
 REAL = ("swapped", "helper")
-"""These happen to a worker process as `ablate run` has; one of each kind is enough, they take seconds."""
+"""These happen to a worker process as `ablate run` has, too; one of each kind is enough."""
+
+
+def in_processes(names: Iterable[str]) -> list[Any]:
+    """Each of these in this process, and the real ones in one of their own."""
+    real = [pytest.param(n, "local", marks=pytest.mark.slow) for n in names if n in REAL]
+    return [*((name, "inprocess") for name in names), *real]
+
+
 FAILED = ("failed", "network_changed", None, None)
 
 
@@ -108,10 +116,11 @@ def undisturbed(package: Path, tmp_path: Path) -> list[tuple[Any, ...]]:
     return found
 
 
-@pytest.mark.parametrize("name", DISTURBANCES)
-def test_files_that_change_between_plan_and_start(package: Path, url: str, name: str) -> None:
+@pytest.mark.parametrize(("name", "executor"), in_processes(DISTURBANCES))
+def test_files_that_change_between_plan_and_start(
+    package: Path, url: str, name: str, executor: str
+) -> None:
     """All runs of a cohort fail, and no number is stored."""
-    executor = "local" if name in REAL else "inprocess"
     plan = planned(NONE, SE)
     found = train(plan, url, executor, disturbed(package, name, start=True), cohort=2)
     assert found == [FAILED, FAILED]
@@ -139,12 +148,11 @@ def test_the_next_plan_has_other_keys(package: Path, url: str) -> None:
     assert [row[0] for row in train(after, url)] != ["failed"]
 
 
-@pytest.mark.parametrize("name", DURING)
+@pytest.mark.parametrize(("name", "executor"), in_processes(DURING))
 def test_files_that_change_during_training_change_nothing(
-    package: Path, url: str, undisturbed: list[tuple[Any, ...]], name: str
+    package: Path, url: str, undisturbed: list[tuple[Any, ...]], name: str, executor: str
 ) -> None:
     """The code that ran was imported, the weights were read: it is the network that the key names."""
-    executor = "local" if name in REAL else "inprocess"
     progress = disturbed(package, name, epoch=True)
     assert train(planned(), url, executor, progress) == undisturbed
     assert progress.at_epoch is None, "it has happened"

@@ -84,6 +84,7 @@ class OneDevice(LocalExecutor):
         super().submit(job_id, Sticky(tuple(run.run_key for run in job.runs), self._broken))
 
 
+@pytest.mark.slow
 def test_a_broken_device_costs_its_cohort_a_process_and_nobody_a_result(
     plan: Plan, store: Store, url: str, tmp_path: Path
 ) -> None:

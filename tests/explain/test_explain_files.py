@@ -43,7 +43,7 @@ class Silent:
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return small_plan(recipe=QUICK)
+    return small_plan(backbone="cbam_cnn(width=0.25)", recipe=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,7 @@ def test_the_page_and_its_pictures(plan: Plan, trained: str, tmp_path: Path) -> 
     assert before == {path: path.read_bytes() for path in files}, "the same pictures, byte by byte"
 
 
+@pytest.mark.slow
 def test_the_report_shows_what_was_stored(plan: Plan, trained: str, tmp_path: Path) -> None:
     frames = read_frames(trained, "small", plan.study.setting)
     files = {path.name for path in write_report(frames, tmp_path)}

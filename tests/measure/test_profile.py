@@ -59,6 +59,11 @@ from benchmarks.calibrate_profile import BeforeAndAfter, Shares
 FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
 
 
+def few() -> Plan:
+    """One seed of a small network: its profiles are taken quickly."""
+    return small_plan(backbone="cbam_cnn(width=0.25)", seeds=1)
+
+
 def cbam_plan() -> Plan:
     grid = [{"attention": "none"}, {"attention": "cbam", "position": "pool1+pool3"}]
     return small_plan(seeds=1, grid=grid)
@@ -234,7 +239,7 @@ def test_a_full_disk_costs_the_trace_and_no_row(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(profile_trace, "write_whole", full)
-    found = list(job(small_plan(seeds=1), tmp_path / "traces")())
+    found = list(job(few(), tmp_path / "traces")())
     assert all(profiled.rows for profiled in found)
     assert {(p.trace.file, p.trace.reason) for p in found} == {
         (None, "no trace: No space left on device")
@@ -248,7 +253,7 @@ def test_a_trace_that_was_cut_off_is_not_kept(
         Path(path).write_text('{"traceEvents": [{"name": "aten::')
 
     monkeypatch.setattr(profile, "export_chrome_trace", cut)
-    [first, *_] = job(small_plan(seeds=1), tmp_path / "traces")()
+    [first, *_] = job(few(), tmp_path / "traces")()
     assert str(first.trace.reason).startswith("no trace: JSONDecodeError")
     assert not (tmp_path / "traces").exists()
 
@@ -257,7 +262,7 @@ def test_a_profiler_that_fails_or_sees_nothing_leaves_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(profile, "events", lambda _self: [])
-    [first, *others] = job(small_plan(seeds=1), tmp_path)()
+    [first, *others] = job(few(), tmp_path)()
     assert first.rows == ()
     assert "the profiler recorded no operators" in str(first.trace.reason)
     assert len(others) == 5, "the job goes on"
@@ -266,7 +271,7 @@ def test_a_profiler_that_fails_or_sees_nothing_leaves_a_reason(
         raise RuntimeError("CUPTI_ERROR_NOT_INITIALIZED\nmore")
 
     monkeypatch.setattr(profile_module, "profile", broken)
-    reasons = {p.trace.reason for p in job(small_plan(seeds=1), tmp_path)()}
+    reasons = {p.trace.reason for p in job(few(), tmp_path)()}
     assert reasons == {"RuntimeError: CUPTI_ERROR_NOT_INITIALIZED"}
 
 

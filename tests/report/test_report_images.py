@@ -12,6 +12,7 @@ from support.report_frames import make_frames, written
 from ablate.page import canvas
 from ablate.page.document import Figure, Note, Table
 from ablate.report.flips import chosen
+from ablate.report.gallery import draw_section
 from ablate.report.render import render
 from ablate.report.story import compose
 from ablate.report.summary import summarize
@@ -84,13 +85,15 @@ def test_the_best_and_the_worst_variant_are_told_with_numbers_pictures_and_a_tab
 
 
 def test_the_pictures_are_those_that_are_stored() -> None:
-    frames = image_frames()
+    others = {i: png(255 - 20 * i) for i in range(10)}
+    drawn, again = best_pictures(image_frames()), best_pictures(image_frames())
+    assert drawn != best_pictures(image_frames(pictures=others))
+    assert again == drawn, "the same frames, the same bytes"
+
+
+def best_pictures(frames: Frames) -> bytes:
     with canvas.style():
-        drawn = render(frames)["figures/images-best.png"]
-        others = {i: png(255 - 20 * i) for i in range(10)}
-        other = render(image_frames(pictures=others))["figures/images-best.png"]
-    assert drawn != other
-    assert render(frames)["figures/images-best.png"] == drawn, "the same frames, the same bytes"
+        return draw_section("images", summarize(frames))["images-best"].png
 
 
 def test_a_picture_that_is_missing_leaves_its_words() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sqlite3
 from contextlib import closing
@@ -73,6 +72,8 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "doctor": ("doctor",),
 }
 EVERY = QUICK | OTHERS
+REMEMBERED = ("cache", "state", "tmp")
+"""Folders that stay between commands."""
 
 
 def working_folder(path: Path) -> Path:
@@ -83,15 +84,22 @@ def working_folder(path: Path) -> Path:
         connection.execute("UPDATE runs SET weights_file = NULL, weights_sha256 = NULL")
     (path / "tiny.toml").write_text(TINY + GRID)
     (path / "searched.toml").write_text(TINY.replace('"tiny"', '"searched"') + SEARCH)
+    Store(f"sqlite:///{path / 'merged.db'}").close()
+    shutil.copytree(path, _as_made(path))
     return path
 
 
 def made_anew(path: Path) -> Path:
-    """The same folder without what commands before have made in it."""
-    for name in ("mine.toml", "back.db", "merged.db"):
-        (path / name).unlink(missing_ok=True)
-    for name in ("export", "reports", "tensorboard"):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path / name)
-    Store(f"sqlite:///{path / 'merged.db'}").close()
+    """The same folder as `working_folder` made it, whatever commands have trained, written or left half done
+    in it since; but for caches, and what is remembered for the user.
+    """
+    for found in path.iterdir():
+        if found.name in REMEMBERED:
+            continue
+        shutil.rmtree(found) if found.is_dir() else found.unlink()
+    shutil.copytree(_as_made(path), path, dirs_exist_ok=True)
     return path
+
+
+def _as_made(path: Path) -> Path:
+    return path.with_name(f"{path.name}-as-made")

@@ -150,6 +150,7 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images() -> None:
     few, many = start_walker(2_000), start_walker(8_000)
     grown = int(many.communicate()[0]) - int(few.communicate()[0])

@@ -21,6 +21,7 @@ from ablate.drive.driver import Driver
 from ablate.drive.options import TrainingOptions
 from ablate.execute import make_executor
 from ablate.job import Cohort, Run
+from ablate.plan import Plan
 from ablate.result import Checkpoint, Epoch, Finished, Histograms, Noted
 from ablate.result.histograms import pack, unpack
 from ablate.store import stored_file
@@ -184,9 +185,14 @@ class Notes:
     def ended(self, cell: object, result: object) -> None: ...
 
 
+def few_epochs() -> Plan:
+    recipe = {"epochs": EPOCHS, "batch_size": 256, "augment": []}
+    return small_plan(backbone="cbam_cnn(width=0.25)", seeds=1, recipe=recipe)
+
+
 def driven(url: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """What a driver says of one run, and what is stored of it."""
-    plan = small_plan(seeds=1, recipe={"epochs": EPOCHS, "batch_size": 256, "augment": []})
+    plan = few_epochs()
     store, notes = Store(url), Notes()
     store.register(plan)
     with make_executor("inprocess", 1) as executor:
@@ -234,7 +240,7 @@ def test_histograms_that_cannot_be_written_are_one_line(
 
 
 def test_histograms_that_cannot_be_deleted_are_one_line(url: str, tmp_path: Path) -> None:
-    plan = small_plan(seeds=1, recipe={"epochs": EPOCHS, "batch_size": 256, "augment": []})
+    plan = few_epochs()
     (tmp_path / "histograms" / str(plan.cells[0].run_key) / "9-9.npz").mkdir(parents=True)
     said, stored = driven(url)
     assert len(stored) == 1
