@@ -76,7 +76,7 @@ def search_study(
     # Before anything is trained or written: a device or data that is missing, a storage that is refused.
     copy = storage_url(where.storage, url)
     machine = find_machine(options.device, study.recipe.precision)
-    plan = prepare_plan(study, data, console, machine, probe=options.probe)
+    plan = prepare_plan(study, data, console, machine, options.workers, probe=options.probe)
     study = plan.study  # its baseline by its whole name
     if database_exists(url):
         Store(url).close()  # a file that is no database of ours ends it before anything is made
