@@ -173,7 +173,7 @@ def _cell(peaks: Sequence[Peak], book: Callable[[Peak], float]) -> str:
 def in_new_processes(job: Job, workers: int = 1) -> list[Any]:
     """The one thing that a job yields, in each of some workers at once that do nothing else."""
     with LocalExecutor(workers) as executor:
-        return gather(executor, [job] * workers)
+        return list(gather(executor, [job] * workers))
 
 
 @contextmanager

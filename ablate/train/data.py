@@ -17,6 +17,7 @@ from ablate.datasets.augment import draw_augments
 from ablate.datasets.base import Dataset, Images, Triple, read_images
 from ablate.datasets.split import hold_out, stratified_draw
 from ablate.study import DataTable, Recipe, Split, stream_seed
+from ablate.study.batches import epoch_images
 from ablate.train.batch import Batch
 from ablate.train.mixing import make_mixer
 from ablate.train.pieces import piece_images
@@ -125,7 +126,7 @@ def draw(data: Data, table: DataTable, seed: int) -> Data:
 def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
     """One epoch of augmented, normalised batches. Depends on the seed and the epoch alone.
 
-    The last batch may be smaller.
+    The last batch may be smaller; one image alone is left out, another in each epoch.
     """
     size = recipe.step_images
     for images, labels in train_chunks(data, recipe, seed, epoch):
@@ -137,11 +138,9 @@ def train_chunks(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[
 
     The order is drawn on the CPU, so that it is the same on every device.
     """
-    device = data.device
-    order = torch.randperm(
-        len(data.train),
-        generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch)),
-    ).to(device)
+    device, count = data.device, len(data.train)
+    stream = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
+    order = torch.randperm(count, generator=stream)[: epoch_images(count, recipe)].to(device)
     draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", epoch))
     mixer, size = make_mixer(recipe, stream_seed(seed, "mix", epoch)), recipe.step_images
     for rows in order.split(chunk_images(data, size)):
