@@ -1,4 +1,4 @@
-"""A last batch of one image: left out, said, known to the key; and batch norm on one place does not fail by it."""
+"""A last batch of one image: left out, said, known to the key; no network with batch norm fails by it."""
 
 from __future__ import annotations
 
