@@ -188,13 +188,14 @@ def address_limit(gib: float | None) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 
 
-def draw_pictures(folder: Path, count: int, size: int, test_images: int = TEST_IMAGES) -> Path:
+def draw_pictures(folder: Path, count: int, size: int, test_images: int | None = None) -> Path:
     """A folder of that many training images, and test images beside them: noise.
 
     In patches of 8×8 pixels, so that a file is small.
     """
     random, side = np.random.default_rng(0), -(-size // 8)
-    for split, images in (("train", count), ("test", test_images)):
+    tested = TEST_IMAGES if test_images is None else test_images
+    for split, images in (("train", count), ("test", tested)):
         for label in range(CLASSES):
             (folder / split / str(label)).mkdir(parents=True)
         for number in range(images):

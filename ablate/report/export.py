@@ -36,7 +36,7 @@ Value = str | float | int | None
 
 
 def variants_csv(summary: Summary) -> str:
-    """One row for each variant; scores, named by their metric, and differences are fractions, missing is empty."""
+    """One row for each variant; scores, named by their metric, and differences are fractions."""
     rows = [_csv_row(variant, summary) for variant in summary.variants]
     text = io.StringIO()
     # All text is quoted: a carriage return inside a name must not end the row.
