@@ -43,6 +43,7 @@ from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
 from ablate.stats.metrics import measure
 from ablate.study import ALL_DATA, PROTOCOL, DataTable, Recipe, Variant, stream_seed
+from ablate.study.batches import epoch_images
 from ablate.system.device_errors import (
     CaptureError,
     ProcessSpentError,
@@ -340,7 +341,7 @@ class _Session:
                 test_loss=test.loss,
                 test_correct=test.correct,
                 seconds=member.seconds + time.perf_counter() - started,
-                train_images_per_second=len(self.data.train) * last.epoch / member.train_seconds,
+                train_images_per_second=self._images_trained(last.epoch) / member.train_seconds,
                 device=self.machine.name,
                 precision=self.machine.precision.name,
                 kept=kept,
@@ -350,6 +351,9 @@ class _Session:
                 scores=self._scores(member, test),
             ),
         )
+
+    def _images_trained(self, epochs: int) -> int:
+        return epoch_images(len(self.data.train), self.cohort.recipe) * epochs
 
     def _test(self, split: Split, part: Part, member: Member) -> Evaluation:
         """What a network says of all images of a part, from a stream of its own."""

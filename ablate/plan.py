@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ablate.datasets import open_dataset
 from ablate.datasets.base import Dataset, Images
-from ablate.datasets.summary import refuse_one_class, summarize_dataset
+from ablate.datasets.summary import count_trained, refuse_one_class, summarize_dataset
 from ablate.outline.asked import Asked
 from ablate.outline.find import find_outlines
 from ablate.result import Architecture
 from ablate.result.dataset import DatasetSummary
 from ablate.result.named import NamedNetwork
 from ablate.study import Study, Variant, run_key
+from ablate.study.batches import left_out
 from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
@@ -41,7 +43,8 @@ class Plan:
     one's name; such a variant has no cells of its own. `own_attention` is what the backbone brings
     along: kind → paths. `notes` are what a reader of the results should know. `named` is what whoever
     builds these networks in another process must prove, None where they are not the user's own. `data` are
-    its images in numbers, where somebody has counted them (`with_data`).
+    its images in numbers, where somebody has counted them (`with_data`). Each epoch leaves out `left_out`
+    of them, so that no batch has a single one.
     """
 
     study: Study
@@ -54,6 +57,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     named: NamedNetwork | None = None
     data: DatasetSummary | None = None
+    left_out: int = 0
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -93,6 +97,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     distinct = tuple(dict.fromkeys(variants))
     classes, size = len(dataset.classes()), dataset.image_size
     outlines = find_outlines(Asked(study.backbone, distinct, classes, size, study.identity))
+    alone = _left_out(study, dataset)
     built = dict(zip(distinct, outlines.architectures, strict=True))
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
@@ -101,10 +106,11 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         names=tuple(dict.fromkeys(names)),
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
-        cells=_cells(study, dataset, kept),
+        cells=_cells(study, dataset, kept, alone),
         own_attention=dict(outlines.own_attention),
-        notes=(*dataset.notes(), *(() if outlines.note is None else (outlines.note,))),
+        notes=(*dataset.notes(), *_notes(study, alone, outlines.note)),
         named=outlines.named,
+        left_out=alone,
     )
 
 
@@ -141,7 +147,25 @@ def _collapse(
     return kept, aliases
 
 
-def _cells(study: Study, dataset: Dataset, kept: dict[Variant, Architecture]) -> tuple[Cell, ...]:
+def _left_out(study: Study, dataset: Dataset) -> int:
+    """How many images an epoch leaves out; 0 too where nobody knows yet how many there are."""
+    images = count_trained(dataset, study.recipe, study.data)
+    return 0 if images is None else left_out(images, study.recipe)
+
+
+def _notes(study: Study, alone: int, of_network: str | None) -> Iterator[str]:
+    if alone:
+        yield (
+            f"the last batch of {study.recipe.batch_size} would be of one image: each epoch leaves one out, "
+            "another one each time (another recipe.batch_size needs none)"
+        )
+    if of_network is not None:
+        yield of_network
+
+
+def _cells(
+    study: Study, dataset: Dataset, kept: dict[Variant, Architecture], alone: int
+) -> tuple[Cell, ...]:
     content = dataset.content_hash()
     seeds = {variant: study.seeds_of(variant.name) for variant in kept}
 
@@ -149,7 +173,7 @@ def _cells(study: Study, dataset: Dataset, kept: dict[Variant, Architecture]) ->
         if content is None:
             return None
         fingerprint, size = kept[variant].fingerprint, dataset.image_size
-        return run_key(fingerprint, study.recipe, content, size, seed, study.data)
+        return run_key(fingerprint, study.recipe, content, size, seed, study.data, alone)
 
     return tuple(
         Cell(variant, seed, kept[variant], key(variant, seed))

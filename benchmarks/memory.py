@@ -8,6 +8,9 @@ the pages of mapped files that were touched.
 A worker keeps the memory that it frees, and how well it fits what is needed next is chance: peaks
 differ by 100 MiB from process to process. So several are measured, and others that give back at once
 what they free: their peaks are what is in use.
+
+`--workers 2 --limit-gib 6` trains with two workers at once, none of which may map more than that; what
+cannot be had then is a failed run, and ends it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,14 +128,16 @@ def main(arguments: Sequence[str]) -> int:
     try:
         for count in asked.images:
             epochs = max(1, max(asked.images) // count)
-            print(_row(count, epochs, asked.size, asked.repeats), flush=True)
+            with address_limit(asked.limit_gib):
+                row = _row(count, epochs, asked.size, asked.repeats, asked.workers)
+            print(row, flush=True)
     except AblateError as error:
         print(f"memory: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _row(count: int, epochs: int, size: int, repeats: int) -> str:
+def _row(count: int, epochs: int, size: int, repeats: int, workers: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         # Workers inherit it: nothing of this stays in the user's cache.
         os.environ["ABLATE_CACHE"] = f"{folder}/cache"
@@ -139,11 +145,11 @@ def _row(count: int, epochs: int, size: int, repeats: int) -> str:
         recipe = RECIPE.model_copy(update={"epochs": epochs})
         cohort = Cohort((Run("memory", VARIANT),), 1, recipe, dataset, "cpu")
         prepared, trained, in_use = (
-            [in_a_new_process(job) for _ in range(times)]
-            for job, times in (
-                (Prepare(dataset), 1),
-                (Train(cohort, give_back=False), repeats),
-                (Train(cohort, give_back=True), repeats),
+            [peak for _ in range(times) for peak in in_new_processes(job, at_once)]
+            for job, times, at_once in (
+                (Prepare(dataset), 1, 1),
+                (Train(cohort, give_back=False), repeats, workers),
+                (Train(cohort, give_back=True), repeats, workers),
             )
         )
     cells = [
@@ -164,20 +170,32 @@ def _cell(peaks: Sequence[Peak], book: Callable[[Peak], float]) -> str:
     return f"{statistics.median(mib):,.0f}{within}"
 
 
-def in_a_new_process(job: Job) -> Any:
-    """The one thing that a job yields, in a worker that does nothing else."""
-    with LocalExecutor(1) as executor:
-        [found] = gather(executor, [job])
-    return found
+def in_new_processes(job: Job, workers: int = 1) -> list[Any]:
+    """The one thing that a job yields, in each of some workers at once that do nothing else."""
+    with LocalExecutor(workers) as executor:
+        return list(gather(executor, [job] * workers))
 
 
-def draw_pictures(folder: Path, count: int, size: int, test_images: int = TEST_IMAGES) -> Path:
+@contextmanager
+def address_limit(gib: float | None) -> Iterator[None]:
+    """What this process, and what it starts, may map at most; the system holds them to it."""
+    before, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if gib is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (round(gib * 2**30), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
+
+
+def draw_pictures(folder: Path, count: int, size: int, test_images: int | None = None) -> Path:
     """A folder of that many training images, and test images beside them: noise.
 
     In patches of 8×8 pixels, so that a file is small.
     """
     random, side = np.random.default_rng(0), -(-size // 8)
-    for split, images in (("train", count), ("test", test_images)):
+    tested = TEST_IMAGES if test_images is None else test_images
+    for split, images in (("train", count), ("test", tested)):
         for label in range(CLASSES):
             (folder / split / str(label)).mkdir(parents=True)
         for number in range(images):
@@ -192,6 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=int, nargs="+", default=IMAGES)
     parser.add_argument("--size", type=int, default=IMAGE_SIZE)
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--limit-gib", type=float)
     return parser
 
 

@@ -45,7 +45,7 @@ def measure_study(study: Study, data: Path | None, url: str, options: MeasureOpt
     console = own_console()
     machine = find_machine(options.device, study.recipe.precision)
     # What a network costs is measured whether it learns or not.
-    plan = prepare_plan(study, data, console, machine, probe=False)
+    plan = prepare_plan(study, data, console, machine, 1, probe=False)
     store = Store(url)
     store.register(plan)
     with LocalExecutor(workers=1) as executor:

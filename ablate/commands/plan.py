@@ -16,6 +16,7 @@ from rich.table import Table
 from ablate.commands import power
 from ablate.commands.power import document, find_outlook
 from ablate.drive.proven import prove_steps, trained_images
+from ablate.drive.space import refuse_unfit, space_of, told_space
 from ablate.outline.machine import see_machine
 from ablate.plan import Cell, Plan, make_plan, with_data
 from ablate.result import RunStatus
@@ -51,6 +52,8 @@ def show_plan(
     plan = with_data(make_plan(study, data))
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
     machine = see_machine(study.recipe.precision)
+    space = space_of(plan, machine)
+    refuse_unfit(plan, space, every_worker=False)
     if probe:
         counting = Counting(Console(stderr=True), "a training step of each network")
         prove_steps(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
@@ -67,9 +70,10 @@ def show_plan(
     if format == "json":
         found = _document(plan, status, len(missing), estimate)
         found["outside_grid"] = outside
+        found["space"] = None if space is None else space.document()
         print(json.dumps({**found, "verdicts": document(outlook, each)}, indent=2))
     else:
-        _print_table(plan, status, len(missing), estimate)
+        _print_table(plan, status, len(missing), estimate, told_space(space))
         if outside:
             told_outside = ", ".join(f"{number} {word}" for word, number in outside.items())
             say(
@@ -178,7 +182,11 @@ def _document(
 
 
 def _print_table(
-    plan: Plan, status: dict[Cell, RunStatus], missing: int, seconds: float | None
+    plan: Plan,
+    status: dict[Cell, RunStatus],
+    missing: int,
+    seconds: float | None,
+    space: Iterator[str],
 ) -> None:
     study = plan.study
     title = plain(f"{study.name}: {study.question or 'no question'}")
@@ -202,7 +210,7 @@ def _print_table(
         say(line, console)
     for note in plan.notes:
         say(note, console)
-    for line in _of_data(plan):
+    for line in (*_of_data(plan), *space):
         say(line, console)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
     say(

@@ -1,7 +1,7 @@
 """Augmentation of whole batches, a draw per image, byte for byte what torchvision does with PIL.
 
-Every transform is a pair: a function that applies given parameters to uint8 images, and a row of
-`AUGMENTS` that draws them from an explicit generator. Nothing waits for the device and no shape
+Every transform is a row of `AUGMENTS`: a function that applies given parameters to uint8 images, and one
+that draws them from an explicit generator. Nothing waits for the device and no shape
 depends on data, so a chain can be captured in a CUDA graph. In chunks of 64 to 512 images the
 intermediate planes stay in the processor's cache.
 
@@ -12,6 +12,7 @@ are those of torchvision's RandomCrop, RandomHorizontalFlip, ColorJitter and Ran
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -38,10 +39,37 @@ def augment(images: Tensor, names: Sequence[str], generator: Generator) -> Tenso
     Raises:
         UnknownNameError: a name that is not in `AUGMENTS`.
     """
+    return draw_augments(images, names, generator)(images)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn for each image of a chunk: by augmentation, in their order, its parameters (N, …)."""
+
+    steps: tuple[tuple[Callable[..., Tensor], tuple[Tensor, ...]], ...]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The images as they were drawn. Shape: (N, 3, H, W) uint8 → the same."""
+        for apply, drawn in self.steps:
+            images = apply(images, *drawn)
+        return images
+
+    def of(self, rows: slice) -> Drawn:
+        """The same for some of the images: what one becomes does not depend on those beside it."""
+        return Drawn(
+            tuple((apply, tuple(each[rows] for each in drawn)) for apply, drawn in self.steps)
+        )
+
+
+def draw_augments(like: Tensor, names: Sequence[str], generator: Generator) -> Drawn:
+    """What `augment` draws for as many images as `like` has rows, on its device, without an image.
+
+    Raises:
+        UnknownNameError: a name that is not in `AUGMENTS`.
+    """
     check_augments(names)
-    for name in names:
-        images = AUGMENTS[name](images, generator)
-    return images
+    drawn = [(AUGMENTS[name], AUGMENTS[name].draw(like, generator)) for name in names]
+    return Drawn(tuple((augmentation.apply, values) for augmentation, values in drawn))
 
 
 def check_augments(names: Sequence[str]) -> None:
@@ -259,9 +287,20 @@ def draw_rotate(images: Tensor, generator: Generator) -> tuple[Tensor]:
     return (_uniform(images, -ROTATION_DEGREES, ROTATION_DEGREES, generator),)
 
 
-AUGMENTS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
-    "crop": lambda images, generator: crop(images, *draw_crop(images, generator)),
-    "flip": lambda images, generator: flip(images, *draw_flip(images, generator)),
-    "color": lambda images, generator: jitter(images, *draw_color(images, generator)),
-    "rotate": lambda images, generator: rotate(images, *draw_rotate(images, generator)),
+@dataclass(frozen=True)
+class Augmentation:
+    """How it draws for images (of which only number and device count), and what it does to them then."""
+
+    draw: Callable[[Tensor, Generator], tuple[Tensor, ...]]
+    apply: Callable[..., Tensor]
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        return self.apply(images, *self.draw(images, generator))
+
+
+AUGMENTS: dict[str, Augmentation] = {
+    "crop": Augmentation(draw_crop, crop),
+    "flip": Augmentation(draw_flip, flip),
+    "color": Augmentation(draw_color, jitter),
+    "rotate": Augmentation(draw_rotate, rotate),
 }

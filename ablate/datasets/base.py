@@ -164,6 +164,18 @@ class Dataset(ABC):
         count = len(self.classes())
         return np.bincount(train, minlength=count), np.bincount(test, minlength=count)
 
+    def image_count(self) -> int | None:
+        """How many images it has in all its parts, where that is known without reading images; else None."""
+        sizes = self.class_sizes()
+        if sizes is None:
+            return None
+        own = self.val_labels()
+        return int(sizes[0].sum() + sizes[1].sum()) + (0 if own is None else len(own))
+
+    def cache_entry(self) -> str | None:
+        """The name under which its arrays are kept in the cache; None where each process makes its own."""
+        return None
+
     def scanned(self) -> Scanned | None:
         """What a look at its files has told; None where it has none that were looked at."""
         return None

@@ -95,8 +95,11 @@ class Cifar10(Dataset):
         each = np.ones(len(CLASSES), dtype=np.int64)
         return each * (TRAIN_IMAGES // len(CLASSES)), each * (TEST_IMAGES // len(CLASSES))
 
+    def cache_entry(self) -> str:
+        return f"cifar10-{ARCHIVE_SHA256}"
+
     def load(self, watch: Watch | None = None) -> Images:
-        name = f"cifar10-{ARCHIVE_SHA256}"
+        name = self.cache_entry()
         # An entry of an earlier version will do: the archive that it came from may be gone.
         entry = cache.load_arrays(name, unsealed=True)
         if entry is None:

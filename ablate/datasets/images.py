@@ -108,6 +108,9 @@ class ImageFiles(Dataset):
     def test_count(self) -> int:
         return len(self._index.of(TEST))
 
+    def cache_entry(self) -> str:
+        return self._cached
+
     def has_validation(self) -> bool:
         return bool(self._index.of(VALIDATION))
 

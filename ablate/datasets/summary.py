@@ -72,6 +72,22 @@ def summarize_dataset(
     )
 
 
+def count_trained(dataset: Dataset, recipe: Recipe, table: DataTable) -> int | None:
+    """How many images a run is trained on: without those that are held out, and of what is left those that
+    are drawn. None where nobody knows without reading images.
+
+    Raises:
+        DataError: none can be held out.
+    """
+    if table.train_images is not None:
+        return table.train_images
+    sizes = dataset.class_sizes()
+    if sizes is None:
+        return None
+    _, held_out = _for_validation(dataset, sizes[0], recipe, None)
+    return int(sizes[0].sum()) - held_out
+
+
 def _compared(scanned: Scanned, found: Examined | None) -> dict[str, Any]:
     """What is known of equal images: of the arrays that are used, else of the files."""
     repeats = scanned.repeats if found is None else found.repeats

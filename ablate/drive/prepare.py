@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ablate.drive.proven import prove_steps, trained_images
+from ablate.drive.space import refuse_unfit, space_of, told_space
 from ablate.plan import Plan, make_plan, with_data
 from ablate.result.dataset import told, warnings
 from ablate.store.datasets import told_namesakes
@@ -17,16 +18,25 @@ from ablate.system.pulse import PULSE
 
 
 def prepare_plan(
-    study: Study, data: Path | None, console: Console, machine: Machine, *, probe: bool = True
+    study: Study,
+    data: Path | None,
+    console: Console,
+    machine: Machine,
+    workers: int | None = None,
+    *,
+    probe: bool = True,
 ) -> Plan:
     """The plan of a study, once its images are prepared; so every run has its key. With `probe` each of
     its networks has taken a training step on this machine.
 
     Raises:
-        AblateError: the study or the data must be changed.
+        AblateError: the study or the data must be changed, or the images fit nowhere, which is known
+            before one is decoded.
     """
     PULSE.step("reading the data set")
     plan = make_plan(study, data)
+    space = space_of(plan, machine.known, workers)
+    refuse_unfit(plan, space, every_worker=True)
     said = f"preparing {plan.dataset.label} (the first time only)"
     PULSE.step(said)
     images = plan.dataset.load(Counting(console, said))
@@ -42,6 +52,8 @@ def prepare_plan(
     PULSE.step("opening the database")
     for note in plan.notes:
         say(note, console)
+    for line in told_space(space):
+        say(line, console)
     if plan.data is not None:
         for line in (*told(plan.data), *(f"warning: {each}" for each in warnings(plan.data))):
             say(line, console)

@@ -41,7 +41,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     machine = find_machine(options.device, study.recipe.precision)
     executor = make_executor(options.executor, options.workers or machine.workers)
     # Before anything is written: missing or broken data ends it here.
-    plan = prepare_plan(study, data, console, machine, probe=options.probe)
+    plan = prepare_plan(study, data, console, machine, executor.slots, probe=options.probe)
     store = Store(url)
     tell_namesakes(plan, url, console)
     store.register(plan)

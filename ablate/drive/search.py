@@ -33,12 +33,13 @@ from ablate.search.storage import open_storage, storage_url
 from ablate.stats import Effect, Sample, words
 from ablate.stats.fresh import by_kind
 from ablate.stats.looks import margin_of
-from ablate.stats.selection import FRESH
+from ablate.stats.selection import told_fresh
 from ablate.store.address import search_lock
 from ablate.store.connect import database_exists, shown
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
+from ablate.study.metrics import ACCURACY, METRICS, shown_value
 from ablate.study.search import SPEED, Search, last_of_grid
 from ablate.system.console import own_console, say
 from ablate.system.environment import without_password
@@ -46,11 +47,13 @@ from ablate.system.lock import only_one
 from ablate.system.machine import Machine, find_machine
 from ablate.system.text import duration, plural
 
-BEST = (
-    "the highest mean validation accuracy over the selection seeds, by which the search picks; not confirmed "
-    "by fresh seeds: the report says what those gave"
-)
-"""What Optuna's dashboard calls the best trial."""
+
+def told_best(search: Search) -> str:
+    """What Optuna's dashboard calls the best trial."""
+    return (
+        f"the {_extreme(search)} mean {_quality(search)} over the selection seeds, by which the search "
+        "picks; not confirmed by fresh seeds: the report says what those gave"
+    )
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def search_study(
     # Before anything is trained or written: a device or data that is missing, a storage that is refused.
     copy = storage_url(where.storage, url)
     machine = find_machine(options.device, study.recipe.precision)
-    plan = prepare_plan(study, data, console, machine, probe=options.probe)
+    plan = prepare_plan(study, data, console, machine, options.workers, probe=options.probe)
     study = plan.study  # its baseline by its whole name
     if database_exists(url):
         Store(url).close()  # a file that is no database of ours ends it before anything is made
@@ -98,7 +101,7 @@ def search_study(
             machine.name if search.needs_speed else None, _named(where.file, url),
         )  # fmt: skip
         searcher = Searcher(parts)
-        mirror.describe(_description(study, search, space, parts.told), {"best": BEST})
+        mirror.describe(_description(study, search, space, parts.told), {"best": told_best(search)})
         if where.rebuild:
             searcher.rebuild()
             say(f"{plural(len(searcher.trials), 'trial')} written to {copy}", console)
@@ -219,14 +222,18 @@ class _Work:
         )
         picked_from = len(distinct(trials, self.searcher.finished))
         found = read_confirmed(parts.store, parts.search, trials, self.searcher.finished)
-        verdicts = self._verdicts() if found else {}
+        by_accuracy = self.plan.study.metric == ACCURACY
+        verdicts = self._verdicts() if found and by_accuracy else {}
         for each in found:
-            say(_confirmed_line(each, picked_from), self.console)
+            say(_confirmed_line(parts.search, each, picked_from), self.console)
             name = self.maker.named(each.fingerprint, 1).variant.name
             if name in verdicts:
                 say(f"confirmed: {words.claim(verdicts[name])}", self.console)
+        if found and not by_accuracy:
+            title = METRICS[self.plan.study.metric].title
+            say(f"`ablate report` says what test images say of them, by {title}", self.console)
         if found:
-            say(FRESH, self.console)
+            say(told_fresh(METRICS[parts.search.metric].title), self.console)
         parts.store.close()
         parts.mirror.close()
         self.store.close()
@@ -321,16 +328,33 @@ def _description(study: Study, search: Search, space: Space, named: str) -> str:
     return (
         f"**{study.question or study.name}**\n\n"
         f"{plural(space.size, 'point')}; points that build one network are one trial. “Best” means the "
-        f"highest mean accuracy on validation images over {seeds}, by which the search picks: it flatters, "
+        f"{_extreme(search)} mean {_quality(search)} over {seeds}, by which the search picks: it flatters, "
         f"and is not confirmed. {confirms} The search never sees the test set.\n\n"
         f"Report: `reports/{study.name}/report.html`{report} · training curves: "
         "[TensorBoard](http://127.0.0.1:6006/) while `ablate tensorboard` runs."
     )
 
 
-def _confirmed_line(found: Confirmed, picked_from: int) -> str:
+def _extreme(search: Search) -> str:
+    return "highest" if search.sign > 0 else "lowest"
+
+
+def _quality(search: Search) -> str:
+    return f"validation {METRICS[search.metric].title}"
+
+
+def _confirmed_line(search: Search, found: Confirmed, picked_from: int) -> str:
+    metric = METRICS[search.metric]
+    if search.metric == ACCURACY:
+        given = f"{fmt.accuracy(found.fresh)} % of validation images"
+    elif metric.is_fraction:
+        given = f"{_quality(search)} {fmt.accuracy(found.fresh)} %"
+    else:
+        half = found.fresh.half_width
+        given = f"{_quality(search)} {found.fresh.mean:.4f}" + (
+            "" if half is None else f" ± {half:.4f}"
+        )
     return (
-        f"confirmed: {found.variant}: {fmt.accuracy(found.fresh)} % of validation images on "
-        f"{found.fresh.n} fresh seeds, {100 * found.searched:.2f} % in the search that picked it from "
-        f"{picked_from}"
+        f"confirmed: {found.variant}: {given} on {found.fresh.n} fresh seeds, "
+        f"{shown_value(search.metric, found.searched)} in the search that picked it from {picked_from}"
     )

@@ -90,7 +90,7 @@ def run_until_decided(
     executor = make_executor(options.executor, options.workers or machine.workers)
     seeds = max(until.max_seeds, study.seeds, study.baseline_seeds or 0)
     most = study.model_copy(update={"seeds": seeds, "baseline_seeds": None})
-    whole = prepare_plan(most, data, console, machine, probe=options.probe)
+    whole = prepare_plan(most, data, console, machine, executor.slots, probe=options.probe)
     plan = replace(whole, study=study)
     if len(plan.variants) < 2:
         raise OptionError(

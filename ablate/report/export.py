@@ -36,7 +36,7 @@ Value = str | float | int | None
 
 
 def variants_csv(summary: Summary) -> str:
-    """One row for each variant; accuracies and differences are fractions, missing is empty."""
+    """One row for each variant; scores, named by their metric, and differences are fractions."""
     rows = [_csv_row(variant, summary) for variant in summary.variants]
     text = io.StringIO()
     # All text is quoted: a carriage return inside a name must not end the row.
@@ -68,7 +68,7 @@ def latex_table(table: Table) -> str:
 
 
 def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
-    accuracy, effect = variant.accuracy, variant.effect
+    score, effect = variant.accuracy, variant.effect
     claimed = effect if not summary.leaked else None
     row: dict[str, Value] = {
         "variant": variant.name,
@@ -78,10 +78,10 @@ def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
         "finished": variant.n,
         "failed": variant.failed,
         "metric": summary.metric,
-        "test_accuracy_mean": accuracy.mean if accuracy else None,
-        "test_accuracy_sd": accuracy.sd if accuracy else None,
-        "test_accuracy_low": accuracy.low if accuracy else None,
-        "test_accuracy_high": accuracy.high if accuracy else None,
+        f"test_{summary.metric}_mean": score.mean if score else None,
+        f"test_{summary.metric}_sd": score.sd if score else None,
+        f"test_{summary.metric}_low": score.low if score else None,
+        f"test_{summary.metric}_high": score.high if score else None,
         "difference": effect.difference if effect else None,
         "difference_low": claimed.low if claimed else None,
         "difference_high": claimed.high if claimed else None,

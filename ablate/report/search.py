@@ -12,12 +12,14 @@ from matplotlib.ticker import MaxNLocator
 from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell
+from ablate.report.quality import Quality, quality_of
 from ablate.result.search import ConfirmedResult, SearchResult, TrialResult
 from ablate.stats import Effect, words
-from ablate.stats.selection import FRESH
+from ablate.stats.selection import told_fresh
+from ablate.study.metrics import ACCURACY, METRICS
+from ablate.study.search import QUALITIES
 from ablate.system.text import plural
 
-ACCURACY = "val_accuracy"
 MOST_SLICES = 6
 CostsByName = Mapping[str, Mapping[str, str]]
 """By variant: the text of each cost by the heading of its column."""
@@ -63,8 +65,11 @@ def expected_best(values: Sequence[float]) -> list[float]:
 
 
 def confirmed_table(search: SearchResult, verdicts: Mapping[str, Effect]) -> Table | None:
-    """The candidates under fresh seeds: validation accuracy, and the verdict of test images."""
-    rows = tuple(_confirmed_row(each, verdicts.get(each.fingerprint)) for each in search.confirmed)
+    """The candidates under fresh seeds: validation images, and the verdict of test images."""
+    quality = quality_of(search)
+    rows = tuple(
+        _confirmed_row(each, quality, verdicts.get(each.fingerprint)) for each in search.confirmed
+    )
     columns = (
         Column("Variant", numeric=False),
         Column("n", "fresh seeds"),
@@ -75,20 +80,23 @@ def confirmed_table(search: SearchResult, verdicts: Mapping[str, Effect]) -> Tab
     )
     caption = (
         f"The best of the search, trained again with seeds that it had not seen. They were picked from "
-        f"{plural(search.candidates, 'variant')}, so their accuracy in the search is partly luck. {FRESH} "
+        f"{plural(search.candidates, 'variant')}, so their {quality.metric.title} in the search is "
+        f"partly luck. {told_fresh(quality.metric.title)} "
         "Differences are to the baseline with the same fresh seeds; their intervals hold together for all "
         "that have some."
     )
     return Table(caption, columns, rows) if rows else None
 
 
-def _confirmed_row(found: ConfirmedResult, effect: Effect | None) -> Row:
-    luck = f"{words.points(found.searched - found.mean)} points"
+def _confirmed_row(found: ConfirmedResult, quality: Quality, effect: Effect | None) -> Row:
+    luck = quality.gain(found.searched - found.mean)
+    none = found.low is None or found.high is None
+    within = "" if none else f"{quality.told(found.low or 0)} to {quality.told(found.high or 0)}"
     cells = (
         TableCell(found.variant),
         TableCell(fmt.count(found.n)),
-        TableCell(fmt.percent(found.mean), _interval(found.low, found.high)),
-        TableCell(fmt.percent(found.searched), luck),
+        TableCell(quality.told(found.mean), within),
+        TableCell(quality.told(found.searched), luck),
     )
     if effect is None:
         return Row((*cells, TableCell(fmt.MISSING), TableCell(fmt.MISSING)))
@@ -98,8 +106,8 @@ def _confirmed_row(found: ConfirmedResult, effect: Effect | None) -> Row:
 
 
 def history_figure(search: SearchResult) -> Figure | None:
-    """Accuracy of each trial in the order in which it ended, and the best so far."""
-    at = _with_values(search)
+    """What each trial gave, in the order in which it ended, and the best so far."""
+    at, quality = _with_values(search), quality_of(search)
     if not at:
         return None
     figure, (ax,) = canvas.axes(2.8)
@@ -108,26 +116,27 @@ def history_figure(search: SearchResult) -> Figure | None:
         if chosen:
             label = "all its seeds" if state == "complete" else "stopped by racing"
             ax.plot(*zip(*chosen, strict=True), "o", color=color, markersize=4, label=label)
-    best = np.maximum.accumulate([a if t.state == "complete" else -np.inf for t, a in at])
+    none = -quality.sign * np.inf
+    best = quality.best_so_far([a if t.state == "complete" else none for t, a in at])
     finite = np.isfinite(best)
     ax.plot(
         np.flatnonzero(finite), best[finite], color=canvas.INK, linewidth=1, label="best so far"
     )
-    ax.set(xlabel="Trial, in the order of their ends", ylabel="Validation accuracy (%)")
+    ax.set(xlabel="Trial, in the order of their ends", ylabel=quality.axis)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize=8)
     return Figure(
         "search-history",
-        f"Validation accuracy of {plural(len(at), 'trial')} in order, with the best so far.",
-        "Each point is a trial: the mean over its seeds. “Best” is the highest of these means so far, over "
-        "the seeds that the search picks by; it is not confirmed.",
+        f"{quality.heading} of {plural(len(at), 'trial')} in order, with the best so far.",
+        f"Each point is a trial: the mean over its seeds. “Best” is the {_best(quality)} of these means so "
+        "far, over the seeds that the search picks by; it is not confirmed.",
         canvas.png(figure),
     )
 
 
 def front_figure(search: SearchResult) -> Figure | None:
-    """Accuracy against the second objective; the Pareto front joined by a line."""
-    others = [i for i, name in enumerate(search.objectives) if name != ACCURACY]
+    """What trials gave against the second objective; the Pareto front joined by a line."""
+    others = [i for i, name in enumerate(search.objectives) if name not in QUALITIES]
     at = [(t, a) for t, a in _with_values(search) if t.state == "complete"]
     if not others or not at:
         return None
@@ -139,7 +148,7 @@ def front_figure(search: SearchResult) -> Figure | None:
         ax.plot(*zip(*front, strict=True), "o-", color=canvas.BLUE, markersize=6, linewidth=1)
         ax.set_xlabel(_words(search.objectives[index]))
         ax.xaxis.set_major_locator(MaxNLocator(4))
-    boxes[0].set_ylabel("Validation accuracy (%)")
+    boxes[0].set_ylabel(quality_of(search).axis)
     on_front = len({t.fingerprint for t, _ in at if t.on_front})
     objectives = ", ".join(map(_words, search.objectives))
     return Figure(
@@ -152,7 +161,7 @@ def front_figure(search: SearchResult) -> Figure | None:
 
 
 def slice_figure(search: SearchResult) -> Figure | None:
-    """Accuracy against each parameter by itself."""
+    """What trials gave against each parameter by itself."""
     at = [(t, a) for t, a in _with_values(search) if t.state == "complete"]
     names = list(dict.fromkeys(name for t, _ in at for name in t.point))
     varied = [n for n in names if len({t.point.get(n) for t, _ in at if n in t.point}) > 1]
@@ -161,11 +170,11 @@ def slice_figure(search: SearchResult) -> Figure | None:
     figure, boxes = canvas.axes(2.6, min(len(varied), MOST_SLICES))
     for ax, name in zip(boxes, varied, strict=False):
         _slice(ax, name, [(t, a) for t, a in at if name in t.point])
-    boxes[0].set_ylabel("Validation accuracy (%)")
+    boxes[0].set_ylabel(quality_of(search).axis)
     shown = ", ".join(varied[:MOST_SLICES])
     return Figure(
         "search-slices",
-        f"Validation accuracy of the finished trials against each of {shown}.",
+        f"{quality_of(search).heading} of the finished trials against each of {shown}.",
         "Each parameter by itself, whatever the others were: the bar is the mean of the variants that "
         "were tried. A search tries good values more often, so these are no effects.",
         canvas.png(figure),
@@ -187,7 +196,7 @@ def _slice(ax: Axes, name: str, at: Sequence[tuple[TrialResult, float]]) -> None
 
 
 def importance_table(search: SearchResult) -> Table | None:
-    """How much of the accuracy each parameter explains, by method."""
+    """How much of what the search goes by each parameter explains, by method."""
     methods = list(search.importances)
     names = list(dict.fromkeys(name for shares in search.importances.values() for name in shares))
     if not names:
@@ -206,7 +215,7 @@ def importance_table(search: SearchResult) -> Table | None:
     )
     columns = (Column("Parameter", numeric=False), *(Column(m, "share") for m in methods))
     caption = (
-        "How much of the validation accuracy each parameter explains among the trials, as Optuna "
+        f"How much of the {quality_of(search).title} each parameter explains among the trials, as Optuna "
         "computes it: fANOVA over the whole space and only for parameters that every variant has, "
         "PED-ANOVA for the difference between good trials and all. With few trials both are rough."
         + _disagreement(search.importances)
@@ -235,7 +244,10 @@ def _disagreement(importances: Mapping[str, Mapping[str, float]]) -> str:
 def best_table(search: SearchResult, costs: CostsByName, top: int = 10) -> Table | None:
     """The best variants, by the mean over the seeds of the search, and what they cost."""
     at = {t.fingerprint: (t, a) for t, a in _with_values(search) if t.state == "complete"}
-    ranked = sorted(at.values(), key=lambda pair: (-pair[1], pair[0].number))[:top]
+    quality = quality_of(search)
+    order = sorted(at.values(), key=lambda pair: (-quality.sign * pair[1], pair[0].number))
+    ranked = order[:top]
+    superlative = "most accurate" if quality.metric is METRICS[ACCURACY] else "best"
     objectives = [_words(name) for name in search.objectives]
     headings = dict.fromkeys(h for t, _ in ranked for h in costs.get(t.variant, {}))
     # A speed that was an objective stands there already, as the search judged it.
@@ -252,7 +264,7 @@ def best_table(search: SearchResult, costs: CostsByName, top: int = 10) -> Table
                     "on the front by means" if t.on_front and len(search.objectives) > 1 else "",
                 ),
                 *(
-                    TableCell(_value(name, v))
+                    TableCell(_value(quality, name, v))
                     for name, v in zip(search.objectives, t.values or (), strict=True)
                 ),
                 TableCell(fmt.count(t.seeds)),
@@ -268,7 +280,7 @@ def best_table(search: SearchResult, costs: CostsByName, top: int = 10) -> Table
         *(Column(heading) for heading in more),
     )
     caption = (
-        "The most accurate variants of the search: validation accuracy over the seeds that they were picked "
+        f"The {superlative} variants of the search: {quality.title} over the seeds that they were picked "
         "by, which flatters them. Nothing here is confirmed by fresh seeds, and none are pooled with them."
     )
     return Table(caption, columns, rows) if rows else None
@@ -279,7 +291,9 @@ def budget_figure(search: SearchResult) -> Figure | None:
     if len(search.grid) < 2:
         return None
     figure, (ax,) = canvas.axes(2.8)
-    expected = [100 * value for value in expected_best(search.grid)]
+    quality = quality_of(search)
+    signed = expected_best([quality.sign * value for value in search.grid])
+    expected = [quality.sign * quality.scale * value for value in signed]
     runs = [search.seeds * (i + 1) for i in range(len(expected))]
     ax.plot(
         runs,
@@ -289,15 +303,15 @@ def budget_figure(search: SearchResult) -> Figure | None:
         label="expected: the same variants at random",
     )
     done = [(t.spent, a) for t, a in _with_values(search) if t.state == "complete"]
-    best = np.maximum.accumulate([a for _, a in done])
+    best = quality.best_so_far([a for _, a in done])
     ax.step(
         [spent for spent, _ in done], best, where="post", color=canvas.BLUE, label="this search"
     )
-    ax.set(xlabel="Runs trained", ylabel="Best so far (%)")
+    ax.set(xlabel="Runs trained", ylabel=f"Best so far{' (%)' * quality.metric.is_fraction}")
     ax.legend(fontsize=8)
     return Figure(
         "search-budget",
-        "Best validation accuracy against the number of runs, of this search and of a grid at random.",
+        f"Best {quality.title} against the number of runs, of this search and of a grid at random.",
         f"Black: the expected best of so many of the {plural(len(search.grid), 'variant')} that were "
         "tried, drawn without replacement, each with all its seeds: what a grid in random order would "
         "have found at that budget (unbiased over the order; the variants that the search never tried are "
@@ -314,31 +328,36 @@ def _summary(search: SearchResult) -> str:
     extra = ", ".join(f"{n} {state}" for state, n in states.items() if n)
     trained = sum(t.trained for t in search.trials)
     variants = len({t.fingerprint for t in search.trials})
+    others = "accuracies" if quality_of(search).metric is METRICS[ACCURACY] else "numbers"
     return (
         f"{plural(len(search.trials), 'trial')}, asked by {search.sampler}, of "
         f"{plural(variants, 'variant')} with up to {plural(search.seeds, 'seed')}"
         + (f" ({extra})" if extra else "")
         + f": {plural(trained, 'run')} trained for the search. It sees validation images only; the "
-        "accuracies of the other sections are of test images."
+        f"{others} of the other sections are of test images."
     )
 
 
 def _with_values(search: SearchResult) -> list[tuple[TrialResult, float]]:
-    """The trials that have values, in order, with their accuracy in percent."""
-    index = search.objectives.index(ACCURACY)
-    return [(t, 100 * t.values[index]) for t in search.trials if t.values is not None]
+    """The trials that have values, in order, with what the search goes by as a figure shows it."""
+    quality = quality_of(search)
+    return [
+        (t, quality.scale * t.values[quality.index]) for t in search.trials if t.values is not None
+    ]
 
 
-def _value(name: str, value: float) -> str:
-    if name == ACCURACY:
-        return fmt.percent(value)
+def _best(quality: Quality) -> str:
+    return "highest" if quality.metric.higher_is_better else "lowest"
+
+
+def _value(quality: Quality, name: str, value: float) -> str:
+    if name in QUALITIES:
+        return quality.told(value)
     return fmt.speed(value) if name == "images_per_second" else fmt.count(value)
 
 
 def _words(name: str) -> str:
-    words = {"val_accuracy": "Validation accuracy", "macs": "MACs", "images_per_second": "Images/s"}
+    if name in QUALITIES:
+        return f"Validation {METRICS[QUALITIES[name]].title}"
+    words = {"macs": "MACs", "images_per_second": "Images/s"}
     return words.get(name, name.capitalize())
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{fmt.percent(low)} to {fmt.percent(high)}"

@@ -57,7 +57,8 @@ class CellMaker:
         """The same variant with another seed."""
         study, dataset = self.plan.study, self.plan.dataset
         content, size = str(dataset.content_hash()), dataset.image_size
-        key = run_key(cell.architecture.fingerprint, study.recipe, content, size, seed, study.data)
+        given = cell.architecture.fingerprint, study.recipe, content, size, seed, study.data
+        key = run_key(*given, self.plan.left_out)
         return replace(cell, seed=seed, run_key=key)
 
     def all(self) -> list[Cell]:

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from ablate.search import judge
 from ablate.stats import Interval, interval
 from ablate.store.trials import TrialRow
-from ablate.study.search import ACCURACY, FRESH_SEEDS, Search
+from ablate.study.search import FRESH_SEEDS, Search
 
 Finished = Mapping[int, tuple[tuple[float, ...], tuple[float, ...]]]
-"""Accuracies by seed and objectives of each trial that had all its seeds, by number."""
+"""The search's metric by seed, and objectives, of each trial that had all its seeds, by number."""
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A candidate under fresh seeds, by validation accuracy: its mean in the search, and by fresh seeds."""
+    """A candidate under fresh seeds, by the search's metric: its mean in the search, and by fresh seeds."""
 
     variant: str
     fingerprint: str
@@ -44,18 +44,20 @@ def distinct(rows: Sequence[TrialRow], finished: Finished) -> list[int]:
 
 
 def candidates(search: Search, rows: Sequence[TrialRow], finished: Finished) -> list[int]:
-    """The trials to confirm: the Pareto front first, and within it and behind it the most accurate."""
+    """The trials to confirm: the Pareto front first, and within it and behind it the best."""
     numbers = distinct(rows, finished)
     best = {numbers[i] for i in judge.front(search, [finished[n][1] for n in numbers])}
-    accuracy = search.objectives.index(ACCURACY)
-    ranked = sorted(numbers, key=lambda n: (n not in best, -finished[n][1][accuracy], n))
+    quality = search.objectives.index(search.quality)
+    ranked = sorted(
+        numbers, key=lambda n: (n not in best, -search.sign * finished[n][1][quality], n)
+    )
     return ranked[: search.confirm]
 
 
 def confirmed(row: TrialRow, searched: float, fresh: Sequence[float]) -> Confirmed | None:
     """A candidate with its t-interval over fresh seeds of the same validation images, None without one.
 
-    `searched` is its mean in the search, `fresh` the accuracies of the fresh seeds that finished.
+    `searched` is its mean in the search, `fresh` what the fresh seeds that finished gave.
     """
     if not fresh:
         return None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ablate.study.search import ACCURACY, METRICS, Search
+from ablate.study.search import METRICS, Search
 
 Costs = Mapping[str, float]
 """`parameters`, `macs` and, where it was measured, `images_per_second` of one network."""
 
 
-def values(search: Search, accuracies: Sequence[float], costs: Costs) -> tuple[float, ...]:
-    """The objectives: the mean accuracy over the seeds that there are, and costs."""
-    mean = sum(accuracies) / len(accuracies)
-    return tuple(mean if name == ACCURACY else costs[name] for name in search.objectives)
+def values(search: Search, qualities: Sequence[float], costs: Costs) -> tuple[float, ...]:
+    """The objectives: the mean of the search's metric over the seeds that there are, and costs."""
+    mean = sum(qualities) / len(qualities)
+    return tuple(mean if name == search.quality else costs[name] for name in search.objectives)
 
 
 def excesses(search: Search, costs: Costs, baseline: Costs) -> dict[str, float]:

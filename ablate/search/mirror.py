@@ -21,7 +21,7 @@ from ablate.search.space import Point, Space
 from ablate.search.storage import close_storage
 from ablate.store.trials import TrialRow
 from ablate.study import Option, stream_seed
-from ablate.study.search import ACCURACY, Parameter, Search
+from ablate.study.search import Parameter, Search
 from ablate.system.text import one_line
 
 OPTUNA_STATES = {
@@ -229,7 +229,9 @@ class OptunaMirror:
 
 def _metric_names(search: Search) -> list[str]:
     """What the dashboard calls the objectives: its "best" is the best of these."""
-    return [f"{name}, not confirmed" if name == ACCURACY else name for name in search.objectives]
+    return [
+        f"{name}, not confirmed" if name == search.quality else name for name in search.objectives
+    ]
 
 
 def _suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> Option:

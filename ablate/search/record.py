@@ -17,7 +17,7 @@ from ablate.search.sampling import distribution
 from ablate.store.trials import SearchKey, TrialRow, TrialStore
 from ablate.study import Option
 from ablate.study.position import pieces
-from ablate.study.search import ACCURACY, Parameter, Search
+from ablate.study.search import METRICS, Parameter, Search
 
 FEWEST_FOR_IMPORTANCE = 4
 
@@ -39,7 +39,7 @@ def read_search(
     if not told:
         return None
     numbers = distinct(rows, finished)
-    accuracy = search.objectives.index(ACCURACY)
+    quality = search.objectives.index(search.quality)
     found = read_confirmed(store, search, rows, finished)
     return SearchResult(
         sampler=search.sampler,
@@ -51,7 +51,7 @@ def read_search(
         importances=importances(search, told),
         confirmed=tuple(map(_confirmed_result, found)),
         candidates=len(numbers),
-        grid=tuple(finished[n][1][accuracy] for n in numbers),
+        grid=tuple(finished[n][1][quality] for n in numbers),
     )
 
 
@@ -77,16 +77,16 @@ def _value(name: str, asked: Option, called: Called) -> Option:
 
 
 def finished_trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> Finished:
-    """Accuracies by seed and objectives of the trials that had all their seeds."""
+    """The search's metric by seed, and objectives, of the trials that had all their seeds."""
     done = [row for row in rows if row.state == "complete"]
     costs = store.costs([row.fingerprint for row in done])
-    seen = store.seen([key for row in done for key in row.run_keys])
+    seen = store.seen([key for row in done for key in row.run_keys], search.metric)
     found = {}
     for row in done:
-        accuracies = tuple(float(seen[k].val_accuracy or 0.0) for k in row.run_keys)
+        qualities = tuple(float(seen[k].quality or 0.0) for k in row.run_keys)
         found[row.number] = (
-            accuracies,
-            judge.values(search, accuracies, costs[row.fingerprint]),
+            qualities,
+            judge.values(search, qualities, costs[row.fingerprint]),
         )
     return found
 
@@ -95,14 +95,14 @@ def read_confirmed(
     store: TrialStore, search: Search, rows: Sequence[TrialRow], finished: Finished
 ) -> list[Confirmed]:
     """The candidates with what their fresh seeds have given so far."""
-    accuracy = search.objectives.index(ACCURACY)
+    quality = search.objectives.index(search.quality)
     picked = [rows[number] for number in candidates(search, rows, finished)]
     seeds = fresh_seeds(search)
     found = (
         confirmed(
             row,
-            finished[row.number][1][accuracy],
-            store.fresh(row.run_keys[0], row.fingerprint, seeds),
+            finished[row.number][1][quality],
+            store.fresh(row.run_keys[0], row.fingerprint, seeds, search.metric),
         )
         for row in picked
     )
@@ -110,20 +110,20 @@ def read_confirmed(
 
 
 def importances(search: Search, trials: Sequence[TrialResult]) -> dict[str, dict[str, float]]:
-    """How much each parameter explains of the accuracy, by method; empty before there is something.
+    """How much each parameter explains of the search's metric, by method; empty before there is something.
 
     fANOVA knows only parameters that every trial has.
     """
-    accuracy = search.objectives.index(ACCURACY)
+    quality = search.objectives.index(search.quality)
     by_network = {t.fingerprint: t for t in trials if t.values is not None}
     useful = list(by_network.values())  # each once, as the slices show them
     if len(useful) < FEWEST_FOR_IMPORTANCE or len({t.values for t in useful}) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
+    study = optuna.create_study(direction=METRICS[search.quality])
     kinds = _kinds(search.parameters, useful)
     for trial in useful:
-        study.add_trial(_as_optuna_trial(kinds, trial, accuracy))
+        study.add_trial(_as_optuna_trial(kinds, trial, quality))
     found = {}
     for name, evaluator in _evaluators().items():
         with warnings.catch_warnings():
@@ -162,24 +162,24 @@ def _kinds(
 
 
 def _as_optuna_trial(
-    kinds: Mapping[str, BaseDistribution], trial: TrialResult, accuracy: int
+    kinds: Mapping[str, BaseDistribution], trial: TrialResult, quality: int
 ) -> optuna.trial.FrozenTrial:
     values = trial.values or ()
     return optuna.trial.create_trial(
         params=dict(trial.point),
         distributions={name: kinds[name] for name in trial.point},
-        value=values[accuracy],
+        value=values[quality],
     )
 
 
 def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tuple[TrialResult, ...]:
     ended = sorted((r for r in rows if r.ended_at), key=lambda r: (str(r.ended_at), r.number))
     costs = store.costs([row.fingerprint for row in ended])
-    seen = store.seen([key for row in ended for key in row.run_keys])
+    seen = store.seen([key for row in ended for key in row.run_keys], search.metric)
     values: dict[int, tuple[float, ...]] = {}
     for row in ended:
-        accuracies = [seen[k].val_accuracy for k in row.run_keys]
-        known = [a for a in accuracies if a is not None]
+        qualities = [seen[k].quality for k in row.run_keys]
+        known = [a for a in qualities if a is not None]
         if row.state in ("complete", "raced") and known:
             values[row.number] = judge.values(search, known, costs[row.fingerprint])
     complete = [row.number for row in ended if row.state == "complete"]

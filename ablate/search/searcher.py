@@ -20,6 +20,8 @@ from ablate.search.mirror import MirrorLostError, OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Space
 from ablate.store.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
+from ablate.study.metrics import METRICS as METRIC_NAMES
+from ablate.study.metrics import shown_value as shown_quality
 from ablate.study.search import ACCURACY, METRICS, SPEED, Search
 
 FREE_IN_A_ROW = 100
@@ -52,7 +54,7 @@ class _Open:
 
     row: TrialRow
     cells: tuple[Cell, ...]
-    accuracies: list[float] = field(default_factory=list)
+    qualities: list[float] = field(default_factory=list)
     waiting_for: str | None = None
 
 
@@ -100,7 +102,7 @@ class Searcher:
 
     @property
     def finished(self) -> dict[int, tuple[tuple[float, ...], tuple[float, ...]]]:
-        """Accuracies by seed and objectives of the trials that had all their seeds, by number."""
+        """The search's metric by seed, and objectives, of the trials that had all their seeds, by number."""
         return dict(self._values)
 
     @property
@@ -142,6 +144,8 @@ class Searcher:
 
     def learned(self, run_key: str, epoch: int, accuracy: float | None) -> bool:
         """An epoch of a run has ended; True if its trial is pruned, and the run should stop."""
+        if self.parts.search.quality != ACCURACY:
+            return False  # what it goes by is known at the end of a run
         for trial in list(self._open.values()):
             if accuracy is None or run_key != str(trial.cells[0].run_key):
                 continue
@@ -204,22 +208,22 @@ class Searcher:
         """Take in what a trial's runs have given; the cell that it needs next, none if it has ended
         or waits.
         """
-        reason = self._broken(trial.row.fingerprint)
+        parts, reason = self.parts, self._broken(trial.row.fingerprint)
         if reason is not None:
             self._end(trial, "infeasible", reason)
             return []
-        seen = self.parts.store.seen([str(cell.run_key) for cell in trial.cells])
-        for cell in trial.cells[len(trial.accuracies) :]:
+        seen = self._seen([str(cell.run_key) for cell in trial.cells])
+        for cell in trial.cells[len(trial.qualities) :]:
             run_key = str(cell.run_key)
             run = seen.get(run_key)
             if run is None or not run.status.is_over:
                 return self._give(trial, cell)
             self._take(trial, run_key, run)
-            if run.status is RunStatus.FAILED or run.val_accuracy is None:
-                self._end(trial, "failed", f"seed {cell.seed} failed: {_last_line(run.error)}")
+            if run.status is RunStatus.FAILED or run.quality is None:
+                self._end(trial, "failed", f"seed {cell.seed} failed: {_why(run, parts.search)}")
                 return []
             if self._stops(trial):
-                have, all_seeds = len(trial.accuracies), self.parts.search.seeds
+                have, all_seeds = len(trial.qualities), self.parts.search.seeds
                 self._end(trial, "raced", f"clearly worse after {have} of {all_seeds} seeds")
                 return []
         self._end(trial, "complete", None)
@@ -244,15 +248,15 @@ class Searcher:
         self._given.discard(run_key)
         trial.row = replace(trial.row, run_keys=(*trial.row.run_keys, run_key))
         trial.waiting_for = None
-        if run.val_accuracy is not None:
-            trial.accuracies.append(run.val_accuracy)
+        if run.quality is not None:
+            trial.qualities.append(run.quality)
 
     def _stops(self, trial: _Open) -> bool:
         """Racing, among the finished trials that are at least as good in everything else."""
         search = self.parts.search
-        if not search.racing or len(trial.accuracies) == search.seeds:
+        if not search.racing or len(trial.qualities) == search.seeds:
             return False
-        own = judge.values(search, trial.accuracies, self._costs_of(trial.row.fingerprint))
+        own = judge.values(search, trial.qualities, self._costs_of(trial.row.fingerprint))
         by_network = {self._rows[n].fingerprint: n for n in self._values}
         finished = {
             n: self._values[n]
@@ -260,11 +264,22 @@ class Searcher:
             if len(self._values[n][0]) == search.seeds
         }
         rivals = [
-            accuracies
-            for accuracies, values in finished.values()
-            if _no_worse_but_for_accuracy(search, values, own)
+            qualities
+            for qualities, values in finished.values()
+            if _no_worse_in_costs(search, values, own)
         ]
-        return clearly_worse(trial.accuracies, [a for a, _ in finished.values()], rivals)
+        return clearly_worse(
+            self._signed(trial.qualities),
+            [self._signed(each) for each, _ in finished.values()],
+            [self._signed(each) for each in rivals],
+        )
+
+    def _signed(self, qualities: Sequence[float]) -> list[float]:
+        """So that more is better."""
+        return [self.parts.search.sign * each for each in qualities]
+
+    def _seen(self, run_keys: Sequence[str]) -> dict[str, RunSeen]:
+        return self.parts.store.seen(run_keys, self.parts.search.metric)
 
     def _end(self, trial: _Open, state: TrialState, reason: str | None) -> None:
         parts = self.parts
@@ -273,7 +288,7 @@ class Searcher:
         row = parts.store.end(parts.key, replace(trial.row, state=state, reason=reason))
         del self._open[row.number]
         self._rows[row.number] = row
-        self._remember(row, tuple(trial.accuracies))
+        self._remember(row, tuple(trial.qualities))
         outcome = self._outcome(row)
         try:
             parts.mirror.tell(row, outcome)
@@ -282,12 +297,12 @@ class Searcher:
         self._free = 0 if row.trained else self._free + 1
         parts.say(_told(row, outcome, parts.search))
 
-    def _remember(self, row: TrialRow, accuracies: tuple[float, ...]) -> None:
+    def _remember(self, row: TrialRow, qualities: tuple[float, ...]) -> None:
         if row.state == "complete":
             costs = self._costs_of(row.fingerprint)
             self._values[row.number] = (
-                accuracies,
-                judge.values(self.parts.search, accuracies, costs),
+                qualities,
+                judge.values(self.parts.search, qualities, costs),
             )
 
     def _called(self, row: TrialRow) -> TrialRow:
@@ -306,8 +321,8 @@ class Searcher:
             # Its runs are there as far as they were trained, and what it had to train stays counted.
             self._opened(replace(row, run_keys=()))
             return
-        seen = self.parts.store.seen(row.run_keys)
-        found = [seen[k].val_accuracy for k in row.run_keys]
+        seen = self._seen(row.run_keys)
+        found = [seen[k].quality for k in row.run_keys]
         self._remember(row, tuple(a for a in found if a is not None))
 
     # ── what Optuna is told ───────────────────────────────────────────────────────────────────────
@@ -317,26 +332,27 @@ class Searcher:
         if row.state == "running":
             return Outcome(None, {"variant": row.variant})
         costs = self._costs_of(row.fingerprint)
-        seen = parts.store.seen(row.run_keys)
+        seen = self._seen(row.run_keys)
         runs = [seen[key] for key in row.run_keys]
-        accuracies = [r.val_accuracy for r in runs if r.val_accuracy is not None]
+        qualities = [r.quality for r in runs if r.quality is not None]
         speeds = [r.images_per_second for r in runs if r.images_per_second is not None]
         attributes: dict[str, object] = {
             "variant": row.variant,
             "run keys": list(row.run_keys),
             "selection seeds": list(range(1, len(row.run_keys) + 1)),
-            "validation accuracy by selection seed": accuracies,
+            f"validation {METRIC_NAMES[search.metric].title} by selection seed": qualities,
             "from results": f"{len(set(row.run_keys) - set(row.trained))} of {len(row.run_keys)} runs",
             **{name: costs[name] for name in ("parameters", "macs", SPEED) if name in costs},
             **({"training images/s": round(sum(speeds) / len(speeds), 1)} if speeds else {}),
             **({"ended": row.reason} if row.reason else {}),
             "links": _links(parts, row),
         }
-        ended = row.state in ("complete", "raced") and accuracies
+        ended = row.state in ("complete", "raced") and qualities
+        has_curve = row.run_keys and search.quality == ACCURACY
         return Outcome(
-            values=judge.values(search, accuracies, costs) if ended else None,
+            values=judge.values(search, qualities, costs) if ended else None,
             attributes=attributes,
-            curve=parts.store.curve(row.run_keys[0]) if row.run_keys else {},
+            curve=parts.store.curve(row.run_keys[0]) if has_curve else {},
             constraints=judge.excesses(search, costs, self._baseline_costs()),
         )
 
@@ -364,11 +380,9 @@ class Searcher:
             self._registered |= {str(cell.run_key) for cell in new}
 
 
-def _no_worse_but_for_accuracy(
-    search: Search, rival: Sequence[float], own: Sequence[float]
-) -> bool:
+def _no_worse_in_costs(search: Search, rival: Sequence[float], own: Sequence[float]) -> bool:
     return all(
-        name == ACCURACY or (r >= o if METRICS[name] == "maximize" else r <= o)
+        name == search.quality or (r >= o if METRICS[name] == "maximize" else r <= o)
         for name, r, o in zip(search.objectives, rival, own, strict=True)
     )
 
@@ -384,7 +398,9 @@ def _told(row: TrialRow, outcome: Outcome, search: Search) -> str:
     if row.state in ("failed", "pruned"):
         return head + f"{row.reason}; {source}"
     shown = ", ".join(
-        f"{name} {100 * value:.2f} %" if name == ACCURACY else f"{name} {value:,.0f}"
+        f"{name} {shown_quality(search.metric, value)}"
+        if name == search.quality
+        else f"{name} {value:,.0f}"
         for name, value in zip(search.objectives, outcome.values or (), strict=True)
     )
     return head + f"{shown}; {source}" + (f"; {row.reason}" if row.reason else "")
@@ -395,6 +411,14 @@ def _links(parts: Parts, row: TrialRow) -> list[str]:
     if row.run_keys and parts.told:
         links.append(f"ablate explain {row.run_keys[0]} --study {parts.told}")
     return links
+
+
+def _why(run: RunSeen, search: Search) -> str:
+    """What went wrong with a run that has no value."""
+    if run.status is RunStatus.FAILED or search.quality == ACCURACY:
+        return _last_line(run.error)
+    title = METRIC_NAMES[search.metric].title
+    return f"no {title} of its validation images is stored: an earlier version trained it, or they have none"
 
 
 def _last_line(error: str | None) -> str:

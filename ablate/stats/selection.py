@@ -26,12 +26,13 @@ DRAWS, SEED = 20_000, 0
 BySeed = Mapping[int, float]
 
 
-FRESH = (
-    "Fresh seeds take away the luck of the seeds that a variant was picked by. In validation accuracy they "
-    "do not take away that of the validation images, which are the same. The verdict is therefore of test "
-    "images, by the fresh seeds alone."
-)
-"""What `ablate search` removes by confirming, and what it does not."""
+def told_fresh(metric: str = "accuracy") -> str:
+    """What `ablate search` removes by confirming, and what it does not, by a metric's title."""
+    return (
+        f"Fresh seeds take away the luck of the seeds that a variant was picked by. In validation {metric} "
+        "they do not take away that of the validation images, which are the same. The verdict is therefore "
+        "of test images, by the fresh seeds alone."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a search may read and write: its trials, and of runs the validation accuracy alone.
+"""What a search may read and write: its trials, and of runs one metric of validation images.
 
 The search has no other door to the database: nothing here reads a test accuracy (a test listens to
 every statement).
@@ -19,6 +19,7 @@ from ablate.store.registry import add_cells
 from ablate.store.rows import add_architectures, chunks, now
 from ablate.store.transaction import reading, writing
 from ablate.study import Study
+from ablate.study.metrics import ACCURACY
 from ablate.system.digest import digest
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ class TrialRow:
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
-    """What a search sees of a run."""
+    """What a search sees of a run; `quality` is the metric that it asked for, of validation images."""
 
     status: RunStatus
-    val_accuracy: float | None
+    quality: float | None
     images_per_second: float | None
     error: str | None
 
@@ -160,28 +161,37 @@ class TrialStore:
         add_cells(connection, plan, cells)
 
     @reading
-    def seen(self, connection: Connection, run_keys: Sequence[str]) -> dict[str, RunSeen]:
-        """Status and validation accuracy of those of these runs that the database knows."""
-        runs = schema.runs
-        columns = (runs.c.status, runs.c.val_accuracy, runs.c.train_images_per_second, runs.c.error)
+    def seen(
+        self, connection: Connection, run_keys: Sequence[str], metric: str = ACCURACY
+    ) -> dict[str, RunSeen]:
+        """Status and a metric of validation images of those of these runs that the database knows."""
+        runs, (found, where) = schema.runs, _validated(schema.runs, metric)
+        columns = (runs.c.status, found, runs.c.train_images_per_second, runs.c.error)
         return {
             key: RunSeen(*rest)
             for chunk in chunks(run_keys)
             for key, *rest in connection.execute(
-                select(runs.c.run_key, *columns).where(runs.c.run_key.in_(chunk))
+                select(runs.c.run_key, *columns).select_from(where).where(runs.c.run_key.in_(chunk))
             )
         }
 
     @reading
     def fresh(
-        self, connection: Connection, like: str, fingerprint: str, seeds: range
+        self,
+        connection: Connection,
+        like: str,
+        fingerprint: str,
+        seeds: range,
+        metric: str = ACCURACY,
     ) -> list[float]:
-        """Validation accuracies of a network with these seeds, under the recipe and on the images of
+        """A metric of validation images of a network with these seeds, under the recipe and on the images of
         the run `like`, as far as they are trained.
         """
         runs, other = schema.runs, schema.runs.alias()
+        found_in, where = _validated(runs, metric)
         query = (
-            select(runs.c.seed, runs.c.val_accuracy)
+            select(runs.c.seed, found_in)
+            .select_from(where)
             .join(other, other.c.dataset_hash == runs.c.dataset_hash)
             .where(
                 other.c.run_key == like,
@@ -236,6 +246,20 @@ class TrialStore:
         for fingerprint, speed in (measured[last[1]] if last else {}).items():
             found[fingerprint]["images_per_second"] = speed
         return found
+
+
+def _validated(runs: Any, metric: str) -> tuple[Any, Any]:
+    """The column of a metric of validation images, and the tables that it and the runs are in."""
+    if metric == ACCURACY:
+        return runs.c.val_accuracy, runs
+    table = schema.metrics
+    mine = and_(
+        table.c.run_key == runs.c.run_key,
+        table.c.split == "validation",
+        table.c.metric == metric,
+        table.c.class_name == "",
+    )
+    return table.c.value, runs.outerjoin(table, mine)
 
 
 def _of(key: SearchKey) -> Any:

@@ -35,11 +35,12 @@ def run_key(
     image_size: int,
     seed: int,
     data: DataTable = ALL_DATA,
+    left_out: int = 0,
 ) -> str:
     """The identity of a run: 16 hexadecimal digits.
 
     `fingerprint` is that of the built network, `content_hash` that of the images as they are read, of which
-    `data` says which are used.
+    `data` says which are used; each epoch leaves out `left_out` of them (`batches.py`).
     """
     return digest(
         {
@@ -47,6 +48,7 @@ def run_key(
             "dataset": content_hash,
             "seed": seed,
             "protocol": PROTOCOL,
+            **by_difference({"left_out": left_out}, {"left_out": 0}),
             **_conditions(recipe, image_size, _of_data(data, but=READING_KEYS)),
         }
     )

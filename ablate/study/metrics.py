@@ -42,6 +42,11 @@ METRICS: Mapping[str, Metric] = {
 """The metrics of a whole set of images."""
 
 
+def shown_value(name: str, value: float) -> str:
+    """`98.76 %`, and `0.1234` of what is no fraction."""
+    return f"{100 * value:.2f} %" if METRICS[name].is_fraction else f"{value:.4f}"
+
+
 def metric_to_judge_by(name: str) -> str:
     """Raises:
     ValueError: there is no such metric, or more of it is not better.

@@ -8,21 +8,28 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ablate.errors import nearest
+from ablate.study import metrics
 from ablate.study.base import StudyTable
 from ablate.study.keys import by_difference
 from ablate.study.variant import Option
 
 Direction = Literal["maximize", "minimize"]
 
+ACCURACY = "val_accuracy"
+QUALITIES: dict[str, str] = {f"val_{name}": name for name in metrics.METRICS}
+"""What is known of a network once it is trained: metrics of validation images, by their objectives' names."""
+
 METRICS: dict[str, Direction] = {
-    "val_accuracy": "maximize",
+    **{
+        name: "maximize" if metrics.METRICS[metric].higher_is_better else "minimize"
+        for name, metric in QUALITIES.items()
+    },
     "parameters": "minimize",
     "macs": "minimize",
     "images_per_second": "maximize",
 }
 """What a search can look for. The test set is not among them: a search that saw it would leak it."""
 
-ACCURACY = "val_accuracy"
 SPEED = "images_per_second"
 """Of inference, measured as `ablate measure` does; the other costs are known on paper."""
 
@@ -141,11 +148,20 @@ class Search(StudyTable):
     def _checked(self) -> Self:
         for name in (*self.objectives, *self.constraints):
             _check_metric(name)
-        if ACCURACY not in self.objectives or len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(f"search: objectives are different ones, and {ACCURACY} is among them")
-        if ACCURACY in self.constraints:
+        qualities = [name for name in self.objectives if name in QUALITIES]
+        if not qualities or len(set(self.objectives)) < len(self.objectives):
             raise ValueError(
-                f"search: {ACCURACY} is known only after training, so it is no constraint but an "
+                f"search: objectives are different ones, and {ACCURACY} or another metric of validation "
+                "images is among them"
+            )
+        if len(qualities) > 1:
+            raise ValueError(
+                f"search: {' and '.join(qualities)} both say how good a network is: racing and fresh seeds "
+                "go by one; leave the others out"
+            )
+        if unknowable := [name for name in self.constraints if name in QUALITIES]:
+            raise ValueError(
+                f"search: {unknowable[0]} is known only after training, so it is no constraint but an "
                 "objective"
             )
         _check_name("sampler", self.sampler, SAMPLERS)
@@ -155,6 +171,11 @@ class Search(StudyTable):
                 f"search: the pruner {self.pruner!r} compares one objective, and there are "
                 f"{len(self.objectives)}; racing works with several"
             )
+        if self.pruner != "none" and self.quality != ACCURACY:
+            raise ValueError(
+                f"search: the pruner {self.pruner!r} looks after each epoch, and {self.quality} is known at "
+                'the end of a run: pruner = "none"; racing works with it'
+            )
         if self.trials is None and self.runs is None and self.hours is None:
             raise ValueError("search: a budget is missing: give trials, runs or hours")
         if self.runs is not None and self.runs < self.seeds:
@@ -162,6 +183,21 @@ class Search(StudyTable):
                 f"search: a budget of {self.runs} runs is less than one trial of {self.seeds} seeds"
             )
         return self
+
+    @property
+    def quality(self) -> str:
+        """The objective that says how good a trained network is, such as `val_accuracy`."""
+        return next(name for name in self.objectives if name in QUALITIES)
+
+    @property
+    def metric(self) -> str:
+        """The metric of validation images that it is, such as `accuracy`."""
+        return QUALITIES[self.quality]
+
+    @property
+    def sign(self) -> int:
+        """1 where more of it is better, -1 where less is."""
+        return 1 if METRICS[self.quality] == "maximize" else -1
 
     @property
     def directions(self) -> tuple[Direction, ...]:

@@ -16,7 +16,8 @@ from ablate.study.grid import GridTable
 from ablate.study.keys import setting_key, stored_conditions
 from ablate.study.metrics import ACCURACY, metric_to_judge_by
 from ablate.study.recipe import Recipe
-from ablate.study.search import Search
+from ablate.study.search import ACCURACY as SEARCHED
+from ablate.study.search import QUALITIES, Search
 from ablate.study.variant import NO_ATTENTION, Variant
 
 MAX_CELLS = 100_000
@@ -49,6 +50,21 @@ class Study(StudyTable):
     grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
     search: Search | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _searched_by_metric(cls, given: Any) -> Any:
+        """A search looks for the study's metric, unless its objectives name another one."""
+        if not isinstance(given, dict) or not isinstance(given.get("search"), dict):
+            return given
+        metric, search = given.get("metric", ACCURACY), given["search"]
+        named = search.get("objectives", [SEARCHED])
+        objectives = [named] if isinstance(named, str) else named
+        unknown = metric == ACCURACY or f"val_{metric}" not in QUALITIES
+        if unknown or not isinstance(objectives, list | tuple):
+            return given
+        own = [f"val_{metric}" if name == SEARCHED else name for name in objectives]
+        return {**given, "search": {**search, "objectives": own}}
+
     @model_validator(mode="after")
     def _checked(self) -> Self:
         for table in self.grid:
@@ -67,10 +83,6 @@ class Study(StudyTable):
         if self.search is not None and self.recipe.split == "tutorial":
             raise ValueError(
                 'search: the split "tutorial" has no validation images, and a search sees nothing else'
-            )
-        if self.search is not None and self.metric != ACCURACY:
-            raise ValueError(
-                f'search: it picks by accuracy and not yet by metric = "{self.metric}": leave one of them out'
             )
         return self
 

@@ -19,13 +19,15 @@ ASKED = ("CUDA", "NVIDIA", "HIP", "ROCR", "GPU", "TORCH", "PYTORCH", "ATEN", "ON
 
 @dataclass(frozen=True)
 class KnownMachine:
-    """Kind and name of a device, the number format that a recipe's precision means there, and the cores
-    that this process may use."""
+    """Kind and name of a device, the number format that a recipe's precision means there, the cores
+    that this process may use, and the memory of a GPU.
+    """
 
     device: str
     name: str
     precision: str
     cores: int
+    gpu_bytes: int | None = None
 
     @property
     def workers(self) -> int:

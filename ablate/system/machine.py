@@ -53,7 +53,10 @@ class Machine:
     @property
     def known(self) -> KnownMachine:
         """What of it can be told without torch."""
-        return KnownMachine(self.device.type, self.name, self.precision.name, self.cores)
+        device, gpu_bytes = self.device, None
+        if self.is_gpu and torch.cuda.is_available():
+            gpu_bytes = int(torch.cuda.get_device_properties(device).total_memory)
+        return KnownMachine(device.type, self.name, self.precision.name, self.cores, gpu_bytes)
 
     @property
     def cohort(self) -> int:

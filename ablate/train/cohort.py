@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.study import Recipe, stream_seed
+from ablate.study.batches import epoch_images
 from ablate.system.randomness import restored
 from ablate.train.batch import Batch
 from ablate.train.data import Data, train_batches
@@ -121,7 +122,7 @@ def train_epoch(
     Loss and right answers are collected on the device and read once at the end, so no step waits
     for the device. What a member gets does not depend on which others there are.
     """
-    steps = math.ceil(len(data.train) / recipe.step_images)
+    steps = math.ceil(epoch_images(len(data.train), recipe) / recipe.step_images)
     first = (epoch - 1) * steps
     rates = np.array([_rates(member, recipe, first, steps) for member in members])
     for member in members:

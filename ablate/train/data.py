@@ -13,16 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ablate.datasets.augment import augment
+from ablate.datasets.augment import draw_augments
 from ablate.datasets.base import Dataset, Images, Triple, read_images
 from ablate.datasets.split import hold_out, stratified_draw
 from ablate.study import DataTable, Recipe, Split, stream_seed
+from ablate.study.batches import epoch_images
 from ablate.train.batch import Batch
 from ablate.train.mixing import make_mixer
+from ablate.train.pieces import piece_images
 from ablate.train.pixels import Pixels, StoredPixels
 
 CHUNK = 512
-"""Images augmented at a time on a CPU: chunks that fit the cache beat a whole epoch."""
+"""Images that are drawn for at a time on a CPU, and augmented where they are small: chunks that fit the cache
+beat a whole epoch. A constant, because the random draws depend on it."""
 
 GPU_CHUNK_PIXELS = 2**26
 """Pixels augmented at a time on a GPU: an epoch of 32×32 images in one go, and bounded memory for
@@ -123,7 +126,7 @@ def draw(data: Data, table: DataTable, seed: int) -> Data:
 def train_batches(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
     """One epoch of augmented, normalised batches. Depends on the seed and the epoch alone.
 
-    The last batch may be smaller.
+    The last batch may be smaller; one image alone is left out, another in each epoch.
     """
     size = recipe.step_images
     for images, labels in train_chunks(data, recipe, seed, epoch):
@@ -135,23 +138,30 @@ def train_chunks(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[
 
     The order is drawn on the CPU, so that it is the same on every device.
     """
-    device = data.device
-    order = torch.randperm(
-        len(data.train),
-        generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch)),
-    ).to(device)
+    device, count = data.device, len(data.train)
+    stream = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
+    order = torch.randperm(count, generator=stream)[: epoch_images(count, recipe)].to(device)
     draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", epoch))
     mixer, size = make_mixer(recipe, stream_seed(seed, "mix", epoch)), recipe.step_images
     for rows in order.split(chunk_images(data, size)):
-        images = data.normalise(augment(data.train.images[rows], recipe.augment, draws))
-        labels = data.train.labels[rows]
-        if mixer is None:
+        drawn = draw_augments(rows, recipe.augment, draws)
+        for part in _pieces(len(rows), data, size):
+            pixels, labels = data.train.images[rows[part]], data.train.labels[rows[part]]
+            images = data.normalise(drawn.of(part)(pixels))
+            if mixer is not None:
+                batches = zip(images.split(size), labels.split(size), strict=True)
+                labels = torch.cat([mixer(batch)[1] for batch in batches])
             yield images, labels
-        else:
-            mixed = [
-                mixer(batch) for batch in zip(images.split(size), labels.split(size), strict=True)
-            ]
-            yield images, torch.cat([of_batch for _, of_batch in mixed])
+
+
+def _pieces(count: int, data: Data, batch_size: int) -> Iterator[slice]:
+    """A chunk in pieces of whole batches: on a CPU no more pixels at a time than `PIECE_PIXELS`, since
+    augmentation takes a hundred bytes for each. What comes out does not depend on it.
+    """
+    pixels = data.train.images.shape[2] * data.train.images.shape[3]
+    most = count if data.device.type != "cpu" else piece_images(pixels)
+    size = max(1, most // batch_size) * batch_size
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def chunk_images(data: Data, batch_size: int) -> int:
@@ -165,7 +175,8 @@ def eval_chunk_images(part: Part) -> int:
     """How many images to look at at a time."""
     height, width = part.images.shape[2:]
     on_cpu = part.labels.device.type == "cpu"
-    return CHUNK if on_cpu else max(1, GPU_EVAL_PIXELS // (height * width))
+    most = min(CHUNK, piece_images(height * width))
+    return most if on_cpu else max(1, GPU_EVAL_PIXELS // (height * width))
 
 
 def eval_batches(data: Data, part: Part, batch_size: int | None = None) -> Iterator[Batch]:

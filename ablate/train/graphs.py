@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from ablate.study import Recipe
+from ablate.study.batches import epoch_images
 from ablate.system.device_errors import CaptureError, breaks_process, out_of_memory
 from ablate.system.randomness import HostDraws
 from ablate.system.text import one_line
@@ -254,7 +255,7 @@ class RecordedCohort:
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         saved, draws = [Saved(trainer) for trainer in trainers], HostDraws(device)
-        rest = len(data.train) % recipe.step_images
+        rest = epoch_images(len(data.train), recipe) % recipe.step_images
         try:
             self._whole = self._record(recipe.step_images, recorder, forwards)
             # A compiler would have to work again for the one other shape.

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ablate.result import Epoch, Failed, Step
 from ablate.result.predictions import pack_predictions
 from ablate.study import Recipe, stream_seed
+from ablate.study.batches import epoch_images
 from ablate.system.randomness import restored
 from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, eval_batches
@@ -85,7 +86,7 @@ def _measured(
 ) -> Epoch:
     """What an epoch measured; `seconds` is what its evaluation took."""
     leaked = data.val is None
-    sizes = batch_sizes(len(data.train), recipe.step_images)
+    sizes = batch_sizes(epoch_images(len(data.train), recipe), recipe.step_images)
     return Epoch(
         epoch=epoch,
         train_loss=float((done.losses * sizes).sum() / sizes.sum()),
@@ -96,7 +97,7 @@ def _measured(
         test_accuracy=seen.accuracy if leaked else None,
         learning_rate=float(done.rates[0]),
         seconds=done.seconds + seconds,
-        images_per_second=len(data.train) / done.seconds,
+        images_per_second=sizes.sum() / done.seconds,
         steps=_logged(done, sizes, epoch, step_interval(len(sizes) * recipe.epochs)),
     )
 

@@ -29,6 +29,7 @@ from ablate.datasets.base import Dataset
 from ablate.measure.rounds import median_seconds
 from ablate.model import build
 from ablate.study import ALL_DATA, DataTable, Recipe, Variant
+from ablate.study.batches import epoch_images
 from ablate.system.device_errors import CaptureError, ProcessSpentError, breaks_process, chain
 from ablate.system.machine import Machine, prepare_machine
 from ablate.system.precision import AMP_FP32, Precision
@@ -160,7 +161,8 @@ def first_batches(data: Data, recipe: Recipe, batches: int) -> Data:
 
 def passes_of(data: Data, recipe: Recipe) -> float:
     """How many passes over the timed batches are as many steps as a run has."""
-    return recipe.epochs * math.ceil(len(data.train) / recipe.step_images) / TIMED_BATCHES
+    steps = math.ceil(epoch_images(len(data.train), recipe) / recipe.step_images)
+    return recipe.epochs * steps / TIMED_BATCHES
 
 
 class Comparison:

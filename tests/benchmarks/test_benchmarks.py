@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import resource
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,25 @@ def test_memory_is_measured_where_images_are_prepared_and_where_they_are_trained
         assert 100 < peak.ru_maxrss_mib < 2**20
     images = dataset.load()
     assert (len(images.train_images), len(images.test_images)) == (40, 20)
+
+
+@pytest.mark.slow
+def test_two_workers_under_a_limit_train_and_hold_no_copy_of_the_images(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The short form of `--images 2000 20000 --size 160 --workers 2 --limit-gib 6`."""
+    monkeypatch.setattr(memory, "TEST_IMAGES", 40)
+    monkeypatch.setenv("ABLATE_CACHE", "")  # put back afterwards: each row has one of its own
+    sizes = ["--images", "800", "4000", "--size", "64", "--repeats", "1"]
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    assert memory.main([*sizes, "--workers", "2", "--limit-gib", "6"]) == 0
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()[2:]]
+    few, many = (int(row[4].split()[0].replace(",", "")) for row in rows)
+    pixels = [int(row[1].replace(",", "")) for row in rows]
+    assert pixels[1] - pixels[0] == 38
+    # Pages that are hashed count too, 64 MiB of them at most: a copy beside them would be more than this.
+    assert many - few < 38
 
 
 def test_the_ratio_of_known_numbers() -> None:

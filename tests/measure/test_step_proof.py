@@ -267,11 +267,13 @@ def test_an_attention_parameter_without_a_gradient_is_named(
 
 def test_the_last_batch_is_proven_with_its_own_size() -> None:
     recipe = Recipe(batch_size=7)
-    assert batch_sizes_of(15, recipe, 32) == (7, 1)
+    assert batch_sizes_of(16, recipe, 32) == (7, 2)
+    assert batch_sizes_of(15, recipe, 32) == (7,), "one image alone is left out"
+    assert batch_sizes_of(15, Recipe(batch_size=7, accumulate=2), 32) == (14,)
     assert batch_sizes_of(14, recipe, 32) == (7,)
     assert batch_sizes_of(5, recipe, 32) == (5,)
     assert batch_sizes_of(None, recipe, 32) == (7,)
-    assert batch_sizes_of(100_001, Recipe(batch_size=1000), 224) == (4, 1), "less work, same faults"
+    assert batch_sizes_of(100_002, Recipe(batch_size=1000), 224) == (4, 2), "less work, same faults"
 
 
 def test_a_plan_proves_each_structure_once_and_remembers(monkeypatch: pytest.MonkeyPatch) -> None:

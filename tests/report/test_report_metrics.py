@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ from support.report_frames import make_frames
 from ablate.page import canvas
 from ablate.page.document import Figure, Note, Section, Table
 from ablate.report.classes import MOST_CLASSES, answers, recall_table
+from ablate.report.export import variants_csv
 from ablate.report.numbers import report_json
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
@@ -69,6 +72,17 @@ def test_the_metric_of_the_study_is_what_verdicts_are_about(summary: Summary) ->
     assert by_accuracy is not None
     assert by_accuracy.rule is Rule.BLOCKS
     assert by_accuracy.difference != pytest.approx(blind.effect.difference, abs=0.1)
+
+
+def test_columns_of_the_csv_are_named_by_the_metric_that_they_are_of(summary: Summary) -> None:
+    for each, name in ((summary, "macro_f1"), (summarize(metric_frames()), "accuracy")):
+        rows = list(csv.DictReader(io.StringIO(variants_csv(each))))
+        assert {row["metric"] for row in rows} == {name}
+        scored = [column for column in rows[0] if column.startswith("test_")]
+        assert scored == [f"test_{name}_{what}" for what in ("mean", "sd", "low", "high")]
+        given = each.variants[0].accuracy
+        assert given is not None
+        assert float(rows[0][f"test_{name}_mean"]) == pytest.approx(given.mean)
 
 
 def test_a_metric_whose_images_are_not_stored_is_judged_by_its_scores() -> None:

@@ -33,7 +33,7 @@ from ablate.search.dashboard import serve
 from ablate.search.record import read_search
 from ablate.search.storage import open_storage
 from ablate.stats import words
-from ablate.stats.selection import FRESH
+from ablate.stats.selection import told_fresh
 from ablate.store.trials import TrialStore
 
 
@@ -171,7 +171,7 @@ def test_the_report_tells_a_search(tmp_path: Path) -> None:
     assert f"| {verdict.verdict}" in row
     assert words.span(verdict.low, verdict.high) in row
     # Fresh seeds of the same validation images: what they take away, and what not.
-    assert FRESH in section
+    assert told_fresh() in section
     assert "a grey one is not shown to be dominated" in section
     pictures = {figure.name: figure.png for figure in document.figures}
     for name in ("history", "front", "slices", "budget"):

@@ -245,15 +245,29 @@ def test_a_control_that_is_none_is_refused(control: str, said: str) -> None:
     assert "\n" not in answer
 
 
-def test_a_search_knows_accuracy_alone_and_an_unknown_metric_is_told() -> None:
+def test_a_search_looks_for_the_metric_of_the_study_and_an_unknown_one_is_told() -> None:
     search = {
         "parameters": {"attention": "se", "position": "pool3", "reduction": [4, 8]},
         "trials": 2,
     }
     document = study_document(metric="macro_f1")
     assert parse_study(document, "test").metric == "macro_f1"
-    with pytest.raises(StudyError, match="picks by accuracy"):
-        parse_study({**document, "search": search}, "test")
+    for objectives, wanted in (
+        ({}, ("val_macro_f1",)),
+        ({"objectives": ["val_accuracy", "macs"]}, ("val_macro_f1", "macs")),
+        ({"objectives": "val_log_loss"}, ("val_log_loss",)),
+    ):
+        own = parse_study({**document, "search": {**search, **objectives}}, "test").search
+        assert own is not None
+        assert (own.objectives, own.quality) == (wanted, wanted[0])
+        assert (own.sign, own.directions[0]) == (
+            (-1, "minimize") if wanted[0] == "val_log_loss" else (1, "maximize")
+        )
+    usual = parse_study({**study_document(), "search": search}, "test").search
+    assert usual is not None
+    assert "objectives" not in usual.identity, "a search by accuracy keeps its key"
+    with pytest.raises(StudyError, match="val_macro_f1 is known at the end of a run"):
+        parse_study({**document, "search": {**search, "pruner": "median"}}, "test")
     with pytest.raises(StudyError, match="did you mean 'macro_f1'"):
         parse_study({**document, "metric": "macro_f"}, "test")
     with pytest.raises(StudyError, match="of log_loss less is better"):

@@ -21,7 +21,7 @@ from ablate.datasets.split import stratified_split
 from ablate.errors import DataChangedError
 from ablate.study import ALL_DATA, DataTable, Recipe
 from ablate.train.batch import Batch
-from ablate.train.data import Data, Part, draw, eval_batches, to_device, train_batches
+from ablate.train.data import Data, Part, draw, eval_batches, to_device, train_batches, train_chunks
 from ablate.train.pixels import StoredPixels
 
 CPU = torch.device("cpu")
@@ -123,6 +123,27 @@ def test_elsewhere_than_on_a_cpu_images_go_to_the_device(pixels: NDArray[np.uint
         assert isinstance(part.images, torch.Tensor)
         assert part.images.device == part.labels.device == torch.device("meta")
         assert part.images.shape == (len(part), 3, SIZE, SIZE)
+
+
+@pytest.mark.parametrize(
+    "mixed", [{}, {"mixup_alpha": 0.2, "cutmix_alpha": 1.0}], ids=["", "mixed"]
+)
+def test_large_images_are_augmented_in_pieces_and_every_byte_is_the_same(
+    pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, mixed: dict[str, float]
+) -> None:
+    """What is drawn is drawn for a whole chunk; only how many images are in memory at a time differs."""
+    recipe = Recipe(batch_size=16, augment=("crop", "flip", "color", "rotate", "crop"), **mixed)
+    data = to_device(images_of(pixels), "validation", FRACTION, CPU)
+    made = {}
+    for largest in (2**21, 1):
+        monkeypatch.setattr("ablate.train.pieces.PIECE_PIXELS", largest)
+        made[largest] = list(train_batches(data, recipe, 3, 1))
+        held = [len(labels) for _, labels in train_chunks(data, recipe, 3, 1)]
+        assert held == ([120] if largest > 1 else [16] * 7 + [8])
+    for (images, labels), (expected, expected_labels) in zip(made[1], made[2**21], strict=True):
+        assert torch.equal(images, expected)
+        assert torch.equal(labels, expected_labels)
+    assert [len(labels) for _, labels in eval_batches(data, data.test)] == [1] * 70
 
 
 def test_a_file_that_was_cut_is_an_error_and_no_crash(

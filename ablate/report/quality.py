@@ -1,0 +1,67 @@
+"""What a search picked by, in words and numbers: accuracy, or another metric of validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ablate.page import format as fmt
+from ablate.result.search import SearchResult
+from ablate.stats import words
+from ablate.study.metrics import METRICS, Metric
+from ablate.study.search import QUALITIES
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One objective of a search: its place among them and its metric."""
+
+    index: int
+    metric: Metric
+
+    @property
+    def title(self) -> str:
+        """`validation accuracy`."""
+        return f"validation {self.metric.title}"
+
+    @property
+    def heading(self) -> str:
+        """The same as the first words of a line."""
+        return f"Validation {self.metric.title}"
+
+    @property
+    def axis(self) -> str:
+        """The same with its unit."""
+        return f"{self.heading} (%)" if self.metric.is_fraction else self.heading
+
+    @property
+    def scale(self) -> int:
+        """From a value to what a figure shows."""
+        return 100 if self.metric.is_fraction else 1
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, -1 where less is."""
+        return 1 if self.metric.higher_is_better else -1
+
+    def told(self, value: float) -> str:
+        """A value as text."""
+        return fmt.percent(value) if self.metric.is_fraction else f"{value:.4f}"
+
+    def gain(self, value: float) -> str:
+        """A difference of two values as text."""
+        if self.metric.is_fraction:
+            return f"{words.points(value)} points"
+        return f"{value:+.4f}".replace("-", "−")
+
+    def best_so_far(self, values: Sequence[float]) -> np.ndarray:
+        """The best of the first, the first two, … values."""
+        return self.sign * np.maximum.accumulate([self.sign * value for value in values])
+
+
+def quality_of(search: SearchResult) -> Quality:
+    """That of a search."""
+    index, name = next((i, name) for i, name in enumerate(search.objectives) if name in QUALITIES)
+    return Quality(index, METRICS[QUALITIES[name]])
