@@ -32,10 +32,11 @@ from ablate.search.space import Space
 from ablate.search.storage import open_storage, storage_url
 from ablate.stats import Effect, Sample, words
 from ablate.stats.fresh import by_kind
-from ablate.stats.looks import margin_of
+from ablate.stats.looks import ANYTIME, FIXED, any_time, margin_of
 from ablate.stats.selection import told_fresh
 from ablate.store.address import search_lock
 from ablate.store.connect import database_exists, shown
+from ablate.store.looks import new_look
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
@@ -240,12 +241,23 @@ class _Work:
         return failed
 
     def _verdicts(self) -> dict[str, Effect]:
-        """Of everybody who has fresh seeds, by these and test images, when all has been asked and trained."""
+        """Of everybody who has fresh seeds, by these and test images, when all has been asked and trained.
+        They are shown: that is a look.
+        """
         study, plan = self.plan.study, self.plan
         key = (study.name, str(plan.dataset.content_hash()), study.setting)
-        samples = {study.baseline: Sample({}), **self.store.standing(key).samples}
+        standing, looks = self.store.standing(key), self.store.looks(key)
+        samples = {study.baseline: Sample({}), **standing.samples}
         kinds = by_kind(samples, study.baseline, plan.variants, last_of_grid(study.seeds))
-        return kinds.confirmed(margin_of(self.store.looks(key), study.equivalence_margin))
+        margin = margin_of(looks, study.equivalence_margin)
+        effects = kinds.confirmed(margin)
+        # The baseline is not among them: what the study plans of it are its seeds in the grid.
+        n = {name: len(kinds.fresh[name].scores) for name in effects if name not in plan.variants}
+        if n:
+            rule = ANYTIME if any_time(looks) else FIXED
+            look = new_look(rule, "search", n, n, margin, len(effects), standing.finished)
+            self.store.add_look(key, look)
+        return effects
 
 
 @dataclass

@@ -100,6 +100,19 @@ def values(db: str, run_keys: list[str], metric: str) -> list[float]:
     return [known[key] for key in run_keys]
 
 
+def looks(db: str) -> list[str]:
+    """The commands that have shown a verdict."""
+    engine = create_engine(db)
+    with engine.connect() as connection:
+        found = (
+            connection.execute(text("SELECT command FROM v_looks ORDER BY looked_at"))
+            .scalars()
+            .all()
+        )
+    engine.dispose()
+    return [str(command) for command in found]
+
+
 def test_a_real_search_by_macro_f1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +142,10 @@ def test_a_real_search_by_macro_f1(
     assert search_study(other, None, db, options, SearchOptions()) == 0
     assert "trained" in (again := capsys.readouterr().out)
     assert "2 trials (2 now) of 2 variants, 0 runs trained" in again
+    assert looks(db) == [], "no verdict was shown"
+    assert search_study(study(), None, db, options, SearchOptions()) == 0
+    assert "confirmed: se(pool1" in capsys.readouterr().out
+    assert looks(db) == ["search"], "a verdict is a look"
     build_report(asked_for, None, db, tmp_path / "report")
     report = (tmp_path / "report" / "report.md").read_text()
     assert "How much of the validation" not in report or "validation macro F1" in report
