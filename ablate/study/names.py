@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ablate.errors import StudyError, nearest, unknown
+from ablate.study.augments import AUGMENT_OPTIONS, parse_augment
 from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in, unmatched
 from ablate.study.meant import or_meant
@@ -28,7 +29,7 @@ ATTENTION_OPTIONS: dict[str, dict[str, Option]] = {
     "random_gate": {"gate_seed": 0},
 }
 ATTENTION = tuple(ATTENTION_OPTIONS)
-AUGMENTS = ("crop", "flip", "color", "rotate")
+AUGMENTS = tuple(AUGMENT_OPTIONS)
 BACKBONES = ("cbam_cnn", "se_cnn", "se_cnn2")
 DATASETS = ("digits", "cifar10", "images")
 OPTIMIZER_KEYS: dict[str, tuple[str, ...]] = {
@@ -71,9 +72,11 @@ def check_recipe(recipe: Recipe) -> None:
 
     Raises:
         UnknownNameError: no such augmentation, optimizer or schedule.
+        OptionError: an option that an augmentation does not have.
         StudyError: a key that its optimizer does not have.
     """
-    _check("augmentation", recipe.augment, AUGMENTS)
+    for augment in recipe.augment:
+        parse_augment(augment)
     check_optimizer(recipe)
     _check("schedule", (recipe.schedule,), SCHEDULES)
 

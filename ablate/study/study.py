@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from ablate.study.augments import furthest_shift
 from ablate.study.base import StudyTable
 from ablate.study.data import ALL_DATA, DataTable
 from ablate.study.grid import GridTable
@@ -63,6 +64,11 @@ class Study(StudyTable):
             raise ValueError(
                 f"the grid has {variants} variants × {most} seeds = {variants * most:,} cells; "
                 f"at most {MAX_CELLS:,} fit into one study: split it"
+            )
+        if (pixels := furthest_shift(self.recipe.augment)) >= self.image_size:
+            raise ValueError(
+                f"translate: images of {self.image_size} pixels cannot be shifted by {pixels}: "
+                "make it smaller"
             )
         if self.search is not None and self.recipe.split == "tutorial":
             raise ValueError(

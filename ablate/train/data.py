@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.datasets.augment import augment
-from ablate.datasets.base import Dataset, Images, Triple, read_images
+from ablate.datasets.base import IMAGENET, Dataset, Images, Triple, read_images
 from ablate.datasets.split import hold_out, stratified_draw
 from ablate.study import DataTable, Recipe, Split, stream_seed
 from ablate.train.batch import Batch
@@ -73,14 +73,28 @@ class Data:
         return self.train.labels.device
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 images → float32, channels last, zero mean and unit variance per channel."""
+        """uint8 images → float32, channels last, brought to zero mean and unit variance per channel."""
         shift, scale = (_of_pixels(each, images.device) for each in (self.mean, self.std))
         return images.float().sub_(shift).div_(scale).contiguous(memory_format=torch.channels_last)
 
 
+def load_data(dataset: Dataset, recipe: Recipe, device: torch.device) -> Data:
+    """The dataset on the device, split and normalised as a recipe says; a worker keeps the last one, since
+    its next run needs it again.
+    """
+    data = _kept(dataset, recipe.split, recipe.validation_fraction, device)
+    if recipe.normalize == "imagenet":
+        return replace(data, mean=IMAGENET[0], std=IMAGENET[1])
+    return data
+
+
+def forget_data() -> None:
+    """Keep none."""
+    _kept.cache_clear()
+
+
 @lru_cache(maxsize=1)
-def load_data(dataset: Dataset, split: Split, fraction: float, device: torch.device) -> Data:
-    """The dataset on the device; a worker keeps the last one, since its next run needs it again."""
+def _kept(dataset: Dataset, split: Split, fraction: float, device: torch.device) -> Data:
     return to_device(read_images(dataset), split, fraction, device)
 
 
