@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from ablate.errors import StudyError, nearest
 from ablate.study.data import DataTable
-from ablate.study.recipe import Recipe
+from ablate.study.ready import as_table, with_base
+from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
 from ablate.study.search import Bound, Parameter, Search
 from ablate.study.study import Study
 
@@ -50,6 +51,8 @@ def load_study(path: Path, assignments: Sequence[str] = ()) -> Study:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise StudyError(f"{path}: is not TOML: {error or 'nested too deeply'}") from None
     for assignment in assignments:
+        # Each by itself: `recipe` may be a name before and after one.
+        document["recipe"] = as_table(document.get("recipe", {}))
         _assign(document, assignment)
     if _depth(document) > MAX_DEPTH:
         raise StudyError(f"{path}: nested deeper than {MAX_DEPTH} levels")
@@ -57,7 +60,13 @@ def load_study(path: Path, assignments: Sequence[str] = ()) -> Study:
 
 
 def parse_study(document: Mapping[str, Any], source: str) -> Study:
-    """The study that a parsed document describes; `source` names it in errors."""
+    """The study that a parsed document describes; `source` names it in errors.
+
+    Raises:
+        StudyError: no study can say that, or its recipe has a base that is not there.
+    """
+    if "recipe" in document:
+        document = {**document, "recipe": with_base(document["recipe"], OPTIMIZER_KEYS)}
     try:
         return Study.model_validate(document)
     except ValidationError as error:

@@ -14,7 +14,7 @@ from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in, unmatched
 from ablate.study.meant import or_meant
 from ablate.study.options import split_call
-from ablate.study.recipe import Recipe
+from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
 from ablate.study.study import Study
 from ablate.study.variant import Option
 from ablate.system.imports import check_allowed
@@ -32,13 +32,6 @@ ATTENTION = tuple(ATTENTION_OPTIONS)
 AUGMENTS = tuple(AUGMENT_OPTIONS)
 BACKBONES = ("cbam_cnn", "se_cnn", "se_cnn2")
 DATASETS = ("digits", "cifar10", "images")
-OPTIMIZER_KEYS: dict[str, tuple[str, ...]] = {
-    "adam": ("weight_decay", "betas", "no_decay_on"),
-    "adamw": ("weight_decay", "betas", "no_decay_on"),
-    "sgd": ("weight_decay", "momentum", "nesterov", "no_decay_on"),
-    "muon": ("weight_decay", "momentum", "nesterov", "betas", "no_decay_on"),
-}
-"""The keys of a recipe that each optimizer honours; another one is refused, not passed over."""
 OPTIMIZERS = tuple(OPTIMIZER_KEYS)
 SCHEDULES = ("constant", "cosine", "step", "one_cycle", "plateau")
 ELSEWHERE = ("torchvision:NAME", "PACKAGE.MODULE:NAME")

@@ -113,6 +113,14 @@ PROTOCOL_DEFAULTS: dict[str, Any] = {
 STORED_ALWAYS = tuple(PROTOCOL_DEFAULTS)[:9]
 """The keys that are stored with every run; a later one is where it is set, as in runs from before it."""
 
+OPTIMIZER_KEYS: dict[str, tuple[str, ...]] = {
+    "adam": ("weight_decay", "betas", "no_decay_on"),
+    "adamw": ("weight_decay", "betas", "no_decay_on"),
+    "sgd": ("weight_decay", "momentum", "nesterov", "no_decay_on"),
+    "muon": ("weight_decay", "momentum", "nesterov", "betas", "no_decay_on"),
+}
+"""The keys of a recipe that each optimizer honours; another one is refused, not passed over."""
+
 NOT_OF_A_STEP = {
     *(
         "epochs",
