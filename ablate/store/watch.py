@@ -69,7 +69,11 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
     with asking(url) as ask:
         counted = {
             (name, content, setting): Counted(
-                (name, content, setting), _epochs(definition), dataset, _grid(definition)
+                (name, content, setting),
+                _epochs(definition),
+                dataset,
+                _grid(definition),
+                context=_decoded(definition).get("context") or {},
             )
             for name, content, setting, dataset, definition in ask(STUDIES)
             if study in (None, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ablate.study.augments import furthest_shift
 from ablate.study.base import StudyTable
@@ -19,6 +19,7 @@ from ablate.study.metrics import ACCURACY, metric_to_judge_by
 from ablate.study.recipe import Recipe
 from ablate.study.search import Search
 from ablate.study.variant import NO_ATTENTION, Variant
+from ablate.system.context import Context
 
 MAX_CELLS = 100_000
 
@@ -49,6 +50,7 @@ class Study(StudyTable):
     data: DataTable = ALL_DATA
     grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
     search: Search | None = None
+    _context: Context = PrivateAttr(default=())
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
@@ -79,6 +81,17 @@ class Study(StudyTable):
                 f'search: it picks by accuracy and not yet by metric = "{self.metric}": leave one of them out'
             )
         return self
+
+    def in_context(self, context: Context) -> Self:
+        """The same study, as that context of several."""
+        study = self.model_copy()
+        study._context = context
+        return study
+
+    @property
+    def context(self) -> Context:
+        """What is special to it among the contexts of its file; nothing where there are none."""
+        return self._context
 
     def variants(self) -> list[Variant]:
         """The union of the grid's tables, in their order, as they are written."""
