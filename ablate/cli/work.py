@@ -197,11 +197,10 @@ def run(
     check(*questions)
     begin("run", questions[0], contexts=len(questions))
     with loading():
-        from ablate.datasets import data_of
-        from ablate.drive.contexts import run_contexts
+        from ablate.drive.contexts import decide_contexts, run_contexts
         from ablate.drive.options import RunOptions
         from ablate.drive.run import run_study
-        from ablate.drive.until import Until, run_until_decided
+        from ablate.drive.until import Until
         from ablate.stats.planning import MAX_SEEDS
 
     options = RunOptions(
@@ -221,10 +220,7 @@ def run(
     until = Until(margin, MAX_SEEDS if max_seeds is None else max_seeds)
     try:
         if until_decided:
-            failed = sum(
-                run_until_decided(each, data_of(each, data), db, options, until)
-                for each in questions
-            )
+            failed = decide_contexts(questions, data, db, options, until)
         elif len(questions) > 1:
             failed = run_contexts(questions, data, db, options)
         else:

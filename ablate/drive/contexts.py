@@ -16,7 +16,8 @@ from ablate.drive.options import RunOptions, TrainingOptions, choose_training
 from ablate.drive.prepare import prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.drive.run import NOT_DETERMINISTIC, after_training, retry_failed
-from ablate.errors import StudyError
+from ablate.drive.until import Until, run_until_decided
+from ablate.errors import OptionError, StudyError
 from ablate.execute import Executor, make_executor
 from ablate.plan import Cell, Plan
 from ablate.result import RunStatus
@@ -78,6 +79,28 @@ def run_contexts(studies: Sequence[Study], data: Path | None, url: str, options:
         after_training(options, part.plan, store, part.machine, console) for part in parts
     )
     return unmeasured + _conclude(console, parts, store, time.monotonic() - started)
+
+
+def decide_contexts(
+    studies: Sequence[Study], data: Path | None, url: str, options: RunOptions, until: Until
+) -> int:
+    """Train each context until every variant of it is decided, one context after the other.
+
+    Raises:
+        OptionError: so many runs at most, where there are several contexts.
+        AblateError: as `run_until_decided`.
+    """
+    if len(studies) > 1 and options.max_runs is not None:
+        raise OptionError(
+            "--until-decided and --max-runs: with several contexts choose one of them with --set, or leave "
+            "--max-runs out"
+        )
+    failed = 0
+    for study in studies:
+        if study.context:
+            say(f"context {context_name(study.context)}")
+        failed += run_until_decided(study, data_of(study, data), url, options, until)
+    return failed
 
 
 @dataclass

@@ -73,7 +73,7 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
                 _epochs(definition),
                 dataset,
                 _grid(definition),
-                context=_decoded(definition).get("context") or {},
+                context=_context(definition),
             )
             for name, content, setting, dataset, definition in ask(STUDIES)
             if study in (None, name)
@@ -99,6 +99,10 @@ def _decoded(definition: Any) -> dict[str, Any]:
 
 def _epochs(definition: Any) -> int:
     return int(_decoded(definition)["recipe"]["epochs"])
+
+
+def _context(definition: Any) -> dict[str, Any]:
+    return dict(_decoded(definition).get("context") or {})
 
 
 def _grid(definition: Any) -> frozenset[str]:

@@ -114,6 +114,8 @@ def test_what_cannot_be_in_several_contexts_is_one_line(ablate: Shell) -> None:
         "the contexts 'backbone=cbam_cnn' and 'backbone=cbam_cnn(width=1.0)' have the same runs"
         in said
     )
+    said = refused(ablate, "run", "many.toml", *RUN, "--until-decided", "--max-runs", "3")
+    assert "choose one of them with --set" in said
     assert not Path("results/ablation.db").exists()
 
 
