@@ -55,10 +55,13 @@ attention = "none"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train what is missing, seed by seed, and say how the recipes differ."""
+    """Train what is missing, seed by seed, and say how the recipes differ; 2 without images to train on."""
     asked = _parser().parse_args(arguments)
+    if asked.data is None and not asked.short:
+        say("benchmarks.recipes: name the images with --data PATH, or give --short")
+        return 2
     asked.folder.mkdir(parents=True, exist_ok=True)
-    images = None if asked.short else _some_images(asked.data, asked.folder / "cifar10-part.npz")
+    images = None if asked.short else some_images(asked.data, asked.folder / "cifar10-part.npz")
     files = dict(_studies(asked.folder, short=asked.short))
     seeds = 2 if asked.short else SEEDS
     for seed in range(1, seeds + 1):
@@ -84,7 +87,7 @@ def told(samples: Mapping[str, Sample]) -> Iterator[str]:
     )
 
 
-def _some_images(data: Path, out: Path) -> Path:
+def some_images(data: Path, out: Path) -> Path:
     """Training, validation and test images in the proportions of the classes, as a file of their own."""
     if out.exists():
         return out

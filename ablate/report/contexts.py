@@ -28,13 +28,19 @@ from ablate.report.numbers import contexts_json
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Verdict, words
-from ablate.stats.arms import gather
+from ablate.stats.arms import Arms, gather
+from ablate.stats.contrasts import estimates
 from ablate.stats.factor_words import interaction_claim, main_claim, main_evidence
-from ablate.stats.factors import interactions, main_effects
-from ablate.stats.matched import Level
+from ablate.stats.factors import Interaction, InteractionOf, main_effects
+from ablate.stats.matched import Compared, Level, factors_of, levels_of, square_contrasts
 from ablate.system.context import Context, context_name, short_key, value_name
 
 VARIANT = "variant"
+TOGETHER = (
+    "Of all variants to the baseline, between all of these; a family of its own, whose intervals hold "
+    "together."
+)
+Squares = dict[tuple[tuple[Level, Level], tuple[Level, Level]], Compared]
 HOLDS = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT, Verdict.IDENTICAL, Verdict.UNDECIDED)
 
 
@@ -213,7 +219,7 @@ def _tone(name: str, contexts: Sequence[InContext]) -> Tone:
 def _dependence(contexts: Sequence[InContext]) -> tuple[Block, ...]:
     """Differences of differences, where all contexts were tested on the same images."""
     summaries = [each.summary for each in contexts]
-    if any(summary.leaked for summary in summaries):
+    if any(summary.leaked for summary in summaries) or len({s.baseline for s in summaries}) > 1:
         return ()
     if len({each.dataset_hash for each in contexts}) > 1:
         return (Note("Contexts of different images are not compared with each other."),)
@@ -223,9 +229,9 @@ def _dependence(contexts: Sequence[InContext]) -> tuple[Block, ...]:
         return ()
     looked = any(summary.any_time for summary in summaries)
     told = [
-        Finding(interaction_claim(found), "A family of its own: its intervals hold together.")
-        for found in interactions(arms, table, looks=looked)
-        if VARIANT in found.factors
+        Finding(interaction_claim(found), TOGETHER)
+        for axis in factors_of(table)
+        if axis != VARIANT and (found := _between(arms, table, axis, looks=looked)) is not None
     ]
     told += [
         Finding(main_claim(found), main_evidence(found))
@@ -235,23 +241,48 @@ def _dependence(contexts: Sequence[InContext]) -> tuple[Block, ...]:
     return (Findings(tuple(told)),) if told else ()
 
 
+def _between(
+    arms: Arms, table: Mapping[str, Mapping[str, Level]], axis: str, *, looks: bool
+) -> InteractionOf | None:
+    """How much more each variant differs from the baseline at one level of an axis than at another; None
+    where nothing can be compared.
+    """
+
+    def squares(rows: Mapping[str, Mapping[str, Level]]) -> Squares:
+        found = square_contrasts(rows, VARIANT, axis)
+        return {key: each for key, each in found.items() if key[0][1] == baseline}
+
+    # The last of the variants, and so the second of two: `_table` sees to that.
+    baseline = levels_of(table, VARIANT)[-1]
+
+    compared = squares({name: row for name, row in table.items() if name in arms.names})
+    told = estimates(
+        arms,
+        [each.weights for each in compared.values()],
+        planned=len(squares(table)),
+        looks=looks,
+    )
+    found = tuple(
+        Interaction(levels, at, estimate, compared[levels, at].sets)
+        for (levels, at), estimate in zip(compared, told, strict=True)
+    )
+    return InteractionOf((VARIANT, axis), found) if found else None
+
+
 def _table(
     contexts: Sequence[InContext],
 ) -> tuple[dict[str, Mapping[str, Level]], dict[str, Any]]:
     """Arms by context and variant, with the levels of each."""
-    table: dict[str, Mapping[str, Level]] = {}
-    samples = {}
-    for number, each in enumerate(contexts):
-        if arms_of(each.summary) is None:
-            continue
-        levels = {short_key(key): _level(value) for key, value in each.context}
-        # The baseline last: differences are told of a variant to it, and not the other way round.
-        judged = each.summary.kinds.judged
-        for name, sample in sorted(judged.items(), key=lambda own: own[0] == each.summary.baseline):
-            arm = f"{number}/{name}"
-            table[arm] = {VARIANT: name, **levels}
-            samples[arm] = sample
-    return table, samples
+    found = [
+        (f"{number}/{name}", {VARIANT: name, **levels}, sample)
+        for number, each in enumerate(contexts)
+        if arms_of(each.summary) is not None
+        for levels in [{short_key(key): _level(value) for key, value in each.context}]
+        for name, sample in each.summary.kinds.judged.items()
+    ]
+    # Baselines last: differences are told of a variant to one, and not the other way round.
+    found.sort(key=lambda own: own[1][VARIANT] == contexts[0].summary.baseline)
+    return {arm: row for arm, row, _ in found}, {arm: sample for arm, _, sample in found}
 
 
 def _level(value: object) -> Level:
