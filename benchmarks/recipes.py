@@ -2,8 +2,8 @@
 were weight decay and label smoothing.
 
 ResNet-18 for small images without attention, 3 epochs of 5,000 images, tested on 2,000, three seeds. Each
-recipe is a study of its own in one database; a second call goes on. `--data` is CIFAR-10 as images,
-`--short` shows with digits in a minute that everything runs.
+recipe gets the better of two learning rates, by the validation accuracy of its first seed. All runs are in
+one database; a second call goes on. `--data` is CIFAR-10 as images, `--short` shows with digits that all runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from ablate.datasets import open_dataset
 from ablate.datasets.split import stratified_draw
-from ablate.report.summary import summarize
+from ablate.report.summary import Summary, summarize
 from ablate.stats import Effect, Sample, effects
 from ablate.stats.words import points, span
 from ablate.store.frames import Which, read_frames
@@ -32,11 +32,12 @@ SIZES = {"train": 5_000, "val": 500, "test": 2_000}
 CUSTOMARY = "customary"
 
 RECIPES = {
-    CUSTOMARY: 'optimizer = "sgd"\nlearning_rate = 0.05\nweight_decay = 5e-4\nlabel_smoothing = 0.1',
-    "sgd": 'optimizer = "sgd"\nlearning_rate = 0.05',
-    "adam": 'optimizer = "adam"\nlearning_rate = 1e-3',
+    CUSTOMARY: 'optimizer = "sgd"\nweight_decay = 5e-4\nlabel_smoothing = 0.1',
+    "sgd": 'optimizer = "sgd"',
+    "adam": 'optimizer = "adam"',
 }
 """What differs; all have the cosine schedule, crop and flip. The last two could be written before."""
+LEARNING_RATES = {CUSTOMARY: (0.05, 0.02), "sgd": (0.05, 0.02), "adam": (1e-3, 3e-4)}
 
 STUDY = """\
 name = "recipe-{name}"
@@ -63,15 +64,35 @@ def main(arguments: Sequence[str]) -> int:
     asked.folder.mkdir(parents=True, exist_ok=True)
     images = None if asked.short else some_images(asked.data, asked.folder / "cifar10-part.npz")
     files = dict(_studies(asked.folder, short=asked.short))
-    seeds = 2 if asked.short else SEEDS
-    for seed in range(1, seeds + 1):
-        for file in files.values():
-            if code := _train(file, seed, asked, images):
+    for name, file in files.items():
+        for rate in LEARNING_RATES[name]:
+            if code := _train(file, rate, 1, asked, images):
                 return code
-    samples = {name: _sample(file, asked.folder) for name, file in files.items()}
+    rates = {name: best_rate(name, file, asked.folder) for name, file in files.items()}
+    for seed in range(2, (2 if asked.short else SEEDS) + 1):
+        for name, file in files.items():
+            if code := _train(file, rates[name], seed, asked, images):
+                return code
+    samples = {
+        name: _summary(f, rates[name], asked.folder).samples["none"] for name, f in files.items()
+    }
+    for name, rate in rates.items():
+        say(
+            f"{name}: learning rate {rate:g}, the better of {LEARNING_RATES[name]} on validation images"
+        )
     for line in told(samples):
         say(line)
     return 0
+
+
+def best_rate(name: str, file: Path, folder: Path) -> float:
+    """The learning rate with the highest validation accuracy of the first seed."""
+
+    def seen(rate: float) -> float:
+        runs = _summary(file, rate, folder).runs
+        return float(runs.loc[runs["seed"] == 1, "val_accuracy"].iloc[0])
+
+    return max(LEARNING_RATES[name], key=seen)
 
 
 def told(samples: Mapping[str, Sample]) -> Iterator[str]:
@@ -122,20 +143,30 @@ def _studies(folder: Path, *, short: bool) -> Iterator[tuple[str, Path]]:
         yield name, file
 
 
-def _train(file: Path, seeds: int, asked: argparse.Namespace, images: Path | None) -> int:
+def _train(
+    file: Path, rate: float, seeds: int, asked: argparse.Namespace, images: Path | None
+) -> int:
     command = [sys.executable, "-m", "ablate", "run", str(file), "--seeds", str(seeds)]
-    command += ["--db", f"sqlite:///{asked.folder / 'recipes.db'}", "--no-measure"]
+    command += [
+        "--set",
+        _of(rate),
+        "--db",
+        f"sqlite:///{asked.folder / 'recipes.db'}",
+        "--no-measure",
+    ]
     command += ["--device", asked.device, "--workers", str(asked.workers)]
     command += [] if images is None else ["--data", str(images)]
     return subprocess.run(command, check=False).returncode
 
 
-def _sample(file: Path, folder: Path) -> Sample:
-    study = load_study(file, [])
-    frames = read_frames(
-        f"sqlite:///{folder / 'recipes.db'}", study.name, study.setting, Which(preferred="")
-    )
-    return summarize(frames).samples["none"]
+def _of(rate: float) -> str:
+    return f"recipe.learning_rate={rate}"
+
+
+def _summary(file: Path, rate: float, folder: Path) -> Summary:
+    study = load_study(file, [_of(rate)])
+    url = f"sqlite:///{folder / 'recipes.db'}"
+    return summarize(read_frames(url, study.name, study.setting, Which(preferred="")))
 
 
 def _parser() -> argparse.ArgumentParser:
