@@ -3,7 +3,8 @@ were weight decay and label smoothing.
 
 ResNet-18 for small images without attention, 3 epochs of 5,000 images, tested on 2,000, three seeds. Each
 recipe gets the better of two learning rates, by the validation accuracy of its first seed. All runs are in
-one database; a second call goes on. `--data` is CIFAR-10 as images, `--short` shows with digits that all runs.
+one database; a second call goes on. `--data` is CIFAR-10 as images; `--short` shows with digits that all
+runs.
 """
 
 from __future__ import annotations
