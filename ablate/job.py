@@ -55,7 +55,7 @@ from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.system.text import one_line
 from ablate.train.checkpoint import Unfit, pack, unpack
 from ablate.train.cohort import Member, step_eagerly
-from ablate.train.data import Data, Part, draw, load_data
+from ablate.train.data import Data, Part, draw, forget_data, load_data
 from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import Evaluation, evaluate, train
@@ -451,7 +451,7 @@ def load_images(cohort: Cohort, machine: Machine) -> Data:
             f"{cohort.dataset.label}: has other images here than where the run was planned (content "
             f"{str(found)[:8]}, not {str(cohort.content_hash)[:8]}): bring them to the same state"
         )
-    whole = load_data(cohort.dataset, recipe.split, recipe.validation_fraction, machine.device)
+    whole = load_data(cohort.dataset, recipe, machine.device)
     return draw(whole, cohort.data, cohort.seed)
 
 
@@ -470,7 +470,7 @@ def prove_networks(cohort: Cohort) -> Proof | None:
 
 def forget_images() -> None:
     """Keep no images for the next cohort."""
-    load_data.cache_clear()
+    forget_data()
     read_images.cache_clear()
 
 

@@ -69,9 +69,11 @@ class Plan:
         """What the report needs to know of the study, as JSON."""
         given = self.study.model_dump(mode="json")
         held_out = {} if self.data is None else {"validation_images": self.data.validation_images}
+        context = {"context": dict(self.study.context)} if self.study.context else {}
         return {
             **given,
             **held_out,
+            **context,
             "dataset": self.dataset.label,
             "controls": list(self.controls),
             "variants": list(self.names),

@@ -11,6 +11,7 @@ from torchvision import transforms
 
 from ablate.datasets import augment
 from ablate.datasets.base import Images, Triple
+from ablate.datasets.moves import CROP_PADDING
 from benchmarks.field import RECIPE, Field
 
 Example = tuple[torch.Tensor, int]
@@ -21,7 +22,7 @@ def tutorial_transform(mean: Triple, std: Triple) -> Callable[[Image.Image], tor
     jitter = augment.JITTER
     chain: Callable[[Image.Image], torch.Tensor] = transforms.Compose(
         [
-            transforms.RandomCrop(32, padding=augment.CROP_PADDING),
+            transforms.RandomCrop(32, padding=CROP_PADDING),
             transforms.RandomHorizontalFlip(augment.FLIP_PROBABILITY),
             transforms.ColorJitter(jitter, jitter, jitter, hue=augment.HUE_JITTER),
             transforms.RandomRotation(augment.ROTATION_DEGREES),

@@ -92,7 +92,7 @@ def difference(losses: Sequence[float], others: Sequence[float]) -> float:
 def thinned_data(field: Field, steps: int) -> Data:
     """The field's images, no more of them than that many steps see."""
     device = prepare_machine(field.device).device
-    whole = load_data(field.dataset, RECIPE.split, RECIPE.validation_fraction, device)
+    whole = load_data(field.dataset, RECIPE, device)
     return replace(whole, train=_thinned(whole.train, steps * RECIPE.batch_size))
 
 

@@ -103,6 +103,17 @@ def test_a_resumed_run_ends_with_the_same_bytes(optimizer: str, precision: str) 
         assert facts(again) == expected[checkpoint.epoch :]
 
 
+def test_a_run_with_every_augmentation_resumes_to_the_byte() -> None:
+    augment = ["resized_crop", "translate", "trivial_augment", "rand_augment", "erase"]
+    recipe = {"epochs": 2, "augment": augment, "normalize": "imagenet"}
+    job = make_cohort("none", recipe=recipe, checkpoint_seconds=0)
+    whole = [event for key, event in run_events(job) if key]
+    (start,) = [event.content for event in whole if isinstance(event, Checkpoint)]
+    again = events_of(replace(job, runs=(replace(job.runs[0], start=start),)))["none"]
+    expected = facts([event for event in whole if not isinstance(event, Checkpoint)])
+    assert facts(again) == expected[1:]
+
+
 def test_runs_that_are_ahead_wait_for_the_others(alone: Any) -> None:
     job = make_cohort("none", "se", checkpoint_seconds=0)
     start = next(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ablate.cli.completion import study_files
+from ablate.errors import StudyError
 from ablate.system.pulse import PULSE
 from ablate.system.text import plural
 
@@ -105,20 +106,42 @@ def load(
     return load_study(path, [*(assignments or []), *numbers])
 
 
-def check(study: Study) -> None:
+def load_all(
+    path: Path,
+    assignments: list[str] | None,
+    seeds: int | None = None,
+    baseline_seeds: int | None = None,
+) -> list[Study]:
+    """A study in each of its contexts."""
+    from ablate.study.file import load_studies
+
+    given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
+    numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
+    return load_studies(path, [*(assignments or []), *numbers])
+
+
+def check(*studies: Study) -> None:
     """Refuse names that nothing has while that is quick."""
     from ablate.study.names import check_names
+    from ablate.system.context import context_name
 
-    check_names(study)
+    for study in studies:
+        try:
+            check_names(study)
+        except StudyError as error:
+            if not study.context:
+                raise
+            raise StudyError(f"context {context_name(study.context)}: {error}") from None
 
 
-def begin(command: str, study: Study | None = None, about: str = "") -> None:
+def begin(command: str, study: Study | None = None, about: str = "", contexts: int = 1) -> None:
     """The first word of a command, before anything that takes time is loaded."""
     if study is None:
         PULSE.begin(command, about)
         return
     variants, most = len(study.variants()), max(study.seeds, study.baseline_seeds or 0)
-    detail = f"{plural(variants, 'variant')}, {plural(most, 'seed')}, {study.backbone}"
+    where = study.backbone if contexts == 1 else plural(contexts, "context")
+    detail = f"{plural(variants, 'variant')}, {plural(most, 'seed')}, {where}"
     PULSE.begin(command, about or study.name, detail)
 
 
@@ -175,7 +198,7 @@ def study_name(given: str | None) -> str | None:
     """The name of a study that is given by its file or by its name."""
     if given is None or not (given.endswith(".toml") or Path(given).is_file()):
         return given
-    return load(Path(given), None).name
+    return load_all(Path(given), None)[0].name
 
 
 @contextmanager

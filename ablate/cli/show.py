@@ -22,6 +22,7 @@ from ablate.cli.options import (
     allow,
     begin,
     load,
+    load_all,
     loading,
     rehash,
     study_name,
@@ -48,14 +49,14 @@ def report(
 ) -> None:
     """Build the report of a study from the database: HTML, Markdown, LaTeX and CSV."""
     rehash(again)
-    question = load(study, set)
-    begin("report", question)
+    questions = load_all(study, set)
+    begin("report", questions[0], contexts=len(questions))
     with loading():
-        from ablate.commands.report import build_report, check_report
+        from ablate.commands.contexts import build_reports, check_reports
 
     if not check:
-        build_report(question, data, db, out)
-    elif check_report(question, data, db, out):
+        build_reports(questions, data, db, out)
+    elif check_reports(questions, data, db, out):
         raise typer.Exit(EXIT_CHANGED)
 
 
@@ -70,12 +71,12 @@ def compare(
 ) -> None:
     """Say in words what B does that A does not: accuracy with its interval, and cost."""
     rehash(again)
-    question = load(study, set)
-    begin("compare", question, f"{first} and {second}")
+    questions = load_all(study, set)
+    begin("compare", questions[0], f"{first} and {second}", len(questions))
     with loading():
-        from ablate.commands.compare import compare_accuracies
+        from ablate.commands.contexts import compare_in_contexts
 
-    compare_accuracies(first, second, question, data, db)
+    compare_in_contexts(first, second, questions, data, db)
     tell_next("report", study, db=db, data=data, set=set)
 
 
@@ -183,8 +184,9 @@ def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
     command = "search" if status.open_trials else "run" if status.missing else "report"
     named = [which] if which is not None and which.endswith(".toml") else []
     for file in map(Path, (*named, f"{status.study}.toml", f"studies/{status.study}.toml")):
-        if file.is_file() and (question := load(file, None)).name == status.study:
-            same = (question.setting, question.dataset) == (status.setting, status.dataset)
+        if file.is_file() and (questions := load_all(file, None))[0].name == status.study:
+            known = [(each.setting, each.dataset) for each in questions]
+            same = (status.setting, status.dataset) in known
             note = "" if same else ", with the --data and --set that it was run with"
             tell_next(command, file, db=db, note=note)
             return

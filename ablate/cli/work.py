@@ -30,6 +30,7 @@ from ablate.cli.options import (
     begin,
     check,
     load,
+    load_all,
     loading,
     rehash,
     tell_next,
@@ -53,16 +54,16 @@ def plan(
 ) -> None:
     """List the cells of a study: parameters, MACs, status and what is missing. Trains nothing."""
     rehash(again)
-    question = load(study, set, seeds, baseline_seeds)
+    questions = load_all(study, set, seeds, baseline_seeds)
     allow(allow_import, study)
-    check(question)
-    begin("plan", question)
+    check(*questions)
+    begin("plan", questions[0], contexts=len(questions))
     with loading():
-        from ablate.commands.plan import show_plan
+        from ablate.commands.plan import show_plans
 
-    show_plan(question, data, db, format, probe=not no_probe)
+    show_plans(questions, data, db, format, probe=not no_probe)
     if format == "table":
-        trains = "run" if question.search is None else "search"
+        trains = "run" if questions[0].search is None else "search"
         tell_next(trains, study, db=db, data=data, set=_as_typed(set, seeds, baseline_seeds))
 
 
@@ -191,14 +192,15 @@ def run(
     """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
     rehash(again)
     _check_until(until_decided, margin, max_seeds, seeds, baseline_seeds)
-    question = load(study, set, seeds, baseline_seeds)
+    questions = load_all(study, set, seeds, baseline_seeds)
     allow(allow_import, study)
-    check(question)
-    begin("run", question)
+    check(*questions)
+    begin("run", questions[0], contexts=len(questions))
     with loading():
+        from ablate.drive.contexts import decide_contexts, run_contexts
         from ablate.drive.options import RunOptions
         from ablate.drive.run import run_study
-        from ablate.drive.until import Until, run_until_decided
+        from ablate.drive.until import Until
         from ablate.stats.planning import MAX_SEEDS
 
     options = RunOptions(
@@ -217,11 +219,12 @@ def run(
     )
     until = Until(margin, MAX_SEEDS if max_seeds is None else max_seeds)
     try:
-        failed = (
-            run_until_decided(question, data, db, options, until)
-            if until_decided
-            else run_study(question, data, db, options)
-        )
+        if until_decided:
+            failed = decide_contexts(questions, data, db, options, until)
+        elif len(questions) > 1:
+            failed = run_contexts(questions, data, db, options)
+        else:
+            failed = run_study(questions[0], data, db, options)
     except KeyboardInterrupt:
         print("ablate: interrupted; what was stored stays, run again to go on", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -329,14 +332,15 @@ def measure(
     if math.isnan(block_seconds):
         raise OptionError("--block-seconds nan: write a number of seconds, 2 or more")
     rehash(again)
-    question = load(study, set)
+    questions = load_all(study, set)
     allow(allow_import, study)
-    check(question)
-    begin("measure", question)
+    check(*questions)
+    begin("measure", questions[0], contexts=len(questions))
     with loading():
-        from ablate.commands.measure import MeasureOptions, measure_study
+        from ablate.commands.measure import MeasureOptions, measure_studies
 
-    measure_study(question, data, db, MeasureOptions(device, processes, rounds, block_seconds))
+    options = MeasureOptions(device, processes, rounds, block_seconds)
+    measure_studies(questions, data, db, options)
     tell_next("report", study, db=db, data=data, set=set)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.datasets import data_of
 from ablate.drive.costs import baseline_of, measure_throughput
 from ablate.drive.prepare import prepare_plan
 from ablate.execute.local import LocalExecutor
@@ -19,6 +20,7 @@ from ablate.stats.words import speed_words
 from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import own_console, say
+from ablate.system.context import context_name
 from ablate.system.machine import find_machine
 from ablate.system.text import plural
 from ablate.tune.choose import Tuning
@@ -32,6 +34,20 @@ class MeasureOptions:
     processes: int = FULL_PROCESSES
     rounds: int = FULL_ROUNDS
     block_seconds: float = FULL_BLOCK_SECONDS
+
+
+def measure_studies(
+    studies: Sequence[Study], data: Path | None, url: str, options: MeasureOptions
+) -> None:
+    """Measure a study in each of its contexts, one after the other.
+
+    Raises:
+        AblateError: as `measure_study`.
+    """
+    for study in studies:
+        if study.context:
+            say(f"context {context_name(study.context)}")
+        measure_study(study, data_of(study, data), url, options)
 
 
 def measure_study(study: Study, data: Path | None, url: str, options: MeasureOptions) -> None:

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from rich.table import Table
 
 from ablate.commands import power
 from ablate.commands.power import document, find_outlook
+from ablate.datasets import data_of
 from ablate.drive.proven import prove_steps, trained_images
-from ablate.drive.space import refuse_unfit, space_of, told_space
+from ablate.drive.space import Space, refuse_unfit, space_of, told_space
 from ablate.outline.machine import see_machine
 from ablate.plan import Cell, Plan, make_plan, with_data
 from ablate.result import RunStatus
 from ablate.result.architecture import NOT_RUN
 from ablate.result.dataset import counted, told, warnings
+from ablate.stats.planning import Outlook
 from ablate.store.sqlite_file import plain_file
 from ablate.study import Study
 from ablate.study.globs import group_paths
 from ablate.system.console import Counting, plain, say
+from ablate.system.context import context_name
 from ablate.system.known_machine import KnownMachine
 from ablate.system.pulse import PULSE
 from ablate.system.text import duration, plural
@@ -39,6 +43,54 @@ FIRST_TO_GO = ("activations", "elementwise", "attention", "MACs", "parameters")
 """Which numbers a narrow terminal does not show."""
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """A plan with what the database has of it; seconds are None where nothing was measured here."""
+
+    plan: Plan
+    status: dict[Cell, RunStatus]
+    missing: int
+    seconds: float | None
+    outside: dict[str, int]
+    outlook: Outlook | None
+    seconds_a_run: float | None
+    space: Space | None
+
+    def document(self) -> dict[str, Any]:
+        found = _document(self.plan, self.status, self.missing, self.seconds)
+        found["outside_grid"] = self.outside
+        found["space"] = None if self.space is None else self.space.document()
+        return {**found, "verdicts": document(self.outlook, self.seconds_a_run)}
+
+
+def show_plans(
+    studies: Sequence[Study], data: Path | None, url: str, format: str, *, probe: bool = True
+) -> None:
+    """The same of a study in each of its contexts.
+
+    Raises:
+        AblateError: the study, the data or the database must be changed.
+    """
+    if len(studies) == 1:
+        show_plan(studies[0], data, url, format, probe=probe)
+        return
+    found = [_look(study, data_of(study, data), url, probe) for study in studies]
+    PULSE.clear()
+    missing, seconds = sum(each.missing for each in found), [each.seconds for each in found]
+    known = [each for each in seconds if each is not None]
+    total = sum(known) if len(known) == len(seconds) else None
+    if format == "json":
+        each = [{"context": dict(f.plan.study.context), **f.document()} for f in found]
+        whole = {"missing": missing, "estimated_seconds": total}
+        print(json.dumps({"study": studies[0].name, "contexts": each, **whole}, indent=2))
+        return
+    for looked in found:
+        say(f"context {context_name(looked.plan.study.context)}")
+        _tell(looked, url)
+    time = "not known yet on this machine" if total is None else f"about {duration(total)}"
+    say(f"{plural(len(found), 'context')}, {plural(missing, 'run')} missing; time: {time}")
+
+
 def show_plan(
     study: Study, data: Path | None, url: str, format: str, *, probe: bool = True
 ) -> None:
@@ -48,6 +100,15 @@ def show_plan(
     Raises:
         AblateError: the study, the data or the database must be changed.
     """
+    looked = _look(study, data, url, probe)
+    PULSE.clear()
+    if format == "json":
+        print(json.dumps(looked.document(), indent=2))
+    else:
+        _tell(looked, url)
+
+
+def _look(study: Study, data: Path | None, url: str, probe: bool) -> _Looked:
     PULSE.step("reading the data set")
     plan = with_data(make_plan(study, data))
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
@@ -66,23 +127,21 @@ def show_plan(
     PULSE.step("finding what seeds can see")
     outlook = find_outlook(plan, None if _is_first(url) else url)
     each = _per_run(plan, seconds, machine)
-    PULSE.clear()
-    if format == "json":
-        found = _document(plan, status, len(missing), estimate)
-        found["outside_grid"] = outside
-        found["space"] = None if space is None else space.document()
-        print(json.dumps({**found, "verdicts": document(outlook, each)}, indent=2))
-    else:
-        _print_table(plan, status, len(missing), estimate, told_space(space))
-        if outside:
-            told_outside = ", ".join(f"{number} {word}" for word, number in outside.items())
-            say(
-                f"beside its grid the study has {plural(sum(outside.values()), 'run')} of its search, or "
-                f"added until a verdict: {told_outside}"
-            )
-        for line in power.told(plan, outlook, each):
-            say(line)
-        _tell_namesakes(plan, url)
+    return _Looked(plan, status, len(missing), estimate, outside, outlook, each, space)
+
+
+def _tell(looked: _Looked, url: str) -> None:
+    space = told_space(looked.space)
+    _print_table(looked.plan, looked.status, looked.missing, looked.seconds, space)
+    if looked.outside:
+        told_outside = ", ".join(f"{number} {word}" for word, number in looked.outside.items())
+        say(
+            f"beside its grid the study has {plural(sum(looked.outside.values()), 'run')} of its search, or "
+            f"added until a verdict: {told_outside}"
+        )
+    for line in power.told(looked.plan, looked.outlook, looked.seconds_a_run):
+        say(line)
+    _tell_namesakes(looked.plan, url)
 
 
 def _look_up(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from ablate.errors import OutputError, unknown
+from ablate.study.ready import ready_files, ready_folder
 
 TRAINED = ("plan {file}", "run {file}", "report {file}")
 STEPS = {
@@ -19,17 +19,7 @@ STEPS = {
 
 def ready_studies() -> dict[str, Traversable]:
     """The study files that come with the program, by their names."""
-    folder: Traversable = files("ablate") / "studies"
-    if (
-        not folder.is_dir()
-    ):  # only an installed package holds them; in a checkout they lie beside it
-        folder = Path(__file__).parents[2] / "studies"
-    found = {
-        file.name.removesuffix(".toml"): file
-        for file in (folder.iterdir() if folder.is_dir() else ())
-        if file.name.endswith(".toml")
-    }
-    return dict(sorted(found.items()))
+    return ready_files(ready_folder())
 
 
 def copy_study(name: str, out: Path | None) -> Path:

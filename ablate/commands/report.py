@@ -33,7 +33,7 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
         DatabaseError: there is nothing of this study in the database.
         OutputError: the folder cannot be written.
     """
-    frames = _frames(study, data, url)
+    frames = frames_to_show(study, data, url)
     PULSE.step("computing")
     files = write_report(frames, out or _usual_folder(study))
     for line in files_told(files):
@@ -55,13 +55,14 @@ def check_report(
         OutputError: the report cannot be read.
     """
     folder = out or _usual_folder(study)
-    differing = differing_files(_frames(study, data, url), folder, alone=alone)
+    differing = differing_files(frames_to_show(study, data, url), folder, alone=alone)
     for file in differing:
         say(f"{file}: not what the database gives; {remedy}")
     return len(differing)
 
 
-def _frames(study: Study, data: Path | None, url: str) -> Frames:
+def frames_to_show(study: Study, data: Path | None, url: str) -> Frames:
+    """What the database has of a study, as it is worded now, with what its search has found."""
     PULSE.step("reading the database")
     frames = frames_of(study, data, url)
     ran = map(str, frames.study["variants"])

@@ -18,6 +18,7 @@ from ablate.errors import DatabaseError, nearest
 from ablate.result import RunStatus
 from ablate.store.status import RunningRun, StudyStatus
 from ablate.store.watch import read_status
+from ablate.system.context import context_name
 from ablate.system.pulse import PULSE
 from ablate.system.text import duration, plural, printable
 
@@ -84,6 +85,7 @@ def _document(status: StudyStatus) -> dict[str, Any]:
         "study": status.study,
         "dataset": status.dataset,
         "setting": status.setting,
+        "context": dict(status.context),
         "epochs": status.epochs,
         **{state: status.counts.get(state, 0) for state in STATES},
         "failures": dict(status.failures),
@@ -175,7 +177,9 @@ def _line(status: StudyStatus, dataset: str) -> Text:
 
 
 def _setting(status: StudyStatus) -> str:
-    return f"{plural(status.epochs, 'epoch')}, {status.setting[:8]}"
+    told = f"{plural(status.epochs, 'epoch')}, {status.setting[:8]}"
+    name = context_name(tuple(status.context.items()))
+    return f"{told}, {printable(name)}" if name else told
 
 
 def _number(status: StudyStatus, state: str) -> str:

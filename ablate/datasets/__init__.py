@@ -10,7 +10,7 @@ from ablate.datasets.cifar import Cifar10
 from ablate.datasets.digits import Digits
 from ablate.datasets.images import ImageFiles
 from ablate.errors import DataError, unknown
-from ablate.study import ALL_DATA, DataTable, Option
+from ablate.study import ALL_DATA, DataTable, Option, Study
 from ablate.study.options import complete_options, split_call
 
 DATASETS: dict[str, type[Dataset]] = {
@@ -19,7 +19,7 @@ DATASETS: dict[str, type[Dataset]] = {
     "images": ImageFiles,
 }
 
-__all__ = ["DATASETS", "Dataset", "Images", "find_dataset", "label_of", "open_dataset"]
+__all__ = ["DATASETS", "Dataset", "Images", "data_of", "find_dataset", "label_of", "open_dataset"]
 
 
 def open_dataset(
@@ -40,6 +40,14 @@ def open_dataset(
         source, given = ImageFiles, {}  # the options were those of the dataset that is replaced
     found = source(data, image_size, **complete_options(text, source, given))  # type: ignore[call-arg]
     return found.with_table(table)
+
+
+def data_of(study: Study, data: Path | None) -> Path | None:
+    """The images that are given, for a study that takes them: of contexts that are data sets, those that need
+    some.
+    """
+    has_own = "dataset" in dict(study.context) and not find_dataset(study.dataset)[0].needs_data
+    return None if has_own else data
 
 
 def find_dataset(text: str) -> tuple[type[Dataset], dict[str, Option]]:

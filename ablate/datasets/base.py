@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -21,6 +21,9 @@ from ablate.study.data import DATA_PROTOCOL
 
 Triple = tuple[float, float, float]
 Watch = Callable[[int, int], None]
+
+IMAGENET: tuple[Triple, Triple] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and deviation per channel, as shares of 1, that torchvision's trained networks expect."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class Images:
     val_labels: NDArray[np.int64] | None = None
     train_groups: NDArray[np.int64] | None = None
     shaped_by_alpha: int = 0
+
+    def normalised_by(self, whose: str) -> Images:
+        """The same images, to be normalised by their own statistics or by ImageNet's."""
+        return replace(self, mean=IMAGENET[0], std=IMAGENET[1]) if whose == "imagenet" else self
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -103,7 +103,7 @@ def explain_networks(request: Request) -> Explanation:
     patterns = request.layers
     PULSE.step("reading images")
     layers = [find_layers(s.net, dataset.image_size, patterns) for s in networks]
-    images = dataset.load()
+    images = dataset.load().normalised_by(study.recipe.normalize)
     inputs = file or test_samples(images, request.samples)
     batch = normalised(inputs.pixels, images)
     seen = [capture(s.net, batch, paths) for s, paths in zip(networks, layers, strict=True)]

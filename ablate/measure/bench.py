@@ -134,7 +134,7 @@ def make_bench(conditions: Conditions, networks: Iterable[Network] = ()) -> Benc
     recipe, size, named = conditions.recipe, conditions.dataset.image_size, conditions.named
     machine = prepare_machine(conditions.device, recipe.precision)
     device = machine.device
-    data = load_data(conditions.dataset, recipe.split, recipe.validation_fraction, device)
+    data = load_data(conditions.dataset, recipe, device)
     images, labels = next(train_batches(data, recipe, SEED, epoch=1))
     # A training set smaller than a batch is measured at the batch size all the same.
     rows = torch.arange(recipe.batch_size, device=device) % len(labels)

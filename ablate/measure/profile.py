@@ -123,7 +123,7 @@ class ProfileBench:
         """What making one batch takes."""
         bench, conditions = self.bench, self.bench.conditions
         recipe = conditions.recipe
-        data = load_data(conditions.dataset, recipe.split, recipe.validation_fraction, bench.device)
+        data = load_data(conditions.dataset, recipe, bench.device)
         some = _first(data, CHUNK if bench.device.type == "cpu" else AUGMENTED_ON_GPU)
         profiler = self.record(partial(_make_batches, some, bench))
         events = fastest_step(profiler.events())

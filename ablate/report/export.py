@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 
 from ablate.page.document import Column, Table, TableCell
 from ablate.report.results import NOT_CLAIMED
@@ -37,13 +38,27 @@ Value = str | float | int | None
 
 def variants_csv(summary: Summary) -> str:
     """One row for each variant; scores, named by their metric, and differences are fractions."""
-    rows = [_csv_row(variant, summary) for variant in summary.variants]
+    return _csv([_csv_row(variant, summary) for variant in summary.variants])
+
+
+def _csv(rows: Sequence[Mapping[str, Value]]) -> str:
     text = io.StringIO()
     # All text is quoted: a carriage return inside a name must not end the row.
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow([_guarded(key) for key in rows[0]])
     writer.writerows([[_guarded(value) for value in row.values()] for row in rows])
     return text.getvalue()
+
+
+def contexts_csv(contexts: Sequence[tuple[str, Summary]]) -> str:
+    """The rows of every context's variants, its name before them; a column that one lacks is empty there."""
+    found = [
+        {"context": name, **_csv_row(variant, summary)}
+        for name, summary in contexts
+        for variant in summary.variants
+    ]
+    columns = dict.fromkeys(key for row in found for key in row)
+    return _csv([{key: row.get(key) for key in columns} for row in found])
 
 
 def latex_table(table: Table) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablate.report.results import NOT_CLAIMED
@@ -15,8 +16,26 @@ def report_json(summary: Summary) -> str:
 
     Of a test-leaked study the differences alone are given: nothing is claimed from them.
     """
+    return _json(report_numbers(summary))
+
+
+def contexts_json(study: str, contexts: Sequence[tuple[Mapping[str, Any], str, Summary]]) -> str:
+    """The same of each context, with what is special to it and the folder of its own report."""
+    each = [
+        {"context": dict(context), "folder": folder, **report_numbers(summary)}
+        for context, folder, summary in contexts
+    ]
+    return _json({"study": study, "contexts": each})
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def report_numbers(summary: Summary) -> dict[str, Any]:
+    """What `report_json` writes."""
     study = summary.study
-    content: dict[str, Any] = {
+    return {
         "study": study["name"],
         "setting": study.get("setting"),
         "dataset": study.get("dataset"),
@@ -36,7 +55,6 @@ def report_json(summary: Summary) -> str:
             if variant.effect is not None
         ],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _effect(variant: VariantSummary, effect: Effect, leaked: bool) -> dict[str, Any]:

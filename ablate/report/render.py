@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,18 +34,35 @@ def write_report(frames: Frames, folder: Path) -> list[Path]:
     files = render(frames)
     try:
         inside(folder, "figures").mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_whole(folder / name, content)
+        written = write_files(folder, files)
         for name in FIGURES:  # a figure of an earlier report that this one no longer has
             if f"figures/{name}.png" not in files:
                 (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(
-            f"the report cannot be written to {str(folder)!r} ({reason}): "
-            "free space or choose another folder with --out"
-        ) from None
+        raise _unwritable(folder, error) from None
+    return written
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write rendered files into a folder, each whole or not at all.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_whole(folder / name, content)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
     return [folder / name for name in files]
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"the report cannot be written to {str(folder)!r} ({error.strerror or error}): "
+        "free space or choose another folder with --out"
+    )
 
 
 def differing_files(frames: Frames, folder: Path, *, alone: bool = False) -> list[Path]:
@@ -59,13 +77,14 @@ def differing_files(frames: Frames, folder: Path, *, alone: bool = False) -> lis
     try:
         there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
         others = {n for n in there if n in names or (alone and not n.startswith("explain/"))}
-        differing = [name for name in files if _content(folder / name) != files[name]]
+        differing = [name for name in files if content_of(folder / name) != files[name]]
         return [folder / name for name in differing + sorted(others - files.keys())]
     except OSError as error:
         raise OutputError(f"{folder}: cannot be read: {error.strerror or error}") from None
 
 
-def _content(path: Path) -> bytes | None:
+def content_of(path: Path) -> bytes | None:
+    """The bytes of a file, None where there is none."""
     return path.read_bytes() if path.exists() else None
 
 

@@ -21,6 +21,7 @@ from ablate.report.search import search_blocks
 from ablate.report.selection import selection_blocks
 from ablate.report.summary import Summary
 from ablate.stats import words
+from ablate.system.context import context_name
 from ablate.system.text import plural
 
 READING = (
@@ -69,6 +70,7 @@ def compose(summary: Summary) -> Document:
         title=str(study["name"]),
         question=str(study.get("question") or ""),
         facts=(
+            *_context(study),
             ("Dataset", _dataset(study)),
             ("Backbone", str(study.get("backbone") or "–")),
             ("Baseline", summary.baseline),
@@ -78,6 +80,12 @@ def compose(summary: Summary) -> Document:
         banner=LEAKED if summary.leaked else "",
         sections=tuple(section for section in sections if section.blocks),
     )
+
+
+def _context(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Which of its study's contexts this is."""
+    name = context_name(tuple((study.get("context") or {}).items()))
+    return (("Context", name),) if name else ()
 
 
 def _dataset(study: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ TERMS = {
     "kernel_size": Term("Which kernel size?", "kernel size", "kernel sizes", "k="),
     "backbone": Term("Which backbone?", "backbone", "backbones"),
     "dataset": Term("Which data set?", "data set", "data sets"),
+    "variant": Term("Which variant?", "variant", "variants"),
     "recipe": Term("Which recipe?", "recipe", "recipes"),
 }
 """Factors that have words of their own; any other is called by its name."""

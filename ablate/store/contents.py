@@ -176,7 +176,8 @@ def _of_value(table: str, column: str, value: Any) -> Iterator[str]:
     elif column == "definition":
         yield from _lacks(where, value, DEFINITION)
         yield from _lacks(where, value.get("recipe"), RECIPE)
-        yield from _lacks(where, {"validation_images": 0, **value}, {"validation_images": int})
+        later = {"validation_images": 0, "context": {}, **value}
+        yield from _lacks(where, later, {"validation_images": int, "context": dict})
     elif column == "passed_over" and not all(isinstance(n, int) for n in value.values()):
         yield f"{where} counts nothing somewhere"
     elif column == "layers" and not all(isinstance(each, dict) for each in value):

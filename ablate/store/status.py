@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ablate.result import RunStatus
 from ablate.result.status import MISSING
@@ -64,7 +65,8 @@ class StudyStatus:
     `work_seconds` is what the missing epochs take one after the other, `eta_seconds` how long that
     lasts with the processes at work; both are None until something was measured, and the second also
     while nobody is at work. `pruned` of those that are stopped were stopped by a search, for good,
-    and `open_trials` of its searches are under way, or were when they ended.
+    and `open_trials` of its searches are under way, or were when they ended. `context` is which of its
+    study's it is, where that has several.
     """
 
     study: str
@@ -80,6 +82,7 @@ class StudyStatus:
     dataset_hash: str = ""
     pruned: int = 0
     open_trials: int = 0
+    context: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def missing(self) -> int:
@@ -97,6 +100,7 @@ class Counted:
     grid: frozenset[str] = frozenset()
     pruned: int = 0
     open_trials: int = 0
+    context: Mapping[str, Any] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -137,7 +141,7 @@ class Counted:
         study, content, setting = self.place
         return StudyStatus(
             study, self.dataset, setting, self.epochs, self.counts, self.failures, self.running, speeds,
-            work, eta, content, self.pruned, self.open_trials,
+            work, eta, content, self.pruned, self.open_trials, self.context,
         )  # fmt: skip
 
     def _usual(self, speeds: Mapping[str, EpochSpeed]) -> float | None:

@@ -69,7 +69,11 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
     with asking(url) as ask:
         counted = {
             (name, content, setting): Counted(
-                (name, content, setting), _epochs(definition), dataset, _grid(definition)
+                (name, content, setting),
+                _epochs(definition),
+                dataset,
+                _grid(definition),
+                context=_context(definition),
             )
             for name, content, setting, dataset, definition in ask(STUDIES)
             if study in (None, name)
@@ -95,6 +99,10 @@ def _decoded(definition: Any) -> dict[str, Any]:
 
 def _epochs(definition: Any) -> int:
     return int(_decoded(definition)["recipe"]["epochs"])
+
+
+def _context(definition: Any) -> dict[str, Any]:
+    return dict(_decoded(definition).get("context") or {})
 
 
 def _grid(definition: Any) -> frozenset[str]:

@@ -5,6 +5,7 @@ A study file is data, never code: TOML, capped in size and depth, validated befo
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ablate.errors import StudyError, nearest
+from ablate.study.contexts import assignments_of, choose, documents_of
 from ablate.study.data import DataTable
-from ablate.study.recipe import Recipe
+from ablate.study.ready import BASE, with_base
+from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
 from ablate.study.search import Bound, Parameter, Search
 from ablate.study.study import Study
+from ablate.system.context import Context
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 8
@@ -33,8 +37,31 @@ def load_study(path: Path, assignments: Sequence[str] = ()) -> Study:
     """The study in a TOML file, changed by assignments such as `recipe.epochs=1`.
 
     Raises:
-        StudyError: the file cannot be read, is not TOML, or says something that no study can say.
+        StudyError: the file cannot be read, is not TOML, says something that no study can say, or has several
+            contexts.
     """
+    found = load_studies(path, assignments)
+    if len(found) > 1:
+        chosen = " ".join(shlex.join(("--set", each)) for each in assignments_of(found[0].context))
+        raise StudyError(
+            f"{path}: has {len(found)} contexts, and this is done in one at a time: choose it with {chosen}"
+        )
+    return found[0]
+
+
+def load_studies(path: Path, assignments: Sequence[str] = ()) -> list[Study]:
+    """The study in a TOML file in each of its contexts; one where it has no lists of backbones, data sets or
+    keys of its recipe.
+
+    Raises:
+        StudyError: as `load_study`.
+    """
+    document = _read(path, assignments)
+    return [parse_study(plain, str(path), context) for context, plain in documents_of(document)]
+
+
+def _read(path: Path, assignments: Sequence[str]) -> dict[str, Any]:
+    """The document in a file, as the command line changes it."""
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise StudyError(f"{path}: is no file, so not a TOML study file")
@@ -50,16 +77,26 @@ def load_study(path: Path, assignments: Sequence[str] = ()) -> Study:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise StudyError(f"{path}: is not TOML: {error or 'nested too deeply'}") from None
     for assignment in assignments:
+        # Each by itself: `recipe` may be a name before and after one.
+        if isinstance(document.get("recipe"), (str, list)):
+            document["recipe"] = {BASE: document["recipe"]}
         _assign(document, assignment)
     if _depth(document) > MAX_DEPTH:
         raise StudyError(f"{path}: nested deeper than {MAX_DEPTH} levels")
-    return parse_study(document, str(path))
+    return document
 
 
-def parse_study(document: Mapping[str, Any], source: str) -> Study:
-    """The study that a parsed document describes; `source` names it in errors."""
+def parse_study(document: Mapping[str, Any], source: str, context: Context = ()) -> Study:
+    """The study that a parsed document describes; `source` names it in errors, `context` is which of several
+    it is.
+
+    Raises:
+        StudyError: no study can say that, or its recipe has a base that is not there.
+    """
+    if "recipe" in document:
+        document = {**document, "recipe": with_base(document["recipe"], OPTIMIZER_KEYS)}
     try:
-        return Study.model_validate(document)
+        return Study.model_validate(document).in_context(context)
     except ValidationError as error:
         raise StudyError(f"{source}: {_first_line(error)}") from None
 
@@ -82,6 +119,7 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
             f"--set {assignment!r}: {dotted!r} leads through something that is no table"
         )
     table[keys[-1]] = value
+    choose(document, dotted.strip(), value)
 
 
 def _depth(value: object) -> int:

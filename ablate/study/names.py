@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from ablate.errors import StudyError, nearest, unknown
+from ablate.study.augments import AUGMENT_OPTIONS, parse_augment
 from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in, unmatched
 from ablate.study.meant import or_meant
 from ablate.study.options import split_call
-from ablate.study.recipe import Recipe
+from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
 from ablate.study.study import Study
 from ablate.study.variant import Option
 from ablate.system.imports import check_allowed
@@ -28,16 +29,9 @@ ATTENTION_OPTIONS: dict[str, dict[str, Option]] = {
     "random_gate": {"gate_seed": 0},
 }
 ATTENTION = tuple(ATTENTION_OPTIONS)
-AUGMENTS = ("crop", "flip", "color", "rotate")
+AUGMENTS = tuple(AUGMENT_OPTIONS)
 BACKBONES = ("cbam_cnn", "se_cnn", "se_cnn2")
 DATASETS = ("digits", "cifar10", "images")
-OPTIMIZER_KEYS: dict[str, tuple[str, ...]] = {
-    "adam": ("weight_decay", "betas", "no_decay_on"),
-    "adamw": ("weight_decay", "betas", "no_decay_on"),
-    "sgd": ("weight_decay", "momentum", "nesterov", "no_decay_on"),
-    "muon": ("weight_decay", "momentum", "nesterov", "betas", "no_decay_on"),
-}
-"""The keys of a recipe that each optimizer honours; another one is refused, not passed over."""
 OPTIMIZERS = tuple(OPTIMIZER_KEYS)
 SCHEDULES = ("constant", "cosine", "step", "one_cycle", "plateau")
 ELSEWHERE = ("torchvision:NAME", "PACKAGE.MODULE:NAME")
@@ -71,9 +65,11 @@ def check_recipe(recipe: Recipe) -> None:
 
     Raises:
         UnknownNameError: no such augmentation, optimizer or schedule.
+        OptionError: an option that an augmentation does not have.
         StudyError: a key that its optimizer does not have.
     """
-    _check("augmentation", recipe.augment, AUGMENTS)
+    for augment in recipe.augment:
+        parse_augment(augment)
     check_optimizer(recipe)
     _check("schedule", (recipe.schedule,), SCHEDULES)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ablate.study.augments import plainly
 from ablate.study.base import StudyTable
 
 Split = Literal["validation", "tutorial"]
+Augments = Annotated[tuple[str, ...], AfterValidator(plainly)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -17,6 +19,9 @@ class Recipe(StudyTable):
 
     `precision = "amp"` is bf16 where the hardware has it, else fp16 with a scaler on a GPU, else fp32.
     `split = "tutorial"` trains on all training images and lets the schedule see the test set.
+
+    `normalize` says whose mean and deviation images are brought to: the training images', or ImageNet's, as
+    networks that were trained on it expect.
 
     None leaves a setting to the optimizer. A step is taken on `accumulate` batches of `batch_size`.
 
@@ -28,7 +33,7 @@ class Recipe(StudyTable):
     optimizer: str = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: str = "plateau"
-    augment: tuple[str, ...] = ("crop", "flip", "color", "rotate")
+    augment: Augments = ("crop", "flip", "color", "rotate")
     precision: Literal["amp", "fp32"] = "amp"
     split: Split = "validation"
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -46,6 +51,7 @@ class Recipe(StudyTable):
     mixup_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
     cutmix_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    normalize: Literal["dataset", "imagenet"] = "dataset"
 
     @property
     def mixes(self) -> bool:
@@ -100,11 +106,30 @@ PROTOCOL_DEFAULTS: dict[str, Any] = {
     "mixup_alpha": 0.0,
     "cutmix_alpha": 0.0,
     "dropout": None,
+    "normalize": "dataset",
 }
 """What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""
 
 STORED_ALWAYS = tuple(PROTOCOL_DEFAULTS)[:9]
 """The keys that are stored with every run; a later one is where it is set, as in runs from before it."""
 
-NOT_OF_A_STEP = {"epochs", "augment", "split", "validation_fraction", "schedule", "warmup_epochs"}
+OPTIMIZER_KEYS: dict[str, tuple[str, ...]] = {
+    "adam": ("weight_decay", "betas", "no_decay_on"),
+    "adamw": ("weight_decay", "betas", "no_decay_on"),
+    "sgd": ("weight_decay", "momentum", "nesterov", "no_decay_on"),
+    "muon": ("weight_decay", "momentum", "nesterov", "betas", "no_decay_on"),
+}
+"""The keys of a recipe that each optimizer honours; another one is refused, not passed over."""
+
+NOT_OF_A_STEP = {
+    *(
+        "epochs",
+        "augment",
+        "normalize",
+        "split",
+        "validation_fraction",
+        "schedule",
+        "warmup_epochs",
+    ),
+}
 """Keys of a recipe that change no step's kind."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from ablate.study.augments import furthest_shift
 from ablate.study.base import StudyTable
 from ablate.study.data import ALL_DATA, DataTable
 from ablate.study.grid import GridTable
@@ -19,6 +20,7 @@ from ablate.study.recipe import Recipe
 from ablate.study.search import ACCURACY as SEARCHED
 from ablate.study.search import QUALITIES, Search
 from ablate.study.variant import NO_ATTENTION, Variant
+from ablate.system.context import Context
 
 MAX_CELLS = 100_000
 
@@ -49,6 +51,7 @@ class Study(StudyTable):
     data: DataTable = ALL_DATA
     grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
     search: Search | None = None
+    _context: Context = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -80,11 +83,27 @@ class Study(StudyTable):
                 f"the grid has {variants} variants × {most} seeds = {variants * most:,} cells; "
                 f"at most {MAX_CELLS:,} fit into one study: split it"
             )
+        if (pixels := furthest_shift(self.recipe.augment)) >= self.image_size:
+            raise ValueError(
+                f"translate: images of {self.image_size} pixels cannot be shifted by {pixels}: "
+                "make it smaller"
+            )
         if self.search is not None and self.recipe.split == "tutorial":
             raise ValueError(
                 'search: the split "tutorial" has no validation images, and a search sees nothing else'
             )
         return self
+
+    def in_context(self, context: Context) -> Self:
+        """The same study, as that context of several."""
+        study = self.model_copy()
+        study._context = context
+        return study
+
+    @property
+    def context(self) -> Context:
+        """What is special to it among the contexts of its file; nothing where there are none."""
+        return self._context
 
     def variants(self) -> list[Variant]:
         """The union of the grid's tables, in their order, as they are written."""

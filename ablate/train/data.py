@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.datasets.augment import draw_augments
-from ablate.datasets.base import Dataset, Images, Triple, read_images
+from ablate.datasets.base import IMAGENET, Dataset, Images, Triple, read_images
 from ablate.datasets.split import hold_out, stratified_draw
 from ablate.study import DataTable, Recipe, Split, stream_seed
 from ablate.study.batches import epoch_images
@@ -76,14 +76,28 @@ class Data:
         return self.train.labels.device
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 images → float32, channels last, zero mean and unit variance per channel."""
+        """uint8 images → float32, channels last, brought to zero mean and unit variance per channel."""
         shift, scale = (_of_pixels(each, images.device) for each in (self.mean, self.std))
         return images.float().sub_(shift).div_(scale).contiguous(memory_format=torch.channels_last)
 
 
+def load_data(dataset: Dataset, recipe: Recipe, device: torch.device) -> Data:
+    """The dataset on the device, split and normalised as a recipe says; a worker keeps the last one, since
+    its next run needs it again.
+    """
+    data = _kept(dataset, recipe.split, recipe.validation_fraction, device)
+    if recipe.normalize == "imagenet":
+        return replace(data, mean=IMAGENET[0], std=IMAGENET[1])
+    return data
+
+
+def forget_data() -> None:
+    """Keep none."""
+    _kept.cache_clear()
+
+
 @lru_cache(maxsize=1)
-def load_data(dataset: Dataset, split: Split, fraction: float, device: torch.device) -> Data:
-    """The dataset on the device; a worker keeps the last one, since its next run needs it again."""
+def _kept(dataset: Dataset, split: Split, fraction: float, device: torch.device) -> Data:
     return to_device(read_images(dataset), split, fraction, device)
 
 
@@ -144,7 +158,10 @@ def train_chunks(data: Data, recipe: Recipe, seed: int, epoch: int) -> Iterator[
     draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", epoch))
     mixer, size = make_mixer(recipe, stream_seed(seed, "mix", epoch)), recipe.step_images
     for rows in order.split(chunk_images(data, size)):
-        drawn = draw_augments(rows, recipe.augment, draws)
+        # What is drawn depends on their number, size and device alone: no image is read for it.
+        like = torch.empty((), dtype=torch.uint8, device=device)
+        like = like.expand(len(rows), *data.train.images.shape[1:])
+        drawn = draw_augments(like, recipe.augment, draws)
         for part in _pieces(len(rows), data, size):
             pixels, labels = data.train.images[rows[part]], data.train.labels[rows[part]]
             images = data.normalise(drawn.of(part)(pixels))

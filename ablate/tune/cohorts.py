@@ -59,7 +59,7 @@ class MeasureCohorts:
         recipe = self.recipe
         machine = prepare_machine(self.device, recipe.precision, deterministic=self.deterministic)
         device = machine.device
-        data = load_data(self.dataset, recipe.split, recipe.validation_fraction, device)
+        data = load_data(self.dataset, recipe, device)
         few = first_batches(data, recipe, TIMED_BATCHES)
         for size in sizes(len(self.variants)):
             _forget_memory(device)

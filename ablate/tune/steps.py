@@ -109,7 +109,7 @@ class MeasureSteps:
         if device.type != "cuda":
             yield StepPath("eager", "graphs are for GPUs")
             return
-        whole = load_data(self.dataset, recipe.split, recipe.validation_fraction, device)
+        whole = load_data(self.dataset, recipe, device)
         data = draw(whole, self.data, SEED)
         comparison = Comparison(
             lambda made: self._members(machine, made), data, recipe, exact=self.deterministic

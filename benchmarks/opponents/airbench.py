@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from ablate.datasets import augment
+from ablate.datasets.moves import CROP_PADDING
 from ablate.system.precision import choose_precision
 from benchmarks.field import LEARNING_RATE, Entry, Field
 from benchmarks.race import Turn
@@ -60,7 +61,7 @@ class Loader:
         self._batch_size = field.batch_size
         self.labels = torch.from_numpy(images.train_labels).to(device)
         pixels = torch.from_numpy(images.train_images).permute(0, 3, 1, 2).to(device)
-        self._padded = F.pad(pixels, (augment.CROP_PADDING,) * 4)
+        self._padded = F.pad(pixels, (CROP_PADDING,) * 4)
         self._mean = torch.tensor(images.mean, device=device)[:, None, None] * 255
         self._std = torch.tensor(images.std, device=device)[:, None, None] * 255
 
@@ -75,7 +76,7 @@ class Loader:
 
 def batch_crop(padded: Tensor) -> Tensor:
     """A window for each image. Shape: (N, 3, H + 8, W + 8) → (N, 3, H, W)."""
-    shifts = 2 * augment.CROP_PADDING + 1
+    shifts = 2 * CROP_PADDING + 1
     height, width = padded.shape[2] - shifts + 1, padded.shape[3] - shifts + 1
     out = padded.new_empty((*padded.shape[:2], height, width))
     dy, dx = torch.randint(shifts, (2, len(padded)), device=padded.device)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from support.real_database import results_alone
 
+from ablate.datasets.augment import AUGMENTS
 from ablate.datasets.images import ImageFiles
 from ablate.job import Cohort, Run
 from ablate.store.transfer.export import export_database
@@ -211,6 +212,12 @@ def test_a_short_command_writes_its_section(tmp_path: Path) -> None:
     assert sections["overhead"]["figures"]["digits"]["runs"] == 1
     assert 0 < sections["overhead"]["figures"]["digits"]["share"] < 1
     assert sections["augmentation"]["figures"]["ratio"]["rounds"] == 2
+    each = sections["augmentation"]["figures"]["each"]
+    assert each.keys() == AUGMENTS.keys()
+    assert all(own["us_per_image"]["ours"] > 0 for own in each.values())
+    assert "| `rand_augment` |" in "\n".join(
+        table._augmentation(sections["augmentation"]["figures"])
+    )
 
 
 def test_figures_of_unlike_machines_are_not_mixed(tmp_path: Path) -> None:

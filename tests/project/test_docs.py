@@ -32,6 +32,7 @@ from ablate.store.views import VIEWS
 from ablate.study import DataTable, Recipe, Study, Variant
 from ablate.study.file import load_study, parse_study
 from ablate.study.options import keyword_options
+from ablate.study.ready import ready_files, ready_folder
 from ablate.train.optimizers import OPTIMIZERS
 from ablate.train.schedules import SCHEDULES
 
@@ -194,6 +195,11 @@ def test_every_key_is_documented_with_its_default(heading: str, model: type[Base
 )
 def test_what_a_recipe_can_name_has_a_row(table: dict[str, Any]) -> None:
     assert set(table) <= set(rows(section(STUDIES, "The recipe")))
+
+
+def test_every_ready_recipe_has_a_row() -> None:
+    listed = rows(section(PAGES["docs/recipes.md"], "Ready recipes"))
+    assert set(listed) == set(ready_files(ready_folder() / "recipes"))
 
 
 def test_what_a_study_can_name_is_listed() -> None:

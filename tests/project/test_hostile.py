@@ -157,6 +157,9 @@ CONTENTS = {
     "no JSON": "UPDATE runs SET recipe = '{'",
     "other JSON": "UPDATE runs SET recipe = '[1]'",
     "a definition without a recipe": "UPDATE studies SET definition = '{}'",
+    "a context that is none": (
+        "UPDATE studies SET definition = json_set(definition, '$.context', 'everywhere')"
+    ),
     "layers that are none": "UPDATE architectures SET layers = '[1]'",
     "a status of its own": "UPDATE runs SET status = 'gone'",
     "bits that are text": "UPDATE runs SET test_correct = 'yes'",

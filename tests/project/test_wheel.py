@@ -91,7 +91,8 @@ def test_the_wheel_holds_every_module_template_and_study(wheel: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     package = {path for path in (ROOT / "ablate").rglob("*") if path.is_file()}
     ours = {str(p.relative_to(ROOT)) for p in package if "__pycache__" not in p.parts}
-    assert names == ours | {f"ablate/studies/{p.name}" for p in (ROOT / "studies").glob("*.toml")}
+    ready = {p.relative_to(ROOT) for p in (ROOT / "studies").rglob("*.toml")}
+    assert names == ours | {f"ablate/{path}" for path in ready}
 
 
 @pytest.mark.slow

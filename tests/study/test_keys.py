@@ -141,11 +141,14 @@ LATER: dict[str, Any] = {
 
 
 def test_golden_keys_of_later_keys() -> None:
-    assert {*STORED_ALWAYS, *LATER} == set(Recipe.model_fields), "every field is in a golden key"
+    newest = {"normalize": "imagenet"}
+    fields = {*STORED_ALWAYS, *LATER, *newest}
+    assert fields == set(Recipe.model_fields), "every field is in a golden key"
     mixed = Recipe(**{k: v for k, v in LATER.items() if k != "class_weights"})
     assert run_key("0" * 16, mixed, "1" * 64, 32, seed=1) == "5c2737b64be2bb1f"
     weighted = Recipe(class_weights="balanced")
     assert run_key("0" * 16, weighted, "1" * 64, 32, seed=1) == "c44e620c1fc8ea2c"
+    assert run_key("0" * 16, Recipe(**newest), "1" * 64, 32, seed=1) == "6287d749badfe5a0"
 
 
 class Longer(Recipe):

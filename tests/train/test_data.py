@@ -15,13 +15,24 @@ import torch
 from conftest import message
 from numpy.typing import NDArray
 
-from ablate.datasets import cache
-from ablate.datasets.base import Images
+from ablate.datasets import cache, open_dataset
+from ablate.datasets.augment import AUGMENTS
+from ablate.datasets.base import IMAGENET, Images
 from ablate.datasets.split import stratified_split
 from ablate.errors import DataChangedError
+from ablate.explain.inputs import normalised
 from ablate.study import ALL_DATA, DataTable, Recipe
 from ablate.train.batch import Batch
-from ablate.train.data import Data, Part, draw, eval_batches, to_device, train_batches, train_chunks
+from ablate.train.data import (
+    Data,
+    Part,
+    draw,
+    eval_batches,
+    load_data,
+    to_device,
+    train_batches,
+    train_chunks,
+)
 from ablate.train.pixels import StoredPixels
 
 CPU = torch.device("cpu")
@@ -79,7 +90,7 @@ def all_batches(data: Data, augment: tuple[str, ...]) -> Iterator[Batch]:
         yield from eval_batches(data, part, 32)
 
 
-@pytest.mark.parametrize("augment", [(), ("crop", "flip", "color", "rotate")], ids=["plain", "all"])
+@pytest.mark.parametrize("augment", [(), tuple(AUGMENTS)], ids=["plain", "all"])
 @pytest.mark.parametrize("where", STORED)
 def test_batches_are_those_of_tensors_on_the_device(
     pixels: NDArray[np.uint8], tmp_path: Path, where: str, augment: tuple[str, ...]
@@ -96,6 +107,20 @@ def test_batches_are_those_of_tensors_on_the_device(
         assert torch.equal(images, expected)
         assert images.stride() == expected.stride()
         assert torch.equal(labels, expected_labels)
+
+
+def test_images_are_brought_to_the_statistics_that_a_recipe_names() -> None:
+    dataset = open_dataset("digits", None, 32)
+    own, imagenet = (
+        load_data(dataset, Recipe(normalize=whose), CPU) for whose in ("dataset", "imagenet")
+    )
+    assert imagenet.train is own.train, "images are read once"
+    pixels = own.test.images[:5]
+    mean, std = (torch.tensor(each)[:, None, None] for each in IMAGENET)
+    torch.testing.assert_close(imagenet.normalise(pixels), (pixels / 255 - mean) / std)
+    assert not torch.allclose(imagenet.normalise(pixels), own.normalise(pixels))
+    shown = normalised(pixels.permute(0, 2, 3, 1).numpy(), dataset.load().normalised_by("imagenet"))
+    torch.testing.assert_close(shown, imagenet.normalise(pixels))
 
 
 def test_what_is_taken_is_contiguous_and_what_was_asked_for(

@@ -33,6 +33,7 @@ from torch import nn
 from ablate import job as job_module
 from ablate.attention import complete
 from ablate.datasets import open_dataset
+from ablate.datasets.augment import AUGMENTS
 from ablate.drive.driver import Driver
 from ablate.execute import make_executor
 from ablate.job import Cohort, Run
@@ -72,6 +73,14 @@ def test_a_recorded_step_trains_what_the_eager_one_trains(
     assert graphs.trouble is None
     # Recorded once for every whole batch, and once for the rest of 22 images.
     assert [each.repeats for each in made] == [4, 2]
+
+
+def test_every_augmentation_is_the_same_on_a_recorded_path(data: Data) -> None:
+    recipe = Recipe(epochs=2, augment=tuple(AUGMENTS), label_smoothing=0.1)
+    eager, recorded = (make_members(recipe, FP32, ["none"]) for _ in range(2))
+    expected = numbers(train(eager, data, recipe, step_eagerly))
+    assert numbers(train(recorded, data, recipe, Graphs(Repeater))) == expected
+    assert same(states(recorded), states(eager))
 
 
 def test_a_member_that_leaves_has_the_others_recorded_anew(data: Data) -> None:

@@ -1,0 +1,182 @@
+"""A study in several contexts, trained seed by seed through all of them: cut short, it is a smaller study."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from ablate.datasets import data_of
+from ablate.drive.counts import count_runs
+from ablate.drive.driver import Driver
+from ablate.drive.options import RunOptions, TrainingOptions, choose_training
+from ablate.drive.prepare import prepare_plan, tell_namesakes
+from ablate.drive.progress import StudyProgress
+from ablate.drive.run import NOT_DETERMINISTIC, after_training, retry_failed
+from ablate.drive.until import Until, run_until_decided
+from ablate.errors import OptionError, StudyError
+from ablate.execute import Executor, make_executor
+from ablate.plan import Cell, Plan
+from ablate.result import RunStatus
+from ablate.store.store import Store
+from ablate.study import Study
+from ablate.system.console import own_console, say
+from ablate.system.context import context_name
+from ablate.system.machine import Machine, find_machine
+from ablate.system.text import duration, plural
+
+
+@dataclass
+class _Part:
+    """One context: its plan, the machine in its precision, and how it is trained, once that is known."""
+
+    plan: Plan
+    machine: Machine
+    how: TrainingOptions | None = None
+    keys: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keys = [str(cell.run_key) for cell in self.plan.cells]
+
+    @property
+    def name(self) -> str:
+        return context_name(self.plan.study.context)
+
+    def of_seed(self, seed: int) -> tuple[Cell, ...]:
+        return tuple(cell for cell in self.plan.cells if cell.seed == seed)
+
+
+def run_contexts(studies: Sequence[Study], data: Path | None, url: str, options: RunOptions) -> int:
+    """Train what is missing in every context and measure what was trained; returns how many things have
+    failed.
+
+    Raises:
+        AblateError: the study, the data, the device or the database must be changed; nothing was written.
+    """
+    console = own_console()
+    parts = [_prepared(study, data, console, options) for study in studies]
+    _refuse_the_same(parts)
+    workers = options.workers or parts[0].machine.workers
+    executor = make_executor(options.executor, workers)
+    store = Store(url)
+    for part in parts:
+        tell_namesakes(part.plan, url, console)
+        store.register(part.plan)
+        if options.retry_failed:
+            retry_failed(store, part.keys, options.max_runs)
+    todo = _todo(store, parts, options)
+    say(_opening(parts, todo, executor.slots), console)
+    if parts[0].machine.is_gpu and not options.deterministic:
+        say(NOT_DETERMINISTIC, console)
+    started = time.monotonic()
+    most = max(part.plan.study.recipe.epochs for part in parts)
+    with executor, StudyProgress(console, todo, most, executor.slots) as progress:
+        _Training(parts, store, executor, progress, options).run()
+    unmeasured = sum(
+        after_training(options, part.plan, store, part.machine, console) for part in parts
+    )
+    return unmeasured + _conclude(console, parts, store, time.monotonic() - started)
+
+
+def decide_contexts(
+    studies: Sequence[Study], data: Path | None, url: str, options: RunOptions, until: Until
+) -> int:
+    """Train each context until every variant of it is decided, one context after the other.
+
+    Raises:
+        OptionError: so many runs at most, where there are several contexts.
+        AblateError: as `run_until_decided`.
+    """
+    if len(studies) > 1 and options.max_runs is not None:
+        raise OptionError(
+            "--until-decided and --max-runs: with several contexts choose one of them with --set, or leave "
+            "--max-runs out"
+        )
+    failed = 0
+    for study in studies:
+        if study.context:
+            say(f"context {context_name(study.context)}")
+        failed += run_until_decided(study, data_of(study, data), url, options, until)
+    return failed
+
+
+@dataclass
+class _Training:
+    """Goes through the seeds, and for each through the contexts, until so many runs are begun."""
+
+    parts: Sequence[_Part]
+    store: Store
+    executor: Executor
+    progress: StudyProgress
+    options: RunOptions
+    begun: int = 0
+
+    def run(self) -> None:
+        seeds = max(cell.seed for part in self.parts for cell in part.plan.cells)
+        for seed in range(1, seeds + 1):
+            for part in self.parts:
+                self._train(part, part.of_seed(seed), seed)
+
+    def _train(self, part: _Part, cells: Sequence[Cell], seed: int) -> None:
+        counts = count_runs(self.store, [str(cell.run_key) for cell in cells])
+        left = None if self.options.max_runs is None else self.options.max_runs - self.begun
+        if left == 0 or not (counts.ready or counts.elsewhere):
+            return
+        self.progress.note(f"{part.name}, seed {seed}")
+        if part.how is None:
+            part.how = choose_training(
+                self.options, part.plan, self.store, part.machine, self.executor, self.progress.note
+            )
+        plan = replace(part.plan, cells=tuple(cells))
+        how = replace(part.how, max_runs=left)
+        Driver(plan, self.store, self.executor, self.progress, how).run()
+        self.begun += counts.ready if left is None else min(counts.ready, left)
+
+
+def _prepared(study: Study, data: Path | None, console: Console, options: RunOptions) -> _Part:
+    machine = find_machine(options.device, study.recipe.precision)
+    say(f"context {context_name(study.context)}", console)
+    own = data_of(study, data)
+    return _Part(prepare_plan(study, own, console, machine, probe=options.probe), machine)
+
+
+def _refuse_the_same(parts: Sequence[_Part]) -> None:
+    """Two contexts that are one would count its runs twice."""
+    of_run: dict[str, _Part] = {}
+    for part in parts:
+        for key in part.keys:
+            other = of_run.setdefault(key, part)
+            if other is not part:
+                raise StudyError(
+                    f"the contexts {other.name!r} and {part.name!r} have the same runs: leave one out"
+                )
+
+
+def _todo(store: Store, parts: Sequence[_Part], options: RunOptions) -> int:
+    ready = sum(count_runs(store, part.keys).ready for part in parts)
+    return ready if options.max_runs is None else min(ready, options.max_runs)
+
+
+def _opening(parts: Sequence[_Part], todo: int, slots: int) -> str:
+    study, machine = parts[0].plan.study, parts[0].machine
+    runs = sum(len(part.keys) for part in parts)
+    return (
+        f"{study.name}: {plural(len(parts), 'context')}, {plural(runs, 'run')}, {todo} to train with "
+        f"{machine.name}, {machine.precision.name}, {slots} at a time"
+    )
+
+
+def _conclude(console: Console, parts: Sequence[_Part], store: Store, seconds: float) -> int:
+    keys = [key for part in parts for key in part.keys]
+    status = list(store.statuses(keys).values())
+    store.close()
+    finished, failed = status.count(RunStatus.FINISHED), status.count(RunStatus.FAILED)
+    name = parts[0].plan.study.name
+    text = f"{name}: {finished} of {len(keys)} runs finished in {duration(seconds)}"
+    if failed:
+        text += f", {failed} failed (see the report; --retry-failed trains them again)"
+    say(text, console)
+    return failed

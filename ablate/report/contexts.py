@@ -1,0 +1,303 @@
+"""A study in several contexts: one table that says where each effect holds, and on what it depends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.page import format as fmt
+from ablate.page.document import (
+    Block,
+    Column,
+    Document,
+    Finding,
+    Findings,
+    Note,
+    Row,
+    Section,
+    Table,
+    TableCell,
+    Tone,
+)
+from ablate.page.html import html, markdown
+from ablate.report.arms import arms_of
+from ablate.report.export import contexts_csv, latex_table
+from ablate.report.numbers import contexts_json
+from ablate.report.results import NOT_CLAIMED
+from ablate.report.summary import Summary, VariantSummary
+from ablate.stats import Verdict, words
+from ablate.stats.arms import Arms, gather
+from ablate.stats.contrasts import estimates
+from ablate.stats.factor_words import interaction_claim, main_claim, main_evidence
+from ablate.stats.factors import Interaction, InteractionOf, main_effects
+from ablate.stats.matched import Compared, Level, factors_of, levels_of, square_contrasts
+from ablate.system.context import Context, context_name, short_key, value_name
+
+VARIANT = "variant"
+TOGETHER = (
+    "Of all variants to the baseline, between all of these; a family of its own, whose intervals hold "
+    "together."
+)
+Squares = dict[tuple[tuple[Level, Level], tuple[Level, Level]], Compared]
+HOLDS = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT, Verdict.IDENTICAL, Verdict.UNDECIDED)
+
+
+@dataclass(frozen=True)
+class InContext:
+    """What is special to a context, the folder of its own report, the study in it, and the hash of its
+    images.
+    """
+
+    context: Context
+    folder: str
+    summary: Summary
+    dataset_hash: str = ""
+
+    @property
+    def name(self) -> str:
+        return context_name(self.context)
+
+    def of(self, variant: str) -> VariantSummary | None:
+        """A variant, or the one that it is the same network as."""
+        known = {each.name: each for each in self.summary.variants}
+        found = known.get(variant)
+        return known.get(found.same_as) if found and found.same_as else found
+
+
+def render_contexts(contexts: Sequence[InContext]) -> dict[str, bytes]:
+    """The content of every file of the report over all contexts, by its name; report.html is last."""
+    document = compose_contexts(contexts)
+    named = [(each.name, each.summary) for each in contexts]
+    numbers = [(dict(each.context), each.folder, each.summary) for each in contexts]
+    texts = {
+        "variants.csv": contexts_csv(named),
+        "report.json": contexts_json(_study(contexts)["name"], numbers),
+        "table.tex": latex_table(where_table(contexts)),
+        "report.md": markdown(document),
+        "report.html": html(document),
+    }
+    return {name: text.encode("utf-8") for name, text in texts.items()}
+
+
+def compose_contexts(contexts: Sequence[InContext]) -> Document:
+    """The page over all contexts: where effects hold, what they depend on, and what the contexts are."""
+    study = _study(contexts)
+    sections = (
+        Section("where", "Where it holds", (*_holding(contexts), where_table(contexts))),
+        Section("depends", "What it depends on", _dependence(contexts)),
+        Section("contexts", "The contexts", (contexts_table(contexts),)),
+    )
+    return Document(
+        title=str(study["name"]),
+        question=str(study.get("question") or ""),
+        facts=(
+            ("Contexts", f"{len(contexts):,}"),
+            ("Variants", f"{len(_variants(contexts)) + 1:,}"),
+            ("Finished runs", f"{sum(_finished(each.summary) for each in contexts):,}"),
+        ),
+        banner="",
+        sections=tuple(section for section in sections if section.blocks),
+    )
+
+
+def where_table(contexts: Sequence[InContext]) -> Table:
+    """A row for each variant, a column for each context: the difference to the baseline of that context."""
+    columns = (
+        Column("Variant", numeric=False),
+        *(Column(each.name, f"to {each.summary.baseline}") for each in contexts),
+        Column("Verdicts", numeric=False),
+    )
+    rows = tuple(
+        Row(
+            (
+                TableCell(name),
+                *(_cell(each.of(name), each.summary) for each in contexts),
+                TableCell(_counted(name, contexts)),
+            )
+        )
+        for name in _variants(contexts)
+    )
+    caption = (
+        "Differences in points, each to the baseline of its own context. The 95 % intervals of a column hold "
+        "together, those of different columns do not: with several contexts something that is not there "
+        "is found somewhere more often than in one study of twenty."
+    )
+    return Table(caption, columns, rows)
+
+
+def contexts_table(contexts: Sequence[InContext]) -> Table:
+    """What each context is, how far it has come, and how well its baseline does."""
+    columns = (
+        Column("Context", numeric=False),
+        Column("Data set", numeric=False),
+        Column("Baseline", numeric=False),
+        Column("Its accuracy", "test, %, mean ± 95 %"),
+        Column("Runs", "finished of planned"),
+        Column("Report", numeric=False),
+    )
+    rows = tuple(
+        Row(
+            (
+                TableCell(each.name),
+                TableCell(str(each.summary.study.get("dataset"))),
+                TableCell(each.summary.baseline),
+                TableCell(fmt.accuracy(each.summary.reference.accuracy)),
+                TableCell(_progress(each.summary)),
+                TableCell(f"{each.folder}/report.html"),
+            )
+        )
+        for each in contexts
+    )
+    return Table("Each context has a report of its own, with everything else.", columns, rows)
+
+
+def _holding(contexts: Sequence[InContext]) -> tuple[Block, ...]:
+    items = tuple(
+        Finding(
+            f"{name}: {_counted(name, contexts)}.", _named(name, contexts), _tone(name, contexts)
+        )
+        for name in _variants(contexts)
+        if any(_verdicts(name, contexts))
+    )
+    return (Findings(items),) if items else (Note("No variant can be judged in any context yet."),)
+
+
+def _cell(variant: VariantSummary | None, summary: Summary) -> TableCell:
+    if variant is None:
+        return TableCell(fmt.MISSING, "not in this context")
+    effect = variant.effect
+    if effect is None:
+        return TableCell(fmt.MISSING, "the baseline" if variant.is_baseline else "no runs")
+    if summary.leaked:
+        return TableCell(words.points(effect.difference), NOT_CLAIMED, "warning")
+    note = f"{words.span(effect.low, effect.high)}, {effect.verdict}"
+    return TableCell(words.points(effect.difference), note, effect.verdict)
+
+
+def _variants(contexts: Sequence[InContext]) -> list[str]:
+    """Every variant that is compared in some context, in the order of the grids."""
+    names = (v.name for each in contexts for v in each.summary.variants if not v.is_baseline)
+    return list(dict.fromkeys(names))
+
+
+def _verdicts(name: str, contexts: Sequence[InContext]) -> dict[str, Verdict]:
+    """Context → verdict, where there is one."""
+    found = {each.name: (each.of(name), each.summary.leaked) for each in contexts}
+    return {
+        context: variant.effect.verdict
+        for context, (variant, leaked) in found.items()
+        if variant is not None and variant.effect is not None and not leaked
+    }
+
+
+def _counted(name: str, contexts: Sequence[InContext]) -> str:
+    counts = Counter(_verdicts(name, contexts).values())
+    if not counts:
+        return "not judged"
+    if len(counts) == 1 and counts.total() == len(contexts):
+        return f"{next(iter(counts))} in all {len(contexts)}"
+    return ", ".join(f"{verdict} in {counts[verdict]}" for verdict in HOLDS if counts[verdict])
+
+
+def _named(name: str, contexts: Sequence[InContext]) -> str:
+    verdicts = _verdicts(name, contexts)
+    told = [
+        f"{verdict}: {'; '.join(context for context, own in verdicts.items() if own is verdict)}"
+        for verdict in HOLDS
+        if verdict in verdicts.values()
+    ]
+    return ". ".join(told) + "."
+
+
+def _tone(name: str, contexts: Sequence[InContext]) -> Tone:
+    found = set(_verdicts(name, contexts).values())
+    return found.pop() if len(found) == 1 else Verdict.UNDECIDED
+
+
+def _dependence(contexts: Sequence[InContext]) -> tuple[Block, ...]:
+    """Differences of differences, where all contexts were tested on the same images."""
+    summaries = [each.summary for each in contexts]
+    if any(summary.leaked for summary in summaries) or len({s.baseline for s in summaries}) > 1:
+        return ()
+    if len({each.dataset_hash for each in contexts}) > 1:
+        return (Note("Contexts of different images are not compared with each other."),)
+    table, samples = _table(contexts)
+    arms = gather(samples)
+    if arms is None:
+        return ()
+    looked = any(summary.any_time for summary in summaries)
+    told = [
+        Finding(interaction_claim(found), TOGETHER)
+        for axis in factors_of(table)
+        if axis != VARIANT and (found := _between(arms, table, axis, looks=looked)) is not None
+    ]
+    told += [
+        Finding(main_claim(found), main_evidence(found))
+        for found in main_effects(arms, table, looks=looked)
+        if found.factor != VARIANT
+    ]
+    return (Findings(tuple(told)),) if told else ()
+
+
+def _between(
+    arms: Arms, table: Mapping[str, Mapping[str, Level]], axis: str, *, looks: bool
+) -> InteractionOf | None:
+    """How much more each variant differs from the baseline at one level of an axis than at another; None
+    where nothing can be compared.
+    """
+
+    def squares(rows: Mapping[str, Mapping[str, Level]]) -> Squares:
+        found = square_contrasts(rows, VARIANT, axis)
+        return {key: each for key, each in found.items() if key[0][1] == baseline}
+
+    # The last of the variants, and so the second of two: `_table` sees to that.
+    baseline = levels_of(table, VARIANT)[-1]
+
+    compared = squares({name: row for name, row in table.items() if name in arms.names})
+    told = estimates(
+        arms,
+        [each.weights for each in compared.values()],
+        planned=len(squares(table)),
+        looks=looks,
+    )
+    found = tuple(
+        Interaction(levels, at, estimate, compared[levels, at].sets)
+        for (levels, at), estimate in zip(compared, told, strict=True)
+    )
+    return InteractionOf((VARIANT, axis), found) if found else None
+
+
+def _table(
+    contexts: Sequence[InContext],
+) -> tuple[dict[str, Mapping[str, Level]], dict[str, Any]]:
+    """Arms by context and variant, with the levels of each."""
+    found = [
+        (f"{number}/{name}", {VARIANT: name, **levels}, sample)
+        for number, each in enumerate(contexts)
+        if arms_of(each.summary) is not None
+        for levels in [{short_key(key): _level(value) for key, value in each.context}]
+        for name, sample in each.summary.kinds.judged.items()
+    ]
+    # Baselines last: differences are told of a variant to one, and not the other way round.
+    found.sort(key=lambda own: own[1][VARIANT] == contexts[0].summary.baseline)
+    return {arm: row for arm, row, _ in found}, {arm: sample for arm, _, sample in found}
+
+
+def _level(value: object) -> Level:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value_name(value)
+    return value
+
+
+def _finished(summary: Summary) -> int:
+    return sum(v.n + v.besides for v in summary.variants)
+
+
+def _progress(summary: Summary) -> str:
+    return f"{_finished(summary):,} of {sum(v.planned for v in summary.variants):,}"
+
+
+def _study(contexts: Sequence[InContext]) -> Mapping[str, Any]:
+    return contexts[0].summary.study

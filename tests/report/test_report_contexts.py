@@ -1,0 +1,97 @@
+"""The report over several contexts: each with its own baseline, and one table that says where it holds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from support.report_frames import Page, make_frames
+
+from ablate.report.contexts import InContext, render_contexts, where_table
+from ablate.report.summary import summarize
+
+UP = {"none": 0.80, "se": 0.84}
+SAME = {"none": 0.90, "se": 0.9001, "cbam": 0.86}
+
+
+def in_context(means: dict[str, float], content: str = "same", **context: Any) -> InContext:
+    named = tuple(context.items())
+    summary = summarize(make_frames(means, context=context))
+    return InContext(named, f"contexts/{'-'.join(context)}", summary, content)
+
+
+@pytest.fixture
+def contexts() -> list[InContext]:
+    return [in_context(UP, backbone="small"), in_context(SAME, backbone="large")]
+
+
+def test_every_variant_is_compared_with_the_baseline_of_its_own_context(
+    contexts: list[InContext],
+) -> None:
+    rows = {row.cells[0].text: row.cells[1:] for row in where_table(contexts).rows}
+    small, large, told = rows["se"]
+    alone = [each.of("se") for each in contexts]
+    assert [each.effect.difference for each in alone if each and each.effect] == pytest.approx(
+        [0.04, 0.0001], abs=0.003
+    )
+    assert small.tone == "better"
+    assert small.text.startswith("+")
+    assert large.tone != "better"
+    assert told.text == "better in 1, undecided in 1"
+    absent, worse, told = rows["cbam"]
+    assert absent.note == "not in this context"
+    assert (worse.tone, told.text) == ("worse", "worse in 1")
+
+
+def test_the_page_says_where_it_holds_and_what_it_depends_on(contexts: list[InContext]) -> None:
+    files = render_contexts(contexts)
+    page = Page(files["report.html"].decode())
+    assert "se: better in 1, undecided in 1." in page.sections["where"]
+    assert "better: backbone=small" in page.sections["where"]
+    assert "se against none makes" in page.sections["depends"]
+    assert "points more at small than at large" in page.sections["depends"]
+    assert "contexts/backbone/report.html" in page.sections["contexts"]
+    assert b"booktabs" in files["table.tex"]
+    assert list(files)[-1] == "report.html"
+
+
+def test_programs_get_the_same(contexts: list[InContext]) -> None:
+    files = render_contexts(contexts)
+    found = json.loads(files["report.json"])
+    assert [each["context"] for each in found["contexts"]] == [
+        {"backbone": "small"},
+        {"backbone": "large"},
+    ]
+    assert [e["variant"] for e in found["contexts"][1]["effects"]] == ["se", "cbam"]
+    rows = list(csv.DictReader(io.StringIO(files["variants.csv"].decode())))
+    assert [(row["context"], row["variant"]) for row in rows] == [
+        ("backbone=small", "none"),
+        ("backbone=small", "se"),
+        ("backbone=large", "none"),
+        ("backbone=large", "se"),
+        ("backbone=large", "cbam"),
+    ]
+
+
+def test_contexts_of_other_images_are_not_compared_with_each_other() -> None:
+    apart = [in_context(UP, "one", dataset="a"), in_context(UP, "two", dataset="b")]
+    page = Page(render_contexts(apart)["report.html"].decode())
+    assert "Contexts of different images are not compared" in page.sections["depends"]
+    assert "se: better in all 2." in page.sections["where"]
+
+
+def test_of_a_leaked_study_nothing_is_claimed() -> None:
+    leaked = [
+        InContext(
+            (("backbone", name),),
+            name,
+            summarize(make_frames(UP, split="tutorial", context={"backbone": name})),
+        )
+        for name in ("a", "b")
+    ]
+    table = where_table(leaked)
+    assert table.rows[0].cells[1].note == "not claimed (test-leaked)"
+    assert table.rows[0].cells[-1].text == "not judged"
