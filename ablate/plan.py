@@ -19,6 +19,7 @@ from ablate.study import Study, Variant, run_key
 from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
+from ablate.study.trained import Weights, check_trained, frozen_note
 from ablate.system.pulse import PULSE
 
 
@@ -94,6 +95,8 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     classes, size = len(dataset.classes()), dataset.image_size
     outlines = find_outlines(Asked(study.backbone, distinct, classes, size, study.identity))
     built = dict(zip(distinct, outlines.architectures, strict=True))
+    for architecture in outlines.architectures:
+        check_trained(study.recipe, study.backbone, weights_of(architecture))
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
         study=study,
@@ -103,9 +106,15 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         aliases=aliases,
         cells=_cells(study, dataset, kept),
         own_attention=dict(outlines.own_attention),
-        notes=(*dataset.notes(), *(() if outlines.note is None else (outlines.note,))),
+        notes=(*dataset.notes(), *filter(None, (outlines.note, frozen_note(study.recipe)))),
         named=outlines.named,
     )
+
+
+def weights_of(architecture: Architecture) -> list[Weights]:
+    """The modules of a network that have weights of their own, in its order."""
+    found = {layer.path: Weights(layer.path, layer.attention) for layer in architecture.layers}
+    return list(found.values())
 
 
 def with_data(plan: Plan, images: Images | None = None) -> Plan:

@@ -14,13 +14,14 @@ from pydantic import BaseModel, ValidationError
 
 from ablate.errors import StudyError, nearest
 from ablate.study.data import DataTable
-from ablate.study.recipe import Recipe
+from ablate.study.recipe import Phase, Recipe
 from ablate.study.search import Bound, Parameter, Search
 from ablate.study.study import Study
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 8
 TABLES: dict[tuple[str, ...], type[BaseModel]] = {
+    ("recipe", "phases"): Phase,
     ("recipe",): Recipe,
     ("data",): DataTable,
     ("search", "parameters"): Parameter,

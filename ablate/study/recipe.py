@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ablate.study.base import StudyTable
 
 Split = Literal["validation", "tutorial"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)]
+"""Globs over the paths of modules; one alone may stand without a list."""
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+
+
+class Phase(StudyTable):
+    """Some epochs of a run, in which parts of the backbone are not trained."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    freeze: Globs = ()
+
+
+def _length(phase: Any) -> int | None:
+    """How many epochs something has that is to be a phase, None if it does not say."""
+    length = phase.get("epochs") if isinstance(phase, Mapping) else getattr(phase, "epochs", None)
+    return length if type(length) is int else None
 
 
 class Recipe(StudyTable):
@@ -46,6 +69,28 @@ class Recipe(StudyTable):
     mixup_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
     cutmix_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    rates: dict[str, Rate] = Field(default={})
+    attention_rate: Rate = 1.0
+    freeze: Globs = ()
+    phases: tuple[Phase, ...] = ()
+
+    @property
+    def first_epochs(self) -> tuple[int, ...]:
+        """The epochs, counted from 1, with which phases begin: 1 alone where there are none."""
+        ends = [sum(phase.epochs for phase in self.phases[:n]) for n in range(len(self.phases))]
+        return tuple(end + 1 for end in ends) or (1,)
+
+    def frozen_in(self, epoch: int) -> tuple[str, ...]:
+        """Globs of what is not trained in an epoch, counted from 1."""
+        now = [
+            p for p, first in zip(self.phases, self.first_epochs, strict=False) if first <= epoch
+        ]
+        return tuple(dict.fromkeys((*self.freeze, *(now[-1].freeze if now else ()))))
+
+    @property
+    def unfrozen(self) -> Recipe:
+        """The same with everything trained, at one rate: for what a network can do at all."""
+        return self.model_copy(update={"freeze": (), "phases": (), "rates": {}})
 
     @property
     def mixes(self) -> bool:
@@ -56,6 +101,20 @@ class Recipe(StudyTable):
     def step_images(self) -> int:
         """How many images one step of the optimizer is taken on."""
         return self.batch_size * self.accumulate
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_long_as_its_phases(cls, given: Any) -> Any:
+        """`epochs` is the sum of the phases' and may be left out."""
+        phases = given.get("phases") if isinstance(given, Mapping) else None
+        lengths = [length for phase in phases or () if (length := _length(phase)) is not None]
+        if not phases or len(lengths) != len(phases):
+            return given  # the fields say what is wrong
+        if given.get("epochs", sum(lengths)) != sum(lengths):
+            raise ValueError(
+                f"phases have {sum(lengths)} epochs and epochs = {given['epochs']}: leave out recipe.epochs"
+            )
+        return {**given, "epochs": sum(lengths)}
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
@@ -100,11 +159,18 @@ PROTOCOL_DEFAULTS: dict[str, Any] = {
     "mixup_alpha": 0.0,
     "cutmix_alpha": 0.0,
     "dropout": None,
+    "rates": {},
+    "attention_rate": 1.0,
+    "freeze": [],
+    "phases": [],
 }
 """What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""
 
 STORED_ALWAYS = tuple(PROTOCOL_DEFAULTS)[:9]
 """The keys that are stored with every run; a later one is where it is set, as in runs from before it."""
 
-NOT_OF_A_STEP = {"epochs", "augment", "split", "validation_fraction", "schedule", "warmup_epochs"}
+NOT_OF_A_STEP = {
+    "epochs", "augment", "split", "validation_fraction", "schedule", "warmup_epochs", "rates",
+    "attention_rate", "freeze", "phases",
+}  # fmt: skip
 """Keys of a recipe that change no step's kind."""

@@ -125,7 +125,7 @@ def train_epoch(
     first = (epoch - 1) * steps
     rates = np.array([_rates(member, recipe, first, steps) for member in members])
     for member in members:
-        member.trainer.net.train()
+        member.trainer.begin(epoch)
     started = time.perf_counter()
     with restored():
         stepped = stepping(members, data, recipe, Course(seed, epoch, rates))

@@ -119,8 +119,27 @@ LATER: dict[str, Any] = {
 """Keys that came later; the two kinds of mixing go with no class weights."""
 
 
+TRAINED: dict[str, Any] = {
+    "rates": {"layer1": 0.1},
+    "attention_rate": 10.0,
+    "freeze": ["conv1"],
+    "phases": [{"epochs": 2, "freeze": "backbone"}, {"epochs": 3}],
+}
+"""Keys that say which parts are trained, and how fast."""
+
+
+def test_golden_keys_of_what_is_trained() -> None:
+    recipe = Recipe(**TRAINED)
+    assert recipe.epochs == 5
+    assert run_key("0" * 16, recipe, "1" * 64, 32, seed=1) == "d043a9ac625bc855"
+    keys = {run_key("0" * 16, Recipe(**{k: v}), "1" * 64, 32, 1) for k, v in TRAINED.items()}
+    assert len(keys | {"64c3519fd7c3b1c8"}) == 5
+
+
 def test_golden_keys_of_later_keys() -> None:
-    assert {*STORED_ALWAYS, *LATER} == set(Recipe.model_fields), "every field is in a golden key"
+    assert {*STORED_ALWAYS, *LATER, *TRAINED} == set(Recipe.model_fields), (
+        "every field is in a golden key"
+    )
     mixed = Recipe(**{k: v for k, v in LATER.items() if k != "class_weights"})
     assert run_key("0" * 16, mixed, "1" * 64, 32, seed=1) == "5c2737b64be2bb1f"
     weighted = Recipe(class_weights="balanced")
