@@ -10,14 +10,18 @@ from typing import Any
 from ablate.datasets import open_dataset
 from ablate.datasets.base import Dataset, Images
 from ablate.datasets.summary import refuse_one_class, summarize_dataset
+from ablate.network.weights_file import find_weights
 from ablate.outline.asked import Asked
 from ablate.outline.find import find_outlines
+from ablate.outline.weights import fit_note, known_fit
 from ablate.result import Architecture
 from ablate.result.dataset import DatasetSummary
 from ablate.result.named import NamedNetwork
+from ablate.result.pretrained import Pretrained
 from ablate.study import Study, Variant, run_key
 from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in
+from ablate.study.keys import by_difference
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
 from ablate.study.trained import Weights, check_trained, frozen_note
 from ablate.system.pulse import PULSE
@@ -42,7 +46,8 @@ class Plan:
     one's name; such a variant has no cells of its own. `own_attention` is what the backbone brings
     along: kind → paths. `notes` are what a reader of the results should know. `named` is what whoever
     builds these networks in another process must prove, None where they are not the user's own. `data` are
-    its images in numbers, where somebody has counted them (`with_data`).
+    its images in numbers, where somebody has counted them (`with_data`), `pretrained` the weights that its
+    networks begin with.
     """
 
     study: Study
@@ -55,6 +60,12 @@ class Plan:
     notes: tuple[str, ...] = ()
     named: NamedNetwork | None = None
     data: DatasetSummary | None = None
+    pretrained: Pretrained | None = None
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the weights that its networks begin with; None where all are drawn."""
+        return None if self.pretrained is None else self.pretrained.sha256
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -66,9 +77,11 @@ class Plan:
         """What the report needs to know of the study, as JSON."""
         given = self.study.model_dump(mode="json")
         held_out = {} if self.data is None else {"validation_images": self.data.validation_images}
+        begun = by_difference({"weights_sha256": self.weights_sha256}, {"weights_sha256": None})
         return {
             **given,
             **held_out,
+            **begun,
             "dataset": self.dataset.label,
             "controls": list(self.controls),
             "variants": list(self.names),
@@ -97,6 +110,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     built = dict(zip(distinct, outlines.architectures, strict=True))
     for architecture in outlines.architectures:
         check_trained(study.recipe, study.backbone, weights_of(architecture))
+    weights, weights_note = _weights(study, classes, size)
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
         study=study,
@@ -104,11 +118,25 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         names=tuple(dict.fromkeys(names)),
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
-        cells=_cells(study, dataset, kept),
+        cells=_cells(study, dataset, kept, weights),
         own_attention=dict(outlines.own_attention),
-        notes=(*dataset.notes(), *filter(None, (outlines.note, frozen_note(study.recipe)))),
+        notes=(
+            *dataset.notes(),
+            *filter(None, (outlines.note, weights_note, frozen_note(study.recipe))),
+        ),
         named=outlines.named,
+        pretrained=weights,
     )
+
+
+def _weights(study: Study, classes: int, size: int) -> tuple[Pretrained | None, str | None]:
+    """What the networks of a study begin with, and what is said of it."""
+    if study.weights is None:
+        return None, None
+    PULSE.step(f"reading the weights {study.weights}")
+    weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
+    fit = known_fit(weights, study.backbone, classes, size)
+    return weights, fit_note(weights, fit, classes)
 
 
 def weights_of(architecture: Architecture) -> list[Weights]:
@@ -150,7 +178,12 @@ def _collapse(
     return kept, aliases
 
 
-def _cells(study: Study, dataset: Dataset, kept: dict[Variant, Architecture]) -> tuple[Cell, ...]:
+def _cells(
+    study: Study,
+    dataset: Dataset,
+    kept: dict[Variant, Architecture],
+    weights: Pretrained | None,
+) -> tuple[Cell, ...]:
     content = dataset.content_hash()
     seeds = {variant: study.seeds_of(variant.name) for variant in kept}
 
@@ -158,7 +191,8 @@ def _cells(study: Study, dataset: Dataset, kept: dict[Variant, Architecture]) ->
         if content is None:
             return None
         fingerprint, size = kept[variant].fingerprint, dataset.image_size
-        return run_key(fingerprint, study.recipe, content, size, seed, study.data)
+        begun = None if weights is None else weights.sha256
+        return run_key(fingerprint, study.recipe, content, size, seed, study.data, begun)
 
     return tuple(
         Cell(variant, seed, kept[variant], key(variant, seed))

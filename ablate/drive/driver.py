@@ -222,6 +222,7 @@ class Driver:
             checkpoint_seconds=how.checkpoint_seconds,
             content_hash=self.plan.dataset.content_hash(),
             named=self.plan.named,
+            pretrained=self.plan.pretrained,
             data=study.data,
         )
 

@@ -12,6 +12,8 @@ from ablate.datasets.base import Dataset
 from ablate.errors import StudyError
 from ablate.identity.known import forget_origins
 from ablate.model import build, identify
+from ablate.network.pretrained import load_pretrained
+from ablate.network.weights_file import find_weights
 from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights
 from ablate.study import Study, Variant
@@ -92,9 +94,13 @@ def _find(
             return _trained(run, read_weights(url, run), variant, dataset)
     before = "".join(OF_BEFORE.format(run.run_key) for run in kept if run.variant == variant.name)
     net = build(variant, classes, size, SEED)
-    return LoadedNetwork(
-        variant.name, f"untrained: no weights of its run with seed 1 are stored{before}", net
-    )
+    begins = "untrained"
+    if study.weights is not None:
+        weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
+        load_pretrained(net, weights, study.backbone, classes, size)
+        begins = f"as it begins, with the weights {study.weights}"
+    said = f"{begins}: no weights of its run with seed 1 are stored{before}"
+    return LoadedNetwork(variant.name, said, net)
 
 
 def _run_of(target: str, runs: list[StoredRun]) -> StoredRun:

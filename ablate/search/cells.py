@@ -57,7 +57,8 @@ class CellMaker:
         """The same variant with another seed."""
         study, dataset = self.plan.study, self.plan.dataset
         content, size = str(dataset.content_hash()), dataset.image_size
-        key = run_key(cell.architecture.fingerprint, study.recipe, content, size, seed, study.data)
+        mark, weights = cell.architecture.fingerprint, self.plan.weights_sha256
+        key = run_key(mark, study.recipe, content, size, seed, study.data, weights)
         return replace(cell, seed=seed, run_key=key)
 
     def all(self) -> list[Cell]:

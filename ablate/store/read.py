@@ -140,7 +140,9 @@ def in_short(definition: Mapping[str, Any]) -> str:
     return (
         f"{definition['backbone']}, {size}×{size}, epochs={recipe['epochs']}, "
         f"batch_size={recipe['batch_size']}, learning_rate={recipe['learning_rate']:g}, "
-        f"split={recipe['split']}" + "".join(f", {key}={value}" for key, value in data.items())
+        f"split={recipe['split']}"
+        + "".join(f", {key}={value}" for key, value in data.items())
+        + (f", weights={definition['weights']}" if definition.get("weights") else "")
     )
 
 

@@ -146,6 +146,14 @@ def test_golden_keys_of_later_keys() -> None:
     assert run_key("0" * 16, weighted, "1" * 64, 32, seed=1) == "c44e620c1fc8ea2c"
 
 
+def test_golden_keys_of_trained_weights() -> None:
+    """A run's key has them by their content, a setting by the name that the study gives them."""
+    recipe = Recipe()
+    assert run_key("0" * 16, recipe, "1" * 64, 32, 1, weights=None) == "64c3519fd7c3b1c8"
+    assert run_key("0" * 16, recipe, "1" * 64, 32, 1, weights="2" * 64) == "2e1be3958bab3f07"
+    assert parse_study({**DEFAULTS, "weights": "net.pth"}, "test").setting == "3e9a4b5a3dc40fbe"
+
+
 class Longer(Recipe):
     """A recipe of a later version, with a key that this one does not know."""
 
