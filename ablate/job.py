@@ -81,17 +81,22 @@ def checkpoint_interval(asked_seconds: float, cost_seconds: float) -> float:
 
 @dataclass(frozen=True)
 class Run:
-    """One variant of a cohort. With `keep` its result brings the trained weights and a snapshot for
-    pictures, with `histograms` its epochs bring those of weights and gradients; `start` is the
-    checkpoint that it goes on from. `fingerprint` is that of the network which its key names.
+    """One variant of a cohort. With `keep` its result brings the trained weights, with `look` (unless set, as
+    `keep` says) a snapshot for pictures, with `histograms` its epochs bring those of weights and gradients;
+    `start` is the checkpoint that it goes on from. `fingerprint` is that of the network which its key names.
     """
 
     run_key: str
     variant: Variant
     keep: bool = False
+    look: bool | None = None
     start: bytes | None = None
     histograms: bool = False
     fingerprint: str | None = None
+
+    @property
+    def looked_at(self) -> bool:
+        return self.keep if self.look is None else self.look
 
 
 @dataclass(frozen=True)
@@ -297,7 +302,7 @@ class _Session:
             new, evaluate(trainers, self.data, self.data.watched, stream), strict=True
         ):
             member.began = Began(seen.accuracy, seen.loss)
-            if run.keep:
+            if run.looked_at:
                 said = f"{run.variant.name} begins with an accuracy of {100 * seen.accuracy:.2f} %"
                 yield "", Noted(f"{said}, before any training")
 
@@ -356,7 +361,7 @@ class _Session:
         test = self._test("test", self.data.test, member)
         labels = pack_labels(self.data.test.labels.cpu().numpy(), classes)
         unmoved, unseen = self._unmoved(run, member.trainer)
-        kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
+        kept, trouble = self._keep(run, member.trainer)
         for said in filter(None, (unseen, trouble, self._one_class(test))):
             yield "", Noted(f"{run.variant.name} was trained, but {said}")
         yield (
@@ -424,15 +429,17 @@ class _Session:
         except Exception as error:
             return None, f"whether its attention was moved is not known: {one_line(error)}"
 
-    def _keep(self, trainer: Trainer) -> tuple[Kept | None, str | None]:
+    def _keep(self, run: Run, trainer: Trainer) -> tuple[Kept | None, str | None]:
         """What is kept of a trained network, and what could not be. No run fails by being looked at."""
+        if not (run.keep or run.looked_at):
+            return None, None
         try:
             use_kernels(trainer.net, {})  # pictures look into modules that fused paths do not call
-            weights = weights_to_bytes(trainer.net)
+            weights = weights_to_bytes(trainer.net) if run.keep else None
         except Exception as error:
             return None, f"its weights cannot be kept: {one_line(error)}"
         try:
-            return Kept(weights, self._look(trainer)), None
+            return Kept(weights, self._look(trainer) if run.looked_at else None), None
         except Exception as error:
             return Kept(weights, None), f"there are no pictures of it: {one_line(error)}"
 

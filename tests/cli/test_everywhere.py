@@ -123,6 +123,7 @@ def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
         "report": (*EVERY["report"], "--out", f"reports/{ODD}"),
         "explain": (*EVERY["explain"], "--out", f"reports/{ODD}"),
         "init": (*EVERY["init"][:3], "--out", f"{ODD}.toml"),
+        "take": (*EVERY["take"][:4], "--out", f"reports/{ODD}.py"),
     }.get(command, EVERY.get(command, ()))
     for name in (f"{ODD} 2.db", f"{ODD}.toml"):
         (folder / name).unlink(missing_ok=True)
