@@ -7,6 +7,7 @@ input is kept; backward makes the rest anew. Operators are plain ATen; the arith
 Autocast is off inside: the map is read and written in the dtype that it has, and what is small, or
 between the two halves of a CBAM, is in float32 at least. So bfloat16 is rounded less often than in
 the plain modules.
+No output is a view: what follows may change it in place, as a ResNet adds its shortcut.
 Shape: (N, C, H, W) → the same shape, dtype and memory format.
 """
 
@@ -78,7 +79,7 @@ class _SpatialScale(torch.autograd.Function):
                 rows.to(gates.accumulation_dtype(x.dtype)), weight, x.shape[2:]
             )
             ctx.save_for_backward(x, weight, gate, maps)
-            return gates.from_rows(rows * scaled(gate, scale).to(x.dtype), x)
+            return x * gates.as_map(scaled(gate, scale), x).to(x.dtype)
 
     @staticmethod
     @once_differentiable
@@ -100,10 +101,10 @@ class _CbamScale(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             pooled = gates.pool_places(x, with_peak=True)
             channel, hidden = gates.excite(pooled.values, w1, w2)
-            rows = gates.to_rows(x) * scaled(channel, scale)[:, None]
-            spatial, maps = gates.spatial_gate(rows, weight, x.shape[2:])
+            gated = x * scaled(channel, scale)[:, :, None, None]
+            spatial, maps = gates.spatial_gate(gates.to_rows(gated), weight, x.shape[2:])
             ctx.save_for_backward(x, w1, w2, weight, *pooled, channel, hidden, spatial, maps)
-            return gates.from_rows(rows.mul_(scaled(spatial, scale)), x)
+            return gated.mul_(gates.as_map(scaled(spatial, scale), x)).to(x.dtype)
 
     @staticmethod
     @once_differentiable

@@ -92,6 +92,27 @@ def test_values_and_gradients_are_those_of_the_equations(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_follows_may_change_it_in_place(
+    name: str, dtype: torch.dtype, trained: bool, layout: torch.memory_format
+) -> None:
+    """As a ResNet adds its shortcut; also where nothing before it is trained."""
+    x = draw((2, 8, 4, 5), 1, dtype).contiguous(memory_format=layout).requires_grad_(trained)
+    grads = []
+    for kernel in KERNELS:
+        module = make(name, 8, torch.float32, **OPTIONS[name][0])
+        module.kernel = kernel
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            out = module(x)
+            out += 1
+        out.float().square().sum().backward()
+        grads.append([p.grad for p in module.parameters()])
+    for plain, fused in zip(*grads, strict=True):
+        torch.testing.assert_close(fused, plain, atol=0.3, rtol=0.05)
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["relu", "zeros", "one value", "few values", "zero channels"])
 def test_ties_share_the_gradient_as_in_the_equations(
     name: str, kind: str, layout: torch.memory_format

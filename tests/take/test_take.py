@@ -98,7 +98,7 @@ def options(name: str) -> tuple[tuple[str, Any], ...]:
     given: dict[str, Any] = {}
     if name in ("se", "cbam", "cbam_channel"):
         given["reduction"] = 4
-    if name not in ("random_gate", "identity"):
+    if name not in ("none", "random_gate", "identity"):
         given["start"] = "identity"
     return tuple(given.items())
 
