@@ -112,6 +112,7 @@ def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
     """In every option that is a database, a storage or a folder."""
     database = folder / f"{ODD}.db"
     shutil.copy(folder / "results" / "ablation.db", database)
+    shutil.copytree(folder / "results" / "weights", folder / "weights", dirs_exist_ok=True)
     arguments = {
         "study rename": ("study", "rename", "digits-grid", "other"),
         "study delete": ("study", "delete", "digits-grid", "--yes"),
