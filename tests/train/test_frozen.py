@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from conftest import small_plan
+from conftest import run_events, small_plan
 from pydantic import ValidationError
 from support.graphs import CPU, Repeater, data, numbers, same, states, train
 from torch import nn, optim
 from torch.nn import functional as F
 
 from ablate.attention import complete
+from ablate.datasets import open_dataset
 from ablate.errors import StudyError
+from ablate.job import Cohort, Run
 from ablate.model import build
+from ablate.result import Checkpoint, Epoch, Finished
 from ablate.study import Recipe, Variant
 from ablate.study.trained import Weights, frozen_paths, rate_of
 from ablate.system.machine import find_machine
@@ -178,6 +182,29 @@ def test_a_recorded_step_has_the_rates_and_phases_of_the_eager_one(data: Data) -
     )
     assert graphs.trouble is None
     assert same(states(recorded), states(eager))
+
+
+def test_a_run_of_phases_that_is_stopped_ends_as_in_peace() -> None:
+    """From the checkpoint after each epoch, also the one between two phases."""
+    recipe = Recipe(**PHASED, batch_size=256, precision="fp32")
+    run = Run("key", SE, keep=True, look=False)
+    cohort = Cohort(
+        (run,), 1, recipe, open_dataset("digits", None, 32), "cpu", checkpoint_seconds=0
+    )
+    events = [event for _, event in run_events(cohort)]
+    checkpoints = [event for event in events if isinstance(event, Checkpoint)]
+    assert [each.epoch for each in checkpoints] == [1, 2]
+    for each in checkpoints:
+        resumed = replace(cohort, runs=(replace(run, start=each.content),))
+        again = [event for _, event in run_events(resumed)]
+        assert kept(again) == kept(events)
+        assert sum(isinstance(event, Epoch) for event in again) == 3 - each.epoch
+
+
+def kept(events: list[Any]) -> bytes | None:
+    [result] = [event for event in events if isinstance(event, Finished)]
+    assert result.kept is not None
+    return result.kept.weights
 
 
 @pytest.mark.parametrize(
