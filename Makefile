@@ -142,7 +142,7 @@ $(READY): requirements.lock pyproject.toml
 
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && PIP_USER=0 $(BIN)/python -m pip install --quiet uv; }
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra bench --extra postgres --universal --python-version 3.11 \
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra bench --extra onnx --extra postgres --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
 
 clean:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from ablate.errors import AblateError, DataChangedError, DataError, NetworkChang
 from ablate.identity.proof import Proof
 from ablate.measure.activations import capture, find_layers
 from ablate.model import build, prove
+from ablate.network.pretrained import load_pretrained
 from ablate.result import (
     Anew,
     Checkpoint,
@@ -39,11 +40,13 @@ from ablate.result.maps import sample_rows
 from ablate.result.metrics import Score, Split
 from ablate.result.named import NamedNetwork
 from ablate.result.predictions import pack_labels
+from ablate.result.pretrained import Pretrained
 from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
 from ablate.stats.metrics import measure
 from ablate.study import ALL_DATA, PROTOCOL, DataTable, Recipe, Variant, stream_seed
 from ablate.study.batches import epoch_images
+from ablate.study.metrics import BEGAN_ACCURACY, BEGAN_LOSS
 from ablate.system.device_errors import (
     CaptureError,
     ProcessSpentError,
@@ -54,7 +57,7 @@ from ablate.system.device_errors import (
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.system.text import one_line
 from ablate.train.checkpoint import Unfit, pack, unpack
-from ablate.train.cohort import Member, step_eagerly
+from ablate.train.cohort import Began, Member, step_eagerly
 from ablate.train.data import Data, Part, draw, forget_data, load_data
 from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
@@ -79,17 +82,22 @@ def checkpoint_interval(asked_seconds: float, cost_seconds: float) -> float:
 
 @dataclass(frozen=True)
 class Run:
-    """One variant of a cohort. With `keep` its result brings the trained weights and a snapshot for
-    pictures, with `histograms` its epochs bring those of weights and gradients; `start` is the
-    checkpoint that it goes on from. `fingerprint` is that of the network which its key names.
+    """One variant of a cohort. With `keep` its result brings the trained weights, with `look` (unless set, as
+    `keep` says) a snapshot for pictures, with `histograms` its epochs bring those of weights and gradients;
+    `start` is the checkpoint that it goes on from. `fingerprint` is that of the network which its key names.
     """
 
     run_key: str
     variant: Variant
     keep: bool = False
+    look: bool | None = None
     start: bytes | None = None
     histograms: bool = False
     fingerprint: str | None = None
+
+    @property
+    def looked_at(self) -> bool:
+        return self.keep if self.look is None else self.look
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,8 @@ class Cohort:
 
     `content_hash` is that of the images which its run keys name; a worker that has others trains nothing.
     `named` is the network of the user's that they name: a worker that builds another trains nothing either,
-    and whose code turns out to be other code gives no result.
+    and whose code turns out to be other code gives no result. `pretrained` are the weights that its networks
+    begin with; a worker that finds others trains nothing.
 
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
@@ -123,6 +132,7 @@ class Cohort:
     content_hash: str | None = None
     named: NamedNetwork | None = None
     data: DataTable = ALL_DATA
+    pretrained: Pretrained | None = None
 
     def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted | GivenBack]]:
         machine = prepare_machine(
@@ -212,6 +222,7 @@ def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Eve
     for member in members.values():
         member.seconds += (time.perf_counter() - started) / len(members)
     runs = {run.run_key: run for run in cohort.runs}
+    yield from session.look_before_training([(run, members[run.run_key]) for run in cohort.runs])
     key_of = {id(member): run_key for run_key, member in members.items()}
     last: dict[str, Epoch] = {}
     saved, cost = time.monotonic(), 0.0
@@ -279,6 +290,23 @@ class _Session:
         member.histograms = HistogramTaker() if run.histograms else None
         return member, resumed if isinstance(resumed, Unfit) else None
 
+    def look_before_training(
+        self, members: Sequence[tuple[Run, Member]]
+    ) -> Iterator[tuple[str, Noted]]:
+        """Epoch 0: what networks that begin with trained weights are worth as they are, with attention."""
+        new = [(run, member) for run, member in members if member.epochs_done == 0]
+        if self.cohort.pretrained is None or not new:
+            return
+        stream = stream_seed(self.cohort.seed, "evaluation", 0)
+        trainers = [member.trainer for _, member in new]
+        for (run, member), seen in zip(
+            new, evaluate(trainers, self.data, self.data.watched, stream), strict=True
+        ):
+            member.began = Began(seen.accuracy, seen.loss)
+            if run.looked_at:
+                said = f"{run.variant.name} begins with an accuracy of {100 * seen.accuracy:.2f} %"
+                yield "", Noted(f"{said}, before any training")
+
     def beside(
         self, run: Run, member: Member, epoch: Epoch, *, due: bool
     ) -> Iterator[tuple[str, Event | Noted]]:
@@ -305,6 +333,10 @@ class _Session:
         net, cohort = self._net(run), self.cohort
         if self.proof is not None:
             self.proof.check_weights(net)
+        if cohort.pretrained is not None:
+            dataset, backbone = cohort.dataset, run.variant.backbone
+            classes = len(dataset.classes())
+            load_pretrained(net, cohort.pretrained, backbone, classes, dataset.image_size)
         self.begun[run.run_key] = attention_values(net)
         use_kernels(net, cohort.kernels)
         machine, labels = self.machine, self.data.train.labels
@@ -330,7 +362,7 @@ class _Session:
         test = self._test("test", self.data.test, member)
         labels = pack_labels(self.data.test.labels.cpu().numpy(), classes)
         unmoved, unseen = self._unmoved(run, member.trainer)
-        kept, trouble = self._keep(member.trainer) if run.keep else (None, None)
+        kept, trouble = self._keep(run, member.trainer)
         for said in filter(None, (unseen, trouble, self._one_class(test))):
             yield "", Noted(f"{run.variant.name} was trained, but {said}")
         yield (
@@ -363,11 +395,18 @@ class _Session:
 
     def _scores(self, member: Member, test: Evaluation) -> tuple[Score, ...]:
         """Every metric of the test images, and of the validation images where there are some."""
-        found = self._measured("test", self.data.test, test)
+        found = self._measured("test", self.data.test, test) + self._began(member)
         if self.data.val is None:
             return found
         part = self.data.val
         return *self._measured("validation", part, self._test("validation", part, member)), *found
+
+    def _began(self, member: Member) -> tuple[Score, ...]:
+        if member.began is None:
+            return ()
+        split: Split = "test" if self.data.val is None else "validation"
+        began = {BEGAN_ACCURACY: member.began.accuracy, BEGAN_LOSS: member.began.loss}
+        return tuple(Score(split, metric, value) for metric, value in began.items())
 
     def _measured(self, split: Split, part: Part, seen: Evaluation) -> tuple[Score, ...]:
         if seen.logits is None or not np.isfinite(seen.logits).all():
@@ -394,15 +433,17 @@ class _Session:
         except Exception as error:
             return None, f"whether its attention was moved is not known: {one_line(error)}"
 
-    def _keep(self, trainer: Trainer) -> tuple[Kept | None, str | None]:
+    def _keep(self, run: Run, trainer: Trainer) -> tuple[Kept | None, str | None]:
         """What is kept of a trained network, and what could not be. No run fails by being looked at."""
+        if not (run.keep or run.looked_at):
+            return None, None
         try:
             use_kernels(trainer.net, {})  # pictures look into modules that fused paths do not call
-            weights = weights_to_bytes(trainer.net)
+            weights = weights_to_bytes(trainer.net) if run.keep else None
         except Exception as error:
             return None, f"its weights cannot be kept: {one_line(error)}"
         try:
-            return Kept(weights, self._look(trainer)), None
+            return Kept(weights, self._look(trainer) if run.looked_at else None), None
         except Exception as error:
             return Kept(weights, None), f"there are no pictures of it: {one_line(error)}"
 

@@ -11,16 +11,21 @@ from typing import Any
 from ablate.datasets import open_dataset
 from ablate.datasets.base import Dataset, Images
 from ablate.datasets.summary import count_trained, refuse_one_class, summarize_dataset
+from ablate.network.weights_file import find_weights
 from ablate.outline.asked import Asked
 from ablate.outline.find import find_outlines
+from ablate.outline.weights import fit_note, known_fit
 from ablate.result import Architecture
 from ablate.result.dataset import DatasetSummary
 from ablate.result.named import NamedNetwork
+from ablate.result.pretrained import Pretrained
 from ablate.study import Study, Variant, run_key
 from ablate.study.batches import left_out
 from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in
+from ablate.study.keys import by_difference
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
+from ablate.study.trained import Weights, check_trained, frozen_note
 from ablate.system.pulse import PULSE
 
 
@@ -43,8 +48,8 @@ class Plan:
     one's name; such a variant has no cells of its own. `own_attention` is what the backbone brings
     along: kind → paths. `notes` are what a reader of the results should know. `named` is what whoever
     builds these networks in another process must prove, None where they are not the user's own. `data` are
-    its images in numbers, where somebody has counted them (`with_data`). Each epoch leaves out `left_out`
-    of them, so that no batch has a single one.
+    its images in numbers, where somebody has counted them (`with_data`), `pretrained` the weights that its
+    networks begin with. Each epoch leaves out `left_out` images, so that no batch has a single one.
     """
 
     study: Study
@@ -58,6 +63,12 @@ class Plan:
     named: NamedNetwork | None = None
     data: DatasetSummary | None = None
     left_out: int = 0
+    pretrained: Pretrained | None = None
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the weights that its networks begin with; None where all are drawn."""
+        return None if self.pretrained is None else self.pretrained.sha256
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -70,10 +81,12 @@ class Plan:
         given = self.study.model_dump(mode="json")
         held_out = {} if self.data is None else {"validation_images": self.data.validation_images}
         context = {"context": dict(self.study.context)} if self.study.context else {}
+        begun = by_difference({"weights_sha256": self.weights_sha256}, {"weights_sha256": None})
         return {
             **given,
             **held_out,
             **context,
+            **begun,
             "dataset": self.dataset.label,
             "controls": list(self.controls),
             "variants": list(self.names),
@@ -101,6 +114,9 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     outlines = find_outlines(Asked(study.backbone, distinct, classes, size, study.identity))
     alone = _left_out(study, dataset)
     built = dict(zip(distinct, outlines.architectures, strict=True))
+    for architecture in outlines.architectures:
+        check_trained(study.recipe, study.backbone, weights_of(architecture))
+    weights, weights_note = _weights(study, classes, size)
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
         study=study,
@@ -108,12 +124,33 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         names=tuple(dict.fromkeys(names)),
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
-        cells=_cells(study, dataset, kept, alone),
+        cells=_cells(study, dataset, kept, alone, weights),
         own_attention=dict(outlines.own_attention),
-        notes=(*dataset.notes(), *_notes(study, alone, outlines.note)),
+        notes=(
+            *dataset.notes(),
+            *_notes(study, alone),
+            *filter(None, (outlines.note, weights_note, frozen_note(study.recipe))),
+        ),
         named=outlines.named,
         left_out=alone,
+        pretrained=weights,
     )
+
+
+def _weights(study: Study, classes: int, size: int) -> tuple[Pretrained | None, str | None]:
+    """What the networks of a study begin with, and what is said of it."""
+    if study.weights is None:
+        return None, None
+    PULSE.step(f"reading the weights {study.weights}")
+    weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
+    fit = known_fit(weights, study.backbone, classes, size)
+    return weights, fit_note(weights, fit, classes)
+
+
+def weights_of(architecture: Architecture) -> list[Weights]:
+    """The modules of a network that have weights of their own, in its order."""
+    found = {layer.path: Weights(layer.path, layer.attention) for layer in architecture.layers}
+    return list(found.values())
 
 
 def with_data(plan: Plan, images: Images | None = None) -> Plan:
@@ -155,18 +192,20 @@ def _left_out(study: Study, dataset: Dataset) -> int:
     return 0 if images is None else left_out(images, study.recipe)
 
 
-def _notes(study: Study, alone: int, of_network: str | None) -> Iterator[str]:
+def _notes(study: Study, alone: int) -> Iterator[str]:
     if alone:
         yield (
             f"the last batch of {study.recipe.batch_size} would be of one image: each epoch leaves one out, "
             "another one each time (another recipe.batch_size needs none)"
         )
-    if of_network is not None:
-        yield of_network
 
 
 def _cells(
-    study: Study, dataset: Dataset, kept: dict[Variant, Architecture], alone: int
+    study: Study,
+    dataset: Dataset,
+    kept: dict[Variant, Architecture],
+    alone: int,
+    weights: Pretrained | None,
 ) -> tuple[Cell, ...]:
     content = dataset.content_hash()
     seeds = {variant: study.seeds_of(variant.name) for variant in kept}
@@ -175,7 +214,8 @@ def _cells(
         if content is None:
             return None
         fingerprint, size = kept[variant].fingerprint, dataset.image_size
-        return run_key(fingerprint, study.recipe, content, size, seed, study.data, alone)
+        begun = None if weights is None else weights.sha256
+        return run_key(fingerprint, study.recipe, content, size, seed, study.data, alone, begun)
 
     return tuple(
         Cell(variant, seed, kept[variant], key(variant, seed))

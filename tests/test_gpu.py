@@ -113,6 +113,22 @@ def test_a_graph_gives_the_bytes_of_eager_steps(
     assert same(graph[1], eager[1])
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_graph_has_the_rates_of_its_groups_and_follows_the_phases(
+    data: Data, repeating: None, optimizer: str
+) -> None:
+    recipe: dict[str, Any] = {
+        "optimizer": optimizer,
+        "rates": {"conv1": 0.5, "fc*": 2.0},
+        "attention_rate": 3.0,
+        "phases": [{"epochs": 1, "freeze": "backbone"}, {"epochs": 1, "freeze": ["conv2"]}],
+    }
+    eager = stepped(VARIANTS, data, BF16, step_eagerly, **recipe)
+    graph = stepped(VARIANTS, data, BF16, Graphs(), **recipe)
+    assert graph[0] == eager[0]
+    assert same(graph[1], eager[1])
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_graph_that_need_not_repeat_stays_within_the_tolerance(
     data: Data, precision: str

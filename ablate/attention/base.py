@@ -11,6 +11,11 @@ from torch._jit_internal import is_scripting
 
 from ablate.errors import OptionError
 
+STARTS = ("paper", "identity")
+"""How attention begins: as its paper draws it, or letting everything through unchanged."""
+GATE_SCALE = {"paper": 1.0, "identity": 2.0}
+"""What a sigmoid is multiplied by: of scores that are zero it is a half."""
+
 
 class Attention(nn.Module, ABC):
     """A module that reweights a feature map: (N, C, H, W) → (N, C, H, W), same dtype and device.
@@ -22,12 +27,17 @@ class Attention(nn.Module, ABC):
     with the same gradients in fewer passes; `kernel` says which of the two `forward` takes. It is
     no option: it changes how long a network takes, not which network it is.
 
+    Every family has the option `start`: as its paper draws it, or as the identity (`_begin`), unless it says
+    why it cannot.
+
     `version` is raised when the mathematics changes, also by a repaired mistake: results of the old
     module are then never taken for those of the new one. 1 adds nothing to a fingerprint.
     """
 
     kernel: str = "plain"
     version: ClassVar[int] = 1
+    start: str = "paper"
+    _scale: float = 1.0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # A branch of its own: TorchScript compiles the first alone, and knows no autograd of ours.
@@ -35,6 +45,22 @@ class Attention(nn.Module, ABC):
             return self.plain(x)
         else:  # noqa: RET505
             return self.fused(x) if self.kernel == "fused" else self.plain(x)
+
+    def _begin(self, start: str, last: nn.Module | None = None) -> None:
+        """The end of a constructor: with `"identity"` the last layer of the gate is zero and the gate is
+        scaled (`_scale`), so that it is exactly 1 and can open as well as close. The layer was drawn all the
+        same: what is drawn behind it does not depend on the start.
+
+        Raises:
+            OptionError: no such start.
+        """
+        if start not in STARTS:
+            raise OptionError(f"start must be one of {', '.join(STARTS)}, not {start!r}")
+        self._scale = GATE_SCALE[start]
+        if start == "identity":
+            self.start = start
+            for parameter in () if last is None else last.parameters():
+                nn.init.zeros_(parameter)
 
     @abstractmethod
     def plain(self, x: torch.Tensor) -> torch.Tensor:
@@ -48,6 +74,11 @@ class Attention(nn.Module, ABC):
     @abstractmethod
     def parameter_count(channels: int, **options: int) -> int:
         """The number of parameters in closed form, written from the paper and not from the code."""
+
+
+def scaled(values: torch.Tensor, scale: float) -> torch.Tensor:
+    """Times the scale of a gate; the very tensor where that is 1."""
+    return values if scale == 1 else values * scale
 
 
 def hidden_units(channels: int, reduction: int) -> int:

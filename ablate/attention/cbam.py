@@ -6,7 +6,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ablate.attention.base import Attention, hidden_units, odd_kernel
+from ablate.attention.base import (
+    Attention,
+    hidden_units,
+    odd_kernel,
+    scaled,
+)
 from ablate.attention.fused import cbam_scale, channel_scale, spatial_scale
 
 
@@ -19,19 +24,21 @@ class ChannelAttention(Attention):
         OptionError: `channels // reduction` is below 1.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 16) -> None:
+    def __init__(self, channels: int, *, reduction: int = 16, start: str = "paper") -> None:
         super().__init__()
         hidden = hidden_units(channels, reduction)
         self.fc1 = nn.Linear(channels, hidden, bias=False)
         self.fc2 = nn.Linear(hidden, channels, bias=False)
+        self._begin(start, self.fc2)
 
     def plain(self, x: torch.Tensor) -> torch.Tensor:
         average, peak = x.mean(dim=(2, 3)), _peak(x)
-        gate = torch.sigmoid(self._shared(average) + self._shared(peak))
+        gate = scaled(torch.sigmoid(self._shared(average) + self._shared(peak)), self._scale)
         return x * gate.to(x.dtype)[:, :, None, None]
 
     def fused(self, x: torch.Tensor) -> torch.Tensor:
-        return channel_scale(x, self.fc1.weight, self.fc2.weight, with_peak=True)
+        w1, w2 = self.fc1.weight, self.fc2.weight
+        return channel_scale(x, w1, w2, with_peak=True, scale=self._scale)
 
     def _shared(self, pooled: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.fc2(F.relu(self.fc1(pooled)))
@@ -51,17 +58,18 @@ class SpatialAttention(Attention):
         OptionError: `kernel_size` is even or below 1.
     """
 
-    def __init__(self, channels: int, *, kernel_size: int = 7) -> None:
+    def __init__(self, channels: int, *, kernel_size: int = 7, start: str = "paper") -> None:
         super().__init__()
         padding = odd_kernel(kernel_size) // 2
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=padding, bias=False)
+        self._begin(start, self.conv)
 
     def plain(self, x: torch.Tensor) -> torch.Tensor:
         maps = torch.stack((x.mean(dim=1), x.amax(dim=1)), dim=1)
-        return x * torch.sigmoid(self.conv(maps)).to(x.dtype)
+        return x * scaled(torch.sigmoid(self.conv(maps)), self._scale).to(x.dtype)
 
     def fused(self, x: torch.Tensor) -> torch.Tensor:
-        return spatial_scale(x, self.conv.weight)
+        return spatial_scale(x, self.conv.weight, scale=self._scale)
 
     @staticmethod
     def parameter_count(channels: int, **options: int) -> int:
@@ -77,10 +85,13 @@ class CBAM(Attention):
         OptionError: as its halves do.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 16, kernel_size: int = 7) -> None:
+    def __init__(
+        self, channels: int, *, reduction: int = 16, kernel_size: int = 7, start: str = "paper"
+    ) -> None:
         super().__init__()
-        self.channel = ChannelAttention(channels, reduction=reduction)
-        self.spatial = SpatialAttention(channels, kernel_size=kernel_size)
+        self.channel = ChannelAttention(channels, reduction=reduction, start=start)
+        self.spatial = SpatialAttention(channels, kernel_size=kernel_size, start=start)
+        self._begin(start)
 
     def plain(self, x: torch.Tensor) -> torch.Tensor:
         gated: torch.Tensor = self.spatial(self.channel(x))
@@ -88,7 +99,8 @@ class CBAM(Attention):
 
     def fused(self, x: torch.Tensor) -> torch.Tensor:
         channel = self.channel
-        return cbam_scale(x, channel.fc1.weight, channel.fc2.weight, self.spatial.conv.weight)
+        w1, w2, weight = channel.fc1.weight, channel.fc2.weight, self.spatial.conv.weight
+        return cbam_scale(x, w1, w2, weight, scale=self._scale)
 
     @staticmethod
     def parameter_count(channels: int, **options: int) -> int:

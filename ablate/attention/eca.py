@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from ablate.attention.base import Attention, odd_kernel
+from ablate.attention.base import Attention, odd_kernel, scaled
 
 GAMMA, B = 2, 1
 
@@ -23,14 +23,16 @@ class ECA(Attention):
         OptionError: `kernel_size` is even or negative.
     """
 
-    def __init__(self, channels: int, *, kernel_size: int = 0) -> None:
+    def __init__(self, channels: int, *, kernel_size: int = 0, start: str = "paper") -> None:
         super().__init__()
         k = odd_kernel(kernel_size) if kernel_size else paper_kernel(channels)
         self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
+        self._begin(start, self.conv)
 
     def plain(self, x: torch.Tensor) -> torch.Tensor:
         scores = self.conv(x.mean(dim=(2, 3))[:, None]).squeeze(1)
-        return x * torch.sigmoid(scores).to(x.dtype)[:, :, None, None]
+        gate = scaled(torch.sigmoid(scores), self._scale)
+        return x * gate.to(x.dtype)[:, :, None, None]
 
     @staticmethod
     def parameter_count(channels: int, **options: int) -> int:

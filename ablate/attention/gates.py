@@ -36,6 +36,11 @@ def from_rows(rows: Tensor, like: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
+def as_map(gate: Tensor, like: Tensor) -> Tensor:
+    """A gate of places (N, H·W, 1) → (N, 1, H, W), in the size of `like`."""
+    return gate.reshape(like.shape[0], 1, *like.shape[2:])
+
+
 def grad_to_rows(grad: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
     """The output's gradient as rows, in the memory layout of `x`.
 

@@ -15,9 +15,10 @@ class Identity(Attention):
     Shape: (N, C, H, W) → (N, C, H, W), the same tensor.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, start: str = "paper") -> None:
         super().__init__()
-        self.channels = channels
+        self._begin(start)
+        self.channels, self.start = channels, "paper"  # with either start it is the same module
 
     def plain(self, x: torch.Tensor) -> torch.Tensor:
         return x
@@ -36,11 +37,17 @@ class RandomGate(Attention):
     Shape: (N, C, H, W) → (N, C, H, W).
 
     Raises:
-        OptionError: `gate_seed` is no seed.
+        OptionError: `gate_seed` is no seed, or it is to start as the identity.
     """
 
-    def __init__(self, channels: int, *, gate_seed: int = 0) -> None:
+    def __init__(self, channels: int, *, gate_seed: int = 0, start: str = "paper") -> None:
         super().__init__()
+        self._begin(start)
+        if start == "identity":
+            raise OptionError(
+                "random_gate cannot start as the identity: its weights are drawn once and never trained, so "
+                "it would be the identity for ever, which is the placebo `identity`"
+            )
         if not 0 <= gate_seed < 2**63:
             raise OptionError(f"gate_seed must be at least 0 and below 2**63, not {gate_seed}")
         self.gate_seed = gate_seed

@@ -35,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": show.report,
     "explain": show.explain,
     "tensorboard": show.tensorboard,
+    "take": work.take,
     "profile": show.profile,
     "status": show.status,
     "merge": data.merge,

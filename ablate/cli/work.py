@@ -22,6 +22,7 @@ from ablate.cli.options import (
     Db,
     Device,
     NoProbe,
+    OfStudy,
     Rehash,
     Seeds,
     Storage,
@@ -173,6 +174,12 @@ def run(
         bool, typer.Option("--retry-failed", help="Train failed runs again.")
     ] = False,
     no_probe: NoProbe = False,
+    keep: Annotated[
+        Literal["1", "all", "none", "best"],
+        typer.Option(
+            "--keep", help="Seeds whose trained weights stay: 1, all, none, or each variant's best."
+        ),
+    ] = "1",
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Add seeds until every variant has a verdict.")
     ] = False,
@@ -216,6 +223,7 @@ def run(
         run_timeout=run_timeout,
         measure=not no_measure,
         probe=not no_probe,
+        keep=keep,
     )
     until = Until(margin, MAX_SEEDS if max_seeds is None else max_seeds)
     try:
@@ -342,6 +350,39 @@ def measure(
     options = MeasureOptions(device, processes, rounds, block_seconds)
     measure_studies(questions, data, db, options)
     tell_next("report", study, db=db, data=data, set=set)
+
+
+def take(
+    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="The name of a variant.")],
+    study: OfStudy,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="The weights; beside them what builds the network."
+        ),
+    ],
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=1, metavar="N", help="The best in validation unless set."),
+    ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="As ONNX too, compared in ONNX Runtime (ablate[onnx]).")
+    ] = False,
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    again: Rehash = False,
+    set: Assignments = None,
+    allow_import: AllowImport = None,
+) -> None:
+    """Take a trained network out: its weights, and a Python file that builds it with PyTorch alone."""
+    rehash(again)
+    question = load(study, set)
+    allow(allow_import, study)
+    begin("take", question, variant)
+    with loading():
+        from ablate.commands.take import Asked, take_network
+
+    take_network(Asked(variant, question, db, out, data, seed, onnx))
 
 
 def _next_is_dashboard(db: str, storage: str | None) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from ablate.plan import Plan
 from ablate.stats import DEFAULT_MARGIN, words
 from ablate.stats.planning import MAX_SEEDS, Expected, Outlook, assumed, measured, outlook
-from ablate.study.keys import stored_conditions
 from ablate.study.metrics import ACCURACY, METRICS
 from ablate.system.text import duration, plural
 
@@ -38,7 +37,7 @@ def _measured(plan: Plan, url: str) -> Expected | None:
     content = plan.dataset.content_hash()
     if content is None:
         return None
-    recipe = stored_conditions(plan.study.recipe, plan.study.data)
+    recipe = plan.study.conditions
     return measured(similar_samples(url, content, plan.study.backbone, recipe))
 
 

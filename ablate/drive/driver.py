@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ablate.drive.options import TrainingOptions
+from ablate.drive.options import KEPT_SEED, TrainingOptions
 from ablate.drive.paths import Paths
 from ablate.drive.takeover import LEASE_SECONDS, TakeOver
 from ablate.errors import NotKeptError
@@ -39,8 +39,6 @@ RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0
 ALONE = "it will be trained alone"
 OTHER_PATH = "it is computed in another way than those that it was taken with"
-KEPT_SEED = 1
-"""The seed whose weights and histograms are kept, for pictures of what each variant does."""
 
 
 class Feed(Protocol):
@@ -222,6 +220,7 @@ class Driver:
             checkpoint_seconds=how.checkpoint_seconds,
             content_hash=self.plan.dataset.content_hash(),
             named=self.plan.named,
+            pretrained=self.plan.pretrained,
             data=study.data,
         )
 
@@ -241,7 +240,8 @@ class Driver:
         run = Run(
             run_key=claim.run_key,
             variant=cell.variant,
-            keep=cell.seed == KEPT_SEED,
+            keep=self.how.keeps(cell.seed),
+            look=cell.seed == KEPT_SEED,
             start=start.content if start else None,
             histograms=cell.seed == KEPT_SEED,
             fingerprint=cell.architecture.fingerprint,
@@ -349,6 +349,8 @@ class Driver:
         match event:
             case Finished():
                 self.store.finish(claim, event, environment or {})
+                if self.how.keep == "best":
+                    self._keep_best(cell)
             case Failed():
                 self.store.fail(claim, event, environment)
             case Died():
@@ -361,6 +363,11 @@ class Driver:
                 self._write_on_the_way(claim, cell, event)
                 return
         self._ended(cell, event)
+
+    def _keep_best(self, cell: Cell) -> None:
+        mark = cell.architecture.fingerprint
+        same = [key for key, c in self._cells.items() if c.architecture.fingerprint == mark]
+        self.store.keep_best(self.plan.study.name, same)
 
     def _write_on_the_way(self, claim: Claim, cell: Cell, event: object) -> None:
         match event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ablate.errors import DeviceError
 from ablate.execute import Executor
@@ -13,6 +14,12 @@ from ablate.store.store import Store
 from ablate.system.machine import Machine
 from ablate.train.graphs import kernels_on
 from ablate.tune.choose import Tuning
+
+Keep = Literal["1", "all", "none", "best"]
+"""Of which seeds of a variant trained weights stay: the first, all, none, or the best in validation."""
+
+KEPT_SEED = 1
+"""The seed that pictures and histograms are of, and, unless somebody wishes otherwise, kept weights."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class RunOptions:
     run_timeout: float | None = None
     measure: bool = True
     probe: bool = True
+    keep: Keep = "1"
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,11 @@ class TrainingOptions:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     run_timeout_seconds: float | None = None
     only_eager: bool = False
+    keep: Keep = "1"
+
+    def keeps(self, seed: int) -> bool:
+        """Whether a run of that seed brings its weights; of which only the best stay is seen afterwards."""
+        return {"1": seed == KEPT_SEED, "all": True, "none": False, "best": True}[self.keep]
 
 
 def choose_training(
@@ -95,4 +108,5 @@ def choose_training(
         checkpoint_seconds=CHECKPOINT_SECONDS if seconds is None else seconds,
         run_timeout_seconds=asked.run_timeout,
         only_eager=asked.step_path == "eager",
+        keep=asked.keep,
     )

@@ -12,6 +12,8 @@ from ablate.datasets.base import Dataset
 from ablate.errors import StudyError
 from ablate.identity.known import forget_origins
 from ablate.model import build, identify
+from ablate.network.pretrained import load_pretrained
+from ablate.network.weights_file import find_weights
 from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights
 from ablate.study import Study, Variant
@@ -20,7 +22,7 @@ from ablate.train.weights import load_weights
 
 SHORTEST_PREFIX = 4
 SEED = 1
-"""The seed of an untrained network, and that whose weights are kept."""
+"""The seed of an untrained network."""
 
 CHANGED = ", but its source, the weights that it loads or its settings have changed since: another network"
 OF_BEFORE = (
@@ -43,8 +45,8 @@ def load_networks(
 ) -> list[LoadedNetwork]:
     """The networks that the command line names, in its order.
 
-    A variant's name stands for its stored run of seed 1, or for the untrained network where there
-    is none; a run key, or its beginning, for that run.
+    A variant's name stands for its run whose weights are stored, that of the lowest seed, or for the
+    untrained network where there is none; a run key, or its beginning, for that run.
 
     Raises:
         UnknownNameError: neither a variant of the study nor a run of it; names the nearest.
@@ -86,15 +88,19 @@ def _find(
         return _trained(run, content, variant, dataset, "" if run.fingerprint == mark else CHANGED)
     variant = variants[target]
     mark = identify(variant, classes, size, study.identity)
-    kept = [run for run in runs if run.seed == SEED and run.weights_sha256 is not None]
+    kept = sorted((run for run in runs if run.weights_sha256 is not None), key=lambda run: run.seed)
     for run in kept:
         if run.fingerprint == mark:
             return _trained(run, read_weights(url, run), variant, dataset)
     before = "".join(OF_BEFORE.format(run.run_key) for run in kept if run.variant == variant.name)
     net = build(variant, classes, size, SEED)
-    return LoadedNetwork(
-        variant.name, f"untrained: no weights of its run with seed 1 are stored{before}", net
-    )
+    begins = "untrained"
+    if study.weights is not None:
+        weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
+        load_pretrained(net, weights, study.backbone, classes, size)
+        begins = f"as it begins, with the weights {study.weights}"
+    said = f"{begins}: no weights of a run of it are stored{before}"
+    return LoadedNetwork(variant.name, said, net)
 
 
 def _run_of(target: str, runs: list[StoredRun]) -> StoredRun:

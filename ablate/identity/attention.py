@@ -13,6 +13,8 @@ from ablate.identity.values import Describer
 from ablate.study.options import keyword_options
 
 FIRST_VERSION = 1
+OF_OTHERS = {"kernel", "_scale"}
+"""Attributes that change no result, or follow from an option: a gate's scale from its start."""
 
 
 def attention_settings(net: nn.Module) -> dict[str, dict[str, Any]]:
@@ -31,7 +33,7 @@ def _settings(module: Attention) -> dict[str, Any]:
     found = {
         key: describe(value)
         for key, value in vars(module).items()
-        if key not in MACHINERY | {"kernel"} and not _told(module, key, value, shown)
+        if key not in MACHINERY | OF_OTHERS and not _told(module, key, value, shown)
     }
     return found | ({"version": module.version} if module.version != FIRST_VERSION else {})
 

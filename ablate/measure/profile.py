@@ -99,7 +99,7 @@ class ProfileBench:
         """
         bench = self.bench
         trainer = bench.trainer(network)
-        trainer.net.train()
+        trainer.train()
         profiler, totals = (self._eager if path == "eager" else self._as_trained)(trainer)
         on_gpu = bench.device.type == "cuda"
         device = bench.machine.name

@@ -76,7 +76,9 @@ def prove_step(asked: StepAsked) -> None:
     net = build(variant, asked.classes, asked.image_size, SEED)
     _meet_onednn(net, asked)
     with prints_to_stderr(), seeded(SEED):  # a proof draws nothing from what others draw from
-        trainer = make_trainer(net, asked.recipe, asked.machine.device, asked.machine.precision)
+        # Unfrozen: where all before it is frozen, a placebo without weights gives no gradient back.
+        recipe, machine = asked.recipe.unfrozen, asked.machine
+        trainer = make_trainer(net, recipe, machine.device, machine.precision)
         with _outputs_of(net, paths) as outputs:
             # The last batch first, so that the outputs which are kept are those of a whole one.
             for size in reversed(asked.batch_sizes):
@@ -99,7 +101,7 @@ def _batch(asked: StepAsked, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _step(trainer: Trainer, asked: StepAsked, size: int) -> None:
-    trainer.net.train()
+    trainer.train()
     trainer.prepare(asked.recipe.learning_rate, SEED)
     try:
         loss, _ = trainer.step(_batch(asked, size))

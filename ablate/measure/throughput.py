@@ -208,7 +208,7 @@ class _Timed:
             self._bench.device,
         )
         record, one = self._bench.record, batch[0][:1].clone()
-        trainer.net.train()
+        trainer.train()
         step: Callable[[], object] = lambda: trainer.step(batch)  # noqa: E731
         yield "train", step if record is None else record(device, step)
         if record is not None:

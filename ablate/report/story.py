@@ -8,6 +8,7 @@ from typing import Any
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Findings, Note, Section
 from ablate.report import costs, families, flips, profiles, shares, tables
+from ablate.report.began import began_blocks
 from ablate.report.classes import class_blocks
 from ablate.report.controls import control_blocks
 from ablate.report.factors import factor_blocks
@@ -45,6 +46,7 @@ def compose(summary: Summary) -> Document:
             Section("completeness", "How complete the study is", _completeness(summary)),
             Section("data", "The images", image_blocks(summary)),
             Section("results", "Results by variant", (results_table(summary),)),
+            Section("began", "Before any training", began_blocks(summary)),
             Section("accuracy", f"{summary.judged_by.heading} over seeds", _accuracy(summary)),
             Section("factors", "Which place, which kind, which r", factor_blocks(summary)),
             Section("controls", "Against the controls", control_blocks(summary)),

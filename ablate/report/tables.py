@@ -150,6 +150,8 @@ def recipe_table(summary: Summary) -> Table:
     } | {"equivalence_margin": summary.margin, **(study.get("recipe") or {})}
     given = {
         "controls": study.get("controls"),
+        "weights": study.get("weights"),
+        "weights_sha256": study.get("weights_sha256"),
         **by_difference(study.get("data") or {}, DATA_PROTOCOL),
     }
     shown |= {key: value for key, value in given.items() if value}

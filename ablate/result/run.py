@@ -71,11 +71,11 @@ class Histograms:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of a trained network: its weights (safetensors), and its snapshot for the report
-    (`ablate.result.snapshot`), None of a network that could not be looked at.
+    """What is kept of a trained network: its weights (safetensors), None where they are not wanted, and its
+    snapshot for the report (`ablate.result.snapshot`), None of a network that could not be looked at.
     """
 
-    weights: bytes
+    weights: bytes | None
     snapshot: bytes | None
 
 

@@ -90,6 +90,7 @@ class StoredRun:
     status: RunStatus
     weights_sha256: str | None
     weights_file: str | None
+    val_accuracy: float | None = None
 
 
 def stored_runs(url: str, study: str, dataset_hash: str, setting: str) -> list[StoredRun]:
@@ -140,7 +141,9 @@ def in_short(definition: Mapping[str, Any]) -> str:
     return (
         f"{definition['backbone']}, {size}×{size}, epochs={recipe['epochs']}, "
         f"batch_size={recipe['batch_size']}, learning_rate={recipe['learning_rate']:g}, "
-        f"split={recipe['split']}" + "".join(f", {key}={value}" for key, value in data.items())
+        f"split={recipe['split']}"
+        + "".join(f", {key}={value}" for key, value in data.items())
+        + (f", weights={definition['weights']}" if definition.get("weights") else "")
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from ablate.store.samples import Standing, read_standing
 from ablate.store.status import StudyKey
 from ablate.store.test_sets import Pictures, add_test_set
 from ablate.store.transaction import reading, transact, writing
-from ablate.store.weights import keep
+from ablate.store.weights import forget_all_but_best, keep, remove_weights
 from ablate.system.owner import Owner, current_owner
 
 if TYPE_CHECKING:
@@ -252,6 +252,18 @@ class Store:
                 keep(connection, self._url, claim.run_key, result.kept)
             return checkpoints.forget(connection, claim.run_key)
         return []
+
+    def keep_best(self, study: str, run_keys: Collection[str]) -> None:
+        """Keep weights of the best of these runs alone, which are of one variant; a file is deleted after its
+        row is changed, so that a process that is killed between leaves a file that nobody names.
+        """
+        remove_weights(self._url, self._forget_all_but_best(study, run_keys))
+
+    @writing
+    def _forget_all_but_best(
+        self, connection: Connection, study: str, run_keys: Collection[str]
+    ) -> list[str]:
+        return forget_all_but_best(connection, study, run_keys)
 
     @writing
     def fail(

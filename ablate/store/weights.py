@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, func, select, update
 
 from ablate.errors import WeightsError
 from ablate.result import Kept
@@ -42,13 +43,39 @@ def keep(connection: Connection, url: str, run_key: str, kept: Kept) -> None:
     The file is written while that transaction is open: an attempt that lost its claim never gets
     here, and a process that is killed here leaves a run that is trained again.
     """
-    file = weights_file(run_key)
-    named = {"weights_file": file, "weights_sha256": write_weights(url, file, kept.weights)}
-    mine = schema.runs.c.run_key == run_key
-    connection.execute(update(schema.runs).where(mine).values(**named))
+    if kept.weights is not None:
+        file = weights_file(run_key)
+        named = {"weights_file": file, "weights_sha256": write_weights(url, file, kept.weights)}
+        mine = schema.runs.c.run_key == run_key
+        connection.execute(update(schema.runs).where(mine).values(**named))
     if kept.snapshot is not None:
         row = {"run_key": run_key, "content": kept.snapshot}
         put(connection, schema.explanations, [row])
+
+
+def forget_all_but_best(connection: Connection, study: str, run_keys: Collection[str]) -> list[str]:
+    """Of these runs of a study, let those have no weights that are not the best by validation accuracy, the
+    first seed of equals; returns the files to delete once that is committed. What another study names stays.
+    """
+    runs, cells = schema.runs, schema.cells
+    kept = runs.c.run_key.in_(run_keys) & runs.c.weights_file.is_not(None)
+    order = func.coalesce(runs.c.val_accuracy, -1).desc(), runs.c.seed
+    found = connection.execute(
+        select(runs.c.run_key, runs.c.weights_file).where(kept).order_by(*order)
+    )
+    worse = {row.run_key: str(row.weights_file) for row in found.all()[1:]}
+    elsewhere = select(cells.c.run_key).where(cells.c.run_key.in_(worse), cells.c.study != study)
+    for key in set(connection.scalars(elsewhere)):
+        del worse[key]
+    none = {"weights_file": None, "weights_sha256": None}
+    connection.execute(update(runs).where(runs.c.run_key.in_(worse)).values(**none))
+    return list(worse.values())
+
+
+def remove_weights(url: str, files: Iterable[str]) -> None:
+    """Delete files of weights that no row names any more."""
+    for file in files:
+        weights_path(url, file).unlink(missing_ok=True)
 
 
 def write_weights(url: str, file: str, content: bytes) -> str:
@@ -71,7 +98,7 @@ def read_weights(url: str, run: StoredRun) -> bytes:
     if run.weights_sha256 is None or run.weights_file is None:
         raise WeightsError(
             f"{run.variant}, seed {run.seed} ({run.run_key}, {run.status}): has no stored weights; "
-            "they are kept of finished runs of seed 1"
+            "`ablate run --keep` says of which seeds they are kept when a run finishes; of seed 1 unless set"
         )
     path = weights_path(url, run.weights_file)
     try:

@@ -17,7 +17,7 @@ from ablate.errors import StudyError, nearest
 from ablate.study.contexts import assignments_of, choose, documents_of
 from ablate.study.data import DataTable
 from ablate.study.ready import BASE, with_base
-from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
+from ablate.study.recipe import OPTIMIZER_KEYS, Phase, Recipe
 from ablate.study.search import Bound, Parameter, Search
 from ablate.study.study import Study
 from ablate.system.context import Context
@@ -25,6 +25,7 @@ from ablate.system.context import Context
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 8
 TABLES: dict[tuple[str, ...], type[BaseModel]] = {
+    ("recipe", "phases"): Phase,
     ("recipe",): Recipe,
     ("data",): DataTable,
     ("search", "parameters"): Parameter,

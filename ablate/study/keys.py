@@ -36,11 +36,13 @@ def run_key(
     seed: int,
     data: DataTable = ALL_DATA,
     left_out: int = 0,
+    weights: str | None = None,
 ) -> str:
     """The identity of a run: 16 hexadecimal digits.
 
     `fingerprint` is that of the built network, `content_hash` that of the images as they are read, of which
-    `data` says which are used; each epoch leaves out `left_out` of them (`batches.py`).
+    `data` says which are used; each epoch leaves out `left_out` of them (`batches.py`). `weights` is the
+    SHA-256 of those that it begins with.
     """
     return digest(
         {
@@ -50,21 +52,36 @@ def run_key(
             "protocol": PROTOCOL,
             **by_difference({"left_out": left_out}, {"left_out": 0}),
             **_conditions(recipe, image_size, _of_data(data, but=READING_KEYS)),
+            **by_difference({"weights": weights}, {"weights": None}),
         }
     )
 
 
-def setting_key(backbone: str, recipe: Recipe, image_size: int, data: DataTable = ALL_DATA) -> str:
-    """A short hash of what all runs of a study have in common, apart from the images."""
-    return digest({"backbone": backbone, **_conditions(recipe, image_size, _of_data(data))})
+def setting_key(
+    backbone: str,
+    recipe: Recipe,
+    image_size: int,
+    data: DataTable = ALL_DATA,
+    weights: str | None = None,
+) -> str:
+    """A short hash of what all runs of a study have in common, apart from the images; `weights` as a study
+    names them.
+    """
+    named = by_difference({"weights": weights}, {"weights": None})
+    return digest(
+        {"backbone": backbone, **_conditions(recipe, image_size, _of_data(data)), **named}
+    )
 
 
-def stored_conditions(recipe: Recipe, data: DataTable) -> dict[str, Any]:
-    """What a run was trained under, as it is stored with it: its recipe, and of `[data]` what differs from
-    the protocol, as `data.train_images`.
+def stored_conditions(
+    recipe: Recipe, data: DataTable, weights: str | None = None
+) -> dict[str, Any]:
+    """What a run was trained under, as it is stored with it: its recipe, of `[data]` what differs from the
+    protocol, as `data.train_images`, and the weights that it began with, by the name that a study gives them.
     """
     return {
         **_stored(recipe),
+        **by_difference({"weights": weights}, {"weights": None}),
         **{f"data.{key}": value for key, value in _of_data(data).items()},
     }
 

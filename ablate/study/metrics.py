@@ -30,6 +30,9 @@ class Metric:
         return self.title[:1].upper() + self.title[1:]
 
 
+BEGAN_ACCURACY, BEGAN_LOSS = "epoch_0_accuracy", "epoch_0_log_loss"
+"""Of a network that began with trained weights, before it was trained any further."""
+
 METRICS: Mapping[str, Metric] = {
     ACCURACY: Metric("accuracy", of_predictions=True),
     "balanced_accuracy": Metric("balanced accuracy", of_predictions=True),

@@ -20,13 +20,13 @@ from ablate.study.variant import Option
 from ablate.system.imports import check_allowed
 
 ATTENTION_OPTIONS: dict[str, dict[str, Option]] = {
-    "se": {"reduction": 16},
-    "cbam": {"reduction": 16, "kernel_size": 7},
-    "cbam_channel": {"reduction": 16},
-    "cbam_spatial": {"kernel_size": 7},
-    "eca": {"kernel_size": 0},
-    "identity": {},
-    "random_gate": {"gate_seed": 0},
+    "se": {"reduction": 16, "start": "paper"},
+    "cbam": {"reduction": 16, "kernel_size": 7, "start": "paper"},
+    "cbam_channel": {"reduction": 16, "start": "paper"},
+    "cbam_spatial": {"kernel_size": 7, "start": "paper"},
+    "eca": {"kernel_size": 0, "start": "paper"},
+    "identity": {"start": "paper"},
+    "random_gate": {"gate_seed": 0, "start": "paper"},
 }
 ATTENTION = tuple(ATTENTION_OPTIONS)
 AUGMENTS = tuple(AUGMENT_OPTIONS)

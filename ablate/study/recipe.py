@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ablate.study.augments import plainly
 from ablate.study.base import StudyTable
@@ -12,6 +13,28 @@ from ablate.study.base import StudyTable
 Split = Literal["validation", "tutorial"]
 Augments = Annotated[tuple[str, ...], AfterValidator(plainly)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)]
+"""Globs over the paths of modules; one alone may stand without a list."""
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+
+
+class Phase(StudyTable):
+    """Some epochs of a run, in which parts of the backbone are not trained."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    freeze: Globs = ()
+
+
+def _length(phase: Any) -> int | None:
+    """How many epochs something has that is to be a phase, None if it does not say."""
+    length = phase.get("epochs") if isinstance(phase, Mapping) else getattr(phase, "epochs", None)
+    return length if type(length) is int else None
 
 
 class Recipe(StudyTable):
@@ -52,6 +75,28 @@ class Recipe(StudyTable):
     cutmix_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     normalize: Literal["dataset", "imagenet"] = "dataset"
+    rates: dict[str, Rate] = Field(default={})
+    attention_rate: Rate = 1.0
+    freeze: Globs = ()
+    phases: tuple[Phase, ...] = ()
+
+    @property
+    def first_epochs(self) -> tuple[int, ...]:
+        """The epochs, counted from 1, with which phases begin: 1 alone where there are none."""
+        ends = [sum(phase.epochs for phase in self.phases[:n]) for n in range(len(self.phases))]
+        return tuple(end + 1 for end in ends) or (1,)
+
+    def frozen_in(self, epoch: int) -> tuple[str, ...]:
+        """Globs of what is not trained in an epoch, counted from 1."""
+        now = [
+            p for p, first in zip(self.phases, self.first_epochs, strict=False) if first <= epoch
+        ]
+        return tuple(dict.fromkeys((*self.freeze, *(now[-1].freeze if now else ()))))
+
+    @property
+    def unfrozen(self) -> Recipe:
+        """The same with everything trained, at one rate: for what a network can do at all."""
+        return self.model_copy(update={"freeze": (), "phases": (), "rates": {}})
 
     @property
     def mixes(self) -> bool:
@@ -62,6 +107,20 @@ class Recipe(StudyTable):
     def step_images(self) -> int:
         """How many images one step of the optimizer is taken on."""
         return self.batch_size * self.accumulate
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_long_as_its_phases(cls, given: Any) -> Any:
+        """`epochs` is the sum of the phases' and may be left out."""
+        phases = given.get("phases") if isinstance(given, Mapping) else None
+        lengths = [length for phase in phases or () if (length := _length(phase)) is not None]
+        if not phases or len(lengths) != len(phases):
+            return given  # the fields say what is wrong
+        if given.get("epochs", sum(lengths)) != sum(lengths):
+            raise ValueError(
+                f"phases have {sum(lengths)} epochs and epochs = {given['epochs']}: leave out recipe.epochs"
+            )
+        return {**given, "epochs": sum(lengths)}
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
@@ -107,6 +166,10 @@ PROTOCOL_DEFAULTS: dict[str, Any] = {
     "cutmix_alpha": 0.0,
     "dropout": None,
     "normalize": "dataset",
+    "rates": {},
+    "attention_rate": 1.0,
+    "freeze": [],
+    "phases": [],
 }
 """What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""
 
@@ -122,14 +185,7 @@ OPTIMIZER_KEYS: dict[str, tuple[str, ...]] = {
 """The keys of a recipe that each optimizer honours; another one is refused, not passed over."""
 
 NOT_OF_A_STEP = {
-    *(
-        "epochs",
-        "augment",
-        "normalize",
-        "split",
-        "validation_fraction",
-        "schedule",
-        "warmup_epochs",
-    ),
-}
+    "epochs", "augment", "normalize", "split", "validation_fraction", "schedule", "warmup_epochs", "rates",
+    "attention_rate", "freeze", "phases",
+}  # fmt: skip
 """Keys of a recipe that change no step's kind."""

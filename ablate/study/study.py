@@ -31,7 +31,8 @@ class Study(StudyTable):
     `metric` is what verdicts, search and report speak of; `equivalence_margin` is in it (0.005 is half a
     point): what a verdict calls equivalent.
     `image_size` is the side in pixels to which a dataset of files is brought. `identity` names the
-    network by hand, where something in it cannot be described. `controls` are second baselines,
+    network by hand, where something in it cannot be described. `weights` are those that the backbone begins
+    with, all of them unless `weights_partial`. `controls` are second baselines,
     placebos and the like, by name or glob.
     """
 
@@ -41,6 +42,8 @@ class Study(StudyTable):
     image_size: Annotated[int, Field(ge=8, le=1024)] = 32
     backbone: str
     identity: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    weights: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    weights_partial: bool = False
     baseline: str = NO_ATTENTION
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
     baseline_seeds: Annotated[int, Field(ge=1, le=10_000)] | None = None
@@ -76,6 +79,8 @@ class Study(StudyTable):
                     raise ValueError(f"grid: {key} is an empty list; leave the key out or fill it")
                 if not all(v is None or isinstance(v, (int, float, str)) for v in values):
                     raise ValueError(f"grid: {key} must be a number, a string or a list of them")
+        if self.weights_partial and self.weights is None:
+            raise ValueError("weights_partial is about weights, and there are none: leave it out")
         variants = sum(math.prod(len(v) for v in table.axes().values()) for table in self.grid)
         most = max(self.seeds, self.baseline_seeds or 0)
         if variants * most > MAX_CELLS:
@@ -115,12 +120,12 @@ class Study(StudyTable):
 
         One study under two settings, as with `--set recipe.epochs=1`, is two sets of results.
         """
-        return setting_key(self.backbone, self.recipe, self.image_size, self.data)
+        return setting_key(self.backbone, self.recipe, self.image_size, self.data, self.weights)
 
     @property
     def conditions(self) -> dict[str, Any]:
         """What its runs are trained under, as it is stored with each, as JSON."""
-        return stored_conditions(self.recipe, self.data)
+        return stored_conditions(self.recipe, self.data, self.weights)
 
     def seeds_of(self, variant_name: str) -> int:
         """How many seeds a variant gets: `baseline_seeds` for the baseline, else `seeds`."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 
 from ablate.result.path import differences
-from ablate.train.cohort import Member
+from ablate.train.cohort import Began, Member
 from ablate.train.step import Trainer
 
 ABOUT = "about"
@@ -40,6 +40,7 @@ def pack(member: Member, made_by: Mapping[str, Any]) -> bytes:
         "seconds": member.seconds,
         "train_seconds": member.train_seconds,
         "scaler": trainer.scaler.state_dict(),
+        **({} if member.began is None else {"began": asdict(member.began)}),
     }
     tensors = {f"net/{name}": value for name, value in trainer.net.state_dict().items()}
     for index, state in trainer.optimizer.state_dict()["state"].items():
@@ -67,7 +68,8 @@ def unpack(content: bytes, trainer: Trainer, made_by: Mapping[str, Any]) -> Memb
         for index, value in _below("average/", tensors).items():
             trainer.average.values[int(index)].copy_(value)
     trainer.scaler.load_state_dict(about["scaler"])
-    return Member(trainer, about["watched"], about["seconds"], about["train_seconds"])
+    began = Began(**about["began"]) if "began" in about else None
+    return Member(trainer, about["watched"], about["seconds"], about["train_seconds"], began=began)
 
 
 def _restore_optimizer(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:

@@ -21,13 +21,22 @@ from ablate.train.schedules import BETWEEN_EPOCHS, find_schedule, with_warmup
 from ablate.train.step import Trainer
 
 
+@dataclass(frozen=True, slots=True)
+class Began:
+    """What a network that begins with trained weights is worth before any training: epoch 0."""
+
+    accuracy: float
+    loss: float
+
+
 @dataclass
 class Member:
     """One run of a cohort: its network in training, and what it has been through.
 
     `watched` has the loss that the schedule sees, one after each epoch that is done. `seconds` is
     its share of the cohort's time, `train_seconds` the part of it without evaluation. `histograms`
-    takes those of its weights and gradients, where they are wanted.
+    takes those of its weights and gradients, where they are wanted. `began` is its epoch 0, of those that
+    begin with trained weights.
     """
 
     trainer: Trainer
@@ -35,6 +44,7 @@ class Member:
     seconds: float = 0.0
     train_seconds: float = 0.0
     histograms: HistogramTaker | None = None
+    began: Began | None = None
 
     @property
     def epochs_done(self) -> int:
@@ -126,7 +136,7 @@ def train_epoch(
     first = (epoch - 1) * steps
     rates = np.array([_rates(member, recipe, first, steps) for member in members])
     for member in members:
-        member.trainer.net.train()
+        member.trainer.begin(epoch)
     started = time.perf_counter()
     with restored():
         stepped = stepping(members, data, recipe, Course(seed, epoch, rates))

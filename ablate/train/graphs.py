@@ -244,6 +244,7 @@ class RecordedCohort:
         device, images = data.device, data.train.images
         rows = min(chunk_images(data, recipe.step_images), len(data.train))
         self.trainers, self._count = trainers, len(data.train)
+        self._frozen = [trainer.frozen for trainer in trainers]
         # Channels last, with which a gather of images gives a batch in that format.
         self._images = torch.zeros(rows, *images.shape[2:], images.shape[1], device=device)
         self._labels = empty_labels(rows, recipe, device)
@@ -268,8 +269,10 @@ class RecordedCohort:
             raise RuntimeError(f"a network draws from {source}, and a graph would repeat one draw")
 
     def is_of(self, trainers: list[Trainer], data: Data) -> bool:
-        """Whether these trainers were recorded, for so many images."""
-        return self.trainers == trainers and self._count == len(data.train)
+        """Whether these trainers were recorded, for so many images, with the same parts of them frozen."""
+        frozen = [trainer.frozen for trainer in trainers]
+        recorded = self.trainers == trainers and self._frozen == frozen
+        return recorded and self._count == len(data.train)
 
     def _record(
         self,

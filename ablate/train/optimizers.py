@@ -11,6 +11,8 @@ from torch import nn, optim
 
 from ablate.study import Recipe
 from ablate.study.names import check_optimizer
+from ablate.study.trained import frozen_paths, rate_of
+from ablate.train.frozen import attention_paths, is_below, modules_of
 from ablate.train.muon import Muon
 
 T = TypeVar("T")
@@ -41,13 +43,13 @@ Factory = Callable[[nn.Module, Recipe, Rate], optim.Optimizer]
 
 def adam(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
     """Kingma and Ba 2015, arXiv 1412.6980. `weight_decay` is added to the gradient."""
-    groups = _groups(net, recipe, recipe.weight_decay or 0.0)
+    groups = _groups(net, recipe, rate, recipe.weight_decay or 0.0)
     return _Adam(groups, lr=rate, betas=_betas(recipe), fused=True, capturable=_on_gpu(net))
 
 
 def adamw(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
     """Loshchilov and Hutter 2019, arXiv 1711.05101, with a weight decay of 0.01 unless set."""
-    groups = _groups(net, recipe, _or(recipe.weight_decay, 0.01))
+    groups = _groups(net, recipe, rate, _or(recipe.weight_decay, 0.01))
     return _AdamW(groups, lr=rate, betas=_betas(recipe), fused=True, capturable=_on_gpu(net))
 
 
@@ -57,7 +59,7 @@ def sgd(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
     """
     momentum = _or(recipe.momentum, 0.9)
     nesterov = _or(recipe.nesterov, momentum > 0)
-    groups = _groups(net, recipe, recipe.weight_decay or 0.0)
+    groups = _groups(net, recipe, rate, recipe.weight_decay or 0.0)
     return _SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
 
 
@@ -66,7 +68,7 @@ def muon(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
     unless set; AdamW for the first and the last layer, biases and norms, at the same learning rate.
     """
     hidden = _hidden_weights(net)
-    groups = _groups(net, recipe, _or(recipe.weight_decay, 0.1), apart=hidden)
+    groups = _groups(net, recipe, rate, _or(recipe.weight_decay, 0.1), apart=hidden)
     for group in groups:
         group |= {"momentum": _or(recipe.momentum, 0.95), "nesterov": _or(recipe.nesterov, True)}
         group |= {
@@ -95,20 +97,36 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> optim.Optimizer:
 
 
 def _groups(
-    net: nn.Module, recipe: Recipe, weight_decay: float, apart: frozenset[int] = frozenset()
+    net: nn.Module,
+    recipe: Recipe,
+    rate: Rate,
+    weight_decay: float,
+    apart: frozenset[int] = frozenset(),
 ) -> Groups:
     """The parameters by what is done with them, in the network's order: one group where that is the same.
 
     Norms and biases are the parameters of one dimension (Goyal et al. 2017, arXiv:1706.02677, section 5.3).
+    A group whose learning rate is not the recipe's has a `rate_factor`, and a rate of its own. What is frozen
+    in other phases is another group: fused SGD wants momentum of all of a group or of none.
     """
     bare = recipe.no_decay_on == "norm_and_bias"
-    found: dict[tuple[bool, bool], dict[str, Any]] = {}
-    for parameter in net.parameters():
-        kind = bare and parameter.dim() <= 1, id(parameter) in apart
+    inserted, modules = attention_paths(net), modules_of(net)
+    frozen = [frozen_paths(modules, recipe.frozen_in(epoch)) for epoch in recipe.first_epochs]
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for name, parameter in net.named_parameters():
+        path = name.rpartition(".")[0]
+        factor = recipe.attention_rate if is_below(path, inserted) else rate_of(path, recipe.rates)
+        when = tuple(path in phase for phase in frozen)
+        kind = bare and parameter.dim() <= 1, id(parameter) in apart, factor, when
         decay = 0.0 if kind[0] else weight_decay
-        group = found.setdefault(kind, {"params": [], "weight_decay": decay})
+        group = found.setdefault(kind, {"params": [], "weight_decay": decay, **_own(rate, factor)})
         group["params"].append(parameter)
     return list(found.values())
+
+
+def _own(rate: Rate, factor: float) -> dict[str, Any]:
+    """A rate that is a tensor is filled in place: one that differs needs a tensor of its own."""
+    return {} if factor == 1 else {"lr": rate * factor, "rate_factor": factor}
 
 
 def _hidden_weights(net: nn.Module) -> frozenset[int]:
@@ -130,12 +148,16 @@ def _on_gpu(net: nn.Module) -> bool:
 
 
 def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float | torch.Tensor) -> None:
-    """Set the learning rate of the next step; a tensor is filled in place, for graphs that read it.
+    """Set the learning rate of the next step, times the factor of each group; a tensor is filled in place,
+    for graphs that read it.
 
     One given as a tensor () on the device is never waited for.
     """
     for group in optimizer.param_groups:
+        factor = group.get("rate_factor", 1.0)
+        # A recipe's own rate is not multiplied, and so is the same to the last bit.
+        rate = learning_rate if factor == 1 else learning_rate * factor
         if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(learning_rate)
+            group["lr"].fill_(rate)
         else:
-            group["lr"] = learning_rate
+            group["lr"] = rate

@@ -17,6 +17,7 @@ from ablate.system.precision import Precision
 from ablate.system.randomness import seed_all
 from ablate.train.average import Average
 from ablate.train.batch import Batch
+from ablate.train.frozen import Freezing
 from ablate.train.losses import Loss, first_labels, make_loss
 from ablate.train.optimizers import make_optimizer, set_learning_rate
 
@@ -39,6 +40,24 @@ class Trainer:
     micro_batch: int | None = None
     clip_norm: float | None = None
     average: Average | None = None
+    freezing: Freezing | None = None
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Globs of what is not trained now."""
+        return () if self.freezing is None else self.freezing.globs
+
+    def begin(self, epoch: int) -> None:
+        """Make the network ready to be trained in an epoch, counted from 1: its mode, and what is frozen."""
+        if self.freezing is not None:
+            self.freezing.begin(epoch)
+        self.train()
+
+    def train(self) -> None:
+        """Training mode, but for what is frozen."""
+        self.net.train()
+        if self.freezing is not None:
+            self.freezing.keep_statistics()
 
     @property
     def generator(self) -> torch.Generator:
@@ -148,7 +167,8 @@ def make_trainer(
     """
     net = net.to(device).to(memory_format=precision.memory_format)
     set_dropout(net, recipe)
-    return Trainer(
+    freezing = Freezing(net, recipe) if recipe.freeze or recipe.phases else None
+    trainer = Trainer(
         net=net,
         optimizer=make_optimizer(net, recipe),
         scaler=torch.amp.GradScaler(device.type, enabled=precision.scaled),
@@ -158,7 +178,13 @@ def make_trainer(
         micro_batch=recipe.batch_size if recipe.accumulate > 1 else None,
         clip_norm=recipe.clip_norm,
         average=None if recipe.ema_decay is None else Average(net, recipe.ema_decay),
+        freezing=freezing,
     )
+    if freezing is not None:
+        freezing.begin(
+            recipe.epochs
+        )  # where nobody says which epoch it is: as most of it is trained
+    return trainer
 
 
 def set_dropout(net: nn.Module, recipe: Recipe) -> None:

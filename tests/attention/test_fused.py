@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from ablate.tune.kernels import MeasureKernels, measure_kernels
 
 CPU = torch.device("cpu")
 SHAPES = [(3, 32, 6, 5), (1, 16, 1, 1), (2, 5, 1, 7), (4, 1, 4, 4), (2, 24, 9, 1), (1, 8, 3, 11)]
-OPTIONS: dict[str, list[dict[str, int]]] = {
+OPTIONS: dict[str, list[dict[str, Any]]] = {
     "se": [{"reduction": 1}, {"reduction": 4}],
     "cbam_channel": [{"reduction": 1}, {"reduction": 4}],
     "cbam_spatial": [{"kernel_size": 1}, {"kernel_size": 3}, {"kernel_size": 7}],
@@ -34,7 +35,7 @@ CASES = [
     for name in OPTIONS
     for options, shape in product(OPTIONS[name], SHAPES)
     if shape[1] >= options.get("reduction", 1)
-]
+] + [(name, {**OPTIONS[name][0], "start": "identity"}, SHAPES[0]) for name in OPTIONS]
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 NAMES = tuple(OPTIONS)
 
@@ -44,7 +45,7 @@ def layout(request: pytest.FixtureRequest) -> torch.memory_format:
     return LAYOUTS[request.param]
 
 
-def make(name: str, channels: int, dtype: torch.dtype = torch.float64, **options: int) -> Attention:
+def make(name: str, channels: int, dtype: torch.dtype = torch.float64, **options: Any) -> Attention:
     """A module with weights large enough that every gate is away from 1/2."""
     torch.manual_seed(0)
     module = ATTENTION[name](channels, **options).to(dtype)
@@ -79,7 +80,7 @@ def test_the_cases_cover_everything_that_can_be_fused() -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 2e-5)])
 def test_values_and_gradients_are_those_of_the_equations(
     name: str,
-    options: dict[str, int],
+    options: dict[str, Any],
     shape: tuple[int, ...],
     layout: torch.memory_format,
     dtype: torch.dtype,
@@ -88,6 +89,27 @@ def test_values_and_gradients_are_those_of_the_equations(
     module = make(name, shape[1], dtype, **options)
     x = draw(shape, 1, dtype).contiguous(memory_format=layout)
     assert_equal_paths(module, x, draw(shape, 2, dtype), tolerance)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_follows_may_change_it_in_place(
+    name: str, dtype: torch.dtype, trained: bool, layout: torch.memory_format
+) -> None:
+    """As a ResNet adds its shortcut; also where nothing before it is trained."""
+    x = draw((2, 8, 4, 5), 1, dtype).contiguous(memory_format=layout).requires_grad_(trained)
+    grads = []
+    for kernel in KERNELS:
+        module = make(name, 8, torch.float32, **OPTIONS[name][0])
+        module.kernel = kernel
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            out = module(x)
+            out += 1
+        out.float().square().sum().backward()
+        grads.append([p.grad for p in module.parameters()])
+    for plain, fused in zip(*grads, strict=True):
+        torch.testing.assert_close(fused, plain, atol=0.3, rtol=0.05)
 
 
 @pytest.mark.parametrize("name", NAMES)

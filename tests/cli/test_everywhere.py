@@ -113,6 +113,7 @@ def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
     made_anew(folder)
     database = folder / f"{ODD}.db"
     shutil.copy(folder / "results" / "ablation.db", database)
+    shutil.copytree(folder / "results" / "weights", folder / "weights", dirs_exist_ok=True)
     arguments = {
         "study rename": ("study", "rename", "digits-grid", "other"),
         "study delete": ("study", "delete", "digits-grid", "--yes"),
@@ -124,6 +125,7 @@ def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
         "report": (*EVERY["report"], "--out", f"reports/{ODD}"),
         "explain": (*EVERY["explain"], "--out", f"reports/{ODD}"),
         "init": (*EVERY["init"][:3], "--out", f"{ODD}.toml"),
+        "take": (*EVERY["take"][:4], "--out", f"reports/{ODD}.py"),
     }.get(command, EVERY.get(command, ()))
     if command == "merge":
         shutil.copy(folder / "merged.db", folder / f"{ODD} 2.db")

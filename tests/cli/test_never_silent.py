@@ -42,6 +42,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "report": [STUDY],
     "explain": ["none", "--study", STUDY],
     "tensorboard": [STUDY],
+    "take": ["none", "--study", STUDY, "--out", "net.safetensors"],
     "profile": ["none", "cbam", "--study", STUDY],
     "status": [STUDY],
     "merge": ["sqlite:///a.db", "sqlite:///b.db"],

@@ -47,7 +47,7 @@ def test_the_digits_in_batches_that_leave_one() -> None:
     plan = small_plan(recipe={"batch_size": 647, "augment": []})
     recipe = plan.study.recipe
     assert plan.left_out == 1
-    data = load_data(plan.dataset, recipe.split, recipe.validation_fraction, torch.device("cpu"))
+    data = load_data(plan.dataset, recipe, torch.device("cpu"))
     sizes = [[len(labels) for _, labels in train_batches(data, recipe, 1, n)] for n in (1, 2)]
     assert sizes == [[647, 647], [647, 647]]
     sums = {

@@ -265,7 +265,5 @@ def test_pictures_of_a_network_that_was_edited_since_say_so(package: Path, url: 
     edit(package, "helper")
     forget_all()
     assert weights(key).endswith("have changed since: another network")
-    assert weights("none").startswith(
-        "untrained: no weights of its run with seed 1 are stored; those"
-    )
+    assert weights("none").startswith("untrained: no weights of a run of it are stored; those")
     assert f"run {key} are of another network" in weights("none")

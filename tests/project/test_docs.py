@@ -230,6 +230,7 @@ def test_every_example_of_a_study_is_tried_above() -> None:
     assert {p for p, text in PAGES.items() if blocks(text, "toml")} == {
         "README.md",
         "docs/studies.md",
+        "docs/pretrained.md",  # in test_pretrained_page.py
     }
 
 

@@ -140,15 +140,40 @@ LATER: dict[str, Any] = {
 """Keys that came later; the two kinds of mixing go with no class weights."""
 
 
+TRAINED: dict[str, Any] = {
+    "rates": {"layer1": 0.1},
+    "attention_rate": 10.0,
+    "freeze": ["conv1"],
+    "phases": [{"epochs": 2, "freeze": "backbone"}, {"epochs": 3}],
+}
+"""Keys that say which parts are trained, and how fast."""
+
+
+def test_golden_keys_of_what_is_trained() -> None:
+    recipe = Recipe(**TRAINED)
+    assert recipe.epochs == 5
+    assert run_key("0" * 16, recipe, "1" * 64, 32, seed=1) == "d043a9ac625bc855"
+    keys = {run_key("0" * 16, Recipe(**{k: v}), "1" * 64, 32, 1) for k, v in TRAINED.items()}
+    assert len(keys | {"64c3519fd7c3b1c8"}) == 5
+
+
 def test_golden_keys_of_later_keys() -> None:
     newest = {"normalize": "imagenet"}
-    fields = {*STORED_ALWAYS, *LATER, *newest}
+    fields = {*STORED_ALWAYS, *LATER, *TRAINED, *newest}
     assert fields == set(Recipe.model_fields), "every field is in a golden key"
     mixed = Recipe(**{k: v for k, v in LATER.items() if k != "class_weights"})
     assert run_key("0" * 16, mixed, "1" * 64, 32, seed=1) == "5c2737b64be2bb1f"
     weighted = Recipe(class_weights="balanced")
     assert run_key("0" * 16, weighted, "1" * 64, 32, seed=1) == "c44e620c1fc8ea2c"
     assert run_key("0" * 16, Recipe(**newest), "1" * 64, 32, seed=1) == "6287d749badfe5a0"
+
+
+def test_golden_keys_of_trained_weights() -> None:
+    """A run's key has them by their content, a setting by the name that the study gives them."""
+    recipe = Recipe()
+    assert run_key("0" * 16, recipe, "1" * 64, 32, 1, weights=None) == "64c3519fd7c3b1c8"
+    assert run_key("0" * 16, recipe, "1" * 64, 32, 1, weights="2" * 64) == "2e1be3958bab3f07"
+    assert parse_study({**DEFAULTS, "weights": "net.pth"}, "test").setting == "3e9a4b5a3dc40fbe"
 
 
 class Longer(Recipe):

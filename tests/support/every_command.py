@@ -7,8 +7,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from ablate.model import build
+from ablate.plan import make_plan
+from ablate.result import Finished, Kept
 from ablate.store.store import Store
 from ablate.store.transfer.imports import import_folder
+from ablate.study.file import load_study
+from ablate.train.weights import weights_to_bytes
 
 ROOT = Path(__file__).parents[2]
 DIGITS = str(ROOT / "studies" / "digits-grid.toml")
@@ -69,6 +74,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "profile": ("profile", *PAIR),
     "explain": ("explain", "none", "--study", "tiny.toml", "--samples", "1"),
     "tensorboard": ("tensorboard", "--no-serve"),
+    "take": ("take", "none", "--study", "tiny.toml", "--out", "taken.safetensors"),
     "doctor": ("doctor",),
 }
 EVERY = QUICK | OTHERS
@@ -85,8 +91,23 @@ def working_folder(path: Path) -> Path:
     (path / "tiny.toml").write_text(TINY + GRID)
     (path / "searched.toml").write_text(TINY.replace('"tiny"', '"searched"') + SEARCH)
     Store(f"sqlite:///{path / 'merged.db'}").close()
+    _finish_one(path)
     shutil.copytree(path, _as_made(path))
     return path
+
+
+def _finish_one(path: Path) -> None:
+    """A run of the first variant of `tiny` as if it had been trained: with weights to take."""
+    plan = make_plan(load_study(path / "tiny.toml"))
+    cell = plan.cells[0]
+    net = build(cell.variant, len(plan.dataset.classes()), plan.dataset.image_size, cell.seed)
+    kept = Kept(weights_to_bytes(net), None)
+    store = Store(f"sqlite:///{path}/results/ablation.db")
+    store.register(plan)
+    [claim] = store.claim_cohort([str(cell.run_key)], 1, lambda _: 0)
+    result = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "m", "fp32", kept)
+    store.finish(claim, result, {})
+    store.close()
 
 
 def made_anew(path: Path) -> Path:

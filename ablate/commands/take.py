@@ -1,0 +1,94 @@
+"""`ablate take`: a trained network as files that need no ablate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.datasets import open_dataset
+from ablate.errors import OutputError
+from ablate.store.read import StoredRun
+from ablate.study import Study
+from ablate.system.console import files_told, say
+from ablate.system.files import write_whole
+from ablate.system.imports import prints_to_stderr
+from ablate.system.machine import one_thread
+from ablate.system.pulse import PULSE
+from ablate.take.find import find_trained
+from ablate.take.onnx import export_onnx
+from ablate.take.write import Network, built, write_network
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be taken out, and where to; `seed` None leaves it to the validation accuracy."""
+
+    variant: str
+    study: Study
+    url: str
+    out: Path
+    data: Path | None = None
+    seed: int | None = None
+    onnx: bool = False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are written: weights, Python, and ONNX if it was asked for."""
+        ends = (".safetensors", ".py", *((".onnx",) if self.onnx else ()))
+        known = self.out.suffix in (".safetensors", ".py", ".onnx")
+        stem = self.out.with_suffix("") if known else self.out
+        return tuple(stem.with_name(f"{stem.name}{end}") for end in ends)
+
+
+def take_network(asked: Asked) -> None:
+    """Write the files, and say what they are.
+
+    Raises:
+        AblateError: a variant, weights, folder or network for which it cannot be done; nothing is written.
+    """
+    _check_free(asked.files)
+    study = asked.study
+    dataset = open_dataset(study.dataset, asked.data, study.image_size, study.data).pinned()
+    PULSE.step("reading the data set")
+    images = dataset.load().normalised_by(study.recipe.normalize)
+    PULSE.step("reading the weights")
+    with one_thread(), prints_to_stderr():
+        trained = find_trained(asked.variant, study, dataset, asked.url, asked.seed)
+        network = Network(
+            trained.variant, trained.net, tuple(images.classes), dataset.image_size,
+            images.mean, images.std, _about(trained.run, dataset.label),
+        )  # fmt: skip
+        PULSE.step("writing it down")
+        written = write_network(network, asked.files[0].name)
+        contents = [written.weights, written.source.encode()]
+        said = [f"{trained.variant.name}: run {trained.run.run_key}, seed {trained.run.seed}"]
+        if asked.onnx:
+            PULSE.step("exporting to ONNX")
+            content, difference = export_onnx(
+                built(written), dataset.image_size, trained.variant.name
+            )
+            contents.append(content)
+            said.append(f"ONNX Runtime's logits differ by at most {difference:.2g}")
+    _write(dict(zip(asked.files, contents, strict=True)))
+    for line in (*said, *files_told(asked.files)):
+        say(line)
+
+
+def _about(run: StoredRun, dataset: str) -> str:
+    accuracy = "" if run.val_accuracy is None else f", validation accuracy {run.val_accuracy:.4f}"
+    return f"Its weights are those of run {run.run_key} on {dataset}, seed {run.seed}{accuracy}."
+
+
+def _check_free(files: tuple[Path, ...]) -> None:
+    for file in files:
+        if file.exists() or file.is_symlink():
+            raise OutputError(f"{file}: is there already: give another --out, or remove it")
+
+
+def _write(contents: dict[Path, bytes]) -> None:
+    for path, content in contents.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -1,0 +1,62 @@
+"""VARIANT and a seed → the trained network whose weights are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from ablate.attention import complete
+from ablate.datasets.base import Dataset
+from ablate.errors import WeightsError
+from ablate.model import build, identify
+from ablate.store.read import StoredRun, stored_runs
+from ablate.store.weights import read_weights
+from ablate.study import Study, Variant
+from ablate.study.meant import find_variant
+from ablate.train.step import set_dropout
+from ablate.train.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run with its network."""
+
+    run: StoredRun
+    variant: Variant
+    net: nn.Module = field(repr=False)
+
+
+def find_trained(
+    name: str, study: Study, dataset: Dataset, url: str, seed: int | None = None
+) -> Trained:
+    """The network of a variant: of that seed, or else the best by validation accuracy of those whose weights
+    are stored, the first of equals.
+
+    Raises:
+        UnknownNameError: the study has no such variant.
+        WeightsError: no weights of it are stored, or of another network by now.
+    """
+    variants = {variant.name: variant for variant in map(complete, study.variants())}
+    variant = variants[find_variant(name, variants)]
+    classes, size = len(dataset.classes()), dataset.image_size
+    mark = identify(variant, classes, size, study.identity)
+    runs = stored_runs(url, study.name, str(dataset.content_hash()), study.setting)
+    kept = [run for run in runs if run.fingerprint == mark and run.weights_sha256 is not None]
+    asked = [run for run in kept if seed in (None, run.seed)]
+    if not asked:
+        raise _none(variant.name, seed, kept)
+    run = min(asked, key=lambda each: (-(each.val_accuracy or 0.0), each.seed))
+    net = build(variant, classes, size, run.seed)
+    load_weights(net, read_weights(url, run), f"run {run.run_key}")
+    set_dropout(net, study.recipe)
+    return Trained(run, variant, net)
+
+
+def _none(name: str, seed: int | None, kept: list[StoredRun]) -> WeightsError:
+    of = "" if seed is None else f", seed {seed},"
+    there = f"of seed {', '.join(str(run.seed) for run in kept)}" if kept else "none"
+    return WeightsError(
+        f"no weights of {name}{of} are stored under this setting; there are: {there}. `ablate run --keep` "
+        "says of which seeds they stay (--set and --data as they were run with)"
+    )

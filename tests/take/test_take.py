@@ -1,0 +1,264 @@
+"""A network that was taken out gives the same logits where there is PyTorch and nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import small_plan
+from torch import nn
+
+from ablate.attention import ATTENTION, complete
+from ablate.commands.take import Asked, take_network
+from ablate.errors import OptionError, OutputError, StudyError, UnknownNameError, WeightsError
+from ablate.model import build
+from ablate.plan import Plan
+from ablate.result import Finished, Kept
+from ablate.store.store import Store
+from ablate.study import Variant
+from ablate.take import onnx
+from ablate.take.write import Network, built, write_network
+from ablate.train.weights import weights_to_bytes
+
+CLASSES = tuple("abcdefghij")
+SIZE = 32
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
+
+BARE = """
+import sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("ablate", "safetensors", "torchvision", "timm", "pydantic"):
+            raise ImportError(f"{name} is not here")
+
+sys.meta_path.insert(0, Nothing())
+import importlib.util
+from pathlib import Path
+
+import torch
+
+file, weights, images, out = map(Path, sys.argv[1:])
+spec = importlib.util.spec_from_file_location("taken", file)
+taken = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(taken)
+with torch.inference_mode():
+    logits = taken.build(weights)(taken.normalise(torch.load(images)))
+torch.save(logits, out)
+"""
+
+
+def trained(variant: Variant, size: int = SIZE) -> nn.Module:
+    """A network whose every weight and statistic is another than at its beginning."""
+    net = build(variant, len(CLASSES), size, 1)
+    generator = torch.Generator().manual_seed(3)
+    for value in net.state_dict().values():
+        if value.is_floating_point():
+            value.add_(0.05 * torch.rand(value.shape, generator=generator))
+    return net
+
+
+def network(variant: Variant, size: int = SIZE) -> Network:
+    return Network(
+        variant, trained(variant, size), CLASSES, size, MEAN, STD, "Its weights are drawn."
+    )
+
+
+def in_a_bare_environment(tmp_path: Path, file: Path, images: torch.Tensor) -> torch.Tensor:
+    torch.save(images, tmp_path / "images.pt")
+    arguments = [
+        file,
+        file.with_suffix(".safetensors"),
+        tmp_path / "images.pt",
+        tmp_path / "out.pt",
+    ]
+    subprocess.run(
+        [sys.executable, "-I", "-c", BARE, *map(str, arguments)], check=True, cwd=tmp_path
+    )
+    return torch.load(tmp_path / "out.pt")  # type: ignore[no-any-return]
+
+
+def pixels(count: int = 4) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+
+
+def normalised(images: torch.Tensor, mean: Any, std: Any) -> torch.Tensor:
+    shift, scale = (torch.tensor(each)[:, None, None] for each in (mean, std))
+    return (images.float() / 255 - shift) / scale
+
+
+def options(name: str) -> tuple[tuple[str, Any], ...]:
+    given: dict[str, Any] = {}
+    if name in ("se", "cbam", "cbam_channel"):
+        given["reduction"] = 4
+    if name not in ("none", "random_gate", "identity"):
+        given["start"] = "identity"
+    return tuple(given.items())
+
+
+@pytest.mark.parametrize("name", ["none", *ATTENTION])
+def test_every_attention_is_written_down_with_the_same_logits(name: str) -> None:
+    position = None if name == "none" else "pool1+before:conv3"
+    variant = complete(Variant("cbam_cnn(width=0.25)", name, position, options(name)))
+    made = network(variant)
+    written = write_network(made, "net.safetensors")
+    images = normalised(pixels(), MEAN, STD)
+    with torch.inference_mode():
+        assert torch.equal(built(written)(images), made.net(images))
+    names = {n for n, _ in made.net.named_parameters()}
+    assert {n for n, _ in built(written).named_parameters()} == names
+    assert not re.search(r"(from|import) ablate", written.source)
+
+
+BACKBONES = {
+    "cbam_cnn(width=0.25)": "pool*",
+    "torchvision:resnet18(stem=small)": "layer*",
+    "torchvision:mobilenet_v3_small": "replace:features.*.block.*",
+    "torchvision:efficientnet_b0": "features.1",
+    "torchvision:convnext_tiny": "features.1",
+}
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [b if "cbam_cnn" in b else pytest.param(b, marks=pytest.mark.slow) for b in BACKBONES],
+)
+def test_networks_of_torchvision_need_no_torchvision(backbone: str, tmp_path: Path) -> None:
+    variant = complete(Variant(backbone, "cbam", BACKBONES[backbone], (("reduction", 2),)))
+    made = network(variant)
+    written = write_network(made, "net.safetensors")
+    file = tmp_path / "net.py"
+    file.write_text(written.source)
+    file.with_suffix(".safetensors").write_bytes(written.weights)
+    logits = in_a_bare_environment(tmp_path, file, pixels())
+    with torch.inference_mode():
+        expected = made.net(normalised(pixels(), MEAN, STD))
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_what_cannot_be_written_down_says_what_is_in_the_way() -> None:
+    with pytest.raises(StudyError, match=r"its forward calls .*relative_position_bias"):
+        write_network(network(Variant("torchvision:swin_t")), "net.safetensors")
+
+
+class Choosy(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_a_forward_that_depends_on_values_is_refused() -> None:
+    variant = Variant("cbam_cnn(width=0.25)")
+    net = trained(variant)
+    net.add_module("relu1", Choosy())
+    with pytest.raises(StudyError, match=r"torch\.fx cannot follow its forward"):
+        write_network(Network(variant, net, CLASSES, SIZE, MEAN, STD, ""), "net.safetensors")
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    grid = [
+        {"attention": "none"},
+        {"attention": "cbam", "position": "pool*", "reduction": 4, "start": "identity"},
+    ]
+    return small_plan(backbone="cbam_cnn(width=0.25)", seeds=3, grid=grid, recipe={"epochs": 1})
+
+
+ACCURACY = {1: 0.5, 2: 0.7, 3: 0.7}
+
+
+@pytest.fixture(scope="module")
+def url(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database in which CBAM has weights of three seeds, of which two are equally good."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('taken')}/results.db"
+    store = Store(url)
+    store.register(plan)
+    for cell in plan.cells[1::2]:
+        [claim] = store.claim_cohort([str(cell.run_key)], 1, lambda _: 0)
+        net = build(cell.variant, 10, SIZE, cell.seed)
+        accuracy, kept = ACCURACY[cell.seed], Kept(weights_to_bytes(net), None)
+        store.finish(
+            claim, Finished(accuracy, 0.5, 1.8, b"\xf0", 4.0, 500.0, "m", "fp32", kept), {}
+        )
+    store.close()
+    return url
+
+
+def asked(plan: Plan, url: str, out: Path, variant: str = "cbam", **more: Any) -> Asked:
+    return Asked(variant, plan.study, url, out, **more)
+
+
+def loaded(file: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("seed", "expected"), [(None, 2), (1, 1), (3, 3)])
+def test_the_seed_that_is_meant_or_the_best_is_taken(
+    plan: Plan, url: str, tmp_path: Path, seed: int | None, expected: int
+) -> None:
+    take_network(asked(plan, url, tmp_path / "in" / "net.py", seed=seed))
+    taken = loaded(tmp_path / "in" / "net.py")
+    images = plan.dataset.load()
+    assert images.mean == taken.MEAN
+    assert tuple(images.classes) == taken.CLASSES
+    net = build(plan.cells[1].variant, 10, SIZE, expected).eval()
+    shown = taken.normalise(pixels())
+    assert torch.allclose(shown, normalised(pixels(), images.mean, images.std))
+    with torch.inference_mode():
+        found = taken.build(tmp_path / "in" / "net.safetensors")(shown)
+        assert torch.equal(found, net(shown))
+    assert f"seed {expected}" in (tmp_path / "in" / "net.py").read_text()
+
+
+def test_what_cannot_be_taken_is_one_line_and_nothing_is_overwritten(
+    plan: Plan, url: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "net.safetensors"
+    with pytest.raises(WeightsError, match=r"no weights of none are stored .*there are: none"):
+        take_network(asked(plan, url, out, "none"))
+    with pytest.raises(WeightsError, match=r"seed 9, are stored.*of seed 1, 2, 3"):
+        take_network(asked(plan, url, out, seed=9))
+    with pytest.raises(UnknownNameError, match="eca"):
+        take_network(asked(plan, url, out, "eca"))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "net.py").write_text("mine")
+    with pytest.raises(OutputError, match="is there already"):
+        take_network(asked(plan, url, out))
+    assert (tmp_path / "net.py").read_text() == "mine"
+
+
+def test_onnx_without_its_packages_says_what_to_install(
+    plan: Plan, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx, "NEEDED", ("no_such_package",))
+    with pytest.raises(OptionError, match=r"ablate\[onnx\]"):
+        take_network(asked(plan, url, tmp_path / "net", onnx=True))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_onnx_runtime_gives_the_same_logits_for_any_batch(
+    plan: Plan, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    take_network(asked(plan, url, tmp_path / "net", onnx=True))
+    assert "ONNX Runtime's logits differ by at most" in capsys.readouterr().out
+    taken = loaded(tmp_path / "net.py")
+    session = runtime.InferenceSession(tmp_path / "net.onnx")
+    shown = taken.normalise(pixels(7))
+    [found] = session.run(None, {"images": shown.numpy()})
+    with torch.inference_mode():
+        expected = taken.build(tmp_path / "net.safetensors")(shown)
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)

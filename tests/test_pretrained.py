@@ -1,0 +1,315 @@
+"""Networks that begin with trained weights: the file, what fits, epoch 0, and attention as the identity."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import run_events, small_plan
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ablate.attention import complete
+from ablate.errors import AblateError, WeightsError
+from ablate.job import Cohort, Run, load_images
+from ablate.model import build
+from ablate.network.pretrained import find_fit, load_pretrained, read_state
+from ablate.network.weights_file import find_weights, hub_folder
+from ablate.plan import Plan
+from ablate.result import Epoch, Failed, Finished
+from ablate.study import Recipe, Variant
+from ablate.study.metrics import BEGAN_ACCURACY
+from ablate.system.machine import find_machine
+from ablate.train.checkpoint import pack, unpack
+from ablate.train.cohort import Began, Member
+from ablate.train.loop import evaluate
+from ablate.train.step import make_trainer
+
+NET = "cbam_cnn(width=0.25)"
+CLASSES, SIZE = 10, 32
+FP32 = find_machine("cpu", "fp32").precision
+SE = {"attention": "se", "position": "pool*", "reduction": 4}
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    return build(Variant(NET), CLASSES, SIZE, 77)
+
+
+@pytest.fixture
+def file(tmp_path: Path, net: nn.Module) -> Path:
+    path = tmp_path / "net.safetensors"
+    save_file(net.state_dict(), path)
+    return path
+
+
+def fit_of(
+    path: Path, backbone: str = NET, *, classes: int = CLASSES, partial: bool = False
+) -> Any:
+    weights = find_weights(str(path), backbone, partial=partial)
+    return find_fit(weights, backbone, classes, SIZE)
+
+
+def loaded(path: Path, variant: Variant, *, classes: int = CLASSES, partial: bool = False) -> Any:
+    made = build(variant, classes, SIZE, 1)
+    weights = find_weights(str(path), NET, partial=partial)
+    load_pretrained(made, weights, NET, classes, SIZE)
+    return made.state_dict()
+
+
+def saved(path: Path, content: Any) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def test_every_form_of_a_file_gives_the_same_weights(
+    tmp_path: Path, file: Path, net: nn.Module
+) -> None:
+    state = net.state_dict()
+    forms = {
+        "plain": state,
+        "wrapped": {"epoch": 3, "state_dict": state},
+        "parallel": {f"module.{name}": t for name, t in state.items()},
+        "lightning": {"state_dict": {f"model.{name}": t for name, t in state.items()}},
+        "both": {"model": {f"module.model.{name}": t for name, t in state.items()}},
+        "old": {n: t for n, t in state.items() if not n.endswith("num_batches_tracked")},
+    }
+    files = [saved(tmp_path / f"{name}.pth", content) for name, content in forms.items()]
+    for path in (file, *files):
+        taken = loaded(path, Variant(NET))
+        assert all(torch.equal(taken[name], state[name]) for name in state)
+        assert not fit_of(path).drawn
+
+
+def test_attention_keeps_what_it_was_drawn_with_and_the_backbone_gets_the_weights(
+    file: Path, net: nn.Module
+) -> None:
+    variant = complete(Variant(NET, "se", "pool1+before:conv2", (("reduction", 1),)))
+    drawn, state = build(variant, CLASSES, SIZE, 1).state_dict(), net.state_dict()
+    for name, value in loaded(file, variant).items():
+        assert torch.equal(value, drawn[name] if "attention" in name else state[name]), name
+
+
+def test_a_head_for_other_classes_is_drawn_anew(file: Path, net: nn.Module) -> None:
+    fit = fit_of(file, classes=7)
+    assert fit.drawn == ("fc2.weight", "fc2.bias")
+    drawn = build(Variant(NET), 7, SIZE, 1).state_dict()
+    taken = loaded(file, Variant(NET), classes=7)
+    assert torch.equal(taken["fc2.weight"], drawn["fc2.weight"])
+    assert torch.equal(taken["fc1.weight"], net.state_dict()["fc1.weight"])
+
+
+def test_what_is_replaced_needs_no_weights(file: Path) -> None:
+    loaded(file, complete(Variant(NET, "identity", "replace:bn2")))
+
+
+def test_weights_of_another_network_are_refused_with_what_differs(
+    tmp_path: Path, net: nn.Module
+) -> None:
+    other = tmp_path / "other.safetensors"
+    state = dict(net.state_dict())
+    state["extra.weight"] = torch.zeros(2)
+    del state["bn1.weight"]
+    state["conv2.bias"] = torch.zeros(3)
+    save_file(state, other)
+    with pytest.raises(WeightsError) as caught:
+        fit_of(other)
+    said = str(caught.value)
+    assert (
+        "1 missing (bn1.weight); 1 unexpected (extra.weight); 1 of another shape (conv2.bias)"
+        in said
+    )
+    assert "weights_partial = true" in said
+    fit = fit_of(other, partial=True)
+    assert (fit.missing, fit.unexpected, fit.unlike) == (
+        ("bn1.weight",),
+        ("extra.weight",),
+        ("conv2.bias",),
+    )
+    assert torch.equal(
+        loaded(other, Variant(NET), partial=True)["conv1.weight"], state["conv1.weight"]
+    )
+    many = saved(tmp_path / "many.pth", {f"layer{i}.weight": torch.zeros(1) for i in range(9)})
+    with pytest.raises(WeightsError, match=r"missing \(\S+, \S+, \S+, …\); 9 unexpected"):
+        fit_of(many, partial=True)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (exec, ("raise SystemExit('it ran')",))
+
+
+@pytest.mark.parametrize("content", [b"", b"words", pickle.dumps(Bomb()), pickle.dumps([1, 2])])
+def test_what_is_no_weights_is_refused_and_nothing_of_it_is_run(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "bad.pth"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"bad\.pth: (is neither|holds no)"):
+        fit_of(path)
+    inside = io.BytesIO()
+    torch.save({"state_dict": {"a": Bomb()}}, inside)
+    path.write_bytes(inside.getvalue())
+    with pytest.raises(WeightsError, match="nothing else is unpickled"):
+        fit_of(path)
+
+
+def test_a_file_that_has_changed_is_not_taken(file: Path, net: nn.Module) -> None:
+    weights = find_weights(str(file), NET)
+    save_file(build(Variant(NET), CLASSES, SIZE, 5).state_dict(), file)
+    read_state.cache_clear()
+    with pytest.raises(AblateError, match="has other weights than when the run was planned"):
+        load_pretrained(net, weights, NET, CLASSES, SIZE)
+
+
+def test_nothing_is_fetched_and_the_line_says_which_file_to_put_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    resnet = "torchvision:resnet18"
+    with pytest.raises(
+        WeightsError, match=r"nothing is fetched; put https://\S+resnet18-\w+\.pth at"
+    ):
+        find_weights("torchvision:IMAGENET1K_V1", resnet)
+    with pytest.raises(WeightsError, match=r"no weights 'IMAGENET1K_V9'.*there are: IMAGENET1K_V1"):
+        find_weights("torchvision:IMAGENET1K_V9", resnet)
+    with pytest.raises(WeightsError, match="the backbone is cbam_cnn: give a file"):
+        find_weights("torchvision:IMAGENET1K_V1", NET)
+    with pytest.raises(
+        WeightsError, match=r"put its model\.safetensors into .*models--timm--resnet18"
+    ):
+        find_weights("timm:resnet18.a1_in1k", resnet)
+    with pytest.raises(WeightsError, match=r"nix\.pth cannot be read"):
+        find_weights(str(tmp_path / "nix.pth"), resnet)
+
+
+def test_files_of_the_caches_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert str(hub_folder()) == torch.hub.get_dir()
+    resnet = "torchvision:resnet18"
+    state = build(Variant(resnet), 1000, 64, 1).state_dict()
+    with pytest.raises(WeightsError) as caught:
+        find_weights("torchvision:IMAGENET1K_V1", resnet)
+    told = Path(str(caught.value).rpartition(" at ")[2])
+    told.parent.mkdir(parents=True)
+    torch.save(state, told)
+    folder = tmp_path / "hub" / "models--timm--resnet18.a1_in1k" / "snapshots" / "local"
+    folder.mkdir(parents=True)
+    save_file(state, folder / "model.safetensors")
+    for named in ("torchvision:IMAGENET1K_V1", "timm:resnet18.a1_in1k"):
+        fit = find_fit(find_weights(named, resnet), resnet, 10, 64)
+        assert fit.drawn == ("fc.weight", "fc.bias")
+        assert fit.taken == len(state) - 2
+
+
+def plan_with(file: Path, **changes: Any) -> Plan:
+    recipe = {"epochs": 1, "batch_size": 256, "augment": [], "precision": "fp32"}
+    return small_plan(backbone=NET, weights=str(file), recipe=recipe, **changes)
+
+
+def test_the_key_has_the_weights_by_their_content(tmp_path: Path, file: Path) -> None:
+    drawn = small_plan(backbone=NET, recipe={"epochs": 1})
+    keys = [cell.run_key for cell in drawn.cells]
+    begun = plan_with(file)
+    copied = tmp_path / "copy.pth"
+    torch.save(load_file(file), copied)
+    same = tmp_path / "same.safetensors"
+    same.write_bytes(file.read_bytes())
+    assert not {cell.run_key for cell in begun.cells} & set(keys)
+    assert [c.run_key for c in plan_with(same).cells] == [c.run_key for c in begun.cells]
+    assert [c.run_key for c in plan_with(copied).cells] != [c.run_key for c in begun.cells]
+    assert begun.study.conditions["weights"] == str(file)
+    assert begun.study.setting != drawn.study.setting
+    assert any("25 of 25 tensors" in note for note in begun.notes)
+
+
+def cohort_of(plan: Plan, **changes: Any) -> Cohort:
+    cells = [cell for cell in plan.cells if cell.seed == 1]
+    return Cohort(
+        runs=tuple(Run(str(cell.run_key), cell.variant) for cell in cells),
+        seed=1,
+        recipe=plan.study.recipe,
+        dataset=plan.dataset,
+        device="cpu",
+        pretrained=plan.pretrained,
+        **changes,
+    )
+
+
+def test_epoch_0_with_the_identity_is_the_saved_networks_to_the_image(tmp_path: Path) -> None:
+    """Trained here, saved, loaded as pretrained, with attention that starts as the identity."""
+    grid = [{"attention": "none"}]
+    recipe = {
+        "epochs": 2,
+        "batch_size": 64,
+        "augment": [],
+        "learning_rate": 0.01,
+        "optimizer": "sgd",
+    }
+    first = small_plan(backbone=NET, grid=grid, recipe={**recipe, "precision": "fp32"})
+    cohort = cohort_of(first)
+    [(key, result)] = [
+        (key, event)
+        for key, event in run_events(
+            Cohort(
+                **{
+                    **vars(cohort),
+                    "runs": tuple(Run(r.run_key, r.variant, keep=True) for r in cohort.runs),
+                }
+            )
+        )
+        if isinstance(event, Finished)
+    ]
+    assert result.kept is not None
+    file = tmp_path / "kept.safetensors"
+    file.write_bytes(result.kept.weights)
+    grid += [{**SE, "start": "identity"}, {**SE, "start": "paper"}]
+    plan = plan_with(file, grid=grid)
+    events = run_events(cohort_of(plan))
+    began = {
+        key: next(s.value for s in event.scores if s.metric == BEGAN_ACCURACY)
+        for key, event in events
+        if isinstance(event, Finished)
+    }
+    none, identity, paper = (began[str(cell.run_key)] for cell in plan.cells if cell.seed == 1)
+    assert none == identity == result.val_accuracy
+    assert paper < none
+    data = load_images(cohort_of(plan), find_machine("cpu", "fp32"))
+    correct = []
+    for cell in plan.cells[:2]:
+        net = build(cell.variant, CLASSES, SIZE, 1)
+        assert plan.pretrained is not None
+        load_pretrained(net, plan.pretrained, NET, CLASSES, SIZE)
+        trainer = make_trainer(net, plan.study.recipe, torch.device("cpu"), FP32)
+        [seen] = evaluate([trainer], data, data.test, 0)
+        correct.append(seen.correct)
+    assert correct[0] == correct[1] == result.test_correct, "image by image"
+    assert key
+
+
+def test_a_run_that_goes_on_has_its_epoch_0_and_looks_no_more(file: Path) -> None:
+    plan = plan_with(file, grid=[{"attention": "none"}])
+    trainer = make_trainer(
+        build(Variant(NET), CLASSES, SIZE, 1), Recipe(), torch.device("cpu"), FP32
+    )
+    member = Member(trainer, [0.5], 1.0, 1.0, began=Began(0.25, 2.0))
+    again = unpack(pack(member, {}), trainer, {})
+    assert isinstance(again, Member)
+    assert again.began == member.began
+    assert plan.pretrained is not None
+
+
+def test_a_worker_that_finds_other_weights_trains_nothing(file: Path) -> None:
+    plan = plan_with(file, grid=[{"attention": "none"}])
+    save_file(build(Variant(NET), CLASSES, SIZE, 5).state_dict(), file)
+    read_state.cache_clear()
+    events = [event for key, event in run_events(cohort_of(plan)) if key]
+    assert not any(isinstance(event, Epoch) for event in events)
+    [failed] = [event for event in events if isinstance(event, Failed)]
+    assert failed.kind == "network_changed"
