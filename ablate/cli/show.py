@@ -11,16 +11,19 @@ from ablate.cli.completion import study_files
 from ablate.cli.options import (
     DEFAULT_DB,
     EXIT_CHANGED,
+    EXIT_VERDICT,
     AllowImport,
     Assignments,
     DataPath,
     Db,
+    FailOn,
     OfStudy,
     Rehash,
     Storage,
     StudyFile,
     allow,
     begin,
+    inches,
     load,
     loading,
     rehash,
@@ -45,18 +48,72 @@ def report(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit code 1 if a file would change.")
     ] = False,
+    format: Annotated[
+        Literal["files", "json"],
+        typer.Option("--format", help="json: print report.json, and write nothing."),
+    ] = "files",
+    comment: Annotated[
+        bool, typer.Option("--comment", help="Print a short Markdown for a pull request alone.")
+    ] = False,
+    fail_on: FailOn = None,
+    figure: Annotated[
+        str | None,
+        typer.Option("--figure", metavar="NAME", help="Write this figure alone, in every format."),
+    ] = None,
+    width: Annotated[
+        str | None, typer.Option("--width", metavar="LENGTH", help="Of --figure: 8.4cm, 3.3in.")
+    ] = None,
+    latex: Annotated[
+        Literal["narrow", "wide"],
+        typer.Option("--latex", help="table.tex for a column or for the width of a page."),
+    ] = "wide",
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns", metavar="NAMES", help="Of table.tex: variant,accuracy,difference."
+        ),
+    ] = None,
 ) -> None:
-    """Build the report of a study from the database: HTML, Markdown, LaTeX and CSV."""
+    """Build the report of a study from the database: HTML, Markdown, LaTeX, CSV, JSON and figures."""
+    _one_way(check=check, json=format == "json", comment=comment, figure=figure is not None)
+    if width is not None and figure is None:
+        raise OptionError("--width is that of one figure: name it with --figure")
     rehash(again)
     question = load(study, set)
     begin("report", question)
     with loading():
-        from ablate.commands.report import build_report, check_report
+        from ablate.commands import report as room
+        from ablate.report.latex import paper_columns
+        from ablate.report.render import ForPaper
 
-    if not check:
-        build_report(question, data, db, out)
-    elif check_report(question, data, db, out):
-        raise typer.Exit(EXIT_CHANGED)
+    paper = ForPaper(latex, paper_columns(columns, latex))
+    if check:
+        if room.check_report(question, data, db, out, paper=paper):
+            raise typer.Exit(EXIT_CHANGED)
+        return
+    if figure is not None:
+        room.draw_one(question, data, db, out, figure, None if width is None else inches(width))
+        return
+    if comment or format == "json":
+        kind: Literal["json", "comment"] = "comment" if comment else "json"
+        found = room.print_report(question, data, db, kind)
+    else:
+        found = room.build_report(question, data, db, out, paper)
+    if room.failing(found, fail_on or []):
+        raise typer.Exit(EXIT_VERDICT)
+
+
+def _one_way(**asked: bool) -> None:
+    """Refuse two answers at once."""
+    names = {
+        "check": "--check",
+        "json": "--format json",
+        "comment": "--comment",
+        "figure": "--figure",
+    }
+    given = [names[name] for name, wanted in asked.items() if wanted]
+    if len(given) > 1:
+        raise OptionError(f"{' and '.join(given)}: give one of them, not both")
 
 
 def compare(
@@ -67,6 +124,10 @@ def compare(
     data: DataPath = None,
     again: Rehash = False,
     set: Assignments = None,
+    format: Annotated[
+        Literal["words", "json"], typer.Option("--format", help="For people or for programs.")
+    ] = "words",
+    fail_on: FailOn = None,
 ) -> None:
     """Say in words what B does that A does not: accuracy with its interval, and cost."""
     rehash(again)
@@ -75,8 +136,13 @@ def compare(
     with loading():
         from ablate.commands.compare import compare_accuracies
 
-    compare_accuracies(first, second, question, data, db)
-    tell_next("report", study, db=db, data=data, set=set)
+    verdict = compare_accuracies(first, second, question, data, db, format)
+    if format == "words":
+        tell_next("report", study, db=db, data=data, set=set)
+    if fail_on and verdict is None:
+        raise OptionError("--fail-on: the study is test-leaked, so no verdict is claimed")
+    if verdict in (fail_on or []):
+        raise typer.Exit(EXIT_VERDICT)
 
 
 def explain(

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import DEFAULT_MARGIN, Effect
+
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\n]")
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """JSON in which no character moves a cursor or turns a line; it means the same."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return _UNPRINTABLE.sub(_code, text) + "\n"
+
+
+def _code(found: re.Match[str]) -> str:
+    """A character that JSON may have in any text, by its number."""
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return (
+        found[0]
+        if found[0].isprintable()
+        else "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+    )
 
 
 def report_json(summary: Summary) -> str:
@@ -20,6 +40,7 @@ def report_json(summary: Summary) -> str:
         "study": study["name"],
         "setting": study.get("setting"),
         "dataset": study.get("dataset"),
+        "dataset_hash": summary.dataset_hash or None,
         "backbone": study.get("backbone"),
         "baseline": summary.baseline,
         "metric": f"test_{summary.metric}",
@@ -31,15 +52,15 @@ def report_json(summary: Summary) -> str:
         "data": None if summary.data is None else summary.data.document(),
         "aliases": dict(study.get("aliases") or {}),
         "effects": [
-            _effect(variant, variant.effect, summary.leaked)
+            effect_document(variant, variant.effect, summary.leaked)
             for variant in summary.tested
             if variant.effect is not None
         ],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(content)
 
 
-def _effect(variant: VariantSummary, effect: Effect, leaked: bool) -> dict[str, Any]:
+def effect_document(variant: VariantSummary, effect: Effect, leaked: bool) -> dict[str, Any]:
     """Whether and how a variant differs; counts are of the runs that the difference rests on."""
     bare = {
         "variant": effect.variant,

@@ -121,7 +121,19 @@ def history_figure(search: SearchResult) -> Figure | None:
         f"Validation accuracy of {plural(len(at), 'trial')} in order, with the best so far.",
         "Each point is a trial: the mean over its seeds. “Best” is the highest of these means so far, over "
         "the seeds that the search picks by; it is not confirmed.",
-        canvas.png(figure),
+        canvas.saved(figure),
+        [
+            {
+                "trial": t.number,
+                "variant": t.variant,
+                "state": t.state,
+                "val_accuracy": a / 100,
+                "best": b,
+            }
+            for (t, a), b in zip(
+                at, [float(x) / 100 if np.isfinite(x) else None for x in best], strict=True
+            )
+        ],
     )
 
 
@@ -147,7 +159,12 @@ def front_figure(search: SearchResult) -> Figure | None:
         f"Pareto front by means of {plural(on_front, 'variant')} over {objectives}.",
         "Blue: by its means no other trial is at least as good in every objective and better in one. These "
         "are means over few seeds and nothing is decided by them: a grey one is not shown to be dominated.",
-        canvas.png(figure),
+        canvas.saved(figure),
+        [
+            {"trial": t.number, "variant": t.variant, "on_front": int(t.on_front)}
+            | dict(zip(search.objectives, t.values or (), strict=False))
+            for t, _ in at
+        ],
     )
 
 
@@ -168,7 +185,19 @@ def slice_figure(search: SearchResult) -> Figure | None:
         f"Validation accuracy of the finished trials against each of {shown}.",
         "Each parameter by itself, whatever the others were: the bar is the mean of the variants that "
         "were tried. A search tries good values more often, so these are no effects.",
-        canvas.png(figure),
+        canvas.saved(figure),
+        [
+            {
+                "trial": t.number,
+                "variant": t.variant,
+                "parameter": name,
+                "value": str(t.point[name]),
+                "val_accuracy": a / 100,
+            }
+            for name in varied
+            for t, a in at
+            if name in t.point
+        ],
     )
 
 
@@ -302,7 +331,11 @@ def budget_figure(search: SearchResult) -> Figure | None:
         "tried, drawn without replacement, each with all its seeds: what a grid in random order would "
         "have found at that budget (unbiased over the order; the variants that the search never tried are "
         "not in it). Blue: this one search. Both are the luck of the best as well as its worth.",
-        canvas.png(figure),
+        canvas.saved(figure),
+        [
+            {"runs": run, "expected_best_of_a_grid": value / 100}
+            for run, value in zip(runs, expected, strict=True)
+        ],
     )
 
 

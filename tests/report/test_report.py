@@ -22,7 +22,7 @@ from ablate.store.frames import Frames
 def test_findings_come_first_and_say_what_they_rest_on() -> None:
     means = {"none": 0.83, "up": 0.85, "down": 0.81, "like": 0.8315}
     shown = page(make_frames(means, equivalence_margin=0.001))
-    assert list(shown.sections)[1:4] == ["findings", "completeness", "results"]
+    assert list(shown.sections)[1:4] == ["findings", "results", "accuracy"]
     text = shown.sections["findings"]
     assert "3 variants against the baseline none: 1 better, 1 worse, 1 undecided." in text
     assert re.search(r"up is better than none by [12]\.\d\d points", text)

@@ -69,7 +69,7 @@ def test_the_best_and_the_worst_variant_are_told_with_numbers_pictures_and_a_tab
     assert second.text.startswith("down (−30.00 points")
     assert isinstance(figure, Figure)
     assert figure.name == "images-best"
-    assert figure.png.startswith(b"\x89PNG")
+    assert figure.picture.png.startswith(b"\x89PNG")
     assert isinstance(table, Table)
     texts = [[(cell.text, cell.note) for cell in row.cells] for row in table.rows]
     assert texts == [
