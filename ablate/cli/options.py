@@ -21,7 +21,7 @@ from ablate.system.text import plural
 if TYPE_CHECKING:
     from ablate.study import Study
 
-Verdict = Literal["better", "worse", "equivalent", "identical", "undecided"]
+VERDICTS = ("better", "worse", "equivalent", "identical", "undecided")
 
 EXIT_FAILED_RUNS = 1
 EXIT_CHANGED = 1
@@ -97,7 +97,7 @@ Storage = Annotated[
     ),
 ]
 FailOn = Annotated[
-    list[Verdict] | None,
+    list[str] | None,
     typer.Option(
         "--fail-on",
         metavar="VERDICT",
@@ -136,6 +136,23 @@ def inches(length: str) -> float:
             "(cm, mm, in or pt): 8.4cm"
         )
     return size
+
+
+def known_verdicts(given: list[str] | None) -> list[str]:
+    """The verdicts of `--fail-on`.
+
+    Raises:
+        OptionError: no such verdict.
+    """
+    from ablate.errors import OptionError, nearest
+
+    for verdict in given or []:
+        if verdict not in VERDICTS:
+            raise OptionError(
+                f"--fail-on {verdict}: no such verdict{nearest(verdict, VERDICTS)}; there are: "
+                f"{', '.join(VERDICTS)}"
+            )
+    return given or []
 
 
 def check(study: Study) -> None:

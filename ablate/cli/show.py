@@ -24,6 +24,7 @@ from ablate.cli.options import (
     allow,
     begin,
     inches,
+    known_verdicts,
     load,
     loading,
     rehash,
@@ -76,6 +77,7 @@ def report(
 ) -> None:
     """Build the report of a study from the database: HTML, Markdown, LaTeX, CSV, JSON and figures."""
     _one_way(check=check, json=format == "json", comment=comment, figure=figure is not None)
+    verdicts = known_verdicts(fail_on)
     if width is not None and figure is None:
         raise OptionError("--width is that of one figure: name it with --figure")
     rehash(again)
@@ -99,7 +101,7 @@ def report(
         found = room.print_report(question, data, db, kind)
     else:
         found = room.build_report(question, data, db, out, paper)
-    if room.failing(found, fail_on or []):
+    if room.failing(found, verdicts):
         raise typer.Exit(EXIT_VERDICT)
 
 
@@ -130,6 +132,7 @@ def compare(
     fail_on: FailOn = None,
 ) -> None:
     """Say in words what B does that A does not: accuracy with its interval, and cost."""
+    verdicts = known_verdicts(fail_on)
     rehash(again)
     question = load(study, set)
     begin("compare", question, f"{first} and {second}")
@@ -139,9 +142,9 @@ def compare(
     verdict = compare_accuracies(first, second, question, data, db, format)
     if format == "words":
         tell_next("report", study, db=db, data=data, set=set)
-    if fail_on and verdict is None:
+    if verdicts and verdict is None:
         raise OptionError("--fail-on: the study is test-leaked, so no verdict is claimed")
-    if verdict in (fail_on or []):
+    if verdict in verdicts:
         raise typer.Exit(EXIT_VERDICT)
 
 

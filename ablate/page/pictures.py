@@ -163,7 +163,7 @@ def distributions(rows: Sequence[Distribution]) -> Figure:
     for (left, right), row in zip(boxes, rows, strict=True):
         known = row.values[np.isfinite(row.values)].astype(float)
         low, high = min(0.0, float(known.min())), max(1.0, float(known.max()))
-        left.hist(known, bins=40, range=(low, high), color=canvas.BLUE)
+        left.hist(known, bins=40, range=(low, high), color=canvas.PURPLE)
         left.set_title(row.title, fontsize=7)
         left.tick_params(labelsize=6)
         left.set_yticks([])
@@ -209,7 +209,7 @@ def _channel_bars(ax: Axes, channel: Array | None) -> None:
         ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, transform=ax.transAxes)
         return
     values = channel.astype(float)
-    ax.bar(1 + np.arange(len(values)), np.nan_to_num(values), width=0.9, color=canvas.BLUE)
+    ax.bar(1 + np.arange(len(values)), np.nan_to_num(values), width=0.9, color=canvas.PURPLE)
     ax.set_ylim(0, max(1.0, float(np.nanmax(values, initial=0.0))))
     ax.set_xlim(0.4, len(values) + 0.6)
     ax.set_xlabel("channel", fontsize=6.5)

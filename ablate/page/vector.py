@@ -87,7 +87,8 @@ def file_svg(svg: bytes) -> bytes:
     """The figure as a file of its own."""
     ElementTree.register_namespace("", SVG[1:-1])
     ElementTree.register_namespace("xlink", LINK[1:-1])
-    return ElementTree.tostring(_with_titles(svg), encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ElementTree.tostring(_with_titles(svg), encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _with_titles(svg: bytes) -> ElementTree.Element:

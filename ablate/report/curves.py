@@ -161,15 +161,8 @@ def _records(frame: pd.DataFrame, x: str, columns: Mapping[str, str]) -> list[di
     known = [column for column in columns if frame[column].notna().any()]
     values = frame.assign(**{column: frame[column].astype(float) for column in known})
     grouped = values.groupby(["variant", x], sort=False)[known]
-    means, deviations, counts = grouped.mean(), grouped.std(), grouped.count()
-    return [
-        {"variant": str(variant), x: int(at)}
-        | {column: _or_none(means.iloc[i][column]) for column in known}
-        | {f"{column}_sd": _or_none(deviations.iloc[i][column]) for column in known}
-        | {"n": int(counts.iloc[i][known[0]])}
-        for i, (variant, at) in enumerate(means.index)
-    ]
-
-
-def _or_none(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)
+    table = grouped.mean().join(grouped.std().add_suffix("_sd"))
+    table = table.assign(n=grouped.count()[known[0]]).reset_index()
+    table[x] = table[x].astype(int)
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]

@@ -20,8 +20,8 @@ class StudyResults(Results):
     """What a database holds, and what the report of a study says of it.
 
     `study` is a study's name; without one it is the only study that there is. `setting` chooses among
-    settings of one study, by its beginning; without one it is that which was planned last. The margin is the one
-    that the study declared when it was run. Frames are read once, as those of `Results`.
+    settings of one study, by its beginning; without one it is that which was planned last. The margin is
+    the one that the study declared when it was run. Frames are read once, as those of `Results`.
     """
 
     def effects(self, study: str | None = None, setting: str | None = None) -> pd.DataFrame:

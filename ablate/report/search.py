@@ -22,7 +22,7 @@ MOST_SLICES = 6
 CostsByName = Mapping[str, Mapping[str, str]]
 """By variant: the text of each cost by the heading of its column."""
 
-LEGEND = {"complete": canvas.BLUE, "raced": canvas.ORANGE}
+LEGEND = {"complete": canvas.PURPLE, "raced": canvas.OCHRE}
 
 
 def search_blocks(
@@ -148,7 +148,7 @@ def front_figure(search: SearchResult) -> Figure | None:
         x = [(t.values or ())[index] for t, _ in at]
         ax.plot(x, [a for _, a in at], "o", color=canvas.FAINT, markersize=4)
         front = sorted({(v, a) for v, (t, a) in zip(x, at, strict=True) if t.on_front})
-        ax.plot(*zip(*front, strict=True), "o-", color=canvas.BLUE, markersize=6, linewidth=1)
+        ax.plot(*zip(*front, strict=True), "o-", color=canvas.PURPLE, markersize=6, linewidth=1)
         ax.set_xlabel(_words(search.objectives[index]))
         ax.xaxis.set_major_locator(MaxNLocator(4))
     boxes[0].set_ylabel("Validation accuracy (%)")
@@ -157,7 +157,7 @@ def front_figure(search: SearchResult) -> Figure | None:
     return Figure(
         "search-front",
         f"Pareto front by means of {plural(on_front, 'variant')} over {objectives}.",
-        "Blue: by its means no other trial is at least as good in every objective and better in one. These "
+        "Purple: by its means no other trial is at least as good in every objective and better in one. These "
         "are means over few seeds and nothing is decided by them: a grey one is not shown to be dominated.",
         canvas.saved(figure),
         [
@@ -209,7 +209,7 @@ def _slice(ax: Axes, name: str, at: Sequence[tuple[TrialResult, float]]) -> None
     ax.plot(xs, [a for _, a in by_network.values()], "o", color=canvas.FAINT, markersize=4)
     for value, i in place.items():
         mean = float(np.mean([a for v, a in by_network.values() if v == value]))
-        ax.plot([i - 0.3, i + 0.3], [mean, mean], color=canvas.BLUE, linewidth=2)
+        ax.plot([i - 0.3, i + 0.3], [mean, mean], color=canvas.PURPLE, linewidth=2)
     ax.set_xticks(range(len(values)), [canvas.label(str(v), 12) for v in values])
     ax.set_xlabel(canvas.label(name, 24))
     ax.margins(x=0.2)
@@ -320,7 +320,7 @@ def budget_figure(search: SearchResult) -> Figure | None:
     done = [(t.spent, a) for t, a in _with_values(search) if t.state == "complete"]
     best = np.maximum.accumulate([a for _, a in done])
     ax.step(
-        [spent for spent, _ in done], best, where="post", color=canvas.BLUE, label="this search"
+        [spent for spent, _ in done], best, where="post", color=canvas.PURPLE, label="this search"
     )
     ax.set(xlabel="Runs trained", ylabel="Best so far (%)")
     ax.legend(fontsize=8)
@@ -330,7 +330,7 @@ def budget_figure(search: SearchResult) -> Figure | None:
         f"Black: the expected best of so many of the {plural(len(search.grid), 'variant')} that were "
         "tried, drawn without replacement, each with all its seeds: what a grid in random order would "
         "have found at that budget (unbiased over the order; the variants that the search never tried are "
-        "not in it). Blue: this one search. Both are the luck of the best as well as its worth.",
+        "not in it). Purple: this one search. Both are the luck of the best as well as its worth.",
         canvas.saved(figure),
         [
             {"runs": run, "expected_best_of_a_grid": value / 100}

@@ -44,7 +44,7 @@ def family_figure(summary: Summary) -> Figure | None:
     shown = [family for family in FAMILIES if family in table]
     palette = dict(zip(FAMILIES, sns.color_palette("colorblind", len(FAMILIES)), strict=True))
     # The palette's own colour of pooling is too near to the one of attention.
-    marked = {ATTENTION: canvas.TONE_COLORS["worse"], OTHER: canvas.FAINT, "pool": canvas.SKY}
+    marked = {ATTENTION: canvas.PURPLE, OTHER: canvas.FAINT, "pool": canvas.SKY}
     colors = palette | marked
     figure, (ax,) = canvas.axes(1.7 + 0.36 * len(table))
     left = pd.Series(0.0, index=table.index)

@@ -103,7 +103,7 @@ def test_columns_are_chosen_and_a_wrong_one_is_told(summary: Summary) -> None:
     head = latex_table(summary, "wide", chosen).split("\\toprule\n")[1].splitlines()[0]
     assert head == r"Variant & Accuracy (\%) & Training images/s \\"
     assert paper_columns(None, "narrow") == CHOSEN["narrow"]
-    with pytest.raises(OptionError, match="'acuracy'.*accuracy"):
+    with pytest.raises(OptionError, match=r"'acuracy'.*accuracy"):
         paper_columns("acuracy", "wide")
 
 

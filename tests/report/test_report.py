@@ -86,8 +86,8 @@ def test_a_leaked_study_claims_nothing_anywhere() -> None:
     assert "not claimed (test-leaked)" in files["table.tex"].decode()
     for text in (shown.sections["findings"], files["report.md"].decode().split("##")[1]):
         assert "better" not in text
-    (alt,) = [a["alt"] for t, a in shown.tags if t == "img" and "by epoch" in (a["alt"] or "")]
-    assert "test (seen by the schedule)" in (alt or "")
+    alts = [a["aria-label"] or "" for t, a in shown.tags if t == "div" and a.get("role") == "img"]
+    assert any("test (seen by the schedule)" in alt for alt in alts if "by epoch" in alt)
 
 
 def test_failed_and_missing_runs_are_counted_and_shown() -> None:

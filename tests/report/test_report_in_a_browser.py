@@ -40,7 +40,9 @@ OVERLAPS = """(() => {
   const found = [];
   for (const plot of document.querySelectorAll('svg.plot')) {
     if (!plot.getClientRects().length) continue;
-    const texts = [...plot.querySelectorAll('text')].filter(t => !/rotate\\(-4/.test(t.getAttribute('transform')));
+    // What is turned, as names above the network, has a box that is larger than it.
+    const upright = t => !/rotate\\(-4/.test(t.getAttribute('transform'));
+    const texts = [...plot.querySelectorAll('text')].filter(upright);
     const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]);
     boxes.forEach(([a, x], i) => boxes.slice(i + 1).forEach(([b, y]) => {
       const wide = Math.min(x.right, y.right) - Math.max(x.left, y.left);
