@@ -50,6 +50,10 @@ def test_a_figure_has_the_name_of_its_line(name: str, summary: Summary) -> None:
         return
     assert figure.name == name
     assert figure.picture.png.startswith(b"\x89PNG")
+    assert figure.picture.pdf.startswith(b"%PDF")
+    assert b"<svg" in figure.picture.svg
+    keys = {tuple(record) for record in figure.data}
+    assert len(keys) == 1, "the numbers in it, each record with the same keys"
 
 
 def test_every_section_of_the_gallery_is_shown_in_the_report(summary: Summary) -> None:
