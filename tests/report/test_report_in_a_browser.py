@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from ablate.report.render import write_report
 from ablate.store.frames import Frames
 
 WIDTHS = (390, 800, 1280)
+A4_PIXELS = 1032
+"""The width of a page of A4 on its side, without its margins."""
 OVERFLOWING = """(() => {
   const edge = document.documentElement.clientWidth + 1, found = [];
   for (const e of document.querySelectorAll('main *, header *, nav *')) {
@@ -160,7 +163,10 @@ def test_it_prints_without_cutting_a_figure(
     open_page.show(report, 1280, dark=True)
     pdf = open_page.printed(tmp_path / "report.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 25
+    open_page.show(report, A4_PIXELS)
     open_page.ask("Emulation.setEmulatedMedia", media="print")
+    assert open_page.value("document.documentElement.scrollWidth") <= A4_PIXELS
     page_mm = 210 - 2 * 12
     tallest = open_page.value(
         "Math.max(...[...document.querySelectorAll('svg.plot')].map(p => p.getBoundingClientRect().height))"

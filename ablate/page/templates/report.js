@@ -95,6 +95,4 @@
     if (table.tBodies[0].rows.length > 2) sortable(table);
     if (table.dataset.filters) filterable(table);
   });
-  // What is folded is printed too, where the style sheet alone cannot unfold it.
-  addEventListener('beforeprint', () => document.querySelectorAll('details.part').forEach(part => { part.open = true; }));
 })();
