@@ -166,7 +166,7 @@ def png(figure: Figure) -> bytes:
     """
     pixels = _laid_out(figure)
     colors = Image.fromarray(pixels).convert("RGB")
-    smooth = figure.findobj(AxesImage) or figure.findobj(QuadMesh)
+    smooth = any(isinstance(artist, AxesImage | QuadMesh) for artist in figure.findobj())
     kept = colors if smooth else colors.quantize(palette=_palette(colors), dither=Image.Dither.NONE)
     packed = io.BytesIO()
     dots = (figure.dpi, figure.dpi)

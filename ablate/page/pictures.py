@@ -106,8 +106,8 @@ def before_and_after(rows: Sequence[ChangeRow]) -> Figure:
         figure.colorbar(shown, ax=right, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
         for ax, title in ((left, "before"), (middle, "after"), (right, "after − before")):
             ax.set_axis_off()
-            shown = f"channels 1 to {len(before)}"
-            ax.set_title(f"{row.title}: {title}, {shown}" if ax is left else title, fontsize=7)
+            which = f"{row.title}: {title}, channels 1 to {len(before)}"
+            ax.set_title(which if ax is left else title, fontsize=7)
     return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ablate.page.document import Document, Section, Table
+from ablate.page.document import Block, Document, Section, Table
 from ablate.page.html import markdown
 from ablate.report.answer import answer
 from ablate.report.findings import LEAKED
@@ -19,7 +19,7 @@ SHOWN = ("Variant", "n", "Difference", "Verdict")
 
 def comment(summary: Summary) -> str:
     """GitHub Markdown without a figure."""
-    blocks = (*answer(summary), *doubts(summary), short_table(summary))
+    blocks: tuple[Block, ...] = (*answer(summary), *doubts(summary), short_table(summary))
     study = summary.study
     return markdown(
         Document(

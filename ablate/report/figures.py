@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from ablate.page import canvas
@@ -25,7 +26,7 @@ def accuracy_figure(summary: Summary) -> Figure | None:
     shown = [v for v in summary.variants if v.n]
     if not shown:
         return None
-    ax = row_axes([v.name for v in shown])
+    figure, ax = row_axes([v.name for v in shown])
     limits = _limits(shown)
     ax.set(xlim=limits, xlabel=f"Test {summary.judged_by.title} (%)")
     _baseline_band(ax, summary.reference)
@@ -40,13 +41,13 @@ def accuracy_figure(summary: Summary) -> Figure | None:
         "Each pale point is one seed, equal ones above each other; the large point is the mean with its "
         "95 % t-interval, with an arrow where that goes on beyond the axis. "
         f"The band is the baseline's interval. {color_words(summary)}",
-        canvas.saved(ax.get_figure(root=True)),
+        canvas.saved(figure),
         [record for variant in shown for record in _records(variant)],
     )
 
 
-def row_axes(names: Sequence[str]) -> Axes:
-    """An axes with a row for each name, of which none hides another."""
+def row_axes(names: Sequence[str]) -> tuple[Drawing, Axes]:
+    """A figure and an axes with a row for each name, of which none hides another."""
     labels = [canvas.two_lines(name) for name in names]
     many = len(labels) > MANY_ROWS
     lines = max((label.count("\n") + 1 for label in labels), default=1)
@@ -57,7 +58,7 @@ def row_axes(names: Sequence[str]) -> Axes:
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
-    return ax
+    return figure, ax
 
 
 def interval_line(

@@ -21,7 +21,7 @@ def effects_figure(summary: Summary) -> Figure | None:
     if not shown or summary.leaked:
         return None
     shown.sort(key=lambda pair: -(pair[1].difference or 0.0))
-    ax = row_axes([v.name for v, _ in shown])
+    figure, ax = row_axes([v.name for v, _ in shown])
     margin = 100 * max(effect.margin for _, effect in shown)
     ax.axvspan(-margin, margin, color=canvas.GRID, alpha=0.6, linewidth=0, zorder=0)
     ax.axvline(0, color=canvas.BASELINE, linewidth=1, zorder=0)
@@ -38,7 +38,7 @@ def effects_figure(summary: Summary) -> Figure | None:
         "The verdicts are read off these intervals, which hold together for all variants; the largest "
         f"difference is first. The band is the margin of equivalence, ±{size(margin / 100)} points. "
         f"{color_words(summary)}",
-        canvas.saved(ax.get_figure(root=True)),
+        canvas.saved(figure),
         [
             {
                 "variant": effect.variant, "difference": effect.difference, "low": effect.low,

@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 
 from ablate.page import canvas
-from ablate.page.document import Figure
+from ablate.page.document import Figure, Value
 from ablate.report.summary import Summary
 
 LEAST_RANGE = 2.0
@@ -46,12 +46,23 @@ def heat_map(summary: Summary) -> Figure | None:
         f"The colours span {high - low:.1f} points. Differences between cells are subject to the intervals "
         "in the table.",
         canvas.saved(figure),
-        [
-            {"reduction": int(r), "kernel_size": int(k), "mean": mean / 100,
-             "half_width": None if pd.isna(spread.loc[r, k]) else float(spread.loc[r, k]) / 100}
-            for (r, k), mean in table.stack().items()
-        ],
-    )  # fmt: skip
+        _records(table, spread),
+    )
+
+
+def _records(table: pd.DataFrame, spread: pd.DataFrame) -> list[dict[str, Value]]:
+    pairs = zip(table.to_numpy().tolist(), spread.to_numpy(dtype=float).tolist(), strict=True)
+    return [
+        {
+            "reduction": int(r),
+            "kernel_size": int(k),
+            "mean": mean / 100,
+            "half_width": None if np.isnan(half) else half / 100,
+        }
+        for r, (means, halves) in zip(table.index, pairs, strict=True)
+        for k, mean, half in zip(table.columns, means, halves, strict=True)
+        if not np.isnan(mean)
+    ]
 
 
 def _largest_grid(summary: Summary) -> tuple[pd.DataFrame, str, str] | None:

@@ -68,14 +68,11 @@ def _sorted(summary: Summary) -> pd.DataFrame:
 
 
 def _row(row: dict[Any, Any]) -> Row:
-    return Row(
-        tuple(
-            TableCell(
-                fmt.percent(_plain(row[name])) if name in SHARES else fmt.value(_plain(row[name]))
-            )  # type: ignore[arg-type]
-            for name in COLUMNS
-        )
-    )
+    return Row(tuple(TableCell(_told(name, _plain(row[name]))) for name in COLUMNS))
+
+
+def _told(name: str, value: Value) -> str:
+    return fmt.percent(value) if name in SHARES and isinstance(value, float) else fmt.value(value)
 
 
 def _plain(value: Any) -> Value:

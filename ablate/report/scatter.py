@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -54,7 +55,8 @@ def cost_figure(summary: Summary) -> Figure | None:
     for ax in boxes[: 1 if len(boxes) > 1 and not canvas.is_narrow() else None]:
         ax.set_ylabel(f"Mean test {summary.judged_by.title} (%)")
     figure.set_dpi(100)
-    FigureCanvasAgg(figure).draw()  # what stands where has to be known before names are placed
+    painter: Any = FigureCanvasAgg(figure)  # its methods have no types
+    painter.draw()  # what stands where has to be known before names are placed
     for ax, points in zip(boxes, placed, strict=True):
         _name(ax, points, summary)
     figure.set_dpi(canvas.PIXELS_PER_INCH)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ablate.page import canvas
 from ablate.page import format as fmt
-from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell
+from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell, Value
 from ablate.result.search import ConfirmedResult, SearchResult, TrialResult
 from ablate.stats import Effect, words
 from ablate.stats.selection import FRESH
@@ -160,12 +160,18 @@ def front_figure(search: SearchResult) -> Figure | None:
         "Purple: by its means no other trial is at least as good in every objective and better in one. These "
         "are means over few seeds and nothing is decided by them: a grey one is not shown to be dominated.",
         canvas.saved(figure),
-        [
-            {"trial": t.number, "variant": t.variant, "on_front": int(t.on_front)}
-            | dict(zip(search.objectives, t.values or (), strict=False))
-            for t, _ in at
-        ],
+        [_front_record(t, search.objectives) for t, _ in at],
     )
+
+
+def _front_record(trial: TrialResult, objectives: Sequence[str]) -> dict[str, Value]:
+    values = dict(zip(objectives, trial.values or (), strict=False))
+    return {
+        "trial": trial.number,
+        "variant": trial.variant,
+        "on_front": int(trial.on_front),
+        **values,
+    }
 
 
 def slice_figure(search: SearchResult) -> Figure | None:
