@@ -65,9 +65,9 @@ def report(
         str | None, typer.Option("--width", metavar="LENGTH", help="Of --figure: 8.4cm, 3.3in.")
     ] = None,
     latex: Annotated[
-        Literal["narrow", "wide"],
-        typer.Option("--latex", help="table.tex for a column or for the width of a page."),
-    ] = "wide",
+        Literal["narrow", "wide"] | None,
+        typer.Option("--latex", help="table.tex for a column or for the width of a page: wide."),
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -80,6 +80,11 @@ def report(
     verdicts = known_verdicts(fail_on)
     if width is not None and figure is None:
         raise OptionError("--width is that of one figure: name it with --figure")
+    printed = "--comment" if comment else "--format json" if format == "json" else ""
+    other = printed or ("--figure" if figure is not None else "")
+    _without(other, **{"--latex": latex is not None, "--columns": columns is not None})
+    _without(printed, **{"--out": out is not None})
+    _without("--check" if check else other if not printed else "", **{"--fail-on": bool(verdicts)})
     rehash(again)
     question = load(study, set)
     begin("report", question)
@@ -88,7 +93,7 @@ def report(
         from ablate.report.latex import paper_columns
         from ablate.report.render import ForPaper
 
-    paper = ForPaper(latex, paper_columns(columns, latex))
+    paper = ForPaper(latex or "wide", paper_columns(columns, latex or "wide"))
     if check:
         if room.check_report(question, data, db, out, paper=paper):
             raise typer.Exit(EXIT_CHANGED)
@@ -103,6 +108,15 @@ def report(
         found = room.build_report(question, data, db, out, paper)
     if room.failing(found, verdicts):
         raise typer.Exit(EXIT_VERDICT)
+
+
+def _without(way: str, **given: bool) -> None:
+    """Refuse what would be of no use in this way of calling; an empty one refuses nothing."""
+    useless = [name for name, there in given.items() if there]
+    if way and useless:
+        raise OptionError(
+            f"{' and '.join(useless)}: does nothing with {way}: leave one of them out"
+        )
 
 
 def _one_way(**asked: bool) -> None:

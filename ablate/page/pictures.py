@@ -220,9 +220,10 @@ def _channel_bars(ax: Axes, channel: Array | None) -> None:
 def _overlays(boxes: Sequence[Axes], image: Array, heat: HeatMaps) -> None:
     shown = zip(heat.channels, heat.means, heat.maps, strict=True)
     for ax, (channel, mean, values) in zip(boxes, shown, strict=False):
+        letters = 7 if canvas.is_narrow() else 5.8
         ax.imshow(overlaid(image, values), interpolation="nearest")
         ax.set_title(
-            f"{heat.path}\nchannel {channel + 1}, mean {mean:.2f}", fontsize=5.5, loc="center"
+            f"{heat.path}\nchannel {channel + 1}, mean {mean:.2f}", fontsize=letters, loc="center"
         )
 
 

@@ -61,7 +61,7 @@ def family_figure(summary: Summary) -> Figure | None:
     )
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set(xlabel="Self time of one training step and its batch (ms)", ylabel="")
+    ax.set(xlabel="Self time of a step and its batch (ms)", ylabel="")
     figure.legend(loc="outside lower left", ncols=2 if canvas.is_narrow() else 5, fontsize=8)
     return Figure(
         "families",

@@ -77,6 +77,7 @@ def compose(summary: Summary) -> Document:
             ("Backbone", str(study.get("backbone") or "–")),
             ("Baseline", summary.baseline),
             ("Variants", f"{len(summary.variants):,}"),
+            *((("Setting", str(study["setting"])[:8]),) if study.get("setting") else ()),
             ("Finished runs", f"{sum(v.n + v.besides for v in summary.variants):,}"),
         ),
         banner=LEAKED if summary.leaked else "",

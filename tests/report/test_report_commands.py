@@ -100,6 +100,10 @@ def test_a_figure_of_a_papers_column(shell: Shell, url: str) -> None:
         (("--check", "--comment"), "not both"),
         (("--columns", "speed"), "there is no column 'speed'"),
         (("--fail-on", "wors"), "worse"),
+        (("--format", "json", "--out", "x"), "--out: does nothing with --format json"),
+        (("--comment", "--latex", "narrow"), "--latex: does nothing with --comment"),
+        (("--figure", "effects", "--fail-on", "worse"), "--fail-on: does nothing with --figure"),
+        (("--check", "--fail-on", "worse"), "--fail-on: does nothing with --check"),
     ],
 )
 def test_what_cannot_be_is_one_line(
