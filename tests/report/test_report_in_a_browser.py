@@ -12,6 +12,10 @@ from support.browser import Browser, browser
 from support.grid_frames import grid_frames
 from support.report_frames import make_frames
 
+from ablate.page import canvas
+from ablate.page.document import Document, Figure, Section
+from ablate.page.html import html
+from ablate.report.figures import row_axes
 from ablate.report.render import write_report
 from ablate.store.frames import Frames
 
@@ -174,6 +178,40 @@ def test_it_prints_without_cutting_a_figure(
     assert 0 < tallest / 96 * 25.4 < page_mm
     assert open_page.value("getComputedStyle(document.querySelector('.filters')).display") == "none"
     open_page.ask("Emulation.setEmulatedMedia", media="")
+
+
+def test_a_figure_of_many_rows_is_printed_in_parts_that_end_between_rows(
+    open_page: Browser, tmp_path: Path
+) -> None:
+    names = [f"variant number {i}" for i in range(120)]
+    with canvas.style():
+        drawn, ax = row_axes(names)
+        ax.plot(range(120), range(120))
+        figure = Figure("tall", "Many rows.", "Rows.", canvas.saved(drawn))
+    page = tmp_path / "tall.html"
+    page.write_text(html(Document("t", "", (), "", (Section("s", "S", (figure,)),))))
+    open_page.show(page, A4_PIXELS)
+    open_page.value("dispatchEvent(new Event('beforeprint'))")
+    boxes = open_page.value(
+        "[...document.querySelectorAll('.parts svg')]"
+        ".map(p => p.getAttribute('viewBox').split(' ').map(Number))"
+    )
+    height = open_page.value("document.querySelector('.whole svg').viewBox.baseVal.height")
+    assert len(boxes) >= 3
+    assert sum(box[3] for box in boxes) == pytest.approx(height)
+    assert all(box[3] <= 0.6 * box[2] for box in boxes)
+    cuts = [box[1] for box in boxes[1:]]
+    texts = open_page.value(
+        "(() => { const p = document.querySelector('.whole svg'), f = p.getBoundingClientRect();"
+        " return [...p.querySelectorAll('text')].map(t => t.getBoundingClientRect())"
+        f".map(b => [b.top, b.bottom].map(y => (y - f.top) * {height} / f.height)); }})()"
+    )
+    assert not [c for c in cuts for top, bottom in texts if top + 1 < c < bottom - 1], (
+        "no name is cut"
+    )
+    open_page.value("dispatchEvent(new Event('afterprint'))")
+    assert open_page.value("document.querySelectorAll('.parts, .whole').length") == 0
+    assert open_page.complaints == []
 
 
 EVIL = [

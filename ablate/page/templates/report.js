@@ -91,6 +91,31 @@
     apply();
   };
 
+  // A figure that is taller than two pages of paper is printed in parts, which end between its rows.
+  const inParts = plot => {
+    const frame = plot.getBoundingClientRect();
+    const [, , width, height] = plot.getAttribute('viewBox').split(' ').map(Number);
+    const page = 0.58 * width;
+    if (!frame.height || height < 2 * page) return;
+    const ends = [...plot.querySelectorAll('text')].map(text => text.getBoundingClientRect())
+      .map(box => (box.bottom - frame.top) * height / frame.height).sort((a, b) => a - b);
+    const parts = make('div', '', { class: 'parts' });
+    for (let from = 0; from < height - 1;) {
+      const until = height - from <= page ? height : Math.max(...ends.filter(end => end < from + page), from + page / 2);
+      const part = plot.cloneNode(true);
+      part.setAttribute('viewBox', `0 ${from} ${width} ${until - from}`);
+      parts.append(part);
+      from = until;
+    }
+    plot.parentElement.after(parts);
+    plot.parentElement.classList.add('whole');
+  };
+  addEventListener('beforeprint', () => document.querySelectorAll('.frame > .plot').forEach(inParts));
+  addEventListener('afterprint', () => {
+    document.querySelectorAll('.parts').forEach(parts => parts.remove());
+    document.querySelectorAll('.whole').forEach(frame => frame.classList.remove('whole'));
+  });
+
   document.querySelectorAll('table').forEach(table => {
     if (table.tBodies[0].rows.length > 2) sortable(table);
     if (table.dataset.filters) filterable(table);
