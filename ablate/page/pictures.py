@@ -143,7 +143,7 @@ def heat_maps(columns: Sequence[Heat]) -> Figure:
     paths = list(dict.fromkeys(heat.path for column in columns for heat in column.layers))
     across = 1 if canvas.is_narrow() else len(columns)
     lines, wide = 1 + len(paths), STRONGEST * across
-    inches = 0.3 + min(1.5, canvas.width_inches() / wide)
+    inches = 0.4 + min(1.5, canvas.width_inches() / wide)
     figure, boxes = _grid(lines * (len(columns) // across), wide, inches)
     for ax in (ax for row in boxes for ax in row):
         ax.set_axis_off()
@@ -223,7 +223,9 @@ def _overlays(boxes: Sequence[Axes], image: Array, heat: HeatMaps) -> None:
         letters = 7 if canvas.is_narrow() else 5.8
         ax.imshow(overlaid(image, values), interpolation="nearest")
         ax.set_title(
-            f"{heat.path}\nchannel {channel + 1}, mean {mean:.2f}", fontsize=letters, loc="center"
+            f"{canvas.label(heat.path, 22)}\nchannel {channel + 1}\nmean {mean:.2f}",
+            fontsize=letters,
+            loc="center",
         )
 
 

@@ -141,7 +141,7 @@ def test_photographs_keep_their_colours_and_look_alike_in_every_format() -> None
         image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")
         assert image.getextrema()[3] == (255, 255), "blended once, by us"
     titles = [text.get_text() for text in heat().findobj(lambda t: hasattr(t, "get_text"))]
-    assert "conv1\nchannel 5, mean 0.40" in titles, "counted from 1"
+    assert "conv1\nchannel 5\nmean 0.40" in titles, "counted from 1"
 
 
 def test_weights_of_places_take_no_room_where_there_are_none() -> None:
