@@ -290,7 +290,11 @@ def test_control_characters_reach_neither_markdown_nor_latex_nor_the_page() -> N
     name = "a\x1b[31m\x07\u202eb"
     table = Table(name, (Column(name),), (Row((TableCell(name),)),))
     page = Document(name, name, ((name, name),), "", (Section("s", name, (table,)),))
-    for text in (markdown(page), escaped(name).replace("[U+FFFD]", "\N{REPLACEMENT CHARACTER}"), html(page)):
+    for text in (
+        markdown(page),
+        escaped(name).replace("[U+FFFD]", "\N{REPLACEMENT CHARACTER}"),
+        html(page),
+    ):
         assert not set("\x1b\x07\u202e") & set(text)
         assert "\N{REPLACEMENT CHARACTER}" in text
 
