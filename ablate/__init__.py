@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 from ablate.system.version import VERSION
 
 if TYPE_CHECKING:
-    from ablate.store.results import Results
+    from ablate.report.notebook import StudyResults
 
 __version__ = VERSION
 
 
-def open_results(url: str = "sqlite:///results/ablation.db") -> Results:
+def open_results(url: str = "sqlite:///results/ablation.db") -> StudyResults:
     """The results database as pandas frames: `.runs`, `.epochs`, `.steps`, `.costs`, `.profile`,
-    `.predictions`, `.looks` and `.trials`.
+    `.predictions`, `.looks`, `.studies` and `.trials`; and of a study `.effects()`, `.table()` and
+    `.figure(name)`, as its report has them.
 
     Raises:
         DatabaseError: missing, not ours, newer, or not to be opened.
     """
-    from ablate.store.results import Results  # noqa: PLC0415 - pandas and SQLAlchemy take a second
+    from ablate.report.notebook import StudyResults  # noqa: PLC0415 - pandas and SQLAlchemy take a second
 
-    return Results(url)
+    return StudyResults(url)

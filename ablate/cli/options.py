@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -21,12 +22,18 @@ from ablate.system.text import plural
 if TYPE_CHECKING:
     from ablate.study import Study
 
+VERDICTS = ("better", "worse", "equivalent", "identical", "undecided")
+
 EXIT_FAILED_RUNS = 1
 EXIT_CHANGED = 1
 EXIT_USER = 2
+EXIT_VERDICT = 4
+"""A verdict that `--fail-on` names."""
 EXIT_UNFORESEEN = 70
 """As `EX_SOFTWARE` of sysexits.h: a mistake of this program."""
 EXIT_INTERRUPTED = 130
+UNITS = {"cm": 2.54, "mm": 25.4, "in": 1.0, "pt": 72.27}
+LEAST_INCHES, MOST_INCHES = 2.0, 20.0
 DEFAULT_DB = "sqlite:///results/ablation.db"
 
 StudyFile = Annotated[
@@ -90,6 +97,14 @@ Storage = Annotated[
         "--storage", metavar="URL", help="Optuna's storage: optuna.db beside the database."
     ),
 ]
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="VERDICT",
+        help="Exit code 4 if a variant has this verdict: worse. Repeatable.",
+    ),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
 
 
@@ -118,6 +133,41 @@ def load_all(
     given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
     numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
     return load_studies(path, [*(assignments or []), *numbers])
+
+
+def inches(length: str) -> float:
+    """A length as a paper's author writes it: `8.4cm`, `84mm`, `3.3in`, `240pt`.
+
+    Raises:
+        OptionError: no such length, or one that no figure has.
+    """
+    from ablate.errors import OptionError
+
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(cm|mm|in|pt)", length.strip())
+    size = float(found[1]) / UNITS[found[2]] if found else 0.0
+    if not LEAST_INCHES <= size <= MOST_INCHES:
+        raise OptionError(
+            f"--width {length}: a length from {LEAST_INCHES:g} to {MOST_INCHES:g} inches with its unit "
+            "(cm, mm, in or pt): 8.4cm"
+        )
+    return size
+
+
+def known_verdicts(given: list[str] | None) -> list[str]:
+    """The verdicts of `--fail-on`.
+
+    Raises:
+        OptionError: no such verdict.
+    """
+    from ablate.errors import OptionError, nearest
+
+    for verdict in given or []:
+        if verdict not in VERDICTS:
+            raise OptionError(
+                f"--fail-on {verdict}: no such verdict{nearest(verdict, VERDICTS)}; there are: "
+                f"{', '.join(VERDICTS)}"
+            )
+    return given or []
 
 
 def check(*studies: Study) -> None:

@@ -11,16 +11,20 @@ from ablate.cli.completion import study_files
 from ablate.cli.options import (
     DEFAULT_DB,
     EXIT_CHANGED,
+    EXIT_VERDICT,
     AllowImport,
     Assignments,
     DataPath,
     Db,
+    FailOn,
     OfStudy,
     Rehash,
     Storage,
     StudyFile,
     allow,
     begin,
+    inches,
+    known_verdicts,
     load,
     load_all,
     loading,
@@ -32,6 +36,7 @@ from ablate.errors import OptionError
 
 if TYPE_CHECKING:
     from ablate.store.status import StudyStatus
+    from ablate.study import Study
 
 
 def report(
@@ -46,18 +51,102 @@ def report(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit code 1 if a file would change.")
     ] = False,
+    format: Annotated[
+        Literal["files", "json"],
+        typer.Option("--format", help="json: print report.json, and write nothing."),
+    ] = "files",
+    comment: Annotated[
+        bool, typer.Option("--comment", help="Print a short Markdown for a pull request alone.")
+    ] = False,
+    fail_on: FailOn = None,
+    figure: Annotated[
+        str | None,
+        typer.Option("--figure", metavar="NAME", help="Write this figure alone, in every format."),
+    ] = None,
+    width: Annotated[
+        str | None, typer.Option("--width", metavar="LENGTH", help="Of --figure: 8.4cm, 3.3in.")
+    ] = None,
+    latex: Annotated[
+        Literal["narrow", "wide"] | None,
+        typer.Option("--latex", help="table.tex for a column or for the width of a page: wide."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns", metavar="NAMES", help="Of table.tex: variant,accuracy,difference."
+        ),
+    ] = None,
 ) -> None:
-    """Build the report of a study from the database: HTML, Markdown, LaTeX and CSV."""
+    """Build the report of a study from the database: HTML, Markdown, LaTeX, CSV, JSON and figures."""
+    _one_way(check=check, json=format == "json", comment=comment, figure=figure is not None)
+    verdicts = known_verdicts(fail_on)
+    if width is not None and figure is None:
+        raise OptionError("--width is that of one figure: name it with --figure")
+    printed = "--comment" if comment else "--format json" if format == "json" else ""
+    other = printed or ("--figure" if figure is not None else "")
+    _without(other, **{"--latex": latex is not None, "--columns": columns is not None})
+    _without(printed, **{"--out": out is not None})
+    _without("--check" if check else other if not printed else "", **{"--fail-on": bool(verdicts)})
     rehash(again)
     questions = load_all(study, set)
     begin("report", questions[0], contexts=len(questions))
     with loading():
-        from ablate.commands.contexts import build_reports, check_reports
+        from ablate.commands.contexts import Printed, build_reports, check_reports, print_reports
+        from ablate.commands.report import draw_one, failing
+        from ablate.report.latex import paper_columns
+        from ablate.report.render import ForPaper
 
-    if not check:
-        build_reports(questions, data, db, out)
-    elif check_reports(questions, data, db, out):
-        raise typer.Exit(EXIT_CHANGED)
+    paper = ForPaper(latex or "wide", paper_columns(columns, latex or "wide"))
+    if check:
+        if check_reports(questions, data, db, out, paper):
+            raise typer.Exit(EXIT_CHANGED)
+        return
+    if figure is not None:
+        one = _of_one_context(questions, "--figure")
+        draw_one(one, data, db, out, figure, None if width is None else inches(width))
+        return
+    if comment or format == "json":
+        kind: Printed = "comment" if comment else "json"
+        found = print_reports(questions, data, db, kind)
+    else:
+        found = build_reports(questions, data, db, out, paper)
+    if any(failing(each, verdicts) for each in found):
+        raise typer.Exit(EXIT_VERDICT)
+
+
+def _of_one_context(questions: list[Study], option: str) -> Study:
+    """The study, where it has one context.
+
+    Raises:
+        OptionError: it has several.
+    """
+    if len(questions) > 1:
+        raise OptionError(
+            f"{option} is of one context: choose it with --set, as `ablate plan` names it"
+        )
+    return questions[0]
+
+
+def _without(way: str, **given: bool) -> None:
+    """Refuse what would be of no use in this way of calling; an empty one refuses nothing."""
+    useless = [name for name, there in given.items() if there]
+    if way and useless:
+        raise OptionError(
+            f"{' and '.join(useless)}: does nothing with {way}: leave one of them out"
+        )
+
+
+def _one_way(**asked: bool) -> None:
+    """Refuse two answers at once."""
+    names = {
+        "check": "--check",
+        "json": "--format json",
+        "comment": "--comment",
+        "figure": "--figure",
+    }
+    given = [names[name] for name, wanted in asked.items() if wanted]
+    if len(given) > 1:
+        raise OptionError(f"{' and '.join(given)}: give one of them, not both")
 
 
 def compare(
@@ -68,16 +157,26 @@ def compare(
     data: DataPath = None,
     again: Rehash = False,
     set: Assignments = None,
+    format: Annotated[
+        Literal["words", "json"], typer.Option("--format", help="For people or for programs.")
+    ] = "words",
+    fail_on: FailOn = None,
 ) -> None:
     """Say in words what B does that A does not: accuracy with its interval, and cost."""
+    verdicts = known_verdicts(fail_on)
     rehash(again)
     questions = load_all(study, set)
     begin("compare", questions[0], f"{first} and {second}", len(questions))
     with loading():
         from ablate.commands.contexts import compare_in_contexts
 
-    compare_in_contexts(first, second, questions, data, db)
-    tell_next("report", study, db=db, data=data, set=set)
+    found = compare_in_contexts(first, second, questions, data, db, format)
+    if format == "words":
+        tell_next("report", study, db=db, data=data, set=set)
+    if verdicts and None in found:
+        raise OptionError("--fail-on: the study is test-leaked, so no verdict is claimed")
+    if any(verdict in verdicts for verdict in found):
+        raise typer.Exit(EXIT_VERDICT)
 
 
 def explain(

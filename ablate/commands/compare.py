@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any, Literal
 
 from ablate.commands.chosen import frames_of
 from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError
 from ablate.report.findings import LEAKED, cost, unmoved_in
+from ablate.report.numbers import effect_document, json_text
 from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects, words
 from ablate.study import Study
@@ -16,8 +20,12 @@ from ablate.system.console import say
 from ablate.system.pulse import PULSE
 
 
-def compare_accuracies(first: str, second: str, study: Study, data: Path | None, url: str) -> None:
-    """Print the effect of the second variant against the first, and what it costs.
+def compare_accuracies(
+    first: str, second: str, study: Study, data: Path | None, url: str,
+    format: Literal["words", "json"] = "words",
+) -> str | None:  # fmt: skip
+    """Print the effect of the second variant against the first, and what it costs; returns the verdict, None
+    where none is claimed.
 
     Raises:
         UnknownNameError: no such variant in the study.
@@ -25,21 +33,66 @@ def compare_accuracies(first: str, second: str, study: Study, data: Path | None,
         DatabaseError: nothing of this study in the database, or a variant without a finished run.
     """
     PULSE.step("reading the database")
-    frames = frames_of(study, data, url)
-    PULSE.step("computing")
-    for line in told(summarize(frames), first, second):
-        say(line)
-    keep_look(frames, url, "compare")
+    with redirect_stdout(sys.stderr if format == "json" else sys.stdout):
+        frames = frames_of(study, data, url)
+        PULSE.step("computing")
+        summary = summarize(frames)
+        lines = told(summary, first, second)
+        keep_look(frames, url, "compare")
+    effect = effect_of(summary, first, second)
+    if format == "json":
+        PULSE.end()
+        print(json_text(document(summary, first, second, effect)), end="")
+    else:
+        for line in lines:
+            say(line)
+    return None if effect is None else str(effect.verdict)
 
 
-def told(summary: Summary, first: str, second: str) -> list[str]:
-    """The lines of `ablate compare`."""
+def effect_of(summary: Summary, first: str, second: str) -> Effect | None:
+    """Of the second variant against the first; None where nothing is claimed.
+
+    Raises:
+        UnknownNameError, OptionError, DatabaseError: as `compare_accuracies`.
+    """
+    return None if summary.leaked else _effect(*pair(summary, first, second), summary)
+
+
+def document(summary: Summary, first: str, second: str, effect: Effect | None) -> dict[str, Any]:
+    """What `--format json` prints: keys of report.json, and the words; of a test-leaked study no effect."""
+    base, variant = pair(summary, first, second)
+    found = None if effect is None else effect_document(variant, effect, summary.leaked)
+    return {
+        "study": summary.study["name"],
+        "setting": summary.study.get("setting"),
+        "baseline": base.name,
+        "variant": variant.name,
+        "metric": f"test_{summary.metric}",
+        "in_family": base.is_baseline,
+        "test_leaked": summary.leaked,
+        "effect": found,
+        "words": told(summary, first, second),
+    }
+
+
+def pair(summary: Summary, first: str, second: str) -> tuple[VariantSummary, VariantSummary]:
+    """The two variants, both with finished runs.
+
+    Raises:
+        UnknownNameError, OptionError, DatabaseError: as `compare_accuracies`.
+    """
     base, variant = (_find(name, summary) for name in (first, second))
     if base.name == variant.name:
         raise OptionError(f"{first} and {second} are the same network: name two that differ")
     for each in (base, variant):
         if not each.n:
             raise DatabaseError(f"{each.name} has no finished run yet: `ablate run` trains it")
+    return base, variant
+
+
+def told(summary: Summary, first: str, second: str) -> list[str]:
+    """The lines of `ablate compare`."""
+    base, variant = pair(summary, first, second)
     if summary.leaked:
         return [LEAKED]
     effect = _effect(base, variant, summary)

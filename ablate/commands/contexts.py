@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Literal
 
 from ablate.commands.chosen import frames_of
-from ablate.commands.compare import compare_accuracies, told
+from ablate.commands.compare import compare_accuracies, document, effect_of, told
 from ablate.commands.looked import keep_look
-from ablate.commands.report import build_report, check_report, frames_to_show
+from ablate.commands.report import build_report, check_report, frames_to_show, print_report
 from ablate.datasets import data_of
 from ablate.errors import DatabaseError, UnknownNameError
+from ablate.report.comment import comment
 from ablate.report.contexts import InContext, render_contexts
-from ablate.report.render import content_of, differing_files, write_files, write_report
-from ablate.report.summary import summarize
+from ablate.report.numbers import json_text
+from ablate.report.render import (
+    WIDE,
+    ForPaper,
+    content_of,
+    differing_files,
+    write_files,
+    write_report,
+)
+from ablate.report.summary import Summary, summarize
 from ablate.store.frames import Frames
 from ablate.study import Study
 from ablate.study.contexts import folder_name
@@ -24,49 +36,76 @@ from ablate.system.pulse import PULSE
 
 CONTEXTS = "contexts"
 """The folder of the reports of single contexts."""
+Printed = Literal["json", "comment"]
 
 
-def build_reports(studies: Sequence[Study], data: Path | None, url: str, out: Path | None) -> None:
-    """Write a study's report, of several contexts one over all and one of each, and say where they lie.
+def build_reports(
+    studies: Sequence[Study], data: Path | None, url: str, out: Path | None, paper: ForPaper = WIDE
+) -> list[Summary]:
+    """Write a study's report, of several contexts one over all and one of each, and say where they lie;
+    returns what each is made from.
 
     Raises:
         StudyError, DatabaseError, OutputError: as `build_report`; of contexts, where nothing is there of any.
     """
     if len(studies) == 1:
-        build_report(studies[0], data, url, out)
-        return
+        return [build_report(studies[0], data, url, out, paper)]
     folder = out or inside(Path("reports"), studies[0].name)
     found = _frames(studies, data, url)
     PULSE.step("computing")
-    named = _named(found)
-    for name, (_, frames) in zip(named, found, strict=True):
-        write_report(frames, inside(inside(folder, CONTEXTS), Path(name).name))
-    files = write_files(folder, _rendered(named, found))
+    each = _summarized(found)
+    for one in each:
+        write_report(one.summary, inside(inside(folder, CONTEXTS), Path(one.folder).name), paper)
+    files = write_files(folder, render_contexts(each))
     for line in files_told(files):
         say(line)
     say(f"and a report of each context in {folder / CONTEXTS}")
     for _, frames in found:
         keep_look(frames, url, "report")
     say(f"next: open {files[-1]}")
+    return [one.summary for one in each]
 
 
-def check_reports(studies: Sequence[Study], data: Path | None, url: str, out: Path | None) -> int:
+def print_reports(
+    studies: Sequence[Study], data: Path | None, url: str, what: Printed
+) -> list[Summary]:
+    """Print report.json over all contexts, or a comment for each, and write nothing; notes go to stderr.
+
+    Raises:
+        StudyError, DatabaseError: as `build_reports`.
+    """
+    if len(studies) == 1:
+        return [print_report(studies[0], data, url, what)]
+    with redirect_stdout(sys.stderr):
+        found = _frames(studies, data, url)
+        PULSE.step("computing")
+        each = _summarized(found)
+        for _, frames in found:
+            keep_look(frames, url, "report")
+        PULSE.end()
+    if what == "json":
+        print(render_contexts(each)["report.json"].decode("utf-8"), end="")
+    else:
+        print("\n".join(comment(one.summary) for one in each), end="")
+    return [one.summary for one in each]
+
+
+def check_reports(
+    studies: Sequence[Study], data: Path | None, url: str, out: Path | None, paper: ForPaper = WIDE
+) -> int:
     """Say which files of a study's reports are not what the database gives; returns how many.
 
     Raises:
         StudyError, DatabaseError, OutputError: as `build_reports`.
     """
     if len(studies) == 1:
-        return check_report(studies[0], data, url, out)
+        return check_report(studies[0], data, url, out, paper=paper)
     folder = out or inside(Path("reports"), studies[0].name)
-    found = _frames(studies, data, url)
-    named = _named(found)
+    each = _summarized(_frames(studies, data, url))
     differing = [
-        file
-        for name, (_, frames) in zip(named, found, strict=True)
-        for file in differing_files(frames, folder / name)
+        file for one in each for file in differing_files(one.summary, folder / one.folder, paper)
     ]
-    over_all = _rendered(named, found)
+    over_all = render_contexts(each)
     differing += [folder / n for n, text in over_all.items() if content_of(folder / n) != text]
     for file in differing:
         say(f"{file}: not what the database gives; `ablate report` writes it anew")
@@ -74,36 +113,45 @@ def check_reports(studies: Sequence[Study], data: Path | None, url: str, out: Pa
 
 
 def compare_in_contexts(
-    first: str, second: str, studies: Sequence[Study], data: Path | None, url: str
-) -> None:
-    """Print the effect of the second variant against the first in each context that has both.
+    first: str, second: str, studies: Sequence[Study], data: Path | None, url: str,
+    format: Literal["words", "json"] = "words",
+) -> list[str | None]:  # fmt: skip
+    """Print the effect of the second variant against the first in each context that has both; returns the
+    verdicts, None where none is claimed.
 
     Raises:
         UnknownNameError: no context has such a variant.
         OptionError, DatabaseError: as `compare_accuracies`.
     """
     if len(studies) == 1:
-        compare_accuracies(first, second, studies[0], data, url)
-        return
+        return [compare_accuracies(first, second, studies[0], data, url, format)]
     unknown: UnknownNameError | None = None
-    done = 0
-    for context, frames in _frames(studies, data, url):
-        say(f"context {context_name(context)}")
-        try:
-            lines = told(summarize(frames), first, second)
-        except UnknownNameError as error:
-            unknown = error
-            say("  not in this context")
-            continue
-        except DatabaseError as error:
-            say(f"  {error}")
-            continue
-        done += 1
-        for line in lines:
-            say(f"  {line}")
-        keep_look(frames, url, "compare")
-    if unknown is not None and not done:
+    documents, verdicts = [], list[str | None]()
+    with redirect_stdout(sys.stderr if format == "json" else sys.stdout):
+        for context, frames in _frames(studies, data, url):
+            say(f"context {context_name(context)}")
+            try:
+                summary = summarize(frames)
+                lines, effect = told(summary, first, second), effect_of(summary, first, second)
+            except UnknownNameError as error:
+                unknown = error
+                say("  not in this context")
+                continue
+            except DatabaseError as error:
+                say(f"  {error}")
+                continue
+            verdicts.append(None if effect is None else str(effect.verdict))
+            compared = document(summary, first, second, effect)
+            documents.append({"context": dict(context), **compared})
+            for line in lines:
+                say(f"  {line}")
+            keep_look(frames, url, "compare")
+        PULSE.end()
+    if unknown is not None and not verdicts:
         raise unknown
+    if format == "json":
+        print(json_text({"study": studies[0].name, "contexts": documents}), end="")
+    return verdicts
 
 
 def _frames(studies: Sequence[Study], data: Path | None, url: str) -> list[tuple[Context, Frames]]:
@@ -131,10 +179,9 @@ def _named(found: Sequence[tuple[Context, Frames]]) -> list[str]:
     return [f"{CONTEXTS}/{name}" for name in names]
 
 
-def _rendered(named: Sequence[str], found: Sequence[tuple[Context, Frames]]) -> dict[str, bytes]:
-    return render_contexts(
-        [
-            InContext(context, name, summarize(frames), frames.dataset_hash)
-            for name, (context, frames) in zip(named, found, strict=True)
-        ]
-    )
+def _summarized(found: Sequence[tuple[Context, Frames]]) -> list[InContext]:
+    """Each context with what its report says, and the folder of that."""
+    return [
+        InContext(context, name, summarize(frames), frames.dataset_hash)
+        for name, (context, frames) in zip(_named(found), found, strict=True)
+    ]

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ablate.commands.chosen import frames_of
 from ablate.commands.looked import keep_look
-from ablate.errors import StudyError, nearest
-from ablate.report.render import differing_files, write_report
+from ablate.errors import OptionError, StudyError, nearest, unknown
+from ablate.report.comment import comment
+from ablate.report.findings import LEAKED
+from ablate.report.gallery import FIGURES, draw_figure
+from ablate.report.numbers import report_json
+from ablate.report.render import WIDE, ForPaper, differing_files, write_figure, write_report
+from ablate.report.summary import Summary, summarize
 from ablate.result.search import Called, SearchResult
 from ablate.store.frames import Frames
 from ablate.store.trials import TrialStore, search_key
@@ -21,12 +28,15 @@ from ablate.system.console import files_told, say
 from ablate.system.inside import inside
 from ablate.system.pulse import PULSE
 
+SHORT = 8
 WORDING = ("question", "baseline", "equivalence_margin", "controls", "metric")
 """What a report takes from the study file as it is now: it changes no run."""
 
 
-def build_report(study: Study, data: Path | None, url: str, out: Path | None) -> None:
-    """Write a study's report and say where it lies.
+def build_report(
+    study: Study, data: Path | None, url: str, out: Path | None, paper: ForPaper = WIDE
+) -> Summary:
+    """Write a study's report and say where it lies; returns what it is made from.
 
     Raises:
         StudyError: a dataset or a baseline that is not there.
@@ -35,16 +45,70 @@ def build_report(study: Study, data: Path | None, url: str, out: Path | None) ->
     """
     frames = frames_to_show(study, data, url)
     PULSE.step("computing")
-    files = write_report(frames, out or _usual_folder(study))
+    summary = summarize(frames)
+    files = write_report(summary, out or usual_folder(study, frames), paper)
     for line in files_told(files):
         say(line)
     keep_look(frames, url, "report")
     say(f"next: open {next(file for file in files if file.suffix == '.html')}")
+    return summary
+
+
+def print_report(
+    study: Study, data: Path | None, url: str, what: Literal["json", "comment"]
+) -> Summary:
+    """Print report.json, or a comment for a pull request, and write nothing; notes go to stderr.
+
+    Raises:
+        StudyError, DatabaseError: as `build_report`.
+    """
+    with redirect_stdout(sys.stderr):
+        frames = frames_to_show(study, data, url)
+        PULSE.step("computing")
+        summary = summarize(frames)
+        keep_look(frames, url, "report")
+        PULSE.end()
+    print(report_json(summary) if what == "json" else comment(summary), end="")
+    return summary
+
+
+def draw_one(
+    study: Study, data: Path | None, url: str, out: Path | None, name: str, inches: float | None
+) -> None:
+    """Write one figure, of that width, in every format, with its data.
+
+    Raises:
+        UnknownNameError: no such figure.
+        OptionError: this study has nothing to show in it.
+        StudyError, DatabaseError, OutputError: as `build_report`.
+    """
+    if name not in FIGURES:
+        raise unknown("figure", name, FIGURES)
+    frames = frames_to_show(study, data, url)
+    PULSE.step("drawing")
+    figure = draw_figure(name, summarize(frames), inches)
+    if figure is None:
+        raise OptionError(f"--figure {name}: this study has nothing to show in it")
+    folder = out or inside(usual_folder(study, frames), "paper")
+    for line in files_told(write_figure(figure, folder)):
+        say(line)
+    keep_look(frames, url, "report")
+
+
+def failing(summary: Summary, verdicts: Sequence[str]) -> list[str]:
+    """The variants with one of these verdicts.
+
+    Raises:
+        OptionError: of a test-leaked study no verdict is claimed.
+    """
+    if verdicts and summary.leaked:
+        raise OptionError(f"--fail-on: {LEAKED}")
+    return [v.name for v in summary.tested if v.effect and v.effect.verdict in verdicts]
 
 
 def check_report(
     study: Study, data: Path | None, url: str, out: Path | None, *,
-    alone: bool = False, remedy: str = "`ablate report` writes it anew",
+    paper: ForPaper = WIDE, alone: bool = False, remedy: str = "`ablate report` writes it anew",
 ) -> int:  # fmt: skip
     """Say which files of a study's report are not what the database gives; returns how many.
 
@@ -54,8 +118,9 @@ def check_report(
         StudyError, DatabaseError: as `build_report`.
         OutputError: the report cannot be read.
     """
-    folder = out or _usual_folder(study)
-    differing = differing_files(frames_to_show(study, data, url), folder, alone=alone)
+    frames = frames_to_show(study, data, url)
+    folder = out or usual_folder(study, frames)
+    differing = differing_files(summarize(frames), folder, paper, alone=alone)
     for file in differing:
         say(f"{file}: not what the database gives; {remedy}")
     return len(differing)
@@ -77,8 +142,30 @@ def frames_to_show(study: Study, data: Path | None, url: str) -> Frames:
     )
 
 
-def _usual_folder(study: Study) -> Path:
-    return inside(Path("reports"), study.name)
+def usual_folder(study: Study, frames: Frames) -> Path:
+    """`reports/<study>`; with the setting behind it where another setting or other images lie there."""
+    folder = inside(Path("reports"), study.name)
+    setting, content = str(frames.study.get("setting") or ""), frames.dataset_hash
+    there = _what_lies_in(folder)
+    if there is None or there == (setting, content):
+        return folder
+    own = inside(
+        Path("reports"),
+        "-".join((study.name, setting[:SHORT], *([content[:SHORT]] if content else []))),
+    )
+    say(
+        f"note: {folder} is of another setting or of other images; this report has a folder of its own"
+    )
+    return own
+
+
+def _what_lies_in(folder: Path) -> tuple[str, str] | None:
+    """Setting and images of the report that lies there; None without one that says so."""
+    try:
+        told = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return str(told["setting"]), str(told["dataset_hash"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # nothing there, or of a version that did not say
 
 
 def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:

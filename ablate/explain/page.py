@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import re
 from pathlib import Path
-
-import matplotlib as mpl
-from matplotlib.figure import Figure as Drawing
 
 from ablate.errors import OutputError
 from ablate.explain.explanation import Explanation, GateRow
@@ -14,8 +11,12 @@ from ablate.page import canvas
 from ablate.page.document import Column, Document, Figure, Note, Row, Section, Table, TableCell
 from ablate.page.format import percent
 from ablate.page.html import html
+from ablate.page.vector import Picture, file_svg
 from ablate.system.files import write_whole
 from ablate.system.pulse import PULSE
+
+PICTURE = re.compile(r"(feature-maps|attention|weights|heat-maps|gates)(-\d+)?\.(png|svg)")
+"""The names of pictures, whatever was asked for."""
 
 NOTHING = 0.01
 """Below this standard deviation over images the page says that a gate is a constant."""
@@ -28,18 +29,20 @@ def write_page(explanation: Explanation, folder: Path) -> list[Path]:
         OutputError: the folder cannot be written.
     """
     with canvas.style():
-        pngs: dict[str, bytes] = {}
-        svgs: dict[str, bytes] = {}
+        drawn: dict[str, Picture] = {}
         for picture in explanation.pictures:
-            PULSE.count("writing pictures", len(pngs), len(explanation.pictures))
-            pngs[picture.name] = canvas.png(picture.figure)
-            svgs[f"{picture.name}.svg"] = svg(picture.figure)
-        files = {f"{name}.png": png for name, png in pngs.items()} | svgs
-    files["explain.html"] = html(document(explanation, pngs)).encode("utf-8")
+            PULSE.count("writing pictures", len(drawn), len(explanation.pictures))
+            drawn[picture.name] = canvas.saved(picture.figure)
+    files = {f"{name}.png": each.png for name, each in drawn.items()}
+    files |= {f"{name}.svg": file_svg(each.svg) for name, each in drawn.items()}
+    files["explain.html"] = html(document(explanation, drawn)).encode("utf-8")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_whole(folder / name, content)
+        for path in folder.iterdir():  # pictures of an earlier call, which no page shows any more
+            if PICTURE.fullmatch(path.name) and path.name not in files:
+                path.unlink()
     except OSError as error:
         raise OutputError(
             f"the pictures cannot be written to {str(folder)!r} ({error.strerror or error}): "
@@ -48,19 +51,11 @@ def write_page(explanation: Explanation, folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def svg(figure: Drawing) -> bytes:
-    """The figure as SVG, the same bytes for the same figure."""
-    drawn = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "ablate"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-    return drawn.getvalue()
-
-
-def document(explanation: Explanation, pngs: dict[str, bytes]) -> Document:
-    """The page's content; `pngs` are the pictures by name."""
+def document(explanation: Explanation, drawn: dict[str, Picture]) -> Document:
+    """The page's content; `drawn` are the pictures by name."""
     networks = tuple(Note(f"{s.name} – {s.weights}.") for s in explanation.networks)
     shown = tuple(
-        Section(p.name, p.title, (Figure(p.name, f"{p.title}.", p.caption, pngs[p.name]),))
+        Section(p.name, p.title, (Figure(p.name, f"{p.title}.", p.caption, drawn[p.name]),))
         for p in explanation.pictures
     )
     numbers = Section("numbers", "What the gates do", _numbers(explanation))

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font
+from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 
 from ablate.page.format import short
+from ablate.page.vector import Picture, titled
 
 WIDTH_INCHES = 9.5
-PIXELS_PER_INCH = 170
+NARROW_INCHES = 4.2
+"""Of the same figure on a phone: beside it, not instead of it."""
+PANEL_INCHES = 2.7
+"""Panels that would be narrower than this stand one below the other."""
+PIXELS_PER_INCH = 300
+MOST_PIXELS = 20_000_000
+"""A picture with more of them has fewer to the inch."""
 COLORS = 128
 
 INK, GREY, FAINT, GRID = "#1f2328", "#8a929b", "#b9c0c8", "#e6e8eb"
 BLUE, ORANGE, GREEN, SKY = "#1f6fb2", "#c4511d", "#13856b", "#56b4e9"
+PURPLE, OCHRE = "#8250a8", "#9a6b00"
 """Told apart by people with any of the usual colour deficiencies (after Okabe and Ito)."""
+PAPER = "#ffffff"
 
 BASELINE = INK
 TONE_COLORS = {
@@ -37,7 +51,8 @@ TONE_COLORS = {
     "undecided": GREY,
     "baseline": BASELINE,
 }
-HIGHLIGHTS = (BASELINE, BLUE, ORANGE)
+HIGHLIGHTS = (BASELINE, PURPLE, OCHRE)
+"""Of the baseline, the highest and the lowest mean: no colour of a verdict, for none is said by them."""
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
@@ -58,7 +73,15 @@ STYLE: dict[Any, Any] = {
     # A name such as `$x$` is text, not a formula that may fail to parse.
     "text.parse_math": False,
     "axes.formatter.use_mathtext": False,
+    # Text stays text: it can be searched, read aloud and set in the fonts of a paper.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ablate",
+    "pdf.fonttype": 42,
 }
+
+_WIDTH: ContextVar[float] = ContextVar("_WIDTH", default=WIDTH_INCHES)
+_KEPT: ContextVar[list[Figure] | None] = ContextVar("_KEPT", default=None)
+_FOR_PAGE: ContextVar[bool] = ContextVar("_FOR_PAGE", default=False)
 
 
 @contextmanager
@@ -70,27 +93,125 @@ def style() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def width(inches: float, *, for_page: bool = False) -> Iterator[None]:
+    """Figures of this width, for a paper's column; `for_page` alone, so that they need no files."""
+    token, other = _WIDTH.set(inches), _FOR_PAGE.set(for_page)
+    try:
+        yield
+    finally:
+        _WIDTH.reset(token)
+        _FOR_PAGE.reset(other)
+
+
+def width_inches() -> float:
+    """How wide the figures are that are drawn now."""
+    return _WIDTH.get()
+
+
+def is_narrow() -> bool:
+    """Whether there is no room for long labels beside an axis."""
+    return width_inches() < 6
+
+
 def axes(height_inches: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of the report's width with axes side by side."""
-    figure = Figure(figsize=(WIDTH_INCHES, height_inches), dpi=PIXELS_PER_INCH)
+    """A figure of the report's width with axes side by side, in as many rows as it takes for each to have
+    room.
+    """
+    number, fit = columns, max(1, int(width_inches() / PANEL_INCHES))
+    rows = -(-number // fit)
+    columns = -(-number // rows)
+    size = (width_inches(), height_inches * rows)
+    figure = Figure(figsize=size, dpi=PIXELS_PER_INCH)
     figure.set_layout_engine("constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+    boxes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for ax in boxes[number:]:
+        ax.remove()
+    return figure, boxes[:number]
+
+
+def tip(artist: Artist, text: str) -> None:
+    """What is shown where a pointer rests on it."""
+    artist.set_gid(titled(text))
+
+
+@contextmanager
+def kept() -> Iterator[list[Figure]]:
+    """The figures that are drawn meanwhile, for a notebook; they are written in no format."""
+    figures: list[Figure] = []
+    token = _KEPT.set(figures)
+    try:
+        yield figures
+    finally:
+        _KEPT.reset(token)
+
+
+def saved(figure: Figure) -> Picture:
+    """The figure as SVG, PNG and PDF without metadata: the same bytes for the same figure."""
+    if (figures := _KEPT.get()) is not None:
+        figures.append(figure)
+        return Picture(b"")
+    if _FOR_PAGE.get():
+        _laid_out(figure)
+        return Picture(_written(figure, "svg"))
+    pixels = png(figure)
+    return Picture(_written(figure, "svg"), pixels, _written(figure, "pdf"))
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG with a palette and without metadata.
+    """The figure as a PNG without metadata.
 
-    A palette takes a third of the bytes of full colour; figures of lines and bars don't need more.
+    Full colour where there is a picture or a scale of colours in it; lines and bars need a palette only,
+    which takes a third of the bytes.
     """
+    pixels = _laid_out(figure)
+    colors = Image.fromarray(pixels).convert("RGB")
+    smooth = any(isinstance(artist, AxesImage | QuadMesh) for artist in figure.findobj())
+    kept = colors if smooth else colors.quantize(palette=_palette(colors), dither=Image.Dither.NONE)
+    packed = io.BytesIO()
+    dots = (figure.dpi, figure.dpi)
+    kept.save(packed, format="PNG", compress_level=6, dpi=dots)
+    return packed.getvalue()
+
+
+def _palette(colors: Image.Image) -> Image.Image:
+    """The colours of a picture of lines, from a part of its pixels: all of them take seconds."""
+    return colors.resize(
+        (colors.width // 3, colors.height // 3), Image.Resampling.NEAREST
+    ).quantize(COLORS)
+
+
+def _laid_out(figure: Figure) -> np.ndarray:
+    """Its pixels. What stands where is then settled, so that no other format computes it again."""
     for text in figure.findobj(Text):  # some were made before a name asked for another font
         text.set_fontfamily(mpl.rcParams["font.family"])
-    drawn: Any = FigureCanvasAgg(figure)  # its methods have no types
-    drawn.draw()
-    colors = Image.fromarray(np.asarray(drawn.buffer_rgba())).convert("RGB")
-    palette = colors.quantize(COLORS, dither=Image.Dither.NONE)
-    packed = io.BytesIO()
-    palette.save(packed, format="PNG", optimize=True)
+    inches = float(figure.get_figwidth() * figure.get_figheight())
+    figure.set_dpi(min(figure.dpi, (MOST_PIXELS / inches) ** 0.5))
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
+    canvas.draw()
+    figure.set_layout_engine("none")
+    return np.asarray(canvas.buffer_rgba())
+
+
+def _written(figure: Figure, kind: str) -> bytes:
+    packed, dpi = io.BytesIO(), figure.dpi
+    nothing = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
+    figure.savefig(packed, format=kind, metadata=nothing[kind])
+    figure.set_dpi(dpi)
     return packed.getvalue()
+
+
+def two_lines(name: str, limit: int = 44) -> str:
+    """A name beside an axis, in two lines where one is too short for it; cut only beyond that."""
+    limit = min(limit, 24) if is_narrow() else limit
+    text = label(name, 2 * limit - 2)
+    if len(text) <= limit:
+        return text
+    lines = textwrap.wrap(text.replace("(", "( "), limit, break_on_hyphens=False)
+    lines = [line.replace("( ", "(") for line in lines]
+    if len(lines) > 2 or "( " in name:
+        lines = [text[:limit], text[limit:]]
+    return "\n".join(line.strip() for line in lines)
 
 
 def label(name: str, limit: int = 44) -> str:

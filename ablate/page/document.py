@@ -6,22 +6,31 @@ templates' business; a text here is what a person should read.
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ablate.page.vector import Picture
 from ablate.stats import Verdict
+
+Value = str | float | int | None
+Records = Sequence[Mapping[str, Value]]
+"""Rows for programs: the same keys in each, a missing value is None."""
 
 Tone = Literal["", "lead", "warning"] | Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """One cell of a table: the value, and a note that is set smaller below it."""
+    """One cell of a table: the value, and a note that is set smaller below it. `value` is what a page sorts
+    by where the text does not say it, `more` what it shows on demand, its heading first.
+    """
 
     text: str
     note: str = ""
     tone: Tone = ""
+    value: float | None = None
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +44,40 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row; its first cell is its head. `marked` is the baseline's."""
+    """One row; its first cell is its head. `marked` is the baseline's, `tags` what it is filtered by."""
 
     cells: tuple[TableCell, ...]
     marked: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; with `folded`, a summary behind which HTML hides it until it is opened."""
+    """A table; with `folded`, a summary behind which HTML hides it until it is opened. `filters` are the
+    names of its rows' tags, by which a page may filter it.
+    """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     folded: str = ""
+    filters: tuple[str, ...] = ()
     kind: str = field(default="table", init=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture as PNG bytes; `name` is its file's, `alt` says what it shows."""
+    """A figure; `name` is its files', `alt` says what it shows, `data` are the numbers in it. `narrow` is the
+    same for a phone, where it was drawn.
+    """
 
     name: str
     alt: str
     caption: str
-    png: bytes
+    picture: Picture
+    data: Records = ()
+    narrow: Picture | None = None
     kind: str = field(default="figure", init=False)
-
-    @property
-    def data_uri(self) -> str:
-        """The picture inside an address, so that the page needs no second file."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +100,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A list of findings."""
+    """A list of findings; with `folded`, hidden as a table is."""
 
     items: tuple[Finding, ...]
+    folded: str = ""
     kind: str = field(default="findings", init=False)
 
 
@@ -100,6 +113,7 @@ class BarPart:
 
     label: str
     number: int
+    from_percent: float
     share_percent: float
 
 

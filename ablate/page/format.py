@@ -22,7 +22,8 @@ def accuracy(interval: Interval | None) -> str:
     if interval is None:
         return MISSING
     half = interval.half_width
-    return f"{100 * interval.mean:.2f}" + ("" if half is None else f" ± {100 * half:.2f}")
+    # Equal seeds have no spread that an interval could be made of: ± 0.00 would claim that they are sure.
+    return f"{100 * interval.mean:.2f}" + (f" ± {100 * half:.2f}" if half else "")
 
 
 def p_value(p: float | None) -> str:

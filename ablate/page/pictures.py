@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ablate.page import canvas
 from ablate.result.maps import Array, GateStatistics, HeatMaps, spread, unit
@@ -22,10 +24,10 @@ OPACITY = 0.5
 GAP = 1
 """Pixels between the tiles of a mosaic."""
 
-INCHES = 9.5
-DOTS_PER_INCH = 140
-HEAT_DOTS_PER_INCH = 105
-"""Smooth colours hardly compress: more would only make the page heavier."""
+DOTS_PER_INCH = 200
+OVERLAY_PIXELS = 96
+"""The sides of an image under a map. Image and map become one opaque picture of that size, so that every
+format shows the same: a half transparent picture is blended twice by some."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,15 @@ def feature_maps(columns: Mapping[str, Mapping[str, Array]]) -> Figure:
     Shape: `columns` maps a title to layers (C, H, W) by path.
     """
     paths = list(dict.fromkeys(path for layers in columns.values() for path in layers))
-    figure, boxes = _grid(len(paths), len(columns), 0.3 + INCHES / len(columns) / 4)
+    figure, boxes = _grid(len(paths), len(columns), 0.4 + canvas.width_inches() / len(columns) / 4)
     for row, path in zip(boxes, paths, strict=True):
         for ax, (title, layers) in zip(row, columns.items(), strict=True):
             ax.set_axis_off()
             if path in layers:
                 count, height, width = layers[path].shape
                 ax.imshow(mosaic([unit(m) for m in layers[path][:CHANNELS]]), cmap="viridis")
-                ax.set_title(f"{title}\n{path}, {count} × {height} × {width}", fontsize=7)
+                shown = f"channels 1 to {min(count, CHANNELS)} of {count}, row by row"
+                ax.set_title(f"{title}\n{path}, {height} × {width}: {shown}", fontsize=7)
     return figure
 
 
@@ -103,45 +106,54 @@ def before_and_after(rows: Sequence[ChangeRow]) -> Figure:
         figure.colorbar(shown, ax=right, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
         for ax, title in ((left, "before"), (middle, "after"), (right, "after − before")):
             ax.set_axis_off()
-            ax.set_title(f"{row.title}: {title}" if ax is left else title, fontsize=7)
+            which = f"{row.title}: {title}, channels 1 to {len(before)}"
+            ax.set_title(which if ax is left else title, fontsize=7)
     return figure
 
 
 def weights(rows: Sequence[WeightRow]) -> Figure:
-    """The channel weights of each attention module as bars, its spatial weights as a map."""
-    figure, boxes = _grid(len(rows), 2, 1.5, width_ratios=(4, 1))
-    for (left, right), row in zip(boxes, rows, strict=True):
-        left.set_title(f"{row.title}: weight of each channel", fontsize=7)
-        right.set_title("weight of each place", fontsize=7)
-        _channel_bars(left, row.channel)
-        right.set_axis_off()
-        if row.spatial is None:
-            right.text(0.5, 0.5, "none", ha="center", va="center", transform=right.transAxes)
-        else:
-            shown = right.imshow(row.spatial, cmap="viridis")
-            figure.colorbar(shown, ax=right, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
+    """The channel weights of each attention module as bars; beside them, where any module has some, its
+    spatial weights as a map.
+    """
+    places = any(row.spatial is not None for row in rows)
+    figure, boxes = _grid(len(rows), 1 + places, 1.55, width_ratios=(3, 1)[: 1 + places])
+    for line, row in zip(boxes, rows, strict=True):
+        line[0].set_title(row.title, fontsize=7)
+        _channel_bars(line[0], row.channel)
+        if places:
+            _places(figure, line[1], row.spatial)
     return figure
+
+
+def _places(figure: Figure, ax: Axes, spatial: Array | None) -> None:
+    ax.set_axis_off()
+    if spatial is None:
+        return
+    shown = ax.imshow(spatial, cmap="viridis")
+    ax.set_title("weight of each place", fontsize=7, loc="center")
+    figure.colorbar(shown, ax=ax, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
 
 
 def heat_maps(columns: Sequence[Heat]) -> Figure:
     """The image, then a row for each layer: its three most active channels laid over the image.
 
-    Each map is brought to 0 to 1 and enlarged to the image; its title is the channel and its mean
-    activation. Networks stand side by side.
+    Each map is brought to 0 to 1 and enlarged to the image; its title is the channel, counted from 1, and
+    its mean activation. Networks stand side by side; one below the other where it is narrow.
     """
     paths = list(dict.fromkeys(heat.path for column in columns for heat in column.layers))
-    wide = STRONGEST * len(columns)
-    figure, boxes = _grid(1 + len(paths), wide, 0.3 + min(1.5, INCHES / wide))
-    figure.set_dpi(HEAT_DOTS_PER_INCH)
+    across = 1 if canvas.is_narrow() else len(columns)
+    lines, wide = 1 + len(paths), STRONGEST * across
+    inches = 0.4 + min(1.5, canvas.width_inches() / wide)
+    figure, boxes = _grid(lines * (len(columns) // across), wide, inches)
     for ax in (ax for row in boxes for ax in row):
         ax.set_axis_off()
     for i, column in enumerate(columns):
-        first = boxes[0][STRONGEST * i + STRONGEST // 2]
-        first.imshow(column.image)
+        top, left = i // across * lines, STRONGEST * (i % across)
+        first = boxes[top][left + STRONGEST // 2]
+        first.imshow(column.image, interpolation="nearest")
         first.set_title(f"{column.title}\n{column.caption}", fontsize=6.5, loc="center")
         for heat in column.layers:
-            row = boxes[1 + paths.index(heat.path)][STRONGEST * i :]
-            _overlays(row, column.image, heat)
+            _overlays(boxes[top + 1 + paths.index(heat.path)][left:], column.image, heat)
     return figure
 
 
@@ -151,7 +163,7 @@ def distributions(rows: Sequence[Distribution]) -> Figure:
     for (left, right), row in zip(boxes, rows, strict=True):
         known = row.values[np.isfinite(row.values)].astype(float)
         low, high = min(0.0, float(known.min())), max(1.0, float(known.max()))
-        left.hist(known, bins=40, range=(low, high), color=canvas.BLUE)
+        left.hist(known, bins=40, range=(low, high), color=canvas.PURPLE)
         left.set_title(row.title, fontsize=7)
         left.tick_params(labelsize=6)
         left.set_yticks([])
@@ -181,7 +193,8 @@ def mosaic(tiles: Sequence[Array]) -> Array:
 def _grid(
     rows: int, columns: int, row_inches: float, width_ratios: Sequence[float] | None = None
 ) -> tuple[Figure, list[list[Axes]]]:
-    figure = Figure(figsize=(INCHES, 0.2 + row_inches * rows), dpi=DOTS_PER_INCH)
+    size = (canvas.width_inches(), 0.2 + row_inches * rows)
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH)
     figure.set_layout_engine("constrained")
     boxes = figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
     for ax in boxes.flat:
@@ -192,27 +205,41 @@ def _grid(
 def _channel_bars(ax: Axes, channel: Array | None) -> None:
     if channel is None:
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "none", ha="center", va="center", transform=ax.transAxes)
+        text = "every channel has the same weight"
+        ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, transform=ax.transAxes)
         return
     values = channel.astype(float)
-    ax.bar(np.arange(len(values)), np.nan_to_num(values), width=0.9, color=canvas.BLUE)
+    ax.bar(1 + np.arange(len(values)), np.nan_to_num(values), width=0.9, color=canvas.PURPLE)
     ax.set_ylim(0, max(1.0, float(np.nanmax(values, initial=0.0))))
-    ax.set_xlim(-0.6, len(values) - 0.4)
+    ax.set_xlim(0.4, len(values) + 0.6)
+    ax.set_xlabel("channel", fontsize=6.5)
+    ax.set_ylabel("weight", fontsize=6.5)
     ax.tick_params(labelsize=6)
 
 
 def _overlays(boxes: Sequence[Axes], image: Array, heat: HeatMaps) -> None:
-    height, width = image.shape[:2]
-    # The map's own pixels are spread over the image's: that is the enlarging.
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     shown = zip(heat.channels, heat.means, heat.maps, strict=True)
     for ax, (channel, mean, values) in zip(boxes, shown, strict=False):
-        ax.imshow(image)
-        ax.imshow(
-            values, cmap="jet", alpha=OPACITY, extent=extent, interpolation="bilinear",
-            vmin=0, vmax=1,
-        )  # fmt: skip
-        ax.set_title(f"{heat.path} ch {channel}\nmean {mean:.2f}", fontsize=5.5, loc="center")
+        letters = 7 if canvas.is_narrow() else 5.8
+        ax.imshow(overlaid(image, values), interpolation="nearest")
+        ax.set_title(
+            f"{canvas.label(heat.path, 22)}\nchannel {channel + 1}\nmean {mean:.2f}",
+            fontsize=letters,
+            loc="center",
+        )
+
+
+def overlaid(image: Array, values: Array) -> Array:
+    """The image under a map from 0 (blue) to 1 (red), half and half.
+
+    Shape: image (H, W, 3) uint8, values (h, w) from 0 to 1; the result (96, 96, 3) uint8.
+    """
+    size = (OVERLAY_PIXELS, OVERLAY_PIXELS)
+    below = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.NEAREST), dtype=float)
+    known = np.nan_to_num(np.asarray(values, dtype=np.float32))
+    spread_out = Image.fromarray(known).resize(size, Image.Resampling.BILINEAR)
+    above = 255 * colormaps["jet"](np.clip(np.asarray(spread_out), 0, 1))[..., :3]
+    return np.asarray(OPACITY * above + (1 - OPACITY) * below + 0.5).astype(np.uint8)
 
 
 def described(snapshot: Snapshot, i: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from ablate.page import canvas, pictures
@@ -43,7 +44,12 @@ def heat_figure(summary: Summary, image: int) -> Figure | None:
     if not chosen or any(image >= len(snapshot.images) for snapshot in chosen.values()):
         return None
     columns = [
-        Heat(canvas.label(name), canvas.label(described(s, image)), s.images[image], s.heat[image])
+        Heat(
+            canvas.two_lines(name, 32),
+            canvas.label(described(s, image)),
+            s.images[image],
+            s.heat[image],
+        )
         for name, s in chosen.items()
     ]
     return Figure(
@@ -51,8 +57,19 @@ def heat_figure(summary: Summary, image: int) -> Figure | None:
         f"Heat maps of a test image for {', '.join(chosen)}.",
         "A test image as the baseline, the best and the median variant see it (seed 1): for each "
         "layer the three channels with the highest mean activation, each from its lowest value "
-        "(blue) to its highest (red), laid over the image.",
-        canvas.png(pictures.heat_maps(columns)),
+        "(blue) to its highest (red), laid over the image; channels are counted from 1.",
+        canvas.saved(pictures.heat_maps(columns)),
+        [
+            {
+                "variant": name,
+                "layer": heat.path,
+                "channel": channel + 1,
+                "mean_activation": float(mean),
+            }
+            for name, snapshot in chosen.items()
+            for heat in snapshot.heat[image]
+            for channel, mean in zip(heat.channels, heat.means, strict=True)
+        ],
     )
 
 
@@ -68,5 +85,15 @@ def weights_figure(summary: Summary) -> Figure | None:
         "The weights that attention gives channels and places of the first of these images.",
         "What attention multiplies the first of these images by (seed 1): the weight of each "
         "channel, and of each place. A channel without a bar is 0 everywhere in this image.",
-        canvas.png(pictures.weights(rows)),
+        canvas.saved(pictures.weights(rows)),
+        [
+            {
+                "gate": row.title,
+                "channel": number,
+                "weight": None if np.isnan(weight) else float(weight),
+            }
+            for row in rows
+            if row.channel is not None
+            for number, weight in enumerate(row.channel, 1)
+        ],
     )

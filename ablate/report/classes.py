@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ablate.page import canvas
 from ablate.page import format as fmt
-from ablate.page.document import Block, Column, Figure, Row, Table, TableCell
+from ablate.page.document import Block, Column, Figure, Row, Table, TableCell, Value
 from ablate.report.attention import telling_variants
+from ablate.report.heat import NEAR_WHITE
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.stats.metrics import confusion
@@ -74,14 +75,29 @@ def confusion_figure(summary: Summary) -> Figure | None:
     figure, boxes = canvas.axes(1.6 + 0.28 * max(5, len(classes)), len(found))
     for ax, each in zip(boxes, found, strict=True):
         _matrix(ax, each, classes)
-    boxes[0].set_ylabel("Class")
+    for ax in boxes if canvas.is_narrow() else boxes[:1]:
+        ax.set_ylabel("Class")
     return Figure(
         "confusion",
         f"What {' and '.join(each.variant for each in found)} take the images of each class for.",
         "In percent of the test images of a class (row), all seeds together; the diagonal is the recall of "
         "the table.",
-        canvas.png(figure),
+        canvas.saved(figure),
+        [record for each in found for record in _records(each, classes)],
     )
+
+
+def _records(each: Answers, classes: tuple[str, ...]) -> list[dict[str, Value]]:
+    return [
+        {
+            "variant": each.variant,
+            "class": classes[i],
+            "said": classes[j],
+            "images": int(each.matrix[i, j]),
+        }
+        for i in range(len(classes))
+        for j in range(len(classes))
+    ]
 
 
 def _matrix(ax: Axes, each: Answers, classes: tuple[str, ...]) -> None:
@@ -90,10 +106,13 @@ def _matrix(ax: Axes, each: Answers, classes: tuple[str, ...]) -> None:
         shares = 100 * each.matrix / each.matrix.sum(axis=1, keepdims=True)
     sns.heatmap(
         shares, annot=len(classes) <= MOST_NUMBERS, fmt=".0f", cmap="Blues", vmin=0, vmax=100,
-        cbar=False, linewidths=0.5, linecolor="white", xticklabels=names, yticklabels=names, ax=ax,
+        cbar=False, linewidths=0.5, linecolor=NEAR_WHITE, xticklabels=names, yticklabels=names, ax=ax,
         annot_kws={"fontsize": 7},
     )  # fmt: skip
-    ax.set(title=canvas.label(each.variant, 40), xlabel="Said to be")
+    for text in ax.texts:
+        text.set_color(NEAR_WHITE if text.get_color() in ("w", "white") else "#262626")
+    ax.set_title(canvas.two_lines(each.variant, 32))
+    ax.set_xlabel("Said to be")
     ax.tick_params(length=0)
     ax.tick_params(axis="x", labelrotation=90)
     ax.tick_params(axis="y", labelrotation=0)

@@ -23,7 +23,8 @@ from ablate.page.document import (
 )
 from ablate.page.html import html, markdown
 from ablate.report.arms import arms_of
-from ablate.report.export import contexts_csv, latex_table
+from ablate.report.export import contexts_csv
+from ablate.report.latex import plain_table
 from ablate.report.numbers import contexts_json
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary, VariantSummary
@@ -74,7 +75,7 @@ def render_contexts(contexts: Sequence[InContext]) -> dict[str, bytes]:
     texts = {
         "variants.csv": contexts_csv(named),
         "report.json": contexts_json(_study(contexts)["name"], numbers),
-        "table.tex": latex_table(where_table(contexts)),
+        "table.tex": plain_table(where_table(contexts)),
         "report.md": markdown(document),
         "report.html": html(document),
     }

@@ -1,21 +1,23 @@
-"""The figures of training: loss by step, and accuracy by epoch."""
+"""The figures of training: loss by step, and loss and accuracy by epoch."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 from scipy import special
 
 from ablate.page import canvas
-from ablate.page.document import Figure
+from ablate.page.document import Figure, Value
 from ablate.report.summary import Summary
 from ablate.system.text import plural
 
 MAX_SMOOTHING = 15
+SEEN = "Test (seen by the schedule)"
 
 
 def loss_figure(summary: Summary) -> Figure | None:
@@ -24,46 +26,76 @@ def loss_figure(summary: Summary) -> Figure | None:
     if steps.empty:
         return None
     window = max(1, min(MAX_SMOOTHING, steps["step"].nunique() // 20))
-    figure, (ax,) = canvas.axes(3.6)
+    figure, (ax,) = canvas.axes(3.8)
     _lines(ax, steps, "step", "batch_loss", summary, window=window)
     ax.set(xlabel="Step", ylabel="Batch loss")
-    _legend(ax)
+    _legend(figure, ax)
     smooth = f", smoothed over {window} logged steps" if window > 1 else ""
     return Figure(
         "loss",
         f"Training loss by step for {plural(steps['variant'].nunique(), 'variant')}.",
         f"Loss of the training batches, mean over seeds{smooth}. {_who(summary)}",
-        canvas.png(figure),
+        canvas.saved(figure),
+        _records(steps, "step", {"batch_loss": "batch_loss"}),
     )
+
+
+def epoch_loss_figure(summary: Summary) -> Figure | None:
+    """Loss by epoch on training and on held-out images, side by side on one scale."""
+    titles = {
+        "train_loss": "Training",
+        "val_loss": "Validation",
+        "test_loss": SEEN if summary.leaked else "Test",
+    }
+    return _by_epoch(summary, "loss-by-epoch", "Loss", titles, 1.0)
 
 
 def learning_figure(summary: Summary) -> Figure | None:
     """Training accuracy, and validation accuracy (or test, in the tutorial's split), by epoch."""
-    held_out = "test_accuracy" if summary.leaked else "val_accuracy"
-    titles = {
-        "train_accuracy": "Training",
-        held_out: "Test (seen by the schedule)" if summary.leaked else "Validation",
-    }
+    held_out = {"test_accuracy": SEEN} if summary.leaked else {"val_accuracy": "Validation"}
+    titles = {"train_accuracy": "Training", **held_out}
+    return _by_epoch(summary, "learning", "Accuracy", titles, 100.0)
+
+
+def _by_epoch(
+    summary: Summary, name: str, what: str, titles: Mapping[str, str], times: float
+) -> Figure | None:
     panels = [c for c in titles if summary.epochs[c].notna().any()]
     if not panels:
         return None
-    figure, boxes = canvas.axes(3.6, len(panels))
+    figure, boxes = canvas.axes(3.8, len(panels))
     for ax, column in zip(boxes, panels, strict=True):
         epochs = summary.epochs.dropna(subset=["epoch", column])
-        epochs = epochs.assign(**{column: 100 * epochs[column].astype(float)})
+        epochs = epochs.assign(**{column: times * epochs[column].astype(float)})
         _lines(ax, epochs, "epoch", column, summary, band=True)
-        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        _whole_epochs(ax, epochs["epoch"])
         ax.set(title=titles[column], xlabel="Epoch", ylabel="")
-    boxes[0].set_ylabel("Accuracy (%)")
-    _legend(boxes[-1], loc="lower right")
+        if times > 1:
+            low, high = ax.get_ylim()
+            ax.set_ylim(max(low, 0.0), min(high, 100.0))
+    boxes[0].set_ylabel(f"{what} (%)" if times > 1 else what)
+    if times == 1:  # losses are compared with each other
+        top = max(ax.get_ylim()[1] for ax in boxes)
+        for ax in boxes:
+            ax.set_ylim(0, top)
+    _legend(figure, boxes[-1])
+    said = " and ".join(titles[c].lower() for c in panels)
     return Figure(
-        "learning",
-        f"Accuracy by epoch for {plural(summary.epochs['variant'].nunique(), 'variant')}: "
-        + " and ".join(titles[c].lower() for c in panels)
-        + ".",
-        f"Mean over seeds; the bands are 95 % t-intervals. {_who(summary)}",
-        canvas.png(figure),
+        name,
+        f"{what} by epoch for {plural(summary.epochs['variant'].nunique(), 'variant')}: {said}.",
+        f"{what} by epoch, mean over seeds; the bands are 95 % t-intervals. {_who(summary)}",
+        canvas.saved(figure),
+        _records(summary.epochs, "epoch", {column: column for column in panels}),
     )
+
+
+def _whole_epochs(ax: Axes, epochs: pd.Series) -> None:
+    """Ticks at epochs alone, also where there is one."""
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    if epochs.nunique() == 1:
+        only = float(epochs.iloc[0])
+        ax.set_xlim(only - 0.5, only + 0.5)
+        ax.set_xticks([only])
 
 
 def _lines(
@@ -80,22 +112,24 @@ def _lines(
     moments = frame.groupby(["variant", x])[y].agg(["mean", "std", "count"]).reset_index(x)
     names = [v.name for v in summary.finished if v.name in moments.index]
     highlights = [name for name in summary.highlights if name in names]
-    for name in names:
-        if name not in highlights:
-            rows = moments.loc[[name]]
-            mean = rows["mean"].rolling(window, min_periods=1, center=True).mean()
-            ax.plot(rows[x], mean, color=canvas.FAINT, linewidth=0.7, alpha=0.7)
-    colors = dict(zip(summary.highlights, canvas.HIGHLIGHTS, strict=False))
-    for name in highlights:
+    for name in [n for n in names if n not in highlights] + highlights:
         rows = moments.loc[[name]]
         mean = rows["mean"].rolling(window, min_periods=1, center=True).mean()
-        text = canvas.label(name) + (" (baseline)" if name == summary.baseline else "")
         marker = "o" if len(rows) == 1 else None
-        ax.plot(rows[x], mean, color=colors[name], linewidth=1.6, label=text, marker=marker)
+        if name not in highlights:
+            faint, *_ = ax.plot(
+                rows[x], mean, color=canvas.FAINT, linewidth=0.7, alpha=0.7, marker=marker
+            )
+            canvas.tip(faint, name)
+            continue
+        color = dict(zip(summary.highlights, canvas.HIGHLIGHTS, strict=False))[name]
+        text = canvas.two_lines(name) + (" (baseline)" if name == summary.baseline else "")
+        line, *_ = ax.plot(rows[x], mean, color=color, linewidth=1.6, label=text, marker=marker)
+        canvas.tip(line, f"{name}: {mean.iloc[-1]:.3f} at {x} {rows[x].iloc[-1]:,.0f}")
         if band:
             half = _half_width(rows)
             ax.fill_between(rows[x], rows["mean"] - half, rows["mean"] + half,
-                            color=colors[name], alpha=0.15, linewidth=0)  # fmt: skip
+                            color=color, alpha=0.15, linewidth=0)  # fmt: skip
 
 
 def _half_width(rows: pd.DataFrame) -> pd.Series:
@@ -109,12 +143,26 @@ def _who(summary: Summary) -> str:
     if len(summary.highlights) == 1:
         return "One variant has finished."
     return (
-        "In colour: the variants with the highest (blue) and lowest (orange) test accuracy; "
-        "black: the baseline; the others are faint."
+        "In colour: the variants with the highest (purple) and lowest (ochre) mean test "
+        f"{summary.judged_by.title}, which is no verdict; black: the baseline; the others are faint."
     )
 
 
-def _legend(ax: Axes, loc: Literal["best", "lower right"] = "best") -> None:
-    """Of the lines that have a name, if there are some."""
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc=loc)
+def _legend(figure: Drawing, ax: Axes) -> None:
+    """Of the lines that have a name, below the figure: it lies over no line."""
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        columns = 1 if canvas.is_narrow() else len(labels)
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=8)
+
+
+def _records(frame: pd.DataFrame, x: str, columns: Mapping[str, str]) -> list[dict[str, Value]]:
+    """The mean over seeds at each step or epoch, with its standard deviation and their number."""
+    known = [column for column in columns if frame[column].notna().any()]
+    values = frame.assign(**{column: frame[column].astype(float) for column in known})
+    grouped = values.groupby(["variant", x], sort=False)[known]
+    table = grouped.mean().join(grouped.std().add_suffix("_sd"))
+    table = table.assign(n=grouped.count()[known[0]]).reset_index()
+    table[x] = table[x].astype(int)
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]

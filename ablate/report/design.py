@@ -43,6 +43,11 @@ def placements(summary: Summary) -> dict[str, dict[Coalition, str]]:
     return {label: group for label, group in groups.items() if _whole(group)}
 
 
+def places_of(summary: Summary) -> dict[str, Coalition]:
+    """The places that each variant with attention attends to."""
+    return _places(summary, design(summary))
+
+
 def _whole(group: Mapping[Coalition, str]) -> bool:
     players = frozenset[str]().union(*group)
     return len(players) > 1 and len(group) == 2 ** len(players)

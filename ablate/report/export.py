@@ -1,53 +1,27 @@
-"""The results by variant for other programs: CSV with raw numbers, and a LaTeX table."""
+"""The results for other programs: by variant as raw numbers, and every table of the report as it reads."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from ablate.page.document import Column, Table, TableCell
+from ablate.page.data import csv_text
+from ablate.page.document import Column, Document, Table, TableCell, Value
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
-from ablate.system.text import printable
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-LATEX = {
-    "\\": r"\textbackslash{}",
-    **{c: "\\" + c for c in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "−": "$-$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "≥": r"$\geq$",
-    "·": r"$\cdot$",
-    "–": "--",
-    "…": r"\dots{}",
-}
 
 MODES = ("train", "infer", "eager")
 """What speed is measured of; `eager` is training without recorded steps, where there are those."""
 
-Value = str | float | int | None
-
 
 def variants_csv(summary: Summary) -> str:
     """One row for each variant; scores, named by their metric, and differences are fractions."""
-    return _csv([_csv_row(variant, summary) for variant in summary.variants])
+    return csv_text(variant_records(summary))
 
 
-def _csv(rows: Sequence[Mapping[str, Value]]) -> str:
-    text = io.StringIO()
-    # All text is quoted: a carriage return inside a name must not end the row.
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow([_guarded(key) for key in rows[0]])
-    writer.writerows([[_guarded(value) for value in row.values()] for row in rows])
-    return text.getvalue()
+def variant_records(summary: Summary) -> list[dict[str, Value]]:
+    """The same as values."""
+    return [_csv_row(variant, summary) for variant in summary.variants]
 
 
 def contexts_csv(contexts: Sequence[tuple[str, Summary]]) -> str:
@@ -58,28 +32,33 @@ def contexts_csv(contexts: Sequence[tuple[str, Summary]]) -> str:
         for variant in summary.variants
     ]
     columns = dict.fromkeys(key for row in found for key in row)
-    return _csv([{key: row.get(key) for key in columns} for row in found])
+    return csv_text([{key: row.get(key) for key in columns} for row in found])
 
 
-def latex_table(table: Table) -> str:
-    """The table for a paper; it needs only the booktabs package."""
-    kinds = "".join("r" if column.numeric else "l" for column in table.columns)
-    body = "\n".join(_latex_row(row.cells) for row in table.rows)
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_latex(table.caption)}}}",
-        rf"\begin{{tabular}}{{{kinds}}}",
-        r"\toprule",
-        " & ".join(_latex_head(column) for column in table.columns) + r" \\",
-        r"\midrule",
-        body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+def tables_csv(document: Document) -> dict[str, bytes]:
+    """Every table of a report as text, by the path inside its folder: what a reader sees, a row for each."""
+    found = {}
+    for section in document.sections:
+        tables = [block for block in section.blocks if isinstance(block, Table)]
+        for number, table in enumerate(tables, 1):
+            name = section.name if len(tables) == 1 else f"{section.name}-{number}"
+            found[f"tables/{name}.csv"] = csv_text(_records(table)).encode("utf-8")
+    return {name: content for name, content in found.items() if content}
+
+
+def _records(table: Table) -> list[dict[str, Value]]:
+    return [_record(table.columns, row.cells) for row in table.rows]
+
+
+def _record(columns: Sequence[Column], cells: Sequence[TableCell]) -> dict[str, Value]:
+    """A column for the values, and one behind it for their notes where the column has a note."""
+    record: dict[str, Value] = {}
+    for column, cell in zip(columns, cells, strict=True):
+        title = column.title if column.title not in record else f"{column.title} ({column.note})"
+        record[title] = cell.text
+        if column.note:
+            record[f"{title}: {column.note}"] = cell.note
+    return record
 
 
 def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
@@ -143,25 +122,3 @@ def _speed_values(
 
 def _whole(number: float | None) -> int | None:
     return None if number is None else int(number)
-
-
-def _guarded(value: Value) -> Value:
-    """Text that a spreadsheet would take for a formula gets a quote before it; numbers stay."""
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return "'" + value
-    return value
-
-
-def _latex(text: str) -> str:
-    return "".join(
-        LATEX.get(character, character) for character in printable(" ".join(text.split()))
-    )
-
-
-def _latex_head(column: Column) -> str:
-    return _latex(f"{column.title} ({column.note})" if column.note else column.title)
-
-
-def _latex_row(cells: tuple[TableCell, ...]) -> str:
-    texts = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in cells]
-    return " & ".join(map(_latex, texts)) + r" \\"

@@ -43,17 +43,21 @@ MOST_SHOWN = 12
 """So many differences of differences of a pair of factors stand in the table, the clearest first."""
 
 
-def factor_blocks(summary: Summary) -> tuple[Block, ...]:
-    """A sentence for each question, the main effects, the interactions, and what each place adds."""
-    asked, together = _answers(summary)
-    shares = shapley_blocks(summary)
-    if not asked and not shares:
+def factor_blocks(summary: Summary, drawn: Mapping[str, Figure]) -> tuple[Block, ...]:
+    """A sentence for each question, the main effects, the interactions, and what each place adds; `drawn` are
+    the figures of this section by name.
+    """
+    asked, together = answers(summary)
+    shares = shapley_blocks(summary, drawn.get("shapley"))
+    if not asked and not shares and not drawn:
         return ()
     told = (Findings(_findings(asked, together)),) if asked and not summary.leaked else ()
     leaked = (Note(BARE, "warning"),) if summary.leaked else ()
     found = (
+        drawn.get("placement"),
+        drawn.get("factors"),
         main_table(asked, summary),
-        factors_figure(summary),
+        drawn.get("heat-map"),
         None if summary.leaked else _together_table(together),
     )
     return (*leaked, *told, *(block for block in found if block is not None), *shares)
@@ -92,7 +96,7 @@ def main_table(asked: list[MainEffect], summary: Summary) -> Table | None:
 
 def factors_figure(summary: Summary) -> Figure | None:
     """The main effects with their intervals, a panel for each factor."""
-    asked = _answers(summary)[0]
+    asked = answers(summary)[0]
     if not asked or summary.leaked:
         return None
     most = max(len(found.levels) for found in asked)
@@ -104,21 +108,37 @@ def factors_figure(summary: Summary) -> Figure | None:
         "Levels of each factor against the mean of the others; the same numbers are in the table.",
         f"Points of test {summary.judged_by.title} with simultaneous 95 % intervals of each question. "
         "Blue: above the mean of the others; orange: below; grey: not decided.",
-        canvas.png(figure),
-    )
+        canvas.saved(figure),
+        [
+            {
+                "factor": found.factor, "level": str(level), "difference": each.difference,
+                "low": each.low, "high": each.high, "matched_sets": found.sets,
+            }
+            for found in asked
+            for level, each in found.levels.items()
+        ],
+    )  # fmt: skip
 
 
 def _panel(ax: Axes, found: MainEffect) -> None:
     ax.axvline(0, color=canvas.BASELINE, linewidth=1)
-    for row, each in enumerate(found.levels.values()):
+    for row, (level, each) in enumerate(found.levels.items()):
+        color, name = canvas.TONE_COLORS[_tone(each)], level_name(found.factor, level)
         ax.errorbar(
-            100 * each.difference, row, xerr=100 * each.half, fmt="o",
-            color=canvas.TONE_COLORS[_tone(each)], markersize=6, elinewidth=2, capsize=3,
-        )  # fmt: skip
-    names = [canvas.label(level_name(found.factor, level), 18) for level in found.levels]
-    ax.set_yticks(range(len(names)), names)
+            100 * each.difference, row, xerr=100 * each.half, color=color, elinewidth=2, capsize=3
+        )
+        (point,) = ax.plot([100 * each.difference], [row], "o", color=color, markersize=6)
+        told = f"{words.points(each.difference)} points ({words.span(each.low, each.high)})"
+        canvas.tip(point, f"{name}: {told}")
+    names = [canvas.two_lines(level_name(found.factor, level), 24) for level in found.levels]
+    ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set(title=term(found.factor).question, ylim=(len(names) - 0.4, -0.6), xlabel="Points")
     ax.grid(axis="y", visible=False)
+
+
+def answers(summary: Summary) -> tuple[list[MainEffect], list[InteractionOf]]:
+    """The main effect of each factor that can be asked for, and the interactions of every two."""
+    return summary.once("factors", lambda: _answers(summary))
 
 
 def _answers(summary: Summary) -> tuple[list[MainEffect], list[InteractionOf]]:

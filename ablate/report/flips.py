@@ -70,10 +70,16 @@ def flips_figure(summary: Summary, place: int) -> Figure | None:
     shown = {kind: row for kind, row in rows.items() if row}
     if not shown:
         return None
-    figure, _ = canvas.axes(0.2 + TILE_INCHES * len(shown))
+    across = SHOWN // 2 if canvas.is_narrow() else SHOWN
+    lines = [
+        (kind, row[i : i + across])
+        for kind, row in shown.items()
+        for i in range(0, len(row), across)
+    ]
+    figure, _ = canvas.axes(0.2 + TILE_INCHES * len(lines))
     figure.clear()
-    boxes = figure.subplots(len(shown), SHOWN, squeeze=False)
-    for line, (kind, row) in zip(boxes, shown.items(), strict=True):
+    boxes = figure.subplots(len(lines), across, squeeze=False)
+    for line, (kind, row) in zip(boxes, lines, strict=True):
         for ax in line:
             ax.set_axis_off()
         for ax, flip in zip(line, row, strict=False):
@@ -88,8 +94,17 @@ def flips_figure(summary: Summary, place: int) -> Figure | None:
         f"Test images that {flips.variant} gets right more often than {summary.baseline} (fixed) and less "
         f"often (broken), over {plural(len(flips.seeds), 'seed')}. Above each its number and its class, "
         "below how many runs got it right, and what most of the others took it for.",
-        canvas.png(figure),
-    )
+        canvas.saved(figure),
+        [
+            {
+                "kind": kind, "image": flip.image, "class": _label(flip, summary),
+                summary.baseline: _right(flip, summary.baseline, flips, summary),
+                flips.variant: _right(flip, flips.variant, flips, summary),
+            }
+            for kind, row in shown.items()
+            for flip in row
+        ],
+    )  # fmt: skip
 
 
 def _tile(ax: Axes, flip: Flip, flips: Flips, summary: Summary) -> None:

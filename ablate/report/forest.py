@@ -2,43 +2,68 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
+
 from ablate.page import canvas
 from ablate.page.document import Figure
-from ablate.report.figures import color_words, variant_color
-from ablate.report.summary import Summary
-from ablate.stats.words import size
+from ablate.report.figures import color_words, interval_line, row_axes, variant_color
+from ablate.report.summary import Summary, VariantSummary
+from ablate.stats import Effect
+from ablate.stats.words import points, size, span
 from ablate.system.text import plural
+
+MOST_POINTS = 100.0
 
 
 def effects_figure(summary: Summary) -> Figure | None:
     """Differences to the baseline with their simultaneous intervals, and the margin as a band."""
-    shown = [v for v in summary.tested if v.effect and v.effect.low is not None]
+    shown = [(v, v.effect) for v in summary.tested if v.effect and v.effect.low is not None]
     if not shown or summary.leaked:
         return None
-    figure, (ax,) = canvas.axes(1.1 + 0.27 * len(shown))
-    margin = 100 * max(v.effect.margin for v in shown if v.effect)
-    ax.axvspan(-margin, margin, color=canvas.GRID, alpha=0.6, linewidth=0)
-    ax.axvline(0, color=canvas.BASELINE, linewidth=1)
-    for row, variant in enumerate(shown):
-        effect = variant.effect
-        if effect is None or effect.difference is None or effect.low is None or effect.high is None:
-            continue
-        below, above = effect.difference - effect.low, effect.high - effect.difference
-        ax.errorbar(
-            100 * effect.difference, row, xerr=[[100 * below], [100 * above]], fmt="o",
-            color=variant_color(variant, summary), markersize=6, elinewidth=2, capsize=3,
-        )  # fmt: skip
-    ax.set_yticks(range(len(shown)), [canvas.label(v.name) for v in shown])
-    ax.set(
-        xlabel=f"Difference to {canvas.label(summary.baseline)} (points of test {summary.judged_by.title})",
-        ylim=(len(shown) - 0.4, -0.6),
+    shown.sort(key=lambda pair: -(pair[1].difference or 0.0))
+    figure, ax = row_axes([v.name for v, _ in shown])
+    margin = 100 * max(effect.margin for _, effect in shown)
+    ax.axvspan(-margin, margin, color=canvas.GRID, alpha=0.6, linewidth=0, zorder=0)
+    ax.axvline(0, color=canvas.BASELINE, linewidth=1, zorder=0)
+    ax.set_xlim(*_limits([effect for _, effect in shown], margin))
+    ax.set_xlabel(
+        f"Difference to {canvas.label(summary.baseline, 20)} (points of {summary.judged_by.title})"
     )
-    ax.grid(axis="y", visible=False)
+    for row, (variant, effect) in enumerate(shown):
+        _row(ax, row, variant, effect, summary)
     return Figure(
         "effects",
         f"Difference of {plural(len(shown), 'variant')} to the baseline with simultaneous 95 % intervals; "
         "the same numbers are in the table of results.",
-        "The verdicts are read off these intervals, which hold together for all variants. The band is "
-        f"the margin of equivalence, ±{size(margin / 100)} points. {color_words(summary)}",
-        canvas.png(figure),
-    )
+        "The verdicts are read off these intervals, which hold together for all variants; the largest "
+        f"difference is first. The band is the margin of equivalence, ±{size(margin / 100)} points. "
+        f"{color_words(summary)}",
+        canvas.saved(figure),
+        [
+            {
+                "variant": effect.variant, "difference": effect.difference, "low": effect.low,
+                "high": effect.high, "margin": effect.margin, "verdict": effect.verdict.value,
+                "n": effect.n, "n_baseline": effect.n_baseline,
+            }
+            for _, effect in shown
+        ],
+    )  # fmt: skip
+
+
+def _limits(effects: list[Effect], margin: float) -> tuple[float, float]:
+    """What the intervals need, as far as accuracy can differ."""
+    lows = [100 * (e.low or 0.0) for e in effects]
+    highs = [100 * (e.high or 0.0) for e in effects]
+    low, high = min([*lows, -margin]), max([*highs, margin])
+    pad = 0.03 * (high - low)
+    return max(low - pad, -MOST_POINTS), min(high + pad, MOST_POINTS)
+
+
+def _row(ax: Axes, row: int, variant: VariantSummary, effect: Effect, summary: Summary) -> None:
+    if effect.difference is None or effect.low is None or effect.high is None:
+        return
+    color = variant_color(variant, summary)
+    interval_line(ax, row, (100 * effect.low, 100 * effect.high), ax.get_xlim(), color)
+    (point,) = ax.plot([100 * effect.difference], [row], "o", color=color, markersize=5.5)
+    told = f"{points(effect.difference)} points ({span(effect.low, effect.high)}), {effect.verdict}"
+    canvas.tip(point, f"{variant.name}: {told}")

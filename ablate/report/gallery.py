@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from ablate.page import canvas
 from ablate.page.document import Figure
 from ablate.report import search
 from ablate.report.attention import heat_figure, weights_figure
 from ablate.report.classes import confusion_figure
-from ablate.report.curves import learning_figure, loss_figure
+from ablate.report.curves import epoch_loss_figure, learning_figure, loss_figure
 from ablate.report.factors import factors_figure
-from ablate.report.figures import accuracy_figure, cost_figure, heat_map
+from ablate.report.figures import accuracy_figure
 from ablate.report.flips import flips_figure
 from ablate.report.forest import effects_figure
+from ablate.report.heat import heat_map
+from ablate.report.placement_map import placement_figure
 from ablate.report.profiles import profile_figure
+from ablate.report.scatter import cost_figure
 from ablate.report.shapley import shapley_figure
 from ablate.report.shares import family_figure
 from ablate.report.summary import Summary
@@ -41,7 +45,8 @@ def _of_search(draw: Callable[[SearchResult], Figure | None]) -> Draw:
 FIGURES: dict[str, Drawing] = {
     "effects": Drawing("accuracy", effects_figure),
     "accuracy": Drawing("accuracy", accuracy_figure),
-    "heat-map": Drawing("accuracy", heat_map),
+    "heat-map": Drawing("factors", heat_map),
+    "placement": Drawing("factors", placement_figure),
     "factors": Drawing("factors", factors_figure),
     "shapley": Drawing("factors", shapley_figure),
     "cost": Drawing("cost", cost_figure),
@@ -56,6 +61,7 @@ FIGURES: dict[str, Drawing] = {
     "images-worst": Drawing("images", partial(flips_figure, place=1)),
     "confusion": Drawing("classes", confusion_figure),
     "loss": Drawing("training", loss_figure),
+    "loss-by-epoch": Drawing("training", epoch_loss_figure),
     "learning": Drawing("training", learning_figure),
     "families": Drawing("profile", family_figure),
     "profile": Drawing("profile", profile_figure),
@@ -68,5 +74,21 @@ def draw_section(section: str, summary: Summary) -> dict[str, Figure]:
     drawn: dict[str, Figure | None] = {}
     for name, each in chosen.items():
         PULSE.count("drawing figures", list(FIGURES).index(name), len(FIGURES))
-        drawn[name] = each.draw(summary)
+        drawn[name] = _for_both(each.draw, summary)
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def draw_figure(name: str, summary: Summary, inches: float | None = None) -> Figure | None:
+    """One figure of that width; None where the study has nothing to show in it."""
+    with canvas.style(), canvas.width(inches or canvas.WIDTH_INCHES):
+        return FIGURES[name].draw(summary)
+
+
+def _for_both(draw: Draw, summary: Summary) -> Figure | None:
+    """A figure for a broad window, and the same for a phone."""
+    figure = draw(summary)
+    if figure is None:
+        return None
+    with canvas.width(canvas.NARROW_INCHES, for_page=True):
+        small = draw(summary)
+    return figure if small is None else replace(figure, narrow=small.picture)

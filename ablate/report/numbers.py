@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,13 +11,31 @@ from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import DEFAULT_MARGIN, Effect
 
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\n]")
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """JSON in which no character moves a cursor or turns a line; it means the same."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return _UNPRINTABLE.sub(_code, text) + "\n"
+
+
+def _code(found: re.Match[str]) -> str:
+    """A character that JSON may have in any text, by its number."""
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return (
+        found[0]
+        if found[0].isprintable()
+        else "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+    )
+
 
 def report_json(summary: Summary) -> str:
     """The effects of a study as JSON; keys are only ever added.
 
     Of a test-leaked study the differences alone are given: nothing is claimed from them.
     """
-    return _json(report_numbers(summary))
+    return json_text(report_numbers(summary))
 
 
 def contexts_json(study: str, contexts: Sequence[tuple[Mapping[str, Any], str, Summary]]) -> str:
@@ -25,11 +44,7 @@ def contexts_json(study: str, contexts: Sequence[tuple[Mapping[str, Any], str, S
         {"context": dict(context), "folder": folder, **report_numbers(summary)}
         for context, folder, summary in contexts
     ]
-    return _json({"study": study, "contexts": each})
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text({"study": study, "contexts": each})
 
 
 def report_numbers(summary: Summary) -> dict[str, Any]:
@@ -39,6 +54,7 @@ def report_numbers(summary: Summary) -> dict[str, Any]:
         "study": study["name"],
         "setting": study.get("setting"),
         "dataset": study.get("dataset"),
+        "dataset_hash": summary.dataset_hash or None,
         "backbone": study.get("backbone"),
         "baseline": summary.baseline,
         "metric": f"test_{summary.metric}",
@@ -50,14 +66,14 @@ def report_numbers(summary: Summary) -> dict[str, Any]:
         "data": None if summary.data is None else summary.data.document(),
         "aliases": dict(study.get("aliases") or {}),
         "effects": [
-            _effect(variant, variant.effect, summary.leaked)
+            effect_document(variant, variant.effect, summary.leaked)
             for variant in summary.tested
             if variant.effect is not None
         ],
     }
 
 
-def _effect(variant: VariantSummary, effect: Effect, leaked: bool) -> dict[str, Any]:
+def effect_document(variant: VariantSummary, effect: Effect, leaked: bool) -> dict[str, Any]:
     """Whether and how a variant differs; counts are of the runs that the difference rests on."""
     bare = {
         "variant": effect.variant,

@@ -55,11 +55,13 @@ def profile_figure(summary: Summary) -> Figure | None:
     times = operator_times(summary)
     if times.empty:
         return None
+    traced = summary.profile[summary.profile["path"] == "as_trained"]
+    profiled = len(traced[["variant", "device"]].drop_duplicates())
     devices = times["device"].nunique()
-    bars = times["variant"] + (" · " + times["device"] if devices > 1 else "")
+    called = times["variant"] + (" · " + times["device"] if devices > 1 else "")
     largest = times.groupby("operator")["us"].sum().nlargest(TOP_OPERATORS).index
     names = times["operator"].where(times["operator"].isin(largest), OTHER)
-    table = times.assign(bar=bars, name=names).pivot_table(
+    table = times.assign(bar=called, name=names).pivot_table(
         index="bar", columns="name", values="us", aggfunc="sum", fill_value=0.0, sort=False
     )
     order = [*largest, *([OTHER] if OTHER in table else [])]
@@ -68,21 +70,47 @@ def profile_figure(summary: Summary) -> Figure | None:
     left = pd.Series(0.0, index=table.index)
     for name, color in zip(order, colors, strict=False):
         width = table[name] / 1000
-        text = canvas.label(short(str(name), 70), 70)
-        ax.barh([canvas.label(str(b)) for b in table.index], width, left=left, color=color,
-                height=0.68, label=text)  # fmt: skip
+        most = 48 if canvas.is_narrow() else 60
+        text = canvas.label(short(str(name), most), most)
+        bars = ax.barh(range(len(table)), width, left=left, color=color, height=0.68, label=text)
+        for bar, called, ms in zip(bars, table.index, width, strict=True):
+            canvas.tip(bar, f"{called}, {name}: {ms:,.3f} ms")
         left = left + width
+    ax.set_yticks(
+        range(len(table)), [canvas.two_lines(str(bar)) for bar in table.index], fontsize=8
+    )
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set(xlabel="Self time of one training step (ms)", ylabel="")
-    figure.legend(loc="outside lower left", ncols=1 if devices > 1 else 2, fontsize=8)
+    columns = 1 if devices > 1 or canvas.is_narrow() else 2
+    figure.legend(loc="outside lower left", ncols=columns, fontsize=8)
     return Figure(
         "profile",
         "Self time of one training step by operator, one bar for each profiled variant; "
         "the largest operators are in the tables below.",
         f"Profiled as trained on {', '.join(map(str, times['device'].unique()))}, apart from all "
-        "timing. The profiler itself slows a step, so compare the bars with each other only.",
-        canvas.png(figure),
+        "timing. The profiler itself slows a step, so compare the bars with each other only."
+        + left_out(len(table), profiled),
+        canvas.saved(figure),
+        [
+            {
+                "bar": str(bar),
+                "operator": str(name),
+                "self_time_ms": float(table.loc[bar, name]) / 1000,
+            }
+            for bar in table.index
+            for name in order
+        ],
+    )
+
+
+def left_out(drawn: int, profiled: int) -> str:
+    """That not every profiled variant is drawn, where it is so."""
+    if drawn >= profiled:
+        return ""
+    return (
+        f" Of {profiled} profiled variants the baseline and the {drawn - 1} whose step takes longest are "
+        "drawn; the database has all of them."
     )
 
 

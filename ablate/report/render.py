@@ -1,43 +1,63 @@
-"""The report's files: one HTML page that needs nothing else, Markdown, CSV, LaTeX and figures."""
+"""The report's files: one HTML page that needs nothing else, Markdown, CSV, LaTeX, JSON and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.errors import OutputError
+from ablate.page.data import csv_text
+from ablate.page.document import Figure
 from ablate.page.html import html, markdown
-from ablate.report.export import latex_table, variants_csv
+from ablate.page.vector import file_svg
+from ablate.report.export import tables_csv, variants_csv
 from ablate.report.gallery import FIGURES
+from ablate.report.latex import CHOSEN, Width, latex_table, numbers_tex
 from ablate.report.numbers import report_json
-from ablate.report.results import results_table
+from ablate.report.reproduce import run_records
 from ablate.report.story import compose
-from ablate.report.summary import summarize
+from ablate.report.summary import Summary, summarize
 from ablate.system.files import write_whole
 from ablate.system.inside import inside
+
+FORMATS = ("png", "svg", "pdf", "csv")
+FOLDERS = ("figures", "tables")
 
 if TYPE_CHECKING:
     from ablate.store.frames import Frames
 
 
-def write_report(frames: Frames, folder: Path) -> list[Path]:
-    """Write report.html, report.md, report.json, figures/, variants.csv and table.tex into `folder`.
+@dataclass(frozen=True, slots=True)
+class ForPaper:
+    """How wide the table for a paper is, and which columns it has."""
+
+    width: Width = "wide"
+    columns: tuple[str, ...] = CHOSEN["wide"]
+
+
+WIDE = ForPaper()
+
+
+def write_report(given: Frames | Summary, folder: Path, paper: ForPaper = WIDE) -> list[Path]:
+    """Write report.html, report.md, report.json, figures/, tables/, variants.csv, runs.csv, table.tex and
+    numbers.tex into `folder`.
 
     Everything is rendered before the first byte is written, and each file appears whole or not
-    at all. The same frames give the same bytes.
+    at all. The same results give the same bytes.
 
     Raises:
         OutputError: the folder cannot be written.
-        DatabaseError: a link in the place of the folder of figures.
+        DatabaseError: a link in the place of a folder in it.
     """
-    files = render(frames)
+    files = render(given, paper)
     try:
-        inside(folder, "figures").mkdir(parents=True, exist_ok=True)
+        for name in FOLDERS:
+            inside(folder, name).mkdir(parents=True, exist_ok=True)
         written = write_files(folder, files)
-        for name in FIGURES:  # a figure of an earlier report that this one no longer has
-            if f"figures/{name}.png" not in files:
-                (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
+        for name in of_reports(folder) - files.keys():  # of an earlier report
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(folder, error) from None
     return written
@@ -65,22 +85,33 @@ def _unwritable(folder: Path, error: OSError) -> OutputError:
     )
 
 
-def differing_files(frames: Frames, folder: Path, *, alone: bool = False) -> list[Path]:
+def differing_files(
+    given: Frames | Summary, folder: Path, paper: ForPaper = WIDE, *, alone: bool = False
+) -> list[Path]:
     """The files of a report in `folder` that `write_report` would write, change or remove; with `alone`
-    also those that are no report's, but for the pictures of `ablate explain`.
+    also those that are no report's, but for those of `ablate explain` and of single figures.
 
     Raises:
         OutputError: what is there cannot be read.
     """
-    files = render(frames)
-    names = {f"figures/{name}.png" for name in FIGURES}
+    files = render(given, paper)
     try:
         there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-        others = {n for n in there if n in names or (alone and not n.startswith("explain/"))}
+        reports = of_reports(folder)
+        others = {
+            n for n in there if n in reports or (alone and not n.startswith(("explain/", "paper/")))
+        }
         differing = [name for name in files if content_of(folder / name) != files[name]]
         return [folder / name for name in differing + sorted(others - files.keys())]
     except OSError as error:
         raise OutputError(f"{folder}: cannot be read: {error.strerror or error}") from None
+
+
+def of_reports(folder: Path) -> set[str]:
+    """The files that lie where a report's figures and tables do, by their path inside its folder."""
+    figures = {f"figures/{name}.{kind}" for name in FIGURES for kind in FORMATS}
+    tables = {f"tables/{path.name}" for path in (folder / "tables").glob("*.csv")}
+    return {name for name in figures if (folder / name).exists()} | tables
 
 
 def content_of(path: Path) -> bytes | None:
@@ -88,16 +119,51 @@ def content_of(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def render(frames: Frames) -> dict[str, bytes]:
+def render(given: Frames | Summary, paper: ForPaper = WIDE) -> dict[str, bytes]:
     """The content of every file by its path inside the report's folder; report.html is last."""
-    summary = summarize(frames)
+    summary = given if isinstance(given, Summary) else summarize(given)
     document = compose(summary)
     texts = {
         "variants.csv": variants_csv(summary),
+        "runs.csv": csv_text(run_records(summary)),
         "report.json": report_json(summary),
-        "table.tex": latex_table(results_table(summary)),
+        "table.tex": latex_table(summary, paper.width, paper.columns),
+        "numbers.tex": numbers_tex(summary),
         "report.md": markdown(document),
         "report.html": html(document),
     }
-    pictures = {f"figures/{figure.name}.png": figure.png for figure in document.figures}
-    return pictures | {name: text.encode("utf-8") for name, text in texts.items()}
+    pictures = {name: c for figure in document.figures for name, c in figure_files(figure).items()}
+    encoded = {name: text.encode("utf-8") for name, text in texts.items()}
+    return pictures | tables_csv(document) | encoded
+
+
+def figure_files(figure: Figure, folder: str = "figures/") -> dict[str, bytes]:
+    """A figure in every format, and the numbers in it, by the path inside the report's folder."""
+    picture = figure.picture
+    contents = (
+        picture.png,
+        file_svg(picture.svg),
+        picture.pdf,
+        csv_text(figure.data).encode("utf-8"),
+    )
+    named = zip(FORMATS, contents, strict=True)
+    return {f"{folder}{figure.name}.{kind}": content for kind, content in named if content}
+
+
+def write_figure(figure: Figure, folder: Path) -> list[Path]:
+    """Write one figure in every format, with its data.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    files = figure_files(figure, "")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_whole(folder / name, content)
+    except OSError as error:
+        raise OutputError(
+            f"the figure cannot be written to {str(folder)!r} ({error.strerror or error}): "
+            "free space or choose another folder with --out"
+        ) from None
+    return [folder / name for name in files]

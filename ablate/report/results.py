@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
 from ablate.page import format as fmt
 from ablate.page.document import Bar, BarPart, Column, Row, Table, TableCell
 from ablate.report.speeds import SpeedColumn, apart, ratio_to
@@ -14,6 +18,8 @@ from ablate.system.text import plural
 
 NOT_CLAIMED = "not claimed (test-leaked)"
 NOT_JUDGED = "not judged"
+FACTORS = {"attention": "Kind", "position": "Place", "reduction": "r", "kernel_size": "k"}
+"""What variants can be filtered by, and what that is called."""
 KINDS = {Seeds.GRID: "", Seeds.FRESH: "fresh seeds", Seeds.SEARCH: "seeds of the search"}
 BESIDES = {
     Seeds.GRID: "{} fresh ones besides",
@@ -49,10 +55,57 @@ def results_table(summary: Summary) -> Table:
         f"Every variant in the order of the grid; differences are to the baseline "
         f"{summary.baseline}. The ± is Student t over seeds.{told}{speed}"
     )
-    return Table(caption, columns, tuple(_result_row(v, summary) for v in summary.variants))
+    keys, levels = run_keys(summary), tags_of(summary)
+    rows = tuple(
+        replace(
+            _result_row(v, summary, keys),
+            tags=(*levels.get(v.name, ("",) * len(FACTORS)), _verdict(v, summary)),
+        )
+        for v in summary.variants
+    )
+    return Table(caption, columns, rows, filters=(*FACTORS.values(), "Verdict"))
 
 
-def _result_row(variant: VariantSummary, summary: Summary) -> Row:
+def run_keys(summary: Summary) -> dict[tuple[str, int], str]:
+    """The key of each finished run by variant and seed."""
+    done = summary.runs[summary.runs["status"] == RunStatus.FINISHED]
+    columns = (done["variant"], done["seed"], done["run_key"])
+    return {(str(v), int(s)): str(key) for v, s, key in zip(*columns, strict=True)}
+
+
+def tags_of(summary: Summary) -> dict[str, tuple[str, ...]]:
+    """The level of each factor that a reader filters by, as text; empty where a variant has none."""
+    rows = summary.runs.drop_duplicates("variant")
+    return {
+        str(row["variant"]): tuple(_level(row[factor]) for factor in FACTORS)
+        for row in rows.to_dict("records")
+    }
+
+
+def _level(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _verdict(variant: VariantSummary, summary: Summary) -> str:
+    if variant.effect is None:
+        return ""
+    return NOT_CLAIMED if summary.leaked else str(variant.effect.verdict)
+
+
+def _seeds(variant: VariantSummary, keys: Mapping[tuple[str, int], str]) -> tuple[str, ...]:
+    """Every seed with its score and the run that it is of, for whoever asks."""
+    told = [
+        f"seed {seed}: {fmt.percent(score)}, run {keys.get((variant.name, seed), fmt.MISSING)}"
+        for seed, score in sorted(variant.accuracies.items())
+    ]
+    return (plural(len(told), "seed"), *told) if told else ()
+
+
+def _result_row(
+    variant: VariantSummary, summary: Summary, keys: Mapping[tuple[str, int], str]
+) -> Row:
     if variant.same_as:
         note = f"same network as {variant.same_as}"
         blanks = [TableCell(fmt.MISSING)] * (8 + len(summary.main_columns))
@@ -60,7 +113,7 @@ def _result_row(variant: VariantSummary, summary: Summary) -> Row:
     cells = (
         TableCell(variant.name, "baseline" if variant.is_baseline else ""),
         TableCell(fmt.count(variant.n), run_note(variant)),
-        TableCell(fmt.accuracy(variant.accuracy)),
+        TableCell(fmt.accuracy(variant.accuracy), more=_seeds(variant, keys)),
         *_effect_cells(variant, summary),
         TableCell(fmt.count(variant.parameters)),
         TableCell(fmt.percent(variant.attention_share)),
@@ -140,9 +193,10 @@ def completeness(summary: Summary) -> Bar:
     counts["missing"] = max(0, planned - sum(counts.values()))
     told = [f"{number:,} {name}" for name, number in counts.items() if number or name != "running"]
     told = [text for text in told if text != "0 stopped"]
-    parts = tuple(
-        BarPart(name, number, round(100 * number / planned, 2) if planned else 0.0)
-        for name, number in counts.items()
-        if number
-    )
-    return Bar(f"{plural(planned, 'run')} planned: {', '.join(told)}.", parts)
+    parts, before = [], 0
+    for name, number in counts.items():
+        if number and planned:
+            start, share = round(100 * before / planned, 2), round(100 * number / planned, 2)
+            parts.append(BarPart(name, number, start, share))
+        before += number
+    return Bar(f"{plural(planned, 'run')} planned: {', '.join(told)}.", tuple(parts))

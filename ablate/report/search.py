@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ablate.page import canvas
 from ablate.page import format as fmt
-from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell
+from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell, Value
 from ablate.report.quality import Quality, quality_of
 from ablate.result.search import ConfirmedResult, SearchResult, TrialResult
 from ablate.stats import Effect, words
@@ -24,7 +24,7 @@ MOST_SLICES = 6
 CostsByName = Mapping[str, Mapping[str, str]]
 """By variant: the text of each cost by the heading of its column."""
 
-LEGEND = {"complete": canvas.BLUE, "raced": canvas.ORANGE}
+LEGEND = {"complete": canvas.PURPLE, "raced": canvas.OCHRE}
 
 
 def search_blocks(
@@ -130,7 +130,21 @@ def history_figure(search: SearchResult) -> Figure | None:
         f"{quality.heading} of {plural(len(at), 'trial')} in order, with the best so far.",
         f"Each point is a trial: the mean over its seeds. “Best” is the {_best(quality)} of these means so "
         "far, over the seeds that the search picks by; it is not confirmed.",
-        canvas.png(figure),
+        canvas.saved(figure),
+        [
+            {
+                "trial": t.number,
+                "variant": t.variant,
+                "state": t.state,
+                search.objectives[quality.index]: a / quality.scale,
+                "best": b,
+            }
+            for (t, a), b in zip(
+                at,
+                [float(x) / quality.scale if np.isfinite(x) else None for x in best],
+                strict=True,
+            )
+        ],
     )
 
 
@@ -145,7 +159,7 @@ def front_figure(search: SearchResult) -> Figure | None:
         x = [(t.values or ())[index] for t, _ in at]
         ax.plot(x, [a for _, a in at], "o", color=canvas.FAINT, markersize=4)
         front = sorted({(v, a) for v, (t, a) in zip(x, at, strict=True) if t.on_front})
-        ax.plot(*zip(*front, strict=True), "o-", color=canvas.BLUE, markersize=6, linewidth=1)
+        ax.plot(*zip(*front, strict=True), "o-", color=canvas.PURPLE, markersize=6, linewidth=1)
         ax.set_xlabel(_words(search.objectives[index]))
         ax.xaxis.set_major_locator(MaxNLocator(4))
     boxes[0].set_ylabel(quality_of(search).axis)
@@ -154,10 +168,21 @@ def front_figure(search: SearchResult) -> Figure | None:
     return Figure(
         "search-front",
         f"Pareto front by means of {plural(on_front, 'variant')} over {objectives}.",
-        "Blue: by its means no other trial is at least as good in every objective and better in one. These "
+        "Purple: by its means no other trial is at least as good in every objective and better in one. These "
         "are means over few seeds and nothing is decided by them: a grey one is not shown to be dominated.",
-        canvas.png(figure),
+        canvas.saved(figure),
+        [_front_record(t, search.objectives) for t, _ in at],
     )
+
+
+def _front_record(trial: TrialResult, objectives: Sequence[str]) -> dict[str, Value]:
+    values = dict(zip(objectives, trial.values or (), strict=False))
+    return {
+        "trial": trial.number,
+        "variant": trial.variant,
+        "on_front": int(trial.on_front),
+        **values,
+    }
 
 
 def slice_figure(search: SearchResult) -> Figure | None:
@@ -167,17 +192,30 @@ def slice_figure(search: SearchResult) -> Figure | None:
     varied = [n for n in names if len({t.point.get(n) for t, _ in at if n in t.point}) > 1]
     if not varied:
         return None
+    quality = quality_of(search)
     figure, boxes = canvas.axes(2.6, min(len(varied), MOST_SLICES))
     for ax, name in zip(boxes, varied, strict=False):
         _slice(ax, name, [(t, a) for t, a in at if name in t.point])
-    boxes[0].set_ylabel(quality_of(search).axis)
+    boxes[0].set_ylabel(quality.axis)
     shown = ", ".join(varied[:MOST_SLICES])
     return Figure(
         "search-slices",
-        f"{quality_of(search).heading} of the finished trials against each of {shown}.",
+        f"{quality.heading} of the finished trials against each of {shown}.",
         "Each parameter by itself, whatever the others were: the bar is the mean of the variants that "
         "were tried. A search tries good values more often, so these are no effects.",
-        canvas.png(figure),
+        canvas.saved(figure),
+        [
+            {
+                "trial": t.number,
+                "variant": t.variant,
+                "parameter": name,
+                "value": str(t.point[name]),
+                search.objectives[quality.index]: a / quality.scale,
+            }
+            for name in varied
+            for t, a in at
+            if name in t.point
+        ],
     )
 
 
@@ -189,7 +227,7 @@ def _slice(ax: Axes, name: str, at: Sequence[tuple[TrialResult, float]]) -> None
     ax.plot(xs, [a for _, a in by_network.values()], "o", color=canvas.FAINT, markersize=4)
     for value, i in place.items():
         mean = float(np.mean([a for v, a in by_network.values() if v == value]))
-        ax.plot([i - 0.3, i + 0.3], [mean, mean], color=canvas.BLUE, linewidth=2)
+        ax.plot([i - 0.3, i + 0.3], [mean, mean], color=canvas.PURPLE, linewidth=2)
     ax.set_xticks(range(len(values)), [canvas.label(str(v), 12) for v in values])
     ax.set_xlabel(canvas.label(name, 24))
     ax.margins(x=0.2)
@@ -305,7 +343,7 @@ def budget_figure(search: SearchResult) -> Figure | None:
     done = [(t.spent, a) for t, a in _with_values(search) if t.state == "complete"]
     best = quality.best_so_far([a for _, a in done])
     ax.step(
-        [spent for spent, _ in done], best, where="post", color=canvas.BLUE, label="this search"
+        [spent for spent, _ in done], best, where="post", color=canvas.PURPLE, label="this search"
     )
     ax.set(xlabel="Runs trained", ylabel=f"Best so far{' (%)' * quality.metric.is_fraction}")
     ax.legend(fontsize=8)
@@ -315,8 +353,12 @@ def budget_figure(search: SearchResult) -> Figure | None:
         f"Black: the expected best of so many of the {plural(len(search.grid), 'variant')} that were "
         "tried, drawn without replacement, each with all its seeds: what a grid in random order would "
         "have found at that budget (unbiased over the order; the variants that the search never tried are "
-        "not in it). Blue: this one search. Both are the luck of the best as well as its worth.",
-        canvas.png(figure),
+        "not in it). Purple: this one search. Both are the luck of the best as well as its worth.",
+        canvas.saved(figure),
+        [
+            {"runs": run, "expected_best_of_a_grid": value / quality.scale}
+            for run, value in zip(runs, expected, strict=True)
+        ],
     )
 
 

@@ -33,6 +33,10 @@ class Shares:
 
 def shares_of(summary: Summary) -> list[Shares]:
     """One for each kind whose placements were all run twice or more."""
+    return summary.once("shapley", lambda: _shares_of(summary))
+
+
+def _shares_of(summary: Summary) -> list[Shares]:
     arms = arms_of(summary)
     if arms is None:
         return []
@@ -49,10 +53,9 @@ def shares_of(summary: Summary) -> list[Shares]:
     ]
 
 
-def shapley_blocks(summary: Summary) -> tuple[Block, ...]:
+def shapley_blocks(summary: Summary, figure: Figure | None) -> tuple[Block, ...]:
     """A table for each kind, and the figure."""
     found = shares_of(summary)
-    figure = shapley_figure(summary)
     return (*(_table(each, summary) for each in found), *((figure,) if figure else ()))
 
 
@@ -75,7 +78,7 @@ def shapley_figure(summary: Summary) -> Figure | None:
             height=0.6,
         )
         ax.axvline(0, color=canvas.BASELINE, linewidth=1)
-        ax.set_yticks(range(len(gains)), [canvas.label(place, 18) for place in shares.accuracy])
+        ax.set_yticks(range(len(gains)), [canvas.two_lines(place, 18) for place in shares.accuracy])
         ax.set(title=canvas.label(shares.label, 30), xlabel="Points", ylim=(most - 0.4, -0.6))
         ax.grid(axis="y", visible=False)
     bars = "" if summary.leaked else " Lines: simultaneous 95 % intervals of one kind."
@@ -84,8 +87,17 @@ def shapley_figure(summary: Summary) -> Figure | None:
         "What each place adds to test accuracy (Shapley values); the same numbers are in the tables.",
         f"Averaged over all orders in which places can be added; bars add up to the difference of all "
         f"places and none.{bars}",
-        canvas.png(figure),
-    )
+        canvas.saved(figure),
+        [
+            {
+                "kind": shares.label, "place": place, "difference": each.difference,
+                "low": None if summary.leaked else each.low,
+                "high": None if summary.leaked else each.high,
+            }
+            for shares in found
+            for place, each in shares.accuracy.items()
+        ],
+    )  # fmt: skip
 
 
 def _table(shares: Shares, summary: Summary) -> Table:

@@ -16,7 +16,7 @@ from ablate.report.families import (
     module_times,
     step_only,
 )
-from ablate.report.profiles import bar_order, pairs_of
+from ablate.report.profiles import bar_order, left_out, pairs_of
 from ablate.report.speeds import ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.text import plural
@@ -31,11 +31,12 @@ def family_figure(summary: Summary) -> Figure | None:
     times = module_times(summary)
     if times.empty:
         return None
-    order = bar_order(times, summary.baseline)[:MAX_BARS]
+    every = bar_order(times, summary.baseline)
+    order = every[:MAX_BARS]
     times = times[pairs_of(times).isin(order)]
     several = times["device"].nunique() > 1
-    bars = times["variant"] + (" · " + times["device"] if several else "")
-    table = times.assign(bar=bars).pivot_table(
+    called = times["variant"] + (" · " + times["device"] if several else "")
+    table = times.assign(bar=called).pivot_table(
         index="bar", columns="family", values="us", aggfunc="sum", fill_value=0.0
     )
     names = [f"{variant} · {device}" if several else variant for variant, device in order]
@@ -43,19 +44,25 @@ def family_figure(summary: Summary) -> Figure | None:
     shown = [family for family in FAMILIES if family in table]
     palette = dict(zip(FAMILIES, sns.color_palette("colorblind", len(FAMILIES)), strict=True))
     # The palette's own colour of pooling is too near to the one of attention.
-    marked = {ATTENTION: canvas.TONE_COLORS["worse"], OTHER: canvas.FAINT, "pool": canvas.SKY}
+    marked = {ATTENTION: canvas.PURPLE, OTHER: canvas.FAINT, "pool": canvas.SKY}
     colors = palette | marked
-    figure, (ax,) = canvas.axes(1.7 + 0.34 * len(table))
+    figure, (ax,) = canvas.axes(1.7 + 0.36 * len(table))
     left = pd.Series(0.0, index=table.index)
     for family in shown:
         width = table[family] / 1000
-        ax.barh([canvas.label(str(b)) for b in table.index], width, left=left,
-                color=colors[family], height=0.68, label=family)  # fmt: skip
+        bars = ax.barh(
+            range(len(table)), width, left=left, color=colors[family], height=0.68, label=family
+        )
+        for bar, name, us in zip(bars, table.index, table[family], strict=True):
+            canvas.tip(bar, f"{name}, {family}: {fmt.milliseconds(us)} ms")
         left = left + width
+    ax.set_yticks(
+        range(len(table)), [canvas.two_lines(str(bar)) for bar in table.index], fontsize=8
+    )
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set(xlabel="Self time of one training step and its batch (ms)", ylabel="")
-    figure.legend(loc="outside lower left", ncols=5, fontsize=8)
+    ax.set(xlabel="Self time of a step and its batch (ms)", ylabel="")
+    figure.legend(loc="outside lower left", ncols=2 if canvas.is_narrow() else 5, fontsize=8)
     return Figure(
         "families",
         "Self time of one training step by kind of work, one bar for each profiled variant; "
@@ -63,8 +70,17 @@ def family_figure(summary: Summary) -> Figure | None:
         f"Profiled with plain attention modules (path eager) on "
         f"{', '.join(map(str, times['device'].unique()))}, forward and backward, each operator under "
         "the module that caused it. Augmentation is that of one batch, which the runs of a cohort "
-        "share. The profiler slows a step: compare shares.",
-        canvas.png(figure),
+        "share. The profiler slows a step: compare shares." + left_out(len(order), len(every)),
+        canvas.saved(figure),
+        [
+            {
+                "bar": str(bar),
+                "family": family,
+                "self_time_ms": float(table.loc[bar, family]) / 1000,
+            }
+            for bar in table.index
+            for family in shown
+        ],
     )
 
 

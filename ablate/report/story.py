@@ -7,12 +7,13 @@ from typing import Any
 
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Findings, Note, Section
-from ablate.report import costs, families, flips, profiles, shares, tables
+from ablate.report import costs, families, flips, profiles, reproduce, shares, tables
+from ablate.report.answer import answer
 from ablate.report.began import began_blocks
 from ablate.report.classes import class_blocks
 from ablate.report.controls import control_blocks
 from ablate.report.factors import factor_blocks
-from ablate.report.findings import LEAKED, findings, headline, margin_words, unmoved_in
+from ablate.report.findings import LEAKED, findings, margin_words, unmoved_in
 from ablate.report.front import front_blocks
 from ablate.report.gallery import draw_section
 from ablate.report.images import doubts, image_blocks
@@ -24,6 +25,9 @@ from ablate.report.summary import Summary
 from ablate.stats import words
 from ablate.system.context import context_name
 from ablate.system.text import plural
+
+MOST_FINDINGS = 6
+"""So many stand there at once; the others are unfolded."""
 
 READING = (
     f"The ± of an accuracy is a 95 % Student t-interval over seeds. {words.READING[0]}",
@@ -42,31 +46,31 @@ def compose(summary: Summary) -> Document:
     study = summary.study
     with canvas.style():
         sections = (
-            Section("findings", "Findings", _findings(summary)),
-            Section("completeness", "How complete the study is", _completeness(summary)),
-            Section("data", "The images", image_blocks(summary)),
+            Section("findings", "The answer", _findings(summary)),
             Section("results", "Results by variant", (results_table(summary),)),
             Section("began", "Before any training", began_blocks(summary)),
-            Section("accuracy", f"{summary.judged_by.heading} over seeds", _accuracy(summary)),
-            Section("factors", "Which place, which kind, which r", factor_blocks(summary)),
+            Section("accuracy", "Effects", _accuracy(summary)),
             Section("controls", "Against the controls", control_blocks(summary)),
             Section("selection", "The best by validation", selection_blocks(summary)),
-            Section("cost", f"{summary.judged_by.heading} against cost", _cost(summary)),
             Section("search", "Search", _search(summary)),
+            Section("factors", "Which place, which kind, which r", _factors(summary)),
+            Section("cost", f"{summary.judged_by.heading} against cost", _cost(summary)),
+            Section("profile", "Where the time goes", _profile(summary)),
             Section("attention", "What attention does", _figures("attention", summary)),
             Section("images", "Images that attention changes", _images(summary)),
-            Section("metrics", "Metrics beside accuracy", metric_blocks(summary)),
+            Section("training", "Learning curves", _training(summary)),
+            Section("data", "The images", image_blocks(summary)),
             Section(
                 "classes", "Class by class", class_blocks(summary, draw_section("classes", summary))
             ),
-            Section("training", "Training", _training(summary)),
-            Section("profile", "Where the time goes", _profile(summary)),
-            Section("layers", "Parameters by layer", _layers(summary)),
+            Section("metrics", "Metrics beside accuracy", metric_blocks(summary)),
+            Section("completeness", "How complete the study is", _completeness(summary)),
             Section("failures", "Failed runs", _present(tables.failures_table(summary))),
             Section("aliases", "The same network", _present(tables.aliases_table(summary))),
             Section("reading", "How to read this", _reading(summary)),
+            Section("layers", "Parameters by layer", _layers(summary)),
             Section("recipe", "Recipe", (tables.recipe_table(summary),)),
-            Section("environment", "Environment", _environment(summary)),
+            Section("environment", "How to reproduce this", _environment(summary)),
         )
     return Document(
         title=str(study["name"]),
@@ -77,6 +81,7 @@ def compose(summary: Summary) -> Document:
             ("Backbone", str(study.get("backbone") or "–")),
             ("Baseline", summary.baseline),
             ("Variants", f"{len(summary.variants):,}"),
+            *((("Setting", str(study["setting"])[:8]),) if study.get("setting") else ()),
             ("Finished runs", f"{sum(v.n + v.besides for v in summary.variants):,}"),
         ),
         banner=LEAKED if summary.leaked else "",
@@ -111,8 +116,11 @@ def _figures(section: str, summary: Summary) -> tuple[Block, ...]:
 
 def _findings(summary: Summary) -> tuple[Block, ...]:
     found = findings(summary)
-    lead = Note(headline(summary), "lead"), *doubts(summary)
-    return (*lead, *((Findings(found),) if found else ()))
+    lead = *answer(summary), *doubts(summary)
+    first, rest = found[:MOST_FINDINGS], found[MOST_FINDINGS:]
+    folded = f"{plural(len(rest), 'more finding')}, one for each variant"
+    shown = (Findings(first), *((Findings(rest, folded),) if rest else ())) if first else ()
+    return (*lead, *shown)
 
 
 def _completeness(summary: Summary) -> tuple[Block, ...]:
@@ -206,6 +214,11 @@ def _verdict_words(summary: Summary) -> tuple[str, ...]:
     return (*READING[:2], *rules, f"The margin of equivalence is the {margin_words(summary)}.")
 
 
+def _factors(summary: Summary) -> tuple[Block, ...]:
+    return factor_blocks(summary, draw_section("factors", summary))
+
+
 def _environment(summary: Summary) -> tuple[Block, ...]:
     table = tables.environment_table(summary)
-    return _present(table) or _missing("No environment is recorded.")
+    found = _present(table) or _missing("No environment is recorded.")
+    return (*reproduce.steps(summary), *found, *_present(reproduce.runs_table(summary)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
@@ -40,13 +40,18 @@ RUN_COLUMNS = (
     *("parameters", "attention_parameters", "macs", "elementwise", "activations"),
     *("unmoved_attention", "finished_at"),
 )
-EPOCH_COLUMNS = ("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
+EPOCH_COLUMNS = (
+    *("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy"),
+    *("train_loss", "val_loss", "test_loss"),
+)
 STEP_COLUMNS = ("run_key", "step", "batch_loss")
 PROFILE_COLUMNS = (
     *("fingerprint", "device", "path", "module", "operator"),
     *("self_device_us", "self_cpu_us", "calls", "share"),
 )
 TRACE_COLUMNS = ("fingerprint", "device", "path", "file", "reason")
+Found = TypeVar("Found")
+
 LAYER_COLUMNS = ("variant", "path", "kind", "parameter", "count", "attention")
 
 
@@ -123,6 +128,15 @@ class Summary:
     metric: str = ACCURACY
     validation: Mapping[str, float] = field(default_factory=dict)
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    dataset_hash: str = ""
+    _computed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, name: str, compute: Callable[[], Found]) -> Found:
+        """What several sections and figures need, computed at the first of them."""
+        if name not in self._computed:
+            self._computed[name] = compute()
+        found: Found = self._computed[name]
+        return found
 
     @property
     def judged_by(self) -> Metric:
@@ -256,6 +270,7 @@ def summarize(frames: Frames) -> Summary:
         data=frames.data,
         metric=metric,
         metrics=frames.metrics,
+        dataset_hash=frames.dataset_hash,
         validation=validation_scores(finished, frames, metric),
     )
 

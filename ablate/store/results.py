@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Select, column, literal_column, select, table
 
+from ablate.store import schema
 from ablate.store.address import shown
 from ablate.store.read import reading
 from ablate.store.searches import read_trials
@@ -83,6 +84,17 @@ class Results:
         """
         with reading(self.url) as connection:
             return read_trials(connection)
+
+    @cached_property
+    def studies(self) -> pd.DataFrame:
+        """One row for each study under each setting and on each set of images: study, setting, dataset,
+        dataset_hash and when it was planned last, the newest first.
+        """
+        columns = ("study", "setting", "dataset", "dataset_hash", "updated_at")
+        table = schema.studies
+        query = select(*(table.c[name] for name in columns)).order_by(table.c.updated_at.desc())
+        with reading(self.url) as connection:
+            return pd.read_sql_query(query, connection)
 
     def _read(self, view: str) -> pd.DataFrame:
         query: Select[Any] = (

@@ -365,7 +365,7 @@ def test_results_are_frames_of_the_views(tmp_path: Path) -> None:
     assert means["none"] > 0.9
     assert results.runs is results.runs, "read once"
     assert path.read_bytes() == before
-    assert repr(results) == f"Results('{path}')"
+    assert repr(results) == f"StudyResults('{path}')"
 
 
 def test_results_of_no_database(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from conftest import Shell, message
 
 from ablate.errors import DatabaseError
 from ablate.page.document import Column, Document, Row, Section, Table, TableCell
-from ablate.page.html import markdown
-from ablate.report.export import latex_table
+from ablate.page.html import html, markdown
+from ablate.report.latex import escaped
 from ablate.result import histograms, snapshot
 from ablate.store import stored_file
 from ablate.system import packed
@@ -290,11 +290,15 @@ def test_a_bomb_in_a_database_is_one_line(evil: Path, shell: Shell) -> None:
         assert (code, err.count("\n"), "MiB" in err) == (2, 1, True), command
 
 
-def test_control_characters_reach_neither_markdown_nor_latex() -> None:
+def test_control_characters_reach_neither_markdown_nor_latex_nor_the_page() -> None:
     name = "a\x1b[31m\x07\u202eb"
     table = Table(name, (Column(name),), (Row((TableCell(name),)),))
     page = Document(name, name, ((name, name),), "", (Section("s", name, (table,)),))
-    for text in (markdown(page), latex_table(table)):
+    for text in (
+        markdown(page),
+        escaped(name).replace("[U+FFFD]", "\N{REPLACEMENT CHARACTER}"),
+        html(page),
+    ):
         assert not set("\x1b\x07\u202e") & set(text)
         assert "\N{REPLACEMENT CHARACTER}" in text
 

@@ -41,7 +41,7 @@ def tables(blocks: tuple[Block, ...]) -> list[Table]:
 
 def drawn(summary: Summary) -> tuple[Block, ...]:
     with canvas.style():
-        return factor_blocks(summary)
+        return factor_blocks(summary, {})
 
 
 def test_which_place_and_which_r_get_a_sentence_each(summary: Summary) -> None:

@@ -65,7 +65,11 @@ def test_a_figure_has_the_name_of_its_line(
         assert name in NOT_THERE
         return
     assert figure.name == name
-    assert figure.png.startswith(b"\x89PNG")
+    assert figure.picture.png.startswith(b"\x89PNG")
+    assert figure.picture.pdf.startswith(b"%PDF")
+    assert b"<svg" in figure.picture.svg
+    keys = {tuple(record) for record in figure.data}
+    assert len(keys) == 1, "the numbers in it, each record with the same keys"
 
 
 def test_every_section_of_the_gallery_is_shown_in_the_report(
@@ -82,17 +86,17 @@ def test_every_section_of_the_gallery_is_shown_in_the_report(
 
 
 def test_a_new_figure_is_one_line_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    png = canvas.png(canvas.axes(1.0)[0])
+    picture = canvas.saved(canvas.axes(1.0)[0])
 
     def dots(_summary: Summary) -> Figure:
-        return Figure("dots", "Dots.", "Dots of something.", png)
+        return Figure("dots", "Dots.", "Dots of something.", picture)
 
     frames = make_frames(TWO)  # a small report is rendered quickly
     monkeypatch.setitem(gallery.FIGURES, "dots", Drawing("training", dots))
     page = render(frames)["report.html"].decode()
     assert "Dots of something." in page
     write_report(frames, tmp_path)
-    assert (tmp_path / "figures" / "dots.png").read_bytes() == png
+    assert (tmp_path / "figures" / "dots.png").read_bytes() == picture.png
     monkeypatch.setitem(gallery.FIGURES, "dots", Drawing("training", lambda _: None))
     write_report(frames, tmp_path)
     assert not (tmp_path / "figures" / "dots.png").exists(), "a figure of an earlier report"

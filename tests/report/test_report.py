@@ -22,7 +22,7 @@ from ablate.store.frames import Frames
 def test_findings_come_first_and_say_what_they_rest_on() -> None:
     means = {"none": 0.83, "up": 0.85, "down": 0.81, "like": 0.8315}
     shown = page(make_frames(means, equivalence_margin=0.001))
-    assert list(shown.sections)[1:4] == ["findings", "completeness", "results"]
+    assert list(shown.sections)[1:4] == ["findings", "results", "accuracy"]
     text = shown.sections["findings"]
     assert "3 variants against the baseline none: 1 better, 1 worse, 1 undecided." in text
     assert re.search(r"up is better than none by [12]\.\d\d points", text)
@@ -86,8 +86,8 @@ def test_a_leaked_study_claims_nothing_anywhere() -> None:
     assert "not claimed (test-leaked)" in files["table.tex"].decode()
     for text in (shown.sections["findings"], files["report.md"].decode().split("##")[1]):
         assert "better" not in text
-    (alt,) = [a["alt"] for t, a in shown.tags if t == "img" and "by epoch" in (a["alt"] or "")]
-    assert "test (seen by the schedule)" in (alt or "")
+    alts = [a["aria-label"] or "" for t, a in shown.tags if t == "div" and a.get("role") == "img"]
+    assert any("test (seen by the schedule)" in alt for alt in alts if "by epoch" in alt)
 
 
 def test_failed_and_missing_runs_are_counted_and_shown() -> None:

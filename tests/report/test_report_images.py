@@ -70,7 +70,7 @@ def test_the_best_and_the_worst_variant_are_told_with_numbers_pictures_and_a_tab
     assert second.text.startswith("down (−30.00 points")
     assert isinstance(figure, Figure)
     assert figure.name == "images-best"
-    assert figure.png.startswith(b"\x89PNG")
+    assert figure.picture.png.startswith(b"\x89PNG")
     assert isinstance(table, Table)
     texts = [[(cell.text, cell.note) for cell in row.cells] for row in table.rows]
     assert texts == [
@@ -93,7 +93,7 @@ def test_the_pictures_are_those_that_are_stored() -> None:
 
 def best_pictures(frames: Frames) -> bytes:
     with canvas.style():
-        return draw_section("images", summarize(frames))["images-best"].png
+        return draw_section("images", summarize(frames))["images-best"].picture.png
 
 
 def test_a_picture_that_is_missing_leaves_its_words() -> None:

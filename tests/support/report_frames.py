@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.page import canvas
+from ablate.page.vector import Picture
 from ablate.report.render import render
 from ablate.result.image_results import Bits, ImageResults
 from ablate.store.frames import Frames
@@ -136,7 +137,7 @@ def make_frames(
 class Page(HTMLParser):
     """What a browser would see: the text of each section, its tables, tags and attributes."""
 
-    VOID = frozenset({"meta", "img", "br"})
+    VOID = frozenset({"meta", "img", "br", "input", "link"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -184,7 +185,8 @@ def value(row: dict[str, str], title: str) -> str:
 
 def written(frames: Frames) -> dict[str, bytes]:
     """The report's files without the time that drawing takes: for tests of its words."""
-    with mock.patch.object(canvas, "png", return_value=b"a picture"):
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
+    with mock.patch.object(canvas, "saved", return_value=Picture(svg, b"a picture", b"a document")):
         return render(frames)
 
 

@@ -1,0 +1,71 @@
+"""The answer in three sentences: what differs, at which place and ratio, and what it costs."""
+
+from __future__ import annotations
+
+from ablate.page.document import Note
+from ablate.report.factors import answers
+from ablate.report.findings import cost, headline
+from ablate.report.results import completeness
+from ablate.report.summary import Summary, VariantSummary
+from ablate.stats import Verdict
+from ablate.stats.factor_words import main_claim, term
+from ablate.stats.words import claim
+
+ASKED = ("position", "reduction", "kernel_size", "attention")
+"""The factors that a reader asks for first, in this order."""
+MOST_ASKED = 2
+
+
+def answer(summary: Summary) -> tuple[Note, ...]:
+    """The sentences; the first alone where there is nothing more to claim."""
+    partial = _partial(summary)
+    if summary.leaked or not summary.tested or not summary.reference.n:
+        return (Note(headline(summary), "lead"), *partial)
+    best = _clearest(summary)
+    first = f"{headline(summary)} {_said_of(best)}".strip()
+    told = (first, _where(summary), _price(best, summary))
+    return (*(Note(text, "lead") for text in told if text), *partial)
+
+
+def _clearest(summary: Summary) -> VariantSummary | None:
+    """The variant with the largest gain that is decided; without one, the one with the largest loss."""
+    found = {
+        verdict: [v for v in summary.tested if v.effect and v.effect.verdict is verdict]
+        for verdict in (Verdict.BETTER, Verdict.WORSE)
+    }
+    if found[Verdict.BETTER]:
+        return max(found[Verdict.BETTER], key=_difference)
+    return min(found[Verdict.WORSE], key=_difference, default=None)
+
+
+def _difference(variant: VariantSummary) -> float:
+    return (variant.effect.difference or 0.0) if variant.effect else 0.0
+
+
+def _said_of(best: VariantSummary | None) -> str:
+    if best is None or best.effect is None:
+        return ""
+    which = "gain" if best.effect.verdict is Verdict.BETTER else "loss"
+    return f"The largest {which} that is decided: {claim(best.effect)}"
+
+
+def _where(summary: Summary) -> str:
+    """Which place and which ratio, as far as variants can be compared that differ in nothing else."""
+    asked = {found.factor: found for found in answers(summary)[0]}
+    chosen = [asked[factor] for factor in ASKED if factor in asked][:MOST_ASKED]
+    return " ".join(f"{term(found.factor).question} {main_claim(found)}" for found in chosen)
+
+
+def _price(best: VariantSummary | None, summary: Summary) -> str:
+    if best is None:
+        return ""
+    told = cost(best, summary.reference, summary).strip().removeprefix("Cost: ")
+    return f"What {best.name} costs: {told}" if told else ""
+
+
+def _partial(summary: Summary) -> tuple[Note, ...]:
+    """That something is missing, and what, before any number is read."""
+    bar = completeness(summary)
+    if all(part.label == "finished" for part in bar.parts) and bar.parts:
+        return ()
+    return (Note(f"Partial: this study is not complete. {bar.text}", "warning"),)

@@ -1,0 +1,85 @@
+"""How to get the same numbers: the commands, and the run that each number is of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ablate.page import format as fmt
+from ablate.page.document import Column, Note, Row, Table, TableCell, Value
+from ablate.report.summary import Summary
+from ablate.system.text import plural
+
+MOST_RUNS = 1000
+COLUMNS = {
+    "run_key": "Run", "variant": "Variant", "seed": "Seed", "status": "Status",
+    "val_accuracy": "Validation", "test_accuracy": "Test", "device": "Device", "precision": "Precision",
+    "finished_at": "Finished",
+}  # fmt: skip
+"""Columns of `v_runs`, and what the table calls them."""
+SHARES = ("val_accuracy", "test_accuracy")
+
+
+def steps(summary: Summary) -> tuple[Note, ...]:
+    """What to type, as far as it was recorded."""
+    commands = dict.fromkeys(
+        str(e["command"]) for e in summary.environments if e.get("command") not in (None, "")
+    )
+    commits = dict.fromkeys(str(e["commit"]) for e in summary.environments if e.get("commit"))
+    at = f" at commit {', '.join(commits)}" if commits else ""
+    ran = f" It was run by: {'; '.join(commands)}." if commands else ""
+    return (
+        Note(
+            f"Install what the lock file of this project pins{at}, then `ablate run` with the study file, "
+            f"and `ablate report` with the same --data and --set.{ran} A run that is there already is not "
+            "trained again: an empty database trains all of them. Every number rests on the runs below, by "
+            "their keys in v_runs of the database."
+        ),
+    )
+
+
+def runs_table(summary: Summary) -> Table | None:
+    """Every run, folded; the file runs.csv has all of them where there are many."""
+    runs = _sorted(summary)
+    if runs.empty:
+        return None
+    rows = tuple(_row(row) for row in runs.head(MOST_RUNS).to_dict("records"))
+    columns = tuple(
+        Column(title, numeric=name in ("seed", *SHARES)) for name, title in COLUMNS.items()
+    )
+    left = len(runs) - len(rows)
+    caption = "The runs that every number rests on." + (
+        f" {left:,} more are in runs.csv." if left else ""
+    )
+    return Table(caption, columns, rows, folded=f"All {plural(len(runs), 'run')}")
+
+
+def run_records(summary: Summary) -> list[dict[str, Value]]:
+    """The same for programs: every run, accuracies as fractions."""
+    rows = _sorted(summary).to_dict("records")
+    return [{name: _plain(row[name]) for name in COLUMNS} for row in rows]
+
+
+def _sorted(summary: Summary) -> pd.DataFrame:
+    place = {variant.name: i for i, variant in enumerate(summary.variants)}
+    runs = summary.runs.assign(place=summary.runs["variant"].map(place))
+    return runs.sort_values(["place", "seed"], kind="stable")[list(COLUMNS)]
+
+
+def _row(row: dict[Any, Any]) -> Row:
+    return Row(tuple(TableCell(_told(name, _plain(row[name]))) for name in COLUMNS))
+
+
+def _told(name: str, value: Value) -> str:
+    return fmt.percent(value) if name in SHARES and isinstance(value, float) else fmt.value(value)
+
+
+def _plain(value: Any) -> Value:
+    if value is None or pd.isna(value):
+        return None
+    if isinstance(value, str):
+        return str(value)
+    return (
+        int(value) if float(value).is_integer() and not isinstance(value, float) else float(value)
+    )
