@@ -16,12 +16,15 @@ from tempfile import TemporaryDirectory
 
 from ablate.commands.report import build_report, check_report
 from ablate.errors import AblateError
+from ablate.report.render import ForPaper
 from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.manifest import file_of_view
 from ablate.study.file import load_study
 
 ROOT = Path(__file__).parent.parent
 EXIT_CHANGED, EXIT_USER = 1, 2
+COMMITTED = ForPaper(formats=("png", "csv"))
+"""The page holds every figure as SVG already, and who wants a PDF makes the report."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,9 +56,11 @@ def publish(folder: Path, root: Path, check: bool) -> int:
             out = root / "reports" / f"{name}-{folder.name}"
             if check:
                 remedy = "`make publish` writes it anew, or delete it"
-                changed += check_report(study, None, url, out, alone=True, remedy=remedy)
+                changed += check_report(
+                    study, None, url, out, paper=COMMITTED, alone=True, remedy=remedy
+                )
             else:
-                build_report(study, None, url, out)
+                build_report(study, None, url, out, COMMITTED)
     return changed
 
 

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ForPaper:
-    """How wide the table for a paper is, and which columns it has."""
+    """How wide the table for a paper is, which columns it has, and as what the figures are written."""
 
     width: Width = "wide"
     columns: tuple[str, ...] = CHOSEN["wide"]
+    formats: tuple[str, ...] = FORMATS
 
 
 WIDE = ForPaper()
@@ -122,7 +123,7 @@ def content_of(path: Path) -> bytes | None:
 def render(given: Frames | Summary, paper: ForPaper = WIDE) -> dict[str, bytes]:
     """The content of every file by its path inside the report's folder; report.html is last."""
     summary = given if isinstance(given, Summary) else summarize(given)
-    document = compose(summary)
+    document, written = compose(summary), paper.formats
     texts = {
         "variants.csv": variants_csv(summary),
         "runs.csv": csv_text(run_records(summary)),
@@ -132,13 +133,19 @@ def render(given: Frames | Summary, paper: ForPaper = WIDE) -> dict[str, bytes]:
         "report.md": markdown(document),
         "report.html": html(document),
     }
-    pictures = {name: c for figure in document.figures for name, c in figure_files(figure).items()}
+    pictures = {
+        name: content
+        for figure in document.figures
+        for name, content in figure_files(figure, formats=written).items()
+    }
     encoded = {name: text.encode("utf-8") for name, text in texts.items()}
     return pictures | tables_csv(document) | encoded
 
 
-def figure_files(figure: Figure, folder: str = "figures/") -> dict[str, bytes]:
-    """A figure in every format, and the numbers in it, by the path inside the report's folder."""
+def figure_files(
+    figure: Figure, folder: str = "figures/", formats: tuple[str, ...] = FORMATS
+) -> dict[str, bytes]:
+    """A figure in these formats, and the numbers in it, by the path inside the report's folder."""
     picture = figure.picture
     contents = (
         picture.png,
@@ -147,7 +154,11 @@ def figure_files(figure: Figure, folder: str = "figures/") -> dict[str, bytes]:
         csv_text(figure.data).encode("utf-8"),
     )
     named = zip(FORMATS, contents, strict=True)
-    return {f"{folder}{figure.name}.{kind}": content for kind, content in named if content}
+    return {
+        f"{folder}{figure.name}.{kind}": content
+        for kind, content in named
+        if content and kind in formats
+    }
 
 
 def write_figure(figure: Figure, folder: Path) -> list[Path]:
