@@ -133,7 +133,10 @@ def run(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", min=1, metavar="N", help="Processes side by side; one per core on a CPU."
+            "--workers",
+            min=1,
+            metavar="N",
+            help="Processes side by side; unless set one per core, or per GPU.",
         ),
     ] = None,
     cohort: Annotated[
