@@ -89,6 +89,14 @@ Storage = Annotated[
         "--storage", metavar="URL", help="Optuna's storage: optuna.db beside the database."
     ),
 ]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="With --executor ray: the cluster to use; unless set Ray is started on this machine alone.",
+    ),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
 
 

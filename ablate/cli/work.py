@@ -22,6 +22,7 @@ from ablate.cli.options import (
     Db,
     Device,
     NoProbe,
+    RayAddress,
     Rehash,
     Seeds,
     Storage,
@@ -129,7 +130,8 @@ def run(
         int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs.")
     ] = None,
     device: Device = "auto",
-    executor: Annotated[str, typer.Option("--executor", help="local or inprocess.")] = "local",
+    executor: Annotated[str, typer.Option("--executor", help="local, ray or inprocess.")] = "local",
+    ray_address: RayAddress = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -207,6 +209,7 @@ def run(
     options = RunOptions(
         device=device,
         executor=executor,
+        ray_address=ray_address,
         workers=workers,
         max_runs=max_runs,
         retry_failed=retry_failed,
@@ -250,7 +253,8 @@ def search(
         int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs now.")
     ] = None,
     device: Device = "auto",
-    executor: Annotated[str, typer.Option("--executor", help="local or inprocess.")] = "local",
+    executor: Annotated[str, typer.Option("--executor", help="local, ray or inprocess.")] = "local",
+    ray_address: RayAddress = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=1, metavar="N", help="Trials side by side."),
@@ -270,6 +274,7 @@ def search(
     options = RunOptions(
         device=device,
         executor=executor,
+        ray_address=ray_address,
         workers=workers,
         max_runs=max_runs,
         probe=not no_probe,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ablate.errors import DeviceError
-from ablate.execute import Executor
+from ablate.execute import Executor, Where
 from ablate.job import CHECKPOINT_SECONDS
 from ablate.plan import Plan
 from ablate.store.store import Store
@@ -33,6 +33,11 @@ class RunOptions:
     run_timeout: float | None = None
     measure: bool = True
     probe: bool = True
+    ray_address: str | None = None
+
+    def where(self, machine: Machine) -> Where:
+        """What an executor gets to work with."""
+        return Where(machine.workers, machine.gpus, self.ray_address)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ablate.execute.base import Died, Done, Executor, Job, ended_by
+from ablate.execute.base import Died, Done, Executor, Job, ended_by, print_to_stderr
 from ablate.system.gpus import VISIBLE
 from ablate.system.signals import ENDING
 
-STDOUT = 1
 SAFE_PATH = "PYTHONSAFEPATH"
 """Python looks into the current folder first in what it starts with `-c`: as workers and the helper that
 watches them start, a folder `multiprocessing/` beside a study would be imported."""
@@ -143,7 +142,7 @@ def _work(pipe: Connection, parent: int) -> None:
     """A worker's life: take a job, send its events, take the next one, until the pipe closes."""
     for number in ENDING:  # a terminal or a job scheduler sends them to all: the driver's to handle
         signal.signal(number, signal.SIG_IGN)
-    _print_to_stderr()
+    print_to_stderr()
     _die_with(parent)
     while True:
         try:
@@ -161,13 +160,6 @@ def _work(pipe: Connection, parent: int) -> None:
             pipe.send(last)
             if isinstance(last, Died) or last.spent:
                 os._exit(1)  # not by the usual way: what a broken device is asked to free may hang
-
-
-def _print_to_stderr() -> None:
-    """What users' code prints here is no output of the command, also what it prints past Python."""
-    if sys.stderr is not None:  # as where a command was started with stderr closed
-        os.dup2(sys.stderr.fileno(), STDOUT)
-        sys.stdout = sys.stderr
 
 
 def _die_with(parent: int) -> None:
