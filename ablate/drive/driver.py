@@ -294,9 +294,11 @@ class Driver:
             return
         job.environment = environment
         job.begun = time.monotonic() if job.begun is None else job.begun
-        there = replace(job.path, device=environment["device"], precision=environment["precision"])
-        if self.executor.queues and there != job.path:
-            self._change_path(job, there)
+        if self.executor.queues:
+            device, precision = environment["device"], environment["precision"]
+            there = replace(job.path, device=device, precision=precision)
+            if there != job.path:
+                self._change_path(job, there)
 
     def _give_back(self, job_id: str, given: GivenBack) -> None:
         """Those of a job that have no result are to be claimed again, and are trained in another process."""

@@ -59,8 +59,8 @@ def connect(address: str | None, workers: int, gpus: int) -> Cluster:
         OptionError: Ray is not installed, the address is none, nobody answers there, or it takes work from
             everybody.
     """
-    if address is not None:
-        check_address(address)
+    if address is not None and check_address(address):
+        os.environ.setdefault(AUTH_MODE, "token")  # read when Ray is imported
     ray = _import_ray(reachable=address is not None)
     if address is None and ray.is_initialized():
         return Cluster(ray, own=False)  # of a notebook, say: whoever started it ends it
@@ -93,8 +93,9 @@ def connect(address: str | None, workers: int, gpus: int) -> Cluster:
     return cluster
 
 
-def check_address(address: str) -> None:
-    """Refuse an address that is none, and one of another machine where anybody may run code.
+def check_address(address: str) -> bool:
+    """Refuse an address that is none, and one of another machine where anybody may run code; returns whether
+    a token is asked for there.
 
     Raises:
         OptionError: with what to do.
@@ -105,11 +106,13 @@ def check_address(address: str) -> None:
             f"--ray-address {address}: write HOST:PORT, as `ray start` names it, and start ablate on "
             "a node of that cluster (ray:// and http:// addresses take no such work)"
         )
-    if not is_loopback(host) and _is_open(address):
+    is_open = _is_open(address)
+    if is_open and not is_loopback(host):
         raise OptionError(
             f"--ray-address {address}: this Ray takes work from everybody who reaches it; start its "
             f"nodes with {AUTH_MODE}=token (`ray get-auth-token --generate` makes a token)"
         )
+    return not is_open
 
 
 def _check_token() -> None:

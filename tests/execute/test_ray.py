@@ -68,7 +68,7 @@ def test_a_remote_ray_that_takes_work_from_everybody_is_refused() -> None:
 @pytest.mark.usefixtures("_far_away")
 def test_one_that_asks_for_a_token_is_not() -> None:
     with pretended(is_open=False) as address:
-        check_address(address)
+        assert check_address(address), "a token is asked for"
 
 
 @pytest.mark.usefixtures("_far_away")
@@ -81,7 +81,7 @@ def test_an_address_where_nobody_answers_is_named() -> None:
 
 def test_this_machine_by_itself_may_have_a_ray_without_token() -> None:
     with pretended(is_open=True) as address:
-        check_address(address)
+        assert not check_address(address)
 
 
 @pytest.mark.parametrize(
