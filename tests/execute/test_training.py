@@ -144,6 +144,14 @@ def test_each_run_is_trained_once_and_to_the_same_bytes(
     assert environment["torch"] == package_version("torch")
 
 
+@pytest.mark.slow
+def test_ray_and_postgresql_change_no_number(plan: Plan, url: str, postgres_url: str) -> None:
+    train(plan, url, started("inprocess", 1))
+    train(plan, postgres_url, started("ray", 2))
+    assert rows_of(postgres_url, SAME) == rows_of(url, SAME)
+    assert rows_of(postgres_url, LOSSES) == rows_of(url, LOSSES)
+
+
 @pytest.mark.parametrize("name", each())
 def test_a_worker_that_raises_is_a_failed_run(plan: Plan, url: str, name: str) -> None:
     train(plan, url, Instead(started(name, 2), Raises))
