@@ -36,8 +36,9 @@ class Attention(nn.Module, ABC):
 
     kernel: str = "plain"
     version: ClassVar[int] = 1
-    start: str = "paper"
-    _scale: float = 1.0
+    # Without their types, which TorchScript cannot read as text.
+    start = "paper"
+    _scale = 1.0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # A branch of its own: TorchScript compiles the first alone, and knows no autograd of ours.

@@ -158,7 +158,7 @@ def _foreign() -> str | None:
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:
-    """SIGTERM and SIGHUP are Ctrl-C."""
+    """SIGTERM, SIGHUP and SIGUSR2 are Ctrl-C."""
     raise KeyboardInterrupt
 
 

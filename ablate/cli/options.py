@@ -105,6 +105,14 @@ FailOn = Annotated[
         help="Exit code 4 if a variant has this verdict: worse. Repeatable.",
     ),
 ]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="With --executor ray: the cluster to use; unless set Ray is started on this machine alone.",
+    ),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
 
 

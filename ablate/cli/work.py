@@ -23,6 +23,7 @@ from ablate.cli.options import (
     Device,
     NoProbe,
     OfStudy,
+    RayAddress,
     Rehash,
     Seeds,
     Storage,
@@ -131,11 +132,15 @@ def run(
         int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs.")
     ] = None,
     device: Device = "auto",
-    executor: Annotated[str, typer.Option("--executor", help="local or inprocess.")] = "local",
+    executor: Annotated[str, typer.Option("--executor", help="local, ray or inprocess.")] = "local",
+    ray_address: RayAddress = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", min=1, metavar="N", help="Processes side by side; one per core on a CPU."
+            "--workers",
+            min=1,
+            metavar="N",
+            help="Processes side by side; unless set one per core, or per GPU.",
         ),
     ] = None,
     cohort: Annotated[
@@ -213,6 +218,7 @@ def run(
     options = RunOptions(
         device=device,
         executor=executor,
+        ray_address=ray_address,
         workers=workers,
         max_runs=max_runs,
         retry_failed=retry_failed,
@@ -258,7 +264,8 @@ def search(
         int | None, typer.Option("--max-runs", min=0, metavar="N", help="Train at most N runs now.")
     ] = None,
     device: Device = "auto",
-    executor: Annotated[str, typer.Option("--executor", help="local or inprocess.")] = "local",
+    executor: Annotated[str, typer.Option("--executor", help="local, ray or inprocess.")] = "local",
+    ray_address: RayAddress = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=1, metavar="N", help="Trials side by side."),
@@ -278,6 +285,7 @@ def search(
     options = RunOptions(
         device=device,
         executor=executor,
+        ray_address=ray_address,
         workers=workers,
         max_runs=max_runs,
         probe=not no_probe,

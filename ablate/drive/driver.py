@@ -66,11 +66,13 @@ class _Job:
 
     run_keys: list[str]
     path: ComputePath
-    begun: float
+    begun: float | None
     environment: Mapping[str, Any] | None = None
 
     def is_late(self, limit_seconds: float) -> bool:
         """Whether its runs, which share a process, took longer than they may one after the other."""
+        if self.begun is None:
+            return False  # it waits for its place
         return time.monotonic() - self.begun > limit_seconds * len(self.run_keys)
 
 
@@ -191,7 +193,8 @@ class Driver:
                 self.store.stop(claim, OTHER_PATH)
                 self._given_back(self._cells[claim.run_key], OTHER_PATH)
         runs = tuple(run for run, its in begun if its == path)
-        self._jobs[job_id] = _Job([run.run_key for run in runs], path, time.monotonic())
+        begins = None if self.executor.queues else time.monotonic()
+        self._jobs[job_id] = _Job([run.run_key for run in runs], path, begins)
         self.executor.submit(job_id, self._job(runs, path))
 
     def _size(self) -> int:
@@ -269,8 +272,7 @@ class Driver:
             case Died():
                 self._end_job(job_id, event)
             case (_, Started(environment=environment)):
-                if job_id in self._jobs:
-                    self._jobs[job_id].environment = environment
+                self._start(job_id, environment)
             case (_, Halved(size=size)):
                 self._cohort = min(self._cohort, size)
                 self.progress.note(f"memory ran out: at most {size} runs side by side from now on")
@@ -284,6 +286,19 @@ class Driver:
                 self._store_event(run_key, run_event, self._environment(job_id))
             case _:
                 raise TypeError(f"a job sent {type(event).__name__}")
+
+    def _start(self, job_id: str, environment: Mapping[str, Any]) -> None:
+        """A process has begun with a job; it may be another machine's, whose device the path then names."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            return
+        job.environment = environment
+        job.begun = time.monotonic() if job.begun is None else job.begun
+        if self.executor.queues:
+            device, precision = environment["device"], environment["precision"]
+            there = replace(job.path, device=device, precision=precision)
+            if there != job.path:
+                self._change_path(job, there)
 
     def _give_back(self, job_id: str, given: GivenBack) -> None:
         """Those of a job that have no result are to be claimed again, and are trained in another process."""
@@ -303,9 +318,12 @@ class Driver:
     def _change_step_path(self, job_id: str, step_path: str) -> None:
         job = self._jobs.get(job_id)
         if job is not None:
-            job.path = replace(job.path, step_path=step_path)
-            for run_key in job.run_keys:
-                self._store_event(run_key, job.path, job.environment)
+            self._change_path(job, replace(job.path, step_path=step_path))
+
+    def _change_path(self, job: _Job, path: ComputePath) -> None:
+        job.path = path
+        for run_key in job.run_keys:
+            self._store_event(run_key, path, job.environment)
 
     def _end_job(self, job_id: str, event: object) -> None:
         """A job is over; what has happened to it has happened to all its runs that have no result."""

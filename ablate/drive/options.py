@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ablate.errors import DeviceError
-from ablate.execute import Executor
+from ablate.execute import Executor, Where
 from ablate.job import CHECKPOINT_SECONDS
 from ablate.plan import Plan
 from ablate.store.store import Store
@@ -41,6 +41,11 @@ class RunOptions:
     measure: bool = True
     probe: bool = True
     keep: Keep = "1"
+    ray_address: str | None = None
+
+    def where(self, machine: Machine) -> Where:
+        """What an executor gets to work with."""
+        return Where(machine.workers, machine.gpus, self.ray_address)
 
 
 @dataclass(frozen=True)

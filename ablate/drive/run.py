@@ -39,7 +39,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     """
     console = own_console()
     machine = find_machine(options.device, study.recipe.precision)
-    executor = make_executor(options.executor, options.workers or machine.workers)
+    executor = make_executor(options.executor, options.workers, options.where(machine))
     # Before anything is written: missing or broken data ends it here.
     plan = prepare_plan(study, data, console, machine, executor.slots, probe=options.probe)
     store = Store(url)

@@ -144,7 +144,7 @@ class _Work:
 
     def run(self) -> int:
         study, search, options = self.plan.study, self.searcher.parts.search, self.options
-        executor = make_executor(options.executor, options.workers or self.machine.workers)
+        executor = make_executor(options.executor, options.workers, options.where(self.machine))
         before = len(self.searcher.trials)
         self._announce(executor.slots, before)
         started = time.monotonic()

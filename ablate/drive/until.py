@@ -87,7 +87,7 @@ def run_until_decided(
         )
     console = Console()
     machine = find_machine(options.device, study.recipe.precision)
-    executor = make_executor(options.executor, options.workers or machine.workers)
+    executor = make_executor(options.executor, options.workers, options.where(machine))
     seeds = max(until.max_seeds, study.seeds, study.baseline_seeds or 0)
     most = study.model_copy(update={"seeds": seeds, "baseline_seeds": None})
     whole = prepare_plan(most, data, console, machine, executor.slots, probe=options.probe)

@@ -10,7 +10,9 @@ database is the only authority on that. A process whose device answers with noth
 from __future__ import annotations
 
 import math
+import os
 import re
+import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -25,6 +27,7 @@ from ablate.system.text import one_line
 
 Job = Callable[[], Iterator[Any]]
 ALONE = "alone"
+STDOUT = 1
 _OURS = re.compile(r"^ablate\.errors\.\w+: ")
 """What a traceback writes before an error of ours, which is a whole line by itself."""
 
@@ -65,10 +68,21 @@ def ended_by(error: Exception) -> Done | Died:
     return Done("".join(traceback.format_exception(error)))
 
 
+def print_to_stderr() -> None:
+    """What users' code prints here is no output of the command, also what it prints past Python."""
+    if sys.stderr is not None:  # as where a command was started with stderr closed
+        os.dup2(sys.stderr.fileno(), STDOUT)
+        sys.stdout = sys.stderr
+
+
 class Executor(ABC):
-    """Runs up to `slots` jobs at a time. A context manager: leaving it ends what still runs."""
+    """Runs up to `slots` jobs at a time. A context manager: leaving it ends what still runs.
+
+    Where it `queues`, a job that was submitted may have to wait for its place.
+    """
 
     slots: int
+    queues = False
 
     @property
     @abstractmethod

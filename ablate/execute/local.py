@@ -1,4 +1,6 @@
-"""Jobs in worker processes on this machine. Workers stay alive from job to job and die with us."""
+"""Jobs in worker processes on this machine, each on a GPU of its own where there are several. Workers stay
+alive from job to job and die with us.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +10,42 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ablate.execute.base import Died, Done, Executor, Job, ended_by
+from ablate.execute.base import Died, Done, Executor, Job, ended_by, print_to_stderr
+from ablate.system.gpus import VISIBLE
 from ablate.system.signals import ENDING
 
-STDOUT = 1
 SAFE_PATH = "PYTHONSAFEPATH"
+"""Python looks into the current folder first in what it starts with `-c`: as workers and the helper that
+watches them start, a folder `multiprocessing/` beside a study would be imported."""
 # Never fork: a forked child would share open database connections and torch's threads.
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
 @dataclass
 class _Worker:
+    place: int
     process: BaseProcess
     pipe: Connection
     job_id: str | None = None
 
 
 class LocalExecutor(Executor):
-    """`workers` processes, started when first needed; a lost one is replaced by the next job."""
+    """`workers` processes, started when first needed; a lost one is replaced by the next job, on its device.
 
-    def __init__(self, workers: int) -> None:
+    Of several `gpus` each process sees one alone, in turn: the first as many workers as there are GPUs have
+    one each. With none or one of them, processes see what this one sees.
+    """
+
+    def __init__(self, workers: int, gpus: Sequence[str] = ()) -> None:
         self.slots = workers
+        self._gpus = gpus
         self._workers: list[_Worker] = []
 
     @property
@@ -72,14 +82,22 @@ class LocalExecutor(Executor):
             self._remove(worker)
 
     def _start(self) -> _Worker:
+        taken = {worker.place for worker in self._workers}
+        place = next(place for place in range(self.slots) if place not in taken)
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=_work, args=(theirs, os.getpid()), daemon=True)
-        with _safe_path():
+        # As it is started with, so that it stands there before anything can load torch.
+        with _environment({SAFE_PATH: "1", **self._seen_from(place)}):
             process.start()
         theirs.close()
-        worker = _Worker(process, ours)
+        worker = _Worker(place, process, ours)
         self._workers.append(worker)
         return worker
+
+    def _seen_from(self, place: int) -> dict[str, str]:
+        """The variable that leaves a worker one GPU."""
+        several = len(self._gpus) > 1
+        return {VISIBLE: self._gpus[place % len(self._gpus)]} if several else {}
 
     def _drain(self, worker: _Worker) -> list[tuple[str, Any]]:
         """Everything that lies in a worker's pipe; a closed pipe means that the process is gone."""
@@ -106,26 +124,25 @@ class LocalExecutor(Executor):
 
 
 @contextmanager
-def _safe_path() -> Iterator[None]:
-    """Python looks into the current folder first in what it starts with `-c`: as workers and the helper that
-    watches them start, a folder `multiprocessing/` beside a study would be imported.
-    """
-    earlier = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables for processes that are started meanwhile."""
+    earlier = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if earlier is None:
-            del os.environ[SAFE_PATH]
-        else:
-            os.environ[SAFE_PATH] = earlier
+        for name, value in earlier.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _work(pipe: Connection, parent: int) -> None:
     """A worker's life: take a job, send its events, take the next one, until the pipe closes."""
     for number in ENDING:  # a terminal or a job scheduler sends them to all: the driver's to handle
         signal.signal(number, signal.SIG_IGN)
-    _print_to_stderr()
+    print_to_stderr()
     _die_with(parent)
     while True:
         try:
@@ -143,13 +160,6 @@ def _work(pipe: Connection, parent: int) -> None:
             pipe.send(last)
             if isinstance(last, Died) or last.spent:
                 os._exit(1)  # not by the usual way: what a broken device is asked to free may hang
-
-
-def _print_to_stderr() -> None:
-    """What users' code prints here is no output of the command, also what it prints past Python."""
-    if sys.stderr is not None:  # as where a command was started with stderr closed
-        os.dup2(sys.stderr.fileno(), STDOUT)
-        sys.stdout = sys.stderr
 
 
 def _die_with(parent: int) -> None:

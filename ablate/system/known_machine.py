@@ -20,7 +20,7 @@ ASKED = ("CUDA", "NVIDIA", "HIP", "ROCR", "GPU", "TORCH", "PYTORCH", "ATEN", "ON
 @dataclass(frozen=True)
 class KnownMachine:
     """Kind and name of a device, the number format that a recipe's precision means there, the cores
-    that this process may use, and the memory of a GPU.
+    that this process may use, the memory of a GPU, and how many such GPUs there are.
     """
 
     device: str
@@ -28,11 +28,12 @@ class KnownMachine:
     precision: str
     cores: int
     gpu_bytes: int | None = None
+    gpus: int = 0
 
     @property
     def workers(self) -> int:
-        """How many runs go side by side unless set: one for each core of a CPU, one on a GPU."""
-        return 1 if self.device == "cuda" else self.cores
+        """How many runs go side by side unless set: one for each core of a CPU, one on each GPU."""
+        return max(1, self.gpus) if self.device == "cuda" else self.cores
 
 
 def signs_of_machine() -> dict[str, Any]:

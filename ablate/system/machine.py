@@ -14,6 +14,7 @@ import torch
 
 from ablate.errors import DeviceError
 from ablate.system.environment import describe_environment, nvidia_driver
+from ablate.system.gpus import VISIBLE, gpus_of_a_kind
 from ablate.system.known_machine import KnownMachine
 from ablate.system.precision import Precision, choose_precision, forbid_tf32, fp32_precision
 from ablate.system.processor import count_cores, cpu_name
@@ -33,13 +34,14 @@ class Machine:
     """Where a command, or a worker, trains and measures, and in which number format.
 
     `name` is that under which costs are stored, for example `NVIDIA H200`; `cores` are those that this
-    process may use.
+    process may use; `gpus` are the devices of that name, as `CUDA_VISIBLE_DEVICES` calls them.
     """
 
     device: torch.device
     name: str
     precision: Precision
     cores: int
+    gpus: tuple[str, ...] = ()
 
     @property
     def is_gpu(self) -> bool:
@@ -47,7 +49,7 @@ class Machine:
 
     @property
     def workers(self) -> int:
-        """How many runs go side by side unless set: one for each core of a CPU, one on a GPU."""
+        """How many runs go side by side unless set: one for each core of a CPU, one on each GPU."""
         return self.known.workers
 
     @property
@@ -56,7 +58,9 @@ class Machine:
         device, gpu_bytes = self.device, None
         if self.is_gpu and torch.cuda.is_available():
             gpu_bytes = int(torch.cuda.get_device_properties(device).total_memory)
-        return KnownMachine(device.type, self.name, self.precision.name, self.cores, gpu_bytes)
+        return KnownMachine(
+            device.type, self.name, self.precision.name, self.cores, gpu_bytes, len(self.gpus)
+        )
 
     @property
     def cohort(self) -> int:
@@ -71,8 +75,12 @@ def find_machine(device: str = "auto", precision: str = "amp") -> Machine:
         DeviceError: `cuda` was asked for and torch finds none.
     """
     found = _find_device(device)
-    name = torch.cuda.get_device_name(found) if found.type == "cuda" else cpu_name()
-    return Machine(found, name, choose_precision(precision, found), count_cores())
+    gpus: tuple[str, ...] = ()
+    name = cpu_name()
+    if found.type == "cuda":
+        kinds = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        name, gpus = kinds[0], gpus_of_a_kind(kinds, os.environ.get(VISIBLE))
+    return Machine(found, name, choose_precision(precision, found), count_cores(), gpus)
 
 
 def prepare_machine(

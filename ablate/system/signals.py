@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 
 ENDING = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
+    if hasattr(signal, name)
 )
-"""Ctrl-C, `kill`, and a terminal that is closed, where there is such a signal."""
+"""Ctrl-C, `kill`, a closed terminal, and what job schedulers are told to send, where there are such."""
 
 
 def is_ignored(number: signal.Signals) -> bool:

@@ -204,7 +204,7 @@ def broken_image(folder: Path) -> str:
         (["run", ATTENTION, "--data", broken_image], "train/cat/1.jpg"),
         (["run", DIGITS, "--db", text("no database")], "is not an SQLite database"),
         (["run", DIGITS, "--db", "mysql://root:secret@host/db"], "only SQLite and PostgreSQL are supported"),
-        (["run", DIGITS, "--executor", "ray"], "unknown executor 'ray'"),
+        (["run", DIGITS, "--executor", "rya"], "unknown executor 'rya' (did you mean 'ray'?)"),
         (["run", DIGITS, "--set", "recipe.learning_rate=inf"], "input should be a finite number"),
         (["plan", "/dev/zero"], "/dev/zero: is no file"),
         (["run", DIGITS, "--data", "/dev/zero"], "/dev/zero: is neither a file nor a folder"),

@@ -57,7 +57,7 @@ def test_bash_is_offered_commands_options_values_and_study_files(folder: Path) -
     assert typed(folder, "ablate run ") == ["[odd]*/a b.toml", "mine.toml", "studies/first.toml"]
     assert typed(folder, "ablate report studies/f") == ["studies/first.toml"]
     assert typed(folder, "ablate report nowhere/f") == [""]
-    assert typed(folder, "ablate init --study att") == ["attention"]
+    assert typed(folder, "ablate init --study att") == ["attention", "attention-core"]
 
 
 def test_zsh_and_fish_are_offered_the_same(folder: Path) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
+from support.executors import each, started
 
 from ablate.errors import UnknownNameError
-from ablate.execute import EXECUTORS, Died, Done, Executor, make_executor
+from ablate.execute import Died, Done, Executor, make_executor
 from ablate.system.device_errors import ProcessSpentError
 from ablate.system.signals import ENDING
 
@@ -76,9 +77,16 @@ def collect(executor: Executor, seconds: float = 60) -> list[tuple[str, Any]]:
     return events
 
 
-@pytest.fixture(params=EXECUTORS)
+@pytest.fixture(params=each())
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    with make_executor(request.param, 1) as made:
+    with started(request.param, 1) as made:
+        yield made
+
+
+@pytest.fixture(params=each(but="inprocess"))
+def processes(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """An executor of processes, with two slots."""
+    with started(request.param, 2) as made:
         yield made
 
 
@@ -125,12 +133,19 @@ def test_unknown_executors_are_named() -> None:
         make_executor("loca", 1)
 
 
-def test_a_lost_process_is_an_event_and_a_new_one_takes_its_place() -> None:
+def test_a_lost_process_is_an_event_and_a_new_one_takes_its_place(processes: Executor) -> None:
+    processes.submit("a", Aborts())
+    first, (job_id, end) = collect(processes)
+    assert (first, job_id) == (("a", 1), "a")
+    assert isinstance(end, Died)
+    processes.submit("b", Count(1))
+    assert collect(processes)[-1] == ("b", Done())
+
+
+def test_a_process_of_this_machine_tells_how_it_ended() -> None:
     with make_executor("local", 1) as executor:
         executor.submit("a", Aborts())
-        assert collect(executor) == [("a", 1), ("a", Died(-signal.SIGKILL))]
-        executor.submit("b", Count(1))
-        assert collect(executor)[-1] == ("b", Done())
+        assert collect(executor)[-1] == ("a", Died(-signal.SIGKILL))
 
 
 def test_a_spent_process_ends_well_and_takes_no_other_job(executor: Executor) -> None:
@@ -154,12 +169,25 @@ def test_workers_run_side_by_side_and_are_used_again() -> None:
     assert second < first
 
 
-def test_leaving_the_executor_ends_its_workers() -> None:
-    with make_executor("local", 1) as executor:
-        executor.submit("a", Sleeps())
-        [(_, pid)] = executor.wait(30)
-        assert psutil.pid_exists(pid)
-    assert not psutil.pid_exists(pid)
+def test_jobs_end_in_the_order_of_their_work(processes: Executor) -> None:
+    processes.submit("long", Sleeps())
+    processes.submit("short", Count(1))
+    events, end = [], time.monotonic() + 60
+    while ("short", Done()) not in events and time.monotonic() < end:
+        events += processes.wait(1.0)
+    assert processes.free == 1
+    assert ("short", Done()) in events
+
+
+def test_leaving_the_executor_ends_its_workers(processes: Executor) -> None:
+    processes.submit("a", Sleeps())
+    [(_, pid)] = processes.wait(30)
+    assert psutil.pid_exists(pid)
+    began = time.monotonic()
+    processes.close()
+    while psutil.pid_exists(pid) and time.monotonic() - began < 10:
+        time.sleep(0.01)
+    assert time.monotonic() - began < 5
 
 
 DRIVER = """
@@ -167,7 +195,7 @@ import sys, time
 from tests_path import Sleeps
 from ablate.execute import make_executor
 if __name__ == "__main__":
-    executor = make_executor("local", 1)
+    executor = make_executor(sys.argv[1], 1)
     executor.submit("a", Sleeps())
     [(_, pid)] = executor.wait(60)
     print(pid, flush=True)
@@ -175,11 +203,13 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_driver_leaves_no_worker_behind(tmp_path: Any) -> None:
+@pytest.mark.parametrize("name", each(but="inprocess"))
+def test_a_killed_driver_leaves_no_worker_behind(tmp_path: Any, name: str) -> None:
     (tmp_path / "driver.py").write_text(DRIVER.replace("tests_path", "test_execute"))
-    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path}
     with subprocess.Popen(
-        [sys.executable, str(tmp_path / "driver.py")],
+        [sys.executable, str(tmp_path / "driver.py"), name],
         stdout=subprocess.PIPE, text=True, env=environment,
     ) as driver:  # fmt: skip
         assert driver.stdout is not None
@@ -216,7 +246,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("name", EXECUTORS)
+@pytest.mark.parametrize("name", each())
 def test_what_a_job_prints_is_on_stderr(tmp_path: Any, name: str) -> None:
     (tmp_path / "printing.py").write_text(PRINTING)
     done = subprocess.run(
@@ -224,4 +254,5 @@ def test_what_a_job_prints_is_on_stderr(tmp_path: Any, name: str) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])},
     )  # fmt: skip
     assert done.stdout == "2\n"
-    assert "said by a job" in done.stderr.splitlines()
+    said = [line for line in done.stderr.splitlines() if line.endswith("said by a job")]
+    assert len(said) == 1, "behind the name of its process, as Ray says it"

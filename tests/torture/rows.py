@@ -10,6 +10,7 @@ from tests.torture.figures import Row
 from tests.torture.full_disk import fill_disk
 from tests.torture.kills import kill_drivers, kill_writers
 from tests.torture.malformed import read_malformed
+from tests.torture.ray_overhead import measure_overhead
 from tests.torture.reading_along import read_along
 from tests.torture.scale import measure_scale
 from tests.torture.sharing import claim_together, claim_together_on_postgres, start_together
@@ -201,5 +202,14 @@ ROWS = (
         full={"seeds": 1_250, "epochs": 50, "commands": True},
         short={"seeds": 10, "epochs": 3, "commands": False},
         most={"plan_seconds": 10, "status_seconds": 1, "report_seconds": 10, "report_mib": 1024},
+    ),
+    Row(
+        "ray",
+        "sleeping runs, each a task of Ray, beside local workers",
+        "every run once, ≤ 100 ms more for each",
+        measure_overhead,
+        full={"seeds": 125, "sleep_seconds": 0.01},
+        short={"seeds": 5, "sleep_seconds": 0.01},
+        most={"unfinished": 0, "overhead_seconds": 0.1},
     ),
 )

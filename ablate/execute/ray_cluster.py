@@ -1,0 +1,184 @@
+"""The Ray that jobs go to: one of our own on this machine's loopback, or one whose address was asked for."""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.errors import OptionError
+from ablate.system.text import one_line
+
+INSTALL = "pip install 'attention-ablate[ray]'"
+AUTH_MODE = "RAY_AUTH_MODE"
+REACHABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's name for whether a node listens to others than its own machine; read when Ray is imported."""
+ASKED_SECONDS = 10
+ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Ray, connected; `own` is to be shut down with the executor."""
+
+    ray: Any
+    own: bool
+
+    def devices(self, kind: str | None) -> int:
+        """How many CPUs there are now, or how many GPUs of a kind as Ray calls it."""
+        alive = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        if kind is None:
+            return int(sum(node.get("CPU", 0) for node in alive))
+        return int(sum(node.get("GPU", 0) for node in alive if kind in node))
+
+    def gpu_kind(self) -> str | None:
+        """The resource by which Ray knows this node's kind of GPU."""
+        here = self.ray.get_runtime_context().get_node_id()
+        own = [node["Resources"] for node in self.ray.nodes() if node["NodeID"] == here]
+        kinds = [name for node in own for name in node if name.startswith("accelerator_type:")]
+        return kinds[0] if kinds else None
+
+    def close(self) -> None:
+        if self.own:
+            self.ray.shutdown()
+
+
+def connect(address: str | None, workers: int, gpus: int) -> Cluster:
+    """The cluster at `address`, or one that is started here with room for so many workers.
+
+    Raises:
+        OptionError: Ray is not installed, the address is none, nobody answers there, or it takes work from
+            everybody.
+    """
+    if address is not None and check_address(address):
+        os.environ.setdefault(AUTH_MODE, "token")  # read when Ray is imported
+    ray = _import_ray(reachable=address is not None)
+    if address is None and ray.is_initialized():
+        return Cluster(ray, own=False)  # of a notebook, say: whoever started it ends it
+    where: dict[str, Any] = {"address": address}
+    if address is None:
+        _check_token()
+        where = {
+            "address": "local",
+            "num_cpus": workers,
+            "num_gpus": gpus,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+    with _own_signals():
+        try:
+            ray.init(logging_level=logging.ERROR, **where)
+        except Exception as error:  # Ray's kinds of errors here are many
+            raise OptionError(
+                f"Ray at {address or 'this machine'} cannot be used: {one_line(error)}"
+            ) from error
+    cluster = Cluster(ray, own=True)
+    if address is None and not is_loopback(
+        ray.get_runtime_context().gcs_address.rpartition(":")[0]
+    ):
+        cluster.close()
+        raise OptionError(
+            "Ray would listen to other machines: it was imported before ablate could forbid that; set "
+            f"{REACHABLE}=0, or start Ray yourself and give --ray-address"
+        )
+    return cluster
+
+
+def check_address(address: str) -> bool:
+    """Refuse an address that is none, and one of another machine where anybody may run code; returns whether
+    a token is asked for there.
+
+    Raises:
+        OptionError: with what to do.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in address:
+        raise OptionError(
+            f"--ray-address {address}: write HOST:PORT, as `ray start` names it, and start ablate on "
+            "a node of that cluster (ray:// and http:// addresses take no such work)"
+        )
+    is_open = _is_open(address)
+    if is_open and not is_loopback(host):
+        raise OptionError(
+            f"--ray-address {address}: this Ray takes work from everybody who reaches it; start its "
+            f"nodes with {AUTH_MODE}=token (`ray get-auth-token --generate` makes a token)"
+        )
+    return not is_open
+
+
+def _check_token() -> None:
+    """A Ray of our own has a token, made by Ray where there is none, which other users of this machine lack.
+
+    Raises:
+        OptionError: the environment says that it shall have none.
+    """
+    mode = os.environ.get(AUTH_MODE, "token")
+    if mode.lower() != "token":
+        raise OptionError(
+            f"{AUTH_MODE}={mode}: whoever reaches a Ray without a token may run code as you; unset it, or "
+            "set it to token"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or number, is this machine by itself."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host.strip("[]"), None)}
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(each).partition("%")[0]).is_loopback for each in found)
+
+
+def _is_open(address: str) -> bool:
+    """Whether a cluster answers somebody who has no token.
+
+    Raises:
+        OptionError: nobody answers there.
+    """
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary(ALIVE)(b"", timeout=ASKED_SECONDS)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                return False
+            raise OptionError(
+                f"--ray-address {address}: no Ray answers there ({error.code().name})"
+            ) from error
+    return True
+
+
+def _import_ray(*, reachable: bool) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # a warning: tasks say it themselves
+    if not reachable and "ray" not in sys.modules:
+        os.environ[REACHABLE] = "0"
+    try:
+        return importlib.import_module("ray")
+    except ModuleNotFoundError as error:
+        raise OptionError(f"--executor ray: {error.name} is not installed: {INSTALL}") from error
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself; ours gives runs back first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
