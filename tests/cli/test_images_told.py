@@ -66,6 +66,7 @@ def test_a_plan_says_what_the_images_are(shell: Shell, pictures: Path) -> None:
     assert said["passed_over"] == {".txt": 1}
 
 
+@pytest.mark.slow
 def test_a_run_warns_before_it_trains_and_the_report_says_so(shell: Shell, pictures: Path) -> None:
     code, out, _ = shell(
         "run", "study.toml", "--data", "set", "--workers", "1", "--device", "cpu", "--no-measure",

@@ -129,6 +129,7 @@ def test_a_set_that_was_corrected_after_training(ablate: Commands, tmp_path: Pat
     assert "0 missing" in ablate("plan", folder)
 
 
+@pytest.mark.slow
 def test_results_without_their_images_are_found_by_name(ablate: Commands, tmp_path: Path) -> None:
     folder = picture_set(tmp_path / "data")
     ablate("run", folder, *RUN, "--max-runs", "1")

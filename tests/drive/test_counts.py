@@ -84,7 +84,7 @@ def test_a_run_after_a_kill_counts_to_its_end(shell: Shell, killed: int) -> None
         "run", "s.toml", "--db", url, "--device", "cpu", "--executor", "inprocess", "--no-measure"
     )
     assert code == 0, err
-    assert "3 runs, 0 done, 3 to train" in out.splitlines()[0]
+    assert "3 runs, 0 done, 3 to train" in out
     counted = re.findall(r"^\[(\d+)/(\d+)\]", out, re.MULTILINE)
     assert counted[-1] == ("3", "3")
     assert {total for _, total in counted} == {"3"}
@@ -154,14 +154,15 @@ def test_commands_agree_on_a_study_in_every_state(shell: Shell) -> None:
     assert sum(run["gone"] for run in status["now"]) == 1
     options = ("--max-runs", "0", "--no-measure", "--no-probe", "--device", "cpu")
     _, out, _ = shell("run", "s.toml", "--db", url, *options, "--executor", "inprocess")
-    first, *_ = out.splitlines()
-    assert "6 runs, 2 done, 1 in training by another process, 0 to train" in first
+    assert "6 runs, 2 done, 1 in training by another process, 0 to train" in out
     assert "1 of 6 runs finished" in out
     assert "1 failed" in out
     counts = count_runs(store, keys(plan))
     assert counts == Counts(finished=1, failed=1, elsewhere=1, ready=3)
     assert counts.elsewhere + counts.ready == planned["missing"] == status["missing"]
-    [bar] = re.findall(r"6 runs planned: [^.]*\.", reported(shell, url))
+    [bar] = set(
+        re.findall(r"6 runs planned: [^.]*\.", reported(shell, url))
+    )  # in the answer and where runs are counted
     assert bar == "6 runs planned: 1 finished, 1 failed, 1 running, 2 stopped, 1 missing."
 
 
@@ -172,6 +173,7 @@ def reported(shell: Shell, url: str) -> str:
     return Path("report/report.md").read_text()
 
 
+@pytest.mark.slow
 def test_commands_agree_on_a_search_in_every_state(shell: Shell) -> None:
     """Its grid, its trials (complete, pruned, under way), and the baseline's fresh seeds."""
     table = {"parameters": PARAMETERS, "trials": 12, "seeds": 1, "pruner": "median",

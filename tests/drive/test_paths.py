@@ -132,6 +132,7 @@ def test_the_path_is_stored_when_a_run_begins(plan: Plan, url: str) -> None:
     assert stored["none"]["precision"] == machine.precision.name
 
 
+@pytest.mark.slow
 def test_what_was_chosen_meanwhile_changes_no_run_that_was_begun(
     plan: Plan, tmp_path: Path
 ) -> None:

@@ -85,6 +85,7 @@ def test_every_section_of_the_gallery_is_shown_in_the_report(
     assert shown == FIGURES.keys() - NOT_THERE
 
 
+@pytest.mark.slow
 def test_a_new_figure_is_one_line_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     picture = canvas.saved(canvas.axes(1.0)[0])
 

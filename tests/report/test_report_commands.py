@@ -114,6 +114,7 @@ def test_what_cannot_be_is_one_line(
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.slow
 def test_another_setting_has_a_folder_of_its_own(shell: Shell, url: str) -> None:
     assert shell("report", STUDY, "--db", url)[0] == 0
     usual = shell.folder / "reports" / "digits-grid"
@@ -129,6 +130,7 @@ def test_another_setting_has_a_folder_of_its_own(shell: Shell, url: str) -> None
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.slow
 def test_the_table_for_a_column_is_the_one_that_is_checked(shell: Shell, url: str) -> None:
     options = ("--latex", "narrow", "--columns", "variant,accuracy")
     assert shell("report", STUDY, "--db", url, *options)[0] == 0

@@ -112,6 +112,7 @@ def test_drawing_leaves_no_global_state() -> None:
     assert pyplot.get_fignums() == []
 
 
+@pytest.mark.slow
 def test_files_are_written_and_figures_of_an_earlier_report_removed(tmp_path: Path) -> None:
     folder = tmp_path / "reports" / "attention"
     first = write_report(make_frames({"none": 0.83, **dict.fromkeys(CBAM, 0.84)}), folder)
@@ -131,6 +132,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_page_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +157,7 @@ def test_the_report_needs_neither_torch_nor_the_database() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_page_opens_in_a_browser_without_a_network(tmp_path: Path, chromium: str) -> None:
     write_report(hostile(), tmp_path)
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

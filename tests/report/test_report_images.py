@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from PIL import Image
 from support.report_frames import make_frames, written
 
@@ -58,6 +59,7 @@ def blocks(frames: Frames) -> tuple[object, ...]:
     return next((s.blocks for s in document.sections if s.name == "images"), ())
 
 
+@pytest.mark.slow
 def test_the_best_and_the_worst_variant_are_told_with_numbers_pictures_and_a_table() -> None:
     first, figure, table, second, *_ = blocks(image_frames())
     assert isinstance(first, Note)
@@ -96,6 +98,7 @@ def best_pictures(frames: Frames) -> bytes:
         return draw_section("images", summarize(frames))["images-best"].picture.png
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_missing_leaves_its_words() -> None:
     some = render(image_frames(pictures={0: png(0)}))
     assert "figures/images-best.png" in some
@@ -104,6 +107,7 @@ def test_a_picture_that_is_missing_leaves_its_words() -> None:
     assert "dog &amp; &lt;ship&gt;" in none["report.html"].decode()
 
 
+@pytest.mark.slow
 def test_without_labels_and_predictions_bits_say_what_they_can() -> None:
     frames = image_frames(labels=None, classes=(), said=Said({}))
     _, _, table, *_ = blocks(frames)
@@ -117,6 +121,7 @@ def test_without_labels_and_predictions_bits_say_what_they_can() -> None:
     assert {cell.note for cell in table.rows[0].cells} == {"fixed", ""}
 
 
+@pytest.mark.slow
 def test_results_without_bits_have_no_section_and_others_say_what_is_left_out() -> None:
     assert blocks(replace(make_frames({"none": 0.8, "up": 0.9}), images=ImageResults())) == ()
     told = image_frames(notes=("2 finished runs not compared image by image: …",))

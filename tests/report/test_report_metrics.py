@@ -110,6 +110,7 @@ def test_report_and_json_name_the_metric(summary: Summary) -> None:
     assert table.columns[2].title == "Macro F1"
 
 
+@pytest.mark.slow
 def test_the_share_of_the_largest_class_and_runs_of_one_class_are_told(summary: Summary) -> None:
     notes = [b.text for b in section(summary, "metrics").blocks if isinstance(b, Note)]
     assert "The largest class, healthy, is 90.00 % of them" in notes[0]

@@ -113,6 +113,7 @@ def looks(db: str) -> list[str]:
     return [str(command) for command in found]
 
 
+@pytest.mark.slow
 def test_a_real_search_by_macro_f1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -349,6 +349,7 @@ def test_a_refused_search_leaves_nothing_behind(
 # ── killed and restarted ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_no_trial_is_lost_and_no_run_trained_twice(tmp_path: Path) -> None:
     plan = search_plan(trials=24, sampler="tpe", seeds=2, parameters=MANY)
     kill_and_go_on(plan, tmp_path, kills=3, seed=1)

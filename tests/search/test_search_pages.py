@@ -173,7 +173,7 @@ def test_the_report_tells_a_search(tmp_path: Path) -> None:
     # Fresh seeds of the same validation images: what they take away, and what not.
     assert told_fresh() in section
     assert "a grey one is not shown to be dominated" in section
-    pictures = {figure.name: figure.png for figure in document.figures}
+    pictures = {figure.name: figure.picture.png for figure in document.figures}
     for name in ("history", "front", "slices", "budget"):
         assert pictures[f"search-{name}"].startswith(b"\x89PNG")
         assert f"figures/search-{name}.png" in section

@@ -511,6 +511,7 @@ def test_a_port_in_use_is_passed_over_and_the_page_gives_what_is_stored(
     ]
 
 
+@pytest.mark.slow
 def test_the_scalars_are_seen_in_a_browser(
     trained: str, logdir: Path, tmp_path: Path, chromium: str
 ) -> None:

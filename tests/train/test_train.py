@@ -291,6 +291,7 @@ def test_a_gpu_repeats_to_the_byte_when_that_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, deterministic: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     try:
