@@ -237,12 +237,14 @@ class Prints:
 
 PRINTING = """
 import sys
+import time
 from test_execute import Prints, collect
 from ablate.execute import make_executor
 if __name__ == "__main__":
     with make_executor(sys.argv[1], 1) as executor:
         executor.submit("a", Prints())
         print(len(collect(executor)))
+        time.sleep(3 * (sys.argv[1] == "ray"))  # it passes on what was printed a moment later
 """
 
 
