@@ -103,8 +103,10 @@ def test_a_head_for_other_classes_is_drawn_anew(file: Path, net: nn.Module) -> N
     assert torch.equal(taken["fc1.weight"], net.state_dict()["fc1.weight"])
 
 
-def test_what_is_replaced_needs_no_weights(file: Path) -> None:
-    loaded(file, complete(Variant(NET, "identity", "replace:bn2")))
+def test_what_is_replaced_needs_no_weights(file: Path, net: nn.Module) -> None:
+    taken = loaded(file, complete(Variant(NET, "identity", "replace:bn2")))
+    assert not [name for name in taken if name.startswith("bn2.")]
+    assert torch.equal(taken["fc1.weight"], net.state_dict()["fc1.weight"])
 
 
 def test_weights_of_another_network_are_refused_with_what_differs(
