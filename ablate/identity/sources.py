@@ -120,8 +120,13 @@ def _spec_file(name: str) -> Path | None:
 
 
 def _in_values(values: Mapping[str, Any]) -> Iterator[str]:
-    """The modules of what a module holds: other modules, classes, functions, and tables of these."""
-    for value in list(values.values()):
+    """The modules of what a module holds: other modules, classes, functions, and tables of these.
+
+    Not of the built-in functions, which Python lays into each module: notebooks and Ray replace some.
+    """
+    for name, value in list(values.items()):
+        if name == "__builtins__":
+            continue
         parts: Iterable[Any] = (value,)
         if isinstance(value, dict):
             parts = list(value.values())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from conftest import message, small_plan
 from support.mutant import imported
 
@@ -223,6 +224,15 @@ def test_a_library_counts_by_its_version(keys: Keys, monkeypatch: pytest.MonkeyP
         assert keys("ownpre:Net", "block2") == other, "it does not use it"
     _library.cache_clear()
     assert keys("ownset:wrapped") == before
+
+
+def test_a_library_that_replaces_a_builtin_is_none_of_the_network(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray does with `print`, and notebooks with more."""
+    before = keys("ownpre:Net", "block2")
+    monkeypatch.setattr("builtins.print", torchvision.io.read_image)
+    assert keys("ownpre:Net", "block2") == before
 
 
 @pytest.mark.slow
