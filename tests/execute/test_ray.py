@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -106,7 +107,9 @@ def test_loopback_is_known(host: str, expected: bool) -> None:
 
 
 def test_a_ray_of_our_own_is_not_started_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    # Not Ray itself: imported here it would listen to others in every later test of this process.
+    stopped = SimpleNamespace(is_initialized=lambda: False)
+    monkeypatch.setattr(ray_cluster, "_import_ray", lambda *, reachable: stopped)
     monkeypatch.setenv(AUTH_MODE, "disabled")
     with pytest.raises(
         OptionError, match="RAY_AUTH_MODE=disabled: whoever reaches a Ray without a token"
