@@ -204,8 +204,12 @@ def test_a_short_command_writes_its_section(tmp_path: Path) -> None:
     out = tmp_path / "short.json"
     assert command.main(["augmentation", "--short", "--out", str(out)]) == 0
     assert command.main(["overhead", "--short", "--out", str(out)]) == 0
+    assert command.main(["decoding", "--short", "--out", str(out)]) == 0
     sections = json.loads(out.read_text())
-    assert set(sections) == {"augmentation", "overhead"}
+    assert set(sections) == {"augmentation", "overhead", "decoding"}
+    decoding = sections["decoding"]["figures"]
+    assert all(speed > 0 for speed in decoding["images_per_second"].values())
+    assert "40 JPEGs" in "".join(table._decoding(decoding))
     place = sections["overhead"]["place"]
     assert {"date", "device", "cores", "precision", "dataset", "environment"} <= set(place)
     assert "command" not in place["environment"]
