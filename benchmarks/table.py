@@ -113,7 +113,8 @@ def _scaling(figures: dict[str, Any]) -> Iterator[str]:
 def _decoding(figures: dict[str, Any]) -> Iterator[str]:
     yield (
         f"**Photographs decoded for the first time**, {figures['images']:,} JPEGs of 500×375 brought to "
-        f"224 and kept: ours on {figures['cores']} cores is {ratio(figures['ratio'])} as fast as Pillow on one."
+        f"224 and kept: ours on {figures['cores']} cores is {ratio(figures['ratio'])} "
+        "as fast as Pillow on one."
     )
 
 
