@@ -17,6 +17,8 @@ from ablate.page.document import Document, Figure, Section
 from ablate.page.html import html
 from ablate.report.figures import row_axes
 from ablate.report.render import write_report
+from ablate.report.story import compose
+from ablate.report.summary import summarize
 from ablate.store.frames import Frames
 
 WIDTHS = (390, 800, 1280)
@@ -167,7 +169,7 @@ def test_it_prints_without_cutting_a_figure(
     open_page.show(report, 1280, dark=True)
     pdf = open_page.printed(tmp_path / "report.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 25
+    assert pages(pdf) <= 21
     open_page.show(report, A4_PIXELS)
     open_page.ask("Emulation.setEmulatedMedia", media="print")
     assert open_page.value("document.documentElement.scrollWidth") <= A4_PIXELS
@@ -177,6 +179,30 @@ def test_it_prints_without_cutting_a_figure(
     )
     assert 0 < tallest / 96 * 25.4 < page_mm
     assert open_page.value("getComputedStyle(document.querySelector('.filters')).display") == "none"
+    shown = "getComputedStyle(document.querySelectorAll('#results tbody details')[1]).display"
+    assert open_page.value(shown) == "none", "seeds that nobody has opened"
+    open_page.value("document.querySelectorAll('#results tbody details')[1].open = true")
+    assert open_page.value(shown) == "block"
+    head = "getComputedStyle(document.querySelector('#results thead button')).display"
+    assert open_page.value(head) == "contents", "a control is not painted at the head of each page"
+    open_page.ask("Emulation.setEmulatedMedia", media="")
+
+
+def pages(pdf: bytes) -> int:
+    return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
+@pytest.mark.slow
+def test_150_variants_are_few_pages(open_page: Browser, tmp_path: Path) -> None:
+    with canvas.width(canvas.WIDTH_INCHES, for_page=True):
+        document = compose(summarize(grid_frames(150, epochs=2)))
+    page = tmp_path / "report.html"
+    page.write_text(html(document))
+    open_page.show(page, 1280)
+    assert pages(open_page.printed(tmp_path / "report.pdf").read_bytes()) <= 35
+    open_page.show(page, A4_PIXELS)
+    open_page.ask("Emulation.setEmulatedMedia", media="print")
+    assert open_page.value("document.documentElement.scrollWidth") <= A4_PIXELS
     open_page.ask("Emulation.setEmulatedMedia", media="")
 
 
@@ -193,12 +219,17 @@ def test_a_figure_of_many_rows_is_printed_in_parts_that_end_between_rows(
     open_page.show(page, A4_PIXELS)
     open_page.value("dispatchEvent(new Event('beforeprint'))")
     boxes = open_page.value(
-        "[...document.querySelectorAll('.parts svg')]"
+        "[...document.querySelectorAll('.piece svg:first-child')]"
         ".map(p => p.getAttribute('viewBox').split(' ').map(Number))"
+    )
+    axis = open_page.value(
+        "document.querySelector('.piece svg:last-child').viewBox.baseVal.height"
     )
     height = open_page.value("document.querySelector('.whole svg').viewBox.baseVal.height")
     assert len(boxes) >= 3
-    assert sum(box[3] for box in boxes) == pytest.approx(height)
+    assert sum(box[3] for box in boxes) + axis == pytest.approx(height)
+    assert 10 < axis < 40
+    assert open_page.value("document.querySelectorAll('.piece svg').length") == 2 * len(boxes)
     assert all(box[3] <= 0.6 * box[2] for box in boxes)
     cuts = [box[1] for box in boxes[1:]]
     texts = open_page.value(
