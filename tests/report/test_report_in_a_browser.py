@@ -222,9 +222,7 @@ def test_a_figure_of_many_rows_is_printed_in_parts_that_end_between_rows(
         "[...document.querySelectorAll('.piece svg:first-child')]"
         ".map(p => p.getAttribute('viewBox').split(' ').map(Number))"
     )
-    axis = open_page.value(
-        "document.querySelector('.piece svg:last-child').viewBox.baseVal.height"
-    )
+    axis = open_page.value("document.querySelector('.piece svg:last-child').viewBox.baseVal.height")
     height = open_page.value("document.querySelector('.whole svg').viewBox.baseVal.height")
     assert len(boxes) >= 3
     assert sum(box[3] for box in boxes) + axis == pytest.approx(height)
