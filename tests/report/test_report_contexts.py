@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from support.report_frames import Page, make_frames
 
-from ablate.report.contexts import InContext, render_contexts, where_table
+from ablate.report.contexts import InContext, where_table
+from ablate.report.over import render_contexts
 from ablate.report.summary import summarize
 
 UP = {"none": 0.80, "se": 0.84}
