@@ -118,7 +118,7 @@ def where_table(contexts: Sequence[InContext], word: str = "context") -> Table:
         Row(
             (
                 TableCell(name),
-                *(_cell(name, each) for each in contexts),
+                *(_cell(name, each, word) for each in contexts),
                 TableCell(_counted(name, contexts)),
             )
         )
@@ -170,10 +170,10 @@ def _holding(contexts: Sequence[InContext]) -> tuple[Block, ...]:
     return (Findings(items),) if items else (Note("No variant can be judged in any context yet."),)
 
 
-def _cell(name: str, each: InContext) -> TableCell:
+def _cell(name: str, each: InContext, word: str) -> TableCell:
     variant, summary = each.of(name), each.summary
     if variant is None:
-        return TableCell(fmt.MISSING, "not in this context")
+        return TableCell(fmt.MISSING, f"not in this {word}")
     effect = variant.effect
     if effect is None:
         return TableCell(fmt.MISSING, "the baseline" if variant.is_baseline else "no runs")
@@ -205,9 +205,11 @@ def verdicts_of(name: str, contexts: Sequence[InContext]) -> dict[str, Verdict]:
 def _counted(name: str, contexts: Sequence[InContext]) -> str:
     counts = Counter(verdicts_of(name, contexts).values())
     if not counts:
-        return "not judged"
+        twice = any(name in each.elsewhere for each in contexts)
+        return "counted elsewhere" if twice else "not judged"
     if len(counts) == 1 and counts.total() == len(contexts):
-        return f"{next(iter(counts))} in all {len(contexts)}"
+        verdict = str(next(iter(counts)))
+        return verdict if len(contexts) == 1 else f"{verdict} in all {len(contexts)}"
     return ", ".join(f"{verdict} in {counts[verdict]}" for verdict in HOLDS if counts[verdict])
 
 

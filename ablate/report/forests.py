@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ablate.page import canvas
 from ablate.page.document import Figure, Value
@@ -61,13 +62,16 @@ def effects_over(name: str, each: Sequence[InContext], word: str) -> Figure | No
     ax.axvline(0, color=canvas.BASELINE, linewidth=1, zorder=0)
     ax.set_xlim(*_limits(found, band))
     (metric, *others) = dict.fromkeys(one.summary.judged_by.title for one in each)
-    ax.set_xlabel(f"Difference to the baseline (points of {'its metric' if others else metric})")
+    said = f"points of {'its metric' if others else metric}"
+    ax.set_xlabel(
+        f"Difference ({said})" if canvas.is_narrow() else f"Difference to the baseline ({said})"
+    )
     for at, row in enumerate(rows):
         _draw(ax, at, row)
+    if canvas.is_narrow():  # so many, whatever room long names leave: what was laid out is drawn
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     variants = len(rows) - len(found)
-    hollow = (
-        " A hollow point has the runs of another one." if any(r.elsewhere for r in rows) else ""
-    )
+    hollow = " A hollow point has the runs of another." if any(r.elsewhere for r in rows) else ""
     margin = f" The band is the margin of equivalence, ±{size(band / 100)} points." if band else ""
     return Figure(
         name,

@@ -154,7 +154,7 @@ def _study_row(part: InContext) -> Row:
     texts = (
         part.name, facts["data set"], facts["backbone"], str(summary.study.get("setting") or "")[:8],
         summary.baseline, fmt.accuracy(summary.reference.accuracy), f"{done:,} of {planned:,}",
-        machines or "not known", summary.exploratory or ("not claimed" if summary.leaked else "sound"),
+        machines or "not known", summary.exploratory or ("not claimed" if summary.leaked else "claimed"),
     )  # fmt: skip
     return Row(tuple(map(TableCell, texts)))
 
@@ -171,7 +171,10 @@ def _compared(groups: Sequence[Group]) -> tuple[Block, ...]:
         )
         lead = [Note(text, "lead")]
     apart = [
-        Note(f"{group.title} not with {first.title}: {differences(first.facts, group.facts)}.")
+        Note(
+            f"{group.title} {'is' if len(group.parts) == 1 else 'are'} not compared with {first.title}: "
+            f"{differences(first.facts, group.facts)}."
+        )
         for group in others
     ]
     return (*lead, *apart, *_machines(groups))
@@ -220,9 +223,10 @@ def _sentence(name: str, parts: Sequence[InContext]) -> Finding:
     """`se(pool3): better in 2 of 3, undecided in 1.`, and where."""
     found = verdicts_of(name, parts)
     counts = Counter(found.values())
-    of = f" of {len(found)}" if len(found) > 1 else ""
+    of = f" of {len(found)}"
     said = [f"{verdict} in {counts[verdict]}" for verdict in HOLDS if counts[verdict]]
-    claim = f"{name}: {', '.join([said[0] + of, *said[1:]])}."
+    alone = f"{next(iter(counts))} in the one study that judges it"
+    claim = f"{name}: {', '.join([said[0] + of, *said[1:]]) if len(found) > 1 else alone}."
     where = [
         f"{verdict}: {'; '.join(each for each, own in found.items() if own is verdict)}"
         for verdict in HOLDS

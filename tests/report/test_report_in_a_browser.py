@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from support.browser import Browser, browser
 from support.grid_frames import grid_frames
-from support.report_frames import make_frames
+from support.report_frames import H200, make_frames
 
+from ablate.commands.several import rendered
 from ablate.page import canvas
 from ablate.page.document import Document, Figure, Section
 from ablate.page.html import html
 from ablate.report.figures import row_axes
+from ablate.report.parts import make_parts
 from ablate.report.render import write_report
 from ablate.report.story import compose
 from ablate.report.summary import summarize
@@ -100,6 +102,25 @@ def test_it_fits_every_width_in_both_schemes(
     colors = [sum(map(int, open_page.value(c)[4:-1].split(", "))) for c in (light, paper)]
     assert all((color < 200) == dark for color in colors), colors
     assert open_page.picture(tmp_path / "page.png").stat().st_size > 50_000
+
+
+@pytest.mark.slow
+def test_a_report_over_several_studies_fits_too(open_page: Browser, tmp_path: Path) -> None:
+    machines = ({"devices": ("NVIDIA H100", H200)}, {"backbone": "another_network"})
+    found = [
+        (summarize(grid_frames(7, epochs=1, name=name, **given)), name[0] * 64)
+        for name, given in zip(("digits", "flowers-of-the-garden"), machines, strict=True)
+    ]
+    page = tmp_path / "report.html"
+    page.write_bytes(rendered(make_parts(found))["report.html"])
+    for width, dark in ((390, True), (390, False), (1280, True), (1280, False)):
+        open_page.show(page, width, dark=dark)
+        assert (open_page.complaints, open_page.requests) == ([], [])
+        assert open_page.value("document.documentElement.scrollWidth") <= width
+        for broken in (OVERFLOWING, TEXTS_OUTSIDE, OVERLAPS):
+            assert open_page.value(broken) == []
+        assert open_page.value(SMALLEST) >= 6.0
+        open_page.picture(tmp_path / f"{width}-{dark}.png")
 
 
 def names(page: Browser) -> list[str]:

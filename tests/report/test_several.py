@@ -70,8 +70,8 @@ def test_the_first_lines_say_what_may_be_compared_and_what_differs(three: list[I
     assert list(page.sections)[1] == "compared", "behind the head of the page"
     assert "a and b may be compared: the same images" in page.sections["compared"]
     assert (
-        "c not with a and b: data set differs: cifar10 dddddddd vs cifar10 00000000; epochs differ: 50 vs 8."
-        in page.sections["compared"]
+        "c is not compared with a and b: data set differs: cifar10 dddddddd vs cifar10 00000000; "
+        "epochs differ: 50 vs 8." in page.sections["compared"]
     )
     assert [group.title for group in groups_of(three)] == ["a and b", "c"]
     assert "Side by side: a and b" in page.sections["group-1"]
@@ -172,7 +172,7 @@ def test_of_a_leaked_study_nothing_is_claimed() -> None:
     found = parts_of((study("a", UP), DIGITS), (study("t", UP, split="tutorial"), DIGITS))
     page = page_of(found)
     assert "split differs: validation vs tutorial" in page.sections["compared"]
-    assert "se: better in 1." in page.sections["holds"]
+    assert "se: better in the one study that judges it." in page.sections["holds"]
     assert "not claimed (test-leaked)" in page.sections["group-2"]
 
 
