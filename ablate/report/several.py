@@ -205,7 +205,10 @@ def _section(number: int, group: Group, first: Group) -> Section:
 
 def _holding(parts: Sequence[InContext]) -> tuple[Block, ...]:
     """One sentence for each variant; no statistic over studies is made."""
-    names = [name for name in variants_of(parts) if verdicts_of(name, parts)]
+    judged = [name for name in variants_of(parts) if verdicts_of(name, parts)]
+    names = sorted(
+        judged, key=lambda name: -len(verdicts_of(name, parts))
+    )  # those of most studies first
     items = tuple(_sentence(name, parts) for name in names)
     if not items:
         return (Note("No variant can be judged in any of the studies yet."),)

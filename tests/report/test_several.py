@@ -141,6 +141,19 @@ def renamed_networks(frames: Frames) -> Frames:
     return replace(frames, **tables)
 
 
+def test_studies_of_unlike_machines_are_said_to_be(three: list[InContext]) -> None:
+    def trained_on(name: str, device: str) -> tuple[Frames, str]:
+        frames = study(name, UP)
+        return replace(frames, runs=frames.runs.assign(device=device, precision="amp-bf16")), DIGITS
+
+    page = page_of(parts_of(trained_on("a", "NVIDIA H100"), trained_on("b", "AMD EPYC")))
+    assert (
+        "Trained on unlike machines, so that every study has a column of its own: a on NVIDIA H100, "
+        "amp-bf16; b on AMD EPYC, amp-bf16." in page.sections["compared"]
+    )
+    assert "unlike machines" not in page_of(three).sections["compared"]
+
+
 def test_on_the_same_images_it_is_decided_what_an_effect_depends_on() -> None:
     found = parts_of(
         (study("a", UP, backbone="small"), DIGITS), (study("b", DOWN, backbone="large"), DIGITS)
