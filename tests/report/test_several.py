@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from support.report_frames import IMAGES, Page, make_frames
 
 from ablate.commands.several import rendered, usual_folder
 from ablate.errors import OptionError
+from ablate.page import canvas
+from ablate.page.vector import Picture
 from ablate.report.contexts import InContext
 from ablate.report.parts import groups_of, make_parts
 from ablate.report.several import compose_several, finished, refuse_strangers, several_numbers
@@ -62,7 +65,10 @@ def recipe(**given: Any) -> dict[str, Any]:
 
 
 def page_of(parts: list[InContext]) -> Page:
-    return Page(rendered(parts)["report.html"].decode())
+    """What a browser would see; figures take seconds, and are not drawn."""
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
+    with mock.patch.object(canvas, "saved", return_value=Picture(svg, b"a picture", b"a document")):
+        return Page(rendered(parts)["report.html"].decode())
 
 
 def test_the_first_lines_say_what_may_be_compared_and_what_differs(three: list[InContext]) -> None:
