@@ -109,6 +109,12 @@ def run_keys(summary: Summary, variant: str | None = None) -> frozenset[str]:
     return frozenset(mine["run_key"].astype(str))
 
 
+def networks(summary: Summary, variant: str) -> frozenset[str]:
+    """The fingerprints of what was trained under a name: one, unless its code has changed meanwhile."""
+    runs = summary.runs
+    return frozenset(runs.loc[runs["variant"] == variant, "fingerprint"].dropna().astype(str))
+
+
 def listed(names: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -39,6 +39,7 @@ from ablate.report.parts import (
     facts_of,
     groups_of,
     listed,
+    networks,
     run_keys,
 )
 from ablate.report.several_costs import cost_tables
@@ -177,7 +178,7 @@ def _compared(groups: Sequence[Group]) -> tuple[Block, ...]:
         )
         for group in others
     ]
-    return (*lead, *apart, *_machines(groups))
+    return (*lead, *apart, *_machines(groups), *_other_networks(together))
 
 
 def _machines(groups: Sequence[Group]) -> tuple[Block, ...]:
@@ -191,6 +192,24 @@ def _machines(groups: Sequence[Group]) -> tuple[Block, ...]:
             )
             text = (
                 f"Trained on unlike machines, so that every study has a column of its own: {each}."
+            )
+            told.append(Note(text, "warning"))
+    return tuple(told)
+
+
+def _other_networks(groups: Sequence[Group]) -> tuple[Block, ...]:
+    """That a name does not stand for the same network in studies that may be compared."""
+    told = []
+    for group in groups:
+        names = [*variants_of(group.parts), group.facts["baseline"]]
+        found = {
+            name: {own for p in group.parts if (own := networks(p.summary, name))} for name in names
+        }
+        other = [name for name, fingerprints in found.items() if len(fingerprints) > 1]
+        if other:
+            text = (
+                f"Not the same network in all of {group.title}, though it is called so: {listed(other)}. The "
+                "code of the network has changed between them."
             )
             told.append(Note(text, "warning"))
     return tuple(told)

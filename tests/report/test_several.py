@@ -160,6 +160,16 @@ def test_studies_of_unlike_machines_are_said_to_be(three: list[InContext]) -> No
     assert "unlike machines" not in page_of(three).sections["compared"]
 
 
+def test_a_name_that_is_another_network_is_told(three: list[InContext]) -> None:
+    changed = study("b", UP)
+    fingerprints = changed.runs["fingerprint"].where(changed.runs["variant"] != "se", "changed")
+    changed = replace(changed, runs=changed.runs.assign(fingerprint=fingerprints))
+    page = page_of(parts_of((study("a", UP), DIGITS), (changed, DIGITS)))
+    said = "Not the same network in all of a and b, though it is called so: se."
+    assert said in page.sections["compared"]
+    assert "Not the same network" not in page_of(three).sections["compared"]
+
+
 def test_on_the_same_images_it_is_decided_what_an_effect_depends_on() -> None:
     found = parts_of(
         (study("a", UP, backbone="small"), DIGITS), (study("b", DOWN, backbone="large"), DIGITS)
