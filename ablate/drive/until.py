@@ -75,16 +75,7 @@ def run_until_decided(
             written.
     """
     until.check()
-    if study.recipe.split == "tutorial":
-        raise OptionError(
-            '--until-decided: with split = "tutorial" no verdict is claimed, so none can be reached: '
-            "leave the split out"
-        )
-    if study.metric != ACCURACY:
-        raise OptionError(
-            "--until-decided: intervals that hold at every look are of accuracy, and "
-            f'metric = "{study.metric}": give a fixed number of --seeds, or leave the metric out'
-        )
+    refuse_undecidable(study)
     console = Console()
     machine = find_machine(options.device, study.recipe.precision)
     executor = make_executor(options.executor, options.workers, options.where(machine))
@@ -92,11 +83,7 @@ def run_until_decided(
     most = study.model_copy(update={"seeds": seeds, "baseline_seeds": None})
     whole = prepare_plan(most, data, console, machine, executor.slots, probe=options.probe)
     plan = replace(whole, study=study)
-    if len(plan.variants) < 2:
-        raise OptionError(
-            f"--until-decided: {study.name} has no variant besides its baseline, so there is nothing to "
-            "decide"
-        )
+    refuse_alone(plan)
     store = Store(url)
     tell_namesakes(plan, url, console)
     deciding = _Deciding.begin(plan, store, until)
@@ -115,6 +102,37 @@ def run_until_decided(
     failed = deciding.conclude(console, time.monotonic() - started)
     store.close()
     return unmeasured + failed
+
+
+def refuse_undecidable(study: Study) -> None:
+    """Refuse a study of which no verdict is claimed, or none that holds at every look.
+
+    Raises:
+        OptionError: it is test-leaked, or not about accuracy.
+    """
+    if study.recipe.split == "tutorial":
+        raise OptionError(
+            '--until-decided: with split = "tutorial" no verdict is claimed, so none can be reached: '
+            "leave the split out"
+        )
+    if study.metric != ACCURACY:
+        raise OptionError(
+            "--until-decided: intervals that hold at every look are of accuracy, and "
+            f'metric = "{study.metric}": give a fixed number of --seeds, or leave the metric out'
+        )
+
+
+def refuse_alone(plan: Plan) -> None:
+    """Refuse a baseline without anything that is compared with it.
+
+    Raises:
+        OptionError: the study has no other variant.
+    """
+    if len(plan.variants) < 2:
+        raise OptionError(
+            f"--until-decided: {plan.study.name} has no variant besides its baseline, so there is nothing to "
+            "decide"
+        )
 
 
 @dataclass

@@ -11,6 +11,7 @@ from ablate.report import costs, families, flips, profiles, reproduce, shares, t
 from ablate.report.answer import answer
 from ablate.report.began import began_blocks
 from ablate.report.classes import class_blocks
+from ablate.report.contexts import context_blocks
 from ablate.report.controls import control_blocks
 from ablate.report.factors import factor_blocks
 from ablate.report.findings import LEAKED, findings, margin_words, unmoved_in
@@ -53,6 +54,7 @@ def compose(summary: Summary) -> Document:
             Section("controls", "Against the controls", control_blocks(summary)),
             Section("selection", "The best by validation", selection_blocks(summary)),
             Section("search", "Search", _search(summary)),
+            Section("contexts", "Does it hold in the other contexts?", _contexts(summary)),
             Section("factors", "Which place, which kind, which r", _factors(summary)),
             Section("cost", f"{summary.judged_by.heading} against cost", _cost(summary)),
             Section("profile", "Where the time goes", _profile(summary)),
@@ -216,6 +218,10 @@ def _verdict_words(summary: Summary) -> tuple[str, ...]:
 
 def _factors(summary: Summary) -> tuple[Block, ...]:
     return factor_blocks(summary, draw_section("factors", summary))
+
+
+def _contexts(summary: Summary) -> tuple[Block, ...]:
+    return context_blocks(summary.contexts, draw_section("contexts", summary))
 
 
 def _environment(summary: Summary) -> tuple[Block, ...]:

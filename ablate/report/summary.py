@@ -31,6 +31,7 @@ from ablate.study.metrics import ACCURACY, METRICS, Metric
 from ablate.study.search import FRESH_SEEDS, last_of_grid
 
 if TYPE_CHECKING:
+    from ablate.report.contexts import InContext
     from ablate.store.frames import Frames
 
 RUN_COLUMNS = (
@@ -99,7 +100,8 @@ class Summary:
     what verdicts are made from, and `confirmed` those of all who have fresh seeds, by these.
 
     `exploratory` says why its verdicts are no more than a hint, None if they are sound; `any_time`
-    whether they hold at every look (`--until-decided`). `metric` is what the study is judged by, and
+    whether they hold at every look (`--until-decided`). `contexts` are those of its study, where it is one of
+    several. `metric` is what the study is judged by, and
     `validation` its values on validation images, by run key; `metrics` has them all. `data` is what the
     images are.
     """
@@ -129,6 +131,7 @@ class Summary:
     validation: Mapping[str, float] = field(default_factory=dict)
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     dataset_hash: str = ""
+    contexts: Sequence[InContext] = ()
     _computed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, name: str, compute: Callable[[], Found]) -> Found:
