@@ -112,3 +112,9 @@ def sweep(connection: Connection, url: str, run_key: str) -> None:
     for path in checkpoint_folder(url).glob(f"{run_key}-*.safetensors"):
         if path.name not in named:
             path.unlink(missing_ok=True)
+
+
+def sweep_all(url: str, run_key: str) -> None:
+    """Delete all files of a run that is finished: no row names any of them."""
+    for path in checkpoint_folder(url).glob(f"{run_key}-*.safetensors"):
+        path.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import JSON, Select, bindparam, func, select, update
+from sqlalchemy import JSON, Select, bindparam, case, func, select, update
 
 from ablate.result import RunStatus
 from ablate.result.status import READY
@@ -14,6 +14,7 @@ from ablate.store import schema
 PAGE = 100
 
 _runs, _free = schema.runs, schema.runs.alias()
+_PATH = JSON(none_as_null=True)
 
 # SQLite locks the whole file and knows no FOR UPDATE, which is left out for it.
 _unlocked = (
@@ -39,10 +40,12 @@ TAKE = (
         failure=None,
         error=None,
         environment_id=None,
+        path=case((_runs.c.attempts == 0, bindparam("path", type_=_PATH)), else_=_runs.c.path),
     )
     .returning(_runs.c.attempts)
 )
-"""Claims a run that is ready and that nobody else is claiming; returns the attempt's number, or nothing."""
+"""Claims a run that is ready and that nobody else is claiming; returns the attempt's number, or nothing. The
+first attempt begins it under `path`."""
 
 
 @cache
