@@ -61,7 +61,7 @@ def connect(address: str | None, workers: int, gpus: int) -> Cluster:
     """
     if address is not None and check_address(address):
         os.environ.setdefault(AUTH_MODE, "token")  # read when Ray is imported
-    ray = _import_ray(reachable=address is not None)
+    ray = _import_ray(reachable=address is not None and not _is_of_loopback(address))
     if address is None and ray.is_initialized():
         return Cluster(ray, own=False)  # of a notebook, say: whoever started it ends it
     where: dict[str, Any] = {"address": address}
@@ -136,6 +136,32 @@ def is_loopback(host: str) -> bool:
     except OSError:
         return False
     return all(ipaddress.ip_address(str(each).partition("%")[0]).is_loopback for each in found)
+
+
+def _is_of_loopback(address: str) -> bool:
+    """Whether a Ray listens to this machine alone. Ray looks for `127.0.0.1` at the machine's own address,
+    unless it is told when it is imported that there is none.
+    """
+    host, _, port = address.rpartition(":")
+    return is_loopback(host) and not _listens(_own_address(), int(port))
+
+
+def _own_address() -> str:
+    """The address by which others would know this machine; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        try:
+            found.connect(("192.0.2.1", 1))  # of nobody: RFC 5737
+        except OSError:
+            return "127.0.0.1"
+        return str(found.getsockname()[0])
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _is_open(address: str) -> bool:

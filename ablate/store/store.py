@@ -420,6 +420,11 @@ class Store:
         return claims.retry_failed(connection, run_keys)
 
     @reading
+    def unseen(self, connection: Connection, run_keys: Collection[str]) -> int:
+        """How many of these runs can go on from checkpoints of which none can be seen from here."""
+        return checkpoints.unseen(connection, self._url, run_keys)
+
+    @reading
     def statuses(self, connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:
         """The status of those of these runs that the database knows."""
         return read_statuses(connection, run_keys)

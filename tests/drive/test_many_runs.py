@@ -18,7 +18,7 @@ from ablate.execute import Done
 from ablate.plan import Plan
 from ablate.result import Failed, Finished
 from ablate.store import store as store_module
-from ablate.store.checkpoints import checkpoint_folder
+from ablate.store.address import files_folder
 from ablate.store.store import Report, Store
 
 
@@ -189,7 +189,7 @@ def test_the_files_beside_a_finished_run_are_swept(
     store: Store, keys: list[str], tmp_path: Path
 ) -> None:
     [claim, other] = store.claim_cohort(keys, 2, lambda _: 0)
-    folder = checkpoint_folder(store._url)
+    folder = files_folder(store._url) / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     left, others = (folder / f"{each.run_key}-00000000-1.safetensors" for each in (claim, other))
     left.touch()
