@@ -50,6 +50,7 @@ class RayExecutor(Executor):
             path=tuple(sys.path),
             variables=_variables(on_gpu=bool(gpus)),
             torch=package_version("torch"),
+            head=self._ray.get_runtime_context().gcs_address,
         )
         self._task = self._ray.remote(
             num_returns="streaming",

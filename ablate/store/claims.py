@@ -185,15 +185,29 @@ def renew(connection: Connection, claim: Claim) -> bool:
     return connection.execute(moved).rowcount == 1
 
 
-def renew_all(connection: Connection, held: Sequence[Claim]) -> None:
-    """Move the heartbeats of those of these attempts that hold their runs."""
-    runs = schema.runs
-    for chunk in chunks(held):
+def touch_all(connection: Connection, held: Collection[Claim]) -> None:
+    """Show that all of these attempts are alive.
+
+    Raises:
+        LostClaimError: one of them lost its run, which the error names.
+    """
+    moved = renew_all(connection, held)
+    for claim in held:
+        if claim.run_key not in moved:
+            raise LostClaimError(claim.run_key)
+
+
+def renew_all(connection: Connection, held: Collection[Claim]) -> set[str]:
+    """Move the heartbeats of those of these attempts that hold their runs; returns these runs."""
+    runs, moved = schema.runs, set[str]()
+    for chunk in chunks(list(held)):
         mine = (
             runs.c.run_key.in_([claim.run_key for claim in chunk]),
             runs.c.token.in_([claim.token for claim in chunk]),
         )
-        connection.execute(update(runs).where(*mine).values(heartbeat=runs.c.heartbeat + 1))
+        beat = update(runs).where(*mine).values(heartbeat=runs.c.heartbeat + 1)
+        moved |= set(connection.scalars(beat.returning(runs.c.run_key)))
+    return moved
 
 
 def keep_path(

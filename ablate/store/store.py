@@ -231,12 +231,12 @@ class Store:
         """Write all of these; returns the files of checkpoints that no row names any more."""
 
         def write(connection: Connection) -> list[str]:
+            epochs = [(each.claim, each.event) for each in reports if isinstance(each.event, Epoch)]
+            self._add_epochs(connection, epochs)
             files: list[str] = []
             for each in reports:
                 if isinstance(each.event, Finished):
                     files += self._accept(connection, each.claim, each.event, each.environment)
-                else:
-                    self._add_epoch(connection, each.claim, each.event)
             return files
 
         return transact(self._engine, write, writes=True, patience_seconds=patience_seconds)
@@ -253,12 +253,16 @@ class Store:
         if self.report([report]):
             raise LostClaimError(report.claim.run_key)
 
-    def _add_epoch(self, connection: Connection, claim: Claim, epoch: Epoch) -> None:
-        claims.touch(connection, claim)
-        row = {k: v for k, v in asdict(epoch).items() if k != "steps"}
-        put(connection, schema.epochs, [{"run_key": claim.run_key, **row}])
-        key = {"run_key": claim.run_key, "epoch": epoch.epoch}
-        put(connection, schema.steps, [{**key, **asdict(step)} for step in epoch.steps])
+    def _add_epochs(self, connection: Connection, epochs: Sequence[tuple[Claim, Epoch]]) -> None:
+        claims.touch_all(connection, {claim for claim, _ in epochs})
+        rows, steps = [], []
+        for claim, epoch in epochs:
+            row = {k: v for k, v in asdict(epoch).items() if k != "steps"}
+            rows.append({"run_key": claim.run_key, **row})
+            key = {"run_key": claim.run_key, "epoch": epoch.epoch}
+            steps += [{**key, **asdict(step)} for step in epoch.steps]
+        put(connection, schema.epochs, rows)
+        put(connection, schema.steps, steps)
 
     def add_checkpoint(self, claim: Claim, checkpoint: Checkpoint) -> None:
         """Store the state of a run after an epoch that is stored already; the last two are kept.
