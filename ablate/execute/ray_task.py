@@ -59,7 +59,7 @@ class Terms:
         if os.path.isdir(self.folder):
             os.chdir(self.folder)
         sys.path += [each for each in self.path if each not in sys.path]
-        found = {"ablate": VERSION, "torch": package_version("torch")}
+        found = {"ablate": VERSION, "torch": _torch_version()}
         wanted = {"ablate": self.ablate, "torch": self.torch}
         for name, version in wanted.items():
             if found[name] != version:
@@ -98,6 +98,12 @@ def work(packed: bytes, terms: Terms) -> Iterator[Any]:
     if isinstance(last, Died) or last.spent:
         time.sleep(UNTIL_ENDED_SECONDS)  # ended now, the event could be lost with it
         os._exit(1)
+
+
+@cache
+def _torch_version() -> str | None:
+    """Looked up once for all tasks of this process: that takes longer than a short one."""
+    return package_version("torch")
 
 
 @cache
