@@ -121,6 +121,14 @@ RayAddress = Annotated[
         help="With --executor ray: the cluster to use; unless set Ray is started on this machine alone.",
     ),
 ]
+FilesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--files",
+        metavar="PLACE",
+        help="Where checkpoints and weights lie, unless beside the database: a folder, s3://BUCKET/PATH.",
+    ),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
 
 
@@ -217,6 +225,12 @@ def rehash(asked: bool) -> None:
 
     if asked:
         os.environ[REHASH] = "1"
+
+
+def keep_files(place: str | None) -> None:
+    """Let this command keep checkpoints and weights there."""
+    if place is not None:
+        os.environ["ABLATE_FILES"] = place
 
 
 def allow(packages: list[str] | None, study: Path | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,7 +253,10 @@ def _print_table(
     # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
     console = Console(width=width)
-    rows = [_row(plan, status, name) for name in plan.variants]
+    counts: dict[str, Counter[RunStatus]] = defaultdict(Counter)
+    for cell in plan.cells:
+        counts[cell.variant.name][status[cell]] += 1
+    rows = [_row(plan, counts[name], name) for name in plan.variants]
     shown = _chosen_columns(rows, console.width)
     table.add_column("variant", overflow="fold", min_width=min(NARROWEST, console.width // 3))
     for heading in shown:
@@ -289,9 +292,8 @@ def _of_data(plan: Plan) -> Iterator[str]:
     yield from (f"warning: {each}" for each in warnings(plan.data))
 
 
-def _row(plan: Plan, status: dict[Cell, RunStatus], name: str) -> dict[str, str]:
+def _row(plan: Plan, mine: Counter[RunStatus], name: str) -> dict[str, str]:
     architecture = plan.variants[name]
-    mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
     return {
         "variant": name,
         "parameters": f"{architecture.parameters:,}",

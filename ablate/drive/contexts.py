@@ -13,7 +13,7 @@ from ablate.datasets import data_of
 from ablate.drive.counts import count_runs
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, TrainingOptions, choose_training
-from ablate.drive.prepare import prepare_plan, tell_namesakes
+from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.drive.run import NOT_DETERMINISTIC, after_training, retry_failed
 from ablate.drive.until import Until, refuse_alone, refuse_undecidable, run_until_decided
@@ -64,6 +64,7 @@ def run_contexts(studies: Sequence[Study], data: Path | None, url: str, options:
     store = Store(url)
     for part in parts:
         tell_namesakes(part.plan, url, console)
+        check_places(part.plan, store, url, console)
         store.register(part.plan)
         if options.retry_failed:
             retry_failed(store, part.keys, options.max_runs)

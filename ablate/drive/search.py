@@ -15,7 +15,7 @@ from ablate.drive.costs import measure_throughput
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, choose_training
 from ablate.drive.pictures import keep_pictures
-from ablate.drive.prepare import prepare_plan, tell_namesakes
+from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.errors import StudyError
 from ablate.execute import make_executor
@@ -89,6 +89,7 @@ def search_study(
     with _alone(url, study.name):
         store, trials = Store(url), TrialStore(url)
         tell_namesakes(plan, url, console)
+        check_places(plan, store, url, console)
         store.register(plan)
         if not where.rebuild:
             _check_space(search, maker, store, trials, machine, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from ablate.store.store import Store
 
 LEASE_SECONDS = 30.0
 """A run elsewhere whose heartbeat stood still for this long, on our own clock, is taken over."""
+APART_SECONDS = 1.0
 
 
 @dataclass
@@ -29,6 +31,15 @@ class TakeOver:
     run_keys: Sequence[str]
     _leases: dict[str, _Lease] = field(init=False, default_factory=dict)
     _watched: float = field(init=False, default=0.0)
+    _next: float = field(init=False, default=-math.inf)
+
+    def watch_sometimes(self, ours: Container[str]) -> None:
+        """Watch, but not again within a second, and not for more than a small part of the time."""
+        if time.monotonic() >= self._next:
+            begun = time.monotonic()
+            self.watch(ours)
+            took = time.monotonic() - begun
+            self._next = begun + took + min(LEASE_SECONDS / 6, max(APART_SECONDS, 20 * took))
 
     def watch(self, ours: Container[str]) -> None:
         """Make runs ready again whose process has ended, or whose heartbeat stood still for a lease."""

@@ -18,7 +18,7 @@ from ablate.drive.deciding import (
 )
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, choose_training
-from ablate.drive.prepare import prepare_plan, tell_namesakes
+from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.drive.run import NOT_DETERMINISTIC, after_training, retry_failed
 from ablate.errors import OptionError
@@ -86,6 +86,7 @@ def run_until_decided(
     refuse_alone(plan)
     store = Store(url)
     tell_namesakes(plan, url, console)
+    check_places(plan, store, url, console)
     deciding = _Deciding.begin(plan, store, until)
     if options.retry_failed:
         retry_failed(store, deciding.run_keys, options.max_runs)

@@ -20,20 +20,34 @@ def add_test_set(connection: Connection, run_key: str, result: Finished) -> byte
     """Store which images a run was tested on, if nobody has; returns its predictions, None if they are of
     others than those that stand there: then nobody could say which.
     """
-    runs, sets = schema.runs, schema.test_sets
-    content = connection.scalar(select(runs.c.dataset_hash).where(runs.c.run_key == run_key))
     row = _row(result)
-    if content is None or row is None:
+    if row is None:
         return None
-    add_missing(connection, sets, [{"dataset_hash": content, **row}])
-    mine = sets.c.dataset_hash == content
-    there = connection.execute(select(sets).where(mine)).one()
+    sets = schema.test_sets
+    there = _tested_on(connection, run_key)
+    if there is None:
+        return None
+    mine = sets.c.dataset_hash == there.content
+    if there.images is None:
+        add_missing(connection, sets, [{"dataset_hash": there.content, **row}])
+        there = connection.execute(select(sets).where(mine)).one()  # another's may have come first
     if there.images != row["images"]:
         return None
     if there.labels is None and row["labels"] is not None:
         connection.execute(update(sets).where(mine).values(**row))
         return result.test_predictions
     return result.test_predictions if there.labels == row["labels"] else None
+
+
+def _tested_on(connection: Connection, run_key: str) -> Any:
+    """What the data set of a run is, and what is stored of its test images, each None before that."""
+    runs, sets = schema.runs, schema.test_sets
+    query = (
+        select(runs.c.dataset_hash.label("content"), sets.c.images, sets.c.labels)
+        .join_from(runs, sets, sets.c.dataset_hash == runs.c.dataset_hash, isouter=True)
+        .where(runs.c.run_key == run_key)
+    )
+    return connection.execute(query).one_or_none()
 
 
 def _row(result: Finished) -> dict[str, Any] | None:
