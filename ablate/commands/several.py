@@ -16,7 +16,8 @@ from ablate.report.export import over_csv
 from ablate.report.numbers import json_text
 from ablate.report.over import differing_over, with_pages, write_over
 from ablate.report.parts import make_parts
-from ablate.report.several import compose_several, refuse_strangers, several_numbers
+from ablate.report.several import compose_several, several_numbers
+from ablate.report.several_compared import refuse_strangers
 from ablate.report.summary import Summary, summarize
 from ablate.store.frames import Frames, Which, read_frames
 from ablate.store.held import held_of

@@ -109,6 +109,11 @@ def run_keys(summary: Summary, variant: str | None = None) -> frozenset[str]:
     return frozenset(mine["run_key"].astype(str))
 
 
+def finished(parts: Sequence[InContext]) -> frozenset[str]:
+    """The keys of all finished runs: one that several studies name is one."""
+    return frozenset().union(*(run_keys(part.summary) for part in parts))
+
+
 def networks(summary: Summary, variant: str) -> frozenset[str]:
     """The fingerprints of what was trained under a name: one, unless its code has changed meanwhile."""
     runs = summary.runs

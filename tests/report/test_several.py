@@ -19,8 +19,9 @@ from ablate.errors import OptionError
 from ablate.page import canvas
 from ablate.page.vector import Picture
 from ablate.report.contexts import InContext
-from ablate.report.parts import groups_of, make_parts
-from ablate.report.several import compose_several, finished, refuse_strangers, several_numbers
+from ablate.report.parts import finished, groups_of, make_parts
+from ablate.report.several import compose_several, several_numbers
+from ablate.report.several_compared import refuse_strangers
 from ablate.report.several_costs import cost_tables
 from ablate.report.summary import Summary, summarize
 from ablate.result.image_results import Bits, ImageResults
