@@ -218,6 +218,7 @@ def _document(
             "reduction": cell.variant.option("reduction"),
             "kernel_size": cell.variant.option("kernel_size"),
             "seed": cell.seed,
+            "fold": cell.fold,
             "parameters": cell.architecture.parameters,
             "attention_parameters": cell.architecture.attention_parameters,
             "macs": cell.architecture.macs,

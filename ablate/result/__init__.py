@@ -21,6 +21,7 @@ from ablate.result.run import (
     Noted,
     Started,
     Step,
+    Tested,
 )
 from ablate.result.status import RunStatus
 
@@ -48,5 +49,6 @@ __all__ = [
     "RunStatus",
     "Started",
     "Step",
+    "Tested",
     "Trace",
 ]

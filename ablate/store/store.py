@@ -243,7 +243,10 @@ class Store:
     def _accept(
         self, connection: Connection, claim: Claim, result: Finished, environment: Mapping[str, Any]
     ) -> list[str]:
-        values = {k: v for k, v in asdict(result).items() if k not in ("kept", "labels", "scores")}
+        beside = ("kept", "labels", "scores", "tested")
+        values = {k: v for k, v in asdict(result).items() if k not in beside}
+        if (tested := result.tested) is not None:
+            values |= {"test_first": tested.first, "test_images": tested.images}
         values["test_predictions"] = add_test_set(connection, claim.run_key, result)
         values["environment_id"] = add_environment(connection, environment)
         if self._end(connection, claim, RunStatus.FINISHED, values):

@@ -38,6 +38,8 @@ def add_test_set(connection: Connection, run_key: str, result: Finished) -> byte
 
 def _row(result: Finished) -> dict[str, Any] | None:
     """What a result tells of the images, None if not even their number."""
+    if result.labels is None and result.tested is not None:
+        return {"images": result.tested.all, "labels": None, "classes": None}
     if result.labels is not None:
         packed, classes = result.labels.packed, list(result.labels.classes)
         return {"images": len(packed) // 2, "labels": packed, "classes": classes}
