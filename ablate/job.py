@@ -35,8 +35,8 @@ from ablate.result import (
     Halved,
     Kept,
     Noted,
+    PartTested,
     Started,
-    Tested,
 )
 from ablate.result.maps import sample_rows
 from ablate.result.metrics import Score, Split
@@ -502,14 +502,14 @@ def load_images(cohort: Cohort, machine: Machine) -> Data:
     return draw(whole, cohort.data, cohort.seed)
 
 
-def tested_images(cohort: Cohort) -> tuple[Tested | None, NDArray[np.int64]]:
+def tested_images(cohort: Cohort) -> tuple[PartTested | None, NDArray[np.int64]]:
     """Which of all images that are tested this cohort's fold tests, and the labels of all (N,)."""
     images = read_images(cohort.dataset)
     labels = images.tested_labels
     if cohort.fold is None:
         return None, labels
     rows = images.fold(cohort.fold).tested
-    return Tested(rows.start, rows.stop - rows.start, len(labels)), labels
+    return PartTested(rows.start, rows.stop - rows.start, len(labels)), labels
 
 
 def prove_networks(cohort: Cohort) -> Proof | None:

@@ -56,7 +56,8 @@ class Images:
     images of its own, `train_groups` (N,) where training images come in groups that no split may part. With
     `train_folds` (N,) there are no test images: each training image is tested once, in the fold of that
     number, whose run is trained on the others; they lie fold by fold.
-    `shaped_by_alpha` counts those whose transparency, which was dropped, had a shape too.
+    `shaped_by_alpha` counts those whose transparency, which was dropped, had a shape too. `first_test` is the
+    number of the first test image among all that are tested.
     """
 
     label: str
@@ -73,6 +74,7 @@ class Images:
     train_groups: NDArray[np.int64] | None = None
     train_folds: NDArray[np.int64] | None = None
     shaped_by_alpha: int = 0
+    first_test: int = 0
 
     def normalised_by(self, whose: str) -> Images:
         """The same images, to be normalised by their own statistics or by ImageNet's."""
@@ -114,7 +116,8 @@ class Images:
         rows = self.fold(fold)
         mean, std = self.statistics(rows)
         tested = self.train_images[rows.tested], self.train_labels[rows.tested]
-        return replace(self, test_images=tested[0], test_labels=tested[1], mean=mean, std=std)
+        found = replace(self, test_images=tested[0], test_labels=tested[1], mean=mean, std=std)
+        return replace(found, first_test=rows.tested.start)
 
     def statistics(self, fold: Fold) -> tuple[Triple, Triple]:
         """Mean and deviation of each channel over the images that a fold does not test."""

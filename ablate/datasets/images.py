@@ -128,6 +128,7 @@ class ImageFiles(Dataset):
         if entry is None:
             raise DataError(f"{self.path}: its entry in {cache_folder()} vanished; start again")
         arrays, facts = entry.arrays, entry.facts
+        optional: dict[str, Any] = {name: arrays[name] for name in OPTIONAL if name in arrays}
         none = np.empty((0, self.image_size, self.image_size, 3), dtype=np.uint8)
         return Images(
             self.label,
@@ -139,7 +140,7 @@ class ImageFiles(Dataset):
             tuple(facts["mean"]),
             tuple(facts["std"]),
             entry.hashes,
-            **{name: arrays[name] for name in OPTIONAL if name in arrays},
+            **optional,
             shaped_by_alpha=int(facts.get("shaped_by_alpha", 0)),
         )
 

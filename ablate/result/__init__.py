@@ -19,9 +19,9 @@ from ablate.result.run import (
     Histograms,
     Kept,
     Noted,
+    PartTested,
     Started,
     Step,
-    Tested,
 )
 from ablate.result.status import RunStatus
 
@@ -43,12 +43,12 @@ __all__ = [
     "Kept",
     "Layer",
     "Noted",
+    "PartTested",
     "ProfilePath",
     "ProfileRow",
     "Profiled",
     "RunStatus",
     "Started",
     "Step",
-    "Tested",
     "Trace",
 ]

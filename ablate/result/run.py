@@ -80,7 +80,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class PartTested:
     """Which of the test images a run of one fold was tested on: so many from the first one on, of `all`."""
 
     first: int
@@ -114,7 +114,7 @@ class Finished:
     test_predictions: bytes | None = None
     labels: Labels | None = None
     scores: tuple[Score, ...] = ()
-    tested: Tested | None = None
+    tested: PartTested | None = None
 
 
 @dataclass(frozen=True, slots=True)

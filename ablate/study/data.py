@@ -47,13 +47,13 @@ class DataTable(StudyTable):
             return self
         if self.test_fraction != DATA_PROTOCOL["test_fraction"]:
             raise ValueError(
-                f"data.folds = {self.folds} tests every image once, so data.test_fraction = {self.test_fraction:g} has "
-                "nothing to hold out: leave one of them out"
+                f"data.folds = {self.folds} tests every image once, so data.test_fraction = "
+                f"{self.test_fraction:g} has nothing to hold out: leave one of them out"
             )
         if self.test is not None:
             raise ValueError(
-                f"data.folds = {self.folds} tests every image once, so data.test = {self.test!r} names nothing to test "
-                "on: leave one of them out"
+                f"data.folds = {self.folds} tests every image once, so data.test = {self.test!r} names "
+                "nothing to test on: leave one of them out"
             )
         return self
 

@@ -71,7 +71,8 @@ def test_a_group_is_in_one_fold_and_classes_are_near_their_share(folds: int, see
     dealt = deal_folds(labels, folds, CLASSES, groups)
     assert all(len(set(dealt[groups == group])) == 1 for group in range(60)), "no group is parted"
     sizes = np.bincount(dealt, minlength=folds + 1)[1:]
-    assert sizes.min() > 0.6 * len(labels) / folds and sizes.max() < 1.4 * len(labels) / folds
+    assert sizes.min() > 0.6 * len(labels) / folds
+    assert sizes.max() < 1.4 * len(labels) / folds
     for label in range(3):
         each = np.bincount(dealt[labels == label], minlength=folds + 1)[1:]
         assert (each < (labels == label).sum()).all(), "every fold leaves some to train on"
@@ -83,7 +84,8 @@ def test_too_many_folds_are_one_line() -> None:
     assert "class '1' has 3 images" in message(DataError, lambda: deal_folds(labels, 5, CLASSES))
     groups = np.arange(23) % 4
     said = message(DataError, lambda: deal_folds(labels, 5, CLASSES, groups))
-    assert "there are 4 groups" in said and "at most 4 folds" in said
+    assert "there are 4 groups" in said
+    assert "at most 4 folds" in said
     of_one_group = np.where(labels == 1, 0, np.arange(23))
     said = message(DataError, lambda: deal_folds(labels, 5, CLASSES, of_one_group))
     assert "all images of class '1' come together in one fold" in said
@@ -108,7 +110,8 @@ def test_a_source_with_parts_is_refused(tmp_path: Path) -> None:
     table = DataTable(folds=2)
     parts = write(tmp_path / "parts", files(train=4, test=2))
     said = message(DataError, lambda: open_dataset("images", parts, 8, table).classes())
-    assert "says which images are test, train" in said and "leave data.folds out" in said
+    assert "says which images are test, train" in said
+    assert "leave data.folds out" in said
     arrays = npz(tmp_path / "a.npz", train=4, val=2, test=2)
     said = message(DataError, lambda: open_dataset("images", arrays, 8, table).classes())
     assert "test, train, val" in said
@@ -123,7 +126,8 @@ def test_more_folds_than_images_of_a_class_of_files(tmp_path: Path) -> None:
     said = message(
         DataError, lambda: open_dataset("images", folder, 8, DataTable(folds=5)).classes()
     )
-    assert "class 'bird' has 3 images" in said and str(folder) in said
+    assert "class 'bird' has 3 images" in said
+    assert str(folder) in said
 
 
 def test_images_of_files_are_dealt_and_their_content_says_how(tmp_path: Path) -> None:
@@ -135,14 +139,16 @@ def test_images_of_files_are_dealt_and_their_content_says_how(tmp_path: Path) ->
     assert len(set(hashes.values())) == 3, "another dealing is another data set"
     assert dataset.test_count() == 20
     images = dataset.load()
-    assert images.train_folds is not None and len(images.test_labels) == 0
+    assert images.train_folds is not None
+    assert len(images.test_labels) == 0
     assert (np.diff(images.train_folds) >= 0).all(), "they lie fold by fold"
     tested = [images.fold(fold).tested for fold in range(1, 6)]
     assert [row for rows in tested for row in range(20)[rows]] == list(range(20))
     for fold, rows in enumerate(tested, 1):
         data = to_device(images, "validation", 0.1, CPU, fold)
         assert data.val is not None
-        assert len(data.train) + len(data.val) == 16 and len(data.test) == 4
+        assert len(data.train) + len(data.val) == 16
+        assert len(data.test) == 4
         assert data.test.labels.tolist() == images.train_labels[rows].tolist() == [0, 0, 1, 1]
         assert sorted(data.train.labels.tolist() + data.val.labels.tolist()) == [0] * 8 + [1] * 8
         rest = np.delete(images.train_images, range(20)[rows], axis=0)
@@ -164,13 +170,15 @@ def test_groups_of_files_stay_together(tmp_path: Path) -> None:
     table = DataTable(folds=5, group=r"^(p\d+)_")
     images = open_dataset("images", folder, 8, table).load()
     groups = images.train_groups
-    assert groups is not None and images.train_folds is not None
+    assert groups is not None
+    assert images.train_folds is not None
     for fold in range(1, 6):
         mine = images.train_folds == fold
         assert not set(groups[mine]) & set(groups[~mine])
         assert mine.sum() == 12
         data = to_device(images, "validation", 0.1, CPU, fold)
-        assert data.val is not None and len(data.val) % 3 == 0
+        assert data.val is not None
+        assert len(data.val) % 3 == 0
 
 
 def test_summary_says_folds_and_what_two_of_them_have(tmp_path: Path) -> None:
@@ -178,7 +186,9 @@ def test_summary_says_folds_and_what_two_of_them_have(tmp_path: Path) -> None:
     folder = write(tmp_path / "photos", content)
     dataset = open_dataset("images", folder, 8, DataTable(folds=5))
     found = summarize_dataset(dataset, Recipe(), DataTable(folds=5))
-    assert found is not None and found.test_images == 20 and found.folds == 5
+    assert found is not None
+    assert found.test_images == 20
+    assert found.folds == 5
     assert (found.train_images, found.validation_images) == (14, 2)
     assert "5 folds of 16/4 images, each image tested once" in counted(found)
     assert count_trained(dataset, Recipe(), DataTable(folds=5), 3) == 14
@@ -187,7 +197,8 @@ def test_summary_says_folds_and_what_two_of_them_have(tmp_path: Path) -> None:
         content[f"cat/{number:03}.png"] = content["cat/000.png"]
     dataset = open_dataset("images", write(tmp_path / "same", content), 8, DataTable(folds=5))
     found = summarize_dataset(dataset, Recipe(), DataTable(folds=5))
-    assert found is not None and found.tested_in_training == 10
+    assert found is not None
+    assert found.tested_in_training == 10
     assert "10 of 20 images are in other folds too" in next(warnings(found))
 
 
