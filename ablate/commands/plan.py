@@ -218,6 +218,7 @@ def _document(
             "reduction": cell.variant.option("reduction"),
             "kernel_size": cell.variant.option("kernel_size"),
             "seed": cell.seed,
+            "fold": cell.fold,
             "parameters": cell.architecture.parameters,
             "attention_parameters": cell.architecture.attention_parameters,
             "macs": cell.architecture.macs,
@@ -276,11 +277,17 @@ def _print_table(
         say(line, console)
     time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
     say(
-        f"{plural(len(plan.variants), 'variant')}, {plural(len(plan.cells), 'cell')} on "
+        f"{plural(len(plan.variants), 'variant')}, {plural(len(plan.cells), 'cell')}{_of_folds(plan)} on "
         f"{plan.dataset.label} ({plan.dataset.image_size}×{plan.dataset.image_size}), "
         f"{missing} missing; time: {time}",
         console,
     )
+
+
+def _of_folds(plan: Plan) -> str:
+    """How many cells of a seed are folds of one variant; empty without folds."""
+    folds = plan.study.data.folds
+    return "" if folds is None else f" ({folds} folds of each seed, each image tested once)"
 
 
 def _of_data(plan: Plan) -> Iterator[str]:

@@ -94,6 +94,7 @@ def _document(status: StudyStatus) -> dict[str, Any]:
                 "run_key": run.run_key,
                 "variant": run.variant,
                 "seed": run.seed,
+                "fold": run.fold,
                 "host": _host(run),
                 "pid": run.owner.pid,
                 "gone": run.gone,
@@ -199,7 +200,8 @@ def _running(running: list[tuple[StudyStatus, RunningRun]]) -> Table:
     for status, run in running:
         process = f"{run.owner.pid} (gone)" if run.gone else str(run.owner.pid)
         epoch = f"{run.epoch} of {status.epochs}"
-        texts = (run.variant, str(run.seed), epoch, _host(run), process, run.device or "–")
+        seed = str(run.seed) if run.fold is None else f"{run.seed}, fold {run.fold}"
+        texts = (run.variant, seed, epoch, _host(run), process, run.device or "–")
         table.add_row(*(Text(printable(text)) for text in texts))
     return table
 

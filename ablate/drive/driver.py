@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ablate.drive.open_runs import OpenRuns
-from ablate.drive.options import KEPT_SEED, TrainingOptions
+from ablate.drive.options import TrainingOptions, is_shown
 from ablate.drive.paths import Paths
 from ablate.drive.takeover import LEASE_SECONDS, TakeOver
 from ablate.errors import NotKeptError
@@ -248,15 +248,17 @@ class Driver:
         return self._paths.own(self._cells[run_key])
 
     def _group(self, run_key: str) -> Hashable:
-        """Runs of one seed that are computed in one way share a cohort."""
+        """Runs of one seed and fold that are computed in one way share a cohort."""
         cell = self._cells[run_key]
-        return cell.seed, self._paths.of(cell)
+        return cell.seed, cell.fold, self._paths.of(cell)
 
     def _job(self, runs: tuple[Run, ...], path: ComputePath) -> Cohort:
         study, how = self.plan.study, self.how
+        first = self._cells[runs[0].run_key]
         return Cohort(
             runs=runs,
-            seed=self._cells[runs[0].run_key].seed,
+            seed=first.seed,
+            fold=first.fold,
             recipe=study.recipe,
             dataset=self.plan.dataset,
             device=how.device,
@@ -289,22 +291,22 @@ class Driver:
             run_key=claim.run_key,
             variant=cell.variant,
             keep=self.how.keeps(cell.seed),
-            look=cell.seed == KEPT_SEED,
+            look=is_shown(cell),
             start=start.content if start else None,
-            histograms=cell.seed == KEPT_SEED,
+            histograms=is_shown(cell),
             fingerprint=cell.architecture.fingerprint,
         )
         return run, path
 
     def _tell_anew(self, cell: Cell, why: str) -> None:
-        self.progress.note(f"{cell.variant.name}, seed {cell.seed} begins anew: {why}")
+        self.progress.note(f"{cell.name} begins anew: {why}")
 
     def _look(self, cell: Cell, keep: Callable[[], None]) -> None:
         """Keep something that only shows a run, or say once that it cannot be kept: no run fails by that."""
         try:
             keep()
         except NotKeptError as error:
-            said = f"{cell.variant.name}, seed {cell.seed}: not all histograms are kept: {error}"
+            said = f"{cell.name}: not all histograms are kept: {error}"
             if said not in self._told:
                 self._told.add(said)
                 self.progress.note(said)
@@ -458,7 +460,7 @@ class Driver:
 
     def _lost_claim(self, run_key: str) -> None:
         cell = self._cells[run_key]
-        self.progress.note(f"{cell.variant.name}, seed {cell.seed}: taken over by another process")
+        self.progress.note(f"{cell.name}: taken over by another process")
         del self._claims[run_key]
         self._cancel_empty_jobs()
 

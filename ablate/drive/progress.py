@@ -149,4 +149,4 @@ class StudyProgress:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell.variant.name}, seed {cell.seed}"
+    return cell.name

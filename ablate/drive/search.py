@@ -76,6 +76,11 @@ def search_study(
     """
     console = own_console()
     search = asked_search(study)
+    if study.data.folds is not None:
+        raise StudyError(
+            f"ablate search asks for one run of each seed, and with data.folds = {study.data.folds} a seed "
+            "is several: leave data.folds out to search, and run what it finds with folds"
+        )
     space = Space(study.backbone, search.parameters)
     # Before anything is trained or written: a device or data that is missing, a storage that is refused.
     copy = storage_url(where.storage, url)

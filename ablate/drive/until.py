@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -140,13 +140,14 @@ def refuse_alone(plan: Plan) -> None:
 class _Deciding:
     """Gives a driver block after block; what has been decided stands in the database alone.
 
-    `cells` are those of the blocks so far, by seed and variant, all of them registered.
+    `cells` are those of the blocks so far, by seed and variant, all of them registered; with folds a place
+    has all of them.
     """
 
     plan: Plan
     store: Store
     question: Question
-    cells: dict[Place, Cell]
+    cells: dict[Place, list[Cell]]
     tell: Callable[[str], None] = field(default=lambda _text: None)
     _block: list[str] = field(default_factory=list)
     _looked: int = 0
@@ -161,12 +162,15 @@ class _Deciding:
         others = tuple(name for name in plan.variants if name != study.baseline)
         known = store.statuses([str(cell.run_key) for cell in plan.cells])
         begun = {
-            (cell.seed, cell.variant.name): cell
-            for cell in plan.cells
-            if cell.seed <= FEWEST_AT_A_LOOK
-            or known.get(str(cell.run_key), RunStatus.PLANNED) is not RunStatus.PLANNED
+            place: cells
+            for place, cells in _by_place(plan.cells).items()
+            if place[0] <= FEWEST_AT_A_LOOK
+            or any(
+                known.get(str(cell.run_key), RunStatus.PLANNED) is not RunStatus.PLANNED
+                for cell in cells
+            )
         }
-        store.register(replace(plan, cells=tuple(begun.values())))
+        store.register(replace(plan, cells=_together(begun)))
         question = Question(others, study.baseline, margin, until.max_seeds)
         return cls(plan, store, question, begun)
 
@@ -177,13 +181,14 @@ class _Deciding:
             return True
         judged = self._look()
         places = set(next_block(self.question, judged))
-        cells = {p: c for c in self.plan.cells if (p := (c.seed, c.variant.name)) in places}
-        if not cells:
+        added = {p: cells for p, cells in _by_place(self.plan.cells).items() if p in places}
+        if not added:
             return False
-        self.store.add_cells(self.plan, list(cells.values()))
-        self.cells |= cells
-        self._block = [str(cell.run_key) for cell in cells.values()]
-        driver.add(list(cells.values()))
+        cells = _together(added)
+        self.store.add_cells(self.plan, cells)
+        self.cells |= added
+        self._block = [str(cell.run_key) for cell in cells]
+        driver.add(cells)
         return True
 
     def _look(self) -> Judged:
@@ -210,18 +215,19 @@ class _Deciding:
     @property
     def begun(self) -> Plan:
         """The plan as far as it goes now."""
-        return replace(self.plan, cells=tuple(self.cells.values()))
+        return replace(self.plan, cells=_together(self.cells))
 
     @property
     def run_keys(self) -> list[str]:
-        return [str(cell.run_key) for cell in self.cells.values()]
+        return [str(cell.run_key) for cell in _together(self.cells)]
 
     def ready(self) -> int:
         """How many runs of the next block wait to be trained."""
         places = next_block(
             self.question, last_look(self.question, self.store.standing(_key(self.plan)))
         )
-        return self.store.ready([str(self.cells[p].run_key) for p in places if p in self.cells])
+        cells = (cell for place in places for cell in self.cells.get(place, ()))
+        return self.store.ready([str(cell.run_key) for cell in cells])
 
     def opening(self, machine: str) -> str:
         """What is going to happen."""
@@ -240,15 +246,31 @@ class _Deciding:
                 say(words.claim(judged.effects[name]), console)
         status = list(self.store.statuses(self.run_keys).values())
         failed = status.count(RunStatus.FAILED)
-        for line in told(self.question, judged, status.count(RunStatus.FINISHED), failed):
+        folds = self.plan.study.data.folds or 1
+        for line in told(self.question, judged, status.count(RunStatus.FINISHED), failed, folds):
             say(f"{self.plan.study.name}: {line}", console)
         say(f"in {duration(seconds)}; next: ablate report, with the same study file", console)
         return failed
 
 
-def told(question: Question, judged: Judged, finished: int, failed: int) -> list[str]:
+def _by_place(cells: Sequence[Cell]) -> dict[Place, list[Cell]]:
+    found: dict[Place, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.seed, cell.variant.name), []).append(cell)
+    return found
+
+
+def _together(cells: Mapping[Place, Sequence[Cell]]) -> tuple[Cell, ...]:
+    """Seed by seed, and in a seed fold by fold, as a plan has them."""
+    every = [cell for each in cells.values() for cell in each]
+    return tuple(sorted(every, key=lambda cell: (cell.seed, cell.fold or 0)))
+
+
+def told(
+    question: Question, judged: Judged, finished: int, failed: int, folds: int = 1
+) -> list[str]:
     """How far it came: what it took, what is still open and why."""
-    arms = len(question.variants) + 1
+    arms = (len(question.variants) + 1) * folds
     lines = [f"{plural(finished, 'run')} finished" + (f", {failed} failed" if failed else "")]
     if not judged.seeds:
         return [

@@ -11,6 +11,7 @@ from ablate.page.pictures import Heat, described, weight_rows
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.result.snapshot import Snapshot, unpack
+from ablate.system.text import seed_and_fold
 
 
 def telling_variants(summary: Summary) -> tuple[str, ...]:
@@ -55,8 +56,8 @@ def heat_figure(summary: Summary, image: int) -> Figure | None:
     return Figure(
         f"attention-image-{image + 1}",
         f"Heat maps of a test image for {', '.join(chosen)}.",
-        "A test image as the baseline, the best and the median variant see it (seed 1): for each "
-        "layer the three channels with the highest mean activation, each from its lowest value "
+        f"A test image as the baseline, the best and the median variant see it ({_which(summary)}): for "
+        "each layer the three channels with the highest mean activation, each from its lowest value "
         "(blue) to its highest (red), laid over the image; channels are counted from 1.",
         canvas.saved(pictures.heat_maps(columns)),
         [
@@ -83,7 +84,7 @@ def weights_figure(summary: Summary) -> Figure | None:
     return Figure(
         "attention-weights",
         "The weights that attention gives channels and places of the first of these images.",
-        "What attention multiplies the first of these images by (seed 1): the weight of each "
+        f"What attention multiplies the first of these images by ({_which(summary)}): the weight of each "
         "channel, and of each place. A channel without a bar is 0 everywhere in this image.",
         canvas.saved(pictures.weights(rows)),
         [
@@ -97,3 +98,8 @@ def weights_figure(summary: Summary) -> Figure | None:
             for number, weight in enumerate(row.channel, 1)
         ],
     )
+
+
+def _which(summary: Summary) -> str:
+    """The run of each variant that is shown."""
+    return seed_and_fold(1, None if summary.folds == 1 else 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
-from ablate.result.dataset import DatasetSummary, told, warnings
+from ablate.result.dataset import DatasetSummary, in_folds, told, warnings
 from ablate.study.metrics import ACCURACY
 
 
@@ -37,17 +37,20 @@ def _no_better(summary: Summary, data: DatasetSummary) -> list[str]:
 
 def _table(data: DatasetSummary) -> Table:
     drawn = "" if data.drawn_images is None else f"each seed draws {fmt.count(data.drawn_images)}"
+    first = "" if data.folds is None else "in the first fold"
     rows = (
         ("Classes", fmt.count(data.classes), ""),
-        ("To train on", fmt.count(data.train_images), drawn),
-        ("To validate", fmt.count(data.validation_images), ""),
-        ("To test", fmt.count(data.test_images), ""),
+        *(() if data.folds is None else (("Folds", fmt.count(data.folds), in_folds(data)),)),
+        ("To train on", fmt.count(data.train_images), ", ".join(filter(None, (first, drawn)))),
+        ("To validate", fmt.count(data.validation_images), first),
+        ("To test", fmt.count(data.test_images), first and "each in one fold"),
         ("Smallest class", fmt.count(data.smallest_class_images), data.smallest_class),
         ("Largest class", fmt.count(data.largest_class_images), data.largest_class),
         *_compared(data),
     )
+    whose = "the images that are not tested" if data.folds is None else "all images"
     return Table(
-        "The images of this study. Sizes of classes are those of the images that are not tested.",
+        f"The images of this study. Sizes of classes are those of {whose}.",
         (Column("What", numeric=False), Column("Images")),
         tuple(Row((TableCell(what), TableCell(number, note))) for what, number, note in rows),
     )

@@ -199,4 +199,6 @@ def completeness(summary: Summary) -> Bar:
             start, share = round(100 * before / planned, 2), round(100 * number / planned, 2)
             parts.append(BarPart(name, number, start, share))
         before += number
-    return Bar(f"{plural(planned, 'run')} planned: {', '.join(told)}.", tuple(parts))
+    what = "run" if summary.folds == 1 else f"seed of {summary.folds} folds"
+    many = None if summary.folds == 1 else f"seeds of {summary.folds} folds"
+    return Bar(f"{plural(planned, what, many)} planned: {', '.join(told)}.", tuple(parts))

@@ -23,6 +23,7 @@ from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
 from ablate.report.selection import selection_blocks
 from ablate.report.summary import Summary
+from ablate.result import RunStatus
 from ablate.stats import words
 from ablate.system.context import context_name
 from ablate.system.text import plural
@@ -84,10 +85,23 @@ def compose(summary: Summary) -> Document:
             ("Baseline", summary.baseline),
             ("Variants", f"{len(summary.variants):,}"),
             *((("Setting", str(study["setting"])[:8]),) if study.get("setting") else ()),
-            ("Finished runs", f"{sum(v.n + v.besides for v in summary.variants):,}"),
+            *_finished(summary),
         ),
         banner=LEAKED if summary.leaked else "",
         sections=tuple(section for section in sections if section.blocks),
+    )
+
+
+def _finished(summary: Summary) -> tuple[tuple[str, str], ...]:
+    """How many runs there are; with folds how many trainings these are."""
+    seeds = sum(v.n + v.besides for v in summary.variants)
+    if summary.folds == 1:
+        return (("Finished runs", f"{seeds:,}"),)
+    trained = int((summary.fold_runs["status"] == RunStatus.FINISHED).sum())
+    return (
+        ("Folds", f"{summary.folds:,}, each image tested once"),
+        ("Finished seeds", f"{seeds:,} of all folds"),
+        ("Finished runs", f"{trained:,}"),
     )
 
 
@@ -132,6 +146,8 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
         listed = ", ".join(short[:12]) + (" …" if len(short) > 12 else "")
         text = f"{plural(len(short), 'variant')} with fewer finished runs than planned: {listed}."
         notes.append(Note(text))
+    if incomplete := _incomplete(summary):
+        notes.append(Note(incomplete, "warning"))
     if len(summary.trained_on) > 1:
         listed = "; ".join(
             f"{place} ({plural(n, 'run')})" for place, n in summary.trained_on.items()
@@ -141,6 +157,20 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
     told = (unmoved_in(variant) for variant in summary.variants)
     notes.extend(Note(text, "warning") for text in told if text)
     return completeness(summary), *notes
+
+
+def _incomplete(summary: Summary) -> str:
+    """Which seeds have some of their folds; empty where there are none such."""
+    runs = summary.runs
+    begun = runs[(runs["folds_finished"] > 0) & (runs["status"] != RunStatus.FINISHED)]
+    if summary.folds == 1 or begun.empty:
+        return ""
+    told = [
+        f"{row['variant']}, seed {row['seed']:g} ({row['folds_finished']:g} of {summary.folds})"
+        for row in begun.to_dict("records")
+    ]
+    listed = ", ".join(told[:12]) + (" …" if len(told) > 12 else "")
+    return f"A seed counts once all of its folds have finished; these do not yet: {listed}."
 
 
 def _accuracy(summary: Summary) -> tuple[Block, ...]:
@@ -213,7 +243,13 @@ def _verdict_words(summary: Summary) -> tuple[str, ...]:
     if summary.leaked:
         return (LEAKED,)
     rules = words.reading(v.effect for v in summary.tested if v.effect)
-    return (*READING[:2], *rules, f"The margin of equivalence is the {margin_words(summary)}.")
+    folds = () if summary.folds == 1 else (words.told_folds(summary.folds),)
+    return (
+        *READING[:2],
+        *folds,
+        *rules,
+        f"The margin of equivalence is the {margin_words(summary)}.",
+    )
 
 
 def _factors(summary: Summary) -> tuple[Block, ...]:

@@ -39,7 +39,7 @@ RUN_COLUMNS = (
     *("options", "seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
     *("seconds", "device", "precision"),
     *("parameters", "attention_parameters", "macs", "elementwise", "activations"),
-    *("unmoved_attention", "finished_at"),
+    *("unmoved_attention", "finished_at", "fold", "folds_finished"),
 )
 EPOCH_COLUMNS = (
     *("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy"),
@@ -103,7 +103,8 @@ class Summary:
     whether they hold at every look (`--until-decided`). `contexts` are those of its study, where it is one of
     several. `metric` is what the study is judged by, and
     `validation` its values on validation images, by run key; `metrics` has them all. `data` is what the
-    images are.
+    images are. Of a study with folds `runs` are its seeds, each of all its folds together, and `fold_runs`
+    the runs; without they are the same.
     """
 
     study: Mapping[str, Any]
@@ -132,6 +133,8 @@ class Summary:
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     dataset_hash: str = ""
     contexts: Sequence[InContext] = ()
+    folds: int = 1
+    fold_runs: pd.DataFrame = field(default_factory=pd.DataFrame)
     _computed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, name: str, compute: Callable[[], Found]) -> Found:
@@ -274,6 +277,8 @@ def summarize(frames: Frames) -> Summary:
         metric=metric,
         metrics=frames.metrics,
         dataset_hash=frames.dataset_hash,
+        folds=frames.folds,
+        fold_runs=runs if frames.folds == 1 else _tidy(frames.fold_runs, RUN_COLUMNS, aliases),
         validation=validation_scores(finished, frames, metric),
     )
 

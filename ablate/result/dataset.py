@@ -20,6 +20,10 @@ class DatasetSummary:
     `tested_in_training` test images are also training or validation images and `in_two_classes` stand under
     two labels; `plain_images` are of one colour, `transparent_images` had a shape in their transparency,
     which is dropped. None is what nobody has found out yet.
+
+    Of `folds` each tests from `smallest_fold_images` to `largest_fold_images` images, and all together each
+    image once: `test_images` are all, sizes of classes those of all, `train_images` and `validation_images`
+    those of the first fold. None where a part is for testing.
     """
 
     classes: int
@@ -41,6 +45,9 @@ class DatasetSummary:
     in_two_classes: int | None = None
     plain_images: int | None = None
     transparent_images: int | None = None
+    folds: int | None = None
+    smallest_fold_images: int | None = None
+    largest_fold_images: int | None = None
 
     def document(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -50,6 +57,12 @@ class DatasetSummary:
 def counted(data: DatasetSummary) -> str:
     """How many images of how many classes there are, and what is right of them without looking at one."""
     drawn = "" if data.drawn_images is None else f" (each seed draws {data.drawn_images:,})"
+    if data.folds is not None:
+        return (
+            f"{data.classes:,} classes; {in_folds(data)}; of those that a fold trains on "
+            f"{data.validation_images:,} are to validate{drawn}; {_sizes(data)}; always saying "
+            f"{data.majority_class} is right for {100 * data.majority_share:.2f} % of the images"
+        )
     return (
         f"{data.classes:,} classes; {plural(data.train_images, 'image')} to train on{drawn}, "
         f"{data.validation_images:,} to validate, {data.test_images:,} to test; {_sizes(data)}; "
@@ -58,14 +71,23 @@ def counted(data: DatasetSummary) -> str:
     )
 
 
+def in_folds(data: DatasetSummary) -> str:
+    """`5 folds of 320/80 images, each image tested once`."""
+    low, high = data.smallest_fold_images or 0, data.largest_fold_images or 0
+    rest = _span(data.test_images - high, data.test_images - low)
+    return f"{data.folds} folds of {rest}/{_span(low, high)} images, each image tested once"
+
+
+def _span(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
+
+
 def _sizes(data: DatasetSummary) -> str:
     low, high = data.smallest_class_images, data.largest_class_images
+    what = "to train on and validate" if data.folds is None else "in all"
     if low == high:
-        return f"every class has {low:,} to train on and validate"
-    return (
-        f"a class has {low:,} ({data.smallest_class}) to {high:,} ({data.largest_class}) to train on and "
-        "validate"
-    )
+        return f"every class has {low:,} {what}"
+    return f"a class has {low:,} ({data.smallest_class}) to {high:,} ({data.largest_class}) {what}"
 
 
 def told(data: DatasetSummary) -> Iterator[str]:
@@ -84,7 +106,13 @@ def told(data: DatasetSummary) -> Iterator[str]:
 
 def warnings(data: DatasetSummary) -> Iterator[str]:
     """What makes results on these images mean less than they seem to."""
-    if data.tested_in_training:
+    if data.tested_in_training and data.folds is not None:
+        yield (
+            f"{data.tested_in_training:,} of {plural(data.test_images, 'image')} are in other folds too, by "
+            f"their {data.compared}, so that runs test what they were trained on: the accuracy is not that "
+            "on images which are new; keep one of each, or give equal ones one group (data.group)"
+        )
+    elif data.tested_in_training:
         yield (
             f"{data.tested_in_training:,} of {plural(data.test_images, 'test image')} are also images to "
             f"train or validate on, by their {data.compared}: the accuracy is not that on images which are "

@@ -154,8 +154,20 @@ def _seeds(effect: Effect) -> str:
     needed = effect.seeds_for(effect.margin)
     wanted = f"a difference of {size(effect.margin)} points"
     if needed is None:
-        return f"no number of seeds sees {wanted} on this many test images"
+        folds = " in these folds" if effect.spread.fold_variance else ""
+        return f"no number of seeds sees {wanted} on this many test images{folds}"
     return f"{wanted} takes {needed:,} seeds of each"
+
+
+def told_folds(folds: int) -> str:
+    """What a seed is where there are folds, and what that does to intervals."""
+    return (
+        f"Every image is tested once: a seed is {folds} trainings, one for each fold, and counts once all "
+        "of them have finished, as one run would that was tested on all images. The folds are the same for "
+        "all seeds and variants, and overlap in what they are trained on, so that more seeds do not make "
+        f"the training images new: what trainings vary by counts 1/n + 1/{folds - 1} times instead of 1/n "
+        "(Nadeau and Bengio 2003)."
+    )
 
 
 def reading(found: Iterable[Effect]) -> tuple[str, ...]:

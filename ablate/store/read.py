@@ -96,6 +96,7 @@ class StoredRun:
     weights_sha256: str | None
     weights_file: str | None
     val_accuracy: float | None = None
+    fold: int | None = None
 
 
 def stored_runs(url: str, study: str, dataset_hash: str, setting: str) -> list[StoredRun]:

@@ -322,8 +322,10 @@ class Store:
     def _accept(
         self, connection: Connection, claim: Claim, result: Finished, environment: Mapping[str, Any]
     ) -> list[str]:
-        """Accept a result; returns the files of checkpoints that no row names any more."""
-        values = {k: v for k, v in asdict(result).items() if k not in ("kept", "labels", "scores")}
+        beside = ("kept", "labels", "scores", "tested")
+        values = {k: v for k, v in asdict(result).items() if k not in beside}
+        if (tested := result.tested) is not None:
+            values |= {"test_first": tested.first, "test_images": tested.images}
         values["test_predictions"] = add_test_set(connection, claim.run_key, result)
         values["environment_id"] = add_environment(connection, environment)
         if not self._end(connection, claim, RunStatus.FINISHED, values):

@@ -14,6 +14,7 @@ from ablate.store import schema
 from ablate.store.beside import Files, files_of
 from ablate.store.read import StoredRun
 from ablate.store.rows import put
+from ablate.system.text import seed_and_fold
 
 _NAME = re.compile(r"[0-9a-f]{16}\.safetensors")
 
@@ -61,7 +62,7 @@ def forget_all_but_best(connection: Connection, study: str, run_keys: Collection
     """
     runs, cells = schema.runs, schema.cells
     kept = runs.c.run_key.in_(run_keys) & runs.c.weights_file.is_not(None)
-    order = func.coalesce(runs.c.val_accuracy, -1).desc(), runs.c.seed
+    order = func.coalesce(runs.c.val_accuracy, -1).desc(), runs.c.seed, runs.c.fold
     found = connection.execute(
         select(runs.c.run_key, runs.c.weights_file).where(kept).order_by(*order)
     )
@@ -96,9 +97,10 @@ def read_weights(url: str, run: StoredRun) -> bytes:
         WeightsError: none were kept, or the file is missing or has changed.
     """
     if run.weights_sha256 is None or run.weights_file is None:
+        which = f"{run.variant}, {seed_and_fold(run.seed, run.fold)} ({run.run_key}, {run.status})"
         raise WeightsError(
-            f"{run.variant}, seed {run.seed} ({run.run_key}, {run.status}): has no stored weights; "
-            "`ablate run --keep` says of which seeds they are kept when a run finishes; of seed 1 unless set"
+            f"{which}: has no stored weights; `ablate run --keep` says of which seeds they are kept when a "
+            "run finishes; of seed 1 unless set"
         )
     files, name = weights_files(url), checked_weights(run.weights_file)
     path = files.place(name)

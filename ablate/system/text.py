@@ -23,6 +23,11 @@ def plural(count: int, word: str, many: str | None = None) -> str:
     return f"{count:,} {word if count == 1 else many or word + 's'}"
 
 
+def seed_and_fold(seed: int, fold: int | None) -> str:
+    """`seed 1`, or `seed 1, fold 2` of a run that is one of a seed's."""
+    return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `3 min 05 s`, `2 h 10 min`."""
     minutes, rest = divmod(round(seconds), 60)
