@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from ablate.errors import PlacementError
 from ablate.model import build, find_targets
+from ablate.network.kept import no_tensors
 from ablate.study import Recipe, Variant
 from ablate.system.imports import prints_to_stderr
 from ablate.system.machine import Machine
@@ -27,6 +28,8 @@ from ablate.system.text import one_line
 from ablate.train.step import Trainer, make_trainer
 
 SEED = 1
+TRIES = 8
+"""Steps until attention without a gradient is refused."""
 DISTURBED = 4
 """Images on which attention's output is disturbed."""
 STRENGTHS = (1.0, 64.0)
@@ -75,6 +78,7 @@ def prove_step(asked: StepAsked) -> None:
     paths = {target.attached: target.words for target in targets}
     net = build(variant, asked.classes, asked.image_size, SEED)
     _meet_onednn(net, asked)
+    _check_kept(net, asked)
     with prints_to_stderr(), seeded(SEED):  # a proof draws nothing from what others draw from
         # Unfrozen: where all before it is frozen, a placebo without weights gives no gradient back.
         recipe, machine = asked.recipe.unfrozen, asked.machine
@@ -83,10 +87,7 @@ def prove_step(asked: StepAsked) -> None:
             # The last batch first, so that the outputs which are kept are those of a whole one.
             for size in reversed(asked.batch_sizes):
                 _step(trainer, asked, size)
-            if _unreached(paths, outputs):
-                # A head or a factor that begins at zero lets nothing through before the first step.
-                _step(trainer, asked, asked.batch_sizes[0])
-            _check_reached(asked, paths, outputs)
+            _check_reached(trainer, asked, paths, outputs)
         _check_trained(trainer, asked, paths)
         _check_disturbed(trainer, asked, paths)
 
@@ -100,9 +101,9 @@ def _batch(asked: StepAsked, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     return images.to(device).contiguous(memory_format=torch.channels_last), labels.to(device)
 
 
-def _step(trainer: Trainer, asked: StepAsked, size: int) -> None:
+def _step(trainer: Trainer, asked: StepAsked, size: int, again: int = 0) -> None:
     trainer.train()
-    trainer.prepare(asked.recipe.learning_rate, SEED)
+    trainer.prepare(asked.recipe.learning_rate, SEED + again)
     try:
         loss, _ = trainer.step(_batch(asked, size))
     except Exception as error:
@@ -148,10 +149,25 @@ def _outputs_of(net: nn.Module, paths: Mapping[str, str]) -> Iterator[dict[str, 
 
 
 def _check_reached(
-    asked: StepAsked, paths: Mapping[str, str], outputs: Mapping[str, torch.Tensor]
+    trainer: Trainer,
+    asked: StepAsked,
+    paths: Mapping[str, str],
+    outputs: dict[str, torch.Tensor],
 ) -> None:
-    """The loss must send a gradient back to what attention gave."""
-    for path in _unreached(paths, outputs):
+    """The loss must send a gradient back to what attention gave.
+
+    A head or a factor that begins at zero lets nothing through before the first step, and a branch that is
+    dropped at random none of that one: so there are several steps, each under draws of its own.
+    """
+    left = _unreached(paths, outputs)
+    for again in range(1, TRIES):
+        if not left:
+            return
+        outputs.clear()
+        _step(trainer, asked, asked.batch_sizes[0], again)
+        still = _unreached(paths, outputs)
+        left = [path for path in left if path in still]
+    for path in left:
         raise PlacementError(
             f"{_name(asked)}: attention {paths[path]} does not reach the loss: no gradient comes "
             "back to it; is it under torch.no_grad() or inference_mode(), or on a branch that is not used?"
@@ -166,16 +182,17 @@ def _unreached(paths: Mapping[str, str], outputs: Mapping[str, torch.Tensor]) ->
 
 def _check_trained(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str]) -> None:
     """Every parameter of attention must get a gradient that is not zero: as it was drawn, or where a ReLU
-    is dead for all images, with all weights positive or negative.
+    is dead for all images, with all weights positive or negative; under other draws, where it is dropped.
     """
     inserted = {path: trainer.net.get_submodule(path) for path in paths}
     still = {(path, n) for path, module in inserted.items() for n, _ in module.named_parameters()}
-    for sign in (0, 1, -1):
+    signs = [(0, 0), *((sign, again) for again in range(TRIES) for sign in (1, -1))]
+    for sign, again in signs:
         if not still:
             return
         if sign:
             _make_one_sign([p for module in inserted.values() for p in module.parameters()], sign)
-            _step(trainer, asked, asked.batch_sizes[0])
+            _step(trainer, asked, asked.batch_sizes[0], again)
         for path, module in inserted.items():
             moved = {n for n, p in module.named_parameters() if p.grad is not None and p.grad.any()}
             still -= {(path, name) for name in moved}
@@ -287,6 +304,15 @@ def _meet_onednn(net: nn.Module, asked: StepAsked) -> None:
                 f"{module.in_channels} channels, on which mixed precision crashes on a CPU "
                 '(oneDNN issue 6035): set recipe.precision to "fp32"'
             )
+
+
+def _check_kept(net: nn.Module, asked: StepAsked) -> None:
+    """Refuse a state that neither checkpoints nor files of weights hold, which have tensors alone."""
+    for name in no_tensors(net):
+        raise PlacementError(
+            f"{_name(asked)}: its state_dict has {name!r}, which is no tensor and would be lost with each "
+            "checkpoint: give it as a tensor, or keep it in a buffer"
+        )
 
 
 def _overflows(conv: nn.Conv2d) -> bool:

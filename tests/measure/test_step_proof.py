@@ -152,6 +152,13 @@ class Inference(Plain):
         return self.fc(maps.clone())
 
 
+class Dropped(Plain):
+    def forward(self, x):
+        maps = torch.relu(self.conv1(x))
+        more = self.conv2(maps) if not self.training or torch.rand(()) < 0.4 else 0
+        return self.fc((maps + more).mean((2, 3)))
+
+
 class Pointwise(Plain):
     def __init__(self, classes):
         super().__init__(classes)
@@ -182,7 +189,9 @@ def asked(
 
 
 @pytest.mark.usefixtures("nets")
-@pytest.mark.parametrize("name", ["Plain", "Hooked", "NoGradInEvaluation", "ZeroHead", "ReZero"])
+@pytest.mark.parametrize(
+    "name", ["Plain", "Hooked", "NoGradInEvaluation", "ZeroHead", "ReZero", "Dropped"]
+)
 @pytest.mark.parametrize("attention", ["none", "se"])
 def test_a_network_that_can_be_trained_is_proven(name: str, attention: str) -> None:
     """Also one that takes its features by a hook of its own, which sees what attention gives; one whose

@@ -310,6 +310,27 @@ def test_a_run_goes_on_to_the_byte(name: str) -> None:
     assert torch.equal(weights(whole.net), weights(again.trainer.net))
 
 
+class Remembers(nn.Module):
+    """Divides by how often it was called, in a buffer that is not saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / self.calls.add_(1)  # type: ignore[operator]
+
+
+def test_what_a_state_dict_leaves_out_goes_on_too() -> None:
+    whole, anew = (trainer(nn.Sequential(Remembers(), *network(seed))) for seed in (0, 1))
+    steps(whole, 3)
+    again = unpack(pack(Member(whole), {}), anew, {})
+    assert isinstance(again, Member)
+    for each in (whole, again.trainer):
+        steps(each, 3, first=3)
+    assert torch.equal(weights(whole.net), weights(again.trainer.net))
+
+
 def test_an_average_of_a_network_is_its_own() -> None:
     net = network()
     average = Average(net, 0.5)
