@@ -17,10 +17,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ablate.backbones import is_own
 from ablate.errors import PlacementError
 from ablate.model import build, find_targets
 from ablate.network.kept import no_tensors
+from ablate.placement import Target
 from ablate.study import Recipe, Variant
+from ablate.study.position import REPLACE
 from ablate.system.imports import prints_to_stderr
 from ablate.system.machine import Machine
 from ablate.system.randomness import seeded
@@ -47,6 +50,9 @@ ADVICE = {
     ),
     "Expected more than 1 spatial element": "instance norm needs maps of more than one place",
     "modified by an inplace operation": "an in-place operation changes what the backward needs",
+    "backward through the graph a second time": (
+        "what it keeps from one step for the next must be detached: x.detach()"
+    ),
     "must be Tensor, not tuple": "in training it gives several outputs: wrap it so that it gives one",
     "must be Tensor, not dict": "it gives a dictionary: wrap it so that it gives the logits",
     "floating point": "complex parameters cannot be trained by these optimizers",
@@ -79,14 +85,17 @@ def prove_step(asked: StepAsked) -> None:
     net = build(variant, asked.classes, asked.image_size, SEED)
     _meet_onednn(net, asked)
     _check_kept(net, asked)
+    _check_alone(net, asked, targets)
     with prints_to_stderr(), seeded(SEED):  # a proof draws nothing from what others draw from
         # Unfrozen: where all before it is frozen, a placebo without weights gives no gradient back.
         recipe, machine = asked.recipe.unfrozen, asked.machine
         trainer = make_trainer(net, recipe, machine.device, machine.precision)
         with _outputs_of(net, paths) as outputs:
-            # The last batch first, so that the outputs which are kept are those of a whole one.
-            for size in reversed(asked.batch_sizes):
+            # The last batch first, so that the outputs which are kept are those of a whole one. Two steps at
+            # least: the second one meets what the first has left.
+            for size in [*reversed(asked.batch_sizes), asked.batch_sizes[0]]:
                 _step(trainer, asked, size)
+            _check_stepped(trainer, asked)
             _check_reached(trainer, asked, paths, outputs)
         _check_trained(trainer, asked, paths)
         _check_disturbed(trainer, asked, paths)
@@ -104,14 +113,21 @@ def _batch(asked: StepAsked, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 def _step(trainer: Trainer, asked: StepAsked, size: int, again: int = 0) -> None:
     trainer.train()
     trainer.prepare(asked.recipe.learning_rate, SEED + again)
+    images, labels = _batch(asked, size)
+    before = images.clone()
     try:
-        loss, _ = trainer.step(_batch(asked, size))
+        loss, _ = trainer.step((images, labels))
     except Exception as error:
         # Networks fail in every way there is; whatever it is, it would fail each run.
         raise PlacementError(_says(asked, size, error)) from error
     if loss.dim() != 0:
         raise PlacementError(
             f"{_name(asked)}: its loss has the shape {tuple(loss.shape)}, not one number"
+        )
+    if not torch.equal(images, before):
+        raise PlacementError(
+            f"{_name(asked)}: its forward changes the images that it is given, which runs side by side "
+            "share: change a copy (x = x - 0.5, not x.sub_(0.5); no inplace=True in the first layer)"
         )
 
 
@@ -303,6 +319,62 @@ def _meet_onednn(net: nn.Module, asked: StepAsked) -> None:
                 f"{_name(asked)}: {path!r} is a 1×1 convolution with stride {module.stride} of "
                 f"{module.in_channels} channels, on which mixed precision crashes on a CPU "
                 '(oneDNN issue 6035): set recipe.precision to "fp32"'
+            )
+
+
+def _check_alone(net: nn.Module, asked: StepAsked, targets: Sequence[Target]) -> None:
+    """With attention that gives back what it gets a network must be its backbone: a user's forward may count
+    its modules, or walk through them, and meet attention there too."""
+    own = is_own(asked.variant.backbone)
+    if not own or not targets or any(target.how == REPLACE for target in targets):
+        return
+    inserted = [net.get_submodule(target.attached) for target in targets]
+    for module in inserted:
+        module.forward = _given_back
+    try:
+        found = _first_logits(net, asked)
+    finally:
+        for module in inserted:
+            del module.forward
+    plain, again = (_first_logits(_plain(asked), asked) for _ in range(2))
+    if _alike(plain, again) and not _alike(plain, found):
+        raise PlacementError(
+            f"{_name(asked)}: attention {targets[0].words} changes more than what it reweights: where it "
+            "gives back what it gets the logits are not the backbone's; does its forward count its modules, "
+            "or take one by its place?"
+        )
+
+
+def _plain(asked: StepAsked) -> nn.Module:
+    return build(Variant(asked.variant.backbone), asked.classes, asked.image_size, SEED)
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.allclose(one, other, equal_nan=True)
+
+
+def _given_back(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def _first_logits(net: nn.Module, asked: StepAsked) -> torch.Tensor:
+    """In evaluation, before a step."""
+    side, generator = asked.image_size, torch.Generator().manual_seed(SEED)
+    images = torch.randn(2, 3, side, side, generator=generator)
+    with torch.no_grad(), seeded(SEED), prints_to_stderr():
+        logits: torch.Tensor = net.eval()(images)
+    net.train()
+    return logits
+
+
+def _check_stepped(trainer: Trainer, asked: StepAsked) -> None:
+    """Refuse parameters that a forward has made: the optimizer, which is made before, never steps them."""
+    known = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
+    for name, parameter in trainer.net.named_parameters():
+        if parameter.requires_grad and id(parameter) not in known:
+            raise PlacementError(
+                f"{_name(asked)}: a forward makes or replaces its {name!r}, which is then never trained: "
+                "make it in the constructor"
             )
 
 
