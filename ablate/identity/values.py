@@ -6,12 +6,12 @@ would take two networks for one.
 
 from __future__ import annotations
 
-import copyreg
 import enum
 import functools
 import hashlib
 import json
 import pathlib
+import re
 import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -133,6 +133,10 @@ class Describer:
             return ["python module", self._reach(value.__name__)]
         if isinstance(value, RemovableHandle):
             return ["handle of a hook"]  # the hook itself is described at its module
+        if isinstance(value, re.Pattern):
+            return ["pattern", self(value.pattern), value.flags]
+        if isinstance(value, np.ufunc):
+            return ["ufunc", value.__name__, value.signature]
         if isinstance(value, weakref.ref):
             return ["weak", self(value())]
         if isinstance(value, torch.Generator):
@@ -229,7 +233,7 @@ class Describer:
     def _object(self, value: Any) -> Node:
         """An object by what `pickle` and `copy` would take of it, and what its class hides from these."""
         try:
-            taken = _taken_apart(value)
+            taken = value.__reduce_ex__(2)
         except Exception as error:
             # Whatever a class raises here, it says that its objects cannot be taken apart.
             return self._refuse(value, error)
@@ -272,16 +276,6 @@ class Describer:
         if module:
             self.modules.add(module)
         return module or ""
-
-
-def _taken_apart(value: Any) -> Any:
-    try:
-        return value.__reduce_ex__(2)
-    except Exception:
-        known: Any = copyreg.dispatch_table.get(type(value))
-        if known is None:
-            raise
-        return known(value)  # patterns, NumPy's functions
 
 
 def _text(node: Node) -> str:

@@ -10,37 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ablate.backbones import is_own
 from ablate.errors import PlacementError
+from ablate.measure.step_guards import (
+    SEED,
+    StepAsked,
+    check_alone,
+    check_kept,
+    check_stepped,
+    meet_onednn,
+    name_of,
+)
 from ablate.model import build, find_targets
-from ablate.network.kept import no_tensors
-from ablate.placement import Target
-from ablate.study import Recipe, Variant
-from ablate.study.position import REPLACE
 from ablate.system.imports import prints_to_stderr
-from ablate.system.machine import Machine
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
 from ablate.train.step import Trainer, make_trainer
 
-SEED = 1
 TRIES = 8
 """Steps until attention without a gradient is refused."""
 DISTURBED = 4
 """Images on which attention's output is disturbed."""
 STRENGTHS = (1.0, 64.0)
 """How much: after a factor that was zero a step ago, mixed precision rounds a little away."""
-
-FEWEST_CHANNELS = 16
-"""Of a 1×1 convolution with a stride on channels-last maps: with fewer (without AVX-512, below 8) oneDNN
-writes beyond its memory."""
 
 ADVICE = {
     "view size is not compatible": "write .reshape instead of .view: training uses channels-last maps",
@@ -61,18 +58,6 @@ ADVICE = {
 """Part of what PyTorch says → what to do."""
 
 
-@dataclass(frozen=True)
-class StepAsked:
-    """What is proven of a variant: steps on batches of these sizes, under a recipe on a machine."""
-
-    variant: Variant
-    classes: int
-    image_size: int
-    batch_sizes: tuple[int, ...]
-    recipe: Recipe
-    machine: Machine
-
-
 def prove_step(asked: StepAsked) -> None:
     """Take the steps, and see that attention acts.
 
@@ -83,9 +68,9 @@ def prove_step(asked: StepAsked) -> None:
     targets = find_targets(variant, asked.classes, asked.image_size)
     paths = {target.attached: target.words for target in targets}
     net = build(variant, asked.classes, asked.image_size, SEED)
-    _meet_onednn(net, asked)
-    _check_kept(net, asked)
-    _check_alone(net, asked, targets)
+    meet_onednn(net, asked)
+    check_kept(net, asked)
+    check_alone(net, asked, targets)
     with prints_to_stderr(), seeded(SEED):  # a proof draws nothing from what others draw from
         # Unfrozen: where all before it is frozen, a placebo without weights gives no gradient back.
         recipe, machine = asked.recipe.unfrozen, asked.machine
@@ -95,7 +80,7 @@ def prove_step(asked: StepAsked) -> None:
             # least: the second one meets what the first has left.
             for size in [*reversed(asked.batch_sizes), asked.batch_sizes[0]]:
                 _step(trainer, asked, size)
-            _check_stepped(trainer, asked)
+            check_stepped(trainer, asked)
             _check_reached(trainer, asked, paths, outputs)
         _check_trained(trainer, asked, paths)
         _check_disturbed(trainer, asked, paths)
@@ -122,11 +107,11 @@ def _step(trainer: Trainer, asked: StepAsked, size: int, again: int = 0) -> None
         raise PlacementError(_says(asked, size, error)) from error
     if loss.dim() != 0:
         raise PlacementError(
-            f"{_name(asked)}: its loss has the shape {tuple(loss.shape)}, not one number"
+            f"{name_of(asked)}: its loss has the shape {tuple(loss.shape)}, not one number"
         )
     if not torch.equal(images, before):
         raise PlacementError(
-            f"{_name(asked)}: its forward changes the images that it is given, which runs side by side "
+            f"{name_of(asked)}: its forward changes the images that it is given, which runs side by side "
             "share: change a copy (x = x - 0.5, not x.sub_(0.5); no inplace=True in the first layer)"
         )
 
@@ -134,13 +119,8 @@ def _step(trainer: Trainer, asked: StepAsked, size: int, again: int = 0) -> None
 def _says(asked: StepAsked, size: int, error: Exception) -> str:
     advice = next((text for part, text in ADVICE.items() if part in str(error)), "")
     images = "1 image" if size == 1 else f"{size} images"
-    said = f"{_name(asked)}: a training step on {images} fails: {one_line(error)}"
+    said = f"{name_of(asked)}: a training step on {images} fails: {one_line(error)}"
     return f"{said.rstrip('.')}; {advice}" if advice else said
-
-
-def _name(asked: StepAsked) -> str:
-    variant = asked.variant
-    return f"{variant.backbone} with {variant.name}"
 
 
 @contextmanager
@@ -185,7 +165,7 @@ def _check_reached(
         left = [path for path in left if path in still]
     for path in left:
         raise PlacementError(
-            f"{_name(asked)}: attention {paths[path]} does not reach the loss: no gradient comes "
+            f"{name_of(asked)}: attention {paths[path]} does not reach the loss: no gradient comes "
             "back to it; is it under torch.no_grad() or inference_mode(), or on a branch that is not used?"
         )
 
@@ -215,7 +195,7 @@ def _check_trained(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str])
     if still:
         path, name = min(still)
         raise PlacementError(
-            f"{_name(asked)}: attention {paths[path]} cannot be trained: its {name!r} gets no gradient"
+            f"{name_of(asked)}: attention {paths[path]} cannot be trained: its {name!r} gets no gradient"
         )
 
 
@@ -244,7 +224,7 @@ def _check_disturbed(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str
             same = all(torch.equal(before, after) for after in disturbed)
         if same:
             raise PlacementError(
-                f"{_name(asked)}: attention {words} does not reach the loss: in evaluation the "
+                f"{name_of(asked)}: attention {words} does not reach the loss: in evaluation the "
                 "logits are the same whatever it gives; does the network take that map before "
                 "attention does?"
             )
@@ -306,87 +286,3 @@ def _same_buffers(net: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for name, value in net.named_buffers():
                 value.copy_(state[name])
-
-
-def _meet_onednn(net: nn.Module, asked: StepAsked) -> None:
-    """Refuse what crashes the process: oneDNN writes beyond its memory for these convolutions."""
-    precision = asked.machine.precision
-    if asked.machine.is_gpu or precision.memory_format is not torch.channels_last:
-        return
-    for path, module in net.named_modules():
-        if isinstance(module, nn.Conv2d) and _overflows(module):
-            raise PlacementError(
-                f"{_name(asked)}: {path!r} is a 1×1 convolution with stride {module.stride} of "
-                f"{module.in_channels} channels, on which mixed precision crashes on a CPU "
-                '(oneDNN issue 6035): set recipe.precision to "fp32"'
-            )
-
-
-def _check_alone(net: nn.Module, asked: StepAsked, targets: Sequence[Target]) -> None:
-    """With attention that gives back what it gets a network must be its backbone: a user's forward may count
-    its modules, or walk through them, and meet attention there too."""
-    own = is_own(asked.variant.backbone)
-    if not own or not targets or any(target.how == REPLACE for target in targets):
-        return
-    inserted = [net.get_submodule(target.attached) for target in targets]
-    for module in inserted:
-        module.forward = _given_back
-    try:
-        found = _first_logits(net, asked)
-    finally:
-        for module in inserted:
-            del module.forward
-    plain, again = (_first_logits(_plain(asked), asked) for _ in range(2))
-    if _alike(plain, again) and not _alike(plain, found):
-        raise PlacementError(
-            f"{_name(asked)}: attention {targets[0].words} changes more than what it reweights: where it "
-            "gives back what it gets the logits are not the backbone's; does its forward count its modules, "
-            "or take one by its place?"
-        )
-
-
-def _plain(asked: StepAsked) -> nn.Module:
-    return build(Variant(asked.variant.backbone), asked.classes, asked.image_size, SEED)
-
-
-def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return torch.allclose(one, other, equal_nan=True)
-
-
-def _given_back(x: torch.Tensor) -> torch.Tensor:
-    return x
-
-
-def _first_logits(net: nn.Module, asked: StepAsked) -> torch.Tensor:
-    """In evaluation, before a step."""
-    side, generator = asked.image_size, torch.Generator().manual_seed(SEED)
-    images = torch.randn(2, 3, side, side, generator=generator)
-    with torch.no_grad(), seeded(SEED), prints_to_stderr():
-        logits: torch.Tensor = net.eval()(images)
-    net.train()
-    return logits
-
-
-def _check_stepped(trainer: Trainer, asked: StepAsked) -> None:
-    """Refuse parameters that a forward has made: the optimizer, which is made before, never steps them."""
-    known = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
-    for name, parameter in trainer.net.named_parameters():
-        if parameter.requires_grad and id(parameter) not in known:
-            raise PlacementError(
-                f"{_name(asked)}: a forward makes or replaces its {name!r}, which is then never trained: "
-                "make it in the constructor"
-            )
-
-
-def _check_kept(net: nn.Module, asked: StepAsked) -> None:
-    """Refuse a state that neither checkpoints nor files of weights hold, which have tensors alone."""
-    for name in no_tensors(net):
-        raise PlacementError(
-            f"{_name(asked)}: its state_dict has {name!r}, which is no tensor and would be lost with each "
-            "checkpoint: give it as a tensor, or keep it in a buffer"
-        )
-
-
-def _overflows(conv: nn.Conv2d) -> bool:
-    pointwise = conv.kernel_size == (1, 1) and max(map(int, conv.stride)) > 1
-    return pointwise and conv.in_channels // conv.groups < FEWEST_CHANNELS

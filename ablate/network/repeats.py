@@ -16,8 +16,6 @@ from ablate.system.imports import prints_to_stderr
 from ablate.system.randomness import seeded
 
 IMAGES = 2
-FORWARDS = 2
-"""The first may change what the next one meets."""
 
 
 @dataclass(frozen=True)
@@ -67,37 +65,33 @@ def _show(backbone: str, classes: int, image_size: int) -> _Shown:
         net = make_network(backbone, classes, image_size)
     tensors = [*net.named_parameters(), *net.named_buffers()]
     began = {name: tensor.detach().clone() for name, tensor in tensors}
-    gave = _forwards(net.train(), image_size, range(FORWARDS))
-    gave += _forwards(net.eval(), image_size, [FORWARDS]) if gave else []
+    gave = _forward(net.train(), image_size, 1)
+    gave += _forward(net.eval(), image_size, 2) if gave else []
     return _Shown(net, began, gave)
 
 
 def _goes_on(shown: _Shown, backbone: str, classes: int, image_size: int) -> bool:
     """Whether a network that was made anew and got the tensors of another goes on as that one does."""
-    anew = make_network(backbone, classes, image_size)
+    with seeded(2):
+        anew = make_network(backbone, classes, image_size)
     try:
         anew.load_state_dict(shown.net.state_dict())
         restore_beside(anew, tensors_beside(shown.net))
     except (RuntimeError, KeyError, TypeError):
         return False
-    one, other = (_forwards(net.train(), image_size, [FORWARDS]) for net in (shown.net, anew))
+    one, other = (_forward(net.train(), image_size, 3) for net in (shown.net, anew))
     return len(one) == len(other) and all(map(_same, one, other))
 
 
-def _forwards(net: nn.Module, image_size: int, streams: range | list[int]) -> list[torch.Tensor]:
-    """What a network gives for noise, up to where it fails: of that a training step tells."""
-    given: list[torch.Tensor] = []
-    for stream in streams:
-        with seeded(stream), torch.no_grad(), prints_to_stderr():
-            images = torch.randn(IMAGES, 3, image_size, image_size)
-            try:
-                output = net(images)
-            except Exception:
-                # Whatever it raises: a training step raises it too, and says so.
-                return given
-        if isinstance(output, torch.Tensor):
-            given.append(output)
-    return given
+def _forward(net: nn.Module, image_size: int, seed: int) -> list[torch.Tensor]:
+    """What a network gives for noise; nothing where it fails or gives no tensor, of which planning tells."""
+    with seeded(seed), torch.no_grad(), prints_to_stderr():
+        images = torch.randn(IMAGES, 3, image_size, image_size)
+        try:
+            output = net(images)
+        except Exception:
+            return []  # whatever it raises: a training step raises it too, and says so
+    return [output] if isinstance(output, torch.Tensor) else []
 
 
 def _same(one: torch.Tensor, other: torch.Tensor | None) -> bool:

@@ -16,7 +16,8 @@ from ablate.drive import proof, together
 from ablate.drive.proof import prove_plan
 from ablate.drive.proven import trained_images
 from ablate.errors import PlacementError
-from ablate.measure.step_proof import StepAsked, prove_step
+from ablate.measure.step_guards import StepAsked
+from ablate.measure.step_proof import prove_step
 from ablate.study import Recipe, Variant
 from ablate.system.imports import allow_imports
 from ablate.system.machine import find_machine

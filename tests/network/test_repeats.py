@@ -12,7 +12,8 @@ import torch
 from conftest import message, small_plan
 
 from ablate.errors import PlacementError
-from ablate.measure.step_proof import StepAsked, prove_step
+from ablate.measure.step_guards import StepAsked
+from ablate.measure.step_proof import prove_step
 from ablate.network.repeats import check_repeats
 from ablate.study import Recipe, Variant
 from ablate.system.imports import import_object
