@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ablate.errors import StudyError
 from ablate.identity.code import content, is_machinery, place
 from ablate.identity.sources import is_users_file
 from ablate.identity.tensors import describe_tensor
@@ -229,6 +230,8 @@ class Describer:
             return self(inner)
         except Indescribable as reason:
             return ["of type", str(reason)]
+        except (StudyError, RecursionError):
+            return ["of type", str(Indescribable(inner, ""))]  # a module that keeps a lock, say
 
     def _object(self, value: Any) -> Node:
         """An object by what `pickle` and `copy` would take of it, and what its class hides from these."""

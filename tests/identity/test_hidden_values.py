@@ -176,6 +176,17 @@ def test_what_a_module_reads_when_it_is_imported_counts(found: Found, way: str) 
     assert two != three == again
 
 
+def test_what_cannot_be_described_there_hinders_nobody(found: Found) -> None:
+    locked = """
+import threading
+HELD = nn.Identity()
+HELD.lock = threading.Lock()
+LOCK = [HELD.lock]"""
+    source = NET + locked + READS["a constant"] + OTHERS
+    two, three = (found(hiding=source, k=f'{{"k": {k}}}') for k in (2, 3))
+    assert two != three
+
+
 def test_a_worker_that_read_another_value_is_refused(found: Found) -> None:
     source = NET + READS["a constant"] + OTHERS
     found(hiding=source, k='{"k": 2}')
