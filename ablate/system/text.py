@@ -42,9 +42,16 @@ def one_line(error: BaseException) -> str:
 
     An error without words is quoted with the line of code that raised it.
     """
-    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line.strip() for line in _words(error).splitlines() if line.strip()]
     what = _gist(said) if said else _raised_by(error)
     return f"{type(error).__name__}: {what}" if what else type(error).__name__
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""  # its class cannot even say what it is
 
 
 def printable(text: str) -> str:
