@@ -219,12 +219,18 @@ def keep_path(
     connection.execute(update(runs).where(mine).values(path=path))
 
 
-def running(connection: Connection, run_keys: Collection[str]) -> dict[str, tuple[Owner, str, int]]:
-    """Which of these runs are being trained: by whom, under which token, and the heartbeat."""
+def running(
+    connection: Connection, run_keys: Collection[str], after: str = "", at_most: int | None = None
+) -> dict[str, tuple[Owner, str, int]]:
+    """Which of these runs are being trained: by whom, under which token, and the heartbeat. With `at_most`
+    that many are looked at, of all that are trained, from the key `after` on and round to it.
+    """
     runs = schema.runs
     owner = (runs.c.owner_host, runs.c.owner_pid, runs.c.owner_started)
     query = select(runs.c.run_key, *owner, runs.c.token, runs.c.heartbeat)
     query = query.where(runs.c.status == RunStatus.RUNNING)
+    if at_most is not None:
+        query = query.order_by((runs.c.run_key > after).desc(), runs.c.run_key).limit(at_most)
     if len(run_keys) <= NAMED:
         query = query.where(runs.c.run_key.in_(run_keys))
     rows = connection.execute(query).all()

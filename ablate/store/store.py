@@ -409,10 +409,16 @@ class Store:
 
     @reading
     def running(
-        self, connection: Connection, run_keys: Collection[str]
+        self,
+        connection: Connection,
+        run_keys: Collection[str],
+        after: str = "",
+        at_most: int | None = None,
     ) -> dict[str, tuple[Owner, str, int]]:
-        """Which of these runs are being trained: by whom, under which token, and the heartbeat."""
-        return claims.running(connection, run_keys)
+        """Which of these runs are being trained: by whom, under which token, and the heartbeat. With
+        `at_most` that many are looked at, of all that are trained, from the key `after` on and round to it.
+        """
+        return claims.running(connection, run_keys, after, at_most)
 
     @writing
     def take_back(self, connection: Connection, run_key: str, token: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from conftest import rows_of, small_plan
 from test_driver import EPOCH, FINISHED, Recorder, Scripted
 
-from ablate.drive import open_runs
+from ablate.drive import open_runs, takeover
 from ablate.drive.driver import Driver
 from ablate.drive.open_runs import OpenRuns
 from ablate.drive.options import TrainingOptions
@@ -197,3 +197,22 @@ def test_the_files_beside_a_finished_run_are_swept(
     store.finish(claim, FINISHED, {})
     assert not left.exists()
     assert others.exists()
+
+
+def test_of_many_that_are_trained_each_watches_a_part_and_goes_round(
+    store: Store, keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = {claim.run_key: claim for claim in store.claim_cohort(keys, 9, lambda _: 0)}
+    while len(claims) < 9:
+        claims |= {claim.run_key: claim for claim in store.claim_cohort(keys, 1, lambda _: 0)}
+    trained = sorted(claims)
+    assert set(store.running(keys)) == set(claims)
+    assert list(store.running(keys, "", 4)) == trained[:4]
+    assert list(store.running(keys, trained[3], 4)) == trained[4:8]
+    assert list(store.running(keys, trained[7], 4)) == [trained[8], *trained[:3]]
+    monkeypatch.setattr(takeover, "WATCHED", 4)
+    monkeypatch.setattr(takeover, "ROUND_SECONDS", 0.0)
+    watcher = takeover.TakeOver(store, keys)
+    for _ in range(3):
+        watcher.watch(())
+    assert set(watcher._leases) == set(claims)

@@ -74,8 +74,8 @@ def _children(raylet: int) -> list[psutil.Process]:
 def _kill_one(nodes: Nodes, told: Path) -> float:
     """How long after the death of a node its run has begun again."""
     before = len(read(told, "given back"))
-    nodes.kill(nodes.raylets[0])
     begun = time.monotonic()
+    nodes.kill(nodes.raylets[0])
     wait_until(lambda: len(read(told, "given back")) > before, PATIENCE_SECONDS)
     lost = read(told, "given back")[before]["run_key"]
     wait_until(lambda: _begun_again(told, lost), PATIENCE_SECONDS)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,20 +58,19 @@ class Nodes:
     head: int
     raylets: list[int]
 
-    def kill(self, raylet: int) -> int:
-        """A node goes away; returns how many workers went with it."""
+    def kill(self, raylet: int) -> None:
+        """A node goes away."""
         node = psutil.Process(raylet)
-        gone = [node, *node.children(recursive=True)]
-        for process in gone:
-            process.kill()
-        psutil.wait_procs(gone, timeout=10)
+        for process in (node, *node.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.raylets.remove(raylet)
-        return sum(is_worker(process) for process in gone)
 
     def kill_head(self) -> None:
         """The node goes away that knows the cluster, with all that is its own."""
         for process in self.host_processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def host_processes(self) -> list[psutil.Process]:
         """Everything of the head: what its host started, but for the other nodes."""

@@ -4,6 +4,7 @@ as nodes make them that each train a share of the reference grid.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from sqlalchemy import event
 
 from ablate.drive.driver import RENEW_SECONDS
 from ablate.drive.open_runs import WINDOW
+from ablate.drive.takeover import WATCHED
 from ablate.store.store import Claim, Report, Store
 from tests.torture.figures import Figures
 from tests.torture.postgres import server
@@ -37,6 +39,7 @@ class Node:
 
     claims: list[Claim] = field(default_factory=list)
     epoch: int = 0
+    after: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 @dataclass
@@ -132,7 +135,7 @@ def _step(
         if node.claims:
             load.time("renew", when, lambda: store.renew(node.claims))
     elif kind == "watch":
-        load.time("watch", when, lambda: store.running(run_keys))
+        load.time("watch", when, lambda: store.running(run_keys, node.after, WATCHED))
     elif not node.claims:
         found = load.time(
             "claim", when, lambda: store.claim_cohort(run_keys[:WINDOW], SIDE_BY_SIDE, lambda _: 0)
