@@ -90,7 +90,10 @@ def compose_contexts(contexts: Sequence[InContext]) -> Document:
         facts=(
             ("Contexts", f"{len(contexts):,}"),
             ("Variants", f"{len(variants_of(contexts)) + 1:,}"),
-            ("Finished runs", f"{sum(_finished(each.summary) for each in contexts):,}"),
+            (
+                f"Finished {_counted_as(contexts)}",
+                f"{sum(_finished(each.summary) for each in contexts):,}",
+            ),
         ),
         banner="",
         sections=tuple(section for section in sections if section.blocks),
@@ -140,7 +143,7 @@ def contexts_table(contexts: Sequence[InContext]) -> Table:
         Column("Data set", numeric=False),
         Column("Baseline", numeric=False),
         Column("Its accuracy", "test, %, mean ± 95 %"),
-        Column("Runs", "finished of planned"),
+        Column(_counted_as(contexts).capitalize(), "finished of planned"),
         Column("Report", numeric=False),
     )
     rows = tuple(
@@ -305,6 +308,11 @@ def _level(value: object) -> Level:
 
 def _finished(summary: Summary) -> int:
     return sum(v.n + v.besides for v in summary.variants)
+
+
+def _counted_as(contexts: Sequence[InContext]) -> str:
+    """What a result is of: with folds a seed has several runs."""
+    return "seeds" if any(each.summary.folds > 1 for each in contexts) else "runs"
 
 
 def _progress(summary: Summary) -> str:
