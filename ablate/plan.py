@@ -26,6 +26,7 @@ from ablate.study.controls import controls_in
 from ablate.study.keys import by_difference
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
 from ablate.study.trained import Weights, check_trained, frozen_note
+from ablate.system.language import _
 from ablate.system.pulse import PULSE
 
 
@@ -108,7 +109,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     study = with_whole_baseline(study, names)
     dataset = open_dataset(study.dataset, data, study.image_size, study.data).pinned()
     refuse_one_class(dataset)
-    PULSE.step(f"building {study.backbone}")
+    PULSE.step(_("building {backbone}", backbone=study.backbone))
     distinct = tuple(dict.fromkeys(variants))
     classes, size = len(dataset.classes()), dataset.image_size
     outlines = find_outlines(Asked(study.backbone, distinct, classes, size, study.identity))
@@ -141,7 +142,7 @@ def _weights(study: Study, classes: int, size: int) -> tuple[Pretrained | None, 
     """What the networks of a study begin with, and what is said of it."""
     if study.weights is None:
         return None, None
-    PULSE.step(f"reading the weights {study.weights}")
+    PULSE.step(_("reading the weights {weights}", weights=study.weights))
     weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
     fit = known_fit(weights, study.backbone, classes, size)
     return weights, fit_note(weights, fit, classes)

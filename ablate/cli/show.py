@@ -33,6 +33,7 @@ from ablate.cli.options import (
     tell_next,
 )
 from ablate.errors import OptionError
+from ablate.system.language import _
 
 if TYPE_CHECKING:
     from ablate.store.status import StudyStatus
@@ -286,11 +287,15 @@ def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
         if file.is_file() and (questions := load_all(file, None))[0].name == status.study:
             known = [(each.setting, each.dataset) for each in questions]
             same = (status.setting, status.dataset) in known
-            note = "" if same else ", with the --data and --set that it was run with"
+            note = "" if same else _(", with the --data and --set that it was run with")
             tell_next(command, file, db=db, note=note)
             return
     say(
-        f"next: ablate {command} with the file of study {status.study}, which is not in this folder"
+        _(
+            "next: ablate {command} with the file of study {study}, which is not in this folder",
+            command=command,
+            study=status.study,
+        )
     )
 
 

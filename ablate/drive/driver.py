@@ -32,12 +32,12 @@ from ablate.result import (
     Started,
 )
 from ablate.store.store import Claim, LostClaimError, Store
+from ablate.system.language import _
 from ablate.system.machine import find_machine
 from ablate.system.signals import ENDING
 
 RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0
-ALONE = "it will be trained alone"
 OTHER_PATH = "it is computed in another way than those that it was taken with"
 
 
@@ -152,7 +152,7 @@ class Driver:
                         self._handle(job_id, event)
                     self._end_late_jobs()
                 elif self._may_take and self.store.running(list(self._cells)):
-                    self.progress.note("waiting for runs of another process")
+                    self.progress.note(_("waiting for runs of another process"))
                     time.sleep(POLL_SECONDS)
                 elif not more:
                     return
@@ -252,14 +252,26 @@ class Driver:
         return run, path
 
     def _tell_anew(self, cell: Cell, why: str) -> None:
-        self.progress.note(f"{cell.variant.name}, seed {cell.seed} begins anew: {why}")
+        self.progress.note(
+            _(
+                "{name}, seed {seed} begins anew: {why}",
+                name=cell.variant.name,
+                seed=cell.seed,
+                why=why,
+            )
+        )
 
     def _look(self, cell: Cell, keep: Callable[[], None]) -> None:
         """Keep something that only shows a run, or say once that it cannot be kept: no run fails by that."""
         try:
             keep()
         except NotKeptError as error:
-            said = f"{cell.variant.name}, seed {cell.seed}: not all histograms are kept: {error}"
+            said = _(
+                "{name}, seed {seed}: not all histograms are kept: {error}",
+                name=cell.variant.name,
+                seed=cell.seed,
+                error=error,
+            )
             if said not in self._told:
                 self._told.add(said)
                 self.progress.note(said)
@@ -275,7 +287,9 @@ class Driver:
                 self._start(job_id, environment)
             case (_, Halved(size=size)):
                 self._cohort = min(self._cohort, size)
-                self.progress.note(f"memory ran out: at most {size} runs side by side from now on")
+                self.progress.note(
+                    _("memory ran out: at most {size} runs side by side from now on", size=size)
+                )
             case (_, GivenBack() as given):
                 self._give_back(job_id, given)
             case (_, Noted(text=text, step_path=step_path)):
@@ -356,7 +370,11 @@ class Driver:
             self._write(claim, cell, event, environment)
         except LostClaimError:
             self.progress.note(
-                f"{cell.variant.name}, seed {cell.seed}: taken over by another process"
+                _(
+                    "{name}, seed {seed}: taken over by another process",
+                    name=cell.variant.name,
+                    seed=cell.seed,
+                )
             )
             del self._claims[run_key]
             self._cancel_empty_jobs()
@@ -411,7 +429,7 @@ class Driver:
         """A run's process is gone: it is tried again, alone, and only then is it known whose fault it was."""
         failure = self.store.lose(claim, error, environment)
         if failure is None:
-            self._given_back(cell, f"{error}; {ALONE}")
+            self._given_back(cell, _("{error}; it will be trained alone", error=error))
         else:
             self._ended(cell, failure)
 
@@ -427,7 +445,7 @@ class Driver:
         else:
             error = f"its cohort took longer than {limit} for each run"
             self.store.give_back_late(claim, error)
-            self._given_back(cell, f"{error}; {ALONE}")
+            self._given_back(cell, _("{error}; it will be trained alone", error=error))
 
     def _ended(self, cell: Cell, result: Finished | Failed) -> None:
         del self._claims[str(cell.run_key)]

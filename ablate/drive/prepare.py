@@ -13,6 +13,7 @@ from ablate.result.dataset import told, warnings
 from ablate.store.datasets import told_namesakes
 from ablate.study import Study
 from ablate.system.console import Counting, say
+from ablate.system.language import _, retold
 from ablate.system.machine import Machine
 from ablate.system.pulse import PULSE
 
@@ -33,29 +34,32 @@ def prepare_plan(
         AblateError: the study or the data must be changed, or the images fit nowhere, which is known
             before one is decoded.
     """
-    PULSE.step("reading the data set")
+    PULSE.step(_("reading the data set"))
     plan = make_plan(study, data)
     space = space_of(plan, machine.known, workers)
     refuse_unfit(plan, space, every_worker=True)
-    said = f"preparing {plan.dataset.label} (the first time only)"
+    said = _("preparing {label} (the first time only)", label=plan.dataset.label)
     PULSE.step(said)
     images = plan.dataset.load(Counting(console, said))
-    PULSE.step("comparing images")
+    PULSE.step(_("comparing images"))
     plan = with_data(plan, images)
     trained_on = trained_images(plan, images.train_labels)
     if probe:
         prove_steps(
-            plan, machine.known, trained_on, Counting(console, "a training step of each network")
+            plan, machine.known, trained_on, Counting(console, _("a training step of each network"))
         )
     if any(cell.run_key is None for cell in plan.cells):
         plan = with_data(make_plan(study, data), images)
-    PULSE.step("opening the database")
+    PULSE.step(_("opening the database"))
     for note in plan.notes:
-        say(note, console)
+        say(retold(note), console)
     for line in told_space(space):
         say(line, console)
     if plan.data is not None:
-        for line in (*told(plan.data), *(f"warning: {each}" for each in warnings(plan.data))):
+        for line in (
+            *told(plan.data),
+            *(_("warning: {warning}", warning=each) for each in warnings(plan.data)),
+        ):
             say(line, console)
     return plan
 

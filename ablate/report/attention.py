@@ -11,6 +11,7 @@ from ablate.page.pictures import Heat, described, weight_rows
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.result.snapshot import Snapshot, unpack
+from ablate.system.language import _
 
 
 def telling_variants(summary: Summary) -> tuple[str, ...]:
@@ -54,10 +55,13 @@ def heat_figure(summary: Summary, image: int) -> Figure | None:
     ]
     return Figure(
         f"attention-image-{image + 1}",
-        f"Heat maps of a test image for {', '.join(chosen)}.",
-        "A test image as the baseline, the best and the median variant see it (seed 1): for each "
-        "layer the three channels with the highest mean activation, each from its lowest value "
-        "(blue) to its highest (red), laid over the image; channels are counted from 1.",
+        _("Heat maps of a test image for {chosen}.", chosen=", ".join(chosen)),
+        _(
+            "A test image as the baseline, the best and the median variant see it (seed "
+            "1): for each layer the three channels with the highest mean activation, "
+            "each from its lowest value (blue) to its highest (red), laid over the "
+            "image; channels are counted from 1."
+        ),
         canvas.saved(pictures.heat_maps(columns)),
         [
             {
@@ -82,9 +86,12 @@ def weights_figure(summary: Summary) -> Figure | None:
         return None
     return Figure(
         "attention-weights",
-        "The weights that attention gives channels and places of the first of these images.",
-        "What attention multiplies the first of these images by (seed 1): the weight of each "
-        "channel, and of each place. A channel without a bar is 0 everywhere in this image.",
+        _("The weights that attention gives channels and places of the first of these images."),
+        _(
+            "What attention multiplies the first of these images by (seed 1): the weight "
+            "of each channel, and of each place. A channel without a bar is 0 everywhere "
+            "in this image."
+        ),
         canvas.saved(pictures.weights(rows)),
         [
             {

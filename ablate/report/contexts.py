@@ -35,11 +35,12 @@ from ablate.stats.factor_words import interaction_claim, main_claim, main_eviden
 from ablate.stats.factors import Interaction, InteractionOf, main_effects
 from ablate.stats.matched import Compared, Level, factors_of, levels_of, square_contrasts
 from ablate.system.context import Context, context_name, short_key, value_name
+from ablate.system.language import N_, _
 
 VARIANT = "variant"
-TOGETHER = (
-    "Of all variants to the baseline, between all of these; a family of its own, whose intervals hold "
-    "together."
+TOGETHER = N_(
+    "Of all variants to the baseline, between all of these; a family of its own, "
+    "whose intervals hold together."
 )
 Squares = dict[tuple[tuple[Level, Level], tuple[Level, Level]], Compared]
 HOLDS = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT, Verdict.IDENTICAL, Verdict.UNDECIDED)
@@ -86,17 +87,17 @@ def compose_contexts(contexts: Sequence[InContext]) -> Document:
     """The page over all contexts: where effects hold, what they depend on, and what the contexts are."""
     study = _study(contexts)
     sections = (
-        Section("where", "Where it holds", (*_holding(contexts), where_table(contexts))),
-        Section("depends", "What it depends on", _dependence(contexts)),
-        Section("contexts", "The contexts", (contexts_table(contexts),)),
+        Section("where", _("Where it holds"), (*_holding(contexts), where_table(contexts))),
+        Section("depends", _("What it depends on"), _dependence(contexts)),
+        Section("contexts", _("The contexts"), (contexts_table(contexts),)),
     )
     return Document(
         title=str(study["name"]),
         question=str(study.get("question") or ""),
         facts=(
-            ("Contexts", f"{len(contexts):,}"),
-            ("Variants", f"{len(_variants(contexts)) + 1:,}"),
-            ("Finished runs", f"{sum(_finished(each.summary) for each in contexts):,}"),
+            (_("Contexts"), f"{len(contexts):,}"),
+            (_("Variants"), f"{len(_variants(contexts)) + 1:,}"),
+            (_("Finished runs"), f"{sum(_finished(each.summary) for each in contexts):,}"),
         ),
         banner="",
         sections=tuple(section for section in sections if section.blocks),
@@ -106,9 +107,12 @@ def compose_contexts(contexts: Sequence[InContext]) -> Document:
 def where_table(contexts: Sequence[InContext]) -> Table:
     """A row for each variant, a column for each context: the difference to the baseline of that context."""
     columns = (
-        Column("Variant", numeric=False),
-        *(Column(each.name, f"to {each.summary.baseline}") for each in contexts),
-        Column("Verdicts", numeric=False),
+        Column(_("Variant"), numeric=False),
+        *(
+            Column(each.name, _("to {baseline}", baseline=each.summary.baseline))
+            for each in contexts
+        ),
+        Column(_("Verdicts"), numeric=False),
     )
     rows = tuple(
         Row(
@@ -120,10 +124,11 @@ def where_table(contexts: Sequence[InContext]) -> Table:
         )
         for name in _variants(contexts)
     )
-    caption = (
-        "Differences in points, each to the baseline of its own context. The 95 % intervals of a column hold "
-        "together, those of different columns do not: with several contexts something that is not there "
-        "is found somewhere more often than in one study of twenty."
+    caption = _(
+        "Differences in points, each to the baseline of its own context. The 95 % "
+        "intervals of a column hold together, those of different columns do not: "
+        "with several contexts something that is not there is found somewhere more "
+        "often than in one study of twenty."
     )
     return Table(caption, columns, rows)
 
@@ -131,12 +136,12 @@ def where_table(contexts: Sequence[InContext]) -> Table:
 def contexts_table(contexts: Sequence[InContext]) -> Table:
     """What each context is, how far it has come, and how well its baseline does."""
     columns = (
-        Column("Context", numeric=False),
-        Column("Data set", numeric=False),
-        Column("Baseline", numeric=False),
-        Column("Its accuracy", "test, %, mean ± 95 %"),
-        Column("Runs", "finished of planned"),
-        Column("Report", numeric=False),
+        Column(_("Context"), numeric=False),
+        Column(_("Data set"), numeric=False),
+        Column(_("Baseline"), numeric=False),
+        Column(_("Its accuracy"), _("test, %, mean ± 95 %")),
+        Column(_("Runs"), _("finished of planned")),
+        Column(_("Report"), numeric=False),
     )
     rows = tuple(
         Row(
@@ -151,7 +156,7 @@ def contexts_table(contexts: Sequence[InContext]) -> Table:
         )
         for each in contexts
     )
-    return Table("Each context has a report of its own, with everything else.", columns, rows)
+    return Table(_("Each context has a report of its own, with everything else."), columns, rows)
 
 
 def _holding(contexts: Sequence[InContext]) -> tuple[Block, ...]:
@@ -162,18 +167,20 @@ def _holding(contexts: Sequence[InContext]) -> tuple[Block, ...]:
         for name in _variants(contexts)
         if any(_verdicts(name, contexts))
     )
-    return (Findings(items),) if items else (Note("No variant can be judged in any context yet."),)
+    return (
+        (Findings(items),) if items else (Note(_("No variant can be judged in any context yet.")),)
+    )
 
 
 def _cell(variant: VariantSummary | None, summary: Summary) -> TableCell:
     if variant is None:
-        return TableCell(fmt.MISSING, "not in this context")
+        return TableCell(fmt.MISSING, _("not in this context"))
     effect = variant.effect
     if effect is None:
-        return TableCell(fmt.MISSING, "the baseline" if variant.is_baseline else "no runs")
+        return TableCell(fmt.MISSING, _("the baseline") if variant.is_baseline else _("no runs"))
     if summary.leaked:
-        return TableCell(words.points(effect.difference), NOT_CLAIMED, "warning")
-    note = f"{words.span(effect.low, effect.high)}, {effect.verdict}"
+        return TableCell(words.points(effect.difference), _(NOT_CLAIMED), "warning")
+    note = f"{words.span(effect.low, effect.high)}, {_(effect.verdict)}"
     return TableCell(words.points(effect.difference), note, effect.verdict)
 
 
@@ -196,16 +203,20 @@ def _verdicts(name: str, contexts: Sequence[InContext]) -> dict[str, Verdict]:
 def _counted(name: str, contexts: Sequence[InContext]) -> str:
     counts = Counter(_verdicts(name, contexts).values())
     if not counts:
-        return "not judged"
+        return _("not judged")
     if len(counts) == 1 and counts.total() == len(contexts):
-        return f"{next(iter(counts))} in all {len(contexts)}"
-    return ", ".join(f"{verdict} in {counts[verdict]}" for verdict in HOLDS if counts[verdict])
+        return _("{verdict} in all {n}", verdict=_(next(iter(counts))), n=len(contexts))
+    return ", ".join(
+        _("{verdict} in {n}", verdict=_(verdict), n=counts[verdict])
+        for verdict in HOLDS
+        if counts[verdict]
+    )
 
 
 def _named(name: str, contexts: Sequence[InContext]) -> str:
     verdicts = _verdicts(name, contexts)
     told = [
-        f"{verdict}: {'; '.join(context for context, own in verdicts.items() if own is verdict)}"
+        f"{_(verdict)}: {'; '.join(context for context, own in verdicts.items() if own is verdict)}"
         for verdict in HOLDS
         if verdict in verdicts.values()
     ]
@@ -223,14 +234,14 @@ def _dependence(contexts: Sequence[InContext]) -> tuple[Block, ...]:
     if any(summary.leaked for summary in summaries) or len({s.baseline for s in summaries}) > 1:
         return ()
     if len({each.dataset_hash for each in contexts}) > 1:
-        return (Note("Contexts of different images are not compared with each other."),)
+        return (Note(_("Contexts of different images are not compared with each other.")),)
     table, samples = _table(contexts)
     arms = gather(samples)
     if arms is None:
         return ()
     looked = any(summary.any_time for summary in summaries)
     told = [
-        Finding(interaction_claim(found), TOGETHER)
+        Finding(interaction_claim(found), _(TOGETHER))
         for axis in factors_of(table)
         if axis != VARIANT and (found := _between(arms, table, axis, looks=looked)) is not None
     ]
@@ -283,7 +294,7 @@ def _table(
     ]
     # Baselines last: differences are told of a variant to one, and not the other way round.
     found.sort(key=lambda own: own[1][VARIANT] == contexts[0].summary.baseline)
-    return {arm: row for arm, row, _ in found}, {arm: sample for arm, _, sample in found}
+    return {own[0]: own[1] for own in found}, {own[0]: own[2] for own in found}
 
 
 def _level(value: object) -> Level:
@@ -297,7 +308,8 @@ def _finished(summary: Summary) -> int:
 
 
 def _progress(summary: Summary) -> str:
-    return f"{_finished(summary):,} of {sum(v.planned for v in summary.variants):,}"
+    planned = sum(v.planned for v in summary.variants)
+    return _("{n:,} of {total:,}", n=_finished(summary), total=planned)
 
 
 def _study(contexts: Sequence[InContext]) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from ablate.report.shapley import shapley_figure
 from ablate.report.shares import family_figure
 from ablate.report.summary import Summary
 from ablate.result.search import SearchResult
+from ablate.system.language import _
 from ablate.system.pulse import PULSE
 
 Draw = Callable[[Summary], Figure | None]
@@ -73,7 +74,7 @@ def draw_section(section: str, summary: Summary) -> dict[str, Figure]:
     chosen = {name: each for name, each in FIGURES.items() if each.section == section}
     drawn: dict[str, Figure | None] = {}
     for name, each in chosen.items():
-        PULSE.count("drawing figures", list(FIGURES).index(name), len(FIGURES))
+        PULSE.count(_("drawing figures"), list(FIGURES).index(name), len(FIGURES))
         drawn[name] = _for_both(each.draw, summary)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
