@@ -249,7 +249,8 @@ def tell_next(
     words += ["--data", str(data)] if data is not None else []
     words += ["--db", without_password(db)] if db != DEFAULT_DB else []
     words += [word for assignment in set or () for word in ("--set", assignment)]
-    say(_("next: {command}", command=f"ablate {shlex.join(words)}{note}"))
+    command = f"ablate {shlex.join(words)}{note}"
+    say(_("next: {command}", command=command))
 
 
 def study_name(given: str | None) -> str | None:

@@ -32,7 +32,7 @@ class Counts:
         ]
         if self.elsewhere:
             said.append(_("{elsewhere} in training by another process", elsewhere=self.elsewhere))
-        return ", ".join(said)
+        return _(", ").join(said)
 
 
 def count_runs(store: Store, run_keys: Sequence[str]) -> Counts:

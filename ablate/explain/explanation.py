@@ -239,6 +239,7 @@ def _gate_picture(gates: Sequence[GateRow]) -> Iterator[Picture]:
     )
 
 
+@canvas.worded
 def _heat(title: str, seen: Seen, inputs: Inputs, classes: Sequence[str], i: int) -> Heat:
     words = [] if (true := inputs.true[i]) is None else [_("true {true}", true=true)]
     words += (

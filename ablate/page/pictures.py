@@ -71,6 +71,7 @@ class Distribution:
     statistics: GateStatistics
 
 
+@canvas.worded
 def feature_maps(columns: Mapping[str, Mapping[str, Array]]) -> Figure:
     """The first 16 channels of each layer, 8 in a row: a row for each layer, a column for each network.
 
@@ -93,6 +94,7 @@ def feature_maps(columns: Mapping[str, Mapping[str, Array]]) -> Figure:
     return figure
 
 
+@canvas.worded
 def before_and_after(rows: Sequence[ChangeRow]) -> Figure:
     """The first 16 channels just before and just after each attention module, and the difference.
 
@@ -118,6 +120,7 @@ def before_and_after(rows: Sequence[ChangeRow]) -> Figure:
     return figure
 
 
+@canvas.worded
 def weights(rows: Sequence[WeightRow]) -> Figure:
     """The channel weights of each attention module as bars; beside them, where any module has some, its
     spatial weights as a map.
@@ -141,6 +144,7 @@ def _places(figure: Figure, ax: Axes, spatial: Array | None) -> None:
     figure.colorbar(shown, ax=ax, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
 
 
+@canvas.worded
 def heat_maps(columns: Sequence[Heat]) -> Figure:
     """The image, then a row for each layer: its three most active channels laid over the image.
 
@@ -164,6 +168,7 @@ def heat_maps(columns: Sequence[Heat]) -> Figure:
     return figure
 
 
+@canvas.worded
 def distributions(rows: Sequence[Distribution]) -> Figure:
     """A histogram of each gate's values, from 0 to 1 or as far as they go, beside its numbers."""
     figure, boxes = _grid(len(rows), 2, 1.3, width_ratios=(2, 1))
@@ -258,6 +263,7 @@ def overlaid(image: Array, values: Array) -> Array:
     return np.asarray(OPACITY * above + (1 - OPACITY) * below + 0.5).astype(np.uint8)
 
 
+@canvas.worded
 def described(snapshot: Snapshot, i: int) -> str:
     """What an image is, and what the network took it for."""
     predicted = snapshot.predicted[i]

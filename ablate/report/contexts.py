@@ -35,7 +35,7 @@ from ablate.stats.factor_words import interaction_claim, main_claim, main_eviden
 from ablate.stats.factors import Interaction, InteractionOf, main_effects
 from ablate.stats.matched import Compared, Level, factors_of, levels_of, square_contrasts
 from ablate.system.context import Context, context_name, short_key, value_name
-from ablate.system.language import N_, _
+from ablate.system.language import ENGLISH, N_, _, spoken
 
 VARIANT = "variant"
 TOGETHER = N_(
@@ -73,13 +73,14 @@ def render_contexts(contexts: Sequence[InContext]) -> dict[str, bytes]:
     document = compose_contexts(contexts)
     named = [(each.name, each.summary) for each in contexts]
     numbers = [(dict(each.context), each.folder, each.summary) for each in contexts]
-    texts = {
-        "variants.csv": contexts_csv(named),
-        "report.json": contexts_json(_study(contexts)["name"], numbers),
-        "table.tex": plain_table(where_table(contexts)),
-        "report.md": markdown(document),
-        "report.html": html(document),
-    }
+    read = {"report.md": markdown(document), "report.html": html(document)}
+    with spoken(ENGLISH):
+        texts = {
+            "variants.csv": contexts_csv(named),
+            "report.json": contexts_json(_study(contexts)["name"], numbers),
+            "table.tex": plain_table(where_table(contexts)),
+            **read,
+        }
     return {name: text.encode("utf-8") for name, text in texts.items()}
 
 
@@ -162,7 +163,9 @@ def contexts_table(contexts: Sequence[InContext]) -> Table:
 def _holding(contexts: Sequence[InContext]) -> tuple[Block, ...]:
     items = tuple(
         Finding(
-            f"{name}: {_counted(name, contexts)}.", _named(name, contexts), _tone(name, contexts)
+            _("{told}.", told=f"{name}: {_counted(name, contexts)}"),
+            _named(name, contexts),
+            _tone(name, contexts),
         )
         for name in _variants(contexts)
         if any(_verdicts(name, contexts))
@@ -220,7 +223,7 @@ def _named(name: str, contexts: Sequence[InContext]) -> str:
         for verdict in HOLDS
         if verdict in verdicts.values()
     ]
-    return ". ".join(told) + "."
+    return " ".join(_("{told}.", told=text) for text in told)
 
 
 def _tone(name: str, contexts: Sequence[InContext]) -> Tone:

@@ -104,8 +104,8 @@ def _caption(summary: Summary, place: SpeedColumn, measured: list[VariantSummary
     protocol = _(PROTOCOLS.get(place.protocol, N_("A protocol that was not recorded")))
     without = [v.name for v in summary.variants if v not in measured and not v.same_as]
     told = [
-        f"{place.conditions}.",
-        f"{protocol}{_rounds(speeds)}.",
+        _("{told}.", told=place.conditions),
+        _("{told}.", told=protocol + _rounds(speeds)),
         _(ONE_PROCESS) if _processes(speeds) == 1 and any(s.ratio for s in speeds) else "",
         _(TOGETHER) if _processes(speeds) > 1 else "",
         noise_floor(summary, place) or _("The noise floor was not measured."),
@@ -169,7 +169,7 @@ def _speed_cells(
     if ratio is None:
         return own, TableCell(fmt.MISSING)
     notes = [_ratio_note(ratio), apart(speed, reference, ratio)]
-    return own, TableCell(f"{ratio.ratio:.3f}×", "; ".join(note for note in notes if note))
+    return own, TableCell(f"{ratio.ratio:.3f}×", _("; ").join(note for note in notes if note))
 
 
 def _ratio_note(ratio: Ratio) -> str:

@@ -137,9 +137,9 @@ def _panel(ax: Axes, found: MainEffect) -> None:
         )
         (point,) = ax.plot([100 * each.difference], [row], "o", color=color, markersize=6)
         told = _(
-            "{difference} points ({low})",
+            "{difference} points ({interval})",
             difference=words.points(each.difference),
-            low=words.span(each.low, each.high),
+            interval=words.span(each.low, each.high),
         )
         canvas.tip(point, f"{name}: {told}")
     names = [canvas.two_lines(level_name(found.factor, level), 24) for level in found.levels]
@@ -211,9 +211,9 @@ def _together_table(together: list[InteractionOf]) -> Table | None:
     )
     caption = _(
         "Interactions: how much more two levels of one factor differ at one level of "
-        "another than at a second. Of each pair of factors at most the {MOST_SHOWN} "
+        "another than at a second. Of each pair of factors at most the {most} "
         "clearest stand here; the intervals of a pair hold together for all of them.",
-        MOST_SHOWN=MOST_SHOWN,
+        most=MOST_SHOWN,
     )
     return Table(caption, columns, rows, folded=_("Interactions of factors")) if rows else None
 

@@ -41,7 +41,7 @@ def headline(summary: Summary) -> str:
     undecided = numbers.pop()[0] - missing - searched
     numbers += [(undecided, _("undecided")), (missing, _("without a run"))]
     numbers += [(searched, _("tried by the search alone and not judged"))]
-    told = ", ".join(
+    told = _(", ").join(
         _("{number} {verdict}", number=number, verdict=verdict)
         for number, verdict in numbers
         if number
@@ -73,8 +73,8 @@ def _scope(summary: Summary) -> str:
         said.append(_("the verdicts are about new images and new seeds"))
     if _with(summary, Verdict.EQUIVALENT):
         said.append(_("equivalent means within the {margin}", margin=margin_words(summary)))
-    text = "; ".join(said)
-    return f" {text[0].upper()}{text[1:]}." if text else ""
+    text = _("; ").join(said)
+    return _(" {told}.", told=text[0].upper() + text[1:]) if text else ""
 
 
 def findings(summary: Summary) -> tuple[Finding, ...]:
@@ -184,7 +184,7 @@ def costs(variant: VariantSummary, base: VariantSummary, summary: Summary) -> st
         found.append(
             _(
                 "{more} parameters ({share})",
-                more=f"{sign}{count(more)}",
+                more=sign + count(more),
                 share=percent(more / base.parameters),
             )
         )
@@ -194,7 +194,7 @@ def costs(variant: VariantSummary, base: VariantSummary, summary: Summary) -> st
         if times is not None:
             text = ratio(times.ratio, times.low, times.high)
             notes = [note for note in (speed_words(times), apart(own, other, times)) if note]
-            said = f": {'; '.join(notes)}" if notes else ""
+            said = _(": {notes}", notes=_("; ").join(notes)) if notes else ""
             found.append(
                 _(
                     "{ratio} {mode} images/s on {device} ({protocol}){said}",
@@ -205,4 +205,4 @@ def costs(variant: VariantSummary, base: VariantSummary, summary: Summary) -> st
                     said=said,
                 )
             )
-    return "; ".join(found)
+    return _("; ").join(found)

@@ -74,9 +74,9 @@ def _row(ax: Axes, row: int, variant: VariantSummary, effect: Effect, summary: S
     interval_line(ax, row, (100 * effect.low, 100 * effect.high), ax.get_xlim(), color)
     (point,) = ax.plot([100 * effect.difference], [row], "o", color=color, markersize=5.5)
     told = _(
-        "{difference} points ({low}), {verdict}",
+        "{difference} points ({interval}), {verdict}",
         difference=points(effect.difference),
-        low=span(effect.low, effect.high),
-        verdict=effect.verdict,
+        interval=span(effect.low, effect.high),
+        verdict=_(effect.verdict),
     )
     canvas.tip(point, f"{variant.name}: {told}")

@@ -24,7 +24,7 @@ from ablate.report.shapley import shapley_figure
 from ablate.report.shares import family_figure
 from ablate.report.summary import Summary
 from ablate.result.search import SearchResult
-from ablate.system.language import _
+from ablate.system.language import ENGLISH, _, spoken
 from ablate.system.pulse import PULSE
 
 Draw = Callable[[Summary], Figure | None]
@@ -79,14 +79,28 @@ def draw_section(section: str, summary: Summary) -> dict[str, Figure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
+def _worded_in_english(draw: Draw, summary: Summary) -> Figure | None:
+    """A figure with English words in it and the caption in the language that is spoken."""
+    with canvas.kept():
+        told = draw(summary)
+    with spoken(ENGLISH):
+        figure = _for_both(draw, summary)
+    if figure is None or told is None:
+        return None
+    return replace(figure, alt=told.alt, caption=told.caption)
+
+
 def draw_figure(name: str, summary: Summary, inches: float | None = None) -> Figure | None:
     """One figure of that width; None where the study has nothing to show in it."""
+    drawn = canvas.worded(FIGURES[name].draw)
     with canvas.style(), canvas.width(inches or canvas.WIDTH_INCHES):
-        return FIGURES[name].draw(summary)
+        return drawn(summary)
 
 
 def _for_both(draw: Draw, summary: Summary) -> Figure | None:
-    """A figure for a broad window, and the same for a phone."""
+    """A figure for a broad window, and the same for a phone; in English words where no font has others."""
+    if not canvas.can_word():
+        return _worded_in_english(draw, summary)
     figure = draw(summary)
     if figure is None:
         return None

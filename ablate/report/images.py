@@ -23,7 +23,7 @@ def doubts(summary: Summary) -> tuple[Note, ...]:
     if summary.data is None:
         return ()
     said = [*warnings(summary.data), *_no_better(summary, summary.data)]
-    return tuple(Note(f"{text[0].upper()}{text[1:]}.", "warning") for text in said)
+    return tuple(Note(_("{told}.", told=text[0].upper() + text[1:]), "warning") for text in said)
 
 
 def _no_better(summary: Summary, data: DatasetSummary) -> list[str]:

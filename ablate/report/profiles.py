@@ -92,9 +92,9 @@ def profile_figure(summary: Summary) -> Figure | None:
             "variant; the largest operators are in the tables below."
         ),
         _(
-            "Profiled as trained on {str}, apart from all timing. The profiler itself "
+            "Profiled as trained on {devices}, apart from all timing. The profiler itself "
             "slows a step, so compare the bars with each other only.",
-            str=", ".join(map(str, times["device"].unique())),
+            devices=", ".join(map(str, times["device"].unique())),
         )
         + left_out(len(table), profiled),
         canvas.saved(figure),

@@ -156,7 +156,7 @@ def run_note(variant: VariantSummary) -> str:
         _("{n} missing", n=missing) if missing > 0 else "",
         _("{n} more than planned", n=-missing) if missing < 0 else "",
     ]
-    return ", ".join(note for note in notes if note)
+    return _(", ").join(note for note in notes if note)
 
 
 def _effect_cells(
@@ -189,7 +189,7 @@ def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColu
     if ratio is None:
         return TableCell(fmt.speed(own.images_per_second))
     notes = [fmt.ratio(ratio.ratio, ratio.low, ratio.high), apart(own, reference, ratio)]
-    return TableCell(fmt.speed(own.images_per_second), "; ".join(note for note in notes if note))
+    return TableCell(fmt.speed(own.images_per_second), _("; ").join(note for note in notes if note))
 
 
 def _planned(variant: VariantSummary, summary: Summary) -> int:
@@ -212,7 +212,7 @@ def completeness(summary: Summary) -> Bar:
     }
     counts["missing"] = max(0, planned - sum(counts.values()))
     told = [
-        _(STATES[name], n=f"{number:,}")
+        _(STATES[name], n=fmt.count(number))
         for name, number in counts.items()
         if number or name not in ("running", "stopped")
     ]
@@ -222,5 +222,5 @@ def completeness(summary: Summary) -> Bar:
             start, share = round(100 * before / planned, 2), round(100 * number / planned, 2)
             parts.append(BarPart(name, number, start, share))
         before += number
-    said = _("{runs} planned: {told}.", runs=amount(planned, "run"), told=", ".join(told))
+    said = _("{runs} planned: {told}.", runs=amount(planned, "run"), told=_(", ").join(told))
     return Bar(said, tuple(parts))

@@ -210,7 +210,8 @@ def _layers(summary: Summary) -> tuple[Block, ...]:
 
 
 def _reading(summary: Summary) -> tuple[Block, ...]:
-    notes = tuple(Note(text) for text in (*_verdict_words(summary), _(READING[-1])))
+    told = (*_verdict_words(summary), _(READING[-1]), *canvas.english_words())
+    notes = tuple(Note(text) for text in told)
     if summary.pairing is None:
         return notes
     text = _(
@@ -232,7 +233,7 @@ def _verdict_words(summary: Summary) -> tuple[str, ...]:
         f"{_(READING[0])} {_(words.READING[0])}",
         _(words.READING[1]),
         *rules,
-        _("The margin of equivalence is the {summary}.", summary=margin_words(summary)),
+        _("The margin of equivalence is the {margin}.", margin=margin_words(summary)),
     )
 
 

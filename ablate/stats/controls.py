@@ -150,5 +150,5 @@ def _short(effect: Effect) -> str:
         interval=words.span(effect.low, effect.high),
     )
     if effect.verdict is Verdict.UNDECIDED:
-        return f"{told}; {words.could_see(effect)}"
-    return f"{told}; {_(effect.verdict)}"
+        return _("; ").join((told, words.could_see(effect)))
+    return _("; ").join((told, _(effect.verdict)))

@@ -198,12 +198,12 @@ def evidence(effect: Effect) -> str:
             difference=points(effect.difference),
             interval=span(effect.low, effect.high),
         ),
-        f"{runs}, {_(RULES[effect.rule])}",
+        _("{runs}, {rule}", runs=runs, rule=_(RULES[effect.rule])),
         could_see(effect),
         _here(effect),
         _seeds(effect),
     ]
-    return "; ".join(text for text in told if text) + "."
+    return _("{told}.", told=_("; ").join(text for text in told if text))
 
 
 def _here(effect: Effect) -> str:

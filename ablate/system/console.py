@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from ablate.system.language import _
+from ablate.system.language import _, closed_up
 from ablate.system.pulse import PULSE, SECONDS_IN_A_FILE, SECONDS_ON_A_TERMINAL
 from ablate.system.text import duration, printable
 
@@ -27,7 +27,7 @@ def say(text: str, console: Console | None = None) -> None:
     PULSE.clear()
     console = console or Console()
     typed = text.startswith(("next: ", _("next: {command}", command="")))
-    console.print(plain(text), soft_wrap=typed or not console.is_terminal)
+    console.print(plain(closed_up(text)), soft_wrap=typed or not console.is_terminal)
 
 
 def plain(text: str) -> Text:

@@ -7,6 +7,7 @@ Nothing is imported for English, so that a command starts as fast as without thi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -24,6 +25,7 @@ VARIABLE = "ABLATE_LANGUAGE"
 LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")
 """The first of them that is set says the language, as everywhere else."""
 DOMAIN = "ablate"
+_WIDE_STOP = re.compile(r"([。；，：]) +(?=\S)")
 
 
 class _Spoken:
@@ -102,6 +104,11 @@ def amount(count: int, word: str, many: str | None = None) -> str:
     if _Spoken.language == ENGLISH:
         return f"{count:,} {word if count == 1 else many or word + 's'}"
     return _catalogue(_Spoken.language).pgettext("counted", word).replace("{n}", f"{count:,}")
+
+
+def closed_up(text: str) -> str:
+    """Sentences that stand one behind the other: after a full stop of Chinese there is no space."""
+    return text if _Spoken.language == ENGLISH else _WIDE_STOP.sub(r"\1", text)
 
 
 class Said(str):
