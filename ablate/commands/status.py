@@ -25,14 +25,9 @@ from ablate.system.text import duration, printable
 
 STATES = tuple(RunStatus)
 _HEADINGS = (
-    *(NOUN_("study"), NOUN_("dataset"), NOUN_("setting"), NOUN_("running"), NOUN_("seed")),
-    *(
-        NOUN_("epoch"),
-        NOUN_("host"),
-        NOUN_("process"),
-        NOUN_("device"),
-        NOUN_("seconds for an epoch"),
-    ),
+    *(NOUN_("study"), NOUN_("dataset"), NOUN_("setting"), NOUN_("seed"), NOUN_("epoch")),
+    *(NOUN_("planned"), NOUN_("running"), NOUN_("stopped"), NOUN_("finished"), NOUN_("failed")),
+    *(NOUN_("host"), NOUN_("process"), NOUN_("device"), NOUN_("seconds for an epoch")),
 )
 WATCH_SECONDS = 2.0
 WIDTH_IN_A_LOG = 140

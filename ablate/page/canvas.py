@@ -293,7 +293,11 @@ def _family_with(character: str) -> str | None:
 
 @cache
 def _characters(path: str) -> frozenset[int]:
-    """What a font can draw; nothing where it cannot be read, or is of pictures as those of emoji are."""
+    """What a font can draw; nothing where it cannot be read, or is of pictures as those of emoji are, or draws
+    a box for every character, as the last one that Matplotlib brings.
+    """
+    if "LastResort" in path:
+        return frozenset()
     try:
         font = get_font(path)
     except (OSError, RuntimeError):

@@ -163,7 +163,7 @@ def contexts_table(contexts: Sequence[InContext]) -> Table:
 def _holding(contexts: Sequence[InContext]) -> tuple[Block, ...]:
     items = tuple(
         Finding(
-            _("{told}.", told=f"{name}: {_counted(name, contexts)}"),
+            _("{name}: {verdicts}.", name=name, verdicts=_counted(name, contexts)),
             _named(name, contexts),
             _tone(name, contexts),
         )

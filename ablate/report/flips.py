@@ -18,7 +18,7 @@ from ablate.result import RunStatus
 from ablate.result.flips import SHOWN, Flip, Flips, best_and_worst
 from ablate.result.maps import Array
 from ablate.stats.words import points
-from ablate.system.language import ENGLISH, N_, _, amount, spoken
+from ablate.system.language import N_, _, amount
 
 NAMES = ("images-best", "images-worst")
 TILE_INCHES = 1.9
@@ -114,18 +114,17 @@ def flips_figure(summary: Summary, place: int) -> Figure | None:
 
 def _records(flips: Flips, shown: Mapping[Kind, Sequence[Flip]], summary: Summary) -> Records:
     """What is in the figure, for programs."""
-    with spoken(ENGLISH):
-        return [
-            {
-                "kind": kind,
-                "image": flip.image,
-                "class": _label(flip, summary),
-                summary.baseline: _right(flip, summary.baseline, flips, summary),
-                flips.variant: _right(flip, flips.variant, flips, summary),
-            }
-            for kind, row in shown.items()
-            for flip in row
-        ]
+    return [
+        {
+            "kind": kind,
+            "image": flip.image,
+            "class": _label(flip, summary),
+            summary.baseline: _right(flip, summary.baseline, flips, summary),
+            flips.variant: _right(flip, flips.variant, flips, summary),
+        }
+        for kind, row in shown.items()
+        for flip in row
+    ]
 
 
 def _tile(ax: Axes, flip: Flip, flips: Flips, summary: Summary) -> None:

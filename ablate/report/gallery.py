@@ -24,7 +24,7 @@ from ablate.report.shapley import shapley_figure
 from ablate.report.shares import family_figure
 from ablate.report.summary import Summary
 from ablate.result.search import SearchResult
-from ablate.system.language import ENGLISH, _, spoken
+from ablate.system.language import ENGLISH, _, language, spoken
 from ablate.system.pulse import PULSE
 
 Draw = Callable[[Summary], Figure | None]
@@ -92,9 +92,14 @@ def _worded_in_english(draw: Draw, summary: Summary) -> Figure | None:
 
 def draw_figure(name: str, summary: Summary, inches: float | None = None) -> Figure | None:
     """One figure of that width; None where the study has nothing to show in it."""
-    drawn = canvas.worded(FIGURES[name].draw)
+    draw = canvas.worded(FIGURES[name].draw)
     with canvas.style(), canvas.width(inches or canvas.WIDTH_INCHES):
-        return drawn(summary)
+        figure = draw(summary)
+        if figure is None or language() == ENGLISH:
+            return figure
+        with spoken(ENGLISH), canvas.kept():  # its numbers are for programs
+            numbers = draw(summary)
+    return figure if numbers is None else replace(figure, data=numbers.data)
 
 
 def _for_both(draw: Draw, summary: Summary) -> Figure | None:

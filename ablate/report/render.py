@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,13 +136,16 @@ def render(given: Frames | Summary, paper: ForPaper = WIDE) -> dict[str, bytes]:
             "numbers.tex": numbers_tex(summary),
             **read,
         }
+    english = _in_english(document, summary)
     pictures = {
         name: content
-        for figure in document.figures
-        for name, content in figure_files(figure, formats=written).items()
+        for figure, numbers in zip(document.figures, english.figures, strict=True)
+        for name, content in figure_files(
+            replace(figure, data=numbers.data), formats=written
+        ).items()
     }
     encoded = {name: text.encode("utf-8") for name, text in texts.items()}
-    return pictures | tables_csv(_in_english(document, summary)) | encoded
+    return pictures | tables_csv(english) | encoded
 
 
 def _in_english(document: Document, summary: Summary) -> Document:

@@ -25,7 +25,7 @@ VARIABLE = "ABLATE_LANGUAGE"
 LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")
 """The first of them that is set says the language, as everywhere else."""
 DOMAIN = "ablate"
-_WIDE_STOP = re.compile(r"([。；，：]) +(?=\S)")
+_WIDE_STOP = re.compile(r"([。；，：？]) +(?=\S)")
 
 
 class _Spoken:
