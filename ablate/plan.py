@@ -26,7 +26,7 @@ from ablate.study.controls import controls_in
 from ablate.study.keys import by_difference
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
 from ablate.study.trained import Weights, check_trained, frozen_note
-from ablate.system.language import _
+from ablate.system.language import Said, _
 from ablate.system.pulse import PULSE
 
 
@@ -195,9 +195,10 @@ def _left_out(study: Study, dataset: Dataset) -> int:
 
 def _notes(study: Study, alone: int) -> Iterator[str]:
     if alone:
-        yield (
-            f"the last batch of {study.recipe.batch_size} would be of one image: each epoch leaves one out, "
-            "another one each time (another recipe.batch_size needs none)"
+        yield Said(
+            "the last batch of {size} would be of one image: each epoch leaves one out, another one each "
+            "time (another recipe.batch_size needs none)",
+            size=study.recipe.batch_size,
         )
 
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "ablate" / "locale"
 CONTEXTS = {
     **{"_": None, "N_": None, "Said": None},
-    **{"noun": "noun", "NOUN_": "noun", "amount": "counted"},
+    **{"noun": "noun", "NOUN_": "noun", "amount": "counted", "SaidAmount": "counted"},
 }
 """What marks a message, and in which context it is looked up."""
 EXIT_CHANGED = 1
@@ -64,11 +64,11 @@ def messages() -> Iterator[tuple[str | None, str]]:
 
 
 def messages_of(code: str) -> Iterator[tuple[str | None, str]]:
-    """The messages of one file, also of calls inside of f-strings, which Babel's own extraction passes over."""
+    """The messages of one file, also those inside of f-strings, which Babel's own extraction passes over."""
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         name = call.func.id if isinstance(call.func, ast.Name) else ""
-        given = call.args[1:2] if name == "amount" else call.args[:1]
+        given = call.args[1:2] if CONTEXTS.get(name) == "counted" else call.args[:1]
         for each in given if name in CONTEXTS else ():
             if isinstance(each, ast.Constant) and isinstance(each.value, str):
                 yield CONTEXTS[name], each.value

@@ -167,7 +167,7 @@ def compare(
     verdicts = known_verdicts(fail_on)
     rehash(again)
     questions = load_all(study, set)
-    begin("compare", questions[0], f"{first} and {second}", len(questions))
+    begin("compare", questions[0], _(" and ").join((first, second)), len(questions))
     with loading():
         from ablate.commands.contexts import compare_in_contexts
 

@@ -10,7 +10,7 @@ from ablate.plan import Plan
 from ablate.stats import DEFAULT_MARGIN, words
 from ablate.stats.planning import MAX_SEEDS, Expected, Outlook, assumed, measured, outlook
 from ablate.study.metrics import ACCURACY, METRICS
-from ablate.system.language import _, amount
+from ablate.system.language import _, amount, retold
 from ablate.system.text import duration
 
 
@@ -50,7 +50,7 @@ def told(plan: Plan, found: Outlook | None, seconds_per_run: float | None) -> It
     if found is None:
         yield _nothing(plan)
         return
-    yield f"{_can_see(found)} ({found.expected.source})"
+    yield _("{told} ({source})", told=_can_see(found), source=retold(found.expected.source))
     yield _until(found, seconds_per_run)
 
 
@@ -119,9 +119,13 @@ def _until(found: Outlook, seconds_per_run: float | None) -> str:
             "variant is equivalent; those that differ by more can be decided"
         )
     time = (
-        "" if seconds_per_run is None else f", about {duration(seconds_per_run * found.until_runs)}"
+        ""
+        if seconds_per_run is None
+        else _(", about {time}", time=duration(seconds_per_run * found.until_runs))
     )
-    beyond = f", beyond --max-seeds {MAX_SEEDS}" if found.until_seeds > MAX_SEEDS else ""
+    beyond = (
+        _(", beyond --max-seeds {most}", most=MAX_SEEDS) if found.until_seeds > MAX_SEEDS else ""
+    )
     return _(
         "--until-decided takes about {runs} where no variant differs ({until_seeds} "
         "seeds of each{beyond}), fewer where some do{time}",

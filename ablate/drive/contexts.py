@@ -126,7 +126,7 @@ class _Training:
         left = None if self.options.max_runs is None else self.options.max_runs - self.begun
         if left == 0 or not (counts.ready or counts.elsewhere):
             return
-        self.progress.note(f"{part.name}, seed {seed}")
+        self.progress.note(_("{name}, seed {seed}", name=part.name, seed=seed))
         if part.how is None:
             part.how = choose_training(
                 self.options, part.plan, self.store, part.machine, self.executor, self.progress.note

@@ -32,13 +32,13 @@ from ablate.result import (
     Started,
 )
 from ablate.store.store import Claim, LostClaimError, Store
-from ablate.system.language import _
+from ablate.system.language import N_, _
 from ablate.system.machine import find_machine
 from ablate.system.signals import ENDING
 
 RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0
-OTHER_PATH = "it is computed in another way than those that it was taken with"
+OTHER_PATH = N_("it is computed in another way than those that it was taken with")
 
 
 class Feed(Protocol):

@@ -54,9 +54,7 @@ def write_page(explanation: Explanation, folder: Path) -> list[Path]:
 
 def document(explanation: Explanation, drawn: dict[str, Picture]) -> Document:
     """The page's content; `drawn` are the pictures by name."""
-    told = (
-        _("{name} – {weights}.", name=s.name, weights=s.weights) for s in explanation.networks
-    )
+    told = (_("{name} – {weights}.", name=s.name, weights=s.weights) for s in explanation.networks)
     networks = tuple(Note(text) for text in (*told, *canvas.english_words()))
     shown = tuple(
         Section(p.name, p.title, (Figure(p.name, f"{p.title}.", p.caption, drawn[p.name]),))

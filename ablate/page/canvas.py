@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -82,6 +83,8 @@ STYLE: dict[Any, Any] = {
 
 LETTERS = {"zh": "的一训练验证图层误差"}
 """Some that every font of a language has which DejaVu lacks, and no font of its neighbours has all of."""
+OWN_FORMS = {"zh": " SC"}
+"""How a family is called that draws letters as they are written there: Noto Sans CJK SC, and not JP."""
 
 P = ParamSpec("P")
 Drawn = TypeVar("Drawn")
@@ -99,7 +102,20 @@ def style() -> Iterator[None]:
         mpl.rcParams.update(STYLE)
         if family := family_of_words(language()):
             mpl.rcParams["font.family"] = [STYLE["font.family"], family]
+        with _quiet_fonts():
+            yield
+
+
+@contextmanager
+def _quiet_fonts() -> Iterator[None]:
+    """Nobody needs to hear for each figure that a font of the machine is not there in bold."""
+    log = logging.getLogger("matplotlib.font_manager")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
         yield
+    finally:
+        log.setLevel(before)
 
 
 def can_word() -> bool:
@@ -276,11 +292,14 @@ def _can_draw(character: str) -> bool:
 
 @cache
 def family_of_words(language: str) -> str | None:
-    """The family of the machine that has the letters of a language, one without serifs before others."""
+    """The family of the machine that has the letters of a language: one without serifs, and one of its own
+    forms of them, before others.
+    """
     letters = frozenset(map(ord, LETTERS.get(language, "")))
     fonts = {(font.name, font.fname) for font in fontManager.ttflist if font.style == "normal"}
-    plain = sorted(fonts, key=lambda font: ("serif" in font[0].lower(), *font))
-    return next((name for name, path in plain if letters and letters <= _characters(path)), None)
+    own = OWN_FORMS.get(language, "")
+    first = sorted(fonts, key=lambda f: ("serif" in f[0].lower(), not f[0].endswith(own), *f))
+    return next((name for name, path in first if letters and letters <= _characters(path)), None)
 
 
 @cache
@@ -293,8 +312,8 @@ def _family_with(character: str) -> str | None:
 
 @cache
 def _characters(path: str) -> frozenset[int]:
-    """What a font can draw; nothing where it cannot be read, or is of pictures as those of emoji are, or draws
-    a box for every character, as the last one that Matplotlib brings.
+    """What a font can draw; nothing where it cannot be read, or is of pictures as those of emoji are, or
+    draws a box for every character, as the last one that Matplotlib brings.
     """
     if "LastResort" in path:
         return frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -81,7 +82,8 @@ def draw_section(section: str, summary: Summary) -> dict[str, Figure]:
 
 def _worded_in_english(draw: Draw, summary: Summary) -> Figure | None:
     """A figure with English words in it and the caption in the language that is spoken."""
-    with canvas.kept():
+    with canvas.kept(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # nobody sees this one
         told = draw(summary)
     with spoken(ENGLISH):
         figure = _for_both(draw, summary)

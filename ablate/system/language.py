@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ablate.errors import OptionError
+from ablate.system.text import plural
 
 if TYPE_CHECKING:
     from gettext import GNUTranslations
@@ -102,7 +103,7 @@ def noun(message: str) -> str:
 def amount(count: int, word: str, many: str | None = None) -> str:
     """`1 variant`, `11 variants`; a catalogue has `{n} …` for the single word."""
     if _Spoken.language == ENGLISH:
-        return f"{count:,} {word if count == 1 else many or word + 's'}"
+        return plural(count, word, many)
     return _catalogue(_Spoken.language).pgettext("counted", word).replace("{n}", f"{count:,}")
 
 
@@ -118,15 +119,39 @@ class Said(str):
     values: Mapping[str, object]
 
     def __new__(cls, message: str, **values: object) -> Said:
-        """As `_` is called."""
+        """As `_` is called; a value may be such a message too."""
         self = super().__new__(cls, message.format(**values))
         self.message, self.values = message, values
         return self
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), self.message, **self.values), ()
+
+
+class SaidAmount(str):
+    """The same of a number of things."""
+
+    number: int
+    words: tuple[str, str | None]
+
+    def __new__(cls, number: int, word: str, many: str | None = None) -> SaidAmount:
+        """As `amount` is called."""
+        self = super().__new__(cls, plural(number, word, many))
+        self.number, self.words = number, (word, many)
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.number, *self.words)
+
 
 def retold(text: str) -> str:
     """A text in the language that is spoken, as far as it is a message; any other is as it is."""
-    return _(text.message, **text.values) if isinstance(text, Said) else text
+    if isinstance(text, SaidAmount):
+        return amount(text.number, *text.words)
+    if not isinstance(text, Said):
+        return text
+    values = {k: retold(v) if isinstance(v, str) else v for k, v in text.values.items()}
+    return _(text.message, **values)
 
 
 @cache

@@ -1,0 +1,95 @@
+"""Every message that people read has a translation that says the same, and none is left in English."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator
+from gettext import GNUTranslations
+
+import pytest
+from babel.messages.catalog import Catalog
+from support.words import PROSE, TYPED
+
+from ablate.system.language import DOMAIN, ENGLISH, LANGUAGES
+from benchmarks.catalogue import LOCALE, messages, messages_of, read_catalogue
+
+OTHERS = [language for language in LANGUAGES if language != ENGLISH]
+CHINESE = re.compile("[\u4e00-\u9fff]")
+NAMES = re.compile(r"Noto Sans CJK|AUROC|MACs|\bms\b")
+"""What is called so in every language."""
+
+
+@pytest.fixture(params=OTHERS)
+def catalogue(request: pytest.FixtureRequest) -> Catalog:
+    return read_catalogue(LOCALE / request.param / "LC_MESSAGES" / f"{DOMAIN}.po")
+
+
+def fields(text: str) -> list[tuple[str, str, str]]:
+    """The values in a message: name, format and conversion."""
+    parsed = string.Formatter().parse(text)
+    return sorted((name, spec or "", how or "") for _text, name, spec, how in parsed if name)
+
+
+def pairs(catalogue: Catalog) -> Iterator[tuple[str | None, str, str]]:
+    for message in catalogue:
+        if message.id:
+            yield message.context, str(message.id), str(message.string)
+
+
+def test_a_catalogue_has_every_message_and_no_other(catalogue: Catalog) -> None:
+    """If not: `make words`, and translate what is new."""
+    known = {(context, text) for context, text, _told in pairs(catalogue)}
+    assert known == set(messages())
+
+
+def test_every_message_has_a_translation(catalogue: Catalog) -> None:
+    assert [text for _context, text, told in pairs(catalogue) if not told.strip()] == []
+
+
+def test_a_translation_has_the_values_of_its_message(catalogue: Catalog) -> None:
+    differing = [
+        (text, told)
+        for context, text, told in pairs(catalogue)
+        if fields(told) != ([("n", "", "")] if context == "counted" else fields(text))
+    ]
+    assert differing == []
+
+
+def test_no_translation_is_english(catalogue: Catalog) -> None:
+    left = [
+        (text, told)
+        for _context, text, told in pairs(catalogue)
+        if PROSE.search(words := NAMES.sub("", TYPED.sub("", bare(told))))
+        or (re.search("[A-Za-z]", words) and not CHINESE.search(words))
+    ]
+    assert left == []
+
+
+def bare(text: str) -> str:
+    """A message without its values."""
+    return re.sub(r"\{[^}]*\}", "", text)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_is_read_at_run_time_is_what_is_written(language: str) -> None:
+    """The .mo is made from the .po; if not: `make words`."""
+    folder = LOCALE / language / "LC_MESSAGES"
+    with (folder / f"{DOMAIN}.mo").open("rb") as file:
+        compiled = GNUTranslations(file)
+    for context, text, told in pairs(read_catalogue(folder / f"{DOMAIN}.po")):
+        found = compiled.gettext(text) if context is None else compiled.pgettext(context, text)
+        assert found == told
+
+
+def test_messages_are_found_wherever_they_stand() -> None:
+    code = (
+        'A = N_("one")\nb = f"{_("two")} {amount(3, "three")}"\n'
+        'c = _(\n    "fo"\n    "ur {x}",\n    x=noun("five"),\n)\nd = _(A)\n'
+    )
+    code = code.replace(
+        'f"{_("two")} {amount(3, "three")}"', "f\"{_('two')} {amount(3, 'three')}\""
+    )
+    assert list(messages_of(code)) == [
+        (None, "one"), (None, "two"), ("counted", "three"), (None, "four {x}"), ("noun", "five"),
+    ]  # fmt: skip
