@@ -229,6 +229,7 @@ def test_the_example_of_a_study_has_as_many_variants_as_is_said(page: str, said:
 def test_every_example_of_a_study_is_tried_above() -> None:
     assert {p for p, text in PAGES.items() if blocks(text, "toml")} == {
         "README.md",
+        "docs/README.zh.md",  # the blocks of README.md: test_words.py
         "docs/studies.md",
         "docs/pretrained.md",  # in test_pretrained_page.py
     }

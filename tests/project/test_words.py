@@ -6,6 +6,7 @@ import re
 import string
 from collections.abc import Iterator
 from gettext import GNUTranslations
+from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -14,6 +15,7 @@ from support.words import PROSE, TYPED
 from ablate.system.language import DOMAIN, ENGLISH, LANGUAGES
 from benchmarks.catalogue import LOCALE, messages, messages_of, read_catalogue
 
+ROOT = Path(__file__).parents[2]
 OTHERS = [language for language in LANGUAGES if language != ENGLISH]
 CHINESE = re.compile("[\u4e00-\u9fff]")
 NAMES = re.compile(r"Noto Sans CJK|AUROC|MACs|\bms\b")
@@ -93,3 +95,35 @@ def test_messages_are_found_wherever_they_stand() -> None:
     assert list(messages_of(code)) == [
         (None, "one"), (None, "two"), ("counted", "three"), (None, "four {x}"), ("noun", "five"),
     ]  # fmt: skip
+
+
+# ── pages ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [("README.md", "docs/README.zh.md"), ("docs/tutorials.md", "docs/tutorials.zh.md")],
+)
+def test_a_page_in_chinese_has_the_same_to_type(english: str, chinese: str) -> None:
+    """Code, pictures and rows of commands; what stands around them is a matter of translation."""
+    own, other = ((ROOT / name).read_text(encoding="utf-8") for name in (english, chinese))
+    code = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+    assert code.findall(other) == code.findall(own)
+    pictures = re.compile(r"!\[[^]]*\]\((?:\.\./|docs/)*([^)]*)\)")
+    assert pictures.findall(other) == pictures.findall(own)
+    commands = re.compile(r"^\| (`ablate [^|]*`|`[a-z]+[0-9]`) \|", re.MULTILINE)
+    assert commands.findall(other) == commands.findall(own)
+    assert own.count("\n## ") >= other.count("\n## ") > 3
+    assert f"({Path(chinese).name})" in own or f"({chinese})" in own
+    assert f"({Path(english).name})" in other or f"(../{english})" in other
+
+
+def test_every_option_of_the_chinese_page_is_one_of_the_english_page() -> None:
+    own, other = (
+        set(
+            re.findall(r"^\| `(--[a-z-]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+        )
+        for name in ("README.md", "docs/README.zh.md")
+    )
+    assert other
+    assert other <= own
