@@ -209,7 +209,7 @@ def _counted(name: str, contexts: Sequence[InContext]) -> str:
         return _("not judged")
     if len(counts) == 1 and counts.total() == len(contexts):
         return _("{verdict} in all {n}", verdict=_(next(iter(counts))), n=len(contexts))
-    return ", ".join(
+    return _(", ").join(
         _("{verdict} in {n}", verdict=_(verdict), n=counts[verdict])
         for verdict in HOLDS
         if counts[verdict]

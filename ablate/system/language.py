@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ablate.errors import OptionError
@@ -156,7 +155,9 @@ def retold(text: str) -> str:
 
 @cache
 def _catalogue(language: str) -> GNUTranslations:
-    from gettext import GNUTranslations  # noqa: PLC0415 - for whoever speaks another language
+    # Here, for whoever speaks another language.
+    from gettext import GNUTranslations  # noqa: PLC0415
+    from importlib.resources import files  # noqa: PLC0415
 
     place = files("ablate") / "locale" / language / "LC_MESSAGES" / f"{DOMAIN}.mo"
     with place.open("rb") as file:

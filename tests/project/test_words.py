@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import string
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from babel.messages.catalog import Catalog
 from support.words import PROSE, TYPED
 
 from ablate.system.language import DOMAIN, ENGLISH, LANGUAGES
-from benchmarks.catalogue import LOCALE, messages, messages_of, read_catalogue
+from benchmarks.catalogue import CONTEXTS, LOCALE, messages, messages_of, read_catalogue
 
 ROOT = Path(__file__).parents[2]
 OTHERS = [language for language in LANGUAGES if language != ENGLISH]
@@ -95,6 +96,83 @@ def test_messages_are_found_wherever_they_stand() -> None:
     assert list(messages_of(code)) == [
         (None, "one"), (None, "two"), ("counted", "three"), (None, "four {x}"), ("noun", "five"),
     ]  # fmt: skip
+
+
+# ── unmarked sentences ────────────────────────────────────────────────────────────────────────────
+
+TOLD = (
+    "report/*.py", "page/*.py", "explain/page.py", "explain/explanation.py", "result/dataset.py",
+    *(f"stats/{name}.py" for name in ("words", "factor_words", "selection", "controls", "front", "planning")),
+    *(f"commands/{name}.py" for name in ("compare", "plan", "contexts", "report", "status", "explain")),
+    *(f"commands/{name}.py" for name in ("chosen", "looked", "power")),
+    *(f"drive/{name}.py" for name in ("run", "contexts", "counts", "costs", "prepare", "progress")),
+    *(f"drive/{name}.py" for name in ("pictures", "turns", "until")),
+)  # fmt: skip
+"""What people read in their language."""
+ENGLISH_ALWAYS = {"report/latex.py"}
+"""For papers; and whatever has no translation yet."""
+
+
+def sentences(code: str) -> Iterator[tuple[int, str]]:
+    """English prose in a file that is not marked as a message; docstrings and errors are none."""
+    tree = ast.parse(code)
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(
+                str(v.value) if isinstance(v, ast.Constant) else "{}" for v in node.values
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        else:
+            continue
+        above = list(_above(node, parents))
+        if PROSE.search(TYPED.sub("", text)) and not any(map(_passes, above)):
+            yield node.lineno, text
+
+
+def _above(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> Iterator[ast.AST]:
+    while (node := parents[node]) in parents:
+        yield node
+
+
+def _passes(node: ast.AST) -> bool:
+    """Whether what stands in it is marked, part of what was looked at, a docstring or an error."""
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        return name in CONTEXTS or name.endswith("Error")
+    if isinstance(node, ast.keyword):
+        return node.arg == "loc"  # where a legend stands
+    return isinstance(node, (ast.Raise, ast.Expr, ast.JoinedStr)) and not _is_call(node)
+
+
+def _is_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
+
+
+def test_every_sentence_that_people_read_is_marked() -> None:
+    """If not: `_("… {name} …", name=value)`, then `make words`, and translate it."""
+    files = {path for pattern in TOLD for path in (ROOT / "ablate").glob(pattern)}
+    named = {str(path.relative_to(ROOT / "ablate")): path for path in sorted(files)}
+    marked = {text for _context, text in messages()}
+    left = [
+        f"{name}:{line}: {text}"
+        for name, path in named.items()
+        if name not in ENGLISH_ALWAYS
+        for line, text in sentences(path.read_text(encoding="utf-8"))
+        if text not in marked
+    ]
+    assert left == []
+
+
+def test_an_unmarked_sentence_is_found() -> None:
+    code = (
+        '"""A module that says nothing."""\n'
+        'a = _("it is all right here")\n'
+        'say(f"there are {n} of these things")\n'
+        'raise OptionError("this is an error, though")\n'
+    )
+    assert list(sentences(code)) == [(3, "there are {} of these things")]
 
 
 # ── pages ─────────────────────────────────────────────────────────────────────────────────────────
