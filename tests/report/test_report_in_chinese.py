@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from ablate.page.vector import Picture
 from ablate.report.gallery import FIGURES, draw_figure, draw_section
 from ablate.report.render import render
 from ablate.report.summary import Summary, summarize
+from ablate.result.search import ConfirmedResult, SearchResult, TrialResult
 from ablate.store.transfer.imports import import_folder
 from ablate.system.language import DOMAIN, spoken
 from benchmarks.catalogue import LOCALE, read_catalogue
@@ -154,6 +156,64 @@ def test_what_programs_read_is_english() -> None:
     assert differing == {"report.md", "report.html"}
     page, text = found["report.html"].decode(), found["report.md"].decode()
     assert '<html lang="zh-CN">' in page
+    assert english_in([*Texts(page).found, *text.splitlines()], DATA) == []
+
+
+def searched() -> Summary:
+    """With a search of two objectives, whose methods disagree on what matters."""
+    points = ({"attention": "se", "reduction": 4}, {"attention": "eca", "reduction": 8})
+    trials = tuple(
+        TrialResult(
+            n, name, f"f{n}", state, point, (0.8 + n / 50, 900.0 - n), 2, 2, 2 * n + 2, n == 1
+        )
+        for n, (name, point, state) in enumerate(
+            (
+                ("up", points[0], "complete"),
+                ("down", points[1], "complete"),
+                ("none", points[0], "raced"),
+            )
+        )
+    )
+    importances = {
+        "fANOVA": {"attention": 0.7, "reduction": 0.3},
+        "PED-ANOVA": {"attention": 0.2, "reduction": 0.8},
+    }
+    found = SearchResult(
+        "tpe", "none", True, 2, ("val_accuracy", "images_per_second"), trials, importances,
+        (ConfirmedResult("up", "f1", 0.85, 0.84, 0.83, 0.85, 3),), 3, (0.8, 0.82, 0.84),
+    )  # fmt: skip
+    return replace(summarize(make_frames({**TWO, "down": 0.80})), search=found)
+
+
+def with_failures() -> Summary:
+    """Runs that failed, are missing or were looked at before they were all there."""
+    frames = make_frames(TWO, controls=["up"], aliases={"twin": "up"})
+    status = frames.runs["status"].where(frames.runs["seed"] != 2, "failed")
+    return summarize(replace(frames, runs=frames.runs.assign(status=status)))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "made",
+    [
+        searched,
+        with_failures,
+        lambda: summarize(make_frames(TWO, split="tutorial")),
+        lambda: summarize(make_frames(TWO, seeds=1)),
+        lambda: summarize(
+            make_frames({"none": 0.83, "up": 0.86, "down": 0.80, "same": 0.83}, seeds=9)
+        ),
+    ],
+    ids=["search", "failures", "leaked", "one seed", "decided"],
+)
+def test_whatever_a_study_has_nothing_is_left_in_english(made: Callable[[], Summary]) -> None:
+    summary = made()
+    english = render(summary)
+    with spoken("zh"):
+        found = render(summary)
+    assert {name for name in found if found[name] != english[name]} == {"report.md", "report.html"}
+    page, text = found["report.html"].decode(), found["report.md"].decode()
     assert english_in([*Texts(page).found, *text.splitlines()], DATA) == []
 
 
