@@ -18,7 +18,7 @@ from ablate import __version__
 from ablate.cli import data, show, study, work
 from ablate.cli.options import EXIT_INTERRUPTED, EXIT_UNFORESEEN, EXIT_USER
 from ablate.errors import AblateError
-from ablate.system.language import ENGLISH, language_of, speak, spoken
+from ablate.system.language import ENGLISH, language_of, speak, spoken, written_in
 from ablate.system.output import Output, ReaderGoneError, guarded_output
 from ablate.system.pulse import PULSE
 from ablate.system.signals import ENDING, is_ignored
@@ -148,7 +148,7 @@ def _root(
         ),
     ] = None,
 ) -> None:
-    speak(language or language_of(os.environ))
+    speak(written_in(language, language_of(os.environ), sys.stdout.encoding))
     if isinstance(sys.stdout, Output):
         sys.stdout.goes_on = context.invoked_subcommand in GO_ON
     if version:

@@ -25,6 +25,8 @@ VARIABLE = "ABLATE_LANGUAGE"
 LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")
 """The first of them that is set says the language, as everywhere else."""
 DOMAIN = "ablate"
+LETTER = {"zh": "\u8bad"}
+"""One that every encoding of a language has."""
 _WIDE_STOP = re.compile(r"([。；，：？]) +(?=\S)")
 
 
@@ -74,6 +76,24 @@ def language_of(environment: Mapping[str, str] = os.environ) -> str:
     locale = next((environment[name] for name in LOCALE if environment.get(name)), "")
     found = locale.partition(".")[0].partition("_")[0].lower()
     return found if found in LANGUAGES else ENGLISH
+
+
+def written_in(asked: str | None, usual: str, encoding: str | None) -> str:
+    """The language that is asked for, else the usual one where an output of this encoding has its letters.
+
+    Raises:
+        OptionError: the one that is asked for cannot be written.
+    """
+    wanted = asked or usual
+    try:
+        LETTER.get(wanted, "").encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        if asked is None:
+            return ENGLISH
+        raise OptionError(
+            f"--language {asked}: stdout is {encoding}, which has no letter of it: set PYTHONUTF8=1"
+        ) from None
+    return wanted
 
 
 def N_(message: str) -> str:  # noqa: N802 - as it is called everywhere

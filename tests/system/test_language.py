@@ -21,6 +21,7 @@ from ablate.system.language import (
     retold,
     speak,
     spoken,
+    written_in,
 )
 
 
@@ -52,6 +53,14 @@ def test_a_language_that_there_is_not_is_an_error() -> None:
         language_of({"ABLATE_LANGUAGE": "fr"})
     with pytest.raises(OptionError, match="--language fr: there are: en, zh"):
         speak("fr")
+
+
+def test_no_question_marks_are_written_where_letters_cannot() -> None:
+    assert written_in("zh", "en", "utf-8") == written_in(None, "zh", "gbk") == "zh"
+    assert written_in(None, "zh", "ascii") == written_in(None, "zh", None) == "en"
+    assert written_in("en", "zh", "ascii") == "en"
+    with pytest.raises(OptionError, match="--language zh: stdout is latin-1, which has no letter"):
+        written_in("zh", "en", "latin-1")
 
 
 def test_another_language_is_spoken_for_a_while() -> None:
