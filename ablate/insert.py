@@ -8,19 +8,37 @@ that a network can be pickled and copied, and such as TorchScript can compile.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+from ablate.errors import PlacementError
 from ablate.placement import Target
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
 from ablate.study.position import BEFORE, REPLACE
+from ablate.system.text import one_line
 
 
 def insert(net: nn.Module, target: Target, attention: nn.Module) -> None:
-    """Let attention act at a place of a network."""
+    """Let attention act at a place of a network.
+
+    Raises:
+        PlacementError: the module there takes no other into it.
+    """
+    try:
+        _insert(net, target, attention)
+    except Exception as error:
+        # A module may guard its children and hooks in any way.
+        raise PlacementError(
+            f"attention {target.words} cannot be put there: {one_line(error)}; name another module"
+        ) from error
+
+
+def _insert(net: nn.Module, target: Target, attention: nn.Module) -> None:
     if target.how == REPLACE:
         alone = nn.Sequential(OrderedDict([(ATTACHED_AS, attention)]))
         _put(net, target.path, alone)
@@ -40,7 +58,7 @@ def insert(net: nn.Module, target: Target, attention: nn.Module) -> None:
     for name, child in children.items():
         host.add_module(name, child)
     if not in_order:
-        host.register_forward_pre_hook(apply_before)
+        host.register_forward_pre_hook(_hook_before(host))
 
 
 def plain_network(net: nn.Module) -> nn.Module:
@@ -71,9 +89,27 @@ def apply_before(self: Any, input: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
     return (gated,)
 
 
+def apply_before_first(self: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """That of a module whose forward takes more than the map: what else it is called with stays."""
+    return (self.attention_before(inputs[0]), *inputs[1:])
+
+
+BEFORE_HOOKS = frozenset({apply_before, apply_before_first})
+
+
+def _hook_before(host: nn.Module) -> Callable[..., Any]:
+    kinds = [each.kind for each in inspect.signature(host.forward).parameters.values()]
+    several = [kind for kind in kinds if kind in _BY_PLACE]
+    alone = len(several) == 1 and inspect.Parameter.VAR_POSITIONAL not in kinds
+    return apply_before if alone else apply_before_first
+
+
+_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 def _hooks(module: nn.Module) -> list[tuple[dict[int, object], int]]:
     """Our hooks of a module: where they are and under which number."""
-    ours = (apply_after, apply_before)
+    ours = {apply_after, *BEFORE_HOOKS}
     tables = (module._forward_hooks, module._forward_pre_hooks)
     return [(table, key) for table in tables for key, hook in table.items() if hook in ours]  # type: ignore[misc]
 

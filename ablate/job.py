@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ablate.attention import use_kernels
@@ -34,6 +35,7 @@ from ablate.result import (
     Halved,
     Kept,
     Noted,
+    PartTested,
     Started,
 )
 from ablate.result.maps import sample_rows
@@ -103,7 +105,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Cohort:
-    """A job: runs of one seed under one recipe, trained side by side. Everything a worker needs.
+    """A job: runs of one seed, and of one fold where there are folds, under one recipe, trained side by side.
+    Everything a worker needs.
 
     `content_hash` is that of the images which its run keys name; a worker that has others trains nothing.
     `named` is the network of the user's that they name: a worker that builds another trains nothing either,
@@ -134,6 +137,7 @@ class Cohort:
     named: NamedNetwork | None = None
     data: DataTable = ALL_DATA
     pretrained: Pretrained | None = None
+    fold: int | None = None
 
     def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted | GivenBack]]:
         machine = prepare_machine(
@@ -361,7 +365,8 @@ class _Session:
         member.trainer.settle()
         classes = self.cohort.dataset.classes()
         test = self._test("test", self.data.test, member)
-        labels = pack_labels(self.data.test.labels.cpu().numpy(), classes)
+        tested, right = tested_images(self.cohort)
+        labels = pack_labels(right, classes)
         unmoved, unseen = self._unmoved(run, member.trainer)
         kept, trouble = self._keep(run, member.trainer)
         for said in filter(None, (unseen, trouble, self._one_class(test))):
@@ -382,6 +387,7 @@ class _Session:
                 test_predictions=None if labels is None else test.predictions,
                 labels=labels,
                 scores=self._scores(member, test),
+                tested=tested,
             ),
         )
 
@@ -493,8 +499,18 @@ def load_images(cohort: Cohort, machine: Machine) -> Data:
             f"{cohort.dataset.label}: has other images here than where the run was planned (content "
             f"{str(found)[:8]}, not {str(cohort.content_hash)[:8]}): bring them to the same state"
         )
-    whole = load_data(cohort.dataset, recipe, machine.device)
+    whole = load_data(cohort.dataset, recipe, machine.device, cohort.fold)
     return draw(whole, cohort.data, cohort.seed)
+
+
+def tested_images(cohort: Cohort) -> tuple[PartTested | None, NDArray[np.int64]]:
+    """Which of all images that are tested this cohort's fold tests, and the labels of all (N,)."""
+    images = read_images(cohort.dataset)
+    labels = images.tested_labels
+    if cohort.fold is None:
+        return None, labels
+    rows = images.fold(cohort.fold).tested
+    return PartTested(rows.start, rows.stop - rows.start, len(labels)), labels
 
 
 def prove_networks(cohort: Cohort) -> Proof | None:

@@ -26,23 +26,32 @@ from ablate.study.controls import controls_in
 from ablate.study.keys import by_difference
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
 from ablate.study.trained import Weights, check_trained, frozen_note
-from ablate.system.language import Said, _
+from ablate.system.language import Said, _, seed_told
 from ablate.system.pulse import PULSE
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A variant and a seed of a study; `run_key` is None where the dataset's content is not known."""
+    """A variant and a seed of a study, and the fold that is tested where there are folds; `run_key` is None
+    where the dataset's content is not known.
+    """
 
     variant: Variant
     seed: int
     architecture: Architecture
     run_key: str | None
+    fold: int | None = None
+
+    @property
+    def name(self) -> str:
+        """In words: `se(pool1, r=16), seed 1`, and `, fold 2` of one with folds."""
+        return _("{name}, {which}", name=self.variant.name, which=seed_told(self.seed, self.fold))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study with everything resolved. Cells go seed by seed: cut short, it is a smaller study.
+    """A study with everything resolved. Cells go seed by seed, and in a seed fold by fold: cut short, it is a
+    smaller study.
 
     `names` are those of all variants in the grid's order, `variants` the networks that are built.
     `aliases` maps the name of a variant that builds the same network as an earlier one to that
@@ -50,7 +59,8 @@ class Plan:
     along: kind → paths. `notes` are what a reader of the results should know. `named` is what whoever
     builds these networks in another process must prove, None where they are not the user's own. `data` are
     its images in numbers, where somebody has counted them (`with_data`), `pretrained` the weights that its
-    networks begin with. Each epoch leaves out `left_out` images, so that no batch has a single one.
+    networks begin with. Each epoch leaves out `left_out` images, so that no batch has a single one; of folds
+    each has its own number, in its cells' keys.
     """
 
     study: Study
@@ -113,7 +123,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     distinct = tuple(dict.fromkeys(variants))
     classes, size = len(dataset.classes()), dataset.image_size
     outlines = find_outlines(Asked(study.backbone, distinct, classes, size, study.identity))
-    alone = _left_out(study, dataset)
+    alone = {fold: _left_out(study, dataset, fold) for fold in folds_of(study)}
     built = dict(zip(distinct, outlines.architectures, strict=True))
     for architecture in outlines.architectures:
         check_trained(study.recipe, study.backbone, weights_of(architecture))
@@ -129,11 +139,11 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         own_attention=dict(outlines.own_attention),
         notes=(
             *dataset.notes(),
-            *_notes(study, alone),
+            *_notes(study, any(alone.values())),
             *filter(None, (outlines.note, weights_note, frozen_note(study.recipe))),
         ),
         named=outlines.named,
-        left_out=alone,
+        left_out=alone.get(None, 0),
         pretrained=weights,
     )
 
@@ -187,13 +197,19 @@ def _collapse(
     return kept, aliases
 
 
-def _left_out(study: Study, dataset: Dataset) -> int:
+def folds_of(study: Study) -> tuple[int | None, ...]:
+    """The folds of a study from 1 on; one that is None where there are none."""
+    folds = study.data.folds
+    return (None,) if folds is None else tuple(range(1, folds + 1))
+
+
+def _left_out(study: Study, dataset: Dataset, fold: int | None) -> int:
     """How many images an epoch leaves out; 0 too where nobody knows yet how many there are."""
-    images = count_trained(dataset, study.recipe, study.data)
+    images = count_trained(dataset, study.recipe, study.data, fold)
     return 0 if images is None else left_out(images, study.recipe)
 
 
-def _notes(study: Study, alone: int) -> Iterator[str]:
+def _notes(study: Study, alone: bool) -> Iterator[str]:
     if alone:
         yield Said(
             "the last batch of {size} would be of one image: each epoch leaves one out, another one each "
@@ -206,22 +222,24 @@ def _cells(
     study: Study,
     dataset: Dataset,
     kept: dict[Variant, Architecture],
-    alone: int,
+    alone: dict[int | None, int],
     weights: Pretrained | None,
 ) -> tuple[Cell, ...]:
     content = dataset.content_hash()
     seeds = {variant: study.seeds_of(variant.name) for variant in kept}
 
-    def key(variant: Variant, seed: int) -> str | None:
+    def key(variant: Variant, seed: int, fold: int | None) -> str | None:
         if content is None:
             return None
         fingerprint, size = kept[variant].fingerprint, dataset.image_size
         begun = None if weights is None else weights.sha256
-        return run_key(fingerprint, study.recipe, content, size, seed, study.data, alone, begun)
+        given = fingerprint, study.recipe, content, size, seed, study.data
+        return run_key(*given, alone[fold], begun, fold)
 
     return tuple(
-        Cell(variant, seed, kept[variant], key(variant, seed))
+        Cell(variant, seed, kept[variant], key(variant, seed, fold), fold)
         for seed in range(1, max(seeds.values()) + 1)
+        for fold in folds_of(study)
         for variant in kept
         if seed <= seeds[variant]
     )

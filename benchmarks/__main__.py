@@ -16,6 +16,7 @@ from ablate.system.text import duration
 from benchmarks import record, table
 from benchmarks.amp import measure_amp
 from benchmarks.augmentation import measure_augmentation
+from benchmarks.decoding import measure_decoding
 from benchmarks.engine import measure_engine, measure_scaling
 from benchmarks.everyday import measure_everyday
 from benchmarks.field import VARIANTS
@@ -29,6 +30,7 @@ SHORT_ROUNDS, SHORT_STEPS = 2, 8
 
 BENCHMARKS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "same": prove_same,
+    "decoding": measure_decoding,
     "augmentation": measure_augmentation,
     "scaling": measure_scaling,
     "parts": measure_parts,

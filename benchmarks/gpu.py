@@ -32,7 +32,7 @@ from ablate.system.machine import find_machine
 from ablate.system.precision import choose_precision
 from ablate.system.text import duration
 from ablate.tune.cohorts import MeasureCohorts
-from ablate.tune.steps import TIMED_BATCHES
+from ablate.tune.stepped import TIMED_BATCHES
 from benchmarks import record
 from benchmarks.field import IMAGE_SIZE, VARIANTS, Entry, Field
 from benchmarks.options import Options, watch

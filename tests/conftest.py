@@ -41,6 +41,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or fills the user's cache, or what is remembered for the user."""
     monkeypatch.setenv("ABLATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ABLATE_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("ABLATE_FILES", "")  # a command that was given --files sets it
     return tmp_path / "cache"
 
 

@@ -36,14 +36,8 @@ from ablate.train.optimizers import OPTIMIZERS
 from ablate.train.step import make_trainer
 from ablate.tune.cohorts import MeasureCohorts
 from ablate.tune.kernels import MeasureKernels
-from ablate.tune.steps import (
-    COMPARED_BATCHES,
-    LEAST_TOLERANCE,
-    Comparison,
-    MeasureSteps,
-    SteppedCohort,
-    first_batches,
-)
+from ablate.tune.stepped import SteppedCohort, first_batches
+from ablate.tune.steps import COMPARED_BATCHES, LEAST_TOLERANCE, Comparison, MeasureSteps
 
 # Which warnings there are depends on the version of torch: none of them is a failure here.
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]

@@ -52,6 +52,21 @@ class Block(nn.Module):
     def forward(self, x):
         return F.relu(self.se(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))) + self.shortcut(x))
 
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(16, 16, 1)
+    def forward(self, x, scale=1.0, *more): return self.conv(x) * scale + sum(more)
+
+class Closed(nn.Conv2d):
+    def add_module(self, name, module): raise RuntimeError("closed")
+
+class Scales(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.stem, self.scaled, self.fc = Closed(3, 16, 3), Scaled(), nn.Linear(16, num_classes)
+    def forward(self, x): return self.fc(self.scaled(self.stem(x), 3.0, 0.5).mean((2, 3)))
+
 class ResNet(nn.Module):
     def __init__(self, num_classes):
         super().__init__()
@@ -153,6 +168,19 @@ def test_attention_before_a_module_acts_on_what_goes_in() -> None:
     torch.testing.assert_close(block(x), torch.relu(block.bn2(block.conv2(branch)) + x))
     plain = build(Variant("insertednets:ResNet"), 10, SIZE, seed=1)
     assert all(torch.equal(net.state_dict()[k], v) for k, v in plain.state_dict().items())
+
+
+def test_what_else_a_module_is_called_with_stays() -> None:
+    net = build(variant("Scales", "se", "before:scaled"), 10, SIZE, seed=1).eval()
+    x = torch.randn(2, 16, 8, 8)
+    conv, gated = net.scaled.conv, net.scaled.attention_before(x)
+    torch.testing.assert_close(net.scaled(x, 3.0, 0.5), conv(gated) * 3.0 + 0.5)
+    torch.testing.assert_close(net.scaled(x), conv(gated))
+
+
+def test_a_module_that_takes_no_other_is_refused_in_one_line() -> None:
+    said = message(PlacementError, lambda: build_outline(variant("Scales", "se", "stem"), 10, SIZE))
+    assert said.startswith("attention after 'stem' cannot be put there: RuntimeError: closed")
 
 
 def test_before_and_after_one_sequential_are_its_first_and_last_children() -> None:

@@ -14,7 +14,8 @@ from torch.nn.parameter import is_lazy
 from ablate.errors import OptionError, StudyError, nearest
 from ablate.study.options import REQUIRED, check_given, convert_value, no_option
 from ablate.system.imports import their_code
-from ablate.system.settings import settings_kept
+from ablate.system.settings import hooks_of_all_modules, settings_kept
+from ablate.system.text import one_line
 
 CLASSES_AS = "classes_as"
 """The option that says by which of its arguments a network takes the number of classes."""
@@ -72,8 +73,14 @@ def build_own(name: str, factory: Callable[..., object], classes: int, given: An
     named = _convert(name, signature, options) | {signature.classes: classes}
     first = [named.pop(p.name, p.default) for p in signature.positional]
     how = f" (called with {signature.classes}={classes})" if signature.guessed else ""
-    with settings_kept(), their_code(f"{name}: building it{how}"):
+    building = f"{name}: building it{how}"
+    with settings_kept(), hooks_of_all_modules() as hooks, their_code(building):
         net = factory(*first, **named)
+    if hooks:
+        raise StudyError(
+            f"{name}: building it registers {hooks[0]} for all modules of the process, other networks' too: "
+            "register them on its own modules"
+        )
     if not isinstance(net, nn.Module):
         raise StudyError(f"{name} gives {type(net).__name__}, not a torch.nn.Module")
     _check_kind(name, net)
@@ -170,6 +177,18 @@ def _convert(name: str, signature: Signature, given: Mapping[str, Any]) -> dict[
     }
 
 
+def _check_modes(name: str, where: str, module: nn.Module) -> None:
+    training = module.training
+    try:
+        module.eval()
+        module.train(training)
+    except Exception as error:
+        raise StudyError(
+            f"{name}: {where} cannot be switched between training and evaluation ({one_line(error)}), as "
+            "what torch.export made: build it from the ordinary module"
+        ) from error
+
+
 def _check_kind(name: str, net: nn.Module) -> None:
     """Refuse modules that hide from hooks, are compiled, or whose shapes an image must first decide."""
     for path, module in net.named_modules():
@@ -179,6 +198,8 @@ def _check_kind(name: str, net: nn.Module) -> None:
                 f"{name}: {where} is TorchScript, where attention cannot go and whose settings cannot "
                 "be seen: build it from the ordinary module"
             )
+        if {"train", "eval"} & vars(module).keys():
+            _check_modes(name, where, module)
         if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
             raise StudyError(
                 f"{name}: {where} is compiled, and what was compiled leaves out hooks that come later, such "

@@ -42,6 +42,14 @@ StudyFile = Annotated[
         metavar="STUDY", help="A study file (studies/*.toml).", autocompletion=study_files
     ),
 ]
+StudyFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="STUDY",
+        help="A study file (studies/*.toml); several, or names of studies in the database, for one report.",
+        autocompletion=study_files,
+    ),
+]
 OfStudy = Annotated[
     Path,
     typer.Option(
@@ -111,6 +119,14 @@ RayAddress = Annotated[
         "--ray-address",
         metavar="HOST:PORT",
         help="With --executor ray: the cluster to use; unless set Ray is started on this machine alone.",
+    ),
+]
+FilesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--files",
+        metavar="PLACE",
+        help="Where checkpoints and weights lie, unless beside the database: a folder, s3://BUCKET/PATH.",
     ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train.")]
@@ -211,6 +227,12 @@ def rehash(asked: bool) -> None:
         os.environ[REHASH] = "1"
 
 
+def keep_files(place: str | None) -> None:
+    """Let this command keep checkpoints and weights there."""
+    if place is not None:
+        os.environ["ABLATE_FILES"] = place
+
+
 def allow(packages: list[str] | None, study: Path | None) -> None:
     """Let a study import packages: those given now, and those that were given for this file before."""
     from ablate.system.imports import allow_imports
@@ -258,6 +280,31 @@ def study_name(given: str | None) -> str | None:
     if given is None or not (given.endswith(".toml") or Path(given).is_file()):
         return given
     return load_all(Path(given), None)[0].name
+
+
+def is_file(given: Path) -> bool:
+    """Whether a study is given by its file, and not by its name."""
+    return given.suffix == ".toml" or len(given.parts) > 1 or given.is_file()
+
+
+def files_or_names(
+    given: list[Path], data: Path | None, assignments: list[str] | None
+) -> list[str | list[Study]]:
+    """Each study by its name, or in the contexts of its file.
+
+    Raises:
+        OptionError: --data or --set, and a name: what the database has under it is not changed.
+        StudyError: a file that cannot be read.
+    """
+    from ablate.errors import OptionError
+
+    names = [str(each) for each in given if not is_file(each)]
+    useless = [option for option, value in (("--data", data), ("--set", assignments)) if value]
+    if names and useless:
+        raise OptionError(
+            f"{' and '.join(useless)}: for study files alone, and {names[0]} is a study's name: name its file"
+        )
+    return [load_all(each, assignments) if is_file(each) else str(each) for each in given]
 
 
 @contextmanager

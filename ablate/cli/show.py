@@ -20,10 +20,12 @@ from ablate.cli.options import (
     OfStudy,
     Rehash,
     Storage,
-    StudyFile,
+    StudyFiles,
     allow,
     begin,
+    files_or_names,
     inches,
+    is_file,
     known_verdicts,
     load,
     load_all,
@@ -35,13 +37,15 @@ from ablate.cli.options import (
 from ablate.errors import OptionError
 from ablate.system.language import _
 
+Way = Literal["check", "json", "files"]
+
 if TYPE_CHECKING:
     from ablate.store.status import StudyStatus
     from ablate.study import Study
 
 
 def report(
-    study: StudyFile,
+    studies: StudyFiles,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Default: reports/<study>.")
     ] = None,
@@ -78,7 +82,8 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Build the report of a study from the database: HTML, Markdown, LaTeX, CSV, JSON and figures."""
+    """Build the report of a study from the database: HTML, Markdown, LaTeX, CSV, JSON and figures. Of several
+    studies, by their files or their names in the database, one report that says what may be compared."""
     _one_way(check=check, json=format == "json", comment=comment, figure=figure is not None)
     verdicts = known_verdicts(fail_on)
     if width is not None and figure is None:
@@ -89,6 +94,17 @@ def report(
     _without(printed, **{"--out": out is not None})
     _without("--check" if check else other if not printed else "", **{"--fail-on": bool(verdicts)})
     rehash(again)
+    if len(studies) > 1 or not is_file(studies[0]):
+        of_one = {
+            "--comment": comment,
+            "--figure": figure is not None,
+            "--latex": latex is not None,
+        }
+        _without("several studies", **of_one, **{"--columns": columns is not None})
+        way: Way = "check" if check else format
+        _report_several(studies, (data, set), db, out, way, verdicts)
+        return
+    (study,) = studies
     questions = load_all(study, set)
     begin("report", questions[0], contexts=len(questions))
     with loading():
@@ -111,6 +127,31 @@ def report(
         found = print_reports(questions, data, db, kind)
     else:
         found = build_reports(questions, data, db, out, paper)
+    if any(failing(each, verdicts) for each in found):
+        raise typer.Exit(EXIT_VERDICT)
+
+
+def _report_several(
+    studies: list[Path],
+    given: tuple[Path | None, list[str] | None],
+    db: str,
+    out: Path | None,
+    way: Way,
+    verdicts: list[str],
+) -> None:
+    """One report over several studies; `given` are --data and --set, which study files take alone."""
+    data, set = given
+    asked = files_or_names(studies, data, set)
+    begin("report", about=" ".join(map(str, studies)))
+    with loading():
+        from ablate.commands.report import failing
+        from ablate.commands.several import build_several, check_several, print_several
+
+    if way == "check":
+        if check_several(asked, data, db, out):
+            raise typer.Exit(EXIT_CHANGED)
+        return
+    found = print_several(asked, data, db) if way == "json" else build_several(asked, data, db, out)
     if any(failing(each, verdicts) for each in found):
         raise typer.Exit(EXIT_VERDICT)
 

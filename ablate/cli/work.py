@@ -21,6 +21,7 @@ from ablate.cli.options import (
     DataPath,
     Db,
     Device,
+    FilesOption,
     NoProbe,
     OfStudy,
     RayAddress,
@@ -31,6 +32,7 @@ from ablate.cli.options import (
     allow,
     begin,
     check,
+    keep_files,
     load,
     load_all,
     loading,
@@ -135,6 +137,7 @@ def run(
     device: Device = "auto",
     executor: Annotated[str, typer.Option("--executor", help="local, ray or inprocess.")] = "local",
     ray_address: RayAddress = None,
+    files: FilesOption = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -207,6 +210,7 @@ def run(
     _check_until(until_decided, margin, max_seeds, seeds, baseline_seeds)
     questions = load_all(study, set, seeds, baseline_seeds)
     allow(allow_import, study)
+    keep_files(files)
     check(*questions)
     begin("run", questions[0], contexts=len(questions))
     with loading():
@@ -267,6 +271,7 @@ def search(
     device: Device = "auto",
     executor: Annotated[str, typer.Option("--executor", help="local, ray or inprocess.")] = "local",
     ray_address: RayAddress = None,
+    files: FilesOption = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=1, metavar="N", help="Trials side by side."),
@@ -277,6 +282,7 @@ def search(
     rehash(again)
     question = load(study, set)
     allow(allow_import, study)
+    keep_files(files)
     check(question)
     begin("search", question)
     with loading():

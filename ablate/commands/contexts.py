@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,16 +16,10 @@ from ablate.commands.report import build_report, check_report, frames_to_show, p
 from ablate.datasets import data_of
 from ablate.errors import DatabaseError, UnknownNameError
 from ablate.report.comment import comment
-from ablate.report.contexts import InContext, render_contexts
+from ablate.report.contexts import InContext
 from ablate.report.numbers import json_text
-from ablate.report.render import (
-    WIDE,
-    ForPaper,
-    content_of,
-    differing_files,
-    write_files,
-    write_report,
-)
+from ablate.report.over import differing_over, numbers_over, render_contexts, write_over
+from ablate.report.render import WIDE, ForPaper, differing_files, write_report
 from ablate.report.summary import Summary, summarize
 from ablate.store.frames import Frames
 from ablate.study import Study
@@ -52,12 +47,13 @@ def build_reports(
     if len(studies) == 1:
         return [build_report(studies[0], data, url, out, paper)]
     folder = out or inside(Path("reports"), studies[0].name)
-    found = _frames(studies, data, url)
+    found = frames_in_contexts(studies, data, url)
     PULSE.step(_("computing"))
     each = _summarized(found)
     for one in each:
-        write_report(one.summary, inside(inside(folder, CONTEXTS), Path(one.folder).name), paper)
-    files = write_files(folder, render_contexts(each))
+        own = inside(inside(folder, CONTEXTS), Path(one.folder).name)
+        write_report(_among(one, each), own, paper)
+    files = write_over(folder, render_contexts(each))
     for line in files_told(files):
         say(line)
     say(_("and a report of each context in {folder}", folder=folder / CONTEXTS))
@@ -78,14 +74,14 @@ def print_reports(
     if len(studies) == 1:
         return [print_report(studies[0], data, url, what)]
     with redirect_stdout(sys.stderr):
-        found = _frames(studies, data, url)
+        found = frames_in_contexts(studies, data, url)
         PULSE.step(_("computing"))
         each = _summarized(found)
         for _context, frames in found:
             keep_look(frames, url, "report")
         PULSE.end()
     if what == "json":
-        print(render_contexts(each)["report.json"].decode("utf-8"), end="")
+        print(numbers_over(each), end="")
     else:
         print("\n".join(comment(one.summary) for one in each), end="")
     return [one.summary for one in each]
@@ -102,12 +98,13 @@ def check_reports(
     if len(studies) == 1:
         return check_report(studies[0], data, url, out, paper=paper)
     folder = out or inside(Path("reports"), studies[0].name)
-    each = _summarized(_frames(studies, data, url))
+    each = _summarized(frames_in_contexts(studies, data, url))
     differing = [
-        file for one in each for file in differing_files(one.summary, folder / one.folder, paper)
+        file
+        for one in each
+        for file in differing_files(_among(one, each), folder / one.folder, paper)
     ]
-    over_all = render_contexts(each)
-    differing += [folder / n for n, text in over_all.items() if content_of(folder / n) != text]
+    differing += differing_over(folder, render_contexts(each))
     for file in differing:
         say(_("{file}: not what the database gives; `ablate report` writes it anew", file=file))
     return len(differing)
@@ -129,7 +126,7 @@ def compare_in_contexts(
     unknown: UnknownNameError | None = None
     documents, verdicts = [], list[str | None]()
     with redirect_stdout(sys.stderr if format == "json" else sys.stdout):
-        for context, frames in _frames(studies, data, url):
+        for context, frames in frames_in_contexts(studies, data, url):
             say(_("context {context}", context=context_name(context)))
             try:
                 summary = summarize(frames)
@@ -155,7 +152,9 @@ def compare_in_contexts(
     return verdicts
 
 
-def _frames(studies: Sequence[Study], data: Path | None, url: str) -> list[tuple[Context, Frames]]:
+def frames_in_contexts(
+    studies: Sequence[Study], data: Path | None, url: str
+) -> list[tuple[Context, Frames]]:
     """What the database has of each context; one that was never begun is told and left out."""
     PULSE.step(_("reading the database"))
     found, missing = [], None
@@ -172,6 +171,11 @@ def _frames(studies: Sequence[Study], data: Path | None, url: str) -> list[tuple
     if not found and missing is not None:
         raise missing
     return found
+
+
+def _among(one: InContext, each: Sequence[InContext]) -> Summary:
+    """What the report of a context is made from: that of the others stands in a section of it."""
+    return replace(one.summary, contexts=tuple(each))
 
 
 def _named(found: Sequence[tuple[Context, Frames]]) -> list[str]:

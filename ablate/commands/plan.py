@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,6 +245,7 @@ def _document(
             "reduction": cell.variant.option("reduction"),
             "kernel_size": cell.variant.option("kernel_size"),
             "seed": cell.seed,
+            "fold": cell.fold,
             "parameters": cell.architecture.parameters,
             "attention_parameters": cell.architecture.attention_parameters,
             "macs": cell.architecture.macs,
@@ -280,7 +281,10 @@ def _print_table(
     # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
     console = Console(width=width)
-    rows = [_row(plan, status, name) for name in plan.variants]
+    counts: dict[str, Counter[RunStatus]] = defaultdict(Counter)
+    for cell in plan.cells:
+        counts[cell.variant.name][status[cell]] += 1
+    rows = [_row(plan, counts[name], name) for name in plan.variants]
     shown = _chosen_columns(rows, console.width)
     table.add_column(noun("variant"), overflow="fold", min_width=min(NARROWEST, console.width // 3))
     for heading in shown:
@@ -311,10 +315,11 @@ def _print_table(
     )
     say(
         _(
-            "{variants}, {cells} on {label} ({image_size}×{image_size}), {missing} "
+            "{variants}, {cells}{folds} on {label} ({image_size}×{image_size}), {missing} "
             "missing; time: {time}",
             variants=amount(len(plan.variants), "variant"),
             cells=amount(len(plan.cells), "cell"),
+            folds=_of_folds(plan),
             label=plan.dataset.label,
             image_size=plan.dataset.image_size,
             missing=missing,
@@ -322,6 +327,14 @@ def _print_table(
         ),
         console,
     )
+
+
+def _of_folds(plan: Plan) -> str:
+    """How many cells of a seed are folds of one variant; empty without folds."""
+    folds = plan.study.data.folds
+    if folds is None:
+        return ""
+    return _(" ({folds} folds of each seed, each image tested once)", folds=folds)
 
 
 def _of_data(plan: Plan) -> Iterator[str]:
@@ -333,9 +346,8 @@ def _of_data(plan: Plan) -> Iterator[str]:
     yield from (_("warning: {warning}", warning=each) for each in warnings(plan.data))
 
 
-def _row(plan: Plan, status: dict[Cell, RunStatus], name: str) -> dict[str, str]:
+def _row(plan: Plan, mine: Counter[RunStatus], name: str) -> dict[str, str]:
     architecture = plan.variants[name]
-    mine = Counter(status[cell] for cell in plan.cells if cell.variant.name == name)
     return {
         "variant": name,
         "parameters": f"{architecture.parameters:,}",

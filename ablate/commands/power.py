@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ablate.plan import Plan
@@ -26,9 +26,13 @@ def find_outlook(plan: Plan, url: str | None) -> Outlook | None:
         images = plan.dataset.test_count()
         if images is None or images < 1:
             return None
-        expected = assumed(images)
+        expected = assumed(images, folds=plan.study.data.folds)
     margin = plan.study.equivalence_margin or DEFAULT_MARGIN
-    return outlook(expected, len(plan.variants) - 1, plan.study.seeds, margin)
+    found = outlook(expected, len(plan.variants) - 1, plan.study.seeds, margin)
+    folds = plan.study.data.folds
+    if found is None or found.until_runs is None or folds is None:
+        return found
+    return replace(found, until_runs=folds * found.until_runs)
 
 
 def _measured(plan: Plan, url: str) -> Expected | None:

@@ -100,6 +100,7 @@ def _document(status: StudyStatus) -> dict[str, Any]:
                 "run_key": run.run_key,
                 "variant": run.variant,
                 "seed": run.seed,
+                "fold": run.fold,
                 "host": _host(run),
                 "pid": run.owner.pid,
                 "gone": run.gone,
@@ -214,7 +215,12 @@ def _running(running: list[tuple[StudyStatus, RunningRun]]) -> Table:
     for status, run in running:
         process = _("{pid} (gone)", pid=run.owner.pid) if run.gone else str(run.owner.pid)
         epoch = _("{n:,} of {total:,}", n=run.epoch, total=status.epochs)
-        texts = (run.variant, str(run.seed), epoch, _host(run), process, run.device or "–")
+        seed = (
+            str(run.seed)
+            if run.fold is None
+            else _("{seed}, fold {fold}", seed=run.seed, fold=run.fold)
+        )
+        texts = (run.variant, seed, epoch, _host(run), process, run.device or "–")
         table.add_row(*(Text(printable(text)) for text in texts))
     return table
 

@@ -14,6 +14,7 @@ from ablate.system.files import write_whole
 from ablate.system.imports import prints_to_stderr
 from ablate.system.machine import one_thread
 from ablate.system.pulse import PULSE
+from ablate.system.text import seed_and_fold
 from ablate.take.find import find_trained
 from ablate.take.onnx import export_onnx
 from ablate.take.write import Network, built, write_network
@@ -61,7 +62,9 @@ def take_network(asked: Asked) -> None:
         PULSE.step("writing it down")
         written = write_network(network, asked.files[0].name)
         contents = [written.weights, written.source.encode()]
-        said = [f"{trained.variant.name}: run {trained.run.run_key}, seed {trained.run.seed}"]
+        run = trained.run
+        which = seed_and_fold(run.seed, run.fold)
+        said = [f"{trained.variant.name}: run {run.run_key}, {which}"]
         if asked.onnx:
             PULSE.step("exporting to ONNX")
             content, difference = export_onnx(
@@ -76,7 +79,8 @@ def take_network(asked: Asked) -> None:
 
 def _about(run: StoredRun, dataset: str) -> str:
     accuracy = "" if run.val_accuracy is None else f", validation accuracy {run.val_accuracy:.4f}"
-    return f"Its weights are those of run {run.run_key} on {dataset}, seed {run.seed}{accuracy}."
+    which = seed_and_fold(run.seed, run.fold)
+    return f"Its weights are those of run {run.run_key} on {dataset}, {which}{accuracy}."
 
 
 def _check_free(files: tuple[Path, ...]) -> None:

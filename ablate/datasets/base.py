@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ablate.datasets.arrays import array_hashes, let_go
 from ablate.datasets.geometry import USUAL, Reading
 from ablate.datasets.repeats import Scanned
-from ablate.errors import DataChangedError, OptionError
+from ablate.errors import DataChangedError, DataError, OptionError
 from ablate.study import DataTable
 from ablate.study.data import DATA_PROTOCOL
 
@@ -27,14 +27,37 @@ IMAGENET: tuple[Triple, Triple] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
+class Fold:
+    """The places of the images that one fold tests, among all, and of those that are left (N - M,)."""
+
+    tested: slice
+    rest: NDArray[np.int64]
+
+
+def fold_of_all(folds: NDArray[np.int64] | None, fold: int) -> Fold:
+    """One of the folds of images that lie fold by fold.
+
+    Raises:
+        DataError: there is no such fold.
+    """
+    places = np.array([], dtype=np.int64) if folds is None else np.flatnonzero(folds == fold)
+    if folds is None or not len(places):
+        raise DataError(f"there is no fold {fold}: these images are not dealt so (data.folds)")
+    return Fold(slice(int(places[0]), int(places[-1]) + 1), np.flatnonzero(folds != fold))
+
+
+@dataclass(frozen=True)
 class Images:
     """A dataset in memory (or memory-mapped), as it is before augmentation.
 
     Shape: images (N, H, W, 3) uint8, labels (N,) int64 that index `classes`. `mean` and `std` are
     per channel on the scale 0 to 1. `hashes` are those of the arrays when they were read, by their names;
     empty where nobody will ask for them again. `val_images` are there where the dataset has validation
-    images of its own, `train_groups` (N,) where training images come in groups that no split may part.
-    `shaped_by_alpha` counts those whose transparency, which was dropped, had a shape too.
+    images of its own, `train_groups` (N,) where training images come in groups that no split may part. With
+    `train_folds` (N,) there are no test images: each training image is tested once, in the fold of that
+    number, whose run is trained on the others; they lie fold by fold.
+    `shaped_by_alpha` counts those whose transparency, which was dropped, had a shape too. `first_test` is the
+    number of the first test image among all that are tested.
     """
 
     label: str
@@ -49,7 +72,9 @@ class Images:
     val_images: NDArray[np.uint8] | None = None
     val_labels: NDArray[np.int64] | None = None
     train_groups: NDArray[np.int64] | None = None
+    train_folds: NDArray[np.int64] | None = None
     shaped_by_alpha: int = 0
+    first_test: int = 0
 
     def normalised_by(self, whose: str) -> Images:
         """The same images, to be normalised by their own statistics or by ImageNet's."""
@@ -59,10 +84,47 @@ class Images:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Its arrays by their names, as the cache has them."""
         names = ("train_images", "train_labels", "test_images", "test_labels")
-        more = ("val_images", "val_labels", "train_groups")
+        more = ("val_images", "val_labels", "train_groups", "train_folds")
         return {
             name: getattr(self, name) for name in (*names, *more) if getattr(self, name) is not None
         }
+
+    def fold(self, fold: int) -> Fold:
+        """What a fold tests, and what is left to train and validate on.
+
+        Raises:
+            DataError: there is no such fold.
+        """
+        return fold_of_all(self.train_folds, fold)
+
+    @property
+    def tested_images(self) -> NDArray[np.uint8]:
+        """All images that runs are tested on, in the order in which results number them."""
+        return self.test_images if self.train_folds is None else self.train_images
+
+    @property
+    def tested_labels(self) -> NDArray[np.int64]:
+        """Their labels."""
+        return self.test_labels if self.train_folds is None else self.train_labels
+
+    def in_fold(self, fold: int | None) -> Images:
+        """With the test images of a fold, and the mean and deviation of what it is trained on; the training
+        images stay those of all folds. Without a fold they are as they are.
+        """
+        if fold is None:
+            return self
+        rows = self.fold(fold)
+        mean, std = self.statistics(rows)
+        tested = self.train_images[rows.tested], self.train_labels[rows.tested]
+        found = replace(self, test_images=tested[0], test_labels=tested[1], mean=mean, std=std)
+        return replace(found, first_test=rows.tested.start)
+
+    def statistics(self, fold: Fold) -> tuple[Triple, Triple]:
+        """Mean and deviation of each channel over the images that a fold does not test."""
+        tested = fold.tested
+        return channel_statistics(
+            self.train_images[: tested.start], self.train_images[tested.stop :]
+        )
 
     def check(self) -> None:
         """Hash the arrays again: a file that is mapped can change while a network is trained on it.
@@ -130,6 +192,10 @@ class Dataset(ABC):
         """The group of each training image, as a number; None where images come in no groups."""
         return None
 
+    def train_folds(self) -> NDArray[np.int64] | None:
+        """The fold in which each training image is tested, fold by fold; None where a part is for testing."""
+        return None
+
     def has_validation(self) -> bool:
         """Whether it has images to validate on, so that none of the training images are held out."""
         return False
@@ -144,7 +210,7 @@ class Dataset(ABC):
         Raises:
             OptionError: it says something of the layout or of files, and this dataset has none of that.
         """
-        for key in ("test", "test_fraction", "labels", "group"):
+        for key in ("test", "test_fraction", "labels", "group", "folds"):
             if (given := getattr(table, key)) != DATA_PROTOCOL[key]:
                 raise OptionError(
                     f"data.{key} = {given!r} is for images that --data names, and {self.label} has a layout "
@@ -158,7 +224,7 @@ class Dataset(ABC):
         return self
 
     def test_count(self) -> int | None:
-        """The number of test images, where it is known without reading images; else None."""
+        """The number of test images, of all folds together, where it is known without reading images."""
         return None
 
     def class_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
@@ -212,20 +278,21 @@ def read_images(dataset: Dataset) -> Images:
     return dataset.load()
 
 
-def channel_statistics(images: NDArray[np.uint8], chunk: int = 1024) -> tuple[Triple, Triple]:
+def channel_statistics(*parts: NDArray[np.uint8], chunk: int = 1024) -> tuple[Triple, Triple]:
     """Mean and standard deviation of each channel over all pixels, on the scale 0 to 1.
 
     A channel that is the same everywhere gets the deviation 1: images are divided by it.
 
-    Shape: images (N, H, W, 3), read `chunk` images at a time. Counts how often each byte occurs:
+    Shape: each of the parts (N, H, W, 3), read `chunk` images at a time. Counts how often each byte occurs:
     integers, so the result does not depend on the order or the chunks.
     """
     counts = np.zeros((3, 256), dtype=np.int64)
-    for start in range(0, len(images), chunk):
-        for channel in range(3):
-            values = images[start : start + chunk, ..., channel].ravel()
-            counts[channel] += np.bincount(values, minlength=256)
-        let_go(images)
+    for images in parts:
+        for start in range(0, len(images), chunk):
+            for channel in range(3):
+                values = images[start : start + chunk, ..., channel].ravel()
+                counts[channel] += np.bincount(values, minlength=256)
+            let_go(images)
     scale = np.arange(256) / 255
     pixels = counts.sum(axis=1)
     mean = counts @ scale / pixels

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,10 @@ from PIL import Image
 
 from ablate.datasets.arrays import array_hashes
 from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
+from ablate.datasets.folds import deal_folds
 from ablate.datasets.split import stratified_split
 from ablate.errors import DataError, OptionError
+from ablate.study import DataTable
 
 TEST_FRACTION = 0.2
 TEST_SEED = 1_797
@@ -26,7 +29,7 @@ DARKEST = 16
 @dataclass(frozen=True)
 class Digits(Dataset):
     """1,797 digits of 8×8 pixels, enlarged to `image_size`, three equal channels; `test_fraction` of each
-    class is for testing, the same images always.
+    class is for testing, the same images always, or with `folds` each image once.
 
     Source: UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), the test part.
 
@@ -37,6 +40,7 @@ class Digits(Dataset):
     data: Path | None
     image_size: int
     test_fraction: float = field(default=TEST_FRACTION, kw_only=True)
+    folds: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
@@ -56,25 +60,48 @@ class Digits(Dataset):
         pixels, labels = _raw()
         usual = self.test_fraction == TEST_FRACTION
         tested = b"" if usual else f"test_fraction={self.test_fraction!r}".encode()
+        tested += b"" if self.folds is None else f"folds={self.folds}".encode()
         return hashlib.sha256(pixels.tobytes() + labels.tobytes() + tested).hexdigest()
+
+    def with_table(self, table: DataTable) -> Self:
+        """Raises:
+        OptionError: folds beside a part that is for testing, or what is for files.
+        """
+        super().with_table(table.model_copy(update={"folds": None}))
+        if table.folds is not None and self.test_fraction != TEST_FRACTION:
+            raise OptionError(
+                f"data.folds = {table.folds} tests every image once, so {self.label} has nothing to hold "
+                "out: leave one of them out"
+            )
+        return replace(self, folds=table.folds)
 
     def train_labels(self) -> NDArray[np.int64]:
         _, labels = _raw()
-        train, _ = stratified_split(labels, self.test_fraction, seed=TEST_SEED)
-        return labels[train].astype(np.int64)
+        return labels[self._rows()[0]].astype(np.int64)
 
     def test_labels(self) -> NDArray[np.int64]:
         _, labels = _raw()
-        _, test = stratified_split(labels, self.test_fraction, seed=TEST_SEED)
-        return labels[test].astype(np.int64)
+        return labels[self._rows()[1]].astype(np.int64)
+
+    def train_folds(self) -> NDArray[np.int64] | None:
+        return None if self.folds is None else np.sort(self._dealt())
 
     def test_count(self) -> int:
-        return len(self.test_labels())
+        return len(self.test_labels() if self.folds is None else self.train_labels())
+
+    def _dealt(self) -> NDArray[np.int64]:
+        return deal_folds(_raw()[1], self.folds or 1, self.classes())
+
+    def _rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which are to train on and which to test; with folds all, fold by fold, and none."""
+        if self.folds is not None:
+            return np.argsort(self._dealt(), kind="stable"), np.empty(0, dtype=np.int64)
+        return stratified_split(_raw()[1], self.test_fraction, seed=TEST_SEED)
 
     def load(self, watch: Watch | None = None) -> Images:
         pixels, labels = _raw()
         images = np.stack([self._enlarged(digit) for digit in pixels])
-        train, test = stratified_split(labels, self.test_fraction, seed=TEST_SEED)
+        train, test = self._rows()
         mean, std = channel_statistics(images[train])
         found = Images(
             self.label,
@@ -85,6 +112,7 @@ class Digits(Dataset):
             labels[test].astype(np.int64),
             mean,
             std,
+            train_folds=self.train_folds(),
         )
         return replace(found, hashes=array_hashes(found.arrays))
 

@@ -82,8 +82,8 @@ def _examined(images: Images) -> Examined:
     val, val_plain = _hashes(images.val_images) if images.val_images is not None else ([], 0)
     val_labels = images.val_labels.tolist() if images.val_labels is not None else []
     parts = (train, images.train_labels.tolist(), test, images.test_labels.tolist())
-    repeats = find_repeats(*parts, val, val_labels)
-    side = int(images.test_images.shape[1])
+    repeats = find_repeats(*parts, val, val_labels, folds=images.train_folds)
+    side = int(images.train_images.shape[1])
     return Examined(side, train_plain + test_plain + val_plain, images.shaped_by_alpha, repeats)
 
 

@@ -30,7 +30,7 @@ from ablate.study import DataTable
 from ablate.system.file_state import state_of
 from ablate.system.folders import cache_folder
 
-OPTIONAL = ("val_images", "val_labels", "train_groups")
+OPTIONAL = ("val_images", "val_labels", "train_groups", "train_folds")
 """Arrays that only some sources have."""
 
 
@@ -81,7 +81,7 @@ class ImageFiles(Dataset):
         return self._content.content_hash
 
     def with_table(self, table: DataTable) -> Self:
-        asked = Asked(table.test, table.test_fraction, table.labels, table.group)
+        asked = Asked(table.test, table.test_fraction, table.labels, table.group, table.folds)
         return replace(self, asked=asked, reading=Reading.of(table))
 
     def pinned(self) -> Self:
@@ -105,8 +105,11 @@ class ImageFiles(Dataset):
     def train_groups(self) -> NDArray[np.int64] | None:
         return self._index.train_groups()
 
+    def train_folds(self) -> NDArray[np.int64] | None:
+        return self._index.train_folds()
+
     def test_count(self) -> int:
-        return len(self._index.of(TEST))
+        return len(self._index.of(TRAIN if self.asked.folds is not None else TEST))
 
     def cache_entry(self) -> str:
         return self._cached
@@ -125,17 +128,19 @@ class ImageFiles(Dataset):
         if entry is None:
             raise DataError(f"{self.path}: its entry in {cache_folder()} vanished; start again")
         arrays, facts = entry.arrays, entry.facts
+        optional: dict[str, Any] = {name: arrays[name] for name in OPTIONAL if name in arrays}
+        none = np.empty((0, self.image_size, self.image_size, 3), dtype=np.uint8)
         return Images(
             self.label,
             tuple(facts["classes"]),
             arrays["train_images"],
             arrays["train_labels"],
-            arrays["test_images"],
-            arrays["test_labels"],
+            arrays.get("test_images", none),  # with folds all images are to train on
+            arrays.get("test_labels", np.empty(0, dtype=np.int64)),
             tuple(facts["mean"]),
             tuple(facts["std"]),
             entry.hashes,
-            **{name: arrays[name] for name in OPTIONAL if name in arrays},
+            **optional,
             shaped_by_alpha=int(facts.get("shaped_by_alpha", 0)),
         )
 
@@ -196,6 +201,8 @@ class ImageFiles(Dataset):
                 draft.arrays[f"{part}_labels"] = index.labels(part)
             if (groups := index.train_groups()) is not None:
                 draft.arrays["train_groups"] = groups
+            if (folds := index.train_folds()) is not None:
+                draft.arrays["train_folds"] = folds
             shaped = self._fill(rows, watch)
             mean, std = channel_statistics(draft.rows["train_images"].read())
             draft.facts.update(classes=index.classes, mean=mean, std=std, shaped_by_alpha=shaped)

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from ablate.datasets.archive import read_members, tree_of
 from ablate.datasets.decode import Unreadable, check_kind
+from ablate.datasets.folds import Folds, deal_folds
 from ablate.datasets.geometry import TURNED, Reading, marked
 from ablate.datasets.layouts import HOW, Arrangement, Asked, arrange
-from ablate.datasets.layouts.parts import PARTS, TEST, TRAIN, VALIDATION
+from ablate.datasets.layouts.parts import FOLD, PARTS, TEST, TRAIN, VALIDATION, fold_of, fold_part
 from ablate.datasets.remembered import remembered_hashes
 from ablate.datasets.repeats import Scanned, find_repeats
 from ablate.datasets.split import hold_out
@@ -34,7 +35,8 @@ TEST_SEED = 1_797
 
 @dataclass(frozen=True)
 class Index:
-    """A source's images by their sorted paths from train, val or test on, and what each is (`marked`).
+    """A source's images by their sorted paths from train, val or test on, and what each is (`marked`). Where
+    folds test each image once the paths begin with its fold, and all of them are to train on.
     `groups` has one for each name where images come in groups; `told` is what a reader should know of how
     they were found, `passed` how many files of which kind were passed over.
     """
@@ -72,7 +74,7 @@ class Index:
         parts: list[list[Any]] = []
         for part in (TRAIN, TEST, VALIDATION):
             parts += [[files[name] for name in self.of(part)], self.labels(part).tolist()]
-        return Scanned(self.passed, turned, find_repeats(*parts))
+        return Scanned(self.passed, turned, find_repeats(*parts, folds=self.train_folds()))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -80,7 +82,8 @@ class Index:
 
     def of(self, part: str) -> list[str]:
         """The names of one part, in the order of its array."""
-        return [name for name in self.names if name.startswith(f"{part}/")]
+        starts = (f"{part}/", FOLD) if part == TRAIN else f"{part}/"
+        return [name for name in self.names if name.startswith(starts)]
 
     def labels(self, part: str) -> NDArray[np.int64]:
         """Those of one part, in the order of its array."""
@@ -92,9 +95,14 @@ class Index:
         """The group of each training image as a number; None where there are none."""
         if not self.groups:
             return None
-        pairs = zip(self.names, self.groups, strict=True)
-        groups = [group for name, group in pairs if name.startswith(f"{TRAIN}/")]
+        of = dict(zip(self.names, self.groups, strict=True))
+        groups = [of[name] for name in self.of(TRAIN)]
         return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+    def train_folds(self) -> Folds | None:
+        """The fold in which each image is tested, in the order of the array; None where there are none."""
+        folds = [fold for name in self.names if (fold := fold_of(name)) is not None]
+        return np.array(folds, dtype=np.int64) if folds else None
 
     def final(self) -> dict[str, str]:
         """Where an image was found in the layout → its name here, which differs in the part where some
@@ -204,18 +212,25 @@ def _final_names(
     arrangement: Arrangement,
     asked: Asked,
 ) -> dict[str, str]:
-    """Each image with its part, where the source has none for testing."""
+    """Each image with its part or fold, where the source has none for testing."""
     if not arrangement.holds_out:
         return {name: name for name in found}
     names = sorted(found)
     classes = [name.split("/", 2)[1] for name in names]
+    numbers = np.unique([groups[n] for n in names], return_inverse=True)[1] if groups else None
+    known, labels = np.unique(classes, return_inverse=True)
+    if asked.folds is not None:
+        try:
+            folds = deal_folds(labels, asked.folds, known.tolist(), numbers)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        parts = dict(zip(names, map(fold_part, folds.tolist()), strict=True))
+        return {name: f"{part}/{name.partition('/')[2]}" for name, part in parts.items()}
     sizes = Counter(classes)
     if small := [name for name, count in sorted(sizes.items()) if count < 2]:
         raise DataError(
             f"{path}: class {small[0]!r} has 1 image, and needs one to test on; add images"
         )
-    labels = np.unique(classes, return_inverse=True)[1]
-    numbers = np.unique([groups[n] for n in names], return_inverse=True)[1] if groups else None
     _, tested = hold_out(labels, asked.test_fraction, groups=numbers, seed=TEST_SEED)
     chosen = {names[row] for row in tested}
     return {n: f"{TEST if n in chosen else TRAIN}/{n.partition('/')[2]}" for n in names}
@@ -230,6 +245,8 @@ def _check_classes(path: Path, arrangement: Arrangement, names: Mapping[str, str
         part: {f.partition("/")[2] for f in folders if f.startswith(f"{part}/")} for part in PARTS
     }
     pairs = ((TRAIN, TEST), (TEST, TRAIN), *((part, TRAIN) for part in PARTS[1:2]))
+    if any(map(fold_of, names)):
+        pairs = ()  # dealing has seen to it that every fold leaves some of each class to train on
     for part, other in pairs:
         if part != PARTS[1] and not classes[part]:
             raise DataError(f"{path}: has no class in {part}/; {HOW}")

@@ -41,12 +41,18 @@ def find_repeats(
     test_labels: Iterable[int],
     val: Sequence[Hashable] = (),
     val_labels: Iterable[int] = (),
+    *,
+    folds: Iterable[int] | None = None,
 ) -> Repeats:
-    """Which images are equal, known by hashes of what they are."""
+    """Which images are equal, known by hashes of what they are. With `folds`, in which images of `train` are
+    tested, one that two folds have is trained on and tested.
+    """
     labels: dict[Hashable, set[int]] = {}
     for parts in ((train, train_labels), (test, test_labels), (val, val_labels)):
         for image, label in zip(*parts, strict=True):
             labels.setdefault(image, set()).add(label)
+    if folds is not None:
+        return _over_folds(train, folds, labels)
     trained = set(train)
     seen = trained | set(val)
     return Repeats(
@@ -54,4 +60,18 @@ def find_repeats(
         in_two_classes=sum(len(labels[image]) > 1 for part in (train, test, val) for image in part),
         distinct_train=len(trained),
         distinct_test=len(set(test)),
+    )
+
+
+def _over_folds(
+    images: Sequence[Hashable], folds: Iterable[int], labels: Mapping[Hashable, set[int]]
+) -> Repeats:
+    tested_in: dict[Hashable, set[int]] = {}
+    for image, fold in zip(images, folds, strict=True):
+        tested_in.setdefault(image, set()).add(fold)
+    return Repeats(
+        tested_in_training=sum(len(tested_in[image]) > 1 for image in images),
+        in_two_classes=sum(len(labels[image]) > 1 for image in images),
+        distinct_train=len(tested_in),
+        distinct_test=len(tested_in),
     )

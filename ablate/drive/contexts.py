@@ -13,10 +13,10 @@ from ablate.datasets import data_of
 from ablate.drive.counts import count_runs
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, TrainingOptions, choose_training
-from ablate.drive.prepare import prepare_plan, tell_namesakes
+from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.drive.run import NOT_DETERMINISTIC, after_training, retry_failed
-from ablate.drive.until import Until, run_until_decided
+from ablate.drive.until import Until, refuse_alone, refuse_undecidable, run_until_decided
 from ablate.errors import OptionError, StudyError
 from ablate.execute import Executor, make_executor
 from ablate.plan import Cell, Plan
@@ -65,6 +65,7 @@ def run_contexts(studies: Sequence[Study], data: Path | None, url: str, options:
     store = Store(url)
     for part in parts:
         tell_namesakes(part.plan, url, console)
+        check_places(part.plan, store, url, console)
         store.register(part.plan)
         if options.retry_failed:
             retry_failed(store, part.keys, options.max_runs)
@@ -85,10 +86,12 @@ def run_contexts(studies: Sequence[Study], data: Path | None, url: str, options:
 def decide_contexts(
     studies: Sequence[Study], data: Path | None, url: str, options: RunOptions, until: Until
 ) -> int:
-    """Train each context until every variant of it is decided, one context after the other.
+    """Train each context until every variant of it is decided, one context after the other; what is wrong
+    with one of them is said before the first is trained.
 
     Raises:
         OptionError: so many runs at most, where there are several contexts.
+        StudyError: two contexts that are one.
         AblateError: as `run_until_decided`.
     """
     if len(studies) > 1 and options.max_runs is not None:
@@ -97,11 +100,31 @@ def decide_contexts(
             "--max-runs out"
         )
     failed = 0
+    if len(studies) > 1:
+        _look_at_all(studies, data, options, until)
+        options = replace(options, probe=False)  # every network has taken its step
     for study in studies:
         if study.context:
             say(_("context {context}", context=context_name(study.context)))
         failed += run_until_decided(study, data_of(study, data), url, options, until)
     return failed
+
+
+def _look_at_all(
+    studies: Sequence[Study], data: Path | None, options: RunOptions, until: Until
+) -> None:
+    """Refuse a context that cannot be decided before another one is trained for hours.
+
+    Raises:
+        AblateError: as `decide_contexts`.
+    """
+    until.check()
+    for study in studies:
+        refuse_undecidable(study)
+    parts = [_prepared(study, data, own_console(), options) for study in studies]
+    for part in parts:
+        refuse_alone(part.plan)
+    _refuse_the_same(parts)
 
 
 @dataclass

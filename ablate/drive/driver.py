@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ablate.drive.options import KEPT_SEED, TrainingOptions
+from ablate.drive.open_runs import OpenRuns
+from ablate.drive.options import TrainingOptions, is_shown
 from ablate.drive.paths import Paths
 from ablate.drive.takeover import LEASE_SECONDS, TakeOver
 from ablate.errors import NotKeptError
@@ -31,7 +32,7 @@ from ablate.result import (
     Noted,
     Started,
 )
-from ablate.store.store import Claim, LostClaimError, Store
+from ablate.store.store import LAST_WORDS_SECONDS, Claim, LostClaimError, Report, Store
 from ablate.system.language import N_, _
 from ablate.system.machine import find_machine
 from ablate.system.signals import ENDING
@@ -77,6 +78,20 @@ class _Job:
 
 
 @dataclass(frozen=True)
+class _Came:
+    """An event that waits to be stored with others."""
+
+    job_id: str
+    event: Any
+    environment: Mapping[str, Any] | None
+
+    @property
+    def run_key(self) -> str | None:
+        """The run that it is of, None for the end of a job."""
+        return self.event[0] if isinstance(self.event, tuple) else None
+
+
+@dataclass(frozen=True)
 class _Late:
     """A run whose job was ended because it took too long; `alone` tells that it was its own fault."""
 
@@ -103,9 +118,12 @@ class Driver:
     _taken: int = field(init=False, default=0)
     _renewed: float = field(init=False, default=0.0)
     _told: set[str] = field(init=False, default_factory=set)
+    _open: OpenRuns = field(init=False)
+    _unsaved: list[_Came] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._cells = {str(cell.run_key): cell for cell in self.plan.cells}
+        self._open = OpenRuns(self.store, self._cells)
         self._takeover = TakeOver(self.store, list(self._cells))
         self._cohort = self.how.cohort
         machine = find_machine(self.how.device, self.plan.study.recipe.precision)
@@ -124,12 +142,15 @@ class Driver:
 
     def add(self, cells: Sequence[Cell]) -> None:
         """Train these too, behind those that there are; they are registered already."""
-        self._cells |= {str(cell.run_key): cell for cell in cells}
+        new = {str(cell.run_key): cell for cell in cells}
+        self._cells |= new
+        self._open.add(new)
         self._takeover.run_keys = list(self._cells)
 
     def drop(self, run_key: str) -> None:
         """Give a run back unfinished and take it no more, in this driver."""
         self._cells.pop(run_key, None)
+        self._open.forget(run_key)
         self._takeover.run_keys = list(self._cells)
         claim = self._claims.pop(run_key, None)
         if claim is not None:
@@ -145,22 +166,24 @@ class Driver:
             while True:
                 more = self.feed is not None and self._may_take and self.feed(self)
                 if self.executor.free and self._may_take:
-                    self._takeover.watch(self._claims)
+                    self._takeover.watch_sometimes(self._claims)
                 self._fill()
                 if self.executor.busy:
                     for job_id, event in self.executor.wait(POLL_SECONDS):
                         self._handle(job_id, event)
+                    self._save()
                     self._end_late_jobs()
                 elif self._may_take and self.store.running(list(self._cells)):
                     self.progress.note(_("waiting for runs of another process"))
                     time.sleep(POLL_SECONDS)
-                elif not more:
+                elif not more and not self._may_begin_again():
                     return
                 self._renew()
         finally:
             with _uninterrupted():
                 for job_id in self._jobs:
                     self.executor.cancel(job_id)
+                self._save(LAST_WORDS_SECONDS)
                 for claim in self._claims.values():
                     self.store.stop(claim)
 
@@ -168,24 +191,34 @@ class Driver:
     def _may_take(self) -> bool:
         return self.how.max_runs is None or self._taken < self.how.max_runs
 
+    def _may_begin_again(self) -> bool:
+        """Whether runs that were over are to be trained again, since another command has asked for that."""
+        if not self._may_take or not self.store.ready(list(self._cells)):
+            return False
+        self._open.add(self._cells)
+        return True
+
     def _fill(self) -> None:
         """Claim cohorts, in the plan's order, for as long as there is a slot."""
-        while self.executor.free and self._may_take:
-            self._paths.look_up()
-            claims = self.store.claim_cohort(list(self._cells), self._size(), self._group)
-            if not claims:
+        while self.executor.free and self._may_take and (sizes := self._sizes()):
+            self._paths.look_up_sometimes()
+            cohorts = self._open.claim(sizes, self._group, self._begun_path)
+            for claims in cohorts:
+                self._taken += len(claims)
+                self._claims |= {claim.run_key: claim for claim in claims}
+            for claims in cohorts:
+                for claim in claims:
+                    self.progress.started(self._cells[claim.run_key])
+                self._submit(claims[0].token, claims)
+            if not cohorts:
                 return
-            self._taken += len(claims)
-            for claim in claims:
-                self._claims[claim.run_key] = claim
-                self.progress.started(self._cells[claim.run_key])
-            self._submit(claims[0].token, claims)
 
     def _submit(self, job_id: str, claims: list[Claim]) -> None:
         """Have claimed runs trained that have one path; those that turn out to have another are given
         back, to be claimed with their like.
         """
-        self._paths.look_up()  # now that nobody else can begin them
+        if not all(claim.is_first for claim in claims):
+            self._paths.look_up()  # now that nobody else can begin them
         begun = [self._begin(claim) for claim in claims]
         _, path = begun[0]
         for claim, (_, other) in zip(claims, begun, strict=True):
@@ -197,23 +230,35 @@ class Driver:
         self._jobs[job_id] = _Job([run.run_key for run in runs], path, begins)
         self.executor.submit(job_id, self._job(runs, path))
 
-    def _size(self) -> int:
-        """How many runs to train together: less than a full cohort when every slot gets some."""
-        left = self.store.ready(list(self._cells))
+    def _sizes(self) -> list[int]:
+        """For each free slot, how many runs to train together: less than a full cohort when every slot gets
+        some.
+        """
+        left = self._open.ready() if self._cohort > 1 else self.executor.free
         if self.how.max_runs is not None:
             left = min(left, self.how.max_runs - self._taken)
-        return max(1, min(self._cohort, math.ceil(left / self.executor.slots)))
+        sizes: list[int] = []
+        while left > 0 and len(sizes) < self.executor.free:
+            sizes.append(max(1, min(self._cohort, math.ceil(left / self.executor.slots))))
+            left -= sizes[-1]
+        return sizes
+
+    def _begun_path(self, run_key: str) -> Mapping[str, Any]:
+        """Under which path a run begins that nobody has begun."""
+        return self._paths.own(self._cells[run_key])
 
     def _group(self, run_key: str) -> Hashable:
-        """Runs of one seed that are computed in one way share a cohort."""
+        """Runs of one seed and fold that are computed in one way share a cohort."""
         cell = self._cells[run_key]
-        return cell.seed, self._paths.of(cell)
+        return cell.seed, cell.fold, self._paths.of(cell)
 
     def _job(self, runs: tuple[Run, ...], path: ComputePath) -> Cohort:
         study, how = self.plan.study, self.how
+        first = self._cells[runs[0].run_key]
         return Cohort(
             runs=runs,
-            seed=self._cells[runs[0].run_key].seed,
+            seed=first.seed,
+            fold=first.fold,
             recipe=study.recipe,
             dataset=self.plan.dataset,
             device=how.device,
@@ -231,7 +276,9 @@ class Driver:
         """A claimed run as its checkpoint left it, or at its beginning, and the path that it takes."""
         cell = self._cells[claim.run_key]
         path, refusal = self._paths.of(cell), self._paths.refusal(cell)
-        start = self.store.resume(claim, self._paths.own(cell), anew=refusal is not None)
+        start = None  # there is nothing of a first attempt yet, and its path came with the claim
+        if not claim.is_first:
+            start = self.store.resume(claim, self._paths.own(cell), anew=refusal is not None)
         begun = start.epoch if start else 0
         self._look(cell, lambda: self.store.forget_histograms(claim, begun))
         if refusal is not None:
@@ -244,39 +291,81 @@ class Driver:
             run_key=claim.run_key,
             variant=cell.variant,
             keep=self.how.keeps(cell.seed),
-            look=cell.seed == KEPT_SEED,
+            look=is_shown(cell),
             start=start.content if start else None,
-            histograms=cell.seed == KEPT_SEED,
+            histograms=is_shown(cell),
             fingerprint=cell.architecture.fingerprint,
         )
         return run, path
 
     def _tell_anew(self, cell: Cell, why: str) -> None:
-        self.progress.note(
-            _(
-                "{name}, seed {seed} begins anew: {why}",
-                name=cell.variant.name,
-                seed=cell.seed,
-                why=why,
-            )
-        )
+        self.progress.note(_("{name} begins anew: {why}", name=cell.name, why=why))
 
     def _look(self, cell: Cell, keep: Callable[[], None]) -> None:
         """Keep something that only shows a run, or say once that it cannot be kept: no run fails by that."""
         try:
             keep()
         except NotKeptError as error:
-            said = _(
-                "{name}, seed {seed}: not all histograms are kept: {error}",
-                name=cell.variant.name,
-                seed=cell.seed,
-                error=error,
-            )
+            said = _("{name}: not all histograms are kept: {error}", name=cell.name, error=error)
             if said not in self._told:
                 self._told.add(said)
                 self.progress.note(said)
 
     def _handle(self, job_id: str, event: object) -> None:
+        """Act on an event, or keep it for the next `_save`, which stores many at once. Events of one job are
+        acted on in their order.
+        """
+        if self._can_wait(job_id, event):
+            self._unsaved.append(_Came(job_id, event, self._environment(job_id)))
+            return
+        if any(each.job_id == job_id for each in self._unsaved):
+            self._save()
+        self._act_on(job_id, event)
+
+    def _can_wait(self, job_id: str, event: object) -> bool:
+        """Whether an event is a row or two, or nothing more than the end of those."""
+        match event:
+            case Done(error=None):
+                return True
+            case (str(run_key), Epoch()):
+                return run_key in self._claims
+            case (str(run_key), Finished(kept=kept)):
+                # A file is long to write. Whoever feeds this driver may drop a run at the sight of its epoch.
+                is_row = kept is None or kept.weights is None
+                return run_key in self._claims and is_row and self.feed is None
+        return False
+
+    def _save(self, patience_seconds: float | None = None) -> None:
+        """Store what came, in one transaction, and only then tell of it."""
+        came = [
+            each for each in self._unsaved if each.run_key is None or each.run_key in self._claims
+        ]
+        reports = [
+            Report(self._claims[each.run_key], each.event[1], each.environment or {})
+            for each in came
+            if each.run_key is not None
+        ]
+        lost = self.store.report(reports, patience_seconds) if reports else set[str]()
+        self._unsaved.clear()
+        for run_key in lost:
+            self._lost_claim(run_key)
+        for each in came:
+            claim = self._claims.get(each.run_key or "")
+            if each.run_key is None:
+                self._act_on(each.job_id, each.event)
+            elif claim is not None:
+                self._tell(self._cells[each.run_key], each.event[1])
+
+    def _tell(self, cell: Cell, event: Epoch | Finished) -> None:
+        """What is stored now is told, and of a result the run is over."""
+        if isinstance(event, Epoch):
+            self.progress.epoch(cell, event)
+            return
+        if self.how.keep == "best":
+            self._keep_best(cell)
+        self._ended(cell, event)
+
+    def _act_on(self, job_id: str, event: object) -> None:
         match event:
             case Done(error=error):
                 failure = Failed("error", error or "the run ended without a result")
@@ -369,15 +458,13 @@ class Driver:
         try:
             self._write(claim, cell, event, environment)
         except LostClaimError:
-            self.progress.note(
-                _(
-                    "{name}, seed {seed}: taken over by another process",
-                    name=cell.variant.name,
-                    seed=cell.seed,
-                )
-            )
-            del self._claims[run_key]
-            self._cancel_empty_jobs()
+            self._lost_claim(run_key)
+
+    def _lost_claim(self, run_key: str) -> None:
+        cell = self._cells[run_key]
+        self.progress.note(_("{name}: taken over by another process", name=cell.name))
+        del self._claims[run_key]
+        self._cancel_empty_jobs()
 
     def _write(
         self, claim: Claim, cell: Cell, event: object, environment: Mapping[str, Any] | None
@@ -385,8 +472,8 @@ class Driver:
         match event:
             case Finished():
                 self.store.finish(claim, event, environment or {})
-                if self.how.keep == "best":
-                    self._keep_best(cell)
+                self._tell(cell, event)
+                return
             case Failed():
                 self.store.fail(claim, event, environment)
             case Died():
@@ -409,7 +496,7 @@ class Driver:
         match event:
             case Epoch():
                 self.store.add_epoch(claim, event)
-                self.progress.epoch(cell, event)
+                self._tell(cell, event)
             case Checkpoint():
                 self.store.add_checkpoint(claim, event)
             case Histograms():
@@ -449,6 +536,7 @@ class Driver:
 
     def _ended(self, cell: Cell, result: Finished | Failed) -> None:
         del self._claims[str(cell.run_key)]
+        self._open.forget(str(cell.run_key))
         self.progress.ended(cell, result)
 
     def _given_back(self, cell: Cell, why: str) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from ablate.errors import DeviceError
 from ablate.execute import Executor, Where
 from ablate.job import CHECKPOINT_SECONDS
-from ablate.plan import Plan
+from ablate.plan import Cell, Plan
 from ablate.store.store import Store
 from ablate.system.machine import Machine
 from ablate.train.graphs import kernels_on
@@ -20,6 +20,13 @@ Keep = Literal["1", "all", "none", "best"]
 
 KEPT_SEED = 1
 """The seed that pictures and histograms are of, and, unless somebody wishes otherwise, kept weights."""
+
+
+def is_shown(cell: Cell) -> bool:
+    """Whether pictures and histograms are kept of a run: one of each variant, in the first fold if there are
+    folds.
+    """
+    return cell.seed == KEPT_SEED and cell.fold in (None, 1)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +12,8 @@ from ablate.plan import Cell
 from ablate.result import ComputePath
 from ablate.result.path import differences
 from ablate.store.store import Store
+
+GUESS_SECONDS = 1.0
 
 
 @dataclass
@@ -23,6 +27,7 @@ class Paths:
     only_eager: bool = False
     _begun: dict[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
     _eager: set[str] = field(init=False, default_factory=set)
+    _looked: float = field(init=False, default=-math.inf)
 
     def never_record(self, cell: Cell) -> None:
         """Step the network of a cell, whatever its seed, eagerly from now on: a capture of it, or of one
@@ -39,6 +44,12 @@ class Paths:
     def look_up(self) -> None:
         """Find out what was begun: other drivers begin runs too."""
         self._begun = self.store.paths()
+        self._looked = time.monotonic()
+
+    def look_up_sometimes(self) -> None:
+        """The same where that was not done just now: good enough to guess who goes together."""
+        if time.monotonic() - self._looked > GUESS_SECONDS:
+            self.look_up()
 
     def of(self, cell: Cell) -> ComputePath:
         """The path of a cohort in which the run can go on."""

@@ -33,7 +33,7 @@ def keep_pictures(plan: Plan, store: Store, console: Console) -> None:
         return
     numbers = sorted(wanted)
     try:
-        images = read_images(plan.dataset).test_images[numbers]
+        images = read_images(plan.dataset).tested_images[numbers]
     except AblateError as error:
         say(_("no pictures of the images that attention changes: {error}", error=error), console)
         return

@@ -10,12 +10,15 @@ from ablate.drive.proven import prove_steps, trained_images
 from ablate.drive.space import refuse_unfit, space_of, told_space
 from ablate.plan import Plan, make_plan, with_data
 from ablate.result.dataset import told, warnings
+from ablate.store.beside import check_files
 from ablate.store.datasets import told_namesakes
+from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import Counting, say
 from ablate.system.language import _, retold
 from ablate.system.machine import Machine
 from ablate.system.pulse import PULSE
+from ablate.system.text import plural
 
 
 def prepare_plan(
@@ -69,3 +72,20 @@ def tell_namesakes(plan: Plan, url: str, console: Console) -> None:
     content = str(plan.dataset.content_hash())
     if said := told_namesakes(url, plan.study.name, plan.dataset.label, content):
         say(said, console)
+
+
+def check_places(plan: Plan, store: Store, url: str, console: Console) -> None:
+    """See that files can be kept where `--files` says, and say which runs began where this command cannot see
+    their checkpoints: trained here, they begin anew.
+
+    Raises:
+        OptionError: files cannot be kept there; nothing was claimed.
+    """
+    check_files(url)
+    missing = store.unseen({str(cell.run_key) for cell in plan.cells})
+    if missing:
+        say(
+            f"warning: the checkpoints of {plural(missing, 'run')} cannot be seen from here and will not be "
+            "used: give the --files of the command that began them, or a folder that both see",
+            console,
+        )

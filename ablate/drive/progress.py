@@ -165,4 +165,4 @@ class StudyProgress:
 
 
 def _name(cell: Cell) -> str:
-    return _("{name}, seed {seed}", name=cell.variant.name, seed=cell.seed)
+    return cell.name

@@ -10,7 +10,8 @@ import torch
 from ablate.datasets import cache
 from ablate.drive.together import Structure, group, joined, structures_of
 from ablate.errors import AblateError, OutputError
-from ablate.measure.step_proof import StepAsked, prove_step
+from ablate.measure.step_guards import StepAsked
+from ablate.measure.step_proof import prove_step
 from ablate.network.trace import forget_outline
 from ablate.plan import Plan
 from ablate.study import PROTOCOL, Variant

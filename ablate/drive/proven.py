@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.datasets.base import fold_of_all
 from ablate.datasets.sealed import load_sealed, store_sealed
 from ablate.datasets.split import hold_out, stratified_draw
 from ablate.errors import OutputError
-from ablate.plan import Plan
+from ablate.plan import Plan, folds_of
 from ablate.study import PROTOCOL
 from ablate.study.recipe import NOT_OF_A_STEP
 from ablate.system.digest import digest
@@ -41,7 +42,8 @@ def prove_steps(
 
 
 def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
-    """How many images are trained on, without those that are held out; None where nobody knows yet.
+    """How many images are trained on, without those that are held out, of folds in the first; None where
+    nobody knows yet.
 
     Raises:
         DataError: nothing can be held out, or `data.train_images` cannot be drawn.
@@ -49,11 +51,18 @@ def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
     recipe, drawn = plan.study.recipe, plan.study.data.train_images
     if labels is None:
         return drawn
-    if recipe.split != "tutorial" and not plan.dataset.has_validation():
-        groups = plan.dataset.train_groups()
-        kept, _ = hold_out(labels, recipe.validation_fraction, groups=groups)
-        labels = labels[kept]
-    return len(labels if drawn is None else stratified_draw(labels, drawn, seed=0))
+    groups, counts = plan.dataset.train_groups(), []
+    for fold in folds_of(plan.study):
+        rows = np.arange(len(labels))
+        if fold is not None:
+            rows = fold_of_all(plan.dataset.train_folds(), fold).rest
+        if recipe.split != "tutorial" and not plan.dataset.has_validation():
+            mine = None if groups is None else groups[rows]
+            kept, _ = hold_out(labels[rows], recipe.validation_fraction, groups=mine)
+            rows = rows[kept]
+        rows = rows if drawn is None else stratified_draw(labels[rows], drawn, seed=0)
+        counts.append(len(rows))
+    return counts[0]
 
 
 def _key(plan: Plan, machine: KnownMachine, images: int | None) -> str:

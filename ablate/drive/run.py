@@ -12,7 +12,7 @@ from ablate.drive.counts import count_runs
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, choose_training
 from ablate.drive.pictures import keep_pictures
-from ablate.drive.prepare import prepare_plan, tell_namesakes
+from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.errors import MeasuringError
 from ablate.execute import make_executor
@@ -46,6 +46,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     plan = prepare_plan(study, data, console, machine, executor.slots, probe=options.probe)
     store = Store(url)
     tell_namesakes(plan, url, console)
+    check_places(plan, store, url, console)
     store.register(plan)
     keys = [str(cell.run_key) for cell in plan.cells]
     if options.retry_failed:

@@ -15,7 +15,7 @@ from ablate.drive.costs import measure_throughput
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, choose_training
 from ablate.drive.pictures import keep_pictures
-from ablate.drive.prepare import prepare_plan, tell_namesakes
+from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.errors import StudyError
 from ablate.execute import make_executor
@@ -76,6 +76,11 @@ def search_study(
     """
     console = own_console()
     search = asked_search(study)
+    if study.data.folds is not None:
+        raise StudyError(
+            f"ablate search asks for one run of each seed, and with data.folds = {study.data.folds} a seed "
+            "is several: leave data.folds out to search, and run what it finds with folds"
+        )
     space = Space(study.backbone, search.parameters)
     # Before anything is trained or written: a device or data that is missing, a storage that is refused.
     copy = storage_url(where.storage, url)
@@ -89,6 +94,7 @@ def search_study(
     with _alone(url, study.name):
         store, trials = Store(url), TrialStore(url)
         tell_namesakes(plan, url, console)
+        check_places(plan, store, url, console)
         store.register(plan)
         if not where.rebuild:
             _check_space(search, maker, store, trials, machine, console)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ablate.drive.deciding import (
 )
 from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, choose_training
-from ablate.drive.prepare import prepare_plan, tell_namesakes
+from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
 from ablate.drive.run import NOT_DETERMINISTIC, after_training, retry_failed
 from ablate.errors import OptionError
@@ -76,16 +76,7 @@ def run_until_decided(
             written.
     """
     until.check()
-    if study.recipe.split == "tutorial":
-        raise OptionError(
-            '--until-decided: with split = "tutorial" no verdict is claimed, so none can be reached: '
-            "leave the split out"
-        )
-    if study.metric != ACCURACY:
-        raise OptionError(
-            "--until-decided: intervals that hold at every look are of accuracy, and "
-            f'metric = "{study.metric}": give a fixed number of --seeds, or leave the metric out'
-        )
+    refuse_undecidable(study)
     console = Console()
     machine = find_machine(options.device, study.recipe.precision)
     executor = make_executor(options.executor, options.workers, options.where(machine))
@@ -93,13 +84,10 @@ def run_until_decided(
     most = study.model_copy(update={"seeds": seeds, "baseline_seeds": None})
     whole = prepare_plan(most, data, console, machine, executor.slots, probe=options.probe)
     plan = replace(whole, study=study)
-    if len(plan.variants) < 2:
-        raise OptionError(
-            f"--until-decided: {study.name} has no variant besides its baseline, so there is nothing to "
-            "decide"
-        )
+    refuse_alone(plan)
     store = Store(url)
     tell_namesakes(plan, url, console)
+    check_places(plan, store, url, console)
     deciding = _Deciding.begin(plan, store, until)
     if options.retry_failed:
         retry_failed(store, deciding.run_keys, options.max_runs)
@@ -118,17 +106,49 @@ def run_until_decided(
     return unmeasured + failed
 
 
+def refuse_undecidable(study: Study) -> None:
+    """Refuse a study of which no verdict is claimed, or none that holds at every look.
+
+    Raises:
+        OptionError: it is test-leaked, or not about accuracy.
+    """
+    if study.recipe.split == "tutorial":
+        raise OptionError(
+            '--until-decided: with split = "tutorial" no verdict is claimed, so none can be reached: '
+            "leave the split out"
+        )
+    if study.metric != ACCURACY:
+        raise OptionError(
+            "--until-decided: intervals that hold at every look are of accuracy, and "
+            f'metric = "{study.metric}": give a fixed number of --seeds, or leave the metric out'
+        )
+
+
+def refuse_alone(plan: Plan) -> None:
+    """Refuse a baseline without anything that is compared with it.
+
+    Raises:
+        OptionError: the study has no other variant.
+    """
+    if len(plan.variants) < 2:
+        raise OptionError(
+            f"--until-decided: {plan.study.name} has no variant besides its baseline, so there is nothing to "
+            "decide"
+        )
+
+
 @dataclass
 class _Deciding:
     """Gives a driver block after block; what has been decided stands in the database alone.
 
-    `cells` are those of the blocks so far, by seed and variant, all of them registered.
+    `cells` are those of the blocks so far, by seed and variant, all of them registered; with folds a place
+    has all of them.
     """
 
     plan: Plan
     store: Store
     question: Question
-    cells: dict[Place, Cell]
+    cells: dict[Place, list[Cell]]
     tell: Callable[[str], None] = field(default=lambda _text: None)
     _block: list[str] = field(default_factory=list)
     _looked: int = 0
@@ -143,12 +163,15 @@ class _Deciding:
         others = tuple(name for name in plan.variants if name != study.baseline)
         known = store.statuses([str(cell.run_key) for cell in plan.cells])
         begun = {
-            (cell.seed, cell.variant.name): cell
-            for cell in plan.cells
-            if cell.seed <= FEWEST_AT_A_LOOK
-            or known.get(str(cell.run_key), RunStatus.PLANNED) is not RunStatus.PLANNED
+            place: cells
+            for place, cells in _by_place(plan.cells).items()
+            if place[0] <= FEWEST_AT_A_LOOK
+            or any(
+                known.get(str(cell.run_key), RunStatus.PLANNED) is not RunStatus.PLANNED
+                for cell in cells
+            )
         }
-        store.register(replace(plan, cells=tuple(begun.values())))
+        store.register(replace(plan, cells=_together(begun)))
         question = Question(others, study.baseline, margin, until.max_seeds)
         return cls(plan, store, question, begun)
 
@@ -159,13 +182,14 @@ class _Deciding:
             return True
         judged = self._look()
         places = set(next_block(self.question, judged))
-        cells = {p: c for c in self.plan.cells if (p := (c.seed, c.variant.name)) in places}
-        if not cells:
+        added = {p: cells for p, cells in _by_place(self.plan.cells).items() if p in places}
+        if not added:
             return False
-        self.store.add_cells(self.plan, list(cells.values()))
-        self.cells |= cells
-        self._block = [str(cell.run_key) for cell in cells.values()]
-        driver.add(list(cells.values()))
+        cells = _together(added)
+        self.store.add_cells(self.plan, cells)
+        self.cells |= added
+        self._block = [str(cell.run_key) for cell in cells]
+        driver.add(cells)
         return True
 
     def _look(self) -> Judged:
@@ -197,18 +221,19 @@ class _Deciding:
     @property
     def begun(self) -> Plan:
         """The plan as far as it goes now."""
-        return replace(self.plan, cells=tuple(self.cells.values()))
+        return replace(self.plan, cells=_together(self.cells))
 
     @property
     def run_keys(self) -> list[str]:
-        return [str(cell.run_key) for cell in self.cells.values()]
+        return [str(cell.run_key) for cell in _together(self.cells)]
 
     def ready(self) -> int:
         """How many runs of the next block wait to be trained."""
         places = next_block(
             self.question, last_look(self.question, self.store.standing(_key(self.plan)))
         )
-        return self.store.ready([str(self.cells[p].run_key) for p in places if p in self.cells])
+        cells = (cell for place in places for cell in self.cells.get(place, ()))
+        return self.store.ready([str(cell.run_key) for cell in cells])
 
     def opening(self, machine: str) -> str:
         """What is going to happen."""
@@ -233,7 +258,8 @@ class _Deciding:
                 say(words.claim(judged.effects[name]), console)
         status = list(self.store.statuses(self.run_keys).values())
         failed = status.count(RunStatus.FAILED)
-        for line in told(self.question, judged, status.count(RunStatus.FINISHED), failed):
+        folds = self.plan.study.data.folds or 1
+        for line in told(self.question, judged, status.count(RunStatus.FINISHED), failed, folds):
             say(f"{self.plan.study.name}: {line}", console)
         say(
             _(
@@ -245,9 +271,24 @@ class _Deciding:
         return failed
 
 
-def told(question: Question, judged: Judged, finished: int, failed: int) -> list[str]:
+def _by_place(cells: Sequence[Cell]) -> dict[Place, list[Cell]]:
+    found: dict[Place, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.seed, cell.variant.name), []).append(cell)
+    return found
+
+
+def _together(cells: Mapping[Place, Sequence[Cell]]) -> tuple[Cell, ...]:
+    """Seed by seed, and in a seed fold by fold, as a plan has them."""
+    every = [cell for each in cells.values() for cell in each]
+    return tuple(sorted(every, key=lambda cell: (cell.seed, cell.fold or 0)))
+
+
+def told(
+    question: Question, judged: Judged, finished: int, failed: int, folds: int = 1
+) -> list[str]:
     """How far it came: what it took, what is still open and why."""
-    arms = len(question.variants) + 1
+    arms = (len(question.variants) + 1) * folds
     lines = [
         _("{runs} finished", runs=amount(finished, "run"))
         + (_(", {failed} failed", failed=failed) if failed else "")

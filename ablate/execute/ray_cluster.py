@@ -6,10 +6,12 @@ import importlib
 import ipaddress
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +23,10 @@ from ablate.system.text import one_line
 INSTALL = "pip install 'attention-ablate[ray]'"
 AUTH_MODE = "RAY_AUTH_MODE"
 REACHABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Ray's name for whether a node listens to others than its own machine; read when Ray is imported."""
+"""Ray's name for whether a node listens to others than its own machine."""
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+LOOPBACK = "127.0.0.1"
+STARTS = 3
 ASKED_SECONDS = 10
 ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 
@@ -59,43 +64,87 @@ def connect(address: str | None, workers: int, gpus: int) -> Cluster:
         OptionError: Ray is not installed, the address is none, nobody answers there, or it takes work from
             everybody.
     """
-    if address is not None and check_address(address):
-        os.environ.setdefault(AUTH_MODE, "token")  # read when Ray is imported
-    ray = _import_ray(reachable=address is not None)
+    if address is not None:
+        check_address(address)
+    ray = _import_ray(reachable=address is not None and not _is_of_loopback(address))
     if address is None and ray.is_initialized():
+        _refuse_open(ray.get_runtime_context().gcs_address, "the Ray of this process")
         return Cluster(ray, own=False)  # of a notebook, say: whoever started it ends it
-    where: dict[str, Any] = {"address": address}
-    if address is None:
-        _check_token()
-        where = {
-            "address": "local",
-            "num_cpus": workers,
-            "num_gpus": gpus,
-            "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
-        }
-    with _own_signals():
-        try:
-            ray.init(logging_level=logging.ERROR, **where)
-        except Exception as error:  # Ray's kinds of errors here are many
-            raise OptionError(
-                f"Ray at {address or 'this machine'} cannot be used: {one_line(error)}"
-            ) from error
+    if address is not None:
+        _ask_with_token(ray)
+        _join(ray, address, address=address)
+        return Cluster(ray, own=True)
+    _check_token()
+    with _token_of_our_own(ray):
+        _join(
+            ray, "this machine", tries=STARTS, address="local", num_cpus=workers, num_gpus=gpus,
+            include_dashboard=False, _node_ip_address=LOOPBACK,
+        )  # fmt: skip
     cluster = Cluster(ray, own=True)
-    if address is None and not is_loopback(
-        ray.get_runtime_context().gcs_address.rpartition(":")[0]
-    ):
+    if not is_loopback(ray.get_runtime_context().gcs_address.rpartition(":")[0]):
         cluster.close()
         raise OptionError(
-            "Ray would listen to other machines: it was imported before ablate could forbid that; set "
-            f"{REACHABLE}=0, or start Ray yourself and give --ray-address"
+            f"Ray would listen to other machines, though ablate forbade it: set {REACHABLE}=0 before it is "
+            "imported, or start Ray yourself and give --ray-address"
         )
     return cluster
 
 
-def check_address(address: str) -> bool:
-    """Refuse an address that is none, and one of another machine where anybody may run code; returns whether
-    a token is asked for there.
+def _join(ray: Any, name: str, tries: int = 1, **where: Any) -> None:
+    """Start a Ray, or connect to one. A start that fails is tried again: nothing is left of it, and on a
+    machine that does much else Ray gives its own processes too little time.
+
+    Raises:
+        OptionError: it cannot be used.
+    """
+    for left in reversed(range(tries)):
+        try:
+            with _own_signals():
+                ray.init(logging_level=logging.ERROR, **where)
+            return
+        except Exception as error:  # Ray's kinds of errors here are many
+            ray.shutdown()
+            if not left:
+                raise OptionError(f"Ray at {name} cannot be used: {one_line(error)}") from error
+            time.sleep(1)
+
+
+@contextmanager
+def _token_of_our_own(ray: Any) -> Iterator[None]:
+    """A token that only this Ray has, for its processes to inherit. Ray would make one for all Rays of a user
+    in the home folder: two that do so in one moment take the other's, and it must be writable.
+    """
+    if any(name in os.environ for name in TOKENS):
+        yield
+        return
+    os.environ[TOKENS[0]] = secrets.token_hex(32)
+    _forget_token(ray)
+    try:
+        yield
+    finally:
+        # Its processes have it; the next command in this process may be for another Ray.
+        del os.environ[TOKENS[0]]
+
+
+def _ask_with_token(ray: Any) -> None:
+    """Ray reads this when it is imported, which may have been before."""
+    os.environ[AUTH_MODE] = "token"
+    _forget_token(ray)
+    config = getattr(ray._raylet, "Config", None)
+    if config is not None:
+        config.initialize("")
+
+
+def _forget_token(ray: Any) -> None:
+    """Ray remembers the first token that this process has used."""
+    loader = getattr(ray._raylet, "AuthenticationTokenLoader", None)
+    if loader is not None:
+        loader.instance().reset_cache()
+
+
+def check_address(address: str) -> None:
+    """Refuse an address that is none, and one where anybody may run code: also on this machine, where other
+    users would run theirs as the one who started it, and answer in the place of its workers.
 
     Raises:
         OptionError: with what to do.
@@ -106,13 +155,15 @@ def check_address(address: str) -> bool:
             f"--ray-address {address}: write HOST:PORT, as `ray start` names it, and start ablate on "
             "a node of that cluster (ray:// and http:// addresses take no such work)"
         )
-    is_open = _is_open(address)
-    if is_open and not is_loopback(host):
+    _refuse_open(address, f"--ray-address {address}: this Ray")
+
+
+def _refuse_open(address: str, name: str) -> None:
+    if _is_open(address):
         raise OptionError(
-            f"--ray-address {address}: this Ray takes work from everybody who reaches it; start its "
+            f"{name} takes work from everybody who reaches it; start its "
             f"nodes with {AUTH_MODE}=token (`ray get-auth-token --generate` makes a token)"
         )
-    return not is_open
 
 
 def _check_token() -> None:
@@ -138,24 +189,54 @@ def is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(str(each).partition("%")[0]).is_loopback for each in found)
 
 
+def _is_of_loopback(address: str) -> bool:
+    """Whether a Ray listens to this machine alone. Ray looks for `127.0.0.1` at the machine's own address,
+    unless it is told when it is imported that there is none.
+    """
+    host, _, port = address.rpartition(":")
+    return is_loopback(host) and not _listens(_own_address(), int(port))
+
+
+def _own_address() -> str:
+    """The address by which others would know this machine; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        try:
+            found.connect(("192.0.2.1", 1))  # of nobody: RFC 5737
+        except OSError:
+            return LOOPBACK
+        return str(found.getsockname()[0])
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def _is_open(address: str) -> bool:
     """Whether a cluster answers somebody who has no token.
 
     Raises:
         OptionError: nobody answers there.
     """
+    said = asked(address, ASKED_SECONDS)
+    if said not in ("OK", "UNAUTHENTICATED"):
+        raise OptionError(f"--ray-address {address}: no Ray answers there ({said})")
+    return said == "OK"
+
+
+def asked(address: str, seconds: float) -> str:
+    """What the head of a cluster says to somebody without a token, as gRPC calls it."""
     import grpc
 
     with grpc.insecure_channel(address) as channel:
         try:
-            channel.unary_unary(ALIVE)(b"", timeout=ASKED_SECONDS)
+            channel.unary_unary(ALIVE)(b"", timeout=seconds)
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                return False
-            raise OptionError(
-                f"--ray-address {address}: no Ray answers there ({error.code().name})"
-            ) from error
-    return True
+            return str(error.code().name)
+    return "OK"
 
 
 def _import_ray(*, reachable: bool) -> Any:
@@ -163,12 +244,16 @@ def _import_ray(*, reachable: bool) -> Any:
     os.environ.setdefault(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
     )  # a warning: tasks say it themselves
-    if not reachable and "ray" not in sys.modules:
-        os.environ[REACHABLE] = "0"
+    os.environ[REACHABLE] = "1" if reachable else "0"
     try:
-        return importlib.import_module("ray")
+        ray = importlib.import_module("ray")
     except ModuleNotFoundError as error:
         raise OptionError(f"--executor ray: {error.name} is not installed: {INSTALL}") from error
+    # Whoever imported it before had the variable as it was then.
+    constants = sys.modules.get("ray._private.ray_constants")
+    if constants is not None:
+        constants.ENABLE_RAY_CLUSTER = reachable  # type: ignore[attr-defined]
+    return ray
 
 
 @contextmanager

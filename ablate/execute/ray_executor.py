@@ -50,6 +50,7 @@ class RayExecutor(Executor):
             path=tuple(sys.path),
             variables=_variables(on_gpu=bool(gpus)),
             torch=package_version("torch"),
+            head=self._ray.get_runtime_context().gcs_address,
         )
         self._task = self._ray.remote(
             num_returns="streaming",
@@ -70,11 +71,11 @@ class RayExecutor(Executor):
 
     def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
         events: list[tuple[str, Any]] = []
-        ready = self._ready(timeout_seconds)
+        ready = self._ready(timeout_seconds, at_most=1)
         while ready:
             for job_id in ready:
                 events.append((job_id, self._next(job_id)))
-            ready = self._ready(0)
+            ready = self._ready(0, at_most=len(self._streams))
         return events
 
     def cancel(self, job_id: str) -> None:
@@ -87,13 +88,16 @@ class RayExecutor(Executor):
             self.cancel(job_id)
         self._cluster.close()
 
-    def _ready(self, timeout_seconds: float) -> list[str]:
-        """The jobs that have an event now; waits for the first one."""
+    def _ready(self, timeout_seconds: float, at_most: int) -> list[str]:
+        """Jobs that have an event now; waits for as many as that."""
         if not self._streams:
             return []
         jobs = {id(stream): job_id for job_id, stream in self._streams.items()}
         ready, _ = self._ray.wait(
-            list(self._streams.values()), num_returns=1, timeout=timeout_seconds, fetch_local=False
+            list(self._streams.values()),
+            num_returns=at_most,
+            timeout=timeout_seconds,
+            fetch_local=False,
         )
         return [jobs[id(stream)] for stream in ready]
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ablate.datasets import open_dataset
 from ablate.datasets.base import Images
+from ablate.errors import StudyError
 from ablate.explain.inputs import Inputs, gate_images, image_file, normalised, test_samples
 from ablate.explain.networks import LoadedNetwork, load_networks
 from ablate.measure.activations import capture, find_layers
@@ -104,7 +105,8 @@ def explain_networks(request: Request) -> Explanation:
     patterns = request.layers
     PULSE.step(_("reading images"))
     layers = [find_layers(s.net, dataset.image_size, patterns) for s in networks]
-    images = dataset.load().normalised_by(study.recipe.normalize)
+    images = dataset.load().in_fold(_fold_of(networks, study))
+    images = images.normalised_by(study.recipe.normalize)
     inputs = file or test_samples(images, request.samples)
     batch = normalised(inputs.pixels, images)
     seen = [capture(s.net, batch, paths) for s, paths in zip(networks, layers, strict=True)]
@@ -125,6 +127,21 @@ def explain_networks(request: Request) -> Explanation:
         gates=tuple(gates),
         pictures=tuple(drawn),
     )
+
+
+def _fold_of(networks: Sequence[LoadedNetwork], study: Study) -> int | None:
+    """The fold whose test images networks are shown, None without folds: none sees what it was trained on.
+
+    Raises:
+        StudyError: they were tested on other images each.
+    """
+    found = sorted({network.fold for network in networks if network.fold is not None})
+    if len(found) > 1:
+        raise StudyError(
+            f"these networks are of the folds {', '.join(map(str, found))}, each of which was trained on "
+            "what the others are tested on: name runs of one fold"
+        )
+    return found[0] if found else (None if study.data.folds is None else 1)
 
 
 def _drawn(of_images: Iterator[Picture], of_gates: Iterator[Picture], images: int) -> list[Picture]:

@@ -65,7 +65,7 @@ def test_samples(images: Images, count: int) -> Inputs:
         raise DataError(f"--samples {count}: must be from 1 to {MAX_SAMPLES}")
     rows = sample_rows(images.test_labels, count)
     true = tuple(images.classes[label] for label in images.test_labels[rows])
-    names = tuple(_("test image {row}", row=row) for row in rows)
+    names = tuple(_("test image {row}", row=images.first_test + row) for row in rows)
     return Inputs(images.test_images[rows], names, true)
 
 

@@ -18,7 +18,7 @@ from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights
 from ablate.study import Study, Variant
 from ablate.study.meant import find_variant
-from ablate.system.language import N_, _
+from ablate.system.language import N_, _, seed_told
 from ablate.train.weights import load_weights
 
 SHORTEST_PREFIX = 4
@@ -37,11 +37,14 @@ OF_BEFORE = N_(
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A network to look into: `weights` says in words where its weights come from."""
+    """A network to look into: `weights` says in words where its weights come from, `fold` which images it was
+    tested on where there are folds; None of an untrained one.
+    """
 
     name: str
     weights: str
     net: nn.Module = field(repr=False)
+    fold: int | None = None
 
 
 def load_networks(
@@ -94,7 +97,10 @@ def _find(
         )
     variant = variants[target]
     mark = identify(variant, classes, size, study.identity)
-    kept = sorted((run for run in runs if run.weights_sha256 is not None), key=lambda run: run.seed)
+    kept = sorted(
+        (run for run in runs if run.weights_sha256 is not None),
+        key=lambda run: (run.seed, run.fold or 0),
+    )
     for run in kept:
         if run.fingerprint == mark:
             return _trained(run, read_weights(url, run), variant, dataset)
@@ -122,13 +128,10 @@ def _trained(
 ) -> LoadedNetwork:
     net = build(variant, len(dataset.classes()), dataset.image_size, run.seed)
     load_weights(net, content, f"run {run.run_key}")
-    return LoadedNetwork(
-        variant.name,
-        _(
-            "trained: run {run_key}, seed {seed}{said}",
-            run_key=run.run_key,
-            seed=run.seed,
-            said=said,
-        ),
-        net,
+    trained = _(
+        "trained: run {run_key}, {which}{said}",
+        run_key=run.run_key,
+        which=seed_told(run.seed, run.fold),
+        said=said,
     )
+    return LoadedNetwork(variant.name, trained, net, run.fold)

@@ -21,6 +21,8 @@ def place(code: types.CodeType) -> list[Any]:
     if not pathlib.Path(code.co_filename).is_file():
         return _bytecode(code)
     spots = [s for s in code.co_positions() if None not in s and s[2] != s[3]]
+    if not spots:
+        return [code.co_firstlineno]  # `def f(): pass` on one line
     first, last = min((s[0], s[2]) for s in spots), max((s[1], s[3]) for s in spots)
     return [*first, *last]
 

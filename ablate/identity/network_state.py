@@ -8,28 +8,36 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ablate.errors import StudyError
 from ablate.identity.sources import Sources, folder_of
-from ablate.identity.tensors import describe_tensor
+from ablate.identity.tensors import describe_tensor, is_empty
 from ablate.identity.values import Describer, Indescribable, Node
 from ablate.system.modules import room_of
 
 HOOKS = (
     "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
-    "_state_dict_hooks", "_load_state_dict_pre_hooks",
+    "_state_dict_hooks", "_load_state_dict_pre_hooks", "_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
 )  # fmt: skip
+HOOKS_ON_TENSORS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 MACHINERY = frozenset(vars(nn.Module())) | {"call_super_init", "dump_patches"}
 """The attributes that every module has: its tensors, children and hooks are described each in its way."""
+
+READ = "read by modules"
+"""The part of a description that a network has only where modules of it read a file when imported."""
 
 
 @dataclass(frozen=True)
 class NetworkState:
-    """A description of a network, and the names of the Python modules whose code it uses."""
+    """A description of a network, the names of the Python modules whose code it uses, and the files that
+    its functions were compiled from."""
 
     tree: Node
     modules: frozenset[str]
+    codes: frozenset[str]
 
 
 def take_snapshot(
@@ -55,13 +63,21 @@ def take_snapshot(
     )
     tree = _network(describe, net, backbone)
     reached = {*describe.modules, factory}
-    sources = Sources.reached_from(reached, as_imported=as_imported)
+    sources = Sources.reached_from(reached, describe.codes, as_imported=as_imported)
     tree["globals"] = {key: describe.leniently(value) for key, value in sources.globals.items()}
-    return NetworkState({**tree, "classes": describe.classes}, frozenset(describe.modules))
+    if sources.read:
+        tree[READ] = {key: describe.leniently(value) for key, value in sources.read.items()}
+    return NetworkState(
+        {**tree, "classes": describe.classes},
+        frozenset(describe.modules),
+        frozenset(describe.codes),
+    )
 
 
 def _outside(describe: Describer, module: nn.Module, backbone: str) -> Node:
-    return [str(module), _network(describe, module, backbone)]
+    # Nothing but its constructor puts it into a mode: training does not reach it.
+    resting = [] if module.training else ["evaluates"]
+    return [str(module), _network(describe, module, backbone), *resting]
 
 
 def _network(describe: Describer, net: nn.Module, backbone: str) -> dict[str, Node]:
@@ -73,9 +89,7 @@ def _network(describe: Describer, net: nn.Module, backbone: str) -> dict[str, No
         "shared": dict(_shared(net)),
         "flags": flags(net),
         "hooks on tensors": {
-            name: describe(list((tensor._backward_hooks or {}).values()))
-            for name, tensor in _tensors(net)
-            if tensor._backward_hooks
+            name: describe(hooks) for name, tensor in _tensors(net) if (hooks := _hooks_on(tensor))
         },
     }
 
@@ -93,6 +107,10 @@ def _tensors(net: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from net.named_buffers()
 
 
+def _hooks_on(tensor: Tensor) -> list[Any]:
+    return [hook for kind in HOOKS_ON_TENSORS for hook in (getattr(tensor, kind) or {}).values()]
+
+
 def _shared(net: nn.Module) -> Iterator[tuple[str, str]]:
     """Names of tensors and modules that are other names of the same: tied weights learn together."""
     for walk in (net.named_parameters, net.named_buffers, net.named_modules):
@@ -101,6 +119,25 @@ def _shared(net: nn.Module) -> Iterator[tuple[str, str]]:
             known = first.setdefault(id(part), name)
             if known != name:
                 yield name, known
+    yield from _overlapping(net)
+
+
+def _overlapping(net: nn.Module) -> Iterator[tuple[str, str]]:
+    """Names of parameters, each of its own, that lie in the same memory."""
+    storages: dict[int, list[tuple[int, int, str]]] = {}
+    for name, tensor in net.named_parameters():
+        if not is_empty(tensor) and tensor.layout == torch.strided and tensor.numel():
+            start, end = _span(tensor)
+            known = storages.setdefault(tensor.untyped_storage().data_ptr(), [])
+            yield from ((name, other) for low, high, other in known if low < end and start < high)
+            known.append((start, end, name))
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """The first value of a tensor in its storage, and the one after its last."""
+    start = int(tensor.storage_offset())
+    last = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return start, start + last + 1
 
 
 def _attributes(describe: Describer, path: str, module: nn.Module, backbone: str) -> Node:

@@ -69,7 +69,8 @@ def find_origin(
         states, forwards = zip(*map(snapshot, SEEDS), strict=True)
     first, other, _ = states
     reached = {module, *first.modules, *other.modules}
-    sources = Sources.reached_from(reached, as_imported=as_imported)
+    codes = first.codes | other.codes
+    sources = Sources.reached_from(reached, codes, as_imported=as_imported)
     changed = {name for forward in forwards for name in forward.changed}
     trees = [
         state.tree | ({AFTER_FORWARD: forward.only(changed)} if changed else {})

@@ -16,6 +16,7 @@ from torch import nn
 from ablate.backbones import is_own
 from ablate.errors import AblateError, NetworkChangedError
 from ablate.identity.known import known_origin
+from ablate.identity.network_state import READ
 from ablate.identity.origin import Origin, find_origin
 from ablate.identity.running import AFTER_FORWARD
 from ablate.identity.settle import is_tensor
@@ -30,7 +31,7 @@ ADVICE = (
     "bring it back to what it was and use --retry-failed, or `ablate plan` again: another network has runs "
     "of its own"
 )
-KINDS = ("source", "library", "environment variable", "weights", "settings")
+KINDS = ("source", "library", "environment variable", "weights", "values", "settings")
 MOST_NAMES = 3
 
 
@@ -122,6 +123,7 @@ def _parts(network: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         (AFTER_FORWARD, "weights that a forward changes,"),
         ("settings", "settings"),
         ("environment", "environment variable"),
+        (READ, "values that are read,"),
     ):
         part = network.get(key, {})
         items = part if isinstance(part, dict) else {"": part}

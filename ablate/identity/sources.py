@@ -11,18 +11,22 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-import inspect
 import os
-import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from ablate.identity.statements import read_statements
+from ablate.identity.module_values import (
+    changed_globals,
+    codes_in,
+    modules_in,
+    values_read,
+    variables_read,
+)
+from ablate.identity.statements import Statements, read_statements
 from ablate.system.imports import is_allowed
 from ablate.system.modules import GROUND, imported_source, is_installed, room_of
 
@@ -30,20 +34,28 @@ from ablate.system.modules import GROUND, imported_source, is_installed, room_of
 @dataclass
 class Sources:
     """`files`: module → hash of its file. `libraries`: distribution → version. `globals`: what functions
-    of the user's change outside of themselves, by module and name. `environment`: the variables that they
-    read and that are set. `as_imported` asks for the source that this process runs, where that is known,
-    and not for the files as they are by now."""
+    of the user's change outside of themselves, by module and name. `read`: what modules of theirs hold that
+    read a file when they are imported. `environment`: the variables that they read and that are set.
+    `as_imported` asks for the source that this process runs, where that is known, and not for the files as
+    they are by now."""
 
     files: dict[str, str] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
     globals: dict[str, Any] = field(default_factory=dict)
+    read: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     as_imported: bool = False
+    _statements: dict[str, Statements] = field(default_factory=dict)
+    _paths: set[Path] = field(default_factory=set)
+    _codes: set[str] = field(default_factory=set)
 
     @classmethod
-    def reached_from(cls, starts: Iterable[str], *, as_imported: bool = False) -> Sources:
-        """All that the modules of these names reach."""
+    def reached_from(
+        cls, starts: Iterable[str], codes: Iterable[str] = (), *, as_imported: bool = False
+    ) -> Sources:
+        """All that the modules of these names reach; `codes` are the files of functions that were met."""
         found, todo, seen = cls(as_imported=as_imported), sorted(set(starts)), set[str]()
+        found._codes.update(codes)
         while todo:
             name = todo.pop()
             if name in seen or room_of(name) in GROUND:
@@ -53,6 +65,7 @@ class Sources:
                 todo.extend(found._add_own(name))
             else:
                 found.libraries.update(_library(room_of(name)))
+        found._look_into_modules()
         return found
 
     def _add_own(self, name: str) -> Iterator[str]:
@@ -66,12 +79,34 @@ class Sources:
         kept = imported_source(name) if self.as_imported else None
         content = file.read_bytes() if kept is None else kept
         self.files[name] = hash_source(content)
+        self._paths.add(file.resolve())
         if name in sys.modules:
-            yield from _in_values(vars(sys.modules[name]))
+            yield from modules_in(vars(sys.modules[name]))
+            self._codes.update(codes_in(vars(sys.modules[name])))
         if file.suffix == ".py" and not is_installed(file):
-            self.globals.update(_globals(content, name))
-            self.environment.update(_environment(content))
+            self._statements[name] = read_statements(content)
             yield from _in_statements(content, name, is_package=file.stem == "__init__")
+
+    def _look_into_modules(self) -> None:
+        """What the user's modules hold by now, once all of them are known."""
+        self.globals = changed_globals(self._statements, is_users_file)
+        self.read = values_read(self._statements, self.globals)
+        self.environment = variables_read(self._statements.values())
+        for code in sorted(self._codes):
+            # Run from a file that is no module: by `exec`, `runpy`, or a loader of the user's.
+            file = Path(code).resolve()
+            if file not in self._paths and _is_users_code(file):
+                self.files[f"{_NO_MODULE}{file.name}"] = hash_source(file.read_bytes())
+
+
+_OURS, _PYTHONS = Path(__file__).resolve().parents[1], Path(os.__file__).resolve().parent
+_NO_MODULE = "file "
+"""How the entry begins of a file that no module is imported from."""
+
+
+def _is_users_code(file: Path) -> bool:
+    others = is_installed(file) or any(map(file.is_relative_to, (_OURS, _PYTHONS)))
+    return file.is_file() and not others
 
 
 def hash_source(content: bytes) -> str:
@@ -117,53 +152,6 @@ def _spec_file(name: str) -> Path | None:
     except (ImportError, ValueError):
         return None
     return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None
-
-
-def _in_values(values: Mapping[str, Any]) -> Iterator[str]:
-    """The modules of what a module holds: other modules, classes, functions, and tables of these.
-
-    Not of the built-in functions, which Python lays into each module: notebooks and Ray replace some.
-    """
-    for name, value in list(values.items()):
-        if name == "__builtins__":
-            continue
-        parts: Iterable[Any] = (value,)
-        if isinstance(value, dict):
-            parts = list(value.values())
-        elif isinstance(value, (list, tuple, set, frozenset)):
-            parts = list(value)
-        for part in parts:
-            if isinstance(part, ModuleType):
-                yield part.__name__
-            elif inspect.isroutine(part) or isinstance(part, type):
-                yield str(getattr(part, "__module__", None) or "builtins")
-
-
-def _globals(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
-    held = vars(sys.modules[name]) if name in sys.modules else {}
-    for variable, attribute in read_statements(content).changed:
-        value = held.get(variable)
-        if not isinstance(value, ModuleType):
-            if variable in held:
-                yield f"{name}.{variable}", value
-        elif attribute is not None and room_of(value.__name__) not in GROUND:
-            yield f"{value.__name__}.{attribute}", getattr(value, attribute, None)
-
-
-def _environment(content: bytes) -> Iterator[tuple[str, str]]:
-    """The variables that a file reads, but for those that say how a machine is or where something lies."""
-    for variable in read_statements(content).variables:
-        if variable in os.environ and not _OF_MACHINES.search(variable):
-            yield variable, os.environ[variable]
-
-
-_OF_MACHINES = re.compile(
-    r"""^( HOME | PWD | USER | LOGNAME | HOSTNAME | SHELL | TERM | LANG | DISPLAY | TMP | TEMP
-      | (.*_)? ( PATH | DIR | FOLDER | ROOT | HOME | CACHE | FILE | TMPDIR | TOKEN | API_KEY
-               | DEVICE | DEVICES | RANK | WORLD_SIZE | ADDR | PORT | THREADS | WORKERS )
-      | (CUDA|CUDNN|CUBLAS|NCCL|OMP|MKL|SLURM|KMP|TORCH|PYTORCH|HF|WANDB|ABLATE|PYTEST|LC|XDG)_.* )$""",
-    re.VERBOSE,
-)
 
 
 def _in_statements(content: bytes, name: str, *, is_package: bool) -> Iterator[str]:

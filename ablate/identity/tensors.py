@@ -20,9 +20,18 @@ def describe_tensor(tensor: Tensor) -> dict[str, Any]:
     about = {"tensor": str(tensor.dtype), "shape": [] if is_empty(tensor) else list(tensor.shape)}
     if is_empty(tensor):
         return {**about, "sketch": "without values"}
+    if tensor.is_quantized:
+        about["quantized"] = _scales(tensor)
     values = _plain(tensor.detach()).cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
     content = values.view(torch.uint8).numpy().tobytes() if values.numel() else b""
     return {**about, "bits": hashlib.sha256(content).hexdigest(), "sketch": _sketch(values)}
+
+
+def _scales(tensor: Tensor) -> list[Any]:
+    if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return [str(tensor.qscheme()), tensor.q_scale(), tensor.q_zero_point()]
+    scales, zeros = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
+    return [str(tensor.qscheme()), scales.tolist(), zeros.tolist(), tensor.q_per_channel_axis()]
 
 
 def is_empty(tensor: Tensor) -> bool:
@@ -43,7 +52,7 @@ def _sketch(values: Tensor) -> list[str]:
         return []
     real = torch.view_as_real(values).reshape(-1) if values.is_complex() else values
     some = real[:: -(-len(real) // LOOKED_AT)].double()
-    exact = real if real.is_floating_point() else real.double()
+    exact = real if real.is_floating_point() and real.itemsize > 1 else real.double()
     size = torch.linalg.vector_norm(exact, dtype=torch.float64).item() / len(real) ** 0.5
     wave = torch.cos(1.7 * torch.arange(len(some), dtype=torch.float64))
     length = some.norm().item()

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import re
 import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ablate.errors import StudyError
 from ablate.identity.code import content, is_machinery, place
 from ablate.identity.sources import is_users_file
 from ablate.identity.tensors import describe_tensor
@@ -31,6 +33,8 @@ Node = Any
 """JSON: plain values as themselves, everything else as a list that begins with what it is."""
 
 _NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format)
+_WIDEST = {"b": 1, "i": 8, "u": 8, "f": 8, "c": 16}
+"""Bytes of the largest type that torch has too."""
 _BUILTINS = (
     types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType,
     types.MethodWrapperType, types.ClassMethodDescriptorType, types.GetSetDescriptorType,
@@ -48,8 +52,9 @@ class Indescribable(Exception):  # noqa: N818 - a reason, turned into a StudyErr
 
 
 class Describer:
-    """Describes values of one network; `modules` collects the Python modules whose code they use, and
-    `classes` describes the classes that are not Python's, torch's or ours.
+    """Describes values of one network; `modules` collects the Python modules whose code they use, `codes`
+    the files that functions were compiled from, and `classes` describes the classes that are not Python's,
+    torch's or ours.
 
     `names` has the network's own modules and tensors by id: they are described once, elsewhere.
     `describe_module` describes a module that is kept outside of the network's tree.
@@ -64,6 +69,7 @@ class Describer:
         folder: str = "",
     ) -> None:
         self.modules: set[str] = set()
+        self.codes: set[str] = set()
         self.classes: dict[str, Node] = {}
         self._names, self._describe_module = names, describe_module
         self._named, self._folder = named, folder
@@ -113,9 +119,9 @@ class Describer:
         if kind in (bytes, bytearray):
             return ["bytes", hashlib.sha256(value).hexdigest()]
         if isinstance(value, Tensor):
-            return describe_tensor(value)
+            return self._tensor(value)
         if isinstance(value, (np.ndarray, np.generic)):
-            return self._array(np.asarray(value), kind)
+            return [*self._array(np.asarray(value), kind), *self._beside_array(value)]
         if isinstance(value, nn.Module):
             return ["module", self._describe_module(value)]
         if isinstance(value, _NAMED):
@@ -128,6 +134,10 @@ class Describer:
             return ["python module", self._reach(value.__name__)]
         if isinstance(value, RemovableHandle):
             return ["handle of a hook"]  # the hook itself is described at its module
+        if isinstance(value, re.Pattern):
+            return ["pattern", self(value.pattern), value.flags]
+        if isinstance(value, np.ufunc):
+            return ["ufunc", value.__name__, value.signature]
         if isinstance(value, weakref.ref):
             return ["weak", self(value())]
         if isinstance(value, torch.Generator):
@@ -136,13 +146,27 @@ class Describer:
             return self._class(value)
         return self._callable(value) if callable(value) else self._object(value)
 
-    def _array(self, array: np.ndarray[Any, Any], kind: type) -> Node:
-        if array.dtype.kind in "biufc":
+    def _tensor(self, tensor: Tensor) -> Node:
+        try:
+            return describe_tensor(tensor)
+        except (RuntimeError, TypeError) as error:  # nested ones have no size
+            return self._refuse(tensor, error)
+
+    def _array(self, array: np.ndarray[Any, Any], kind: type) -> list[Node]:
+        if array.dtype.kind in "biufc" and array.dtype.itemsize <= _WIDEST[array.dtype.kind]:
             values = torch.from_numpy(
                 np.array(array, dtype=array.dtype.newbyteorder("="), copy=True)
             )
             return [kind.__name__, describe_tensor(values)]
+        if array.dtype.kind in "fc":  # more than torch's types hold
+            return [kind.__name__, str(array.dtype), [str(v) for v in array.reshape(-1)]]
         return [kind.__name__, str(array.dtype), self(array.tolist())]
+
+    def _beside_array(self, value: Any) -> list[Node]:
+        """What an array of another class has beside its values."""
+        mask = [self(np.ma.getmaskarray(value))] if isinstance(value, np.ma.MaskedArray) else []
+        users = is_users_file(type(value).__module__)
+        return [*mask, *([self(vars(value))] if users and hasattr(value, "__dict__") else [])]
 
     def _callable(self, value: Any) -> Node:  # noqa: PLR0911 - a table, as above
         if isinstance(value, types.FunctionType):
@@ -165,10 +189,20 @@ class Describer:
         """Where it stands, what it closes over, its defaults; its code, if no file has it."""
         node: list[Node] = ["function", self._reach(function.__module__), function.__qualname__]
         if room_of(function.__module__) not in GROUND:
+            self.codes.add(function.__code__.co_filename)
             node.append(place(function.__code__))
         cells = [self(content(cell), "closure") for cell in function.__closure__ or ()]
         extra = [cells, self(function.__defaults__), self(function.__kwdefaults__)]
-        return [*node, extra] if any(extra) else node
+        node += [extra] if any(extra) else []
+        return [*node, *self._beside_function(function)]
+
+    def _beside_function(self, function: types.FunctionType) -> list[Node]:
+        """What somebody laid into a function: not the one that it wraps, which it closes over, nor what
+        torch notes of compiling it."""
+        laid = {k: v for k, v in vars(function).items() if not k.startswith(("__", "_torch"))}
+        if not laid or room_of(function.__module__) in GROUND:
+            return []
+        return [{key: self.leniently(value) for key, value in laid.items()}]
 
     def _builtin(self, value: Any) -> Node:
         owner = getattr(value, "__objclass__", None) or getattr(value, "__self__", None)
@@ -196,22 +230,36 @@ class Describer:
             return self(inner)
         except Indescribable as reason:
             return ["of type", str(reason)]
+        except (StudyError, RecursionError):
+            return ["of type", str(Indescribable(inner, ""))]  # a module that keeps a lock, say
 
     def _object(self, value: Any) -> Node:
-        """An object by what `pickle` and `copy` would take of it."""
+        """An object by what `pickle` and `copy` would take of it, and what its class hides from these."""
         try:
             taken = value.__reduce_ex__(2)
         except Exception as error:
             # Whatever a class raises here, it says that its objects cannot be taken apart.
             return self._refuse(value, error)
         if isinstance(taken, str):
-            return ["named", self(type(value)), taken]
+            return ["named", self(type(value)), taken, *self._hidden(value, None)]
         make, args, state, items, pairs = (*taken, *[None] * 5)[:5]
+        hidden = self._hidden(value, state)
         if state is None and items is None and pairs is None and not args:
-            return ["object", self(type(value)), self(make)]
+            return ["object", self(type(value)), self(make), *hidden]
         node = ["object", self(type(value)), self(make), self(args)]
         node.append(self._state(state))
-        return [*node, self(list(items or ())), self([list(pair) for pair in pairs or ()])]
+        return [*node, self(list(items or ())), self([list(p) for p in pairs or ()]), *hidden]
+
+    def _hidden(self, value: object, state: object) -> list[Node]:
+        """The attributes of an object of a user's class that its own `__reduce__` or `__getstate__` leaves
+        out."""
+        if not is_users_file(type(value).__module__):
+            return []
+        held = getattr(value, "__dict__", {})
+        told = state[0] if isinstance(state, tuple) and state else state
+        told = told if isinstance(told, dict) else {}
+        left = {k: v for k, v in held.items() if k not in told or told[k] is not v}
+        return [{str(k): self.leniently(v) for k, v in left.items()}] if left else []
 
     def _state(self, state: object) -> Node:
         if type(state) is dict:

@@ -20,7 +20,7 @@ from ablate.study import Recipe, Variant
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.train.batch import Batch
 from ablate.train.data import load_data, train_batches
-from ablate.train.graphs import Record, record_alone
+from ablate.train.recorder import Record, record_alone
 from ablate.train.step import Trainer, make_trainer
 
 SEED = 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -18,23 +17,27 @@ from torch import nn
 from torch.nn import functional as F
 
 from ablate.errors import PlacementError
+from ablate.measure.step_guards import (
+    SEED,
+    StepAsked,
+    check_alone,
+    check_kept,
+    check_stepped,
+    meet_onednn,
+    name_of,
+)
 from ablate.model import build, find_targets
-from ablate.study import Recipe, Variant
 from ablate.system.imports import prints_to_stderr
-from ablate.system.machine import Machine
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
 from ablate.train.step import Trainer, make_trainer
 
-SEED = 1
+TRIES = 8
+"""Steps until attention without a gradient is refused."""
 DISTURBED = 4
 """Images on which attention's output is disturbed."""
 STRENGTHS = (1.0, 64.0)
 """How much: after a factor that was zero a step ago, mixed precision rounds a little away."""
-
-FEWEST_CHANNELS = 16
-"""Of a 1×1 convolution with a stride on channels-last maps: with fewer (without AVX-512, below 8) oneDNN
-writes beyond its memory."""
 
 ADVICE = {
     "view size is not compatible": "write .reshape instead of .view: training uses channels-last maps",
@@ -44,24 +47,15 @@ ADVICE = {
     ),
     "Expected more than 1 spatial element": "instance norm needs maps of more than one place",
     "modified by an inplace operation": "an in-place operation changes what the backward needs",
+    "backward through the graph a second time": (
+        "what it keeps from one step for the next must be detached: x.detach()"
+    ),
     "must be Tensor, not tuple": "in training it gives several outputs: wrap it so that it gives one",
     "must be Tensor, not dict": "it gives a dictionary: wrap it so that it gives the logits",
     "floating point": "complex parameters cannot be trained by these optimizers",
     "does not require grad": "nothing in it can be trained: is all of it frozen, or under torch.no_grad()?",
 }
 """Part of what PyTorch says → what to do."""
-
-
-@dataclass(frozen=True)
-class StepAsked:
-    """What is proven of a variant: steps on batches of these sizes, under a recipe on a machine."""
-
-    variant: Variant
-    classes: int
-    image_size: int
-    batch_sizes: tuple[int, ...]
-    recipe: Recipe
-    machine: Machine
 
 
 def prove_step(asked: StepAsked) -> None:
@@ -74,19 +68,20 @@ def prove_step(asked: StepAsked) -> None:
     targets = find_targets(variant, asked.classes, asked.image_size)
     paths = {target.attached: target.words for target in targets}
     net = build(variant, asked.classes, asked.image_size, SEED)
-    _meet_onednn(net, asked)
+    meet_onednn(net, asked)
+    check_kept(net, asked)
+    check_alone(net, asked, targets)
     with prints_to_stderr(), seeded(SEED):  # a proof draws nothing from what others draw from
         # Unfrozen: where all before it is frozen, a placebo without weights gives no gradient back.
         recipe, machine = asked.recipe.unfrozen, asked.machine
         trainer = make_trainer(net, recipe, machine.device, machine.precision)
         with _outputs_of(net, paths) as outputs:
-            # The last batch first, so that the outputs which are kept are those of a whole one.
-            for size in reversed(asked.batch_sizes):
+            # The last batch first, so that the outputs which are kept are those of a whole one. Two steps at
+            # least: the second one meets what the first has left.
+            for size in [*reversed(asked.batch_sizes), asked.batch_sizes[0]]:
                 _step(trainer, asked, size)
-            if _unreached(paths, outputs):
-                # A head or a factor that begins at zero lets nothing through before the first step.
-                _step(trainer, asked, asked.batch_sizes[0])
-            _check_reached(asked, paths, outputs)
+            check_stepped(trainer, asked)
+            _check_reached(trainer, asked, paths, outputs)
         _check_trained(trainer, asked, paths)
         _check_disturbed(trainer, asked, paths)
 
@@ -100,30 +95,32 @@ def _batch(asked: StepAsked, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     return images.to(device).contiguous(memory_format=torch.channels_last), labels.to(device)
 
 
-def _step(trainer: Trainer, asked: StepAsked, size: int) -> None:
+def _step(trainer: Trainer, asked: StepAsked, size: int, again: int = 0) -> None:
     trainer.train()
-    trainer.prepare(asked.recipe.learning_rate, SEED)
+    trainer.prepare(asked.recipe.learning_rate, SEED + again)
+    images, labels = _batch(asked, size)
+    before = images.clone()
     try:
-        loss, _ = trainer.step(_batch(asked, size))
+        loss, _ = trainer.step((images, labels))
     except Exception as error:
         # Networks fail in every way there is; whatever it is, it would fail each run.
         raise PlacementError(_says(asked, size, error)) from error
     if loss.dim() != 0:
         raise PlacementError(
-            f"{_name(asked)}: its loss has the shape {tuple(loss.shape)}, not one number"
+            f"{name_of(asked)}: its loss has the shape {tuple(loss.shape)}, not one number"
+        )
+    if not torch.equal(images, before):
+        raise PlacementError(
+            f"{name_of(asked)}: its forward changes the images that it is given, which runs side by side "
+            "share: change a copy (x = x - 0.5, not x.sub_(0.5); no inplace=True in the first layer)"
         )
 
 
 def _says(asked: StepAsked, size: int, error: Exception) -> str:
     advice = next((text for part, text in ADVICE.items() if part in str(error)), "")
     images = "1 image" if size == 1 else f"{size} images"
-    said = f"{_name(asked)}: a training step on {images} fails: {one_line(error)}"
+    said = f"{name_of(asked)}: a training step on {images} fails: {one_line(error)}"
     return f"{said.rstrip('.')}; {advice}" if advice else said
-
-
-def _name(asked: StepAsked) -> str:
-    variant = asked.variant
-    return f"{variant.backbone} with {variant.name}"
 
 
 @contextmanager
@@ -148,12 +145,27 @@ def _outputs_of(net: nn.Module, paths: Mapping[str, str]) -> Iterator[dict[str, 
 
 
 def _check_reached(
-    asked: StepAsked, paths: Mapping[str, str], outputs: Mapping[str, torch.Tensor]
+    trainer: Trainer,
+    asked: StepAsked,
+    paths: Mapping[str, str],
+    outputs: dict[str, torch.Tensor],
 ) -> None:
-    """The loss must send a gradient back to what attention gave."""
-    for path in _unreached(paths, outputs):
+    """The loss must send a gradient back to what attention gave.
+
+    A head or a factor that begins at zero lets nothing through before the first step, and a branch that is
+    dropped at random none of that one: so there are several steps, each under draws of its own.
+    """
+    left = _unreached(paths, outputs)
+    for again in range(1, TRIES):
+        if not left:
+            return
+        outputs.clear()
+        _step(trainer, asked, asked.batch_sizes[0], again)
+        still = _unreached(paths, outputs)
+        left = [path for path in left if path in still]
+    for path in left:
         raise PlacementError(
-            f"{_name(asked)}: attention {paths[path]} does not reach the loss: no gradient comes "
+            f"{name_of(asked)}: attention {paths[path]} does not reach the loss: no gradient comes "
             "back to it; is it under torch.no_grad() or inference_mode(), or on a branch that is not used?"
         )
 
@@ -166,23 +178,24 @@ def _unreached(paths: Mapping[str, str], outputs: Mapping[str, torch.Tensor]) ->
 
 def _check_trained(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str]) -> None:
     """Every parameter of attention must get a gradient that is not zero: as it was drawn, or where a ReLU
-    is dead for all images, with all weights positive or negative.
+    is dead for all images, with all weights positive or negative; under other draws, where it is dropped.
     """
     inserted = {path: trainer.net.get_submodule(path) for path in paths}
     still = {(path, n) for path, module in inserted.items() for n, _ in module.named_parameters()}
-    for sign in (0, 1, -1):
+    signs = [(0, 0), *((sign, again) for again in range(TRIES) for sign in (1, -1))]
+    for sign, again in signs:
         if not still:
             return
         if sign:
             _make_one_sign([p for module in inserted.values() for p in module.parameters()], sign)
-            _step(trainer, asked, asked.batch_sizes[0])
+            _step(trainer, asked, asked.batch_sizes[0], again)
         for path, module in inserted.items():
             moved = {n for n, p in module.named_parameters() if p.grad is not None and p.grad.any()}
             still -= {(path, name) for name in moved}
     if still:
         path, name = min(still)
         raise PlacementError(
-            f"{_name(asked)}: attention {paths[path]} cannot be trained: its {name!r} gets no gradient"
+            f"{name_of(asked)}: attention {paths[path]} cannot be trained: its {name!r} gets no gradient"
         )
 
 
@@ -211,7 +224,7 @@ def _check_disturbed(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str
             same = all(torch.equal(before, after) for after in disturbed)
         if same:
             raise PlacementError(
-                f"{_name(asked)}: attention {words} does not reach the loss: in evaluation the "
+                f"{name_of(asked)}: attention {words} does not reach the loss: in evaluation the "
                 "logits are the same whatever it gives; does the network take that map before "
                 "attention does?"
             )
@@ -273,22 +286,3 @@ def _same_buffers(net: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for name, value in net.named_buffers():
                 value.copy_(state[name])
-
-
-def _meet_onednn(net: nn.Module, asked: StepAsked) -> None:
-    """Refuse what crashes the process: oneDNN writes beyond its memory for these convolutions."""
-    precision = asked.machine.precision
-    if asked.machine.is_gpu or precision.memory_format is not torch.channels_last:
-        return
-    for path, module in net.named_modules():
-        if isinstance(module, nn.Conv2d) and _overflows(module):
-            raise PlacementError(
-                f"{_name(asked)}: {path!r} is a 1×1 convolution with stride {module.stride} of "
-                f"{module.in_channels} channels, on which mixed precision crashes on a CPU "
-                '(oneDNN issue 6035): set recipe.precision to "fp32"'
-            )
-
-
-def _overflows(conv: nn.Conv2d) -> bool:
-    pointwise = conv.kernel_size == (1, 1) and max(map(int, conv.stride)) > 1
-    return pointwise and conv.in_channels // conv.groups < FEWEST_CHANNELS

@@ -10,6 +10,7 @@ from ablate.identity.proof import name_network
 from ablate.measure.architecture import describe
 from ablate.network.fresh import check_seeds
 from ablate.network.places import find_own_attention
+from ablate.network.repeats import check_repeats
 from ablate.network.trace import check_classifies, forget_outline
 from ablate.outline.asked import Asked, Outlines
 from ablate.outline.reads import reads_nothing_else, watched
@@ -33,7 +34,8 @@ def build_outlines(asked: Asked) -> Outlines:
     backbone, classes, size = asked.backbone, asked.classes, asked.image_size
     with watched(asked.is_own) as seen:
         check_classifies(backbone, classes, size)
-        note = check_seeds(backbone, classes)
+        said = [check_seeds(backbone, classes), check_repeats(backbone, classes, size)]
+        note = "; ".join(filter(None, said)) or None
         forget_origins()
         architectures = _build(asked)
         own_attention = find_own_attention(backbone, classes, size)

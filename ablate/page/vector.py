@@ -23,6 +23,7 @@ QUALITY = 90
 
 _COLOR = re.compile("|".join(THEME), re.IGNORECASE)
 _INNER = re.compile(r"url\(#([^)]+)\)")
+_AXES = re.compile(r"axes_\d+")
 _FONT = re.compile(r"font: ([^;]*?)([\d.]+)px [^;]*")
 
 
@@ -62,7 +63,7 @@ class Styles:
 
 def inline(svg: bytes, prefix: str, styles: Styles) -> str:
     """The figure as an element of the page; `prefix` keeps its names apart from those of other figures."""
-    root = _with_titles(svg)
+    root = _with_titles(svg, panels=True)
     for defs in root.findall(f"{SVG}defs"):
         for sheet in defs.findall(f"{SVG}style"):  # the page has it for every figure
             defs.remove(sheet)
@@ -91,8 +92,10 @@ def file_svg(svg: bytes) -> bytes:
     return text + b"\n"
 
 
-def _with_titles(svg: bytes) -> ElementTree.Element:
-    """Without metadata, and with a title where an artist has one."""
+def _with_titles(svg: bytes, *, panels: bool = False) -> ElementTree.Element:
+    """Without metadata, and with a title where an artist has one; `panels` are marked as such, so that a page
+    that is printed can end between two.
+    """
     root = ElementTree.fromstring(svg)  # noqa: S314 - written by matplotlib a moment ago
     used = _used(root)
     for metadata in root.findall(f"{SVG}metadata"):
@@ -103,6 +106,8 @@ def _with_titles(svg: bytes) -> ElementTree.Element:
             title = ElementTree.Element(f"{SVG}title")
             title.text = given.removeprefix(TIP)
             element.insert(0, title)
+        if panels and _AXES.fullmatch(given):
+            element.attrib["class"] = "panel"
         if given and given not in used:
             del element.attrib["id"]
     return root

@@ -11,7 +11,7 @@ from ablate.page.pictures import Heat, described, weight_rows
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.result.snapshot import Snapshot, unpack
-from ablate.system.language import _
+from ablate.system.language import _, seed_told
 
 
 def telling_variants(summary: Summary) -> tuple[str, ...]:
@@ -57,10 +57,11 @@ def heat_figure(summary: Summary, image: int) -> Figure | None:
         f"attention-image-{image + 1}",
         _("Heat maps of a test image for {chosen}.", chosen=", ".join(chosen)),
         _(
-            "A test image as the baseline, the best and the median variant see it (seed "
-            "1): for each layer the three channels with the highest mean activation, "
+            "A test image as the baseline, the best and the median variant see it "
+            "({which}): for each layer the three channels with the highest mean activation, "
             "each from its lowest value (blue) to its highest (red), laid over the "
-            "image; channels are counted from 1."
+            "image; channels are counted from 1.",
+            which=_which(summary),
         ),
         canvas.saved(pictures.heat_maps(columns)),
         [
@@ -88,9 +89,10 @@ def weights_figure(summary: Summary) -> Figure | None:
         "attention-weights",
         _("The weights that attention gives channels and places of the first of these images."),
         _(
-            "What attention multiplies the first of these images by (seed 1): the weight "
+            "What attention multiplies the first of these images by ({which}): the weight "
             "of each channel, and of each place. A channel without a bar is 0 everywhere "
-            "in this image."
+            "in this image.",
+            which=_which(summary),
         ),
         canvas.saved(pictures.weights(rows)),
         [
@@ -104,3 +106,8 @@ def weights_figure(summary: Summary) -> Figure | None:
             for number, weight in enumerate(row.channel, 1)
         ],
     )
+
+
+def _which(summary: Summary) -> str:
+    """The run of each variant that is shown."""
+    return seed_told(1, None if summary.folds == 1 else 1)

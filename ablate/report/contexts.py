@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.page import format as fmt
@@ -12,6 +12,7 @@ from ablate.page.document import (
     Block,
     Column,
     Document,
+    Figure,
     Finding,
     Findings,
     Note,
@@ -21,11 +22,8 @@ from ablate.page.document import (
     TableCell,
     Tone,
 )
-from ablate.page.html import html, markdown
 from ablate.report.arms import arms_of
-from ablate.report.export import contexts_csv
-from ablate.report.latex import plain_table
-from ablate.report.numbers import contexts_json
+from ablate.report.forests import over_both
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Verdict, words
@@ -35,7 +33,7 @@ from ablate.stats.factor_words import interaction_claim, main_claim, main_eviden
 from ablate.stats.factors import Interaction, InteractionOf, main_effects
 from ablate.stats.matched import Compared, Level, factors_of, levels_of, square_contrasts
 from ablate.system.context import Context, context_name, short_key, value_name
-from ablate.system.language import ENGLISH, N_, _, spoken
+from ablate.system.language import N_, _, retold
 
 VARIANT = "variant"
 TOGETHER = N_(
@@ -49,17 +47,20 @@ HOLDS = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT, Verdict.IDENTICAL, V
 @dataclass(frozen=True)
 class InContext:
     """What is special to a context, the folder of its own report, the study in it, and the hash of its
-    images.
+    images; `called` is its name where it has another one. `elsewhere` says of a variant whose runs its runs
+    are: it is shown, and counted there.
     """
 
     context: Context
     folder: str
     summary: Summary
     dataset_hash: str = ""
+    called: str = ""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        return context_name(self.context)
+        return self.called or context_name(self.context)
 
     def of(self, variant: str) -> VariantSummary | None:
         """A variant, or the one that it is the same network as."""
@@ -68,28 +69,20 @@ class InContext:
         return known.get(found.same_as) if found and found.same_as else found
 
 
-def render_contexts(contexts: Sequence[InContext]) -> dict[str, bytes]:
-    """The content of every file of the report over all contexts, by its name; report.html is last."""
-    document = compose_contexts(contexts)
-    named = [(each.name, each.summary) for each in contexts]
-    numbers = [(dict(each.context), each.folder, each.summary) for each in contexts]
-    read = {"report.md": markdown(document), "report.html": html(document)}
-    with spoken(ENGLISH):
-        texts = {
-            "variants.csv": contexts_csv(named),
-            "report.json": contexts_json(_study(contexts)["name"], numbers),
-            "table.tex": plain_table(where_table(contexts)),
-            **read,
-        }
-    return {name: text.encode("utf-8") for name, text in texts.items()}
-
-
 def compose_contexts(contexts: Sequence[InContext]) -> Document:
     """The page over all contexts: where effects hold, what they depend on, and what the contexts are."""
     study = _study(contexts)
     sections = (
-        Section("where", _("Where it holds"), (*_holding(contexts), where_table(contexts))),
-        Section("depends", _("What it depends on"), _dependence(contexts)),
+        Section(
+            "where",
+            _("Where it holds"),
+            (
+                *_holding(contexts),
+                where_table(contexts),
+                *over_both("contexts", contexts, "context"),
+            ),
+        ),
+        Section("depends", _("What it depends on"), dependence(contexts)),
         Section("contexts", _("The contexts"), (contexts_table(contexts),)),
     )
     return Document(
@@ -97,7 +90,7 @@ def compose_contexts(contexts: Sequence[InContext]) -> Document:
         question=str(study.get("question") or ""),
         facts=(
             (_("Contexts"), f"{len(contexts):,}"),
-            (_("Variants"), f"{len(_variants(contexts)) + 1:,}"),
+            (_("Variants"), f"{len(variants_of(contexts)) + 1:,}"),
             (_("Finished runs"), f"{sum(_finished(each.summary) for each in contexts):,}"),
         ),
         banner="",
@@ -105,8 +98,20 @@ def compose_contexts(contexts: Sequence[InContext]) -> Document:
     )
 
 
-def where_table(contexts: Sequence[InContext]) -> Table:
-    """A row for each variant, a column for each context: the difference to the baseline of that context."""
+def context_blocks(contexts: Sequence[InContext], drawn: Mapping[str, Figure]) -> tuple[Block, ...]:
+    """Whether what the report of one context says holds in the others; nothing where it is the only one."""
+    if not contexts:
+        return tuple(drawn.values())
+    told = Note(
+        _("What it depends on is decided in the report over all contexts, ../../report.html.")
+    )
+    return (*_holding(contexts), where_table(contexts), *drawn.values(), told)
+
+
+def where_table(contexts: Sequence[InContext], word: str = "context") -> Table:
+    """A row for each variant, a column for each context: the difference to the baseline of that context.
+    `word` is what contexts are called.
+    """
     columns = (
         Column(_("Variant"), numeric=False),
         *(
@@ -119,17 +124,26 @@ def where_table(contexts: Sequence[InContext]) -> Table:
         Row(
             (
                 TableCell(name),
-                *(_cell(each.of(name), each.summary) for each in contexts),
+                *(_cell(name, each, word) for each in contexts),
                 TableCell(_counted(name, contexts)),
             )
         )
-        for name in _variants(contexts)
+        for name in variants_of(contexts)
     )
-    caption = _(
-        "Differences in points, each to the baseline of its own context. The 95 % "
-        "intervals of a column hold together, those of different columns do not: "
-        "with several contexts something that is not there is found somewhere more "
-        "often than in one study of twenty."
+    caption = (
+        _(
+            "Differences in points, each to the baseline of its own study. The 95 % "
+            "intervals of a column hold together, those of different columns do not: "
+            "with several studies something that is not there is found somewhere more "
+            "often than in one study of twenty."
+        )
+        if word == "study"
+        else _(
+            "Differences in points, each to the baseline of its own context. The 95 % "
+            "intervals of a column hold together, those of different columns do not: "
+            "with several contexts something that is not there is found somewhere more "
+            "often than in one study of twenty."
+        )
     )
     return Table(caption, columns, rows)
 
@@ -167,35 +181,41 @@ def _holding(contexts: Sequence[InContext]) -> tuple[Block, ...]:
             _named(name, contexts),
             _tone(name, contexts),
         )
-        for name in _variants(contexts)
-        if any(_verdicts(name, contexts))
+        for name in variants_of(contexts)
+        if any(verdicts_of(name, contexts))
     )
     return (
         (Findings(items),) if items else (Note(_("No variant can be judged in any context yet.")),)
     )
 
 
-def _cell(variant: VariantSummary | None, summary: Summary) -> TableCell:
+def _cell(name: str, each: InContext, word: str) -> TableCell:
+    variant, summary = each.of(name), each.summary
     if variant is None:
-        return TableCell(fmt.MISSING, _("not in this context"))
+        absent = _("not in this study") if word == "study" else _("not in this context")
+        return TableCell(fmt.MISSING, absent)
     effect = variant.effect
     if effect is None:
         return TableCell(fmt.MISSING, _("the baseline") if variant.is_baseline else _("no runs"))
     if summary.leaked:
         return TableCell(words.points(effect.difference), _(NOT_CLAIMED), "warning")
-    note = f"{words.span(effect.low, effect.high)}, {_(effect.verdict)}"
+    note = f"{words.span(effect.low, effect.high)}, {_(effect.verdict)}, n = {effect.n}"
+    if name in each.elsewhere:
+        said = _("{told}; {more}", told=note, more=retold(each.elsewhere[name]))
+        return TableCell(words.points(effect.difference), said)
     return TableCell(words.points(effect.difference), note, effect.verdict)
 
 
-def _variants(contexts: Sequence[InContext]) -> list[str]:
+def variants_of(contexts: Sequence[InContext]) -> list[str]:
     """Every variant that is compared in some context, in the order of the grids."""
     names = (v.name for each in contexts for v in each.summary.variants if not v.is_baseline)
     return list(dict.fromkeys(names))
 
 
-def _verdicts(name: str, contexts: Sequence[InContext]) -> dict[str, Verdict]:
-    """Context → verdict, where there is one."""
-    found = {each.name: (each.of(name), each.summary.leaked) for each in contexts}
+def verdicts_of(name: str, contexts: Sequence[InContext]) -> dict[str, Verdict]:
+    """Context → verdict, where there is one, and no other context has these very runs."""
+    counted = (each for each in contexts if name not in each.elsewhere)
+    found = {each.name: (each.of(name), each.summary.leaked) for each in counted}
     return {
         context: variant.effect.verdict
         for context, (variant, leaked) in found.items()
@@ -204,11 +224,14 @@ def _verdicts(name: str, contexts: Sequence[InContext]) -> dict[str, Verdict]:
 
 
 def _counted(name: str, contexts: Sequence[InContext]) -> str:
-    counts = Counter(_verdicts(name, contexts).values())
+    counts = Counter(verdicts_of(name, contexts).values())
     if not counts:
-        return _("not judged")
+        twice = any(name in each.elsewhere for each in contexts)
+        return _("counted elsewhere") if twice else _("not judged")
     if len(counts) == 1 and counts.total() == len(contexts):
-        return _("{verdict} in all {n}", verdict=_(next(iter(counts))), n=len(contexts))
+        verdict = _(next(iter(counts)))
+        n = len(contexts)
+        return verdict if n == 1 else _("{verdict} in all {n}", verdict=verdict, n=n)
     return _(", ").join(
         _("{verdict} in {n}", verdict=_(verdict), n=counts[verdict])
         for verdict in HOLDS
@@ -217,7 +240,7 @@ def _counted(name: str, contexts: Sequence[InContext]) -> str:
 
 
 def _named(name: str, contexts: Sequence[InContext]) -> str:
-    verdicts = _verdicts(name, contexts)
+    verdicts = verdicts_of(name, contexts)
     told = [
         f"{_(verdict)}: {'; '.join(context for context, own in verdicts.items() if own is verdict)}"
         for verdict in HOLDS
@@ -227,11 +250,11 @@ def _named(name: str, contexts: Sequence[InContext]) -> str:
 
 
 def _tone(name: str, contexts: Sequence[InContext]) -> Tone:
-    found = set(_verdicts(name, contexts).values())
+    found = set(verdicts_of(name, contexts).values())
     return found.pop() if len(found) == 1 else Verdict.UNDECIDED
 
 
-def _dependence(contexts: Sequence[InContext]) -> tuple[Block, ...]:
+def dependence(contexts: Sequence[InContext]) -> tuple[Block, ...]:
     """Differences of differences, where all contexts were tested on the same images."""
     summaries = [each.summary for each in contexts]
     if any(summary.leaked for summary in summaries) or len({s.baseline for s in summaries}) > 1:

@@ -24,11 +24,13 @@ def variant_records(summary: Summary) -> list[dict[str, Value]]:
     return [_csv_row(variant, summary) for variant in summary.variants]
 
 
-def contexts_csv(contexts: Sequence[tuple[str, Summary]]) -> str:
-    """The rows of every context's variants, its name before them; a column that one lacks is empty there."""
+def over_csv(column: str, each: Sequence[tuple[str, Summary]]) -> str:
+    """The rows of every context's or study's variants, its name before them in this column; a column that one
+    lacks is empty there.
+    """
     found = [
-        {"context": name, **_csv_row(variant, summary)}
-        for name, summary in contexts
+        {column: name, **_csv_row(variant, summary)}
+        for name, summary in each
         for variant in summary.variants
     ]
     columns = dict.fromkeys(key for row in found for key in row)

@@ -17,6 +17,7 @@ from ablate.report.factors import factors_figure
 from ablate.report.figures import accuracy_figure
 from ablate.report.flips import flips_figure
 from ablate.report.forest import effects_figure
+from ablate.report.forests import effects_over
 from ablate.report.heat import heat_map
 from ablate.report.placement_map import placement_figure
 from ablate.report.profiles import profile_figure
@@ -47,6 +48,7 @@ def _of_search(draw: Callable[[SearchResult], Figure | None]) -> Draw:
 FIGURES: dict[str, Drawing] = {
     "effects": Drawing("accuracy", effects_figure),
     "accuracy": Drawing("accuracy", accuracy_figure),
+    "contexts": Drawing("contexts", lambda s: effects_over("contexts", s.contexts, "context")),
     "heat-map": Drawing("factors", heat_map),
     "placement": Drawing("factors", placement_figure),
     "factors": Drawing("factors", factors_figure),

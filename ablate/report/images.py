@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
-from ablate.result.dataset import DatasetSummary, compared_by, told, warnings
+from ablate.result.dataset import DatasetSummary, compared_by, in_folds, told, warnings
 from ablate.study.metrics import ACCURACY
 from ablate.system.language import _
 
@@ -47,20 +47,24 @@ def _table(data: DatasetSummary) -> Table:
         if data.drawn_images is None
         else _("each seed draws {drawn_images}", drawn_images=fmt.count(data.drawn_images))
     )
+    first = "" if data.folds is None else _("in the first fold")
     rows = (
         (_("Classes"), fmt.count(data.classes), ""),
-        (_("To train on"), fmt.count(data.train_images), drawn),
-        (_("To validate"), fmt.count(data.validation_images), ""),
-        (_("To test"), fmt.count(data.test_images), ""),
+        *(() if data.folds is None else ((_("Folds"), fmt.count(data.folds), in_folds(data)),)),
+        (
+            _("To train on"),
+            fmt.count(data.train_images),
+            _(", ").join(filter(None, (first, drawn))),
+        ),
+        (_("To validate"), fmt.count(data.validation_images), first),
+        (_("To test"), fmt.count(data.test_images), first and _("each in one fold")),
         (_("Smallest class"), fmt.count(data.smallest_class_images), data.smallest_class),
         (_("Largest class"), fmt.count(data.largest_class_images), data.largest_class),
         *_compared(data),
     )
+    whose = _("the images that are not tested") if data.folds is None else _("all images")
     return Table(
-        _(
-            "The images of this study. Sizes of classes are those of the images that are "
-            "not tested."
-        ),
+        _("The images of this study. Sizes of classes are those of {whose}.", whose=whose),
         (Column(_("What"), numeric=False), Column(_("Images"))),
         tuple(Row((TableCell(what), TableCell(number, note))) for what, number, note in rows),
     )

@@ -63,6 +63,7 @@ def report_numbers(summary: Summary) -> dict[str, Any]:
         "margin_declared": summary.margin is not None,
         "test_leaked": summary.leaked,
         "exploratory": summary.exploratory,
+        "folds": None if summary.folds == 1 else summary.folds,
         "data": None if summary.data is None else summary.data.document(),
         "aliases": dict(study.get("aliases") or {}),
         "effects": [

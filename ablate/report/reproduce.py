@@ -13,11 +13,11 @@ from ablate.system.language import N_, _, amount
 
 MOST_RUNS = 1000
 COLUMNS = {
-    "run_key": N_("Run"), "variant": N_("Variant"), "seed": N_("Seed"), "status": N_("Status"),
-    "val_accuracy": N_("Validation"), "test_accuracy": N_("Test"), "device": N_("Device"),
-    "precision": N_("Precision"), "finished_at": N_("Finished"),
+    "run_key": N_("Run"), "variant": N_("Variant"), "seed": N_("Seed"), "fold": N_("Fold"),
+    "status": N_("Status"), "val_accuracy": N_("Validation"), "test_accuracy": N_("Test"),
+    "device": N_("Device"), "precision": N_("Precision"), "finished_at": N_("Finished"),
 }  # fmt: skip
-"""Columns of `v_runs`, and what the table calls them."""
+"""Columns of `v_runs`, and what the table calls them; the fold where there are folds."""
 SHARES = ("val_accuracy", "test_accuracy")
 
 
@@ -51,7 +51,7 @@ def runs_table(summary: Summary) -> Table | None:
         return None
     rows = tuple(_row(row) for row in runs.head(MOST_RUNS).to_dict("records"))
     columns = tuple(
-        Column(_(title), numeric=name in ("seed", *SHARES)) for name, title in COLUMNS.items()
+        Column(_(COLUMNS[name]), numeric=name in ("seed", "fold", *SHARES)) for name in runs.columns
     )
     left = len(runs) - len(rows)
     caption = _("The runs that every number rests on.") + (
@@ -63,17 +63,18 @@ def runs_table(summary: Summary) -> Table | None:
 def run_records(summary: Summary) -> list[dict[str, Value]]:
     """The same for programs: every run, accuracies as fractions."""
     rows = _sorted(summary).to_dict("records")
-    return [{name: _plain(row[name]) for name in COLUMNS} for row in rows]
+    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
 
 
 def _sorted(summary: Summary) -> pd.DataFrame:
     place = {variant.name: i for i, variant in enumerate(summary.variants)}
-    runs = summary.runs.assign(place=summary.runs["variant"].map(place))
-    return runs.sort_values(["place", "seed"], kind="stable")[list(COLUMNS)]
+    runs = summary.fold_runs.assign(place=summary.fold_runs["variant"].map(place))
+    shown = [name for name in COLUMNS if name != "fold" or summary.folds > 1]
+    return runs.sort_values(["place", "seed", "fold"], kind="stable")[shown]
 
 
 def _row(row: dict[Any, Any]) -> Row:
-    return Row(tuple(TableCell(_told(name, _plain(row[name]))) for name in COLUMNS))
+    return Row(tuple(TableCell(_told(name, _plain(value))) for name, value in row.items()))
 
 
 def _told(name: str, value: Value) -> str:

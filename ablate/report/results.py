@@ -222,5 +222,10 @@ def completeness(summary: Summary) -> Bar:
             start, share = round(100 * before / planned, 2), round(100 * number / planned, 2)
             parts.append(BarPart(name, number, start, share))
         before += number
-    said = _("{runs} planned: {told}.", runs=amount(planned, "run"), told=_(", ").join(told))
+    runs = (
+        amount(planned, "run")
+        if summary.folds == 1
+        else _("{seeds} of {folds} folds", seeds=amount(planned, "seed"), folds=summary.folds)
+    )
+    said = _("{runs} planned: {told}.", runs=runs, told=_(", ").join(told))
     return Bar(said, tuple(parts))

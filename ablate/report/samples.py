@@ -59,8 +59,8 @@ def _sample(
     images = frames.images
     if metric == ACCURACY:
         bits = {seed: images.correct[key] for seed, key in keys.items() if key in images.correct}
-        return Sample(values, bits, images.images or None)
+        return Sample(values, bits, images.images or None, folds=frames.folds)
     if not METRICS[metric].of_predictions or images.labels is None:
-        return Sample(values)
+        return Sample(values, folds=frames.folds)
     said = {seed: images.said[key].predicted for seed, key in keys.items() if key in images.said}
-    return Sample(values, predicted=Predicted(metric, images.labels, said))
+    return Sample(values, predicted=Predicted(metric, images.labels, said), folds=frames.folds)

@@ -11,6 +11,7 @@ from ablate.report import costs, families, flips, profiles, reproduce, shares, t
 from ablate.report.answer import answer
 from ablate.report.began import began_blocks
 from ablate.report.classes import class_blocks
+from ablate.report.contexts import context_blocks
 from ablate.report.controls import control_blocks
 from ablate.report.factors import factor_blocks
 from ablate.report.findings import LEAKED, findings, margin_words, unmoved_in
@@ -22,6 +23,7 @@ from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
 from ablate.report.selection import selection_blocks
 from ablate.report.summary import Summary
+from ablate.result import RunStatus
 from ablate.stats import words
 from ablate.system.context import context_name
 from ablate.system.language import N_, _, amount
@@ -55,6 +57,7 @@ def compose(summary: Summary) -> Document:
             Section("controls", _("Against the controls"), control_blocks(summary)),
             Section("selection", _("The best by validation"), selection_blocks(summary)),
             Section("search", _("Search"), _search(summary)),
+            Section("contexts", _("Does it hold in the other contexts?"), _contexts(summary)),
             Section("factors", _("Which place, which kind, which r"), _factors(summary)),
             Section(
                 "cost",
@@ -90,10 +93,23 @@ def compose(summary: Summary) -> Document:
             (_("Baseline"), summary.baseline),
             (_("Variants"), f"{len(summary.variants):,}"),
             *(((_("Setting"), str(study["setting"])[:8]),) if study.get("setting") else ()),
-            (_("Finished runs"), f"{sum(v.n + v.besides for v in summary.variants):,}"),
+            *_finished(summary),
         ),
         banner=_(LEAKED) if summary.leaked else "",
         sections=tuple(section for section in sections if section.blocks),
+    )
+
+
+def _finished(summary: Summary) -> tuple[tuple[str, str], ...]:
+    """How many runs there are; with folds how many trainings these are."""
+    seeds = sum(v.n + v.besides for v in summary.variants)
+    if summary.folds == 1:
+        return ((_("Finished runs"), f"{seeds:,}"),)
+    trained = int((summary.fold_runs["status"] == RunStatus.FINISHED).sum())
+    return (
+        (_("Folds"), _("{folds:,}, each image tested once", folds=summary.folds)),
+        (_("Finished seeds"), _("{seeds:,} of all folds", seeds=seeds)),
+        (_("Finished runs"), f"{trained:,}"),
     )
 
 
@@ -142,6 +158,8 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
             listed=listed,
         )
         notes.append(Note(text))
+    if incomplete := _incomplete(summary):
+        notes.append(Note(incomplete, "warning"))
     if len(summary.trained_on) > 1:
         listed = "; ".join(
             f"{place} ({amount(n, 'run')})" for place, n in summary.trained_on.items()
@@ -154,6 +172,29 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
     told = (unmoved_in(variant) for variant in summary.variants)
     notes.extend(Note(text, "warning") for text in told if text)
     return completeness(summary), *notes
+
+
+def _incomplete(summary: Summary) -> str:
+    """Which seeds have some of their folds; empty where there are none such."""
+    runs = summary.runs
+    begun = runs[(runs["folds_finished"] > 0) & (runs["status"] != RunStatus.FINISHED)]
+    if summary.folds == 1 or begun.empty:
+        return ""
+    told = [
+        _(
+            "{variant}, seed {seed:g} ({n:g} of {folds})",
+            variant=row["variant"],
+            seed=row["seed"],
+            n=row["folds_finished"],
+            folds=summary.folds,
+        )
+        for row in begun.to_dict("records")
+    ]
+    listed = ", ".join(told[:12]) + (" …" if len(told) > 12 else "")
+    return _(
+        "A seed counts once all of its folds have finished; these do not yet: {listed}.",
+        listed=listed,
+    )
 
 
 def _accuracy(summary: Summary) -> tuple[Block, ...]:
@@ -229,9 +270,11 @@ def _verdict_words(summary: Summary) -> tuple[str, ...]:
     if summary.leaked:
         return (_(LEAKED),)
     rules = words.reading(v.effect for v in summary.tested if v.effect)
+    folds = () if summary.folds == 1 else (words.told_folds(summary.folds),)
     return (
         f"{_(READING[0])} {_(words.READING[0])}",
         _(words.READING[1]),
+        *folds,
         *rules,
         _("The margin of equivalence is the {margin}.", margin=margin_words(summary)),
     )
@@ -239,6 +282,10 @@ def _verdict_words(summary: Summary) -> tuple[str, ...]:
 
 def _factors(summary: Summary) -> tuple[Block, ...]:
     return factor_blocks(summary, draw_section("factors", summary))
+
+
+def _contexts(summary: Summary) -> tuple[Block, ...]:
+    return context_blocks(summary.contexts, draw_section("contexts", summary))
 
 
 def _environment(summary: Summary) -> tuple[Block, ...]:

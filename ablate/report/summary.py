@@ -31,6 +31,7 @@ from ablate.study.metrics import ACCURACY, METRICS, Metric
 from ablate.study.search import FRESH_SEEDS, last_of_grid
 
 if TYPE_CHECKING:
+    from ablate.report.contexts import InContext
     from ablate.store.frames import Frames
 
 RUN_COLUMNS = (
@@ -38,7 +39,7 @@ RUN_COLUMNS = (
     *("options", "seed", "status", "failure", "error", "val_accuracy", "test_accuracy"),
     *("seconds", "device", "precision"),
     *("parameters", "attention_parameters", "macs", "elementwise", "activations"),
-    *("unmoved_attention", "finished_at"),
+    *("unmoved_attention", "finished_at", "fold", "folds_finished"),
 )
 EPOCH_COLUMNS = (
     *("run_key", "epoch", "train_accuracy", "val_accuracy", "test_accuracy"),
@@ -99,9 +100,11 @@ class Summary:
     what verdicts are made from, and `confirmed` those of all who have fresh seeds, by these.
 
     `exploratory` says why its verdicts are no more than a hint, None if they are sound; `any_time`
-    whether they hold at every look (`--until-decided`). `metric` is what the study is judged by, and
+    whether they hold at every look (`--until-decided`). `contexts` are those of its study, where it is one of
+    several. `metric` is what the study is judged by, and
     `validation` its values on validation images, by run key; `metrics` has them all. `data` is what the
-    images are.
+    images are. Of a study with folds `runs` are its seeds, each of all its folds together, and `fold_runs`
+    the runs; without they are the same.
     """
 
     study: Mapping[str, Any]
@@ -129,6 +132,9 @@ class Summary:
     validation: Mapping[str, float] = field(default_factory=dict)
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     dataset_hash: str = ""
+    contexts: Sequence[InContext] = ()
+    folds: int = 1
+    fold_runs: pd.DataFrame = field(default_factory=pd.DataFrame)
     _computed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, name: str, compute: Callable[[], Found]) -> Found:
@@ -271,6 +277,8 @@ def summarize(frames: Frames) -> Summary:
         metric=metric,
         metrics=frames.metrics,
         dataset_hash=frames.dataset_hash,
+        folds=frames.folds,
+        fold_runs=runs if frames.folds == 1 else _tidy(frames.fold_runs, RUN_COLUMNS, aliases),
         validation=validation_scores(finished, frames, metric),
     )
 

@@ -21,13 +21,13 @@ MAX_LAYERS = 400
 
 def failures_table(summary: Summary) -> Table | None:
     """Every failed run with one line of its error."""
-    failed = summary.runs[summary.runs["status"] == RunStatus.FAILED].sort_values(
-        ["variant", "seed"]
-    )
+    runs = summary.fold_runs
+    failed = runs[runs["status"] == RunStatus.FAILED].sort_values(["variant", "seed", "fold"])
     rows = tuple(
         _texts(
             row["variant"],
             _whole(row["seed"]),
+            *([_whole(row["fold"])] if summary.folds > 1 else []),
             row["failure"],
             fmt.short(_last_line(_say(row["error"])), MAX_ERROR),
         )
@@ -36,6 +36,7 @@ def failures_table(summary: Summary) -> Table | None:
     columns = (
         Column(_("Variant"), numeric=False),
         Column(_("Seed")),
+        *([Column(_("Fold"))] if summary.folds > 1 else []),
         Column(_("Kind"), numeric=False),
         Column(_("Error"), numeric=False),
     )

@@ -19,6 +19,7 @@ from ablate.result.run import (
     Histograms,
     Kept,
     Noted,
+    PartTested,
     Started,
     Step,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Kept",
     "Layer",
     "Noted",
+    "PartTested",
     "ProfilePath",
     "ProfileRow",
     "Profiled",

@@ -6,7 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ablate.system.language import _, amount
+from ablate.system.language import N_, _, amount
+
+UNEVEN = N_(
+    "a class has {low:,} ({smallest_class}) to {high:,} ({largest_class}) to train on and validate"
+)
+UNEVEN_IN_ALL = N_("a class has {low:,} ({smallest_class}) to {high:,} ({largest_class}) in all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,10 @@ class DatasetSummary:
     `tested_in_training` test images are also training or validation images and `in_two_classes` stand under
     two labels; `plain_images` are of one colour, `transparent_images` had a shape in their transparency,
     which is dropped. None is what nobody has found out yet.
+
+    Of `folds` each tests from `smallest_fold_images` to `largest_fold_images` images, and all together each
+    image once: `test_images` are all, sizes of classes those of all, `train_images` and `validation_images`
+    those of the first fold. None where a part is for testing.
     """
 
     classes: int
@@ -41,6 +50,9 @@ class DatasetSummary:
     in_two_classes: int | None = None
     plain_images: int | None = None
     transparent_images: int | None = None
+    folds: int | None = None
+    smallest_fold_images: int | None = None
+    largest_fold_images: int | None = None
 
     def document(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -54,6 +66,19 @@ def counted(data: DatasetSummary) -> str:
         if data.drawn_images is None
         else _(" (each seed draws {drawn_images:,})", drawn_images=data.drawn_images)
     )
+    if data.folds is not None:
+        return _(
+            "{classes:,} classes; {folds}; of those that a fold trains on {validation_images:,} "
+            "are to validate{drawn}; {sizes}; always saying {majority_class} is right for "
+            "{majority_share:.2f} % of the images",
+            classes=data.classes,
+            folds=in_folds(data),
+            validation_images=data.validation_images,
+            drawn=drawn,
+            sizes=_sizes(data),
+            majority_class=data.majority_class,
+            majority_share=100 * data.majority_share,
+        )
     return _(
         "{classes:,} classes; {images} to train on{drawn}, {validation_images:,} to "
         "validate, {test_images:,} to test; {sizes}; always saying {majority_class} "
@@ -69,13 +94,32 @@ def counted(data: DatasetSummary) -> str:
     )
 
 
+def in_folds(data: DatasetSummary) -> str:
+    """`5 folds of 320/80 images, each image tested once`."""
+    low, high = data.smallest_fold_images or 0, data.largest_fold_images or 0
+    rest = _span(data.test_images - high, data.test_images - low)
+    return _(
+        "{folds} folds of {rest}/{tested} images, each image tested once",
+        folds=data.folds,
+        rest=rest,
+        tested=_span(low, high),
+    )
+
+
+def _span(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
+
+
 def _sizes(data: DatasetSummary) -> str:
     low, high = data.smallest_class_images, data.largest_class_images
     if low == high:
-        return _("every class has {low:,} to train on and validate", low=low)
+        return (
+            _("every class has {low:,} to train on and validate", low=low)
+            if data.folds is None
+            else _("every class has {low:,} in all", low=low)
+        )
     return _(
-        "a class has {low:,} ({smallest_class}) to {high:,} ({largest_class}) to "
-        "train on and validate",
+        UNEVEN if data.folds is None else UNEVEN_IN_ALL,
         low=low,
         smallest_class=data.smallest_class,
         high=high,
@@ -108,7 +152,18 @@ def told(data: DatasetSummary) -> Iterator[str]:
 
 def warnings(data: DatasetSummary) -> Iterator[str]:
     """What makes results on these images mean less than they seem to."""
-    if data.tested_in_training:
+    if data.tested_in_training and data.folds is not None:
+        yield (
+            _(
+                "{tested_in_training:,} of {images} are in other folds too, by their {compared}, so "
+                "that runs test what they were trained on: the accuracy is not that on images which "
+                "are new; keep one of each, or give equal ones one group (data.group)",
+                tested_in_training=data.tested_in_training,
+                images=amount(data.test_images, "image"),
+                compared=compared_by(data),
+            )
+        )
+    elif data.tested_in_training:
         yield (
             _(
                 "{tested_in_training:,} of {test_images} are also images to train or "

@@ -42,6 +42,11 @@ class Said(Mapping[str, Predictions]):
     def __init__(self, packed: Mapping[str, bytes]) -> None:
         self._packed = packed
 
+    @property
+    def packed(self) -> Mapping[str, bytes]:
+        """As they are stored."""
+        return self._packed
+
     def __getitem__(self, run_key: str) -> Predictions:
         return unpack_predictions(self._packed[run_key])
 

@@ -80,6 +80,15 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class PartTested:
+    """Which of the test images a run of one fold was tested on: so many from the first one on, of `all`."""
+
+    first: int
+    images: int
+    all: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The accepted result of a run, measured with the weights of the last epoch.
 
@@ -87,7 +96,8 @@ class Finished:
     run got right, so that an interval over images is possible later. `kept` is there for the runs
     whose weights are kept. `unmoved_attention` names the attention modules that ended as they were
     initialised, separated by commas; None where nobody looked. `test_predictions` is what it said of
-    each image, `labels` what is right (`ablate.result.predictions`); None of more than 65,536 classes.
+    each image, `labels` what is right (`ablate.result.predictions`); None of more than 65,536 classes. With
+    `tested` bits and predictions are those of a part of the test images, and labels those of all.
     `scores` are all metrics of the validation and the test images (`ablate.study.metrics`).
     """
 
@@ -104,6 +114,7 @@ class Finished:
     test_predictions: bytes | None = None
     labels: Labels | None = None
     scores: tuple[Score, ...] = ()
+    tested: PartTested | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ class Spread:
     """How uncertain a difference is. `error` is its standard error about new images and new seeds.
 
     `image_variance` is the part that more seeds do not lessen, `seed_variance` that of both arms'
-    single runs together; `here_error` is the standard error on these very images.
+    single runs together; `here_error` is the standard error on these very images. `fold_variance` is what
+    folds that overlap add, which more seeds do not lessen either.
     """
 
     error: float
@@ -74,6 +75,7 @@ class Spread:
     seed_variance: float
     here_error: float
     here_dof: float
+    fold_variance: float = 0.0
 
     @property
     def image_share(self) -> float:
@@ -146,8 +148,8 @@ def spread_of(
 ) -> Spread | None:
     """The spread of the difference of two arms' accuracies; None for a single test image.
 
-    `overlap` is what runs on overlapping training images share (Nadeau and Bengio, Machine Learning
-    2003): for k folds 1 / (k − 1), else 0.
+    `overlap` is what runs on overlapping training images share (`Sample.overlap`): n runs tell as much as
+    1 / (1 / n + overlap). On these very images, which are those that are trained on, there is none of it.
 
     Shape: (seeds, images) each; their numbers of seeds may differ.
     """
@@ -156,11 +158,11 @@ def spread_of(
         return None
     variance, image_dof = _of_images(bits, baseline)
     shares = ((noise, 1 / n + overlap), (baseline_noise, 1 / n_baseline + overlap))
-    here, here_dof = of_seeds(shares)
+    here, here_dof = of_seeds(((noise, 1 / n), (baseline_noise, 1 / n_baseline)))
     # How well the excess is known is how well the whole is known, from which it is taken.
     parts = [(variance, image_dof), of_seeds([s for s in shares if s[0].excess])]
     squared = variance + sum(arm.excess * share for arm, share in shares)
-    independent = sum(arm.independent * share for arm, share in shares)
+    independent = noise.independent / n + baseline_noise.independent / n_baseline
     return Spread(
         error=math.sqrt(squared),
         dof=_satterthwaite(squared, parts),
@@ -168,6 +170,7 @@ def spread_of(
         seed_variance=sum(max(arm.variance, arm.independent) for arm, _ in shares),
         here_error=math.sqrt(here),
         here_dof=here_dof,
+        fold_variance=overlap * (noise.excess + baseline_noise.excess),
     )
 
 

@@ -29,7 +29,8 @@ class Arms:
     `by_image` has the mean over seeds of every image, None where only scores are known. A single
     run's accuracy varies by `beyond` more than the images' own noise, which `by_image` holds;
     `variances` are what `beyond` was taken from, each known to `dof` degrees of freedom and all of
-    them together to `known`. Below eight seeds without bits nothing is `claimable`.
+    them together to `known`. Below eight seeds without bits nothing is `claimable`. `overlap` is that of
+    `anchored.spread_of`.
 
     Shape: (arms,), and (arms, images).
     """
@@ -43,6 +44,7 @@ class Arms:
     known: float
     by_image: Floats | None
     claimable: bool
+    overlap: float = 0.0
 
 
 def gather(samples: Mapping[str, Sample]) -> Arms | None:
@@ -81,6 +83,7 @@ def _by_bits(
         known=_together([len(each) for each in bits], blocks=blocks),
         by_image=by_image,
         claimable=True,
+        overlap=_overlap(samples),
     )
 
 
@@ -103,7 +106,12 @@ def _by_scores(
         known=_together(counts, blocks=blocks),
         by_image=None,
         claimable=min(counts) >= FEWEST_SEEDS,
+        overlap=_overlap(samples),
     )
+
+
+def _overlap(samples: Mapping[str, Sample]) -> float:
+    return max(each.overlap for each in samples.values())
 
 
 def _each(noise: Sequence[Noise], name: str) -> Floats:

@@ -33,11 +33,14 @@ def bootstrap_effects(
     metric: str,
     baseline: str,
     margin: float = DEFAULT_MARGIN,
+    *,
+    overlap: float = 0.0,
 ) -> dict[str, Effect]:
     """The effect of every variant but the baseline on a metric, from what each run predicted by seed.
     The metric is one of `OF_PREDICTIONS`.
 
-    Variant and baseline are compared on the seeds that they share.
+    Variant and baseline are compared on the seeds that they share. `overlap` is that of
+    `anchored.spread_of`.
 
     Raises:
         UnknownNameError: the baseline is not in the mapping.
@@ -59,7 +62,7 @@ def bootstrap_effects(
     pairs = {name: _differences(runs, base) for name, runs in scores.items()}
     ratio, dof = _ratio([each for each in pairs.values() if len(each) > 1])
     return {
-        name: _effect(name, baseline, each, _spread(each, ratio, dof), len(pairs), margin)
+        name: _effect(name, baseline, each, _spread(each, ratio, dof, overlap), len(pairs), margin)
         for name, each in pairs.items()
     }
 
@@ -102,18 +105,23 @@ def _ratio(pairs: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     return (PRIOR_DOF * PRIOR_RATIO + together / 2 * found) / known, known
 
 
-def _spread(differences: NDArray[np.float64], ratio: float, dof: float) -> Spread | None:
+def _spread(
+    differences: NDArray[np.float64], ratio: float, dof: float, overlap: float
+) -> Spread | None:
     if len(differences) < 2:
         return None
     seeds = len(differences)
     of_mean, independent, _ = _parts(differences)
-    excess = max(ratio - 1, 0.0) * independent / seeds
+    beyond = max(ratio - 1, 0.0) * independent
+    excess = beyond * (1 / seeds + overlap)
     variance, here = of_mean + excess, ratio * independent / seeds
     if not variance:
         return None
-    below = of_mean**2 / (REPEATS - 1) + (here**2 / dof if excess else 0.0)
+    known = ratio * independent * (1 / seeds + overlap)
+    below = of_mean**2 / (REPEATS - 1) + (known**2 / dof if excess else 0.0)
     images, of_seeds = max(0.0, of_mean - independent / seeds), max(ratio, 1.0) * independent
-    return Spread(math.sqrt(variance), variance**2 / below, images, of_seeds, math.sqrt(here), dof)
+    error, here_error, lasting = math.sqrt(variance), math.sqrt(here), beyond * overlap
+    return Spread(error, variance**2 / below, images, of_seeds, here_error, dof, lasting)
 
 
 def _effect(

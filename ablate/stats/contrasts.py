@@ -86,18 +86,17 @@ def estimates(
     *,
     planned: int = 0,
     looks: bool = False,
-    overlap: float = 0.0,
 ) -> list[Estimate]:
     """The estimate of each contrast; together they are one family.
 
     `planned` is how many contrasts the whole design has: what cannot be estimated yet counts as
     well, so that nothing becomes easier because runs are missing. With `looks` the intervals hold
-    at every look (`family.anytime`); `overlap` is that of `anchored.spread_of`.
+    at every look (`family.anytime`).
     """
     if not contrasts:
         return []
     weights = _matrix(arms, contrasts)
-    share = 1 / arms.runs + overlap
+    share = 1 / arms.runs + arms.overlap
     images, image_dof = _of_images(arms, weights)
     added = weights**2 * (arms.beyond * share)
     variances = np.maximum(images + added.sum(1), LEAST_VARIANCE)

@@ -38,14 +38,13 @@ def against_controls(
     margin: float | None = None,
     *,
     looks: bool = False,
-    folds: int = 1,
 ) -> list[AgainstControl]:
     """Every variant against each control. `against_baseline` are the study's own effects."""
     variants = [name for name in against_baseline if name not in controls]
     found = []
     for control in controls:
         family = {name: samples[name] for name in (control, *variants)}
-        others = effects(family, control, margin, looks=looks, folds=folds)
+        others = effects(family, control, margin, looks=looks)
         found.append(AgainstControl(control, against_baseline[control], others))
     return found
 

@@ -117,7 +117,8 @@ def seeds_needed(difference: float, spread: Spread, n: int, critical: float) -> 
     """
 
     def seen(seeds: int) -> bool:
-        error = (spread.image_variance + spread.seed_variance / seeds) ** 0.5
+        lasting = spread.image_variance + spread.fold_variance
+        error = (lasting + spread.seed_variance / seeds) ** 0.5
         dof = max(1.0, spread.dof * max(seeds - 1, 0.5) / (n - 1))
         return smallest_detectable(error, dof, critical) <= abs(difference)
 

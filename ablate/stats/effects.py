@@ -41,7 +41,6 @@ def effects(
     margin: float | None = None,
     *,
     looks: bool = False,
-    folds: int = 1,
 ) -> dict[str, Effect]:
     """The effect of every variant but the baseline, in the order given.
 
@@ -50,8 +49,7 @@ def effects(
     in it and get no interval. With `looks` the intervals hold at
     every look, however many seeds are added (`--until-decided`), from three shared seeds on; without bits
     there are none such, and no verdict. Where the samples say what was predicted, images are drawn again
-    for the intervals. With `folds` > 1 a seed's bits are
-    those of its folds together.
+    for the intervals. Samples of folds have wider ones (`Sample.overlap`).
 
     Raises:
         UnknownNameError: the baseline is not in the mapping.
@@ -63,7 +61,7 @@ def effects(
     if margin is not None and not margin > 0:
         raise OptionError(f"an equivalence margin is above 0, not {margin}: write 0.005")
     _same_images(samples)
-    family = _Family(samples, baseline, margin or DEFAULT_MARGIN, looks, folds)
+    family = _Family(samples, baseline, margin or DEFAULT_MARGIN, looks)
     drawn = _by_drawing_images(samples, baseline, family.margin)
     return {name: family.effect(name, drawn) for name in samples if name != baseline}
 
@@ -80,7 +78,9 @@ def _by_drawing_images(
     short = any(len(by_name[name]) < len(judged[name].scores) for name in judged)
     if not known or short or baseline not in judged:
         return {}
-    return bootstrap_effects(by_name, known[0].labels, known[0].metric, baseline, margin)
+    overlap = max(each.overlap for each in judged.values())
+    given = by_name, known[0].labels, known[0].metric, baseline, margin
+    return bootstrap_effects(*given, overlap=overlap)
 
 
 def _predictions(sample: Sample) -> Mapping[int, NDArray[np.int64]]:
@@ -104,7 +104,6 @@ class _Family:
     baseline: str
     margin: float
     looks: bool
-    folds: int
     _blocks: dict[tuple[int, ...], dict[str, tuple[Bits, Noise]]] = field(default_factory=dict)
 
     def effect(self, name: str, drawn: Mapping[str, Effect]) -> Effect:
@@ -138,8 +137,7 @@ class _Family:
         difference = float(mine.mean() - base.mean())
         if len(seeds) == 1:
             return self._single(name, mine[0], base[0])
-        overlap = 1 / (self.folds - 1) if self.folds > 1 else 0.0
-        spread = spread_of(mine, base, noise, base_noise, overlap)
+        spread = spread_of(mine, base, noise, base_noise, self._overlap)
         critical = anytime(self._size, len(seeds)) if self.looks else dunnett(self._size)
         rule = Rule.ANYTIME if self.looks else Rule.BLOCKS
         found = self._judged(name, rule, (len(seeds),) * 2, difference, spread, critical)
@@ -149,7 +147,7 @@ class _Family:
     def _unpaired(self, name: str) -> Effect:
         arms = self._arms
         (mine, noise), (base, base_noise) = arms[name], arms[self.baseline]
-        spread = spread_of(mine, base, noise, base_noise)
+        spread = spread_of(mine, base, noise, base_noise, self._overlap)
         critical = dunnett(self._size, len(mine) / (len(mine) + len(base)))
         difference = float(mine.mean() - base.mean())
         counts = len(mine), len(base)
@@ -162,7 +160,8 @@ class _Family:
         blocks = len({tuple(each) for each in seeds.values()}) == 1
         scores = [self.samples[arm].at(seeds[arm]) for arm in arms]
         images = self.samples[self.baseline].images
-        spread = score_spreads(scores, blocks=blocks, images=images)[arms.index(name) - 1]
+        spreads = score_spreads(scores, blocks=blocks, images=images, overlap=self._overlap)
+        spread = spreads[arms.index(name) - 1]
         counts = len(seeds[name]), len(seeds[self.baseline])
         critical = dunnett(self._size, counts[0] / sum(counts))
         difference = float(scores[arms.index(name)].mean() - scores[0].mean())
@@ -251,6 +250,10 @@ class _Family:
     def _size(self) -> int:
         others = (each for name, each in self.samples.items() if name != self.baseline)
         return sum(not each.picked_by for each in others)
+
+    @property
+    def _overlap(self) -> float:
+        return max(each.overlap for each in self.samples.values())
 
     @property
     def _room(self) -> float:

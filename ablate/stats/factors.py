@@ -83,9 +83,7 @@ class InteractionOf:
         return max(self.found, key=lambda each: _distance(each.estimate))
 
 
-def main_effects(
-    arms: Arms, table: Table, *, looks: bool = False, overlap: float = 0.0
-) -> list[MainEffect]:
+def main_effects(arms: Arms, table: Table, *, looks: bool = False) -> list[MainEffect]:
     """One answer for each factor with two levels that can be compared.
 
     `table` has the whole design, arms without runs included.
@@ -101,7 +99,6 @@ def main_effects(
                 [each.weights for each in compared.values()],
                 planned=len(planned),
                 looks=looks,
-                overlap=overlap,
             )
             answer = _answer(factor, there, compared, dict(zip(compared, told, strict=True)))
             left_out = [each for each in levels_of(table, factor) if each not in answer.levels]
@@ -109,9 +106,7 @@ def main_effects(
     return found
 
 
-def interactions(
-    arms: Arms, table: Table, *, looks: bool = False, overlap: float = 0.0
-) -> list[InteractionOf]:
+def interactions(arms: Arms, table: Table, *, looks: bool = False) -> list[InteractionOf]:
     """Differences of differences for each pair of factors, where the cells of a 2 × 2 exist."""
     there = _with_runs(arms, table)
     found = []
@@ -127,7 +122,6 @@ def interactions(
             [each.weights for each in compared.values()],
             planned=len(planned),
             looks=looks,
-            overlap=overlap,
         )
         if told:
             each = [

@@ -16,9 +16,7 @@ from ablate.system.language import _
 Pair = tuple[str, str]
 
 
-def all_pairs(
-    arms: Arms, names: Sequence[str], *, looks: bool = False, overlap: float = 0.0
-) -> dict[Pair, Estimate]:
+def all_pairs(arms: Arms, names: Sequence[str], *, looks: bool = False) -> dict[Pair, Estimate]:
     """The difference of every two arms, in either order; one family of all the `names`.
 
     Names without runs count in the family and have no difference.
@@ -26,7 +24,7 @@ def all_pairs(
     pairs = list(itertools.combinations([name for name in names if name in arms.names], 2))
     planned = len(names) * (len(names) - 1) // 2
     weights = [{one: 1.0, other: -1.0} for one, other in pairs]
-    told = estimates(arms, weights, planned=planned, looks=looks, overlap=overlap)
+    told = estimates(arms, weights, planned=planned, looks=looks)
     found = dict(zip(pairs, told, strict=True))
     return found | {(other, one): each.turned for (one, other), each in found.items()}
 

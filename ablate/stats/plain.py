@@ -19,9 +19,10 @@ FEWEST_SEEDS = 8
 
 
 def score_spreads(
-    scores: Sequence[Floats], *, blocks: bool, images: int | None
+    scores: Sequence[Floats], *, blocks: bool, images: int | None, overlap: float = 0.0
 ) -> list[Spread | None]:
-    """The spread of each arm's difference to the first; None where nothing varies.
+    """The spread of each arm's difference to the first; None where nothing varies. `overlap` is that of
+    `anchored.spread_of`.
 
     Shape: (seeds,) for each arm, the baseline first, two seeds or more; `blocks` where they are the
     same seeds in the same order.
@@ -31,7 +32,7 @@ def score_spreads(
         return [None] * (len(scores) - 1)
     steady, known = found
     return [
-        _spread(steady[[0, arm]], known[[0, arm]], [len(scores[0]), len(scores[arm])])
+        _spread(steady[[0, arm]], known[[0, arm]], [len(scores[0]), len(scores[arm])], overlap)
         for arm in range(1, len(scores))
     ]
 
@@ -61,7 +62,10 @@ def score_variances(
     return moderated(variances, dof, common, prior), prior + dof
 
 
-def _spread(variances: Floats, dof: Floats, seeds: Sequence[int]) -> Spread:
-    parts = variances / np.array(seeds)
+def _spread(variances: Floats, dof: Floats, seeds: Sequence[int], overlap: float) -> Spread:
+    parts = variances * (1 / np.array(seeds) + overlap)
     error, total = math.sqrt(parts.sum()), float(parts.sum() ** 2 / (parts**2 / dof).sum())
-    return Spread(error, total, 0.0, float(variances.sum()), error, total)
+    lasting, here = float(variances.sum()) * overlap, variances / np.array(seeds)
+    here_dof = float(here.sum() ** 2 / (here**2 / dof).sum())
+    here_error = math.sqrt(here.sum())
+    return Spread(error, total, 0.0, float(variances.sum()), here_error, here_dof, lasting)

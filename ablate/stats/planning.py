@@ -53,7 +53,8 @@ class Expected:
 
     `independent` is the variance of one run's accuracy if images erred independently, `ratio` how many
     times as much it is, `image_variance` what other images add to a difference, however many seeds there
-    are. `telling` images are judged in two ways. `room` is the largest difference that there can be.
+    are. `telling` images are judged in two ways. `room` is the largest difference that there can be,
+    `overlap` that of `Sample`.
     """
 
     independent: float
@@ -63,19 +64,23 @@ class Expected:
     telling: int
     room: float
     source: str
+    overlap: float = 0.0
 
     def spread(self, variants: int, seeds: int) -> Spread:
         """That of one difference, of as many seeds of variant and baseline."""
         own = 2 * self.independent / seeds
-        excess = own * max(self.ratio - 1, 0.0)
+        beyond = 2 * self.independent * max(self.ratio - 1, 0.0)
+        excess = beyond * (1 / seeds + self.overlap)
         images = max(self.image_variance + own, 1 / self.images**2)
         image_dof = max(self.telling, FEWEST_IMAGES) - 1.0
         known = 2 * _arm_dof(variants, seeds)
-        below = images**2 / image_dof + ((own + excess) ** 2 / known if excess else 0.0)
+        of_seeds = 2 * self.independent * (1 / seeds + self.overlap) + excess
+        below = images**2 / image_dof + (of_seeds**2 / known if excess else 0.0)
         error = math.sqrt(images + excess)
         dof = error**4 / below
-        here = math.sqrt(own + excess)
-        return Spread(error, dof, self.image_variance, seeds * (own + excess), here, known)
+        single = 2 * self.independent + beyond
+        here, lasting = math.sqrt(single / seeds), beyond * self.overlap
+        return Spread(error, dof, self.image_variance, single, here, known, lasting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,10 @@ class Outlook:
 
 
 def assumed(
-    images: int, accuracy: float = ASSUMED_ACCURACY, ratio: float = PRIOR_RATIO
+    images: int,
+    accuracy: float = ASSUMED_ACCURACY,
+    ratio: float = PRIOR_RATIO,
+    folds: int | None = None,
 ) -> Expected:
     """What to expect where nothing has been trained yet."""
     independent = ASSUMED_CHANCE * accuracy * (1 - accuracy) / images
@@ -108,7 +116,8 @@ def assumed(
     )
     telling = round((1 - accuracy) * images)
     added = ASSUMED_IMAGES * 2 * independent
-    return Expected(independent, ratio, added, images, telling, accuracy, source)
+    overlap = Sample({}, folds=folds or 1).overlap
+    return Expected(independent, ratio, added, images, telling, accuracy, source, overlap)
 
 
 def measured(samples: Mapping[str, Sample]) -> Expected | None:
@@ -138,6 +147,7 @@ def measured(samples: Mapping[str, Sample]) -> Expected | None:
             "as measured in {runs} of this data set and backbone",
             runs=SaidAmount(len(everything), "run"),
         ),
+        overlap=max(each.overlap for each in repeated.values()),
     )
 
 

@@ -41,7 +41,8 @@ class Sample:
 
     All bits of a comparison are about the same test images in the same order. `images` is their
     number where only the scores are known: it says how fine the scores are. `picked_by` says that a
-    search chose by these seeds, and when to stop: they are lucky or unlucky, and bring no verdict.
+    search chose by these seeds, and when to stop: they are lucky or unlucky, and bring no verdict. Of
+    `folds` > 1 a seed's score and bits are those of its folds together: every image is tested once.
     """
 
     scores: Mapping[int, float]
@@ -49,6 +50,7 @@ class Sample:
     images: int | None = None
     predicted: Predicted | None = None
     picked_by: bool = False
+    folds: int = 1
 
     @classmethod
     def of_bits(cls, correct: Mapping[int, Bits]) -> Self:
@@ -74,6 +76,16 @@ class Sample:
     def mean(self) -> float | None:
         """The mean score; None without a run."""
         return float(np.mean(list(self.scores.values()))) if self.scores else None
+
+    @property
+    def overlap(self) -> float:
+        """What trainings share because folds overlap in what they train on: with k folds 1 / (k − 1), the
+        images tested for each one trained on, by which the variance of n seeds counts 1 / n + 1 / (k − 1)
+        times; 0 without folds.
+
+        Source: Nadeau and Bengio, Machine Learning 52 (2003).
+        """
+        return 1 / (self.folds - 1) if self.folds > 1 else 0.0
 
     @property
     def has_bits(self) -> bool:

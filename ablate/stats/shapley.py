@@ -65,7 +65,6 @@ def shapley_estimates(
     placed: Mapping[Coalition, str],
     *,
     looks: bool = False,
-    overlap: float = 0.0,
 ) -> dict[str, Estimate]:
     """Each player's value in accuracy with a simultaneous interval; `placed` has the arm of each subset."""
     players = sorted(frozenset[str]().union(*placed))
@@ -73,5 +72,5 @@ def shapley_estimates(
         player: {placed[subset]: weight for subset, weight in each.items()}
         for player, each in shapley_weights(players).items()
     }
-    told = estimates(arms, list(weights.values()), looks=looks, overlap=overlap)
+    told = estimates(arms, list(weights.values()), looks=looks)
     return dict(zip(weights, told, strict=True))

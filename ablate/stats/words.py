@@ -225,14 +225,29 @@ def _seeds(effect: Effect) -> str:
     needed = effect.seeds_for(effect.margin)
     margin = size(effect.margin)
     if needed is None:
+        folds = _(" in these folds") if effect.spread.fold_variance else ""
         return _(
-            "no number of seeds sees a difference of {margin} points on this many test images",
+            "no number of seeds sees a difference of {margin} points on this many test images{folds}",
             margin=margin,
+            folds=folds,
         )
     return _(
         "a difference of {margin} points takes {needed:,} seeds of each",
         margin=margin,
         needed=needed,
+    )
+
+
+def told_folds(folds: int) -> str:
+    """What a seed is where there are folds, and what that does to intervals."""
+    return _(
+        "Every image is tested once: a seed is {folds} trainings, one for each fold, and counts once all "
+        "of them have finished, as one run would that was tested on all images. The folds are the same for "
+        "all seeds and variants, and overlap in what they are trained on, so that more seeds do not make "
+        "the training images new: what trainings vary by counts 1/n + 1/{others} times instead of 1/n "
+        "(Nadeau and Bengio 2003).",
+        folds=folds,
+        others=folds - 1,
     )
 
 

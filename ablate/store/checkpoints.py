@@ -1,4 +1,5 @@
-"""Checkpoints of unfinished runs: files in `checkpoints/` beside the database, named by rows.
+"""Checkpoints of unfinished runs: files in `checkpoints/`, beside the database or below `--files`, named by
+rows.
 
 A file is on the disk before its row is committed, and a row is the only thing that makes a file a
 checkpoint: files without one are swept away. Its name carries the attempt, so that a zombie's late
@@ -8,27 +9,25 @@ write touches nobody else's file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, delete, or_, select
 
 from ablate.result import Checkpoint
+from ablate.result.status import READY
 from ablate.store import schema
-from ablate.store.address import files_folder
+from ablate.store.beside import Files, files_of
 from ablate.store.claims import Claim
 from ablate.store.rows import now, put
-from ablate.store.stored_file import read_beside, store_file
-from ablate.system.inside import inside
 
 KEPT = 2
 """The newest checkpoint and the one before it, should the newest be damaged."""
 
 
-def checkpoint_folder(url: str) -> Path:
+def checkpoint_files(url: str) -> Files:
     """Where the checkpoints of a database lie."""
-    return inside(files_folder(url), "checkpoints")
+    return files_of(url, "checkpoints")
 
 
 def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -38,8 +37,7 @@ def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
         DatabaseError: it cannot be written; nothing is left behind.
     """
     name = f"{claim.run_key}-{claim.token[:8]}-{checkpoint.epoch}.safetensors"
-    path = inside(checkpoint_folder(url), name)
-    store_file(path, checkpoint.content)
+    checkpoint_files(url).write(name, checkpoint.content)
     return {
         "run_key": claim.run_key,
         "epoch": checkpoint.epoch,
@@ -51,8 +49,9 @@ def write(url: str, claim: Claim, checkpoint: Checkpoint) -> dict[str, Any]:
 
 def remove(url: str, files: Iterable[str]) -> None:
     """Delete files that no row names any more, or that got none."""
-    for file in files:
-        inside(checkpoint_folder(url), file).unlink(missing_ok=True)
+    listed = list(files)
+    if listed:
+        checkpoint_files(url).remove(listed)
 
 
 def record(connection: Connection, row: dict[str, Any]) -> list[str]:
@@ -71,9 +70,11 @@ def newest(connection: Connection, url: str, run_key: str) -> Checkpoint | None:
     """The newest checkpoint whose file is here, and is what its row says."""
     table = schema.checkpoints
     mine = select(table).where(table.c.run_key == run_key).order_by(table.c.epoch.desc())
-    for row in connection.execute(mine).all():
+    rows = connection.execute(mine).all()
+    files = checkpoint_files(url) if rows else None
+    for row in rows:
         try:
-            content = read_beside(inside(checkpoint_folder(url), row.file))
+            content = files.read(row.file) if files else b""
         except OSError:
             continue
         if hashlib.sha256(content).hexdigest() == row.sha256:
@@ -109,6 +110,26 @@ def sweep(connection: Connection, url: str, run_key: str) -> None:
     """Delete a run's files that no row names. What cannot be deleted now is swept another time."""
     table = schema.checkpoints
     named = set(connection.scalars(select(table.c.file).where(table.c.run_key == run_key)))
-    for path in checkpoint_folder(url).glob(f"{run_key}-*.safetensors"):
-        if path.name not in named:
-            path.unlink(missing_ok=True)
+    files = checkpoint_files(url)
+    files.remove(name for name in files.names(f"{run_key}-") if name not in named)
+
+
+def sweep_all(url: str, run_key: str) -> None:
+    """Delete all files of a run that is finished: no row names any of them."""
+    files = checkpoint_files(url)
+    files.remove(files.names(f"{run_key}-"))
+
+
+def unseen(connection: Connection, url: str, run_keys: Collection[str]) -> int:
+    """How many of these runs have checkpoints of which none can be seen from here."""
+    runs, table = schema.runs, schema.checkpoints
+    query = (
+        select(table.c.run_key, table.c.file)
+        .join(runs, runs.c.run_key == table.c.run_key)
+        .where(runs.c.status.in_(READY))
+    )
+    files, seen = checkpoint_files(url), dict[str, bool]()
+    for run_key, file in connection.execute(query):
+        if run_key in run_keys:
+            seen[run_key] = seen.get(run_key, False) or files.has(file)
+    return list(seen.values()).count(False)

@@ -6,7 +6,7 @@ nothing and says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from ablate.store.rows import chunks, now, storable
 from ablate.store.statements import TAKE, ready_queries
 from ablate.system.owner import Owner
 
+NAMED = 500
+"""How many runs a statement names one by one; of more it is quicker to look at all that are under way."""
 LOST, LATE = "lost", "late"
 """Outcomes of attempts that were stopped: their process died, or their cohort took too long."""
 
@@ -30,9 +32,18 @@ class Claim:
     token: str
     attempt: int
 
+    @property
+    def is_first(self) -> bool:
+        """Whether nobody had this run before: nothing of it is stored."""
+        return self.attempt == 1
+
 
 class LostClaimError(Exception):
     """The run belongs to another attempt now; this one's write changed nothing."""
+
+    def __init__(self, run_key: str) -> None:
+        super().__init__(run_key)
+        self.run_key = run_key
 
 
 def ready(connection: Connection, run_keys: Sequence[str]) -> Iterator[str]:
@@ -57,26 +68,52 @@ def take(
     connection: Connection,
     owner: Owner,
     run_keys: Sequence[str],
-    tokens: Sequence[str],
+    tokens: Sequence[Sequence[str]],
     group: Callable[[str], Hashable],
-) -> list[Claim]:
-    """Claim the first of these runs that is ready, and more of its group, one for each token.
+    begun: Callable[[str], Mapping[str, Any] | None],
+) -> list[list[Claim]]:
+    """Cohorts, one for each list of tokens: the first of these runs that is ready, and more of its group, one
+    for each token. A run that nobody had before begins under the path that `begun` gives.
 
     A run that another process is claiming at this moment is passed over. Runs that lost their
     process or their time before are a group of their own.
     """
-    alone = _alone(connection) if len(tokens) > 1 else set()
+    alone = _alone(connection) if any(len(each) > 1 for each in tokens) else set()
+    cohorts, rest = [], ready(connection, run_keys)
+    for each in tokens:
+        if len(each) > 1:
+            rest = ready(connection, run_keys)  # of other groups were passed over
+        taken = _take_cohort(
+            rest,
+            each,
+            alone,
+            group,
+            lambda key, token: _take_one(connection, owner, key, token, begun),
+        )
+        if not taken:
+            break
+        cohorts.append(taken)
+    return cohorts
+
+
+def _take_cohort(
+    keys: Iterator[str],
+    tokens: Sequence[str],
+    alone: Container[str],
+    group: Callable[[str], Hashable],
+    take_one: Callable[[str, str], Claim | None],
+) -> list[Claim]:
     taken: list[Claim] = []
     together: Hashable = None
-    for key in ready(connection, run_keys):
-        if len(taken) == len(tokens) or (taken and taken[0].run_key in alone):
-            break
+    for key in keys:
         if taken and (key in alone or group(key) != together):
             continue
-        claim = _take_one(connection, owner, key, tokens[len(taken)])
+        claim = take_one(key, tokens[len(taken)])
         if claim is not None:
             together = group(key)
             taken.append(claim)
+            if len(taken) == len(tokens) or key in alone:
+                break
     return taken
 
 
@@ -99,7 +136,13 @@ def _alone(connection: Connection) -> set[str]:
     return set(connection.scalars(query))
 
 
-def _take_one(connection: Connection, owner: Owner, run_key: str, token: str) -> Claim | None:
+def _take_one(
+    connection: Connection,
+    owner: Owner,
+    run_key: str,
+    token: str,
+    begun: Callable[[str], Mapping[str, Any] | None],
+) -> Claim | None:
     started = now()
     taken = {
         "key": run_key,
@@ -108,6 +151,7 @@ def _take_one(connection: Connection, owner: Owner, run_key: str, token: str) ->
         "owner_pid": owner.pid,
         "owner_started": owner.started,
         "started_at": started,
+        "path": begun(run_key),
     }
     number = connection.scalars(TAKE, taken).one_or_none()
     if number is None:
@@ -141,6 +185,31 @@ def renew(connection: Connection, claim: Claim) -> bool:
     return connection.execute(moved).rowcount == 1
 
 
+def touch_all(connection: Connection, held: Collection[Claim]) -> None:
+    """Show that all of these attempts are alive.
+
+    Raises:
+        LostClaimError: one of them lost its run, which the error names.
+    """
+    moved = renew_all(connection, held)
+    for claim in held:
+        if claim.run_key not in moved:
+            raise LostClaimError(claim.run_key)
+
+
+def renew_all(connection: Connection, held: Collection[Claim]) -> set[str]:
+    """Move the heartbeats of those of these attempts that hold their runs; returns these runs."""
+    runs, moved = schema.runs, set[str]()
+    for chunk in chunks(list(held)):
+        mine = (
+            runs.c.run_key.in_([claim.run_key for claim in chunk]),
+            runs.c.token.in_([claim.token for claim in chunk]),
+        )
+        beat = update(runs).where(*mine).values(heartbeat=runs.c.heartbeat + 1)
+        moved |= set(connection.scalars(beat.returning(runs.c.run_key)))
+    return moved
+
+
 def keep_path(
     connection: Connection, claim: Claim, path: Mapping[str, Any], *, begins: bool
 ) -> None:
@@ -150,17 +219,37 @@ def keep_path(
     connection.execute(update(runs).where(mine).values(path=path))
 
 
-def running(connection: Connection, run_keys: Sequence[str]) -> dict[str, tuple[Owner, str, int]]:
-    """Which of these runs are being trained: by whom, under which token, and the heartbeat."""
+def running(
+    connection: Connection, run_keys: Collection[str], after: str = "", at_most: int | None = None
+) -> dict[str, tuple[Owner, str, int]]:
+    """Which of these runs are being trained: by whom, under which token, and the heartbeat. With `at_most`
+    that many are looked at, of all that are trained, from the key `after` on and round to it.
+    """
     runs = schema.runs
     owner = (runs.c.owner_host, runs.c.owner_pid, runs.c.owner_started)
     query = select(runs.c.run_key, *owner, runs.c.token, runs.c.heartbeat)
+    query = query.where(runs.c.status == RunStatus.RUNNING)
+    if at_most is not None:
+        query = query.order_by((runs.c.run_key > after).desc(), runs.c.run_key).limit(at_most)
+    if len(run_keys) <= NAMED:
+        query = query.where(runs.c.run_key.in_(run_keys))
+    rows = connection.execute(query).all()
+    wanted = set(run_keys) if rows else set()
     return {
         key: (Owner(host, pid, started), token, heartbeat)
+        for key, host, pid, started, token, heartbeat in rows
+        if key in wanted
+    }
+
+
+def over(connection: Connection, run_keys: Sequence[str]) -> set[str]:
+    """Those of these runs that have ended, well or not."""
+    runs, ended = schema.runs, [status for status in RunStatus if status.is_over]
+    query = select(runs.c.run_key).where(runs.c.status.in_(ended))
+    return {
+        key
         for chunk in chunks(run_keys)
-        for key, host, pid, started, token, heartbeat in connection.execute(
-            query.where(runs.c.run_key.in_(chunk), runs.c.status == RunStatus.RUNNING)
-        )
+        for key in connection.scalars(query.where(runs.c.run_key.in_(chunk)))
     }
 
 

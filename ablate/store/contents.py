@@ -63,6 +63,9 @@ IMAGE_COUNTS = (
         "in_two_classes",
         "plain_images",
         "transparent_images",
+        "folds",
+        "smallest_fold_images",
+        "largest_fold_images",
     ),
 )
 
@@ -72,6 +75,12 @@ _STATUSES = f"{{0}} IN ({', '.join(repr(status.value) for status in RunStatus)})
 RULES = {
     ("runs", "run_key"): _HEX,
     ("runs", "status"): _STATUSES,
+    ("runs", "fold"): "{0} BETWEEN 1 AND 100",
+    (
+        "runs",
+        "test_first",
+    ): "{0} IS NULL OR ({0} BETWEEN 0 AND 100000000 AND test_images IS NOT NULL)",
+    ("runs", "test_images"): "{0} BETWEEN 0 AND 100000000 AND length(test_correct) = ({0} + 7) / 8",
     ("architectures", "fingerprint"): _HEX,
     ("environments", "environment_id"): _HEX,
     **{(table, "setting"): _HEX for table in ("studies", "cells", "trials", "looks")},

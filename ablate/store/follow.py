@@ -38,6 +38,7 @@ class FollowedRun:
     epochs: int
     dataset_hash: str
     identity: str | None
+    fold: int | None
 
 
 def followed_content(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -18,7 +18,8 @@ from ablate.stats.looks import Look
 from ablate.store import schema
 from ablate.store.datasets import SHORT, called, nothing_of
 from ablate.store.described import read_dataset
-from ablate.store.image_results import read_image_results
+from ablate.store.folds import Dealt, join_images, join_metrics, join_runs
+from ablate.store.image_results import read_dealt, read_image_results
 from ablate.store.looks import read_looks
 from ablate.store.moment import reading_a_copy
 
@@ -34,6 +35,9 @@ class Frames:
     `others` are the data sets that could have been meant as well, in words, `images` has what each run
     made of each test image, `looks` are the moments at which verdicts of it were shown before, `metrics`
     those of whole splits, and `data` is what its images are.
+
+    Of a study with folds everything is of seeds, each of which is all its folds together under the key of the
+    first (`ablate.store.folds`); `fold_runs` are the runs themselves, empty where there are no folds.
     """
 
     study: Mapping[str, Any]
@@ -53,6 +57,12 @@ class Frames:
     images: ImageResults = field(default_factory=ImageResults)
     data: DatasetSummary | None = None
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fold_runs: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def folds(self) -> int:
+        """How many folds a seed has; 1 where a part of the images is for testing."""
+        return folds_of(self.study)
 
     @property
     def correct(self) -> Bits:
@@ -85,7 +95,7 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
         runs = _frame(
             connection, f"SELECT * FROM v_runs WHERE {_OF_STUDY} ORDER BY ordinal", values
         )
-        return Frames(
+        frames = Frames(
             study={**found.definition, "dataset": found.dataset, "setting": setting, **content},
             runs=runs,
             epochs=_frame(connection, _of_runs("v_epochs", "run_key, epoch"), values),
@@ -107,6 +117,31 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
             looks=read_looks(connection, (study, found.dataset_hash, setting)),
             data=read_dataset(connection, found.dataset_hash, found.definition),
         )
+        if frames.folds == 1:
+            return frames
+        return _of_seeds(frames, read_dealt(connection, _OF_STUDY, values))
+
+
+def folds_of(definition: Mapping[str, Any]) -> int:
+    """How many folds a seed of a study has, 1 where it has none."""
+    return int((definition.get("data") or {}).get("folds") or 1)
+
+
+def _of_seeds(frames: Frames, tested: Mapping[str, Dealt]) -> Frames:
+    """The same of seeds, whose folds are put together."""
+    sizes = {run: each.images for run, each in tested.items()}
+    known = frames.runs.assign(test_images=frames.runs["run_key"].map(sizes))
+    seeds = join_runs(known, frames.folds)
+    images = join_images(frames.images, seeds, tested)
+    return replace(
+        frames,
+        runs=seeds.runs,
+        fold_runs=frames.runs,
+        epochs=seeds.means(frames.epochs, ["epoch"]),
+        steps=seeds.means(frames.steps, ["step"]),
+        metrics=join_metrics(frames.metrics, seeds, images, tested),
+        images=images,
+    )
 
 
 _OF_STUDY = "study = :study AND dataset_hash = :dataset_hash AND setting = :setting"

@@ -10,13 +10,13 @@ from sqlalchemy import select, text
 
 from ablate.result import RunStatus
 from ablate.store import schema, sqlite
-from ablate.store.checkpoints import checkpoint_folder
+from ablate.store.beside import Files
+from ablate.store.checkpoints import checkpoint_files
 from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.read import reading
 from ablate.store.sqlite_file import plain_file
-from ablate.store.weights import weights_path
+from ablate.store.weights import checked_weights, weights_files
 from ablate.system.folders import is_writable
-from ablate.system.inside import inside
 from ablate.system.owner import Owner
 
 WAL_SAFE_SINCE = (3, 51, 3)
@@ -89,10 +89,15 @@ def lost_files(url: str) -> dict[str, list[str]]:
     runs, checkpoints = schema.runs, schema.checkpoints
     with reading(url) as connection:
         kept = select(runs.c.weights_file).where(runs.c.weights_file.is_not(None))
-        weights = [weights_path(url, file) for file in connection.scalars(kept)]
-        folder = checkpoint_folder(url)
-        saved = [inside(folder, file) for file in connection.scalars(select(checkpoints.c.file))]
+        named = {
+            "weights": list(map(checked_weights, connection.scalars(kept))),
+            "checkpoints": list(connection.scalars(select(checkpoints.c.file))),
+        }
     return {
-        name: [path.name for path in paths if not path.is_file()]
-        for name, paths in {"weights": weights, "checkpoints": saved}.items()
+        "weights": _missing(weights_files(url), named["weights"]),
+        "checkpoints": _missing(checkpoint_files(url), named["checkpoints"]),
     }
+
+
+def _missing(files: Files, names: list[str]) -> list[str]:
+    return [name for name in names if not files.has(name)]

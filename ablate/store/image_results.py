@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, text
 from ablate.result.image_results import Bits, ImageResults, Said
 from ablate.result.predictions import image_count, unpack_labels
 from ablate.store import schema
+from ablate.store.folds import Dealt
 from ablate.system.text import plural
 
 Rows = Sequence[Any]
@@ -19,15 +20,24 @@ def read_image_results(
     connection: Connection, of_study: str, values: Mapping[str, Any], image_size: int
 ) -> ImageResults:
     """Those of the finished runs that this condition on `cells` names. `values` are its parameters, with
-    the `dataset_hash`.
+    the `dataset_hash`. Of runs of a fold there are the predictions, of its images alone.
     """
     runs = schema.runs
     mine = text(f"run_key IN (SELECT run_key FROM cells WHERE {of_study})")  # noqa: S608
-    columns = (runs.c.run_key, runs.c.test_accuracy, runs.c.test_correct, runs.c.test_predictions)
+    columns = (
+        *(runs.c.run_key, runs.c.test_accuracy, runs.c.test_correct, runs.c.test_predictions),
+        *(runs.c.fold, runs.c.test_images),
+    )
     query = select(*columns).where(
         runs.c.status == "finished", runs.c.test_correct.is_not(None), mine
     )
-    rows = connection.execute(query.order_by(runs.c.run_key), dict(values)).all()
+    every = connection.execute(query.order_by(runs.c.run_key), dict(values)).all()
+    rows = [row for row in every if row.fold is None]
+    dealt = {
+        row.run_key: row.test_predictions
+        for row in every
+        if row.fold is not None and len(row.test_predictions or b"") == 4 * (row.test_images or 0)
+    }
     sets, content = schema.test_sets, values["dataset_hash"]
     known = connection.execute(select(sets).where(sets.c.dataset_hash == content)).first()
     images = known.images if known is not None else _counted(rows)
@@ -35,12 +45,29 @@ def read_image_results(
     said = {row.run_key: row.test_predictions for row in whole if row.test_predictions is not None}
     return ImageResults(
         correct=Bits({row.run_key: row.test_correct for row in whole}, images),
-        said=Said({key: packed for key, packed in said.items() if len(packed) == 4 * images}),
+        said=Said({k: packed for k, packed in said.items() if len(packed) == 4 * images} | dealt),
         labels=unpack_labels(known.labels) if known is not None and known.labels else None,
         classes=tuple(known.classes or ()) if known is not None else (),
         pictures=_pictures(connection, content, image_size),
         notes=_notes(rows, whole, images),
     )
+
+
+def read_dealt(
+    connection: Connection, of_study: str, values: Mapping[str, Any]
+) -> dict[str, Dealt]:
+    """Which images the finished runs of folds were tested on, and which they got right, by run key."""
+    runs = schema.runs
+    mine = text(f"run_key IN (SELECT run_key FROM cells WHERE {of_study})")  # noqa: S608
+    query = select(runs.c.run_key, runs.c.test_first, runs.c.test_images, runs.c.test_correct)
+    there = query.where(
+        runs.c.status == "finished", runs.c.test_images.is_not(None), runs.c.fold.is_not(None), mine
+    )
+    return {
+        row.run_key: Dealt(row.test_first, row.test_images, row.test_correct)
+        for row in connection.execute(there, dict(values))
+        if row.test_correct is not None
+    }
 
 
 def _counted(rows: Rows) -> int:

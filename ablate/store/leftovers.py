@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from sqlalchemy import Engine, text
 
 from ablate.errors import DatabaseError
 from ablate.store import schema
 from ablate.store.address import files_folder, shown
-from ablate.store.checkpoints import checkpoint_folder
+from ablate.store.beside import Files, FolderFiles
+from ablate.store.checkpoints import checkpoint_files
 from ablate.store.connect import clear_errors, open_engine
 from ablate.store.histograms import histogram_folder
 from ablate.store.studies import Removal
-from ablate.store.weights import weights_path
+from ablate.store.weights import checked_weights, weights_files
 from ablate.system.inside import inside
 
 
@@ -26,29 +27,32 @@ def remove_files(url: str, removal: Removal) -> tuple[int, int]:
         DatabaseError: a name that ablate does not give, a link in the place of a file, or a file that cannot
             be deleted; the others may be gone.
     """
-    files = size = 0
-    for path in _files(url, removal):
+    sizes: list[int] = []
+    for place, delete in _files(url, removal):
         try:
-            size += path.lstat().st_size
-            path.unlink()
-            files += 1
-        except FileNotFoundError:
-            continue
+            size = delete()
         except OSError as error:
-            raise DatabaseError(f"{path}: cannot be deleted: {error.strerror}") from None
+            raise DatabaseError(f"{place}: cannot be deleted: {error.strerror or error}") from None
+        sizes += [] if size is None else [size]
     for key in removal.runs:
         folder = histogram_folder(url, key)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    return files, size
+    return len(sizes), sum(sizes)
 
 
-def _files(url: str, removal: Removal) -> Iterator[Path]:
-    yield from (weights_path(url, file) for file in removal.weights)
-    yield from (inside(checkpoint_folder(url), file) for file in removal.checkpoints)
-    yield from (inside(files_folder(url), "traces", file) for file in removal.traces)
+def _files(url: str, removal: Removal) -> Iterator[tuple[str, Callable[[], int | None]]]:
+    """Each file, as it is named to people, and what deletes it."""
+    weights, checkpoints = weights_files(url), checkpoint_files(url)
+    traces = FolderFiles(inside(files_folder(url), "traces"))
+    named: list[tuple[Files, str]] = [(weights, checked_weights(file)) for file in removal.weights]
+    named += [(checkpoints, file) for file in removal.checkpoints]
+    named += [(traces, file) for file in removal.traces]
     for key in removal.runs:
-        yield from sorted(histogram_folder(url, key).glob("*.npz"))
+        folder = histogram_folder(url, key)
+        named += [(FolderFiles(folder), path.name) for path in sorted(folder.glob("*.npz"))]
+    for files, name in named:
+        yield files.place(name), partial(files.delete, name)
 
 
 def give_back_space(url: str) -> tuple[int, str | None]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
 
 from ablate.errors import DatabaseError
 from ablate.store.address import shown
@@ -35,6 +37,14 @@ SESSION = {
 ENCODINGS = ("UTF8", "SQL_ASCII")
 """What holds any name of a variant; the second stores the bytes as they are."""
 
+REPEATABLE_READ = 3
+"""As `psycopg.IsolationLevel` has it."""
+
+PING_SECONDS = 1.0
+"""A connection that nobody used for longer is tried before it is used. One that breaks in use is an error
+that passes: its transaction is made again."""
+_USED = "ablate_used"
+
 TURN = 0x61626C617465  # "ablate"
 
 
@@ -45,7 +55,7 @@ def make_engine(url: URL) -> Engine:
         DatabaseError: the driver is not installed.
     """
     try:
-        engine = create_engine(url, pool_pre_ping=True, connect_args=CONNECT)
+        engine = create_engine(url, connect_args=CONNECT)
     except ImportError:
         raise DatabaseError(
             f"--db {shown(url)}: PostgreSQL needs psycopg: pip install 'psycopg[binary]'"
@@ -64,10 +74,27 @@ def make_engine(url: URL) -> Engine:
             connection.execute(f"SET {name} = '{value}'")
         connection.commit()
 
+    @event.listens_for(engine, "checkout")
+    def _checked_out(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get(_USED, 0.0) < PING_SECONDS:
+            return
+        try:
+            connection.execute("SELECT 1")
+            connection.rollback()
+        except connection.Error as error:
+            raise DisconnectionError from error  # the pool makes another one
+
+    @event.listens_for(engine, "checkin")
+    def _checked_in(_connection: Any, record: Any) -> None:
+        record.info[_USED] = time.monotonic()
+
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        if not connection.get_execution_options().get(WRITE, False):
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        writes = connection.get_execution_options().get(WRITE, False)
+        # psycopg says it in its BEGIN, where a statement of its own would be one more way to the server.
+        reached: Any = connection.connection.driver_connection
+        reached.read_only = None if writes else True
+        reached.isolation_level = None if writes else REPEATABLE_READ
 
     return engine
 

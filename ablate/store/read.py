@@ -16,11 +16,16 @@ from ablate.store import schema
 from ablate.store.connect import clear_errors, database_exists, open_engine, shown
 from ablate.store.contents import problem_in
 from ablate.store.rows import chunks
+from ablate.store.statements import status_query
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.keys import by_difference
 
 if TYPE_CHECKING:
     from ablate.study import Study
+
+
+AT_ONCE = 10_000
+"""How many keys go into one question, as one parameter."""
 
 
 def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, RunStatus]:
@@ -91,6 +96,7 @@ class StoredRun:
     weights_sha256: str | None
     weights_file: str | None
     val_accuracy: float | None = None
+    fold: int | None = None
 
 
 def stored_runs(url: str, study: str, dataset_hash: str, setting: str) -> list[StoredRun]:
@@ -164,13 +170,11 @@ def check_integrity(url: str) -> list[str]:
 
 def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:
     """The status of those of these runs that the database knows."""
-    runs = schema.runs
+    query = status_query(connection.dialect.name)
     return {
-        row.run_key: row.status
-        for chunk in chunks(run_keys)
-        for row in connection.execute(
-            select(runs.c.run_key, runs.c.status).where(runs.c.run_key.in_(chunk))
-        )
+        run_key: status
+        for chunk in chunks(run_keys, AT_ONCE)
+        for run_key, status in connection.execute(query, {"keys": chunk})
     }
 
 

@@ -30,6 +30,7 @@ def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
         "dataset_hash": content_hash,
         "recipe": plan.study.conditions,
         "seed": cell.seed,
+        "fold": cell.fold,
         "status": RunStatus.PLANNED,
         "attempts": 0,
         "heartbeat": 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from ablate.result.image_results import unpack_bits
 from ablate.stats.sample import Bits, Sample
 from ablate.store import schema
 from ablate.store.connect import database_exists
+from ablate.store.folds import Dealt, join_bits
 from ablate.store.read import reading
 from ablate.store.status import StudyKey
 
@@ -49,8 +50,21 @@ def read_standing(connection: Connection, key: StudyKey) -> Standing:
         if row.status is RunStatus.FAILED:
             failed[row.variant].add(row.seed)
     samples = _samples(connection, [(row.variant, row) for row in rows])
-    done = tuple(row.run_key for row in rows if row.status is RunStatus.FINISHED)
+    done = tuple(_finished(rows, samples))
     return Standing(samples, {name: frozenset(each) for name, each in failed.items()}, done)
+
+
+def _finished(rows: Sequence[Any], samples: Mapping[str, Sample]) -> Iterator[str]:
+    """The keys of what has finished: of folds that of the first one of each whole seed, as in `frames`."""
+    first: set[tuple[str, int]] = set()
+    for row in sorted(rows, key=lambda row: row.fold or 0):
+        if row.status is not RunStatus.FINISHED:
+            continue
+        if row.fold is None:
+            yield row.run_key
+        elif (row.variant, row.seed) not in first and row.seed in samples[row.variant].scores:
+            first.add((row.variant, row.seed))
+            yield row.run_key
 
 
 def similar_samples(
@@ -87,20 +101,42 @@ def similar_samples(
 _RESULT = (
     *(schema.runs.c.run_key, schema.runs.c.dataset_hash),
     *(schema.runs.c.test_accuracy, schema.runs.c.test_correct),
+    *(schema.runs.c.fold, schema.runs.c.test_first, schema.runs.c.test_images),
 )
 
 
 def _samples(connection: Connection, rows: Sequence[tuple[str, Any]]) -> dict[str, Sample]:
-    """Samples by the given names, in the order in which these come up; empty without a finished run."""
+    """Samples by the given names, in the order in which these come up; empty without a finished run. With
+    folds a seed is in them once all of its folds have finished.
+    """
     sets = schema.test_sets
     images = {row.dataset_hash: row.images for row in connection.execute(select(sets))}
     scores: dict[str, dict[int, float]] = {name: {} for name, _ in rows}
     bits: dict[str, dict[int, Bits]] = {name: {} for name, _ in rows}
+    dealt: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for name, row in rows:
         if row.status is not RunStatus.FINISHED or row.test_accuracy is None:
+            continue
+        if row.fold is not None:
+            dealt[name, row.seed].append(row)
             continue
         scores[name][row.seed] = row.test_accuracy
         size = images.get(row.dataset_hash)
         if size is not None and len(row.test_correct or b"") == (size + 7) // 8:
             bits[name][row.seed] = unpack_bits(row.test_correct, size)
-    return {name: Sample(scores[name], bits[name]) for name in scores}
+    folds = 1
+    for (name, seed), runs in dealt.items():
+        whole = join_bits(_parts(runs), images.get(runs[0].dataset_hash, 0))
+        if whole is not None:
+            bits[name][seed], scores[name][seed] = whole, float(whole.mean())
+            folds = max(folds, len(runs))
+    return {name: Sample(scores[name], bits[name], folds=folds) for name in scores}
+
+
+def _parts(runs: Sequence[Any]) -> list[Dealt]:
+    """Those of them of which it is known what they were tested on."""
+    return [
+        Dealt(row.test_first, row.test_images, row.test_correct)
+        for row in runs
+        if row.test_images is not None and row.test_correct is not None
+    ]

@@ -115,6 +115,10 @@ runs = Table(
     Column("unmoved_attention", Text),
     # Of each test image (`ablate.result.predictions`); NULL where it was tested before that was stored.
     Column("test_predictions", LargeBinary),
+    # Of folds, from 1; such a run is tested on so many of the data set's test images, from the first one on.
+    Column("fold", Integer),
+    Column("test_first", Integer),
+    Column("test_images", Integer),
 )
 
 cells = Table(
@@ -339,6 +343,10 @@ datasets = Table(
     Column("in_two_classes", Integer),
     Column("plain_images", Integer),
     Column("transparent_images", Integer),
+    # NULL where a part is for testing: then each image is not tested once.
+    Column("folds", Integer),
+    Column("smallest_fold_images", Integer),
+    Column("largest_fold_images", Integer),
 )
 
 # What each run is worth by each metric (`ablate.study.metrics`), on validation and test images; the class is

@@ -104,7 +104,7 @@ CREATE TABLE datasets (
 	tested_in_training INTEGER,
 	in_two_classes INTEGER,
 	plain_images INTEGER,
-	transparent_images INTEGER,
+	transparent_images INTEGER, folds INTEGER, smallest_fold_images INTEGER, largest_fold_images INTEGER,
 	PRIMARY KEY (dataset_hash)
 );
 
@@ -203,7 +203,7 @@ CREATE TABLE runs (
 	precision VARCHAR(16),
 	environment_id VARCHAR(16),
 	started_at VARCHAR(32),
-	finished_at VARCHAR(32), weights_file VARCHAR(64), path JSON, unmoved_attention TEXT, test_predictions BLOB,
+	finished_at VARCHAR(32), weights_file VARCHAR(64), path JSON, unmoved_attention TEXT, test_predictions BLOB, fold INTEGER, test_first INTEGER, test_images INTEGER,
 	PRIMARY KEY (run_key),
 	FOREIGN KEY(fingerprint) REFERENCES architectures (fingerprint),
 	FOREIGN KEY(environment_id) REFERENCES environments (environment_id)
@@ -300,7 +300,8 @@ CREATE VIEW v_datasets AS
                d.test_images, d.smallest_class, d.smallest_class_images, d.largest_class,
                d.largest_class_images, d.majority_class, d.majority_share, d.compared,
                d.tested_in_training, d.in_two_classes, d.plain_images, d.transparent_images,
-               d.turned_images, d.turned, d.passed_over
+               d.turned_images, d.turned, d.passed_over, d.folds, d.smallest_fold_images,
+               d.largest_fold_images
         FROM studies s
         LEFT JOIN datasets d ON d.dataset_hash = s.dataset_hash;
 
@@ -326,13 +327,14 @@ CREATE VIEW v_predictions AS
             SELECT 0 UNION ALL SELECT image + 1 FROM numbers
             WHERE image + 1 < (SELECT MAX(images) FROM test_sets)
         ), bytes(every) AS (SELECT X'000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebfc0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff')
-        SELECT r.run_key, n.image, (256 * (instr(b.every, substr(s.labels, 2 * n.image + 1, 1)) - 1) + (instr(b.every, substr(s.labels, 2 * n.image + 1 + 1, 1)) - 1)) AS label, CASE WHEN length(r.test_predictions) = 4 * s.images THEN (256 * (instr(b.every, substr(r.test_predictions, 4 * n.image + 1, 1)) - 1) + (instr(b.every, substr(r.test_predictions, 4 * n.image + 1 + 1, 1)) - 1)) END AS predicted,
-               CASE WHEN length(r.test_predictions) = 4 * s.images THEN CAST((256 * (instr(b.every, substr(r.test_predictions, 4 * n.image + 2 + 1, 1)) - 1) + (instr(b.every, substr(r.test_predictions, 4 * n.image + 2 + 1 + 1, 1)) - 1)) AS double precision) / 65535 END AS probability, (((instr(b.every, substr(r.test_correct, n.image / 8 + 1, 1)) - 1) >> (7 - n.image % 8)) & 1) AS correct
+        SELECT r.run_key, COALESCE(r.test_first, 0) + n.image AS image, (256 * (instr(b.every, substr(s.labels, 2 * (COALESCE(r.test_first, 0) + n.image) + 1, 1)) - 1) + (instr(b.every, substr(s.labels, 2 * (COALESCE(r.test_first, 0) + n.image) + 1 + 1, 1)) - 1)) AS label,
+               CASE WHEN length(r.test_predictions) = 4 * COALESCE(r.test_images, s.images) THEN (256 * (instr(b.every, substr(r.test_predictions, 4 * n.image + 1, 1)) - 1) + (instr(b.every, substr(r.test_predictions, 4 * n.image + 1 + 1, 1)) - 1)) END AS predicted, CASE WHEN length(r.test_predictions) = 4 * COALESCE(r.test_images, s.images) THEN CAST((256 * (instr(b.every, substr(r.test_predictions, 4 * n.image + 2 + 1, 1)) - 1) + (instr(b.every, substr(r.test_predictions, 4 * n.image + 2 + 1 + 1, 1)) - 1)) AS double precision) / 65535 END AS probability, (((instr(b.every, substr(r.test_correct, n.image / 8 + 1, 1)) - 1) >> (7 - n.image % 8)) & 1) AS correct
         FROM runs r
         JOIN test_sets s ON s.dataset_hash = r.dataset_hash
         CROSS JOIN bytes b CROSS JOIN numbers n
-        WHERE r.status = 'finished' AND length(r.test_correct) = (s.images + 7) / 8
-              AND n.image < s.images;
+        WHERE r.status = 'finished'
+              AND length(r.test_correct) = (COALESCE(r.test_images, s.images) + 7) / 8
+              AND n.image < COALESCE(r.test_images, s.images);
 
 CREATE VIEW v_profile AS
         SELECT fingerprint, device, path, module, operator, self_device_us, self_cpu_us,
@@ -347,7 +349,7 @@ CREATE VIEW v_runs AS
                r.val_accuracy, r.test_accuracy, a.parameters, a.attention_parameters, a.macs,
                r.seconds, r.train_images_per_second, r.device, r.precision,
                r.started_at, r.finished_at, c.setting, c.ordinal, a.elementwise, a.activations,
-               r.dataset_hash, r.unmoved_attention
+               r.dataset_hash, r.unmoved_attention, r.fold
         FROM cells c
         JOIN runs r ON r.run_key = c.run_key
         JOIN architectures a ON a.fingerprint = r.fingerprint;

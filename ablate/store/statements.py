@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import JSON, Select, bindparam, func, select, update
+from sqlalchemy import JSON, Select, bindparam, case, func, select, update
 
 from ablate.result import RunStatus
 from ablate.result.status import READY
@@ -14,6 +14,7 @@ from ablate.store import schema
 PAGE = 100
 
 _runs, _free = schema.runs, schema.runs.alias()
+_PATH = JSON(none_as_null=True)
 
 # SQLite locks the whole file and knows no FOR UPDATE, which is left out for it.
 _unlocked = (
@@ -39,10 +40,12 @@ TAKE = (
         failure=None,
         error=None,
         environment_id=None,
+        path=case((_runs.c.attempts == 0, bindparam("path", type_=_PATH)), else_=_runs.c.path),
     )
     .returning(_runs.c.attempts)
 )
-"""Claims a run that is ready and that nobody else is claiming; returns the attempt's number, or nothing."""
+"""Claims a run that is ready and that nobody else is claiming; returns the attempt's number, or nothing. The
+first attempt begins it under `path`."""
 
 
 @cache
@@ -50,14 +53,7 @@ def ready_queries(dialect: str) -> tuple[Select[Any], Select[Any]]:
     """A page of those of the runs `keys` that are ready, as (place, key) after the place `last`; and
     how many are ready. All keys are one parameter: thousands would take longer than the query.
     """
-    keys = bindparam("keys", type_=JSON)
-    listed = (
-        func.json_array_elements_text(keys)
-        .table_valued("value", with_ordinality="key")
-        .render_derived()
-        if dialect == "postgresql"
-        else func.json_each(keys).table_valued("key", "value")
-    )
+    listed = _listed(dialect)
     is_ready = (_runs.c.run_key == listed.c.value) & _runs.c.status.in_(READY)
     page = (
         select(listed.c.key, _runs.c.run_key)
@@ -66,3 +62,21 @@ def ready_queries(dialect: str) -> tuple[Select[Any], Select[Any]]:
         .limit(PAGE)
     )
     return page, select(func.count()).where(is_ready)
+
+
+@cache
+def status_query(dialect: str) -> Select[Any]:
+    """Key and status of those of the runs `keys` that are known."""
+    listed = _listed(dialect)
+    return select(_runs.c.run_key, _runs.c.status).join_from(
+        listed, _runs, _runs.c.run_key == listed.c.value
+    )
+
+
+def _listed(dialect: str) -> Any:
+    """The parameter `keys` as a table of (key, value): place and run."""
+    keys = bindparam("keys", type_=JSON)
+    if dialect == "postgresql":
+        listed = func.json_array_elements_text(keys)
+        return listed.table_valued("value", with_ordinality="key").render_derived()
+    return func.json_each(keys).table_valued("key", "value")

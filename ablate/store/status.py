@@ -33,6 +33,7 @@ class RunningRun:
     device: str | None
     epoch: int
     started_at: str
+    fold: int | None = None
 
     @property
     def process(self) -> Process:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     # For its type only: a report opens the database on machines without torch.
     from ablate.plan import Cell, Plan
 
-__all__ = ["Claim", "LostClaimError", "Store"]
+__all__ = ["Claim", "LostClaimError", "Report", "Store"]
 
 TRIES = 3
 """How often a run is tried that takes its process down with it."""
@@ -50,6 +50,15 @@ LAST_WORDS_SECONDS = 5.0
 """How long a driver that ends waits to give a run back; without it, a lease does that."""
 CONTESTED_SECONDS = 5.0
 """How long runs that others are claiming at this very moment may make us wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An epoch or the result of an attempt, and of a result the environment that it came from."""
+
+    claim: Claim
+    event: Epoch | Finished
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -103,27 +112,51 @@ class Store:
 
         No two callers get the same one. A run that lost its process or its time before is taken alone.
         """
-        tokens = [secrets.token_hex(16) for _ in range(at_most)]
+        return next(iter(self.claim_cohorts(run_keys, [at_most], group)), [])
+
+    def claim_cohorts(
+        self,
+        run_keys: Sequence[str],
+        sizes: Sequence[int],
+        group: Callable[[str], Hashable],
+        begun: Callable[[str], Mapping[str, Any] | None] = lambda _key: None,
+    ) -> list[list[Claim]]:
+        """As many cohorts as there are sizes, each as `claim_cohort` takes one, in one transaction; fewer
+        where there are not as many runs. A run that nobody had before begins under the path that `begun`
+        gives.
+        """
+        tokens = [[secrets.token_hex(16) for _ in range(size)] for size in sizes]
         end = time.monotonic() + CONTESTED_SECONDS
-        while not (claimed := self._claim(run_keys, tokens, group)):
+        while not (claimed := self._claim(run_keys, tokens, group, begun)):
             if not self.ready(run_keys) or time.monotonic() > end:
                 return []
             time.sleep(0.01)
         return claimed
 
     def _claim(
-        self, run_keys: Sequence[str], tokens: Sequence[str], group: Callable[[str], Hashable]
-    ) -> list[Claim]:
+        self,
+        run_keys: Sequence[str],
+        tokens: Sequence[Sequence[str]],
+        group: Callable[[str], Hashable],
+        begun: Callable[[str], Mapping[str, Any] | None],
+    ) -> list[list[Claim]]:
         tried = False
 
-        def claim(connection: Connection) -> list[Claim]:
+        def claim(connection: Connection) -> list[list[Claim]]:
             nonlocal tried
             # After a commit whose end nobody knows, what has these tokens is ours.
-            before = claims.held(connection, tokens) if tried else []
+            before = [claims.held(connection, each) for each in tokens] if tried else []
             tried = True
-            return before or claims.take(connection, self._owner, run_keys, tokens, group)
+            if any(before):
+                return [cohort for cohort in before if cohort]
+            return claims.take(connection, self._owner, run_keys, tokens, group, begun)
 
         return transact(self._engine, claim, writes=True)
+
+    @reading
+    def over(self, connection: Connection, run_keys: Sequence[str]) -> set[str]:
+        """Those of these runs that have ended, well or not."""
+        return claims.over(connection, run_keys)
 
     @reading
     def ready(self, connection: Connection, run_keys: Sequence[str]) -> int:
@@ -170,18 +203,66 @@ class Store:
         claims.touch(connection, claim)
         claims.keep_path(connection, claim, path, begins=True)
 
-    @writing
-    def add_epoch(self, connection: Connection, claim: Claim, epoch: Epoch) -> None:
+    def report(self, reports: Sequence[Report], patience_seconds: float | None = None) -> set[str]:
+        """Store epochs and results of several runs, in their order and in one transaction; returns the keys
+        of runs that belong to another attempt now: of these nothing was written.
+
+        Raises:
+            DatabaseError: they cannot be written; none of them was.
+        """
+
+        left, lost = list(reports), set[str]()
+        while left:
+            try:
+                files = self._write(left, patience_seconds)
+                break
+            except LostClaimError as error:  # taken back whole, and tried without it
+                lost.add(error.run_key)
+                left = [each for each in left if each.claim.run_key not in lost]
+        else:
+            return lost
+        checkpoints.remove(self._url, files)
+        for each in left:
+            if isinstance(each.event, Finished):
+                checkpoints.sweep_all(self._url, each.claim.run_key)
+        return lost
+
+    def _write(self, reports: Sequence[Report], patience_seconds: float | None) -> list[str]:
+        """Write all of these; returns the files of checkpoints that no row names any more."""
+
+        def write(connection: Connection) -> list[str]:
+            epochs = [(each.claim, each.event) for each in reports if isinstance(each.event, Epoch)]
+            self._add_epochs(connection, epochs)
+            files: list[str] = []
+            for each in reports:
+                if isinstance(each.event, Finished):
+                    files += self._accept(connection, each.claim, each.event, each.environment)
+            return files
+
+        return transact(self._engine, write, writes=True, patience_seconds=patience_seconds)
+
+    def add_epoch(self, claim: Claim, epoch: Epoch) -> None:
         """Store what an epoch measured, with its steps.
 
         Raises:
             LostClaimError: the run belongs to another attempt now; nothing was written.
         """
-        claims.touch(connection, claim)
-        row = {k: v for k, v in asdict(epoch).items() if k != "steps"}
-        put(connection, schema.epochs, [{"run_key": claim.run_key, **row}])
-        key = {"run_key": claim.run_key, "epoch": epoch.epoch}
-        put(connection, schema.steps, [{**key, **asdict(step)} for step in epoch.steps])
+        self._report_one(Report(claim, epoch))
+
+    def _report_one(self, report: Report) -> None:
+        if self.report([report]):
+            raise LostClaimError(report.claim.run_key)
+
+    def _add_epochs(self, connection: Connection, epochs: Sequence[tuple[Claim, Epoch]]) -> None:
+        claims.touch_all(connection, {claim for claim, _ in epochs})
+        rows, steps = [], []
+        for claim, epoch in epochs:
+            row = {k: v for k, v in asdict(epoch).items() if k != "steps"}
+            rows.append({"run_key": claim.run_key, **row})
+            key = {"run_key": claim.run_key, "epoch": epoch.epoch}
+            steps += [{**key, **asdict(step)} for step in epoch.steps]
+        put(connection, schema.epochs, rows)
+        put(connection, schema.steps, steps)
 
     def add_checkpoint(self, claim: Claim, checkpoint: Checkpoint) -> None:
         """Store the state of a run after an epoch that is stored already; the last two are kept.
@@ -236,22 +317,23 @@ class Store:
             LostClaimError: the run belongs to another attempt now; nothing was written.
             DatabaseError: the weights cannot be written; the run is not accepted.
         """
-        checkpoints.remove(self._url, self._accept(claim, result, environment))
-        self._sweep(claim.run_key)
+        self._report_one(Report(claim, result, environment))
 
-    @writing
     def _accept(
         self, connection: Connection, claim: Claim, result: Finished, environment: Mapping[str, Any]
     ) -> list[str]:
-        values = {k: v for k, v in asdict(result).items() if k not in ("kept", "labels", "scores")}
+        beside = ("kept", "labels", "scores", "tested")
+        values = {k: v for k, v in asdict(result).items() if k not in beside}
+        if (tested := result.tested) is not None:
+            values |= {"test_first": tested.first, "test_images": tested.images}
         values["test_predictions"] = add_test_set(connection, claim.run_key, result)
         values["environment_id"] = add_environment(connection, environment)
-        if self._end(connection, claim, RunStatus.FINISHED, values):
-            add_scores(connection, claim.run_key, result.scores)
-            if result.kept is not None:
-                keep(connection, self._url, claim.run_key, result.kept)
-            return checkpoints.forget(connection, claim.run_key)
-        return []
+        if not self._end(connection, claim, RunStatus.FINISHED, values):
+            return []
+        add_scores(connection, claim.run_key, result.scores)
+        if result.kept is not None:
+            keep(connection, self._url, claim.run_key, result.kept)
+        return checkpoints.forget(connection, claim.run_key)
 
     def keep_best(self, study: str, run_keys: Collection[str]) -> None:
         """Keep weights of the best of these runs alone, which are of one variant; a file is deleted after its
@@ -323,15 +405,20 @@ class Store:
     @writing
     def renew(self, connection: Connection, held: Iterable[Claim]) -> None:
         """Show that these attempts are alive."""
-        for claim in held:
-            claims.renew(connection, claim)
+        claims.renew_all(connection, list(held))
 
     @reading
     def running(
-        self, connection: Connection, run_keys: Sequence[str]
+        self,
+        connection: Connection,
+        run_keys: Collection[str],
+        after: str = "",
+        at_most: int | None = None,
     ) -> dict[str, tuple[Owner, str, int]]:
-        """Which of these runs are being trained: by whom, under which token, and the heartbeat."""
-        return claims.running(connection, run_keys)
+        """Which of these runs are being trained: by whom, under which token, and the heartbeat. With
+        `at_most` that many are looked at, of all that are trained, from the key `after` on and round to it.
+        """
+        return claims.running(connection, run_keys, after, at_most)
 
     @writing
     def take_back(self, connection: Connection, run_key: str, token: str) -> bool:
@@ -343,6 +430,11 @@ class Store:
     def retry_failed(self, connection: Connection, run_keys: Sequence[str]) -> int:
         """Make failed runs ready again; returns how many."""
         return claims.retry_failed(connection, run_keys)
+
+    @reading
+    def unseen(self, connection: Connection, run_keys: Collection[str]) -> int:
+        """How many of these runs can go on from checkpoints of which none can be seen from here."""
+        return checkpoints.unseen(connection, self._url, run_keys)
 
     @reading
     def statuses(self, connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, or_, select, update
 
 from ablate.result import Finished, RunStatus
 from ablate.result.image_results import unpack_bits
 from ablate.result.maps import Array
 from ablate.result.predictions import image_count
 from ablate.store import schema
+from ablate.store.folds import Dealt, join_bits
 from ablate.store.rows import add_missing
 from ablate.store.transaction import reading, writing
 
@@ -20,14 +21,17 @@ def add_test_set(connection: Connection, run_key: str, result: Finished) -> byte
     """Store which images a run was tested on, if nobody has; returns its predictions, None if they are of
     others than those that stand there: then nobody could say which.
     """
-    runs, sets = schema.runs, schema.test_sets
-    content = connection.scalar(select(runs.c.dataset_hash).where(runs.c.run_key == run_key))
     row = _row(result)
-    if content is None or row is None:
+    if row is None:
         return None
-    add_missing(connection, sets, [{"dataset_hash": content, **row}])
-    mine = sets.c.dataset_hash == content
-    there = connection.execute(select(sets).where(mine)).one()
+    sets = schema.test_sets
+    there = _tested_on(connection, run_key)
+    if there is None:
+        return None
+    mine = sets.c.dataset_hash == there.content
+    if there.images is None:
+        add_missing(connection, sets, [{"dataset_hash": there.content, **row}])
+        there = connection.execute(select(sets).where(mine)).one()  # another's may have come first
     if there.images != row["images"]:
         return None
     if there.labels is None and row["labels"] is not None:
@@ -36,8 +40,21 @@ def add_test_set(connection: Connection, run_key: str, result: Finished) -> byte
     return result.test_predictions if there.labels == row["labels"] else None
 
 
+def _tested_on(connection: Connection, run_key: str) -> Any:
+    """What the data set of a run is, and what is stored of its test images, each None before that."""
+    runs, sets = schema.runs, schema.test_sets
+    query = (
+        select(runs.c.dataset_hash.label("content"), sets.c.images, sets.c.labels)
+        .join_from(runs, sets, sets.c.dataset_hash == runs.c.dataset_hash, isouter=True)
+        .where(runs.c.run_key == run_key)
+    )
+    return connection.execute(query).one_or_none()
+
+
 def _row(result: Finished) -> dict[str, Any] | None:
     """What a result tells of the images, None if not even their number."""
+    if result.labels is None and result.tested is not None:
+        return {"images": result.tested.all, "labels": None, "classes": None}
     if result.labels is not None:
         packed, classes = result.labels.packed, list(result.labels.classes)
         return {"images": len(packed) // 2, "labels": packed, "classes": classes}
@@ -60,19 +77,33 @@ class Pictures:
         here = sets.c.dataset_hash == dataset_hash
         images = connection.scalar(select(sets.c.images).where(here)) or 0
         query = (
-            select(cells.c.variant, runs.c.seed, runs.c.test_correct)
+            select(
+                *(cells.c.variant, runs.c.seed, runs.c.test_correct),
+                *(runs.c.fold, runs.c.test_first, runs.c.test_images),
+            )
             .join(runs, runs.c.run_key == cells.c.run_key)
             .where(
                 cells.c.study == study,
                 cells.c.dataset_hash == dataset_hash,
                 cells.c.setting == setting,
                 runs.c.status == RunStatus.FINISHED,
-                func.length(runs.c.test_correct) == (images + 7) // 8,
+                or_(
+                    runs.c.test_images.is_not(None),
+                    func.length(runs.c.test_correct) == (images + 7) // 8,
+                ),
             )
         )
         found: dict[str, dict[int, Array]] = {}
-        for variant, seed, bits in connection.execute(query.order_by(cells.c.ordinal)):
-            found.setdefault(variant, {})[seed] = unpack_bits(bits, images)
+        dealt: dict[tuple[str, int], list[Dealt]] = {}
+        for row in connection.execute(query.order_by(cells.c.ordinal)):
+            variant, seed, bits, fold, first, tested = row
+            if fold is None:
+                found.setdefault(variant, {})[seed] = unpack_bits(bits, images)
+            else:
+                dealt.setdefault((variant, seed), []).append(Dealt(first, tested, bits))
+        for (variant, seed), parts in dealt.items():
+            if (whole := join_bits(parts, images)) is not None:
+                found.setdefault(variant, {})[seed] = whole
         return found
 
     @reading

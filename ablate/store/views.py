@@ -17,7 +17,7 @@ VIEWS = {
                r.val_accuracy, r.test_accuracy, a.parameters, a.attention_parameters, a.macs,
                r.seconds, r.train_images_per_second, r.device, r.precision,
                r.started_at, r.finished_at, c.setting, c.ordinal, a.elementwise, a.activations,
-               r.dataset_hash, r.unmoved_attention
+               r.dataset_hash, r.unmoved_attention, r.fold
         FROM cells c
         JOIN runs r ON r.run_key = c.run_key
         JOIN architectures a ON a.fingerprint = r.fingerprint
@@ -48,13 +48,14 @@ VIEWS = {
     """,
     "v_predictions": """
         WITH {numbers}
-        SELECT r.run_key, n.image, {label} AS label, {predicted} AS predicted,
-               {probability} AS probability, {correct} AS correct
+        SELECT r.run_key, COALESCE(r.test_first, 0) + n.image AS image, {label} AS label,
+               {predicted} AS predicted, {probability} AS probability, {correct} AS correct
         FROM runs r
         JOIN test_sets s ON s.dataset_hash = r.dataset_hash
         CROSS JOIN {unpacked}
-        WHERE r.status = 'finished' AND length(r.test_correct) = (s.images + 7) / 8
-              AND n.image < s.images
+        WHERE r.status = 'finished'
+              AND length(r.test_correct) = (COALESCE(r.test_images, s.images) + 7) / 8
+              AND n.image < COALESCE(r.test_images, s.images)
     """,
     "v_metrics": """
         SELECT run_key, split, metric, NULLIF(class_name, '') AS class, value FROM metrics
@@ -74,7 +75,8 @@ VIEWS = {
                d.test_images, d.smallest_class, d.smallest_class_images, d.largest_class,
                d.largest_class_images, d.majority_class, d.majority_share, d.compared,
                d.tested_in_training, d.in_two_classes, d.plain_images, d.transparent_images,
-               d.turned_images, d.turned, d.passed_over
+               d.turned_images, d.turned, d.passed_over, d.folds, d.smallest_fold_images,
+               d.largest_fold_images
         FROM studies s
         LEFT JOIN datasets d ON d.dataset_hash = s.dataset_hash
     """,
@@ -162,12 +164,12 @@ def _words_of_predictions(kind: str) -> dict[str, str]:
     def number(packed: str, place: str) -> str:
         return f"(256 * {byte(packed, place)} + {byte(packed, f'{place} + 1')})"
 
-    whole = "length(r.test_predictions) = 4 * s.images"
+    whole = "length(r.test_predictions) = 4 * COALESCE(r.test_images, s.images)"
     said = number(predictions, "4 * n.image"), number(predictions, "4 * n.image + 2")
     return {
         "numbers": _NUMBERS[kind],
         "unpacked": _UNPACKED[kind],
-        "label": number(labels, "2 * n.image"),
+        "label": number(labels, "2 * (COALESCE(r.test_first, 0) + n.image)"),
         "predicted": f"CASE WHEN {whole} THEN {said[0]} END",
         "probability": f"CASE WHEN {whole} THEN CAST({said[1]} AS double precision) / 65535 END",
         "correct": f"(({byte(correct, 'n.image / 8')} >> (7 - n.image % 8)) & 1)",

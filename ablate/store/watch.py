@@ -28,7 +28,7 @@ GROUP BY c.study, c.dataset_hash, c.setting, r.status, r.failure, r.device
 """
 RUNNING = """
 SELECT c.study, c.dataset_hash, c.setting, c.variant, r.seed, r.run_key, r.owner_host, r.owner_pid,
-       r.owner_started, r.started_at,
+       r.owner_started, r.started_at, r.fold,
        (SELECT MAX(e.epoch) FROM epochs e WHERE e.run_key = r.run_key)
 FROM cells c JOIN runs r ON r.run_key = c.run_key
 WHERE r.status = 'running'
@@ -113,7 +113,7 @@ def _grid(definition: Any) -> frozenset[str]:
 def _running(ask: Ask, counted: Mapping[StudyKey, Counted]) -> dict[StudyKey, list[RunningRun]]:
     found: dict[StudyKey, list[RunningRun]] = defaultdict(list)
     for study, content, setting, *row in ask(RUNNING):
-        variant, seed, run_key, host, pid, started, started_at, epoch = row
+        variant, seed, run_key, host, pid, started, started_at, fold, epoch = row
         if (place := (study, content, setting)) not in counted:
             continue
         owner = Owner(host, pid, started)
@@ -127,6 +127,7 @@ def _running(ask: Ask, counted: Mapping[StudyKey, Counted]) -> dict[StudyKey, li
                 device=None,
                 epoch=epoch or 0,
                 started_at=started_at,
+                fold=fold,
             )
         )
     return found

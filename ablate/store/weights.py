@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 from sqlalchemy import Connection, func, select, update
 
 from ablate.errors import WeightsError
 from ablate.result import Kept
 from ablate.store import schema
-from ablate.store.address import files_folder
+from ablate.store.beside import Files, files_of
 from ablate.store.read import StoredRun
 from ablate.store.rows import put
-from ablate.store.stored_file import read_beside, store_file
-from ablate.system.inside import inside
+from ablate.system.text import seed_and_fold
 
 _NAME = re.compile(r"[0-9a-f]{16}\.safetensors")
 
@@ -26,15 +24,20 @@ def weights_file(run_key: str) -> str:
     return f"{run_key}.safetensors"
 
 
-def weights_path(url: str, file: str) -> Path:
-    """Where a file of weights lies.
+def weights_files(url: str) -> Files:
+    """Where the weights of a database lie."""
+    return files_of(url, "weights")
+
+
+def checked_weights(file: str) -> str:
+    """The name of a file of weights, as a row has it.
 
     Raises:
         WeightsError: no name that ablate gives: it must not lead out of the folder.
     """
     if not _NAME.fullmatch(file):
         raise WeightsError(f"{file!r}: the database names weights as ablate does not")
-    return inside(files_folder(url), "weights", file)
+    return file
 
 
 def keep(connection: Connection, url: str, run_key: str, kept: Kept) -> None:
@@ -59,7 +62,7 @@ def forget_all_but_best(connection: Connection, study: str, run_keys: Collection
     """
     runs, cells = schema.runs, schema.cells
     kept = runs.c.run_key.in_(run_keys) & runs.c.weights_file.is_not(None)
-    order = func.coalesce(runs.c.val_accuracy, -1).desc(), runs.c.seed
+    order = func.coalesce(runs.c.val_accuracy, -1).desc(), runs.c.seed, runs.c.fold
     found = connection.execute(
         select(runs.c.run_key, runs.c.weights_file).where(kept).order_by(*order)
     )
@@ -74,8 +77,7 @@ def forget_all_but_best(connection: Connection, study: str, run_keys: Collection
 
 def remove_weights(url: str, files: Iterable[str]) -> None:
     """Delete files of weights that no row names any more."""
-    for file in files:
-        weights_path(url, file).unlink(missing_ok=True)
+    weights_files(url).remove(map(checked_weights, files))
 
 
 def write_weights(url: str, file: str, content: bytes) -> str:
@@ -84,8 +86,7 @@ def write_weights(url: str, file: str, content: bytes) -> str:
     Raises:
         DatabaseError: the file cannot be written; nothing is left behind.
     """
-    path = weights_path(url, file)
-    store_file(path, content)
+    weights_files(url).write(checked_weights(file), content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -96,13 +97,15 @@ def read_weights(url: str, run: StoredRun) -> bytes:
         WeightsError: none were kept, or the file is missing or has changed.
     """
     if run.weights_sha256 is None or run.weights_file is None:
+        which = f"{run.variant}, {seed_and_fold(run.seed, run.fold)} ({run.run_key}, {run.status})"
         raise WeightsError(
-            f"{run.variant}, seed {run.seed} ({run.run_key}, {run.status}): has no stored weights; "
-            "`ablate run --keep` says of which seeds they are kept when a run finishes; of seed 1 unless set"
+            f"{which}: has no stored weights; `ablate run --keep` says of which seeds they are kept when a "
+            "run finishes; of seed 1 unless set"
         )
-    path = weights_path(url, run.weights_file)
+    files, name = weights_files(url), checked_weights(run.weights_file)
+    path = files.place(name)
     try:
-        content = read_beside(path)
+        content = files.read(name)
     except OSError as error:
         raise WeightsError(
             f"{path}: the weights of {run.variant} cannot be read: {error.strerror or error}; "

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ablate.study.base import StudyTable
 
 Fit = Literal["crop", "pad", "squash"]
 Orientation = Literal["exif", "as_stored"]
+MOST_FOLDS = 100
 
 
 class DataTable(StudyTable):
@@ -24,6 +25,9 @@ class DataTable(StudyTable):
     how much of each class is held out for that where there is none, `labels` the table of labels, `group`
     what no split may part (a column of that table, or a regular expression on the file's name).
 
+    With `folds` no part is for testing: each image is tested once, by the run of its fold, which is trained
+    on the others; a seed is a run of each fold.
+
     A new key also gets a line in `DATA_PROTOCOL`, at the value that means "as before".
     """
 
@@ -35,6 +39,23 @@ class DataTable(StudyTable):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     labels: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     group: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None = None
+
+    @model_validator(mode="after")
+    def _tested_once(self) -> Self:
+        if self.folds is None:
+            return self
+        if self.test_fraction != DATA_PROTOCOL["test_fraction"]:
+            raise ValueError(
+                f"data.folds = {self.folds} tests every image once, so data.test_fraction = "
+                f"{self.test_fraction:g} has nothing to hold out: leave one of them out"
+            )
+        if self.test is not None:
+            raise ValueError(
+                f"data.folds = {self.folds} tests every image once, so data.test = {self.test!r} names "
+                "nothing to test on: leave one of them out"
+            )
+        return self
 
 
 DATA_PROTOCOL: dict[str, Any] = {
@@ -47,6 +68,7 @@ DATA_PROTOCOL: dict[str, Any] = {
     "test_fraction": 0.2,
     "labels": None,
     "group": None,
+    "folds": None,
 }
 """What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""
 

@@ -37,12 +37,13 @@ def run_key(
     data: DataTable = ALL_DATA,
     left_out: int = 0,
     weights: str | None = None,
+    fold: int | None = None,
 ) -> str:
     """The identity of a run: 16 hexadecimal digits.
 
     `fingerprint` is that of the built network, `content_hash` that of the images as they are read, of which
     `data` says which are used; each epoch leaves out `left_out` of them (`batches.py`). `weights` is the
-    SHA-256 of those that it begins with.
+    SHA-256 of those that it begins with, `fold` the one that it is tested on.
     """
     return digest(
         {
@@ -53,6 +54,7 @@ def run_key(
             **by_difference({"left_out": left_out}, {"left_out": 0}),
             **_conditions(recipe, image_size, _of_data(data, but=READING_KEYS)),
             **by_difference({"weights": weights}, {"weights": None}),
+            **by_difference({"fold": fold}, {"fold": None}),
         }
     )
 

@@ -59,7 +59,9 @@ def command_line(arguments: list[str]) -> str:
 def without_password(text: str) -> str:
     """A text in which the passwords of URLs are three asterisks."""
     text = re.sub(r"(://[^:/?#]*):.*@", r"\1:***@", text)
-    return re.sub(r"(?i)([?&]\w*(?:password|secret|token)=)[^&]*", r"\1***", text)
+    return re.sub(
+        r"(?i)([?&][\w-]*(?:password|secret|token|signature|credential)=)[^&\s]*", r"\1***", text
+    )
 
 
 @cache

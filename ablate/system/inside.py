@@ -19,12 +19,21 @@ def inside(folder: Path, *ids: str) -> Path:
     """
     path = folder
     for each in ids:
-        if not _ID.fullmatch(each):
-            raise DatabaseError(
-                f"{each[:60]!r}: is no name that ablate gives to a file, which may lead out of {folder}: "
-                "the database was not made by ablate"
-            )
-        path = path / each
+        path = path / checked(each, folder)
         if path.is_symlink():
             raise DatabaseError(f"{path}: is a link, which is not followed there: remove it")
     return path
+
+
+def checked(name: str, folder: Path | str) -> str:
+    """A name that leads to nothing but a file in that folder.
+
+    Raises:
+        DatabaseError: a name that is no id.
+    """
+    if not _ID.fullmatch(name):
+        raise DatabaseError(
+            f"{name[:60]!r}: is no name that ablate gives to a file, which may lead out of {folder}: "
+            "the database was not made by ablate"
+        )
+    return name

@@ -126,6 +126,13 @@ def amount(count: int, word: str, many: str | None = None) -> str:
     return _catalogue(_Spoken.language).pgettext("counted", word).replace("{n}", f"{count:,}")
 
 
+def seed_told(seed: int, fold: int | None) -> str:
+    """`seed 1`, or `seed 1, fold 2` of a run that is one of a seed's."""
+    if fold is None:
+        return _("seed {seed}", seed=seed)
+    return _("seed {seed}, fold {fold}", seed=seed, fold=fold)
+
+
 def closed_up(text: str) -> str:
     """Sentences that stand one behind the other: after a full stop of Chinese there is no space."""
     return text if _Spoken.language == ENGLISH else _WIDE_STOP.sub(r"\1", text)

@@ -6,9 +6,11 @@ edited within one second at the same size. Here the bytes that are compiled are 
 
 from __future__ import annotations
 
+import random
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -42,6 +44,31 @@ class _SourceLoader(SourceFileLoader):
         self.content = self.get_data(path)
         code: CodeType = self.source_to_code(self.content, path)
         return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the file under generators of its own: what it draws is the same in each process, and it takes
+        nothing from the network that imports it first."""
+        with _generators_of_its_own():
+            super().exec_module(module)
+
+
+@contextmanager
+def _generators_of_its_own() -> Iterator[None]:
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    before = random.getstate(), numpy and numpy.random.get_state(), torch and torch.get_rng_state()
+    random.seed(0)
+    if numpy:
+        numpy.random.seed(0)
+    if torch:
+        torch.default_generator.manual_seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        if numpy:
+            numpy.random.set_state(before[1])
+        if torch:
+            torch.set_rng_state(before[2])
 
 
 class _Finder(MetaPathFinder):

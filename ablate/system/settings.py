@@ -1,7 +1,9 @@
-"""torch's own settings, which hold for a whole process: a network that sets one sets it for every other."""
+"""Settings that hold for a whole process, most of them torch's: a network that sets one sets it for all."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +30,14 @@ def _set_precision_of_products(value: str | None) -> None:
         torch.set_float32_matmul_precision(value)
 
 
+def _interrupt() -> Any:
+    return signal.getsignal(signal.SIGINT)
+
+
+def _set_interrupt(handler: Any) -> None:
+    signal.signal(signal.SIGINT, handler)  # only the main thread can have set another
+
+
 SETTINGS: dict[str, Setting] = {
     "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "default device": (torch.get_default_device, torch.set_default_device),
@@ -43,6 +53,16 @@ SETTINGS: dict[str, Setting] = {
     "older fp32 precision": (_precision_of_products, _set_precision_of_products),
     "fp32 precision": _switch(torch.backends, "fp32_precision"),
     "fp32 precision of products": _switch(torch.backends.cuda.matmul, "fp32_precision"),
+    "working directory": (os.getcwd, os.chdir),
+    "what Ctrl-C does": (_interrupt, _set_interrupt),
+    "flash attention": (
+        torch.backends.cuda.flash_sdp_enabled,
+        torch.backends.cuda.enable_flash_sdp,
+    ),
+    "lean attention": (
+        torch.backends.cuda.mem_efficient_sdp_enabled,
+        torch.backends.cuda.enable_mem_efficient_sdp,
+    ),
     "fp32 precision of oneDNN's products": _switch(torch.backends.mkldnn.matmul, "fp32_precision"),  # type: ignore[attr-defined]
 }
 """Name → how it is read and written."""
@@ -58,3 +78,24 @@ def settings_kept() -> Iterator[None]:
         for name, (read, write) in SETTINGS.items():
             if read() != before[name]:
                 write(before[name])
+
+
+@contextmanager
+def hooks_of_all_modules() -> Iterator[list[str]]:
+    """Afterwards the list names the hooks that were registered within for every module of the process; they
+    are taken out again."""
+    before = {name: dict(table) for name, table in _tables().items()}
+    found: list[str] = []
+    try:
+        yield found
+    finally:
+        for name, table in _tables().items():
+            if table.keys() != before[name].keys():
+                found.append(name.removeprefix("_global_").replace("_", " "))
+                table.clear()
+                table.update(before[name])
+
+
+def _tables() -> dict[str, dict[int, Any]]:
+    held = vars(torch.nn.modules.module)
+    return {k: v for k, v in held.items() if k.startswith("_global_") and isinstance(v, dict)}

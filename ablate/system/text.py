@@ -23,6 +23,11 @@ def plural(count: int, word: str, many: str | None = None) -> str:
     return f"{count:,} {word if count == 1 else many or word + 's'}"
 
 
+def seed_and_fold(seed: int, fold: int | None) -> str:
+    """`seed 1`, or `seed 1, fold 2` of a run that is one of a seed's."""
+    return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `3 min 05 s`, `2 h 10 min`."""
     minutes, rest = divmod(round(seconds), 60)
@@ -37,9 +42,16 @@ def one_line(error: BaseException) -> str:
 
     An error without words is quoted with the line of code that raised it.
     """
-    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line.strip() for line in _words(error).splitlines() if line.strip()]
     what = _gist(said) if said else _raised_by(error)
     return f"{type(error).__name__}: {what}" if what else type(error).__name__
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""  # its class cannot even say what it is
 
 
 def printable(text: str) -> str:

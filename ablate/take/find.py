@@ -46,7 +46,7 @@ def find_trained(
     asked = [run for run in kept if seed in (None, run.seed)]
     if not asked:
         raise _none(variant.name, seed, kept)
-    run = min(asked, key=lambda each: (-(each.val_accuracy or 0.0), each.seed))
+    run = min(asked, key=lambda each: (-(each.val_accuracy or 0.0), each.seed, each.fold or 0))
     net = build(variant, classes, size, run.seed)
     load_weights(net, read_weights(url, run), f"run {run.run_key}")
     set_dropout(net, study.recipe)
@@ -55,7 +55,8 @@ def find_trained(
 
 def _none(name: str, seed: int | None, kept: list[StoredRun]) -> WeightsError:
     of = "" if seed is None else f", seed {seed},"
-    there = f"of seed {', '.join(str(run.seed) for run in kept)}" if kept else "none"
+    seeds = dict.fromkeys(str(run.seed) for run in kept)
+    there = f"of seed {', '.join(seeds)}" if kept else "none"
     return WeightsError(
         f"no weights of {name}{of} are stored under this setting; there are: {there}. `ablate run --keep` "
         "says of which seeds they stay (--set and --data as they were run with)"

@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from ablate.attention import Attention
 from ablate.errors import StudyError
-from ablate.insert import apply_after, apply_before
+from ablate.insert import BEFORE_HOOKS, apply_after
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
 from ablate.system.text import one_line
 from ablate.take.source import Plain
@@ -81,7 +81,7 @@ class _Tracer(fx.Tracer):
             return args[0]
         if not self.is_leaf_module(m, self.path_of_module(m)):
             return super().call_module(m, forward, args, kwargs)
-        if apply_before in m._forward_pre_hooks.values():
+        if not BEFORE_HOOKS.isdisjoint(m._forward_pre_hooks.values()):
             args = (getattr(m, BEFORE_AS)(args[0]), *args[1:])
         given = super().call_module(m, forward, args, kwargs)
         after = apply_after in m._forward_hooks.values()

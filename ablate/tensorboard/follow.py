@@ -89,7 +89,7 @@ class Follower:
     def _lacks_graph(self, run: FollowedRun, log: Log) -> bool:
         """One seed of a variant is enough."""
         known = log.written.graph or run.fingerprint in self._graphless
-        return run.seed == 1 and not known
+        return run.seed == 1 and run.fold in (None, 1) and not known
 
     def _log(self, base: Path, epochs: Sequence[Row]) -> Log:
         if self.rebuild and base not in self._logs:

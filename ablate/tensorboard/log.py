@@ -154,7 +154,8 @@ def run_folder(logdir: Path, run: FollowedRun) -> Path:
     Raises:
         DatabaseError: a study or a run key that would lead elsewhere, or a link on the way.
     """
-    return inside(logdir, run.study, safe(run.variant), f"seed-{run.seed}-{run.run_key}")
+    fold = "" if run.fold is None else f"fold-{run.fold}-"
+    return inside(logdir, run.study, safe(run.variant), f"seed-{run.seed}-{fold}{run.run_key}")
 
 
 def safe(name: str) -> str:

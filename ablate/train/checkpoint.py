@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
+from ablate.network.kept import restore_beside, tensors_beside
 from ablate.result.path import differences
 from ablate.train.cohort import Began, Member
 from ablate.train.step import Trainer
@@ -43,6 +44,7 @@ def pack(member: Member, made_by: Mapping[str, Any]) -> bytes:
         **({} if member.began is None else {"began": asdict(member.began)}),
     }
     tensors = {f"net/{name}": value for name, value in trainer.net.state_dict().items()}
+    tensors |= {f"beside/{name}": value for name, value in tensors_beside(trainer.net).items()}
     for index, state in trainer.optimizer.state_dict()["state"].items():
         values = {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
         tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
@@ -63,6 +65,7 @@ def unpack(content: bytes, trainer: Trainer, made_by: Mapping[str, Any]) -> Memb
     if about["made_by"] != made_by:
         return Unfit(f"its checkpoint was made by {differences(about['made_by'], made_by)}")
     trainer.net.load_state_dict(_below("net/", tensors))
+    restore_beside(trainer.net, _below("beside/", tensors))
     _restore_optimizer(trainer, _below("optimizer/", tensors))
     if trainer.average is not None:
         for index, value in _below("average/", tensors).items():

@@ -81,11 +81,13 @@ class Data:
         return images.float().sub_(shift).div_(scale).contiguous(memory_format=torch.channels_last)
 
 
-def load_data(dataset: Dataset, recipe: Recipe, device: torch.device) -> Data:
-    """The dataset on the device, split and normalised as a recipe says; a worker keeps the last one, since
-    its next run needs it again.
+def load_data(
+    dataset: Dataset, recipe: Recipe, device: torch.device, fold: int | None = None
+) -> Data:
+    """The dataset on the device, split and normalised as a recipe says, with the test images of that fold if
+    there is one; a worker keeps the last one, since its next run needs it again.
     """
-    data = _kept(dataset, recipe.split, recipe.validation_fraction, device)
+    data = _kept(dataset, recipe.split, recipe.validation_fraction, device, fold)
     if recipe.normalize == "imagenet":
         return replace(data, mean=IMAGENET[0], std=IMAGENET[1])
     return data
@@ -97,15 +99,21 @@ def forget_data() -> None:
 
 
 @lru_cache(maxsize=1)
-def _kept(dataset: Dataset, split: Split, fraction: float, device: torch.device) -> Data:
-    return to_device(read_images(dataset), split, fraction, device)
+def _kept(
+    dataset: Dataset, split: Split, fraction: float, device: torch.device, fold: int | None
+) -> Data:
+    return to_device(read_images(dataset), split, fraction, device, fold)
 
 
-def to_device(images: Images, split: Split, fraction: float, device: torch.device) -> Data:
+def to_device(
+    images: Images, split: Split, fraction: float, device: torch.device, fold: int | None = None
+) -> Data:
     """Bring everything to the device, once; on a CPU the images stay where they are. Unless the split is the
     tutorial's, the dataset's own validation images are used as such; where it has none, that fraction of the
     training images is held out.
     """
+    if fold is not None:
+        return _of_fold(images, split, fraction, device, fold)
     mean, std = images.mean, images.std
     test = _part(images.test_images, images.test_labels, None, device)
     own = images.val_images is not None and images.val_labels is not None
@@ -120,6 +128,28 @@ def to_device(images: Images, split: Split, fraction: float, device: torch.devic
         for rows in hold_out(images.train_labels, fraction, groups=images.train_groups)
     )
     return Data(train, val, test, mean, std)
+
+
+def _of_fold(
+    images: Images, split: Split, fraction: float, device: torch.device, fold: int
+) -> Data:
+    """The same where each image is tested once: by this fold those that are dealt to it, and nothing of them
+    is trained on, validated or in mean and deviation.
+    """
+    rows = images.fold(fold)
+    mean, std = images.statistics(rows)
+    everything = np.arange(len(images.train_labels))
+    train, val = rows.rest, None
+    if split != "tutorial":
+        labels, groups = images.train_labels[rows.rest], images.train_groups
+        groups = None if groups is None else groups[rows.rest]
+        kept, held = hold_out(labels, fraction, groups=groups)
+        train, val = rows.rest[kept], rows.rest[held]
+    parts = [
+        None if places is None else _part(images.train_images, images.train_labels, places, device)
+        for places in (train, val, everything[rows.tested])
+    ]
+    return Data(parts[0], parts[1], parts[2], mean, std)  # type: ignore[arg-type]
 
 
 def draw(data: Data, table: DataTable, seed: int) -> Data:

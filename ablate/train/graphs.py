@@ -13,11 +13,9 @@ between two convolutions (batch norm, ReLU, pooling, attention) becomes a few ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,120 +30,15 @@ from ablate.train.batch import Batch, empty_labels
 from ablate.train.cohort import Course, Member, Stepped, step_eagerly
 from ablate.train.data import Data, chunk_images, train_chunks
 from ablate.train.optimizers import set_learning_rate
+from ablate.train.recorder import (
+    CudaRecorder,
+    Recorder,
+)
+from ablate.train.saved import Saved
 from ablate.train.step import Forward, Trainer
-
-T = TypeVar("T")
-
-WARM_UP_STEPS = 3
-"""Before a capture: libraries make their workspaces and choose their kernels, optimizers their state."""
-
 
 MOST_NETWORKS = 1024
 """That one process compiles."""
-
-
-class Recorder(Protocol):
-    """Captures a piece of work once and replays it; what it is of, not how."""
-
-    def side_by_side(self, works: Sequence[Callable[[], T]]) -> list[T]:
-        """Called by the work that is captured: a branch for each of these."""
-        ...
-
-    def capture(self, work: Callable[[], None]) -> None:
-        """Capture it; it may be run some times before, and what it does then has to be undone. The work, and
-        with it every tensor that it reads, is kept for as long as it may be replayed.
-
-        Raises:
-            CaptureError: it cannot be captured, and this process must not go on.
-        """
-        ...
-
-    def replay(self, dropout_seed: int) -> None:
-        """Do what was captured, with every branch drawing from a stream that starts at this seed."""
-        ...
-
-
-Record = Callable[[torch.device, Callable[[], object]], Callable[[], object]]
-"""From work on a device to what repeats it."""
-
-
-class CudaRecorder:
-    """A CUDA graph, with a stream and a generator for each branch."""
-
-    def __init__(self, device: torch.device, branches: int) -> None:
-        if device.type != "cuda":
-            raise ValueError(f"CUDA graphs are for CUDA devices, not for {device.type!r}")
-        self._device = device
-        self._graph = torch.cuda.CUDAGraph()
-        self._main = torch.cuda.Stream(device)
-        self._streams = [torch.cuda.Stream(device) for _ in range(branches)]
-        self._default = torch.cuda.default_generators[_index(device)]
-        self._generators = [torch.Generator(device) for _ in range(branches)]
-        for generator in self._generators:
-            self._graph.register_generator_state(generator)
-        self._work: Callable[[], None] | None = None
-
-    def side_by_side(self, works: Sequence[Callable[[], T]]) -> list[T]:
-        main = torch.cuda.current_stream()
-        forked = main.record_event()
-        results = []
-        for stream, generator, work in zip(self._streams, self._generators, works, strict=True):
-            stream.wait_event(forked)
-            with torch.cuda.stream(stream), self._drawing_from(generator):
-                results.append(work())
-        for stream in self._streams:
-            main.wait_stream(stream)
-        return results
-
-    def capture(self, work: Callable[[], None]) -> None:
-        # A graph knows tensors by where they lie, and goes on reading there once they are freed.
-        self._work = work
-        # On the streams of the capture: what libraries keep, they keep for each stream.
-        self._main.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._main):
-            for _ in range(WARM_UP_STEPS):
-                work()
-        torch.cuda.current_stream().wait_stream(self._main)
-        before = torch.cuda.current_stream()
-        try:
-            with torch.cuda.graph(self._graph, stream=self._main):
-                work()
-        except Exception as error:
-            # It leaves its stream current, and the device's generator in a state that takes itself for
-            # captured and refuses to draw, for as long as this process still has something to say.
-            torch.cuda.set_stream(before)
-            self._default.graphsafe_set_state(torch.Generator(self._device))
-            raise CaptureError(one_line(error)) from error
-
-    def replay(self, dropout_seed: int) -> None:
-        for generator in self._generators:
-            generator.manual_seed(dropout_seed)
-        self._graph.replay()
-
-    @contextmanager
-    def _drawing_from(self, generator: torch.Generator) -> Iterator[None]:
-        """Dropout draws from the device's own generator and from no other: lend it that state."""
-        before = self._default.graphsafe_get_state()
-        self._default.graphsafe_set_state(generator.graphsafe_get_state())
-        try:
-            yield
-        finally:
-            self._default.graphsafe_set_state(before)
-
-
-def record_alone(device: torch.device, work: Callable[[], object]) -> Callable[[], object]:
-    """Record work of one network, which is done a few times meanwhile; what it draws is the same each time.
-
-    Raises:
-        CaptureError: it cannot be captured.
-    """
-    recorder = CudaRecorder(device, branches=1)
-
-    def drawing_alone() -> None:
-        recorder.side_by_side([work])
-
-    recorder.capture(drawing_alone)
-    return lambda: recorder.replay(0)
 
 
 def compile_network(net: nn.Module, backend: str = "inductor") -> Forward:
@@ -361,43 +254,5 @@ class _RecordedBatch:
                 parameter.grad = gradient
 
 
-class Saved:
-    """A trainer as it is, to be put back in place: a graph knows tensors by where they lie."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        self._net = [tensor.detach().clone() for tensor in _tensors(trainer)]
-        self._optimizer = {
-            (parameter, key): value.clone() for parameter, key, value in _optimizer_tensors(trainer)
-        }
-        self._scaler = trainer.scaler.state_dict()
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        for tensor, saved in zip(_tensors(self._trainer), self._net, strict=True):
-            tensor.copy_(saved)
-        for parameter, key, value in _optimizer_tensors(self._trainer):
-            before = self._optimizer.get((parameter, key))
-            # What came into being since then begins at zero, with every optimizer that we have.
-            value.zero_() if before is None else value.copy_(before)
-        self._trainer.scaler.load_state_dict(self._scaler)
-
-
 def _parameters(trainer: Trainer) -> list[torch.Tensor]:
     return [p for group in trainer.optimizer.param_groups for p in group["params"]]
-
-
-def _tensors(trainer: Trainer) -> Iterator[torch.Tensor]:
-    average = trainer.average.values if trainer.average is not None else []
-    return chain(trainer.net.parameters(), trainer.net.buffers(), average)
-
-
-def _optimizer_tensors(trainer: Trainer) -> Iterator[tuple[torch.Tensor, str, torch.Tensor]]:
-    for parameter, state in trainer.optimizer.state.items():
-        for key, value in state.items():
-            if isinstance(value, torch.Tensor):
-                yield parameter, key, value
-
-
-def _index(device: torch.device) -> int:
-    return torch.cuda.current_device() if device.index is None else device.index

@@ -165,7 +165,7 @@ def make_trainer(
     Raises:
         StudyError: the recipe has dropout and the network has none.
     """
-    net = net.to(device).to(memory_format=precision.memory_format)
+    net = _in_format(net.to(device), precision.memory_format)
     set_dropout(net, recipe)
     freezing = Freezing(net, recipe) if recipe.freeze or recipe.phases else None
     trainer = Trainer(
@@ -185,6 +185,17 @@ def make_trainer(
             recipe.epochs
         )  # where nobody says which epoch it is: as most of it is trained
     return trainer
+
+
+def _in_format(net: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    """A network with the tensors of four dimensions in this format, which those of five do not have."""
+    tensors = [*net.parameters(), *net.buffers()]
+    if all(tensor.dim() != 5 for tensor in tensors):
+        return net.to(memory_format=memory_format)
+    for tensor in tensors:
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=memory_format)
+    return net
 
 
 def set_dropout(net: nn.Module, recipe: Recipe) -> None:

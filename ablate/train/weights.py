@@ -7,12 +7,17 @@ from safetensors.torch import load, save
 from torch import nn
 
 from ablate.errors import WeightsError
+from ablate.network.kept import restore_beside, tensors_beside
+
+BESIDE = "beside/"
+"""How the names begin of what a state dict leaves out."""
 
 
 def weights_to_bytes(net: nn.Module) -> bytes:
-    """Every parameter and buffer of a network."""
+    """Every parameter and buffer of a network, also those that its state dict leaves out."""
     # Copies: safetensors refuses tensors that share memory, as tied weights do.
-    state = {name: tensor.detach().cpu() for name, tensor in net.state_dict().items()}
+    beside = {f"{BESIDE}{name}": tensor for name, tensor in tensors_beside(net).items()}
+    state = {name: tensor.detach().cpu() for name, tensor in {**net.state_dict(), **beside}.items()}
     return save({name: tensor.clone().contiguous() for name, tensor in state.items()})
 
 
@@ -23,10 +28,13 @@ def load_weights(net: nn.Module, content: bytes, name: str) -> None:
         WeightsError: no safetensors, or of another network.
     """
     try:
-        net.load_state_dict(load(content))
+        state = load(content)
+        beside = {name: state.pop(name) for name in list(state) if name.startswith(BESIDE)}
+        net.load_state_dict(state)
+        restore_beside(net, {n.removeprefix(BESIDE): value for n, value in beside.items()})
     except SafetensorError as error:
         raise WeightsError(f"{name}: its weights are no safetensors ({error})") from None
-    except RuntimeError as error:
+    except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(
             f"{name}: its weights do not fit the network: {reason[:300]}; "

@@ -25,7 +25,13 @@ from ablate.system.machine import Machine, prepare_machine
 from ablate.train.cohort import step_eagerly
 from ablate.train.data import Data, load_data
 from ablate.train.graphs import kernels_on, make_graphs
-from ablate.tune.steps import TIMED_BATCHES, SteppedCohort, first_batches, free_memory, make_members
+from ablate.tune.stepped import (
+    TIMED_BATCHES,
+    SteppedCohort,
+    first_batches,
+    free_memory,
+    make_members,
+)
 
 MOST = 32
 ROUNDS = 3

@@ -24,7 +24,7 @@ from ablate.system.device_errors import CaptureError, ProcessSpentError
 from ablate.system.machine import prepare_machine
 from ablate.system.precision import Precision
 from ablate.system.randomness import seeded
-from ablate.train.graphs import Record, record_alone
+from ablate.train.recorder import Record, record_alone
 
 SHAPE = (64, 64, 16, 16)
 """A batch of 64 in the middle of a small network: 1 million values."""

@@ -10,45 +10,41 @@ device and a study's setting, and stored. Whatever goes wrong, the answer is the
 
 from __future__ import annotations
 
-import copy
-import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional as F
 
-from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
 from ablate.measure.rounds import median_seconds
-from ablate.model import build
 from ablate.study import ALL_DATA, DataTable, Recipe, Variant
 from ablate.study.batches import epoch_images
 from ablate.system.device_errors import CaptureError, ProcessSpentError, breaks_process, chain
 from ablate.system.machine import Machine, prepare_machine
-from ablate.system.precision import AMP_FP32, Precision
-from ablate.system.randomness import restored
+from ablate.system.precision import AMP_FP32
 from ablate.system.text import one_line
-from ablate.train.batch import Batch
 from ablate.train.checkpoint import pack, unpack
-from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
+from ablate.train.cohort import Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, draw, load_data, train_batches
 from ablate.train.graphs import Graphs, kernels_on, make_graphs
-from ablate.train.step import Forward, Trainer, make_trainer
+from ablate.train.step import Forward
+from ablate.tune.stepped import (
+    SEED,
+    TIMED_BATCHES,
+    SteppedCohort,
+    first_batches,
+    free_memory,
+    have_gradient,
+    make_members,
+)
 
-SEED = 1
 WARMING_BATCHES = 8
 """Before anything is compared: batch norm and the optimizer have their statistics."""
 COMPARED_BATCHES = 2
-TIMED_BATCHES = 64
-"""Whole ones: what a pass costs beside its steps is then a small part of it. The smaller batch at the end of
-an epoch counts as a whole one: it is recorded like them."""
 ROUNDS = 5
 NOISE_MARGIN = 3.0
 """How many times as far from an eager pass as another eager pass the graph may be."""
@@ -59,9 +55,6 @@ ROUNDING_MARGIN = 1.5
 """How many times as far from fp32 as eager steps in half precision compiled ones may be: a compiler rounds
 in other places, which is neither better nor worse."""
 
-NO_GRADIENT = 1e-9
-"""The share of a network's gradient below which that of a parameter is rounding alone, in float64. A bias
-before a batch norm has none, and Adam makes whole steps of its rounding, each time others."""
 
 MOST_SAVED = 0.5
 """The share of its time that a cohort may hope to save by compiled steps."""
@@ -130,33 +123,6 @@ class MeasureSteps:
         return make_members(
             self.variants, self.recipe, self.dataset, machine.device, precision, kernels
         )
-
-
-def make_members(
-    variants: Sequence[Variant],
-    recipe: Recipe,
-    dataset: Dataset,
-    device: torch.device,
-    precision: Precision,
-    kernels: Mapping[str, str],
-) -> list[Member]:
-    """A cohort of these networks, from the same seed each time."""
-    classes, members = len(dataset.classes()), []
-    for variant in variants:
-        net = build(variant, classes, dataset.image_size, SEED)
-        use_kernels(net, kernels)
-        members.append(Member(make_trainer(net, recipe, device, precision)))
-    return members
-
-
-def first_batches(data: Data, recipe: Recipe, batches: int) -> Data:
-    """So many whole batches of the training set, over again where it has not that many; where it has not
-    one, what there is.
-    """
-    if len(data.train) < recipe.step_images:
-        return data
-    rows = np.arange(batches * recipe.step_images) % len(data.train)
-    return replace(data, train=data.train.of(rows))
 
 
 def passes_of(data: Data, recipe: Recipe) -> float:
@@ -308,90 +274,8 @@ def bounded(
     return compile_in_time
 
 
-def have_gradient(trainer: Trainer, batch: Batch) -> list[bool]:
-    """Which parameters of a network have a gradient at all; in float64, where rounding is told from it.
-    All, where the network cannot be computed so.
-    """
-    parameters = list(trainer.net.parameters())
-    try:
-        net = copy.deepcopy(trainer.net).double()
-        use_kernels(net, {})
-        with restored():
-            loss = F.cross_entropy(net(batch[0].double()), batch[1])
-        found = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
-    except (RuntimeError, TypeError, copy.Error):  # it insists on another number format
-        return [True] * len(parameters)
-    sizes = [0.0 if each is None else float(each.norm()) for each in found]
-    return [size > NO_GRADIENT * max(sizes) for size in sizes]
-
-
 def _speed_ratio(one: SteppedCohort, other: SteppedCohort, data: Data) -> float:
     """How many times as fast as the one the other is, the two in turns."""
     timed = {"one": lambda: one.seconds(data), "other": lambda: other.seconds(data)}
     seconds = median_seconds(timed, ROUNDS)
     return seconds["one"] / seconds["other"]
-
-
-class SteppedCohort:
-    """A cohort that has been stepped through a few batches, and what came of it. `counted` says which
-    parameters of each member are compared; all if None.
-    """
-
-    def __init__(
-        self,
-        members: Sequence[Member],
-        data: Data,
-        recipe: Recipe,
-        stepping: Stepping,
-        counted: Sequence[Sequence[bool]] | None = None,
-    ) -> None:
-        self._members, self._recipe, self._stepping = members, recipe, stepping
-        which: Sequence[Sequence[bool] | None] = counted or [None] * len(members)
-        before = [_values(*each) for each in zip(members, which, strict=True)]
-        self._losses = np.stack([done.losses for done in self._epoch(data)])
-        self._weights = [_values(*each) for each in zip(members, which, strict=True)]
-        self._moved = [
-            [float(np.linalg.norm(b - a)) for a, b in zip(*both, strict=True)]
-            for both in zip(before, self._weights, strict=True)
-        ]
-
-    def _epoch(self, data: Data) -> list[Pass]:
-        """Stepped through; losses are read at its end, so the device is done."""
-        return train_epoch(self._members, data, self._recipe, SEED, 1, self._stepping)
-
-    def seconds(self, data: Data) -> float:
-        """What a pass over these images takes."""
-        return sum(done.seconds for done in self._epoch(data))
-
-    def distance(self, other: SteppedCohort) -> float:
-        """The larger of the largest difference of a loss, and of the weights or the statistics of any
-        member, as shares of what they are, or of how far they have moved.
-        """
-        apart = [
-            float(np.max(np.abs(self._losses - other._losses)) / np.max(np.abs(other._losses)))
-        ]
-        for mine, theirs, moved in zip(self._weights, other._weights, other._moved, strict=True):
-            for a, b, far in zip(mine, theirs, moved, strict=True):
-                apart.append(float(np.linalg.norm(a - b)) / far if far else float(np.any(a != b)))
-        return float(np.max(apart))
-
-
-def _values(member: Member, counted: Sequence[bool] | None) -> list[NDArray[np.float64]]:
-    """The parameters that count as one row of numbers, and all buffers as another."""
-    net = member.trainer.net
-    parameters: list[torch.Tensor] = list(net.parameters())
-    which = counted or [True] * len(parameters)
-    chosen = [each for each, counts in zip(parameters, which, strict=True) if counts]
-    groups: list[list[torch.Tensor]] = [chosen, list(net.buffers())]
-    return [
-        np.concatenate([tensor.detach().double().cpu().numpy().ravel() for tensor in group])
-        for group in groups
-        if group
-    ]
-
-
-def free_memory(device: torch.device) -> None:
-    """Give back what nobody holds any more: in this process others go on."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

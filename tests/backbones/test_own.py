@@ -73,6 +73,15 @@ def leaves(classes): sys.exit("no GPU here")
 def stops(classes):
     class Stop(BaseException): pass
     raise Stop("halt")
+def speechless(classes):
+    class Speechless(Exception):
+        def __str__(self): raise ValueError
+    raise Speechless
+def hooks_all(classes):
+    nn.modules.module.register_module_forward_hook(lambda module, inputs, output: output * 2)
+    return Body(8, classes)
+def exported(classes):
+    return torch.export.export(Body(8, classes), (torch.zeros(1, 3, 8, 8),)).module()
 def asserts(classes):
     assert classes == 3
 def loads(classes):
@@ -159,7 +168,10 @@ def test_options_are_values_of_toml() -> None:
         ("WidthFirst.smal", "signatures.WidthFirst has no 'smal' (did you mean 'small'?)"),
         ("leaves", "building it failed: SystemExit: no GPU here"),
         ("stops", "building it failed: Stop: halt"),
-        ("asserts", "failed: AssertionError: assert classes == 3 (signatures.py, line 59)"),
+        ("speechless", "building it failed: Speechless"),
+        ("hooks_all", "building it registers forward hooks for all modules of the process"),
+        ("exported", "it cannot be switched between training and evaluation"),
+        ("asserts", "failed: AssertionError: assert classes == 3 (signatures.py, line 68)"),
         ("wordy", "failed: RuntimeError: CUDA error: out of order"),
     ],
 )  # fmt: skip
@@ -257,6 +269,7 @@ def test_what_a_network_prints_is_no_output_of_ours(
 
 
 SETS = """
+import os, signal
 import torch
 from torch import nn
 torch.backends.cudnn.benchmark = True
@@ -269,6 +282,9 @@ class Net(nn.Module):
         torch.set_default_device("meta")
         torch.set_grad_enabled(False)
         torch.set_num_threads(7)
+        torch.backends.cuda.enable_flash_sdp(False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.chdir("/")
         torch.autograd.set_detect_anomaly(True)
         torch.set_float32_matmul_precision("medium")
         torch.set_deterministic_debug_mode("warn")

@@ -204,8 +204,12 @@ def test_a_short_command_writes_its_section(tmp_path: Path) -> None:
     out = tmp_path / "short.json"
     assert command.main(["augmentation", "--short", "--out", str(out)]) == 0
     assert command.main(["overhead", "--short", "--out", str(out)]) == 0
+    assert command.main(["decoding", "--short", "--out", str(out)]) == 0
     sections = json.loads(out.read_text())
-    assert set(sections) == {"augmentation", "overhead"}
+    assert set(sections) == {"augmentation", "overhead", "decoding"}
+    decoding = sections["decoding"]["figures"]
+    assert all(speed > 0 for speed in decoding["images_per_second"].values())
+    assert "40 JPEGs" in "".join(table._decoding(decoding))
     place = sections["overhead"]["place"]
     assert {"date", "device", "cores", "precision", "dataset", "environment"} <= set(place)
     assert "command" not in place["environment"]
@@ -250,8 +254,9 @@ def test_a_table_without_figures_says_so() -> None:
     assert "old" not in written
     assert written.startswith("before\n")
     assert written.endswith("after\n")
-    # Every contestant and the row of the GPU, on every network, and the five other parts.
-    assert written.count("not measured") == (len(PLAYERS) + 1) * len(VARIANTS) + 7
+    # Every contestant and the row of the GPU, on every network, and the other parts.
+    others = len(command.BENCHMARKS) - 1
+    assert written.count("not measured") == (len(PLAYERS) + 1) * len(VARIANTS) + others
 
 
 def test_the_table_shows_ratios_and_no_images_per_second() -> None:

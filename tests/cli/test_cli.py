@@ -122,7 +122,7 @@ def test_the_reference_grid_as_json(shell: Shell) -> None:
     assert plan["missing"] == len(plan["cells"]) == 290
     assert plan["estimated_seconds"] is None
     assert set(plan["cells"][0]) == {
-        "run_key", "variant", "attention", "position", "reduction", "kernel_size", "seed",
+        "run_key", "variant", "attention", "position", "reduction", "kernel_size", "seed", "fold",
         "parameters", "attention_parameters", "macs", "elementwise", "activations", "uncounted",
         "status",
     }  # fmt: skip

@@ -66,35 +66,37 @@ class Recorder:
 
 
 class Scripted(Executor):
-    """One slot; every run of a job ends at once with the same events, and nothing is trained."""
+    """One slot; every run of a job ends at once with the same events, the job that came last is the first to
+    end, and nothing is trained.
+    """
 
     slots = 1
 
     def __init__(self, *events: Any) -> None:
         self._events = events
-        self._job: str | None = None
+        self._jobs: dict[str, Cohort] = {}
         self.cohorts: list[Cohort] = []
 
     @property
     def free(self) -> int:
-        return self.slots if self._job is None else 0
+        return self.slots - len(self._jobs)
 
     def submit(self, job_id: str, job: Job) -> None:
         assert isinstance(job, Cohort)
-        self._job = job_id
+        self._jobs[job_id] = job
         self.cohorts.append(job)
 
     def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
-        job_id, self._job = str(self._job), None
+        job_id, job = self._jobs.popitem()
         run_events = [e for e in self._events if not isinstance(e, Done | Died)]
         ends = [e for e in self._events if isinstance(e, Done | Died)]
-        keys = [run.run_key for run in self.cohorts[-1].runs]
+        keys = [run.run_key for run in job.runs]
         return [(job_id, (key, e)) for e in run_events for key in keys] + [
             (job_id, end) for end in ends
         ]
 
     def cancel(self, job_id: str) -> None:
-        self._job = None
+        self._jobs.pop(job_id, None)
 
     def close(self) -> None: ...
 
@@ -349,7 +351,7 @@ def test_an_interrupted_driver_gives_its_runs_back(
 
     monkeypatch.setattr(Recorder, "epoch", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        drive(plan, store, instant())
+        drive(plan, store, Scripted(EPOCH, Done()))
     counts = dict(rows_of(url, "SELECT status, COUNT(*) FROM v_runs GROUP BY status"))
     assert counts == {"stopped": 1, "planned": 5}
     monkeypatch.undo()
@@ -404,14 +406,15 @@ def test_a_run_that_was_taken_over_meanwhile_is_dropped(
 ) -> None:
     store, key = open_store(any_url), str(plan.cells[0].run_key)
     store.register(plan)
-    add_epoch, thief = store.add_epoch, open_store(any_url)
+    report, thief = store.report, open_store(any_url)
 
-    def stolen(claim: Any, epoch: Epoch) -> None:
-        if claim.run_key == key and claim.attempt == 1:
-            thief.take_back(key, claim.token)
-        add_epoch(claim, epoch)
+    def stolen(reports: Any, *rest: Any) -> set[str]:
+        for claim in {each.claim for each in reports}:
+            if claim.run_key == key and claim.is_first:
+                thief.take_back(key, claim.token)
+        return report(reports, *rest)
 
-    monkeypatch.setattr(store, "add_epoch", stolen)
+    monkeypatch.setattr(store, "report", stolen)
     recorder = drive(plan, store, instant())
     assert any("taken over by another process" in note for note in recorder.notes)
     assert len(recorder.results) == len(plan.cells), "and trained again by whoever claims it"

@@ -24,7 +24,7 @@ from ablate.job import find_path
 from ablate.plan import Plan
 from ablate.result import Checkpoint, ComputePath
 from ablate.result.path import differences
-from ablate.store.checkpoints import checkpoint_folder
+from ablate.store.address import files_folder
 from ablate.store.store import Claim, Store
 
 PLAIN, FUSED = (dict.fromkeys(("cbam", "se"), kernel) for kernel in ("plain", "fused"))
@@ -159,7 +159,7 @@ def test_what_was_chosen_meanwhile_changes_no_run_that_was_begun(
 def test_a_run_that_was_not_begun_takes_the_path_of_today(plan: Plan, url: str) -> None:
     begin(plan, url)
     lost = next(cell for cell in plan.cells if cell.variant.position == "pool2")
-    for file in checkpoint_folder(url).glob(f"{lost.run_key}-*"):
+    for file in (files_folder(url) / "checkpoints").glob(f"{lost.run_key}-*"):
         file.write_bytes(b"torn")
     watching, jobs = drive(plan, url, FUSED)
     assert begun_with(url)[lost.variant.name]["kernels"] == {"se": "fused"}

@@ -21,7 +21,7 @@ class Watched:
         self.taken: list[str] = []
         monkeypatch.setattr(takeover.time, "monotonic", lambda: self.now)
 
-    def running(self, run_keys: Any) -> dict[str, tuple[Owner, str, int]]:
+    def running(self, run_keys: Any, *_slice: Any) -> dict[str, tuple[Owner, str, int]]:
         self.now += self.locked_seconds
         return dict.fromkeys(run_keys, (ELSEWHERE, "token", self.heartbeat))
 

@@ -220,6 +220,37 @@ def test_a_later_run_of_fixed_seeds_loses_none_of_those_that_were_added(
     assert rows_of(DB, "SELECT COUNT(*) FROM v_runs WHERE status = 'finished'") == [(len(begun),)]
 
 
+def in_contexts(values: str) -> None:
+    text = STUDY.replace("epochs = 1\n", f"epochs = 1\n{values}\n")
+    Path("until.toml").write_text(text)
+
+
+def test_each_context_is_decided_by_itself(run: Run) -> None:
+    in_contexts("label_smoothing = [0.0, 0.1]")
+    code, out, _, begun = run("--max-seeds", "12")
+    assert code == 0
+    said = [line for line in out.splitlines() if line.startswith("context ")]
+    first, second = "context label_smoothing=0.0", "context label_smoothing=0.1"
+    assert said == [first, second, first, second], "all are looked at before one is trained"
+    half = len(begun) // 2
+    assert begun[:half] == begun[half:], "of the same outcomes each context needs the same seeds"
+    looks = rows_of(DB, "SELECT setting, rule, COUNT(*) FROM v_looks GROUP BY setting, rule")
+    assert [rule for _, rule, _ in looks] == ["anytime", "anytime"]
+    assert looks[0][2] == looks[1][2] >= 1
+    assert out.count(f"{BETTER} is better than none by") == 2
+    code, _, _, again = run("--max-seeds", "12")
+    assert (code, again) == (0, []), "what is decided stays so"
+
+
+def test_a_context_that_cannot_be_decided_is_told_before_another_is_trained(run: Run) -> None:
+    in_contexts('split = ["validation", "tutorial"]')
+    code, _, errors, begun = run()
+    assert (code, begun) == (2, [])
+    assert errors.count("\n") == 1
+    assert "no verdict is claimed" in errors
+    assert not Path("results.db").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

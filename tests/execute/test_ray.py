@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
 from support.executors import started
 
+from ablate.drive.takeover import LEASE_SECONDS
 from ablate.errors import DeviceError, OptionError
-from ablate.execute import Where, make_executor, ray_cluster
+from ablate.execute import Where, make_executor, ray_cluster, ray_task
 from ablate.execute.ray_cluster import ALIVE, AUTH_MODE, check_address, connect, is_loopback
 from ablate.execute.ray_executor import RayExecutor
 from ablate.execute.ray_task import Terms
@@ -50,12 +53,6 @@ def pretended(*, is_open: bool) -> Iterator[str]:
         server.stop(None)
 
 
-@pytest.fixture
-def _far_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "is_loopback", lambda _host: False)
-
-
-@pytest.mark.usefixtures("_far_away")
 def test_a_remote_ray_that_takes_work_from_everybody_is_refused() -> None:
     with pretended(is_open=True) as address, pytest.raises(OptionError) as caught:
         check_address(address)
@@ -65,13 +62,11 @@ def test_a_remote_ray_that_takes_work_from_everybody_is_refused() -> None:
     )
 
 
-@pytest.mark.usefixtures("_far_away")
 def test_one_that_asks_for_a_token_is_not() -> None:
     with pretended(is_open=False) as address:
-        assert check_address(address), "a token is asked for"
+        check_address(address)
 
 
-@pytest.mark.usefixtures("_far_away")
 def test_an_address_where_nobody_answers_is_named() -> None:
     with pretended(is_open=False) as address:
         pass
@@ -79,9 +74,13 @@ def test_an_address_where_nobody_answers_is_named() -> None:
         check_address(address)
 
 
-def test_this_machine_by_itself_may_have_a_ray_without_token() -> None:
-    with pretended(is_open=True) as address:
-        assert not check_address(address)
+def test_one_of_this_machine_is_no_exception() -> None:
+    """Other users of the machine reach it too, and would run their code as who started it."""
+    with (
+        pretended(is_open=True) as address,
+        pytest.raises(OptionError, match="takes work from everybody"),
+    ):
+        check_address(address)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +104,48 @@ def test_loopback_is_known(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
+def test_a_ray_of_loopback_is_looked_for_there() -> None:
+    """Ray itself would look at the machine's own address, and wait for minutes."""
+    with pretended(is_open=False) as address:
+        assert ray_cluster._is_of_loopback(address)
+    with socket.create_server(("0.0.0.0", 0)) as everywhere:  # noqa: S104 - for this moment
+        port = everywhere.getsockname()[1]
+        assert not ray_cluster._is_of_loopback(f"127.0.0.1:{port}")
+
+
+def test_a_worker_ends_when_the_head_is_silent_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, said = (
+        0.0,
+        iter(["UNAUTHENTICATED", *["UNAVAILABLE"] * 3, "OK", *["DEADLINE_EXCEEDED"] * 99]),
+    )
+    heard: list[float] = []
+
+    def ask(_head: str, _seconds: float) -> str:
+        answer = next(said)
+        if answer in ("OK", "UNAUTHENTICATED"):
+            heard.append(now)
+        return answer
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(ray_task, "asked", ask)
+    monkeypatch.setattr(ray_task.time, "sleep", sleep)
+    monkeypatch.setattr(ray_task.time, "monotonic", lambda: now)
+    monkeypatch.setattr(ray_task.os, "_exit", lambda _code: (_ for _ in ()).throw(SystemExit))
+    with pytest.raises(SystemExit):
+        ray_task._watch("head:1")
+    assert len(heard) == 2
+    assert ray_task.SILENT_SECONDS < now - heard[-1] < LEASE_SECONDS
+
+
 def test_a_ray_of_our_own_is_not_started_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    # Not Ray itself: imported here it would listen to others in every later test of this process.
+    stopped = SimpleNamespace(is_initialized=lambda: False)
+    monkeypatch.setattr(ray_cluster, "_import_ray", lambda *, reachable: stopped)
     monkeypatch.setenv(AUTH_MODE, "disabled")
     with pytest.raises(
         OptionError, match="RAY_AUTH_MODE=disabled: whoever reaches a Ray without a token"

@@ -26,9 +26,10 @@ from ablate.plan import Plan
 from ablate.report.render import write_report
 from ablate.result import Epoch, Failed, Finished, Kept
 from ablate.result.snapshot import unpack
+from ablate.store.address import files_folder
 from ablate.store.frames import read_frames
 from ablate.store.store import LostClaimError, Store
-from ablate.store.weights import weights_file, weights_path
+from ablate.store.weights import weights_file
 
 QUICK = {"epochs": 1, "batch_size": 256, "augment": []}
 CSP = r"default-src &#39;none&#39;; img-src data:; style-src &#39;sha256-\S+&#39;; script-src &#39;sha256-"
@@ -68,9 +69,7 @@ def key(plan: Plan, variant: str, seed: int = 1) -> str:
 
 
 def test_weights_and_snapshot_are_kept_of_seed_1_alone(plan: Plan, trained: str) -> None:
-    files = sorted(
-        path.name for path in weights_path(trained, weights_file("0" * 16)).parent.iterdir()
-    )
+    files = sorted(path.name for path in (files_folder(trained) / "weights").iterdir())
     assert files == sorted(f"{c.run_key}.safetensors" for c in plan.cells if c.seed == 1)
     frames = read_frames(trained, "small", plan.study.setting)
     assert {f"{k}.safetensors" for k in frames.explanations} == set(files)
@@ -221,7 +220,7 @@ def test_a_run_without_weights_says_whose_are_kept(plan: Plan, trained: str) -> 
 
 
 def test_weights_that_are_missing_or_changed(plan: Plan, trained: str) -> None:
-    path = weights_path(trained, weights_file(key(plan, "none")))
+    path = files_folder(trained) / "weights" / weights_file(key(plan, "none"))
     content = path.read_bytes()
     question = ask(plan, trained, "none")
     try:
@@ -244,7 +243,7 @@ def test_a_lost_attempt_writes_no_weights(plan: Plan, url: str) -> None:
     store.take_back(claim.run_key, claim.token)
     with pytest.raises(LostClaimError):
         store.finish(claim, FINISHED, {})
-    assert not weights_path(url, weights_file("0" * 16)).parent.exists()
+    assert not (files_folder(url) / "weights").exists()
 
 
 def test_weights_that_cannot_be_written_leave_the_run_to_be_trained(plan: Plan, url: str) -> None:
@@ -252,7 +251,7 @@ def test_weights_that_cannot_be_written_leave_the_run_to_be_trained(plan: Plan, 
     store.register(plan)
     claim = claim_one(store, [str(plan.cells[0].run_key)])
     assert claim is not None
-    folder = weights_path(url, weights_file("0" * 16)).parent
+    folder = files_folder(url) / "weights"
     folder.write_text("a file where the folder should be")
     assert "cannot be written" in message(AblateError, lambda: store.finish(claim, FINISHED, {}))
     assert store.statuses([claim.run_key]) == {claim.run_key: "running"}
@@ -267,7 +266,7 @@ def test_weights_are_kept_of_a_run_without_pictures(plan: Plan, url: str) -> Non
     claim = claim_one(store, [str(plan.cells[0].run_key)])
     assert claim is not None
     store.finish(claim, replace(FINISHED, kept=Kept(b"weights", None)), {})
-    assert weights_path(url, weights_file(claim.run_key)).read_bytes() == b"weights"
+    assert (files_folder(url) / "weights" / weights_file(claim.run_key)).read_bytes() == b"weights"
     assert rows_of(url, "SELECT count(*) FROM explanations") == [(0,)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,15 @@ from ablate.drive import proof, together
 from ablate.drive.proof import prove_plan
 from ablate.drive.proven import trained_images
 from ablate.errors import PlacementError
-from ablate.measure.step_proof import StepAsked, prove_step
+from ablate.measure.step_guards import StepAsked
+from ablate.measure.step_proof import prove_step
 from ablate.study import Recipe, Variant
 from ablate.system.imports import allow_imports
 from ablate.system.machine import find_machine
 from ablate.train.batch_sizes import batch_sizes_of
 
 NETS = """
+import random
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -152,6 +155,61 @@ class Inference(Plain):
         return self.fc(maps.clone())
 
 
+class Dropped(Plain):
+    def forward(self, x):
+        maps = torch.relu(self.conv1(x))
+        more = self.conv2(maps) if not self.training or torch.rand(()) < 0.4 else 0
+        return self.fc((maps + more).mean((2, 3)))
+
+
+class Volume(Plain):
+    def __init__(self, classes):
+        super().__init__(classes)
+        self.volume = nn.Conv3d(1, 2, 3, padding=1)
+    def features(self, x):
+        return self.volume(super().features(x)[:, None]).mean(1)
+
+
+class Shifts(Plain):
+    def forward(self, x):
+        return super().forward(x.sub_(0.5))
+
+
+class Remembers(Plain):
+    def __init__(self, classes):
+        super().__init__(classes)
+        self.register_buffer("mean", torch.zeros(8))
+    def features(self, x):
+        maps = super().features(x)
+        self.mean.mul_(0.9).add_(0.1 * maps.mean((0, 2, 3)))
+        return maps + self.mean[:, None, None]
+
+
+class Counted(Plain):
+    def __init__(self, classes):
+        super().__init__(classes)
+        self.blocks = nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU())
+    def features(self, x):
+        return self.blocks(super().features(x)) / len(self.blocks)
+
+
+class Walks(Plain):
+    def features(self, x):
+        return super().features(x) * len(list(self.conv2.parameters()))
+
+
+class Restless(Plain):
+    def features(self, x):
+        return super().features(x) * random.SystemRandom().random()
+
+
+class Late(Plain):
+    def features(self, x):
+        if not hasattr(self, "late"):
+            self.late = nn.Conv2d(8, 8, 1)
+        return self.late(super().features(x))
+
+
 class Pointwise(Plain):
     def __init__(self, classes):
         super().__init__(classes)
@@ -182,7 +240,9 @@ def asked(
 
 
 @pytest.mark.usefixtures("nets")
-@pytest.mark.parametrize("name", ["Plain", "Hooked", "NoGradInEvaluation", "ZeroHead", "ReZero"])
+@pytest.mark.parametrize(
+    "name", ["Plain", "Hooked", "NoGradInEvaluation", "ZeroHead", "ReZero", "Dropped"]
+)
 @pytest.mark.parametrize("attention", ["none", "se"])
 def test_a_network_that_can_be_trained_is_proven(name: str, attention: str) -> None:
     """Also one that takes its features by a hook of its own, which sees what attention gives; one whose
@@ -208,6 +268,9 @@ def test_every_attention_is_proven_at_every_place(name: str) -> None:
         ("View", (4,), "write .reshape instead of .view"),
         ("Two", (4,), "in training it gives several outputs"),
         ("InPlace", (4,), "an in-place operation changes what the backward needs"),
+        ("Remembers", (4,), "must be detached"),
+        ("Shifts", (4,), "its forward changes the images that it is given"),
+        ("Late", (4,), "a forward makes or replaces its 'late.weight'"),
         ("Norm1d", (4, 1), "a training step on 1 image fails"),
         ("Pointwise", (4,), "'conv1' is a 1×1 convolution with stride (2, 2) of 3 channels"),
     ],
@@ -243,6 +306,23 @@ def test_attention_that_does_not_act_is_refused(name: str, said: str) -> None:
     line = message(PlacementError, lambda: prove_step(asked(name, "se")))
     assert f"provennets:{name} with se(conv2, r=2): attention after 'conv2' does not reach" in line
     assert said in line
+
+
+@pytest.mark.usefixtures("nets")
+@pytest.mark.parametrize(("name", "place"), [("Counted", "blocks"), ("Walks", "conv2")])
+def test_attention_that_changes_more_than_its_map_is_refused(name: str, place: str) -> None:
+    def at(path: str) -> StepAsked:
+        variant = Variant(f"provennets:{name}", "se", path, (("reduction", 2),))
+        return replace(asked(name), variant=complete(variant))
+
+    prove_step(at("conv1"))
+    line = message(PlacementError, lambda: prove_step(at(place)))
+    assert f"attention after '{place}' changes more than what it reweights" in line
+
+
+@pytest.mark.usefixtures("nets")
+def test_of_a_network_that_does_not_repeat_nobody_knows_what_attention_changes() -> None:
+    prove_step(asked("Restless", "se"))
 
 
 def test_an_attention_parameter_without_a_gradient_is_named(

@@ -136,6 +136,32 @@ def test_the_readme_has_a_row_for_every_command() -> None:
     assert sorted(named) == sorted(COMMANDS)
 
 
+def option_rows() -> Iterator[tuple[list[str], set[str]]]:
+    """The options of each row of the table, and the commands that it says have them."""
+    for line in section(PAGES["docs/commands.md"], "Options").splitlines():
+        if line.startswith("| `--"):
+            options, of = (cell.strip() for cell in line.strip("|").split("|")[:2])
+            names = set(re.split(r", | and ", of.removeprefix("all but ")))
+            yield (
+                re.findall(r"`(--[\w-]+)", options),
+                set(COMMANDS) - names if of == "all" or "all but" in of else names,
+            )
+
+
+def test_the_table_of_options_names_the_commands_that_have_them() -> None:
+    named: dict[str, set[str]] = {}
+    for options, commands in option_rows():
+        for option in options:
+            named[option] = named.get(option, set()) | commands
+    have = {option: {n for n, c in COMMANDS.items() if has(c, option)} for option in OPTIONS}
+    assert named == {o: commands for o, commands in have.items() if commands and o != "--help"}
+
+
+def has(command: Any, option: str) -> bool:
+    """Whether it may stand behind the command; `--language` is the program's, and may stand there too."""
+    return option == "--language" or any(option in p.opts for p in command.params)
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_is_documented(option: str) -> None:
     pattern = rf"{option}(?![\w-])"

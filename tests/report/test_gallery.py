@@ -23,10 +23,14 @@ from ablate.study.file import load_study
 
 NOT_THERE = {
     "shapley",
-    *(name for name in FIGURES if FIGURES[name].section in ("search", "images", "classes")),
+    *(
+        name
+        for name in FIGURES
+        if FIGURES[name].section in ("search", "images", "classes", "contexts")
+    ),
 }
-"""What the published results have not: every set of some places, a search, pictures of test images, and
-what runs said of each."""
+"""What the published results have not: every set of some places, a search, pictures of test images, what
+runs said of each, and other contexts."""
 PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "cpu"
 
 

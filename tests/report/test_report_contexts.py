@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.report_frames import Page, make_frames
 from support.words import Texts, english_in
 
-from ablate.report.contexts import InContext, render_contexts, where_table
+from ablate.page.document import Figure, Table
+from ablate.report.contexts import InContext, where_table
+from ablate.report.over import render_contexts
+from ablate.report.story import compose
 from ablate.report.summary import summarize
 from ablate.system.language import spoken
 
@@ -59,6 +63,33 @@ def test_the_page_says_where_it_holds_and_what_it_depends_on(contexts: list[InCo
     assert "contexts/backbone/report.html" in page.sections["contexts"]
     assert b"booktabs" in files["table.tex"]
     assert list(files)[-1] == "report.html"
+
+
+def test_the_report_of_one_context_says_whether_it_holds_in_the_others(
+    contexts: list[InContext],
+) -> None:
+    own = replace(contexts[0].summary, contexts=tuple(contexts))
+    document = compose(own)
+    (section,) = [each for each in document.sections if each.name == "contexts"]
+    (table,) = [block for block in section.blocks if isinstance(block, Table)]
+    assert table == where_table(contexts)
+    (figure,) = [block for block in section.blocks if isinstance(block, Figure)]
+    told = [(row["variant"], row["context"], row["n"]) for row in figure.data]
+    assert told == [
+        ("se", "backbone=small", 4),
+        ("se", "backbone=large", 4),
+        ("cbam", "backbone=large", 4),
+    ]
+    alone = compose(contexts[0].summary)
+    assert "contexts" not in [each.name for each in alone.sections]
+
+
+def test_the_figure_over_all_contexts_lies_beside_the_page(contexts: list[InContext]) -> None:
+    files = render_contexts(contexts)
+    kinds = [name.rpartition(".")[2] for name in files if name.startswith("figures/contexts.")]
+    assert kinds == ["png", "svg", "pdf", "csv"]
+    assert b"(figures/contexts.png)" in files["report.md"]
+    assert render_contexts(contexts) == files
 
 
 def test_programs_get_the_same(contexts: list[InContext]) -> None:

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 from support.browser import Browser, browser
 from support.grid_frames import grid_frames
-from support.report_frames import make_frames
+from support.report_frames import H200, make_frames
 
+from ablate.commands.several import rendered
 from ablate.page import canvas
 from ablate.page.document import Document, Figure, Section
 from ablate.page.html import html
 from ablate.report.figures import row_axes
+from ablate.report.parts import make_parts
 from ablate.report.render import write_report
+from ablate.report.story import compose
+from ablate.report.summary import summarize
 from ablate.store.frames import Frames
 
 WIDTHS = (390, 800, 1280)
@@ -100,6 +104,25 @@ def test_it_fits_every_width_in_both_schemes(
     assert open_page.picture(tmp_path / "page.png").stat().st_size > 50_000
 
 
+@pytest.mark.slow
+def test_a_report_over_several_studies_fits_too(open_page: Browser, tmp_path: Path) -> None:
+    machines = ({"devices": ("NVIDIA H100", H200)}, {"backbone": "another_network"})
+    found = [
+        (summarize(grid_frames(7, epochs=1, name=name, **given)), name[0] * 64)
+        for name, given in zip(("digits", "flowers-of-the-garden"), machines, strict=True)
+    ]
+    page = tmp_path / "report.html"
+    page.write_bytes(rendered(make_parts(found))["report.html"])
+    for width, dark in ((390, True), (390, False), (1280, True), (1280, False)):
+        open_page.show(page, width, dark=dark)
+        assert (open_page.complaints, open_page.requests) == ([], [])
+        assert open_page.value("document.documentElement.scrollWidth") <= width
+        for broken in (OVERFLOWING, TEXTS_OUTSIDE, OVERLAPS):
+            assert open_page.value(broken) == []
+        assert open_page.value(SMALLEST) >= 6.0
+        open_page.picture(tmp_path / f"{width}-{dark}.png")
+
+
 def names(page: Browser) -> list[str]:
     """The variants that the table of results shows, in the order in which it does."""
     return list(
@@ -167,7 +190,7 @@ def test_it_prints_without_cutting_a_figure(
     open_page.show(report, 1280, dark=True)
     pdf = open_page.printed(tmp_path / "report.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 25
+    assert pages(pdf) <= 21
     open_page.show(report, A4_PIXELS)
     open_page.ask("Emulation.setEmulatedMedia", media="print")
     assert open_page.value("document.documentElement.scrollWidth") <= A4_PIXELS
@@ -177,6 +200,30 @@ def test_it_prints_without_cutting_a_figure(
     )
     assert 0 < tallest / 96 * 25.4 < page_mm
     assert open_page.value("getComputedStyle(document.querySelector('.filters')).display") == "none"
+    shown = "getComputedStyle(document.querySelectorAll('#results tbody details')[1]).display"
+    assert open_page.value(shown) == "none", "seeds that nobody has opened"
+    open_page.value("document.querySelectorAll('#results tbody details')[1].open = true")
+    assert open_page.value(shown) == "block"
+    head = "getComputedStyle(document.querySelector('#results thead button')).display"
+    assert open_page.value(head) == "contents", "a control is not painted at the head of each page"
+    open_page.ask("Emulation.setEmulatedMedia", media="")
+
+
+def pages(pdf: bytes) -> int:
+    return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
+@pytest.mark.slow
+def test_150_variants_are_few_pages(open_page: Browser, tmp_path: Path) -> None:
+    with canvas.width(canvas.WIDTH_INCHES, for_page=True):
+        document = compose(summarize(grid_frames(150, epochs=2)))
+    page = tmp_path / "report.html"
+    page.write_text(html(document))
+    open_page.show(page, 1280)
+    assert pages(open_page.printed(tmp_path / "report.pdf").read_bytes()) <= 35
+    open_page.show(page, A4_PIXELS)
+    open_page.ask("Emulation.setEmulatedMedia", media="print")
+    assert open_page.value("document.documentElement.scrollWidth") <= A4_PIXELS
     open_page.ask("Emulation.setEmulatedMedia", media="")
 
 
@@ -193,12 +240,15 @@ def test_a_figure_of_many_rows_is_printed_in_parts_that_end_between_rows(
     open_page.show(page, A4_PIXELS)
     open_page.value("dispatchEvent(new Event('beforeprint'))")
     boxes = open_page.value(
-        "[...document.querySelectorAll('.parts svg')]"
+        "[...document.querySelectorAll('.piece svg:first-child')]"
         ".map(p => p.getAttribute('viewBox').split(' ').map(Number))"
     )
+    axis = open_page.value("document.querySelector('.piece svg:last-child').viewBox.baseVal.height")
     height = open_page.value("document.querySelector('.whole svg').viewBox.baseVal.height")
     assert len(boxes) >= 3
-    assert sum(box[3] for box in boxes) == pytest.approx(height)
+    assert sum(box[3] for box in boxes) + axis == pytest.approx(height)
+    assert 10 < axis < 40
+    assert open_page.value("document.querySelectorAll('.piece svg').length") == 2 * len(boxes)
     assert all(box[3] <= 0.6 * box[2] for box in boxes)
     cuts = [box[1] for box in boxes[1:]]
     texts = open_page.value(

@@ -22,7 +22,6 @@ from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow,
 from ablate.search.storage import close_storage, open_storage
 from ablate.store import postgres
 from ablate.store.address import files_folder, parse_url, shown
-from ablate.store.checkpoints import checkpoint_folder
 from ablate.store.claims import LostClaimError
 from ablate.store.connect import WRITE, database_exists, open_engine
 from ablate.store.frames import read_frames
@@ -274,7 +273,7 @@ def test_a_run_goes_on_here_without_the_files_of_another_machine(
     assert claim is not None
     store.add_epoch(claim, EPOCH)
     store.add_checkpoint(claim, Checkpoint(1, b"state"))
-    for file in checkpoint_folder(url).iterdir():
+    for file in (files_folder(url) / "checkpoints").iterdir():
         file.unlink()
     store.stop(claim)
     heir = claim_one(store, keys(plan))

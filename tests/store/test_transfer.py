@@ -637,7 +637,9 @@ def with_predictions(path: Path, said: bytes = SAID) -> Path:
 
 
 def said_of(path: Path) -> bytes | None:
-    [said] = [row[-1] for row in rows(path, f"runs WHERE run_key = '{SECOND}'")]
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT test_predictions FROM runs WHERE run_key = ?"
+        [(said,)] = connection.execute(query, (SECOND,))
     return bytes(said) if said is not None else None
 
 

@@ -17,7 +17,8 @@ from ablate.study import Recipe, Variant
 from ablate.system.precision import Precision
 from ablate.train.cohort import Member, Pass, train_epoch
 from ablate.train.data import Data, Part, to_device
-from ablate.train.graphs import WARM_UP_STEPS, compile_network
+from ablate.train.graphs import compile_network
+from ablate.train.recorder import WARM_UP_STEPS
 from ablate.train.step import Trainer, make_trainer
 
 CPU = torch.device("cpu")

@@ -51,4 +51,5 @@ class Row:
         found = figures.measured
         most = {k: v * (patience if "seconds" in k else 1) for k, v in self.most.items()}
         over = [f"{k} {found[k]:g} > {v:g}" for k, v in most.items() if found[k] > v]
-        return over + [f"{k} {found[k]:g} < {v:g}" for k, v in self.least.items() if found[k] < v]
+        least = {k: v / (patience if "second" in k else 1) for k, v in self.least.items()}
+        return over + [f"{k} {found[k]:g} < {v:g}" for k, v in least.items() if found[k] < v]

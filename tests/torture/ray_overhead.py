@@ -4,67 +4,21 @@ from __future__ import annotations
 
 import time
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ablate.drive.driver import Driver
 from ablate.drive.options import TrainingOptions
 from ablate.errors import OptionError
-from ablate.execute import Executor, make_executor
-from ablate.execute.base import Job
-from ablate.job import Cohort
+from ablate.execute import make_executor
 from ablate.plan import Cell, Plan, make_plan
-from ablate.result import Epoch, Failed, Finished, Started
+from ablate.result import Epoch, Failed, Finished
 from ablate.store.store import Store
 from ablate.study.file import parse_study
 from tests.torture.figures import CannotBeDone, Figures
-from tests.torture.pretended import epoch_of, result_of
+from tests.torture.sleepers import Sleeping
 from tests.torture.study import STUDY, make_images
 
 WORKERS = 2
-ENVIRONMENT = {"device": "pretended", "precision": "fp32"}
-
-
-@dataclass(frozen=True)
-class Sleeps:
-    """In the place of a cohort: each of its runs sleeps, and has one epoch and a result."""
-
-    run_keys: tuple[str, ...]
-    seconds: float
-
-    def __call__(self) -> Iterator[tuple[str, Any]]:
-        yield "", Started(ENVIRONMENT)
-        for run_key in self.run_keys:
-            time.sleep(self.seconds)
-            yield run_key, epoch_of(run_key, 1)
-            yield run_key, result_of(run_key)
-
-
-class Sleeping(Executor):
-    """An executor that gets sleepers in the place of cohorts."""
-
-    def __init__(self, inner: Executor, seconds: float) -> None:
-        self.inner, self.seconds = inner, seconds
-        self.slots, self.queues = inner.slots, inner.queues
-
-    @property
-    def free(self) -> int:
-        return self.inner.free
-
-    def submit(self, job_id: str, job: Job) -> None:
-        assert isinstance(job, Cohort)
-        self.inner.submit(job_id, Sleeps(tuple(run.run_key for run in job.runs), self.seconds))
-
-    def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
-        return self.inner.wait(timeout_seconds)
-
-    def cancel(self, job_id: str) -> None:
-        self.inner.cancel(job_id)
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 class Clock:

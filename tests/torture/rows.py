@@ -9,12 +9,16 @@ from tests.torture.failing_calls import fail_calls
 from tests.torture.figures import Row
 from tests.torture.full_disk import fill_disk
 from tests.torture.kills import kill_drivers, kill_writers
+from tests.torture.large import measure_large
 from tests.torture.malformed import read_malformed
+from tests.torture.ray_lost_nodes import kill_head, kill_nodes
+from tests.torture.ray_many import measure_many
 from tests.torture.ray_overhead import measure_overhead
 from tests.torture.reading_along import read_along
 from tests.torture.scale import measure_scale
 from tests.torture.sharing import claim_together, claim_together_on_postgres, start_together
 from tests.torture.stalls import stall_postgres
+from tests.torture.thousand import measure_nodes
 from tests.torture.waiting import lock_database, stop_drivers
 
 NOTHING_LOST = {"lost": 0, "duplicates": 0, "unfinished": 0}
@@ -211,5 +215,71 @@ ROWS = (
         full={"seeds": 125, "sleep_seconds": 0.01},
         short={"seeds": 5, "sleep_seconds": 0.01},
         most={"unfinished": 0, "overhead_seconds": 0.1},
+    ),
+    Row(
+        "ray-many",
+        "5,000 sleeping runs through Ray and PostgreSQL",
+        "every run once, ≥ 50 a second, the driver's memory within 10 %",
+        measure_many,
+        full={"runs": 5_000, "workers": 4, "sleep_seconds": 0.01},
+        short={"runs": 200, "workers": 2, "sleep_seconds": 0.01},
+        most={"unfinished": 0, "duplicates": 0, "driver_growth": 0.1},
+        least={"runs_per_second": 50},
+    ),
+    Row(
+        "ray-nodes",
+        "kill -9 of one of two nodes of a Ray, both training",
+        "its run begins on the other within a lease and 10 s, each run once, the study completes",
+        kill_nodes,
+        full={"times": 10, "sleep_seconds": 2.0},
+        short={"times": 1, "sleep_seconds": 1.0},
+        most={
+            "duplicates": 0,
+            "unfinished": 0,
+            "exit_code": 0,
+            "tracebacks": 0,
+            "slowest_take_over_seconds": 40,
+        },
+    ),
+    Row(
+        "ray-head",
+        "kill -9 of the head of a Ray and of the driver on it, a node training",
+        "its workers stop within the lease; begun again, the study completes, each run once",
+        kill_head,
+        full={"times": 5, "sleep_seconds": 600.0},
+        short={"times": 1, "sleep_seconds": 600.0},
+        most={
+            "duplicates": 0,
+            "unfinished": 0,
+            "exit_code": 0,
+            "tracebacks": 0,
+            "workers_stopped_seconds": 30,
+        },
+    ),
+    Row(
+        "large",
+        "100,000 runs × 10 epochs in PostgreSQL",
+        "plan ≤ 10 s, status ≤ 1 s, report ≤ 60 s and < 2 GiB",
+        measure_large,
+        full={"seeds": 10_000, "epochs": 10},
+        short={"seeds": 10, "epochs": 3},
+        most={"plan_seconds": 10, "status_seconds": 1, "report_seconds": 60, "report_mib": 2048},
+    ),
+    *(
+        Row(
+            f"nodes-{nodes}",
+            f"{nodes:,} nodes that train the reference grid, played on one PostgreSQL",
+            "a claim ≤ 1 s in 99 of 100 cases, nobody more than an epoch behind",
+            measure_nodes,
+            full={"nodes": nodes, "seconds": 60.0, "connections": 8, "epoch_seconds": each},
+            short={
+                "nodes": min(nodes, 10),
+                "seconds": 3.0,
+                "connections": 4,
+                "epoch_seconds": each,
+            },
+            most={"claim_p99_milliseconds": 1_000, "behind_p99_milliseconds": 1_000 * each},
+        )
+        for nodes, each in ((10, 0.9), (100, 0.9), (1_000, 30.0))
     ),
 )

@@ -15,7 +15,7 @@ from conftest import claim_one, rows_of
 from ablate.errors import DatabaseError
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Step
-from ablate.store.checkpoints import checkpoint_folder
+from ablate.store.address import files_folder
 from ablate.store.store import Claim, LostClaimError, Store
 from ablate.system import files
 
@@ -57,7 +57,7 @@ def train(store: Store, claim: Claim, *epochs: int, saved: bool = True) -> None:
 
 
 def lying(url: str) -> list[Path]:
-    return sorted(checkpoint_folder(url).iterdir())
+    return sorted((files_folder(url) / "checkpoints").iterdir())
 
 
 def test_an_attempt_goes_on_from_the_newest_checkpoint(store: Store, url: str, key: str) -> None:

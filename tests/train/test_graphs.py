@@ -45,8 +45,9 @@ from ablate.system.device_errors import CaptureError, out_of_memory
 from ablate.system.precision import BF16, FP32, Precision
 from ablate.train.cohort import step_eagerly, train_epoch
 from ablate.train.data import Data
-from ablate.train.graphs import CudaRecorder, Graphs, compile_network
+from ablate.train.graphs import Graphs, compile_network
 from ablate.train.histograms import HistogramTaker
+from ablate.train.recorder import CudaRecorder
 from ablate.train.step import Forward
 
 __all__ = ["data"]  # a fixture

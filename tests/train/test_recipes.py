@@ -29,6 +29,7 @@ from ablate.train.losses import Loss, first_labels, make_loss
 from ablate.train.mixing import Mixer, make_mixer
 from ablate.train.optimizers import OPTIMIZERS, make_optimizer, set_learning_rate
 from ablate.train.step import Trainer, make_trainer
+from ablate.train.weights import load_weights, weights_to_bytes
 
 STEPS = 50
 CPU = torch.device("cpu")
@@ -308,6 +309,30 @@ def test_a_run_goes_on_to_the_byte(name: str) -> None:
     for made in (whole, again.trainer):
         made.settle()
     assert torch.equal(weights(whole.net), weights(again.trainer.net))
+
+
+class Remembers(nn.Module):
+    """Divides by how often it was called, in a buffer that is not saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / self.calls.add_(1)  # type: ignore[operator]
+
+
+def test_what_a_state_dict_leaves_out_goes_on_too() -> None:
+    whole, anew = (trainer(nn.Sequential(Remembers(), *network(seed))) for seed in (0, 1))
+    steps(whole, 3)
+    again = unpack(pack(Member(whole), {}), anew, {})
+    assert isinstance(again, Member)
+    for each in (whole, again.trainer):
+        steps(each, 3, first=3)
+    assert torch.equal(weights(whole.net), weights(again.trainer.net))
+    kept = nn.Sequential(Remembers(), *network(2))
+    load_weights(kept, weights_to_bytes(whole.net), "run")
+    assert kept[0].calls == 6
 
 
 def test_an_average_of_a_network_is_its_own() -> None:

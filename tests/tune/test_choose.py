@@ -118,7 +118,7 @@ def test_kernels_of_a_gpu_are_chosen_by_what_the_recording_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Eagerly the fused one is slower here by far; recorded it is not, and that counts."""
-    monkeypatch.setattr(SE, "fused", lambda self, x: time.sleep(0.02) or self.plain(x))
+    monkeypatch.setattr(SE, "fused", lambda self, x: time.sleep(0.1) or self.plain(x))
     made: list[Any] = []
 
     def record(_device: object, work: Any) -> Any:
@@ -185,7 +185,7 @@ def test_the_real_measurement_is_of_the_real_modules(
 ) -> None:
     """A fused SE that sleeps is slower than the plain one, whatever this machine is like."""
     machine = find_machine("cpu", "amp")
-    monkeypatch.setattr(SE, "fused", lambda self, x: time.sleep(0.02) or self.plain(x))
+    monkeypatch.setattr(SE, "fused", lambda self, x: time.sleep(0.1) or self.plain(x))
     found = measure_kernels(machine.device, machine.precision)
     assert set(found) == set(fusable())
     assert found["se"].choice == "plain"

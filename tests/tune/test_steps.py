@@ -35,7 +35,8 @@ from ablate.tune import choose as choose_module
 from ablate.tune import cohorts, steps
 from ablate.tune.choose import Tuning
 from ablate.tune.cohorts import CohortSize, MeasureCohorts, best_size, sizes
-from ablate.tune.steps import Comparison, MeasureSteps, StepPath, SteppedCohort
+from ablate.tune.stepped import SteppedCohort
+from ablate.tune.steps import Comparison, MeasureSteps, StepPath
 
 __all__ = ["data"]  # a fixture
 

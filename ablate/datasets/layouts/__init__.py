@@ -33,8 +33,25 @@ def arrange(tree: Tree, asked: Asked) -> Arrangement:
     """
     for find in LAYOUTS.values():
         if (found := find(tree, asked)) is not None:
+            _refuse_parts(tree, asked, found)
             return _in_one_form(found)
     raise DataError(f"{tree.source}: {_unknown(tree, asked)}")
+
+
+def _refuse_parts(tree: Tree, asked: Asked, found: Arrangement) -> None:
+    """Folds deal all images of a source; one with parts was divided by somebody who had reasons.
+
+    Raises:
+        DataError: there are parts, and folds are asked for.
+    """
+    if asked.folds is None or found.holds_out or not found.places:
+        return
+    parts = sorted({place.partition("/")[0] for place in found.places.values()})
+    raise DataError(
+        f"{tree.source}: says which images are {listed(parts)}, and data.folds = {asked.folds} would test "
+        "each of them once: leave data.folds out, or give images without parts (class folders alone, or a "
+        "table without the column split)"
+    )
 
 
 def _in_one_form(found: Arrangement) -> Arrangement:

@@ -55,6 +55,20 @@ class Asked:
     test_fraction: float = TEST_FRACTION
     labels: str | None = None
     group: str | None = None
+    folds: int | None = None
+
+    @property
+    def how_tested(self) -> str:
+        """In words, where no part of a source is for testing."""
+        if self.folds is not None:
+            return (
+                f"{self.folds} folds, drawn by a fixed seed, test each image once (data.folds); training and "
+                "validation on the other folds"
+            )
+        return (
+            f"{self.test_fraction:.3g} of each class, drawn by a fixed seed, is to test on "
+            "(data.test_fraction)"
+        )
 
 
 AS_IT_LIES = Asked()

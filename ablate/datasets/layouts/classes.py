@@ -35,10 +35,8 @@ def find(tree: Tree, asked: Asked) -> Arrangement | None:
         for folder in tree.folders
         if folder.startswith(above) and "/" not in folder[len(above) :]
     }
-    told = (
-        f"parts: {asked.test_fraction:.3g} of each class, drawn by a fixed seed, is to test on "
-        "(data.test_fraction); training and validation on the rest",
-    )
+    rest = "" if asked.folds is not None else "; training and validation on the rest"
+    told = (f"parts: {asked.how_tested}{rest}",)
     return Arrangement(places, frozenset(classes), told=told)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 TRAIN, VALIDATION, TEST = PARTS = ("train", "val", "test")
 ALL = "all"
-"""The part of images of which some are yet to be held out for testing."""
+"""The part of images of which some are yet to be held out for testing, or all to be dealt into folds."""
+FOLD = "fold-"
 
 NAMES = {
     TRAIN: ("train", "training"),
@@ -20,6 +21,19 @@ SLASH = "\N{DIVISION SLASH}"
 def part_of(name: str) -> str | None:
     """`train` of `Training`; None if it names no part."""
     return _PART_OF.get(name.strip().lower())
+
+
+def fold_part(fold: int) -> str:
+    """`fold-003`: the part of the images that the third fold tests. In the order of their names folds are in
+    theirs.
+    """
+    return f"{FOLD}{fold:03d}"
+
+
+def fold_of(place: str) -> int | None:
+    """3 of `fold-003/cat/1.jpg`; None of an image that is in no fold."""
+    part = place.partition("/")[0]
+    return int(part.removeprefix(FOLD)) if part.startswith(FOLD) else None
 
 
 def folder_name(label: str) -> str:

@@ -94,11 +94,7 @@ def _told(
     table: str, places: Mapping[str, str], groups: Mapping[str, str], unnamed: int, asked: Asked
 ) -> Iterator[str]:
     held = any(place.startswith(f"{ALL}/") for place in places.values())
-    parts = (
-        f"{asked.test_fraction:.3g} of each class, drawn by a fixed seed, is to test on (data.test_fraction)"
-        if held
-        else "training, validation and test as it says"
-    )
+    parts = asked.how_tested if held else "training, validation and test as it says"
     grouped = ", groups together" if groups else ""
     yield f"parts: labels of {plural(len(places), 'image')} from {table}; {parts}{grouped}"
     if unnamed:

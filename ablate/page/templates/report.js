@@ -96,26 +96,55 @@
     apply();
   };
 
-  // A figure that is taller than two pages of paper is printed in parts, which end between its rows.
-  const inParts = plot => {
+  // A figure that is taller than two pages of paper is printed in parts, which end between its panels or rows: as
+  // drawn for a phone, where it is, in three columns of a page, else one below the other.
+  const partsOf = (plot, page) => {
     const frame = plot.getBoundingClientRect();
     const [, , width, height] = plot.getAttribute('viewBox').split(' ').map(Number);
-    const page = 0.58 * width;
-    if (!frame.height || height < 2 * page) return;
-    const ends = [...plot.querySelectorAll('text')].map(text => text.getBoundingClientRect())
-      .map(box => (box.bottom - frame.top) * height / frame.height).sort((a, b) => a - b);
-    const parts = make('div', '', { class: 'parts' });
-    for (let from = 0; from < height - 1;) {
-      const until = height - from <= page ? height : Math.max(...ends.filter(end => end < from + page), from + page / 2);
+    const place = y => (y - frame.top) * height / frame.height;
+    const boxes = elements => elements.map(each => each.getBoundingClientRect()).filter(box => box.height);
+    const labels = boxes([...new Set([...plot.querySelectorAll('text')].map(text => text.parentNode))]);
+    labels.sort((a, b) => a.bottom - b.bottom);
+    // In the middle between two names: what belongs to a row reaches a little further than its name.
+    const ends = labels.map((box, i) => place((box.bottom + Math.max(box.bottom, labels[i + 1]?.top ?? 0)) / 2));
+    const panels = boxes([...plot.querySelectorAll('.panel')]).map(box => [place(box.top), place(box.bottom)]);
+    const between = panels.map(([, end]) => end + 1).filter(end => !panels.some(([top, bottom]) => top < end && end < bottom));
+    const seen = (from, until) => {
       const part = plot.cloneNode(true);
       part.setAttribute('viewBox', `0 ${from} ${width} ${until - from}`);
+      return part;
+    };
+    // Rows of one panel: below each part stands what is below the last row, the axis.
+    const only = panels.length === 1 && plot.querySelector('.panel path');
+    const last = only ? place(only.getBoundingClientRect().bottom) : height;
+    const room = page - (height - last);
+    const parts = make('div', '', { class: 'parts' });
+    for (let from = 0; from < last - 1;) {
+      const fits = places => Math.max(...places.filter(end => end > from + room / 2 && end < from + room));
+      const found = [fits(between), fits(ends), from + room].find(Number.isFinite);
+      const until = last - from <= room ? last : found;
+      const part = make('div', '', { class: 'piece' });
+      part.append(seen(from, until));
+      if (last < height) part.append(seen(last, height));
       parts.append(part);
       from = until;
     }
-    plot.parentElement.after(parts);
-    plot.parentElement.classList.add('whole');
+    return parts;
   };
-  addEventListener('beforeprint', () => document.querySelectorAll('.frame > .plot').forEach(inParts));
+  const inParts = figure => {
+    const frames = [...figure.querySelectorAll('.frame')];
+    const plots = frames.map(frame => frame.querySelector(':scope > .plot')).filter(Boolean);
+    if (!plots.length) return;
+    const [, , width, height] = plots[0].getAttribute('viewBox').split(' ').map(Number);
+    if (height < 2 * 0.58 * width) return;
+    frames.forEach(frame => frame.classList.add('measured'));
+    const small = plots[1];
+    const parts = partsOf(small || plots[0], small ? 1.75 * small.viewBox.baseVal.width : 0.58 * width);
+    if (small) parts.classList.add('columns');
+    frames.forEach(frame => frame.classList.replace('measured', 'whole'));
+    frames[0].after(parts);
+  };
+  addEventListener('beforeprint', () => document.querySelectorAll('figure').forEach(inParts));
   addEventListener('afterprint', () => {
     document.querySelectorAll('.parts').forEach(parts => parts.remove());
     document.querySelectorAll('.whole').forEach(frame => frame.classList.remove('whole'));

@@ -14,6 +14,7 @@ from ablate.store import schema
 from ablate.store.rows import add_missing, chunks, now
 from ablate.store.status import StudyKey
 from ablate.store.transfer.values import check_identifiers
+from ablate.system.text import seed_and_fold
 
 RANK = {RunStatus.FINISHED: 2, RunStatus.PLANNED: 0}
 """A run replaces one that has come less far; stopped, failed and running are 1."""
@@ -95,9 +96,10 @@ def _predictions(connection: Connection, run: Any) -> bytes | None:
 
 def _in_words(target: Connection, ours: Any, theirs: Any) -> str:
     cells, runs = schema.cells, schema.runs
-    query = select(cells.c.study, cells.c.variant, runs.c.seed).join(runs)
+    query = select(cells.c.study, cells.c.variant, runs.c.seed, runs.c.fold).join(runs)
     found = target.execute(query.where(runs.c.run_key == ours.run_key)).first()
-    name = f"{found.study}, {found.variant}, seed {found.seed}" if found else "a run of no study"
+    which = seed_and_fold(found.seed, found.fold) if found else ""
+    name = f"{found.study}, {found.variant}, {which}" if found else "a run of no study"
     return (
         f"{name} ({ours.run_key}): test accuracy {ours.test_accuracy!r} and "
         f"{theirs.test_accuracy!r}, loss {ours.test_loss!r} and {theirs.test_loss!r}; "

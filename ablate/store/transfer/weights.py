@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from ablate.store.stored_file import read_beside
-from ablate.store.weights import weights_path, write_weights
+from ablate.store.weights import checked_weights, weights_files, write_weights
 
 
 @dataclass
@@ -15,7 +13,7 @@ class WeightFiles:
     """Copies weights to beside a database, and takes back what it wrote if the rows are not stored."""
 
     url: str
-    _written: list[Path] = field(init=False, default_factory=list)
+    _written: list[str] = field(init=False, default_factory=list)
 
     def copy(self, source: str, file: str, sha256: str) -> str | None:
         """Copy the weights of a run that is taken over; None, or why not.
@@ -23,19 +21,19 @@ class WeightFiles:
         Raises:
             DatabaseError: the copy cannot be written.
         """
-        path, target = weights_path(source, file), weights_path(self.url, file)
+        theirs, ours = weights_files(source), weights_files(self.url)
+        path = theirs.place(checked_weights(file))
         try:
-            content = read_beside(path)
+            content = theirs.read(file)
         except OSError as error:
-            return f"{path}: cannot be read: {error.strerror}; its weights were not copied"
+            return f"{path}: cannot be read: {error.strerror or error}; its weights were not copied"
         if hashlib.sha256(content).hexdigest() != sha256:
             return f"{path}: is not what its run ended with (its SHA-256 differs); not copied"
-        if not target.exists():
-            self._written.append(target)
+        if not ours.has(file):
+            self._written.append(file)
         write_weights(self.url, file, content)
         return None
 
     def undo(self) -> None:
         """Delete what was written: no row will name it."""
-        for path in self._written:
-            path.unlink(missing_ok=True)
+        weights_files(self.url).remove(self._written)

@@ -1,0 +1,140 @@
+"""The figure of effects over several contexts or studies: every variant with its interval in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from ablate.page import canvas
+from ablate.page.document import Figure, Value
+from ablate.report.figures import interval_line, row_axes, variant_color
+from ablate.report.summary import VariantSummary
+from ablate.stats import Effect
+from ablate.stats.words import points, size, span
+from ablate.system.text import plural
+
+if TYPE_CHECKING:
+    from ablate.report.contexts import InContext
+
+MOST_POINTS = 100.0
+COLORS = "Blue: better; orange: worse; green: equivalent or identical; grey: undecided."
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A row: a variant in one of them; one without an effect is the variant's own, its heading."""
+
+    label: str
+    each: InContext | None = None
+    variant: VariantSummary | None = None
+    effect: Effect | None = None
+    elsewhere: str = ""
+
+
+def over_both(name: str, each: Sequence[InContext], word: str) -> tuple[Figure, ...]:
+    """The figure for a broad window, and the same for a phone; nothing where no interval is known."""
+    with canvas.style():
+        figure = effects_over(name, each, word)
+        if figure is None:
+            return ()
+        with canvas.width(canvas.NARROW_INCHES, for_page=True):
+            small = effects_over(name, each, word)
+    return (figure if small is None else replace(figure, narrow=small.picture),)
+
+
+def effects_over(name: str, each: Sequence[InContext], word: str) -> Figure | None:
+    """Differences to the baseline of each context, or whatever the `word` is, one below the other."""
+    rows = [row for variant in _variants(each) for row in _rows(variant, each)]
+    found = [row.effect for row in rows if row.effect is not None]
+    if not found:
+        return None
+    figure, ax = row_axes([row.label for row in rows])
+    for label, row in zip(ax.get_yticklabels(), rows, strict=True):
+        label.set_fontweight("normal" if row.effect else "bold")
+    margins = {effect.margin for effect in found}
+    band = 100 * max(margins) if len(margins) == 1 else 0.0
+    if band:
+        ax.axvspan(-band, band, color=canvas.GRID, alpha=0.6, linewidth=0, zorder=0)
+    ax.axvline(0, color=canvas.BASELINE, linewidth=1, zorder=0)
+    ax.set_xlim(*_limits(found, band))
+    (metric, *others) = dict.fromkeys(one.summary.judged_by.title for one in each)
+    said = f"points of {'its metric' if others else metric}"
+    ax.set_xlabel(
+        f"Difference ({said})" if canvas.is_narrow() else f"Difference to the baseline ({said})"
+    )
+    for at, row in enumerate(rows):
+        _draw(ax, at, row)
+    if canvas.is_narrow():  # so many, whatever room long names leave: what was laid out is drawn
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    variants = len(rows) - len(found)
+    hollow = " A hollow point has the runs of another." if any(r.elsewhere for r in rows) else ""
+    margin = f" The band is the margin of equivalence, ±{size(band / 100)} points." if band else ""
+    return Figure(
+        name,
+        f"Differences of {plural(variants, 'variant')} to the baseline of each {word} with 95 % intervals; "
+        "the same numbers are in the tables.",
+        f"Each variant's difference to the baseline of each {word}, with the interval that its verdict is "
+        f"read off. Those of one {word} hold together.{margin} {COLORS}{hollow}",
+        canvas.saved(figure),
+        [_record(row, word) for row in rows if row.effect is not None],
+    )
+
+
+def _variants(each: Sequence[InContext]) -> list[str]:
+    """Every variant, in the order of the grids."""
+    return list(dict.fromkeys(v.name for one in each for v in one.summary.variants))
+
+
+def _rows(name: str, each: Sequence[InContext]) -> Iterator[_Shown]:
+    found = [row for one in each if (row := _row(name, one)) is not None]
+    if found:
+        yield _Shown(name)
+        yield from found
+
+
+def _row(name: str, each: InContext) -> _Shown | None:
+    variant = each.of(name)
+    effect = None if variant is None or each.summary.leaked else variant.effect
+    if effect is None or effect.low is None or effect.high is None or effect.difference is None:
+        return None
+    return _Shown(each.name, each, variant, effect, each.elsewhere.get(name, ""))
+
+
+def _limits(found: Sequence[Effect], band: float) -> tuple[float, float]:
+    """What the intervals need, as far as accuracy can differ."""
+    low = min([*(100 * (e.low or 0.0) for e in found), -band])
+    high = max([*(100 * (e.high or 0.0) for e in found), band])
+    pad = 0.03 * (high - low) or 0.1
+    return max(low - pad, -MOST_POINTS), min(high + pad, MOST_POINTS)
+
+
+def _draw(ax: Axes, at: int, row: _Shown) -> None:
+    effect, variant, each = row.effect, row.variant, row.each
+    if effect is None or variant is None or each is None:
+        return
+    if effect.low is None or effect.high is None or effect.difference is None:
+        return
+    color = variant_color(variant, each.summary)
+    interval_line(ax, at, (100 * effect.low, 100 * effect.high), ax.get_xlim(), color)
+    inner = canvas.PAPER if row.elsewhere else color
+    (point,) = ax.plot(
+        [100 * effect.difference], [at], "o", color=color, markersize=5.5, markerfacecolor=inner
+    )
+    told = f"{points(effect.difference)} points ({span(effect.low, effect.high)}), {effect.verdict}"
+    behind = f"; {row.elsewhere}" if row.elsewhere else ""
+    canvas.tip(point, f"{variant.name}, {each.name}: {told}{behind}")
+
+
+def _record(row: _Shown, word: str) -> dict[str, Value]:
+    effect = row.effect
+    if effect is None:
+        return {}
+    return {
+        "variant": effect.variant, word: row.label, "difference": effect.difference, "low": effect.low,
+        "high": effect.high, "margin": effect.margin, "verdict": effect.verdict.value, "n": effect.n,
+        "n_baseline": effect.n_baseline, "counted": int(not row.elsewhere),
+    }  # fmt: skip

@@ -1,0 +1,81 @@
+"""The files of a report over several contexts or studies, all of them rendered at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ablate.errors import OutputError
+from ablate.page.document import Document
+from ablate.page.html import html, markdown
+from ablate.report.contexts import InContext, compose_contexts, where_table
+from ablate.report.export import over_csv
+from ablate.report.latex import plain_table
+from ablate.report.numbers import contexts_json
+from ablate.report.render import FORMATS, content_of, figure_files, write_files
+from ablate.system.inside import inside
+from ablate.system.language import ENGLISH, spoken
+
+FIGURES = "figures"
+
+
+def render_contexts(contexts: Sequence[InContext]) -> dict[str, bytes]:
+    """The content of every file of the report over all contexts, by its name; report.html is last."""
+    with spoken(ENGLISH):
+        texts = {
+            "variants.csv": over_csv("context", [(each.name, each.summary) for each in contexts]),
+            "report.json": numbers_over(contexts),
+            "table.tex": plain_table(where_table(contexts)),
+        }
+    return with_pages(texts, compose_contexts(contexts))
+
+
+def numbers_over(contexts: Sequence[InContext]) -> str:
+    """report.json over all contexts."""
+    numbers = [(dict(each.context), each.folder, each.summary) for each in contexts]
+    return contexts_json(contexts[0].summary.study["name"], numbers)
+
+
+def with_pages(texts: Mapping[str, str], document: Document) -> dict[str, bytes]:
+    """A document's figures and pages, and the texts beside them."""
+    pictures = {
+        name: content
+        for figure in document.figures
+        for name, content in figure_files(figure).items()
+    }
+    pages = {"report.md": markdown(document), "report.html": html(document)}
+    return pictures | {name: text.encode("utf-8") for name, text in {**texts, **pages}.items()}
+
+
+def write_over(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write rendered files, and remove figures of an earlier report that these have not.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        DatabaseError: a link in the place of a folder in it.
+    """
+    try:
+        inside(folder, FIGURES).mkdir(parents=True, exist_ok=True)
+        for path in _left(folder, files):
+            path.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"the report cannot be written to {str(folder)!r} ({error.strerror or error}): "
+            "free space or choose another folder with --out"
+        ) from None
+    return write_files(folder, files)
+
+
+def differing_over(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """The files that `write_over` would write, change or remove."""
+    differing = [
+        folder / name for name, content in files.items() if content_of(folder / name) != content
+    ]
+    return differing + _left(folder, files)
+
+
+def _left(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Figures that lie there and are not among these files."""
+    names = {Path(name).name for name in files}
+    there = sorted(p for p in (folder / FIGURES).glob("*") if p.suffix.removeprefix(".") in FORMATS)
+    return [path for path in there if path.name not in names]
