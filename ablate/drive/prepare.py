@@ -15,10 +15,9 @@ from ablate.store.datasets import told_namesakes
 from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import Counting, say
-from ablate.system.language import _, retold
+from ablate.system.language import _, amount, retold
 from ablate.system.machine import Machine
 from ablate.system.pulse import PULSE
-from ablate.system.text import plural
 
 
 def prepare_plan(
@@ -85,7 +84,10 @@ def check_places(plan: Plan, store: Store, url: str, console: Console) -> None:
     missing = store.unseen({str(cell.run_key) for cell in plan.cells})
     if missing:
         say(
-            f"warning: the checkpoints of {plural(missing, 'run')} cannot be seen from here and will not be "
-            "used: give the --files of the command that began them, or a folder that both see",
+            _(
+                "warning: the checkpoints of {runs} cannot be seen from here and will not be "
+                "used: give the --files of the command that began them, or a folder that both see",
+                runs=amount(missing, "run"),
+            ),
             console,
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ablate.page import canvas
+from ablate.page.both import for_both
 from ablate.page.document import Figure
 from ablate.report import search
 from ablate.report.attention import heat_figure, weights_figure
@@ -78,20 +78,8 @@ def draw_section(section: str, summary: Summary) -> dict[str, Figure]:
     drawn: dict[str, Figure | None] = {}
     for name, each in chosen.items():
         PULSE.count(_("drawing figures"), list(FIGURES).index(name), len(FIGURES))
-        drawn[name] = _for_both(each.draw, summary)
+        drawn[name] = for_both(partial(each.draw, summary))
     return {name: figure for name, figure in drawn.items() if figure is not None}
-
-
-def _worded_in_english(draw: Draw, summary: Summary) -> Figure | None:
-    """A figure with English words in it and the caption in the language that is spoken."""
-    with canvas.kept(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # nobody sees this one
-        told = draw(summary)
-    with spoken(ENGLISH):
-        figure = _for_both(draw, summary)
-    if figure is None or told is None:
-        return None
-    return replace(figure, alt=told.alt, caption=told.caption)
 
 
 def draw_figure(name: str, summary: Summary, inches: float | None = None) -> Figure | None:
@@ -104,15 +92,3 @@ def draw_figure(name: str, summary: Summary, inches: float | None = None) -> Fig
         with spoken(ENGLISH), canvas.kept():  # its numbers are for programs
             numbers = draw(summary)
     return figure if numbers is None else replace(figure, data=numbers.data)
-
-
-def _for_both(draw: Draw, summary: Summary) -> Figure | None:
-    """A figure for a broad window, and the same for a phone; in English words where no font has others."""
-    if not canvas.can_word():
-        return _worded_in_english(draw, summary)
-    figure = draw(summary)
-    if figure is None:
-        return None
-    with canvas.width(canvas.NARROW_INCHES, for_page=True):
-        small = draw(summary)
-    return figure if small is None else replace(figure, narrow=small.picture)

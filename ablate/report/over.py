@@ -33,7 +33,8 @@ def render_contexts(contexts: Sequence[InContext]) -> dict[str, bytes]:
 def numbers_over(contexts: Sequence[InContext]) -> str:
     """report.json over all contexts."""
     numbers = [(dict(each.context), each.folder, each.summary) for each in contexts]
-    return contexts_json(contexts[0].summary.study["name"], numbers)
+    with spoken(ENGLISH):
+        return contexts_json(contexts[0].summary.study["name"], numbers)
 
 
 def with_pages(texts: Mapping[str, str], document: Document) -> dict[str, bytes]:
