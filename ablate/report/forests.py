@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ablate.page import canvas
 from ablate.page.both import for_both
-from ablate.page.document import Figure, Value
+from ablate.page.document import Block, Figure, Note, Value
 from ablate.report.figures import interval_line, row_axes, variant_color
 from ablate.report.summary import VariantSummary
 from ablate.stats import Effect
@@ -58,11 +58,13 @@ class _Shown:
     elsewhere: str = ""
 
 
-def over_both(name: str, each: Sequence[InContext], word: str) -> tuple[Figure, ...]:
-    """The figure for a broad window, and the same for a phone; nothing where no interval is known."""
+def over_both(name: str, each: Sequence[InContext], word: str) -> tuple[Block, ...]:
+    """The figure for a broad window, and the same for a phone; nothing where no interval is known. Beside it
+    that its words are English, where no font of the machine has others.
+    """
     with canvas.style():
         figure = for_both(partial(effects_over, name, each, word))
-    return () if figure is None else (figure,)
+    return () if figure is None else (figure, *map(Note, canvas.english_words()))
 
 
 def effects_over(name: str, each: Sequence[InContext], word: str) -> Figure | None:

@@ -136,8 +136,8 @@ def test_in_chinese_nothing_that_people_read_is_english(contexts: list[InContext
     with spoken("zh"):
         files = render_contexts(contexts)
     page, text = files["report.html"].decode(), files["report.md"].decode()
-    assert english_in([*Texts(page).found, *text.splitlines()], [QUESTION]) == []
-    assert "2 个情境：更好" not in page
-    assert "1 个情境：更好，1 个情境：未定" in page
+    assert english_in([*Texts(page).found, *text.splitlines()], [QUESTION, "Noto Sans CJK"]) == []
+    assert "2 处：更好" not in page
+    assert "1 处：更好，1 处：未定" in page
     for name in ("variants.csv", "report.json", "table.tex"):
         assert files[name] == english[name]

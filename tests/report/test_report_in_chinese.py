@@ -264,3 +264,11 @@ def test_the_locale_says_the_language(shell: Shell, monkeypatch: pytest.MonkeyPa
     assert "variants" in shell(*plan, "--language", "en")[1]
     assert "variants" in shell("--language=en", *plan)[1]
     assert shell(*plan, "--language", "fr")[0] == 2
+
+
+def test_a_plan_of_folds_is_in_chinese(shell: Shell) -> None:
+    plan = ("plan", STUDY, "--no-probe", "--set", "data.folds=5", "--language", "zh")
+    code, out, err = shell(*plan)
+    assert (code, err) == (0, "")
+    assert english_in([" ".join(out.split()), *shell.told], DATA) == []
+    assert "每个种子 5 折，每张图像测试一次" in "".join(out.split("\n"))
