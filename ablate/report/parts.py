@@ -12,7 +12,7 @@ from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.recipe import PROTOCOL_DEFAULTS
-from ablate.system.language import N_, Said, _
+from ablate.system.language import N_, Said, _, noun
 
 SHORT = 8
 """Digits of a content's hash that people are shown."""
@@ -135,7 +135,7 @@ def listed(names: Sequence[str]) -> str:
     """`a, b and c`."""
     if len(names) < 2:
         return "".join(names)
-    return _("{names} and {last}", names=_(", ").join(names[:-1]), last=names[-1])
+    return _("{names} and {last}", names=noun(", ").join(names[:-1]), last=names[-1])
 
 
 def _name_of(i: int, summaries: Sequence[Summary], facts: Sequence[Facts]) -> str:
