@@ -1,6 +1,6 @@
 # Two commands do everything from a bare python3: `make ablation` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help ablation search dashboard bench torture calibrate gpu-check gpu-bench gpu-study wheelhouse publish tensorboard test test-all check format lint types imports lock clean
+.PHONY: words help ablation search dashboard bench torture calibrate gpu-check gpu-bench gpu-study wheelhouse publish tensorboard test test-all check format lint types imports lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,6 +46,7 @@ help:
 	@echo 'make test                                run the tests, but for the slow ones'
 	@echo 'make test-all                            run all tests'
 	@echo 'make check                               format, lint, types, import rules and the tests'
+	@echo 'make words                               bring the catalogues of other languages up to date with the code'
 	@echo 'make lock                                pin the newest versions into requirements.lock'
 
 ablation:
@@ -139,6 +140,9 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV) --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
 	@touch $(READY)
+
+words: $(READY)
+	@$(BIN)/python -m benchmarks.catalogue
 
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && PIP_USER=0 $(BIN)/python -m pip install --quiet uv; }

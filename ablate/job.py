@@ -56,6 +56,7 @@ from ablate.system.device_errors import (
     chain,
     out_of_memory,
 )
+from ablate.system.language import N_
 from ablate.system.machine import Machine, describe_process, prepare_machine
 from ablate.system.text import one_line
 from ablate.train.checkpoint import Unfit, pack, unpack
@@ -207,10 +208,10 @@ def _spent(
         yield "", GivenBack(said, step_path="eager")
     elif len(left) == 1:
         yield left[0], failure
-        yield "", GivenBack("memory ran out in this process")
+        yield "", GivenBack(N_("memory ran out in this process"))
     else:
         yield "", Halved((len(left) + 1) // 2)
-        yield "", GivenBack("memory ran out while its cohort was recorded")
+        yield "", GivenBack(N_("memory ran out while its cohort was recorded"))
 
 
 def _train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:

@@ -26,8 +26,8 @@ from ablate.study.controls import controls_in
 from ablate.study.keys import by_difference
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
 from ablate.study.trained import Weights, check_trained, frozen_note
+from ablate.system.language import Said, _, seed_told
 from ablate.system.pulse import PULSE
-from ablate.system.text import seed_and_fold
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Cell:
     @property
     def name(self) -> str:
         """In words: `se(pool1, r=16), seed 1`, and `, fold 2` of one with folds."""
-        return f"{self.variant.name}, {seed_and_fold(self.seed, self.fold)}"
+        return _("{name}, {which}", name=self.variant.name, which=seed_told(self.seed, self.fold))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     study = with_whole_baseline(study, names)
     dataset = open_dataset(study.dataset, data, study.image_size, study.data).pinned()
     refuse_one_class(dataset)
-    PULSE.step(f"building {study.backbone}")
+    PULSE.step(_("building {backbone}", backbone=study.backbone))
     distinct = tuple(dict.fromkeys(variants))
     classes, size = len(dataset.classes()), dataset.image_size
     outlines = find_outlines(Asked(study.backbone, distinct, classes, size, study.identity))
@@ -152,7 +152,7 @@ def _weights(study: Study, classes: int, size: int) -> tuple[Pretrained | None, 
     """What the networks of a study begin with, and what is said of it."""
     if study.weights is None:
         return None, None
-    PULSE.step(f"reading the weights {study.weights}")
+    PULSE.step(_("reading the weights {weights}", weights=study.weights))
     weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
     fit = known_fit(weights, study.backbone, classes, size)
     return weights, fit_note(weights, fit, classes)
@@ -211,9 +211,10 @@ def _left_out(study: Study, dataset: Dataset, fold: int | None) -> int:
 
 def _notes(study: Study, alone: bool) -> Iterator[str]:
     if alone:
-        yield (
-            f"the last batch of {study.recipe.batch_size} would be of one image: each epoch leaves one out, "
-            "another one each time (another recipe.batch_size needs none)"
+        yield Said(
+            "the last batch of {size} would be of one image: each epoch leaves one out, another one each "
+            "time (another recipe.batch_size needs none)",
+            size=study.recipe.batch_size,
         )
 
 

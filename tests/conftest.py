@@ -32,6 +32,8 @@ __all__ = ["postgres"]  # a fixture
 
 # One thread: tests run side by side, and training itself uses one.
 torch.set_num_threads(1)
+# What is told is English here, whatever the locale; what another language says is asked for.
+os.environ["ABLATE_LANGUAGE"] = "en"
 
 
 @pytest.fixture(autouse=True)

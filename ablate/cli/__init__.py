@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from ablate import __version__
 from ablate.cli import data, show, study, work
 from ablate.cli.options import EXIT_INTERRUPTED, EXIT_UNFORESEEN, EXIT_USER
 from ablate.errors import AblateError
+from ablate.system.language import ENGLISH, language_of, speak, spoken, written_in
 from ablate.system.output import Output, ReaderGoneError, guarded_output
 from ablate.system.pulse import PULSE
 from ablate.system.signals import ENDING, is_ignored
@@ -54,6 +56,10 @@ class _BrokenError(Exception):
 
 
 class _Commands(typer.core.TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """`--language` may stand behind a command too, as every other option does."""
+        return super().parse_args(ctx, _language_first(args))
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -75,7 +81,7 @@ app.add_typer(study.app, name="study")
 
 def main() -> None:
     """Run the command line; what the user must change is one line on stderr and exit code 2."""
-    with guarded_output() as output:
+    with guarded_output() as output, spoken(ENGLISH):
         try:
             _run()
             output.flush()
@@ -132,12 +138,36 @@ def _end(said: str, code: int) -> NoReturn:
 def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="en|zh",
+            help="Of what is told and of reports, before or behind a command. Default: ABLATE_LANGUAGE, else "
+            "the locale. What programs read is English.",
+        ),
+    ] = None,
 ) -> None:
+    speak(written_in(language, language_of(os.environ), sys.stdout.encoding))
     if isinstance(sys.stdout, Output):
         sys.stdout.goes_on = context.invoked_subcommand in GO_ON
     if version:
         print(f"ablate {__version__}")
         raise typer.Exit
+
+
+def _language_first(args: list[str]) -> list[str]:
+    """The words of a command line with those of `--language` before all others."""
+    end = args.index("--") if "--" in args else len(args)
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(args[:end])
+    for word in words:
+        if word == "--language":
+            first += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            (first if word.startswith("--language=") else rest).append(word)
+    return first + rest + args[end:]
 
 
 def _usage(error: Any) -> str:

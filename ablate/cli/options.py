@@ -16,8 +16,8 @@ import typer
 
 from ablate.cli.completion import study_files
 from ablate.errors import StudyError
+from ablate.system.language import _, amount
 from ablate.system.pulse import PULSE
-from ablate.system.text import plural
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -214,8 +214,8 @@ def begin(command: str, study: Study | None = None, about: str = "", contexts: i
         PULSE.begin(command, about)
         return
     variants, most = len(study.variants()), max(study.seeds, study.baseline_seeds or 0)
-    where = study.backbone if contexts == 1 else plural(contexts, "context")
-    detail = f"{plural(variants, 'variant')}, {plural(most, 'seed')}, {where}"
+    where = study.backbone if contexts == 1 else amount(contexts, "context")
+    detail = f"{amount(variants, 'variant')}, {amount(most, 'seed')}, {where}"
     PULSE.begin(command, about or study.name, detail)
 
 
@@ -271,7 +271,8 @@ def tell_next(
     words += ["--data", str(data)] if data is not None else []
     words += ["--db", without_password(db)] if db != DEFAULT_DB else []
     words += [word for assignment in set or () for word in ("--set", assignment)]
-    say(f"next: ablate {shlex.join(words)}{note}")
+    command = f"ablate {shlex.join(words)}{note}"
+    say(_("next: {command}", command=command))
 
 
 def study_name(given: str | None) -> str | None:
@@ -309,7 +310,7 @@ def files_or_names(
 @contextmanager
 def loading() -> Iterator[None]:
     """No garbage collection while a command's rooms load: saves 0.7 s of 4 s at every start."""
-    PULSE.step("loading")
+    PULSE.step(_("loading"))
     gc.disable()
     try:
         yield

@@ -35,6 +35,7 @@ from ablate.cli.options import (
     tell_next,
 )
 from ablate.errors import OptionError
+from ablate.system.language import _
 
 Way = Literal["check", "json", "files"]
 
@@ -207,7 +208,7 @@ def compare(
     verdicts = known_verdicts(fail_on)
     rehash(again)
     questions = load_all(study, set)
-    begin("compare", questions[0], f"{first} and {second}", len(questions))
+    begin("compare", questions[0], _(" and ").join((first, second)), len(questions))
     with loading():
         from ablate.commands.contexts import compare_in_contexts
 
@@ -327,11 +328,15 @@ def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
         if file.is_file() and (questions := load_all(file, None))[0].name == status.study:
             known = [(each.setting, each.dataset) for each in questions]
             same = (status.setting, status.dataset) in known
-            note = "" if same else ", with the --data and --set that it was run with"
+            note = "" if same else _(", with the --data and --set that it was run with")
             tell_next(command, file, db=db, note=note)
             return
     say(
-        f"next: ablate {command} with the file of study {status.study}, which is not in this folder"
+        _(
+            "next: ablate {command} with the file of study {study}, which is not in this folder",
+            command=command,
+            study=status.study,
+        )
     )
 
 

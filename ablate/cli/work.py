@@ -40,6 +40,7 @@ from ablate.cli.options import (
     tell_next,
 )
 from ablate.errors import OptionError
+from ablate.system.language import _
 
 
 def plan(
@@ -244,7 +245,7 @@ def run(
         else:
             failed = run_study(questions[0], data, db, options)
     except KeyboardInterrupt:
-        print("ablate: interrupted; what was stored stays, run again to go on", file=sys.stderr)
+        print(_("ablate: interrupted; what was stored stays, run again to go on"), file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     set = _as_typed(set, seeds, baseline_seeds)
     tell_next("report", study, db=db, data=data, set=set)

@@ -8,6 +8,7 @@ from ablate.datasets import find_dataset, open_dataset
 from ablate.store.frames import Frames, Which, read_frames
 from ablate.study import Study
 from ablate.system.console import say
+from ablate.system.language import _
 
 
 def frames_of(study: Study, data: Path | None, url: str) -> Frames:
@@ -23,9 +24,15 @@ def frames_of(study: Study, data: Path | None, url: str) -> Frames:
     frames = read_frames(url, study.name, study.setting, which)
     if frames.others:
         content, others = str(frames.study["content"]), ", ".join(frames.others)
-        said = "" if data is not None else ", the last that was run; --data PATH chooses"
+        said = "" if data is not None else _(", the last that was run; --data PATH chooses")
         say(
-            f"note: this is {frames.study['dataset']} (content {content}){said}. There is also: {others}"
+            _(
+                "note: this is {study} (content {content}){said}. There is also: {others}",
+                study=frames.study["dataset"],
+                content=content,
+                said=said,
+                others=others,
+            )
         )
     return frames
 
@@ -39,5 +46,11 @@ def which_at(data: Path, study: Study) -> Which:
     dataset = open_dataset(study.dataset, data, study.image_size, study.data)
     if data.exists():
         return Which(dataset.content_hash(), dataset.label)
-    say(f"note: {data} is not here, so the data set is looked for by its name, {dataset.label}")
+    say(
+        _(
+            "note: {data} is not here, so the data set is looked for by its name, {label}",
+            data=data,
+            label=dataset.label,
+        )
+    )
     return Which(name=dataset.label)

@@ -17,6 +17,7 @@ from ablate.stats import Effect, effects, words
 from ablate.study import Study
 from ablate.study.meant import find_variant
 from ablate.system.console import say
+from ablate.system.language import ENGLISH, _, retold, spoken
 from ablate.system.pulse import PULSE
 
 
@@ -32,19 +33,20 @@ def compare_accuracies(
         OptionError: both names stand for one network.
         DatabaseError: nothing of this study in the database, or a variant without a finished run.
     """
-    PULSE.step("reading the database")
+    PULSE.step(_("reading the database"))
     with redirect_stdout(sys.stderr if format == "json" else sys.stdout):
         frames = frames_of(study, data, url)
-        PULSE.step("computing")
+        PULSE.step(_("computing"))
         summary = summarize(frames)
-        lines = told(summary, first, second)
+        pair(summary, first, second)  # both are there
         keep_look(frames, url, "compare")
     effect = effect_of(summary, first, second)
     if format == "json":
         PULSE.end()
-        print(json_text(document(summary, first, second, effect)), end="")
+        with spoken(ENGLISH):
+            print(json_text(document(summary, first, second, effect)), end="")
     else:
-        for line in lines:
+        for line in told(summary, first, second):
             say(line)
     return None if effect is None else str(effect.verdict)
 
@@ -94,17 +96,21 @@ def told(summary: Summary, first: str, second: str) -> list[str]:
     """The lines of `ablate compare`."""
     base, variant = pair(summary, first, second)
     if summary.leaked:
-        return [LEAKED]
+        return [_(LEAKED)]
     effect = _effect(base, variant, summary)
     lines = [words.claim(effect), words.evidence(effect), cost(variant, base, summary).strip()]
     lines.extend(unmoved_in(each) for each in (base, variant))
     if not base.is_baseline:
         lines.append(
-            "This pair was tested by itself, not within the study's family of comparisons with its "
-            f"baseline {summary.baseline}: chosen among many, it finds a difference too easily."
+            _(
+                "This pair was tested by itself, not within the study's family of "
+                "comparisons with its baseline {baseline}: chosen among many, it finds a "
+                "difference too easily.",
+                baseline=summary.baseline,
+            )
         )
     if summary.exploratory:
-        lines.append(f"This is {summary.exploratory}.")
+        lines.append(_("This is {exploratory}.", exploratory=retold(summary.exploratory)))
     return [line for line in lines if line]
 
 

@@ -27,6 +27,7 @@ from ablate.study.contexts import folder_name
 from ablate.system.console import files_told, say
 from ablate.system.context import Context, context_name
 from ablate.system.inside import inside
+from ablate.system.language import _
 from ablate.system.pulse import PULSE
 
 CONTEXTS = "contexts"
@@ -47,7 +48,7 @@ def build_reports(
         return [build_report(studies[0], data, url, out, paper)]
     folder = out or inside(Path("reports"), studies[0].name)
     found = frames_in_contexts(studies, data, url)
-    PULSE.step("computing")
+    PULSE.step(_("computing"))
     each = _summarized(found)
     for one in each:
         own = inside(inside(folder, CONTEXTS), Path(one.folder).name)
@@ -55,10 +56,10 @@ def build_reports(
     files = write_over(folder, render_contexts(each))
     for line in files_told(files):
         say(line)
-    say(f"and a report of each context in {folder / CONTEXTS}")
-    for _, frames in found:
+    say(_("and a report of each context in {folder}", folder=folder / CONTEXTS))
+    for _context, frames in found:
         keep_look(frames, url, "report")
-    say(f"next: open {files[-1]}")
+    say(_("next: open {file}", file=files[-1]))
     return [one.summary for one in each]
 
 
@@ -74,9 +75,9 @@ def print_reports(
         return [print_report(studies[0], data, url, what)]
     with redirect_stdout(sys.stderr):
         found = frames_in_contexts(studies, data, url)
-        PULSE.step("computing")
+        PULSE.step(_("computing"))
         each = _summarized(found)
-        for _, frames in found:
+        for _context, frames in found:
             keep_look(frames, url, "report")
         PULSE.end()
     if what == "json":
@@ -105,7 +106,7 @@ def check_reports(
     ]
     differing += differing_over(folder, render_contexts(each))
     for file in differing:
-        say(f"{file}: not what the database gives; `ablate report` writes it anew")
+        say(_("{file}: not what the database gives; `ablate report` writes it anew", file=file))
     return len(differing)
 
 
@@ -126,13 +127,13 @@ def compare_in_contexts(
     documents, verdicts = [], list[str | None]()
     with redirect_stdout(sys.stderr if format == "json" else sys.stdout):
         for context, frames in frames_in_contexts(studies, data, url):
-            say(f"context {context_name(context)}")
+            say(_("context {context}", context=context_name(context)))
             try:
                 summary = summarize(frames)
                 lines, effect = told(summary, first, second), effect_of(summary, first, second)
             except UnknownNameError as error:
                 unknown = error
-                say("  not in this context")
+                say(_("  not in this context"))
                 continue
             except DatabaseError as error:
                 say(f"  {error}")
@@ -155,14 +156,16 @@ def frames_in_contexts(
     studies: Sequence[Study], data: Path | None, url: str
 ) -> list[tuple[Context, Frames]]:
     """What the database has of each context; one that was never begun is told and left out."""
-    PULSE.step("reading the database")
+    PULSE.step(_("reading the database"))
     found, missing = [], None
     for study in studies:
         try:
             frames_of(study, data_of(study, data), url)
         except DatabaseError as error:
             missing = missing or error
-            say(f"note: nothing of the context {context_name(study.context)} yet")
+            say(
+                _("note: nothing of the context {context} yet", context=context_name(study.context))
+            )
             continue
         found.append((study.context, frames_to_show(study, data_of(study, data), url)))
     if not found and missing is not None:
@@ -178,7 +181,7 @@ def _among(one: InContext, each: Sequence[InContext]) -> Summary:
 def _named(found: Sequence[tuple[Context, Frames]]) -> list[str]:
     """The folder of each context's report, within that of the study."""
     names: list[str] = []
-    for context, _ in found:
+    for context, _frames_of in found:
         names.append(folder_name(context, names))
     return [f"{CONTEXTS}/{name}" for name in names]
 

@@ -10,6 +10,7 @@ from ablate.explain.page import write_page
 from ablate.store.connect import database_exists, shown
 from ablate.system.console import files_told, say
 from ablate.system.inside import inside
+from ablate.system.language import _
 
 
 def explain_targets(request: Request, out: Path | None, *, must_exist: bool = False) -> None:
@@ -27,9 +28,9 @@ def explain_targets(request: Request, out: Path | None, *, must_exist: bool = Fa
     files = write_page(explanation, out or inside(Path("reports"), request.study.name, "explain"))
     lines = [f"{network.name}: {network.weights}" for network in explanation.networks]
     lines += [
-        f"{len(explanation.pictures)} pictures, as PNG and SVG",
+        _("{n} pictures, as PNG and SVG", n=len(explanation.pictures)),
         *files_told(files),
-        f"next: open {files[-1]}",
+        _("next: open {file}", file=files[-1]),
     ]
     for line in lines:
         say(line)

@@ -13,6 +13,7 @@ from ablate.store.frames import Frames
 from ablate.store.looks import new_look, record_look
 from ablate.study.search import last_of_grid
 from ablate.system.console import say
+from ablate.system.language import _
 
 
 def keep_look(frames: Frames, url: str, command: str) -> None:
@@ -25,7 +26,7 @@ def keep_look(frames: Frames, url: str, command: str) -> None:
         return
     key = (str(frames.study["name"]), frames.dataset_hash, _setting(frames))
     if why := record_look(url, key, look):
-        say(f"note: that this was looked at could not be stored: {why}")
+        say(_("note: that this was looked at could not be stored: {why}", why=why))
 
 
 def look_at(frames: Frames, command: str) -> Look | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -21,7 +22,7 @@ from ablate.drive.proven import prove_steps, trained_images
 from ablate.drive.space import Space, refuse_unfit, space_of, told_space
 from ablate.outline.machine import see_machine
 from ablate.plan import Cell, Plan, make_plan, with_data
-from ablate.result import RunStatus
+from ablate.result import TOLD, RunStatus
 from ablate.result.architecture import NOT_RUN
 from ablate.result.dataset import counted, told, warnings
 from ablate.stats.planning import Outlook
@@ -31,14 +32,24 @@ from ablate.study.globs import group_paths
 from ablate.system.console import Counting, plain, say
 from ablate.system.context import context_name
 from ablate.system.known_machine import KnownMachine
+from ablate.system.language import N_, NOUN_, _, amount, noun, retold
 from ablate.system.pulse import PULSE
-from ablate.system.text import duration, plural
+from ablate.system.text import duration
 
 WIDTH_IN_A_LOG = 140
 NARROWEST = 30
 """Letters of a variant's name in a line, where it has more."""
 EDGES = 3
 COLUMNS = ("parameters", "attention", "MACs", "elementwise", "activations")
+ITS_OWN_BLOCK = N_(
+    "this backbone has {n} {kind} block of its own: attention stands beside them, or in their place with "
+    "position = {globs}"
+)
+ITS_OWN_BLOCKS = N_(
+    "this backbone has {n} {kind} blocks of its own: attention stands beside them, or in their place with "
+    "position = {globs}"
+)
+_HEADINGS = (NOUN_("parameters"), NOUN_("attention"), NOUN_("elementwise"), NOUN_("activations"))
 FIRST_TO_GO = ("activations", "elementwise", "attention", "MACs", "parameters")
 """Which numbers a narrow terminal does not show."""
 
@@ -51,7 +62,7 @@ class _Looked:
     status: dict[Cell, RunStatus]
     missing: int
     seconds: float | None
-    outside: dict[str, int]
+    outside: dict[RunStatus, int]
     outlook: Outlook | None
     seconds_a_run: float | None
     space: Space | None
@@ -85,10 +96,21 @@ def show_plans(
         print(json.dumps({"study": studies[0].name, "contexts": each, **whole}, indent=2))
         return
     for looked in found:
-        say(f"context {context_name(looked.plan.study.context)}")
+        say(_("context {context}", context=context_name(looked.plan.study.context)))
         _tell(looked, url)
-    time = "not known yet on this machine" if total is None else f"about {duration(total)}"
-    say(f"{plural(len(found), 'context')}, {plural(missing, 'run')} missing; time: {time}")
+    time = (
+        _("not known yet on this machine")
+        if total is None
+        else _("about {total}", total=duration(total))
+    )
+    say(
+        _(
+            "{contexts}, {runs} missing; time: {time}",
+            contexts=amount(len(found), "context"),
+            runs=amount(missing, "run"),
+            time=time,
+        )
+    )
 
 
 def show_plan(
@@ -109,22 +131,22 @@ def show_plan(
 
 
 def _look(study: Study, data: Path | None, url: str, probe: bool) -> _Looked:
-    PULSE.step("reading the data set")
+    PULSE.step(_("reading the data set"))
     plan = with_data(make_plan(study, data))
     keys = [cell.run_key for cell in plan.cells if cell.run_key is not None]
     machine = see_machine(study.recipe.precision)
     space = space_of(plan, machine)
     refuse_unfit(plan, space, every_worker=False)
     if probe:
-        counting = Counting(Console(stderr=True), "a training step of each network")
+        counting = Counting(Console(stderr=True), _("a training step of each network"))
         prove_steps(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
-    PULSE.step("reading the database")
+    PULSE.step(_("reading the database"))
     stored, seconds = _look_up(plan, keys, url, machine)
     status = {cell: stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells}
     missing = [cell for cell in plan.cells if not status[cell].is_over]
     estimate = _estimate(plan, missing, seconds, machine)
     outside = _outside(plan, keys, url)
-    PULSE.step("finding what seeds can see")
+    PULSE.step(_("finding what seeds can see"))
     outlook = find_outlook(plan, None if _is_first(url) else url)
     each = _per_run(plan, seconds, machine)
     return _Looked(plan, status, len(missing), estimate, outside, outlook, each, space)
@@ -134,10 +156,14 @@ def _tell(looked: _Looked, url: str) -> None:
     space = told_space(looked.space)
     _print_table(looked.plan, looked.status, looked.missing, looked.seconds, space)
     if looked.outside:
-        told_outside = ", ".join(f"{number} {word}" for word, number in looked.outside.items())
+        told_outside = ", ".join(_(TOLD[each], n=n) for each, n in looked.outside.items())
         say(
-            f"beside its grid the study has {plural(sum(looked.outside.values()), 'run')} of its search, or "
-            f"added until a verdict: {told_outside}"
+            _(
+                "beside its grid the study has {runs} of its search, or added until a "
+                "verdict: {states}",
+                runs=amount(sum(looked.outside.values()), "run"),
+                states=told_outside,
+            )
         )
     for line in power.told(looked.plan, looked.outlook, looked.seconds_a_run):
         say(line)
@@ -159,14 +185,15 @@ def _look_up(
     return stored_statuses(url, keys), stored_speed(url, machine.name, content, conditions)
 
 
-def _outside(plan: Plan, keys: list[str], url: str) -> dict[str, int]:
+def _outside(plan: Plan, keys: list[str], url: str) -> dict[RunStatus, int]:
     """How many runs the study has beside its grid, by status."""
     content = plan.dataset.content_hash()
     if content is None or _is_first(url):
         return {}
     from ablate.store.read import stored_outside
 
-    return dict(stored_outside(url, plan.study, content, keys))
+    found = stored_outside(url, plan.study, content, keys)
+    return {RunStatus(status): number for status, number in found.items()}
 
 
 def _is_first(url: str) -> bool:
@@ -249,7 +276,7 @@ def _print_table(
     space: Iterator[str],
 ) -> None:
     study = plan.study
-    title = plain(f"{study.name}: {study.question or 'no question'}")
+    title = plain(f"{study.name}: {study.question or _('no question')}")
     table = Table(title=title, title_justify="left")
     # Not a terminal: rich assumes 80 columns, and a log has no edge to wrap at.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
@@ -259,27 +286,45 @@ def _print_table(
         counts[cell.variant.name][status[cell]] += 1
     rows = [_row(plan, counts[name], name) for name in plan.variants]
     shown = _chosen_columns(rows, console.width)
-    table.add_column("variant", overflow="fold", min_width=min(NARROWEST, console.width // 3))
+    table.add_column(noun("variant"), overflow="fold", min_width=min(NARROWEST, console.width // 3))
     for heading in shown:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("status", overflow="fold", min_width=len("status"))
+        table.add_column(noun(heading), justify="right", no_wrap=True)
+    table.add_column(noun("status"), overflow="fold", min_width=len("status"))
     for row in rows:
         table.add_row(plain(row["variant"]), *(row[name] for name in shown), row["status"])
     console.print(table)
     if len(shown) < len(COLUMNS):
-        hidden = [heading for heading in COLUMNS if heading not in shown]
-        say(f"not shown, for want of room: {', '.join(hidden)} (--format json has all)", console)
+        hidden = [noun(heading) for heading in COLUMNS if heading not in shown]
+        say(
+            _(
+                "not shown, for want of room: {hidden} (--format json has all)",
+                hidden=", ".join(hidden),
+            ),
+            console,
+        )
     for line in _notes(plan):
         say(line, console)
     for note in plan.notes:
-        say(note, console)
+        say(retold(note), console)
     for line in (*_of_data(plan), *space):
         say(line, console)
-    time = "not known yet on this machine" if seconds is None else f"about {duration(seconds)}"
+    time = (
+        _("not known yet on this machine")
+        if seconds is None
+        else _("about {seconds}", seconds=duration(seconds))
+    )
     say(
-        f"{plural(len(plan.variants), 'variant')}, {plural(len(plan.cells), 'cell')}{_of_folds(plan)} on "
-        f"{plan.dataset.label} ({plan.dataset.image_size}×{plan.dataset.image_size}), "
-        f"{missing} missing; time: {time}",
+        _(
+            "{variants}, {cells}{folds} on {label} ({image_size}×{image_size}), {missing} "
+            "missing; time: {time}",
+            variants=amount(len(plan.variants), "variant"),
+            cells=amount(len(plan.cells), "cell"),
+            folds=_of_folds(plan),
+            label=plan.dataset.label,
+            image_size=plan.dataset.image_size,
+            missing=missing,
+            time=time,
+        ),
         console,
     )
 
@@ -287,7 +332,9 @@ def _print_table(
 def _of_folds(plan: Plan) -> str:
     """How many cells of a seed are folds of one variant; empty without folds."""
     folds = plan.study.data.folds
-    return "" if folds is None else f" ({folds} folds of each seed, each image tested once)"
+    if folds is None:
+        return ""
+    return _(" ({folds} folds of each seed, each image tested once)", folds=folds)
 
 
 def _of_data(plan: Plan) -> Iterator[str]:
@@ -296,7 +343,7 @@ def _of_data(plan: Plan) -> Iterator[str]:
         return
     yield f"{plan.dataset.label}: {counted(plan.data)}"
     yield from told(plan.data)
-    yield from (f"warning: {each}" for each in warnings(plan.data))
+    yield from (_("warning: {warning}", warning=each) for each in warnings(plan.data))
 
 
 def _row(plan: Plan, mine: Counter[RunStatus], name: str) -> dict[str, str]:
@@ -308,13 +355,13 @@ def _row(plan: Plan, mine: Counter[RunStatus], name: str) -> dict[str, str]:
         "MACs": millions(architecture.macs),
         "elementwise": millions(architecture.elementwise),
         "activations": millions(architecture.activations),
-        "status": ", ".join(f"{count} {word}" for word, count in mine.items()),
+        "status": ", ".join(_(TOLD[word], n=count) for word, count in mine.items()),
     }
 
 
 def _chosen_columns(rows: list[dict[str, str]], width: int) -> list[str]:
     """The columns of numbers that fit beside names and states; a number is never cut."""
-    needs = {key: max(len(key), *(len(row[key]) for row in rows)) + EDGES for key in rows[0]}
+    needs = {key: max(len(key), *(cell_len(row[key]) for row in rows)) + EDGES for key in rows[0]}
     left = width - 1 - min(needs["variant"], NARROWEST + EDGES) - needs["status"]
     shown = list(COLUMNS)
     while shown and sum(needs[heading] for heading in shown) > left:
@@ -326,19 +373,20 @@ def _notes(plan: Plan) -> Iterator[str]:
     """What a reader of the table should know of its numbers and names."""
     for kind, paths in plan.own_attention.items():
         globs = "+".join(f"replace:{glob}" for glob in group_paths(paths, ()))
-        yield (
-            f"this backbone has {plural(len(paths), f'{kind} block')} of its own: attention stands "
-            f"beside them, or in their place with position = {json.dumps(globs)}"
-        )
+        message = ITS_OWN_BLOCK if len(paths) == 1 else ITS_OWN_BLOCKS
+        yield _(message, n=len(paths), kind=kind, globs=json.dumps(globs))
     uncounted = sorted({name for a in plan.variants.values() for name in a.uncounted})
     no_rule = [name for name in uncounted if not name.endswith(NOT_RUN)]
     not_run = [name.removesuffix(NOT_RUN) for name in uncounted if name.endswith(NOT_RUN)]
     if no_rule:
-        yield f"not counted, for want of a rule: {', '.join(no_rule)}"
+        yield _("not counted, for want of a rule: {no_rule}", no_rule=", ".join(no_rule))
     if not_run:
-        yield f"not counted, since a black image does not run it: {', '.join(not_run)}"
+        yield _(
+            "not counted, since a black image does not run it: {not_run}",
+            not_run=", ".join(not_run),
+        )
     for name, kept in plan.aliases.items():
-        yield f"{name} is the same network as {kept}: one cell"
+        yield _("{name} is the same network as {kept}: one cell", name=name, kept=kept)
 
 
 def millions(count: int) -> str:

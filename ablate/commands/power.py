@@ -10,7 +10,8 @@ from ablate.plan import Plan
 from ablate.stats import DEFAULT_MARGIN, words
 from ablate.stats.planning import MAX_SEEDS, Expected, Outlook, assumed, measured, outlook
 from ablate.study.metrics import ACCURACY, METRICS
-from ablate.system.text import duration, plural
+from ablate.system.language import _, amount, retold
+from ablate.system.text import duration
 
 
 def find_outlook(plan: Plan, url: str | None) -> Outlook | None:
@@ -48,60 +49,94 @@ def _measured(plan: Plan, url: str) -> Expected | None:
 def told(plan: Plan, found: Outlook | None, seconds_per_run: float | None) -> Iterator[str]:
     """What these seeds can see, and what `--until-decided` would take, in words."""
     if plan.study.recipe.split == "tutorial":
-        yield 'split = "tutorial": the schedule sees the test set, so no verdict will be claimed'
+        yield _('split = "tutorial": the schedule sees the test set, so no verdict will be claimed')
         return
     if found is None:
         yield _nothing(plan)
         return
-    yield f"{_can_see(found)} ({found.expected.source})"
+    yield _("{told} ({source})", told=_can_see(found), source=retold(found.expected.source))
     yield _until(found, seconds_per_run)
 
 
 def _nothing(plan: Plan) -> str:
     if len(plan.variants) < 2:
-        return "there is no variant besides the baseline, so there is nothing to compare"
+        return _("there is no variant besides the baseline, so there is nothing to compare")
     if plan.study.metric != ACCURACY:
         judged = METRICS[plan.study.metric].title
-        return f"what these seeds can see of {judged} is not known before they are trained"
+        return _(
+            "what these seeds can see of {judged} is not known before they are trained",
+            judged=judged,
+        )
     images = plan.dataset.test_count()
     if images is None:
-        return "what these seeds can see is not known before the images are read"
-    return f"{plural(images, 'test image')} cannot bring a verdict: it takes two or more"
+        return _("what these seeds can see is not known before the images are read")
+    return _(
+        "{test_images} cannot bring a verdict: it takes two or more",
+        test_images=amount(images, "test image"),
+    )
 
 
 def _can_see(found: Outlook) -> str:
-    margin = f"the margin of {words.size(found.margin)} points"
+    margin = words.size(found.margin)
     needed = found.seeds_for_margin
     takes = (
-        f"no number of seeds sees {margin} on this many test images"
+        _(
+            "no number of seeds sees the margin of {margin} points on this many test images",
+            margin=margin,
+        )
         if needed is None
-        else f"{margin} takes {plural(needed, 'seed')}"
+        else _(
+            "the margin of {margin} points takes {seeds}",
+            margin=margin,
+            seeds=amount(needed, "seed"),
+        )
     )
     if found.smallest_detectable is None:
-        return f"one seed of each compares trained networks and brings no verdict; {takes}"
-    family = (
-        f"{plural(found.variants, 'variant')} × {plural(found.seeds, 'seed')} on "
-        f"{plural(found.expected.images, 'test image')}"
+        return _(
+            "one seed of each compares trained networks and brings no verdict; {takes}", takes=takes
+        )
+    family = _(
+        "{variants} × {seeds} on {images}",
+        variants=amount(found.variants, "variant"),
+        seeds=amount(found.seeds, "seed"),
+        images=amount(found.expected.images, "test image"),
     )
     if found.smallest_detectable >= found.expected.room:
-        return f"{family} cannot see any difference that accuracy can have: no verdict; {takes}"
+        return _(
+            "{family} cannot see any difference that accuracy can have: no verdict; {takes}",
+            family=family,
+            takes=takes,
+        )
     seen = words.size(found.smallest_detectable)
-    return f"{family} see differences ≥ {seen} points with 80 % power; {takes}"
+    return _(
+        "{family} see differences ≥ {seen} points with 80 % power; {takes}",
+        family=family,
+        seen=seen,
+        takes=takes,
+    )
 
 
 def _until(found: Outlook, seconds_per_run: float | None) -> str:
     if found.until_seeds is None or found.until_runs is None:
-        return (
-            "--until-decided: no number of seeds shows on this many test images that a variant is "
-            "equivalent; those that differ by more can be decided"
+        return _(
+            "--until-decided: no number of seeds shows on this many test images that a "
+            "variant is equivalent; those that differ by more can be decided"
         )
     time = (
-        "" if seconds_per_run is None else f", about {duration(seconds_per_run * found.until_runs)}"
+        ""
+        if seconds_per_run is None
+        else _(", about {time}", time=duration(seconds_per_run * found.until_runs))
     )
-    beyond = f", beyond --max-seeds {MAX_SEEDS}" if found.until_seeds > MAX_SEEDS else ""
-    return (
-        f"--until-decided takes about {plural(found.until_runs, 'run')} where no variant differs "
-        f"({found.until_seeds} seeds of each{beyond}), fewer where some do{time}"
+    beyond = (
+        _(", beyond --max-seeds {most}", most=MAX_SEEDS) if found.until_seeds > MAX_SEEDS else ""
+    )
+    return _(
+        "--until-decided takes about {runs} where no variant differs ({until_seeds} "
+        "seeds of each{beyond}), fewer where some do{time}",
+        runs=amount(found.until_runs, "run"),
+        until_seeds=found.until_seeds,
+        beyond=beyond,
+        time=time,
     )
 
 

@@ -26,6 +26,7 @@ from ablate.study import Study
 from ablate.study.meant import or_meant
 from ablate.system.console import files_told, say
 from ablate.system.inside import inside
+from ablate.system.language import _
 from ablate.system.pulse import PULSE
 
 SHORT = 8
@@ -44,13 +45,13 @@ def build_report(
         OutputError: the folder cannot be written.
     """
     frames = frames_to_show(study, data, url)
-    PULSE.step("computing")
+    PULSE.step(_("computing"))
     summary = summarize(frames)
     files = write_report(summary, out or usual_folder(study, frames), paper)
     for line in files_told(files):
         say(line)
     keep_look(frames, url, "report")
-    say(f"next: open {next(file for file in files if file.suffix == '.html')}")
+    say(_("next: open {file}", file=next(file for file in files if file.suffix == ".html")))
     return summary
 
 
@@ -64,7 +65,7 @@ def print_report(
     """
     with redirect_stdout(sys.stderr):
         frames = frames_to_show(study, data, url)
-        PULSE.step("computing")
+        PULSE.step(_("computing"))
         summary = summarize(frames)
         keep_look(frames, url, "report")
         PULSE.end()
@@ -85,7 +86,7 @@ def draw_one(
     if name not in FIGURES:
         raise unknown("figure", name, FIGURES)
     frames = frames_to_show(study, data, url)
-    PULSE.step("drawing")
+    PULSE.step(_("drawing"))
     figure = draw_figure(name, summarize(frames), inches)
     if figure is None:
         raise OptionError(f"--figure {name}: this study has nothing to show in it")
@@ -108,7 +109,7 @@ def failing(summary: Summary, verdicts: Sequence[str]) -> list[str]:
 
 def check_report(
     study: Study, data: Path | None, url: str, out: Path | None, *,
-    paper: ForPaper = WIDE, alone: bool = False, remedy: str = "`ablate report` writes it anew",
+    paper: ForPaper = WIDE, alone: bool = False, remedy: str = "",
 ) -> int:  # fmt: skip
     """Say which files of a study's report are not what the database gives; returns how many.
 
@@ -122,20 +123,28 @@ def check_report(
     folder = out or usual_folder(study, frames)
     differing = differing_files(summarize(frames), folder, paper, alone=alone)
     for file in differing:
-        say(f"{file}: not what the database gives; {remedy}")
+        say(
+            _(
+                "{file}: not what the database gives; {remedy}",
+                file=file,
+                remedy=remedy or _("`ablate report` writes it anew"),
+            )
+        )
     return len(differing)
 
 
 def frames_to_show(study: Study, data: Path | None, url: str) -> Frames:
     """What the database has of a study, as it is worded now, with what its search has found."""
-    PULSE.step("reading the database")
+    PULSE.step(_("reading the database"))
     frames = frames_of(study, data, url)
     ran = map(str, frames.study["variants"])
     study = study.model_copy(update={"baseline": or_meant(study.baseline, ran)})
     if frames.study.get("grid") != study.model_dump(mode="json")["grid"]:
         say(
-            "note: the grid has changed since it was run; this report shows the grid that was run. "
-            "`ablate run STUDY` brings it up to date"
+            _(
+                "note: the grid has changed since it was run; this report shows the grid "
+                "that was run. `ablate run STUDY` brings it up to date"
+            )
         )
     return replace(
         frames, study=_as_worded(frames.study, study), search=_searched(study, frames, url)
@@ -154,7 +163,11 @@ def usual_folder(study: Study, frames: Frames) -> Path:
         "-".join((study.name, setting[:SHORT], *([content[:SHORT]] if content else []))),
     )
     say(
-        f"note: {folder} is of another setting or of other images; this report has a folder of its own"
+        _(
+            "note: {folder} is of another setting or of other images; this report has a "
+            "folder of its own",
+            folder=folder,
+        )
     )
     return own
 
@@ -183,8 +196,10 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
         store.close()
     if found is None:
         say(
-            "note: no trial of the search that the study file describes; another space, sampler or number "
-            "of seeds is another search"
+            _(
+                "note: no trial of the search that the study file describes; another space, "
+                "sampler or number of seeds is another search"
+            )
         )
     return found
 

@@ -25,6 +25,7 @@ from ablate.study import Study
 from ablate.system.console import files_told, say
 from ablate.system.digest import digest
 from ablate.system.inside import inside
+from ablate.system.language import ENGLISH, Said, _, retold, spoken
 from ablate.system.pulse import PULSE
 
 MOST_LETTERS = 60
@@ -46,12 +47,12 @@ def build_several(
     """
     found = _found(asked, data, url)
     parts = _parts(found)
-    PULSE.step("drawing")
+    PULSE.step(_("drawing"))
     files = write_over(out or usual_folder(parts), rendered(parts))
     for line in files_told(files):
         say(line)
     _keep_looks(found, url)
-    say(f"next: open {files[-1]}")
+    say(_("next: open {file}", file=files[-1]))
     return [part.summary for part in parts]
 
 
@@ -79,16 +80,17 @@ def check_several(asked: Sequence[Asked], data: Path | None, url: str, out: Path
     parts = _parts(_found(asked, data, url))
     differing = differing_over(out or usual_folder(parts), rendered(parts))
     for file in differing:
-        say(f"{file}: not what the database gives; `ablate report` writes it anew")
+        say(_("{file}: not what the database gives; `ablate report` writes it anew", file=file))
     return len(differing)
 
 
 def rendered(parts: Sequence[InContext]) -> dict[str, bytes]:
     """The content of every file by its name; report.html is last."""
-    texts = {
-        "variants.csv": over_csv("study", [(part.name, part.summary) for part in parts]),
-        "report.json": json_text(several_numbers(parts)),
-    }
+    with spoken(ENGLISH):
+        texts = {
+            "variants.csv": over_csv("study", [(part.name, part.summary) for part in parts]),
+            "report.json": json_text(several_numbers(parts)),
+        }
     return with_pages(texts, compose_several(parts))
 
 
@@ -107,7 +109,7 @@ def _found(asked: Sequence[Asked], data: Path | None, url: str) -> list[Frames]:
     Raises:
         OptionError, UnknownNameError, DatabaseError: as `build_several`.
     """
-    PULSE.step("reading the database")
+    PULSE.step(_("reading the database"))
     found: list[Frames] = []
     for each in asked:
         own = _by_name(each, url) if isinstance(each, str) else _of_file(each, data, url)
@@ -134,7 +136,7 @@ def _by_name(name: str, url: str) -> list[Frames]:
 
 
 def _of_file(studies: Sequence[Study], data: Path | None, url: str) -> list[Frames]:
-    return [frames for _, frames in frames_in_contexts(studies, data, url)]
+    return [frames for _context, frames in frames_in_contexts(studies, data, url)]
 
 
 def _begun(found: Sequence[Frames]) -> list[Frames]:
@@ -146,14 +148,17 @@ def _begun(found: Sequence[Frames]) -> list[Frames]:
     there = [frames for frames in found if _has_baseline(frames)]
     for frames in found:
         study = frames.study
-        said = (
-            f"{study['name']} on {study['dataset']}: its baseline {study['baseline']} has no finished run "
-            "yet, and every effect is to the baseline: `ablate run` trains it"
+        said = Said(
+            "{study} on {dataset}: its baseline {baseline} has no finished run yet, and every effect is to "
+            "the baseline: `ablate run` trains it",
+            study=study["name"],
+            dataset=study["dataset"],
+            baseline=study["baseline"],
         )
         if not there:
             raise DatabaseError(said)
         if not _has_baseline(frames):
-            say(f"note: left out: {said}")
+            say(_("note: left out: {said}", said=retold(said)))
     return there
 
 
@@ -165,7 +170,7 @@ def _has_baseline(frames: Frames) -> bool:
 
 
 def _parts(found: Sequence[Frames]) -> list[InContext]:
-    PULSE.step("computing")
+    PULSE.step(_("computing"))
     parts = make_parts([(summarize(frames), frames.dataset_hash) for frames in found])
     refuse_strangers(parts)
     return parts

@@ -9,20 +9,26 @@ import sys
 import time
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ablate.errors import DatabaseError, nearest
-from ablate.result import RunStatus
+from ablate.result import TOLD, RunStatus
 from ablate.store.status import RunningRun, StudyStatus
 from ablate.store.watch import read_status
 from ablate.system.context import context_name
+from ablate.system.language import NOUN_, _, amount, noun
 from ablate.system.pulse import PULSE
-from ablate.system.text import duration, plural, printable
+from ablate.system.text import duration, printable
 
 STATES = tuple(RunStatus)
+_HEADINGS = (
+    *(NOUN_("study"), NOUN_("dataset"), NOUN_("setting"), NOUN_("seed"), NOUN_("epoch")),
+    *(NOUN_("planned"), NOUN_("running"), NOUN_("stopped"), NOUN_("finished"), NOUN_("failed")),
+    *(NOUN_("host"), NOUN_("process"), NOUN_("device"), NOUN_("seconds for an epoch")),
+)
 WATCH_SECONDS = 2.0
 WIDTH_IN_A_LOG = 140
 NARROWEST = 60
@@ -118,7 +124,7 @@ def _document(status: StudyStatus) -> dict[str, Any]:
 
 def _page(found: list[StudyStatus], width: int) -> RenderableType:
     if not found:
-        return Text("the database has no study yet: `ablate run STUDY` begins one")
+        return Text(_("the database has no study yet: `ablate run STUDY` begins one"))
     narrow = width < NARROW
     lines = [_line(each, _dataset(each, found)) for each in found]
     parts: list[RenderableType] = [*lines] if narrow else [_counts(found)]
@@ -128,17 +134,19 @@ def _page(found: list[StudyStatus], width: int) -> RenderableType:
     ):
         parts.append(table if width >= NARROWEST else _in_lines(table))
     if any(run.gone for _, run in running):
-        parts.append(Text("gone: the process has ended; the next `ablate run` takes the run over"))
+        parts.append(
+            Text(_("gone: the process has ended; the next `ablate run` takes the run over"))
+        )
     return Group(*parts)
 
 
 def _counts(found: list[StudyStatus]) -> Table:
     table = Table()
     for heading in ("study", "dataset", "setting"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(noun(heading), overflow="fold")
     for heading in STATES:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("work left", "done in"):
+        table.add_column(noun(heading), justify="right", no_wrap=True)
+    for heading in (noun("work left"), noun("done in")):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in found:
         table.add_row(
@@ -168,17 +176,24 @@ def _dataset(status: StudyStatus, found: list[StudyStatus]) -> str:
 
 def _line(status: StudyStatus, dataset: str) -> Text:
     """The same in words, where a table has no room."""
-    numbers = ", ".join(f"{_number(status, state)} {state}" for state in STATES)
+    numbers = ", ".join(_(TOLD[state], n=_number(status, state)) for state in STATES)
     return Text(
         printable(
-            f"{status.study} on {dataset} ({_setting(status)}): {numbers}; "
-            f"work left {_time(status.work_seconds)}, done in {_time(status.eta_seconds)}"
+            _(
+                "{study} on {dataset} ({setting}): {numbers}; work left {work}, done in {eta}",
+                study=status.study,
+                dataset=dataset,
+                setting=_setting(status),
+                numbers=numbers,
+                work=_time(status.work_seconds),
+                eta=_time(status.eta_seconds),
+            )
         )
     )
 
 
 def _setting(status: StudyStatus) -> str:
-    told = f"{plural(status.epochs, 'epoch')}, {status.setting[:8]}"
+    told = f"{amount(status.epochs, 'epoch')}, {status.setting[:8]}"
     name = context_name(tuple(status.context.items()))
     return f"{told}, {printable(name)}" if name else told
 
@@ -186,7 +201,7 @@ def _setting(status: StudyStatus) -> str:
 def _number(status: StudyStatus, state: str) -> str:
     number = f"{status.counts.get(state, 0):,}"
     if state is RunStatus.STOPPED and status.pruned:
-        return f"{number} ({status.pruned} pruned)"
+        return _("{n} ({pruned} pruned)", n=number, pruned=status.pruned)
     if state is not RunStatus.FAILED or not status.failures:
         return number
     return f"{number} ({', '.join(f'{count} {kind}' for kind, count in status.failures.items())})"
@@ -196,11 +211,15 @@ def _running(running: list[tuple[StudyStatus, RunningRun]]) -> Table:
     table = Table()
     for heading in ("running", "seed", "epoch", "host", "process", "device"):
         numeric = heading in ("seed", "epoch", "process")
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(noun(heading), justify="right" if numeric else "left", overflow="fold")
     for status, run in running:
-        process = f"{run.owner.pid} (gone)" if run.gone else str(run.owner.pid)
-        epoch = f"{run.epoch} of {status.epochs}"
-        seed = str(run.seed) if run.fold is None else f"{run.seed}, fold {run.fold}"
+        process = _("{pid} (gone)", pid=run.owner.pid) if run.gone else str(run.owner.pid)
+        epoch = _("{n:,} of {total:,}", n=run.epoch, total=status.epochs)
+        seed = (
+            str(run.seed)
+            if run.fold is None
+            else _("{seed}, fold {fold}", seed=run.seed, fold=run.fold)
+        )
         texts = (run.variant, seed, epoch, _host(run), process, run.device or "–")
         table.add_row(*(Text(printable(text)) for text in texts))
     return table
@@ -209,7 +228,8 @@ def _running(running: list[tuple[StudyStatus, RunningRun]]) -> Table:
 def _speeds(found: list[StudyStatus]) -> Table:
     table = Table()
     for heading in ("study", "device", "finished", "seconds for an epoch"):
-        table.add_column(heading, justify="right" if heading[0] in "f" else "left", overflow="fold")
+        justify: JustifyMethod = "right" if heading[0] in "f" else "left"
+        table.add_column(noun(heading), justify=justify, overflow="fold")
     for each in found:
         for device, speed in each.speeds.items():
             seconds = f"{speed.seconds_per_epoch:.3g}"

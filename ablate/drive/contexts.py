@@ -25,8 +25,9 @@ from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import own_console, say
 from ablate.system.context import context_name
+from ablate.system.language import _, amount
 from ablate.system.machine import Machine, find_machine
-from ablate.system.text import duration, plural
+from ablate.system.text import duration
 
 
 @dataclass
@@ -71,7 +72,7 @@ def run_contexts(studies: Sequence[Study], data: Path | None, url: str, options:
     todo = _todo(store, parts, options)
     say(_opening(parts, todo, executor.slots), console)
     if parts[0].machine.is_gpu and not options.deterministic:
-        say(NOT_DETERMINISTIC, console)
+        say(_(NOT_DETERMINISTIC), console)
     started = time.monotonic()
     most = max(part.plan.study.recipe.epochs for part in parts)
     with executor, StudyProgress(console, todo, most, executor.slots) as progress:
@@ -104,7 +105,7 @@ def decide_contexts(
         options = replace(options, probe=False)  # every network has taken its step
     for study in studies:
         if study.context:
-            say(f"context {context_name(study.context)}")
+            say(_("context {context}", context=context_name(study.context)))
         failed += run_until_decided(study, data_of(study, data), url, options, until)
     return failed
 
@@ -148,7 +149,7 @@ class _Training:
         left = None if self.options.max_runs is None else self.options.max_runs - self.begun
         if left == 0 or not (counts.ready or counts.elsewhere):
             return
-        self.progress.note(f"{part.name}, seed {seed}")
+        self.progress.note(_("{name}, seed {seed}", name=part.name, seed=seed))
         if part.how is None:
             part.how = choose_training(
                 self.options, part.plan, self.store, part.machine, self.executor, self.progress.note
@@ -161,7 +162,7 @@ class _Training:
 
 def _prepared(study: Study, data: Path | None, console: Console, options: RunOptions) -> _Part:
     machine = find_machine(options.device, study.recipe.precision)
-    say(f"context {context_name(study.context)}", console)
+    say(_("context {context}", context=context_name(study.context)), console)
     own = data_of(study, data)
     return _Part(prepare_plan(study, own, console, machine, probe=options.probe), machine)
 
@@ -186,9 +187,15 @@ def _todo(store: Store, parts: Sequence[_Part], options: RunOptions) -> int:
 def _opening(parts: Sequence[_Part], todo: int, slots: int) -> str:
     study, machine = parts[0].plan.study, parts[0].machine
     runs = sum(len(part.keys) for part in parts)
-    return (
-        f"{study.name}: {plural(len(parts), 'context')}, {plural(runs, 'run')}, {todo} to train with "
-        f"{machine.name}, {machine.precision.name}, {slots} at a time"
+    return _(
+        "{name}: {contexts}, {runs}, {todo} to train with {machine}, {precision}, {slots} at a time",
+        name=study.name,
+        contexts=amount(len(parts), "context"),
+        runs=amount(runs, "run"),
+        todo=todo,
+        machine=machine.name,
+        precision=machine.precision.name,
+        slots=slots,
     )
 
 
@@ -198,8 +205,16 @@ def _conclude(console: Console, parts: Sequence[_Part], store: Store, seconds: f
     store.close()
     finished, failed = status.count(RunStatus.FINISHED), status.count(RunStatus.FAILED)
     name = parts[0].plan.study.name
-    text = f"{name}: {finished} of {len(keys)} runs finished in {duration(seconds)}"
+    text = _(
+        "{name}: {finished} of {n} runs finished in {seconds}",
+        name=name,
+        finished=finished,
+        n=len(keys),
+        seconds=duration(seconds),
+    )
     if failed:
-        text += f", {failed} failed (see the report; --retry-failed trains them again)"
+        text += _(
+            ", {failed} failed (see the report; --retry-failed trains them again)", failed=failed
+        )
     say(text, console)
     return failed

@@ -32,9 +32,10 @@ from ablate.system.console import Counting, say
 from ablate.system.environment import package_version
 from ablate.system.folders import lock_folder
 from ablate.system.inside import inside
+from ablate.system.language import _, amount
 from ablate.system.lock import only_one
 from ablate.system.machine import Machine
-from ablate.system.text import duration, plural
+from ablate.system.text import duration
 from ablate.tune.choose import Tuning
 
 
@@ -50,7 +51,7 @@ def measure_costs(plan: Plan, store: Store, machine: Machine, console: Console) 
     """
     with _alone(console):
         if _in_training(plan, store):
-            say("another process is training this study: it will measure", console)
+            say(_("another process is training this study: it will measure"), console)
             return
         conditions = measuring_conditions(plan, store, machine)
         finished = _finished(plan, store)
@@ -134,7 +135,10 @@ def _throughput(
                 turns.lost(number, str(error))
         else:
             return costs_of(timings, job.baseline.fingerprint, protocol.name), environment
-    say(f"  measured by eager steps, a network cannot be recorded: {part.reason}", console)
+    say(
+        _("  measured by eager steps, a network cannot be recorded: {reason}", reason=part.reason),
+        console,
+    )
     eagerly = replace(job, conditions=replace(job.conditions, recorded=False))
     return _throughput(process, eagerly, console)
 
@@ -159,7 +163,7 @@ def _alone(console: Console) -> AbstractContextManager[None]:
     """The only measurement on this machine."""
     return only_one(
         lock_folder() / "measuring.lock",
-        "another measurement is under way on this machine: waiting for it",
+        _("another measurement is under way on this machine: waiting for it"),
         lambda text: say(text, console),
     )
 
@@ -196,9 +200,16 @@ def _measured(plan: Plan, store: Store, machine: Machine) -> set[str]:
 def _measure(process: LocalExecutor, job: Throughput, store: Store, console: Console) -> list[Cost]:
     protocol = job.protocol
     say(
-        f"measuring throughput of {plural(len(job.everyone), 'variant')} ({protocol.name}: "
-        f"{protocol.processes} processes of {plural(protocol.rounds, 'round')}, blocks of "
-        f"{protocol.block_seconds:.2g} s, at least {duration(protocol.seconds(len(job.everyone)))})",
+        _(
+            "measuring throughput of {variants} ({protocol}: {processes} processes of "
+            "{rounds}, blocks of {block_seconds:.2g} s, at least {least})",
+            variants=amount(len(job.everyone), "variant"),
+            protocol=_(protocol.name),
+            processes=protocol.processes,
+            rounds=amount(protocol.rounds, "round"),
+            block_seconds=protocol.block_seconds,
+            least=duration(protocol.seconds(len(job.everyone))),
+        ),
         console,
     )
     costs, environment = _throughput(process, job, console)
@@ -207,8 +218,8 @@ def _measure(process: LocalExecutor, job: Throughput, store: Store, console: Con
 
 
 def _profile(process: LocalExecutor, job: Profile, store: Store, console: Console) -> None:
-    say(f"profiling {plural(len(job.networks), 'variant')}", console)
-    shown = Counting(console, "  profiles")
+    say(_("profiling {variants}", variants=amount(len(job.networks), "variant")), console)
+    shown = Counting(console, _("  profiles"))
     reasons: set[str] = set()
     for done, profiled in enumerate(process.results(job), start=1):
         store.costs.add_profile(profiled.rows)

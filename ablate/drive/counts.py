@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ablate.drive.takeover import TakeOver
 from ablate.result import RunStatus
 from ablate.store.store import Store
-from ablate.system.text import plural
+from ablate.system.language import _, amount
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,13 @@ class Counts:
         return self.finished + self.failed + self.elsewhere + self.ready
 
     def __str__(self) -> str:
-        said = [plural(self.runs, "run"), f"{self.finished + self.failed} done"]
+        said = [
+            amount(self.runs, "run"),
+            _("{finished} done", finished=self.finished + self.failed),
+        ]
         if self.elsewhere:
-            said.append(f"{self.elsewhere} in training by another process")
-        return ", ".join(said)
+            said.append(_("{elsewhere} in training by another process", elsewhere=self.elsewhere))
+        return _(", ").join(said)
 
 
 def count_runs(store: Store, run_keys: Sequence[str]) -> Counts:

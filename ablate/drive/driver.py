@@ -33,13 +33,13 @@ from ablate.result import (
     Started,
 )
 from ablate.store.store import LAST_WORDS_SECONDS, Claim, LostClaimError, Report, Store
+from ablate.system.language import N_, _
 from ablate.system.machine import find_machine
 from ablate.system.signals import ENDING
 
 RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0
-ALONE = "it will be trained alone"
-OTHER_PATH = "it is computed in another way than those that it was taken with"
+OTHER_PATH = N_("it is computed in another way than those that it was taken with")
 
 
 class Feed(Protocol):
@@ -174,7 +174,7 @@ class Driver:
                     self._save()
                     self._end_late_jobs()
                 elif self._may_take and self.store.running(list(self._cells)):
-                    self.progress.note("waiting for runs of another process")
+                    self.progress.note(_("waiting for runs of another process"))
                     time.sleep(POLL_SECONDS)
                 elif not more and not self._may_begin_again():
                     return
@@ -299,14 +299,14 @@ class Driver:
         return run, path
 
     def _tell_anew(self, cell: Cell, why: str) -> None:
-        self.progress.note(f"{cell.name} begins anew: {why}")
+        self.progress.note(_("{name} begins anew: {why}", name=cell.name, why=why))
 
     def _look(self, cell: Cell, keep: Callable[[], None]) -> None:
         """Keep something that only shows a run, or say once that it cannot be kept: no run fails by that."""
         try:
             keep()
         except NotKeptError as error:
-            said = f"{cell.name}: not all histograms are kept: {error}"
+            said = _("{name}: not all histograms are kept: {error}", name=cell.name, error=error)
             if said not in self._told:
                 self._told.add(said)
                 self.progress.note(said)
@@ -376,7 +376,9 @@ class Driver:
                 self._start(job_id, environment)
             case (_, Halved(size=size)):
                 self._cohort = min(self._cohort, size)
-                self.progress.note(f"memory ran out: at most {size} runs side by side from now on")
+                self.progress.note(
+                    _("memory ran out: at most {size} runs side by side from now on", size=size)
+                )
             case (_, GivenBack() as given):
                 self._give_back(job_id, given)
             case (_, Noted(text=text, step_path=step_path)):
@@ -460,7 +462,7 @@ class Driver:
 
     def _lost_claim(self, run_key: str) -> None:
         cell = self._cells[run_key]
-        self.progress.note(f"{cell.name}: taken over by another process")
+        self.progress.note(_("{name}: taken over by another process", name=cell.name))
         del self._claims[run_key]
         self._cancel_empty_jobs()
 
@@ -514,7 +516,7 @@ class Driver:
         """A run's process is gone: it is tried again, alone, and only then is it known whose fault it was."""
         failure = self.store.lose(claim, error, environment)
         if failure is None:
-            self._given_back(cell, f"{error}; {ALONE}")
+            self._given_back(cell, _("{error}; it will be trained alone", error=error))
         else:
             self._ended(cell, failure)
 
@@ -530,7 +532,7 @@ class Driver:
         else:
             error = f"its cohort took longer than {limit} for each run"
             self.store.give_back_late(claim, error)
-            self._given_back(cell, f"{error}; {ALONE}")
+            self._given_back(cell, _("{error}; it will be trained alone", error=error))
 
     def _ended(self, cell: Cell, result: Finished | Failed) -> None:
         del self._claims[str(cell.run_key)]

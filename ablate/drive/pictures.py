@@ -16,6 +16,7 @@ from ablate.result.maps import Array, shrink
 from ablate.result.snapshot import IMAGE_SIDE
 from ablate.store.store import Store
 from ablate.system.console import say
+from ablate.system.language import _
 
 
 def keep_pictures(plan: Plan, store: Store, console: Console) -> None:
@@ -34,7 +35,7 @@ def keep_pictures(plan: Plan, store: Store, console: Console) -> None:
     try:
         images = read_images(plan.dataset).tested_images[numbers]
     except AblateError as error:
-        say(f"no pictures of the images that attention changes: {error}", console)
+        say(_("no pictures of the images that attention changes: {error}", error=error), console)
         return
     pngs = dict(zip(numbers, (_png(image) for image in _thumbnails(images)), strict=True))
     store.pictures.add(content, size, pngs)

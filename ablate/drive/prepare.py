@@ -15,9 +15,9 @@ from ablate.store.datasets import told_namesakes
 from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import Counting, say
+from ablate.system.language import _, amount, retold
 from ablate.system.machine import Machine
 from ablate.system.pulse import PULSE
-from ablate.system.text import plural
 
 
 def prepare_plan(
@@ -36,29 +36,32 @@ def prepare_plan(
         AblateError: the study or the data must be changed, or the images fit nowhere, which is known
             before one is decoded.
     """
-    PULSE.step("reading the data set")
+    PULSE.step(_("reading the data set"))
     plan = make_plan(study, data)
     space = space_of(plan, machine.known, workers)
     refuse_unfit(plan, space, every_worker=True)
-    said = f"preparing {plan.dataset.label} (the first time only)"
+    said = _("preparing {label} (the first time only)", label=plan.dataset.label)
     PULSE.step(said)
     images = plan.dataset.load(Counting(console, said))
-    PULSE.step("comparing images")
+    PULSE.step(_("comparing images"))
     plan = with_data(plan, images)
     trained_on = trained_images(plan, images.train_labels)
     if probe:
         prove_steps(
-            plan, machine.known, trained_on, Counting(console, "a training step of each network")
+            plan, machine.known, trained_on, Counting(console, _("a training step of each network"))
         )
     if any(cell.run_key is None for cell in plan.cells):
         plan = with_data(make_plan(study, data), images)
-    PULSE.step("opening the database")
+    PULSE.step(_("opening the database"))
     for note in plan.notes:
-        say(note, console)
+        say(retold(note), console)
     for line in told_space(space):
         say(line, console)
     if plan.data is not None:
-        for line in (*told(plan.data), *(f"warning: {each}" for each in warnings(plan.data))):
+        for line in (
+            *told(plan.data),
+            *(_("warning: {warning}", warning=each) for each in warnings(plan.data)),
+        ):
             say(line, console)
     return plan
 
@@ -81,7 +84,10 @@ def check_places(plan: Plan, store: Store, url: str, console: Console) -> None:
     missing = store.unseen({str(cell.run_key) for cell in plan.cells})
     if missing:
         say(
-            f"warning: the checkpoints of {plural(missing, 'run')} cannot be seen from here and will not be "
-            "used: give the --files of the command that began them, or a folder that both see",
+            _(
+                "warning: the checkpoints of {runs} cannot be seen from here and will not be "
+                "used: give the --files of the command that began them, or a folder that both see",
+                runs=amount(missing, "run"),
+            ),
             console,
         )

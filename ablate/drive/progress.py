@@ -15,10 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from ablate.plan import Cell
 from ablate.result import Epoch, Failed, Finished
 from ablate.system.console import say, seconds_between_lines
+from ablate.system.language import N_, _, noun
 from ablate.system.pulse import PULSE
 from ablate.system.text import duration, printable
 
-TRAINING = "training runs"
+TRAINING = N_("training runs")
 
 
 class StudyProgress:
@@ -43,13 +44,13 @@ class StudyProgress:
             TextColumn("{task.fields[note]}", markup=False),
             console=console,
         )
-        self._all = self._bars.add_task("runs", total=runs, note="")
+        self._all = self._bars.add_task(noun("runs"), total=runs, note="")
         self._live = (
             Live(self._bars, console=console, refresh_per_second=4) if console.is_terminal else None
         )
 
     def __enter__(self) -> Self:
-        PULSE.step("starting to train")
+        PULSE.step(_("starting to train"))
         if self._live:
             self._own.enter_context(PULSE.held())
             self._live.start()
@@ -77,28 +78,37 @@ class StudyProgress:
     def resumed(self, cell: Cell, epoch: int) -> None:
         self._reached[_name(cell)] = epoch
         self._bars.update(self._tasks[_name(cell)], completed=epoch)
-        self._progress(f"{_name(cell)}: goes on after epoch {epoch}")
+        self._progress(_("{cell}: goes on after epoch {epoch}", cell=_name(cell), epoch=epoch))
 
     def given_back(self, cell: Cell, why: str) -> None:
         self._begun -= 1
         self._reached.pop(_name(cell), None)
         self._bars.remove_task(self._tasks.pop(_name(cell)))
-        self._line(f"{_name(cell)}: {why}")
+        self._line(f"{_name(cell)}: {_(why)}")
 
     def epoch(self, cell: Cell, epoch: Epoch) -> None:
         self._epochs_seen += 1
         self._reached[_name(cell)] = epoch.epoch
         self._epoch_seconds += epoch.seconds
         accuracy = epoch.val_accuracy if epoch.val_accuracy is not None else epoch.test_accuracy
-        note = (
-            f"loss {epoch.train_loss:.3f}  accuracy {100 * (accuracy or 0):.1f} %  "
-            f"{epoch.images_per_second:,.0f} images/s"
+        note = _(
+            "loss {train_loss:.3f}  accuracy {accuracy:.1f} %  {images_per_second:,.0f} images/s",
+            train_loss=epoch.train_loss,
+            accuracy=100 * (accuracy or 0),
+            images_per_second=epoch.images_per_second,
         )
         self._bars.update(self._tasks[_name(cell)], completed=epoch.epoch, note=note)
         self._bars.update(self._all, note=self.eta())
         if self._live is None:
             self._progress(
-                f"{_name(cell)}: epoch {epoch.epoch}/{self._epochs}  {note}  {self.eta()}"
+                _(
+                    "{cell}: epoch {epoch}/{epochs}  {note}  {eta}",
+                    cell=_name(cell),
+                    epoch=epoch.epoch,
+                    epochs=self._epochs,
+                    note=note,
+                    eta=self.eta(),
+                )
             )
 
     def ended(self, cell: Cell, result: Finished | Failed) -> None:
@@ -106,18 +116,24 @@ class StudyProgress:
         self._reached.pop(_name(cell), None)
         self._bars.update(self._all, completed=self._done)
         self._bars.remove_task(self._tasks.pop(_name(cell)))
-        PULSE.count(TRAINING, self._done, self._total)
+        PULSE.count(_(TRAINING), self._done, self._total)
         if isinstance(result, Finished):
             how, say_it = f"{self._accuracy(result)}  {result.seconds:.1f} s", self._progress
         else:
-            how = f"FAILED ({result.kind}): {result.error.strip().splitlines()[-1]}"
+            how = _(
+                "FAILED ({kind}): {error}",
+                kind=result.kind,
+                error=result.error.strip().splitlines()[-1],
+            )
             say_it = self._line
         say_it(f"[{self._done}/{self._total}] {_name(cell)}: {how}  {self.eta()}")
 
     def _accuracy(self, result: Finished) -> str:
         if self._show_test or result.val_accuracy is None:
-            return f"test accuracy {100 * result.test_accuracy:.2f} %"
-        return f"validation accuracy {100 * result.val_accuracy:.2f} %"
+            return _(
+                "test accuracy {test_accuracy:.2f} %", test_accuracy=100 * result.test_accuracy
+            )
+        return _("validation accuracy {val_accuracy:.2f} %", val_accuracy=100 * result.val_accuracy)
 
     def note(self, text: str) -> None:
         if text != self._last_note:
@@ -131,7 +147,7 @@ class StudyProgress:
         under_way = sum(self._reached.values())
         left = (self._total - self._done) * self._epochs - under_way
         seconds = max(0, left) * self._epoch_seconds / self._epochs_seen / self._workers
-        return f"{duration(seconds)} left"
+        return _("{seconds} left", seconds=duration(seconds))
 
     def _progress(self, text: str) -> None:
         """A line of many like it: a file gets one every 10 seconds, and that of the last run."""

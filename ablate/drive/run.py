@@ -21,12 +21,14 @@ from ablate.result import RunStatus
 from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import own_console, say
+from ablate.system.language import N_, _, amount
 from ablate.system.machine import Machine, find_machine
-from ablate.system.text import duration, plural
+from ablate.system.text import duration
 
-NOT_DETERMINISTIC = (
-    "not deterministic: on a GPU a run that is repeated or goes on after an interruption may differ in "
-    "its last digits; --deterministic repeats to the byte"
+NOT_DETERMINISTIC = N_(
+    "not deterministic: on a GPU a run that is repeated or goes on after an "
+    "interruption may differ in its last digits; --deterministic repeats to the "
+    "byte"
 )
 
 
@@ -52,12 +54,22 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
     counts = count_runs(store, keys)
     todo = counts.ready if options.max_runs is None else min(counts.ready, options.max_runs)
     say(
-        f"{study.name}: {plural(len(plan.variants), 'variant')}, {counts}, {todo} to train on "
-        f"{plan.dataset.label} with {machine.name}, {machine.precision.name}, {executor.slots} at a time",
+        _(
+            "{name}: {variants}, {counts}, {todo} to train on {label} with {machine}, "
+            "{precision}, {slots} at a time",
+            name=study.name,
+            variants=amount(len(plan.variants), "variant"),
+            counts=counts,
+            todo=todo,
+            label=plan.dataset.label,
+            machine=machine.name,
+            precision=machine.precision.name,
+            slots=executor.slots,
+        ),
         console,
     )
     if machine.is_gpu and not options.deterministic:
-        say(NOT_DETERMINISTIC, console)
+        say(_(NOT_DETERMINISTIC), console)
     started = time.monotonic()
     with executor, StudyProgress(console, todo, study.recipe.epochs, executor.slots) as progress:
         if todo or counts.elsewhere:
@@ -78,7 +90,7 @@ def after_training(
         try:
             measure_costs(plan, store, machine, console)
         except MeasuringError as error:
-            say(f"{error}; run again to measure", console)
+            say(_("{error}; run again to measure", error=error), console)
             unmeasured = 1
     keep_pictures(plan, store, console)
     return unmeasured
@@ -95,8 +107,16 @@ def _conclude(console: Console, plan: Plan, store: Store, keys: list[str], secon
     status = list(store.statuses(keys).values())
     store.close()
     finished, failed = status.count(RunStatus.FINISHED), status.count(RunStatus.FAILED)
-    text = f"{plan.study.name}: {finished} of {len(keys)} runs finished in {duration(seconds)}"
+    text = _(
+        "{name}: {finished} of {n} runs finished in {seconds}",
+        name=plan.study.name,
+        finished=finished,
+        n=len(keys),
+        seconds=duration(seconds),
+    )
     if failed:
-        text += f", {failed} failed (see the report; --retry-failed trains them again)"
+        text += _(
+            ", {failed} failed (see the report; --retry-failed trains them again)", failed=failed
+        )
     say(text, console)
     return failed

@@ -11,6 +11,7 @@ from ablate.errors import DataError
 from ablate.plan import Plan
 from ablate.system.folders import cache_folder
 from ablate.system.known_machine import KnownMachine
+from ablate.system.language import _
 from ablate.system.memory import MemoryLimits, free_bytes, gib, memory_limits
 from ablate.train.pieces import PIECE_PIXELS
 
@@ -139,19 +140,32 @@ def told_space(space: Space | None) -> Iterator[str]:
     if space is None:
         return
     if space.cached:
-        free = "" if space.free is None else f", where {gib(space.free)} are free"
-        there = f"to be written to the cache{free}" if space.missing else "in the cache"
-        yield f"on the disk: {gib(space.cached)} of pixels, {there}"
+        free = "" if space.free is None else _(", where {free} are free", free=gib(space.free))
+        there = (
+            _("to be written to the cache{free}", free=free) if space.missing else _("in the cache")
+        )
+        yield _("on the disk: {cached} of pixels, {there}", cached=gib(space.cached), there=there)
     if space.gpu:
-        yield f"in the memory of the GPU: {gib(space.gpu)} of pixels, once in each worker"
+        yield _(
+            "in the memory of the GPU: {gpu} of pixels, once in each worker", gpu=gib(space.gpu)
+        )
     else:
-        grows = "however many images there are" if space.cached else "all pixels are in it"
-        yield f"in memory: at least {gib(space.worker)} in each worker, {grows}"
+        grows = _("however many images there are") if space.cached else _("all pixels are in it")
+        yield _(
+            "in memory: at least {worker} in each worker, {grows}",
+            worker=gib(space.worker),
+            grows=grows,
+        )
     most = space.most_workers
     if most is not None and most < space.workers:
         yield (
-            f"warning: {space.workers} workers do not fit into {gib(space.together or 0)} of memory: train "
-            f"with --workers {most}"
+            _(
+                "warning: {workers} workers do not fit into {memory} of memory: train with "
+                "--workers {most}",
+                workers=space.workers,
+                memory=gib(space.together or 0),
+                most=most,
+            )
         )
 
 

@@ -12,6 +12,7 @@ from rich.status import Status
 
 from ablate.measure.throughput import Protocol, Turn
 from ablate.system.console import say, seconds_between_lines
+from ablate.system.language import _
 from ablate.system.pulse import PULSE
 from ablate.system.text import duration
 
@@ -29,7 +30,7 @@ class Turns:
         self._status = Status(self._told(), console=console) if console.is_terminal else None
 
     def __enter__(self) -> Self:
-        PULSE.step("measuring throughput")
+        PULSE.step(_("measuring throughput"))
         if self._status:
             self._own.enter_context(PULSE.held())
             self._status.start()
@@ -63,7 +64,15 @@ class Turns:
 
     def lost(self, number: int, reason: str) -> None:
         """A process gave nothing; the others go on."""
-        say(f"  process {number + 1} of {self._processes} is left out: {reason}", self._console)
+        say(
+            _(
+                "  process {number} of {processes} is left out: {reason}",
+                number=number + 1,
+                processes=self._processes,
+                reason=reason,
+            ),
+            self._console,
+        )
 
     def waiting(self) -> None:
         """Say how far it is, if that was not said just now."""
@@ -74,13 +83,23 @@ class Turns:
             say(self._told(), self._console)
 
     def _told(self) -> str:
-        here = f"process {self._process + 1} of {self._processes}"
+        here = _(
+            "process {process} of {processes}", process=self._process + 1, processes=self._processes
+        )
         if not self._turn.of:
-            return f"  turns: {here} starts"
+            return _("  turns: {here} starts", here=here)
         done = self._process * self._turn.of + self._turn.number
         total = self._processes * self._turn.of
-        left = f", {duration(self._left_seconds(done, total))} left" if done > 1 else ""
-        return f"  turns: {done:,} of {total:,}, {here}{left}"
+        left = (
+            _(", {time} left", time=duration(self._left_seconds(done, total))) if done > 1 else ""
+        )
+        return _(
+            "  turns: {done:,} of {total:,}, {here}{left}",
+            done=done,
+            total=total,
+            here=here,
+            left=left,
+        )
 
     def _left_seconds(self, done: int, total: int) -> float:
         """Turns as long as those that were, and for each process a start as long as those that were."""

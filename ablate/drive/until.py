@@ -36,8 +36,9 @@ from ablate.store.store import Store
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY
 from ablate.system.console import say
+from ablate.system.language import _, amount
 from ablate.system.machine import find_machine
-from ablate.system.text import duration, plural
+from ablate.system.text import duration
 
 Place = tuple[int, str]
 """Seed and variant."""
@@ -91,7 +92,7 @@ def run_until_decided(
     if options.retry_failed:
         retry_failed(store, deciding.run_keys, options.max_runs)
     if machine.is_gpu and not options.deterministic:
-        say(NOT_DETERMINISTIC, console)
+        say(_(NOT_DETERMINISTIC), console)
     say(deciding.opening(machine.name), console)
     started = time.monotonic()
     progress = StudyProgress(console, deciding.ready(), study.recipe.epochs, executor.slots)
@@ -199,8 +200,13 @@ class _Deciding:
             self.store.add_look(_key(self.plan), self._look_at(judged, standing))
             decided = sum(effect.decided for effect in judged.effects.values())
             self.tell(
-                f"a look after {judged.seeds} seeds: {decided} of "
-                f"{plural(len(self.question.variants), 'variant')} decided, {len(judged.open)} open"
+                _(
+                    "a look after {seeds} seeds: {decided} of {variants} decided, {n} open",
+                    seeds=judged.seeds,
+                    decided=decided,
+                    variants=amount(len(self.question.variants), "variant"),
+                    n=len(judged.open),
+                )
             )
         return judged
 
@@ -232,10 +238,16 @@ class _Deciding:
     def opening(self, machine: str) -> str:
         """What is going to happen."""
         margin = words.size(self.question.margin or DEFAULT_MARGIN)
-        return (
-            f"{self.plan.study.name}: {plural(len(self.question.variants), 'variant')} against "
-            f"{self.question.baseline}, seed by seed until each is decided (margin {margin} points) or has "
-            f"{self.question.max_seeds} seeds, on {self.plan.dataset.label} with {machine}"
+        return _(
+            "{name}: {variants} against {baseline}, seed by seed until each is decided "
+            "(margin {margin} points) or has {max_seeds} seeds, on {label} with {machine}",
+            name=self.plan.study.name,
+            variants=amount(len(self.question.variants), "variant"),
+            baseline=self.question.baseline,
+            margin=margin,
+            max_seeds=self.question.max_seeds,
+            label=self.plan.dataset.label,
+            machine=machine,
         )
 
     def conclude(self, console: Console, seconds: float) -> int:
@@ -249,7 +261,13 @@ class _Deciding:
         folds = self.plan.study.data.folds or 1
         for line in told(self.question, judged, status.count(RunStatus.FINISHED), failed, folds):
             say(f"{self.plan.study.name}: {line}", console)
-        say(f"in {duration(seconds)}; next: ablate report, with the same study file", console)
+        say(
+            _(
+                "in {seconds}; next: ablate report, with the same study file",
+                seconds=duration(seconds),
+            ),
+            console,
+        )
         return failed
 
 
@@ -271,26 +289,47 @@ def told(
 ) -> list[str]:
     """How far it came: what it took, what is still open and why."""
     arms = (len(question.variants) + 1) * folds
-    lines = [f"{plural(finished, 'run')} finished" + (f", {failed} failed" if failed else "")]
+    lines = [
+        _("{runs} finished", runs=amount(finished, "run"))
+        + (_(", {failed} failed", failed=failed) if failed else "")
+    ]
     if not judged.seeds:
         return [
-            f"{lines[0]}; the first look comes after {FEWEST_AT_A_LOOK} seeds: run again to go on"
+            _(
+                "{told}; the first look comes after {fewest} seeds: run again to go on",
+                told=lines[0],
+                fewest=FEWEST_AT_A_LOOK,
+            )
         ]
-    lines[0] += (
-        f"; a fixed plan with {judged.seeds} seeds of each, what the last variant took, is "
-        f"{plural(arms * judged.seeds, 'run')}"
+    lines[0] += _(
+        "; a fixed plan with {seeds} seeds of each, what the last variant took, is {runs}",
+        seeds=judged.seeds,
+        runs=amount(arms * judged.seeds, "run"),
     )
     if judged.open:
         names = ", ".join(judged.open)
         more = (
-            f"--max-seeds {2 * question.max_seeds} goes on"
+            _("--max-seeds {max_seeds} goes on", max_seeds=2 * question.max_seeds)
             if judged.seeds >= question.max_seeds
-            else "run again to go on"
+            else _("run again to go on")
         )
-        lines.append(f"still open after {judged.seeds} seeds: {names}; {more}")
+        lines.append(
+            _(
+                "still open after {seeds} seeds: {names}; {more}",
+                seeds=judged.seeds,
+                names=names,
+                more=more,
+            )
+        )
     if judged.given_up:
         names = ", ".join(judged.given_up)
-        lines.append(f"no further seeds after {MOST_FAILURES} failed runs: {names}")
+        lines.append(
+            _(
+                "no further seeds after {most} failed runs: {names}",
+                most=MOST_FAILURES,
+                names=names,
+            )
+        )
     return lines
 
 

@@ -22,10 +22,11 @@ from ablate.page.pictures import ChangeRow, Distribution, Heat, WeightRow
 from ablate.result.maps import Array, Gate, GateStatistics, Seen, spread, strongest
 from ablate.study import Study
 from ablate.system.imports import prints_to_stderr
+from ablate.system.language import N_, _
 from ablate.system.pulse import PULSE
 
 BATCH = 64
-DRAWING = "drawing pictures"
+DRAWING = N_("drawing pictures")
 MAX_ROWS = 8
 """Attention modules that one picture shows; of more, so many are chosen evenly over the depth."""
 
@@ -99,10 +100,10 @@ def explain_networks(request: Request) -> Explanation:
     study = request.study
     dataset = open_dataset(study.dataset, request.data, study.image_size, study.data).pinned()
     file = image_file(request.image, dataset) if request.image else None
-    PULSE.step("loading networks")
+    PULSE.step(_("loading networks"))
     networks = load_networks(request.targets, study, dataset, request.url)
     patterns = request.layers
-    PULSE.step("reading images")
+    PULSE.step(_("reading images"))
     layers = [find_layers(s.net, dataset.image_size, patterns) for s in networks]
     images = dataset.load().in_fold(_fold_of(networks, study))
     images = images.normalised_by(study.recipe.normalize)
@@ -111,7 +112,7 @@ def explain_networks(request: Request) -> Explanation:
     seen = [capture(s.net, batch, paths) for s, paths in zip(networks, layers, strict=True)]
     gates: list[GateRow] = []
     for done, network in enumerate(networks):
-        PULSE.count("gates of networks over the test images", done, len(networks))
+        PULSE.count(_("gates of networks over the test images"), done, len(networks))
         gates += _gate_rows(network, images)
     drawn = _drawn(
         _pictures(networks, seen, inputs, images.classes), _gate_picture(gates), len(inputs.names)
@@ -180,9 +181,12 @@ def _pictures(
         titles = [canvas.label(s.name) for s in networks]
         yield Picture(
             f"feature-maps{number}",
-            f"Feature maps of {name}",
-            f"The first {pictures.CHANNELS} channels after each layer, each on its own scale from "
-            "its lowest value (dark) to its highest (yellow).",
+            _("Feature maps of {name}", name=name),
+            _(
+                "The first {channels} channels after each layer, each on its own scale from "
+                "its lowest value (dark) to its highest (yellow).",
+                channels=pictures.CHANNELS,
+            ),
             pictures.feature_maps(
                 {t: {p: m[i] for p, m in s.maps.items()} for t, s in zip(titles, seen, strict=True)}
             ),
@@ -190,9 +194,12 @@ def _pictures(
         heats = [_heat(t, s, inputs, classes, i) for t, s in zip(titles, seen, strict=True)]
         yield Picture(
             f"heat-maps{number}",
-            f"Heat maps of {name}",
-            "For each layer the three channels with the highest mean activation, each from its "
-            "lowest value (blue) to its highest (red), enlarged and laid over the image.",
+            _("Heat maps of {name}", name=name),
+            _(
+                "For each layer the three channels with the highest mean activation, each "
+                "from its lowest value (blue) to its highest (red), enlarged and laid over "
+                "the image."
+            ),
             pictures.heat_maps(heats),
         )
         gates = [
@@ -209,18 +216,24 @@ def _gate_pictures(
 ) -> Iterator[Picture]:
     yield Picture(
         f"attention{number}",
-        f"Before and after attention: {name}",
-        f"The first {pictures.CHANNELS} channels just before and just after each attention module, "
-        "on one scale for each channel, and the difference.",
+        _("Before and after attention: {name}", name=name),
+        _(
+            "The first {channels} channels just before and just after each attention "
+            "module, on one scale for each channel, and the difference.",
+            channels=pictures.CHANNELS,
+        ),
         pictures.before_and_after(
             [ChangeRow(t, gate.before[i], gate.after[i]) for t, gate in gates]
         ),
     )
     yield Picture(
         f"weights{number}",
-        f"Weights of {name}",
-        "The weight that attention gives each channel and each place. A channel without a bar "
-        "is 0 everywhere in this image, so that its weight cannot be seen.",
+        _("Weights of {name}", name=name),
+        _(
+            "The weight that attention gives each channel and each place. A channel "
+            "without a bar is 0 everywhere in this image, so that its weight cannot be "
+            "seen."
+        ),
         pictures.weights([_weight_row(t, gate, i) for t, gate in gates]),
     )
 
@@ -234,15 +247,23 @@ def _gate_picture(gates: Sequence[GateRow]) -> Iterator[Picture]:
     ]
     yield Picture(
         "gates",
-        "Gate values over the test set",
-        f"Every weight of each gate over {gates[0].statistics.images:,} test images.",
+        _("Gate values over the test set"),
+        _(
+            "Every weight of each gate over {images:,} test images.",
+            images=gates[0].statistics.images,
+        ),
         pictures.distributions(rows),
     )
 
 
+@canvas.worded
 def _heat(title: str, seen: Seen, inputs: Inputs, classes: Sequence[str], i: int) -> Heat:
-    words = [] if (true := inputs.true[i]) is None else [f"true {true}"]
-    words += [] if seen.predicted is None else [f"predicted {classes[seen.predicted[i]]}"]
+    words = [] if (true := inputs.true[i]) is None else [_("true {true}", true=true)]
+    words += (
+        []
+        if seen.predicted is None
+        else [_("predicted {predicted}", predicted=classes[seen.predicted[i]])]
+    )
     layers = tuple(strongest(path, maps[i]) for path, maps in seen.maps.items())
     return Heat(title, canvas.label(", ".join(words)), inputs.pixels[i], layers)
 

@@ -12,6 +12,7 @@ from ablate.datasets.base import Dataset, Images
 from ablate.datasets.decode import decode
 from ablate.errors import DataError, UnreadableImageError
 from ablate.result.maps import Array, sample_rows, spread
+from ablate.system.language import _
 
 MAX_FILE_BYTES = 512 * 2**20
 """More than 64 megapixels take as PNG or JPEG; decoding has its own limit in pixels."""
@@ -64,7 +65,7 @@ def test_samples(images: Images, count: int) -> Inputs:
         raise DataError(f"--samples {count}: must be from 1 to {MAX_SAMPLES}")
     rows = sample_rows(images.test_labels, count)
     true = tuple(images.classes[label] for label in images.test_labels[rows])
-    names = tuple(f"test image {images.first_test + row}" for row in rows)
+    names = tuple(_("test image {row}", row=images.first_test + row) for row in rows)
     return Inputs(images.test_images[rows], names, true)
 
 

@@ -18,16 +18,19 @@ from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights
 from ablate.study import Study, Variant
 from ablate.study.meant import find_variant
-from ablate.system.text import seed_and_fold
+from ablate.system.language import N_, _, seed_told
 from ablate.train.weights import load_weights
 
 SHORTEST_PREFIX = 4
 SEED = 1
 """The seed of an untrained network."""
 
-CHANGED = ", but its source, the weights that it loads or its settings have changed since: another network"
-OF_BEFORE = (
-    "; those of run {} are of another network: its source, loaded weights or settings changed"
+CHANGED = N_(
+    ", but its source, the weights that it loads or its settings have changed "
+    "since: another network"
+)
+OF_BEFORE = N_(
+    "; those of run {run} are of another network: its source, loaded weights or settings changed"
 )
 """After a kept run of the variant's name."""
 
@@ -89,7 +92,9 @@ def _find(
         variant = Variant(study.backbone, run.attention, run.position, options)
         content = read_weights(url, run)
         mark = identify(variant, classes, size, study.identity)
-        return _trained(run, content, variant, dataset, "" if run.fingerprint == mark else CHANGED)
+        return _trained(
+            run, content, variant, dataset, "" if run.fingerprint == mark else _(CHANGED)
+        )
     variant = variants[target]
     mark = identify(variant, classes, size, study.identity)
     kept = sorted(
@@ -99,14 +104,14 @@ def _find(
     for run in kept:
         if run.fingerprint == mark:
             return _trained(run, read_weights(url, run), variant, dataset)
-    before = "".join(OF_BEFORE.format(run.run_key) for run in kept if run.variant == variant.name)
+    before = "".join(_(OF_BEFORE, run=run.run_key) for run in kept if run.variant == variant.name)
     net = build(variant, classes, size, SEED)
-    begins = "untrained"
+    begins = _("untrained")
     if study.weights is not None:
         weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
         load_pretrained(net, weights, study.backbone, classes, size)
-        begins = f"as it begins, with the weights {study.weights}"
-    said = f"{begins}: no weights of a run of it are stored{before}"
+        begins = _("as it begins, with the weights {weights}", weights=study.weights)
+    said = _("{begins}: no weights of a run of it are stored{before}", begins=begins, before=before)
     return LoadedNetwork(variant.name, said, net)
 
 
@@ -123,5 +128,10 @@ def _trained(
 ) -> LoadedNetwork:
     net = build(variant, len(dataset.classes()), dataset.image_size, run.seed)
     load_weights(net, content, f"run {run.run_key}")
-    trained = f"trained: run {run.run_key}, {seed_and_fold(run.seed, run.fold)}{said}"
+    trained = _(
+        "trained: run {run_key}, {which}{said}",
+        run_key=run.run_key,
+        which=seed_told(run.seed, run.fold),
+        said=said,
+    )
     return LoadedNetwork(variant.name, trained, net, run.fold)

@@ -13,6 +13,7 @@ from ablate.page.format import percent
 from ablate.page.html import html
 from ablate.page.vector import Picture, file_svg
 from ablate.system.files import write_whole
+from ablate.system.language import _
 from ablate.system.pulse import PULSE
 
 PICTURE = re.compile(r"(feature-maps|attention|weights|heat-maps|gates)(-\d+)?\.(png|svg)")
@@ -31,7 +32,7 @@ def write_page(explanation: Explanation, folder: Path) -> list[Path]:
     with canvas.style():
         drawn: dict[str, Picture] = {}
         for picture in explanation.pictures:
-            PULSE.count("writing pictures", len(drawn), len(explanation.pictures))
+            PULSE.count(_("writing pictures"), len(drawn), len(explanation.pictures))
             drawn[picture.name] = canvas.saved(picture.figure)
     files = {f"{name}.png": each.png for name, each in drawn.items()}
     files |= {f"{name}.svg": file_svg(each.svg) for name, each in drawn.items()}
@@ -53,39 +54,43 @@ def write_page(explanation: Explanation, folder: Path) -> list[Path]:
 
 def document(explanation: Explanation, drawn: dict[str, Picture]) -> Document:
     """The page's content; `drawn` are the pictures by name."""
-    networks = tuple(Note(f"{s.name} – {s.weights}.") for s in explanation.networks)
+    told = (_("{name} – {weights}.", name=s.name, weights=s.weights) for s in explanation.networks)
+    networks = tuple(Note(text) for text in (*told, *canvas.english_words()))
     shown = tuple(
         Section(p.name, p.title, (Figure(p.name, f"{p.title}.", p.caption, drawn[p.name]),))
         for p in explanation.pictures
     )
-    numbers = Section("numbers", "What the gates do", _numbers(explanation))
+    numbers = Section("numbers", _("What the gates do"), _numbers(explanation))
     return Document(
         title=explanation.study,
-        question="What does attention do?",
+        question=_("What does attention do?"),
         facts=(
-            ("Dataset", explanation.dataset),
-            ("Networks", f"{len(explanation.networks)}"),
-            ("Images", ", ".join(explanation.inputs.names)),
+            (_("Dataset"), explanation.dataset),
+            (_("Networks"), f"{len(explanation.networks)}"),
+            (_("Images"), ", ".join(explanation.inputs.names)),
         ),
         banner="",
-        sections=(Section("networks", "Networks", networks), *shown, numbers),
-        eyebrow="Attention explained",
+        sections=(Section("networks", _("Networks"), networks), *shown, numbers),
+        eyebrow=_("Attention explained"),
     )
 
 
 def _numbers(explanation: Explanation) -> tuple[Note | Table, ...]:
     if not explanation.gates:
-        return (Note("None of these networks has attention."),)
+        return (Note(_("None of these networks has attention.")),)
     columns = (
-        Column("Network", numeric=False), Column("Gate", numeric=False), Column("Mean"),
-        Column("SD", "across channels or places"), Column("SD", "across images"),
-        Column("Dead", "below 0.05"), Column("Saturated", "above 0.95"),
-        Column("Does it look at the image?", numeric=False),
+        Column(_("Network"), numeric=False), Column(_("Gate"), numeric=False), Column(_("Mean")),
+        Column(_("SD"), _("across channels or places")), Column(_("SD"), _("across images")),
+        Column(_("Dead"), _("below 0.05")), Column(_("Saturated"), _("above 0.95")),
+        Column(_("Does it look at the image?"), numeric=False),
     )  # fmt: skip
     images = explanation.gates[0].statistics.images
-    caption = (
-        f"Gate values over {images:,} test images. A gate whose values hardly vary between images "
-        f"(standard deviation below {NOTHING}) is a fixed scaling of its channels or places."
+    caption = _(
+        "Gate values over {images:,} test images. A gate whose values hardly vary "
+        "between images (standard deviation below {least}) is a fixed scaling of "
+        "its channels or places.",
+        images=images,
+        least=NOTHING,
     )
     return (Table(caption, columns, tuple(_row(gate) for gate in explanation.gates)),)
 
@@ -100,6 +105,6 @@ def _row(gate: GateRow) -> Row:
         f"{numbers.sd_images:.3f}",
         percent(numbers.dead),
         percent(numbers.saturated),
-        "hardly: a constant" if numbers.sd_images < NOTHING else "yes",
+        _("hardly: a constant") if numbers.sd_images < NOTHING else _("yes"),
     )
     return Row(tuple(TableCell(text) for text in texts))

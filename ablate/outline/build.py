@@ -16,6 +16,7 @@ from ablate.outline.asked import Asked, Outlines
 from ablate.outline.reads import reads_nothing_else, watched
 from ablate.result import Architecture
 from ablate.system.imports import prints_to_stderr
+from ablate.system.language import _
 from ablate.system.machine import keep_freed_memory, one_thread
 from ablate.system.modules import room_of
 from ablate.system.pulse import PULSE
@@ -52,7 +53,7 @@ def build_outlines(asked: Asked) -> Outlines:
 def _build(asked: Asked) -> tuple[Architecture, ...]:
     built: list[Architecture] = []
     for variant in asked.variants:
-        PULSE.count("building variants", len(built), len(asked.variants))
+        PULSE.count(_("building variants"), len(built), len(asked.variants))
         built.append(describe(variant, asked.classes, asked.image_size, asked.identity))
     return tuple(built)
 

@@ -13,6 +13,7 @@ from ablate.outline.asked import TORCHVISION
 from ablate.result.pretrained import Fit, Pretrained
 from ablate.study.options import split_call
 from ablate.system.digest import digest
+from ablate.system.language import N_, Said
 from ablate.system.program import program_id
 
 
@@ -40,10 +41,17 @@ def known_fit(weights: Pretrained, backbone: str, classes: int, image_size: int)
 
 def fit_note(weights: Pretrained, fit: Fit, classes: int) -> str:
     """What a reader must know of what the networks begin with."""
-    said = f"weights: {weights.named} (SHA-256 {weights.sha256[:8]}), {fit.taken} of {fit.tensors} tensors"
-    if fit.drawn:
-        said += f"; the head is drawn anew for {classes} classes: {', '.join(fit.drawn)}"
-    return said + (f"; passed over: {fit.differences}" if fit.differences else "")
+    head = N_("; the head is drawn anew for {classes} classes: {names}")
+    left = N_("; passed over: {names}")
+    return Said(
+        "weights: {name} (SHA-256 {sha256}), {taken} of {tensors} tensors{drawn}{left}",
+        name=weights.named,
+        sha256=weights.sha256[:8],
+        taken=fit.taken,
+        tensors=fit.tensors,
+        drawn=Said(head, classes=classes, names=", ".join(fit.drawn)) if fit.drawn else "",
+        left=Said(left, names=fit.differences) if fit.differences else "",
+    )
 
 
 @cache

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
-from typing import Any
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -25,6 +26,7 @@ from PIL import Image
 
 from ablate.page.format import short
 from ablate.page.vector import Picture, titled
+from ablate.system.language import ENGLISH, _, language, spoken
 
 WIDTH_INCHES = 9.5
 NARROW_INCHES = 4.2
@@ -79,6 +81,14 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,
 }
 
+LETTERS = {"zh": "的一训练验证图层误差"}
+"""Some that every font of a language has which DejaVu lacks, and no font of its neighbours has all of."""
+OWN_FORMS = {"zh": " SC"}
+"""How a family is called that draws letters as they are written there: Noto Sans CJK SC, and not JP."""
+
+P = ParamSpec("P")
+Drawn = TypeVar("Drawn")
+
 _WIDTH: ContextVar[float] = ContextVar("_WIDTH", default=WIDTH_INCHES)
 _KEPT: ContextVar[list[Figure] | None] = ContextVar("_KEPT", default=None)
 _FOR_PAGE: ContextVar[bool] = ContextVar("_FOR_PAGE", default=False)
@@ -90,7 +100,50 @@ def style() -> Iterator[None]:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
+        if family := family_of_words(language()):
+            mpl.rcParams["font.family"] = [STYLE["font.family"], family]
+        with _quiet_fonts():
+            yield
+
+
+@contextmanager
+def _quiet_fonts() -> Iterator[None]:
+    """Nobody needs to hear for each figure that a font of the machine is not there in bold."""
+    log = logging.getLogger("matplotlib.font_manager")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
         yield
+    finally:
+        log.setLevel(before)
+
+
+def can_word() -> bool:
+    """Whether the words of figures can be drawn in the language that is spoken."""
+    return language() not in LETTERS or family_of_words(language()) is not None
+
+
+def english_words() -> tuple[str, ...]:
+    """That the words of figures are English, where they are so for want of a font."""
+    if can_word():
+        return ()
+    return (
+        _(
+            "Words in figures are English, as no font of the machine that made them has others: with one, "
+            "such as Noto Sans CJK, they are drawn in the language of this text."
+        ),
+    )
+
+
+def worded(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
+    """What draws, in English where no font of the machine has the letters of the language."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Drawn:
+        with spoken(language() if can_word() else ENGLISH):
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
 @contextmanager
@@ -238,6 +291,18 @@ def _can_draw(character: str) -> bool:
 
 
 @cache
+def family_of_words(language: str) -> str | None:
+    """The family of the machine that has the letters of a language: one without serifs, and one of its own
+    forms of them, before others.
+    """
+    letters = frozenset(map(ord, LETTERS.get(language, "")))
+    fonts = {(font.name, font.fname) for font in fontManager.ttflist if font.style == "normal"}
+    own = OWN_FORMS.get(language, "")
+    first = sorted(fonts, key=lambda f: ("serif" in f[0].lower(), not f[0].endswith(own), *f))
+    return next((name for name, path in first if letters and letters <= _characters(path)), None)
+
+
+@cache
 def _family_with(character: str) -> str | None:
     """The first family of the machine, by name, that can draw a character."""
     fonts = {(font.name, font.fname) for font in fontManager.ttflist if font.style == "normal"}
@@ -247,7 +312,11 @@ def _family_with(character: str) -> str | None:
 
 @cache
 def _characters(path: str) -> frozenset[int]:
-    """What a font can draw; nothing where it cannot be read, or is of pictures as those of emoji are."""
+    """What a font can draw; nothing where it cannot be read, or is of pictures as those of emoji are, or
+    draws a box for every character, as the last one that Matplotlib brings.
+    """
+    if "LastResort" in path:
+        return frozenset()
     try:
         font = get_font(path)
     except (OSError, RuntimeError):

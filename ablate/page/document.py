@@ -12,6 +12,7 @@ from typing import Literal
 
 from ablate.page.vector import Picture
 from ablate.stats import Verdict
+from ablate.system.language import _
 
 Value = str | float | int | None
 Records = Sequence[Mapping[str, Value]]
@@ -147,7 +148,7 @@ class Document:
     facts: tuple[tuple[str, str], ...]
     banner: str
     sections: tuple[Section, ...]
-    eyebrow: str = "Ablation report"
+    eyebrow: str = field(default_factory=lambda: _("Ablation report"))
 
     @property
     def figures(self) -> tuple[Figure, ...]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 
 from ablate.stats import Interval, words
+from ablate.system.language import _
 
 MISSING = words.MISSING
+from_to = words.from_to
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
@@ -66,7 +68,9 @@ def speed(images_per_second: float | None) -> str:
 def ratio(value: float | None, low: float | None = None, high: float | None = None) -> str:
     """0.934 → `0.93×`, with its interval `0.93× (0.92 to 0.95)`."""
     text = MISSING if value is None else f"{value:.2f}×"
-    return text if low is None or high is None else f"{text} ({low:.2f} to {high:.2f})"
+    return (
+        text if low is None or high is None else f"{text} ({from_to(f'{low:.2f}', f'{high:.2f}')})"
+    )
 
 
 def change(times: float) -> str:
@@ -85,9 +89,9 @@ def value(given: object) -> str:
     if given is None or given == "":
         return MISSING
     if isinstance(given, bool):
-        return "yes" if given else "no"
+        return _("yes") if given else _("no")
     if isinstance(given, (list, tuple)):
-        return ", ".join(value(item) for item in given) or "none"
+        return ", ".join(value(item) for item in given) or _("none")
     if isinstance(given, dict):
         return ", ".join(f"{key} = {value(item)}" for key, item in given.items()) or MISSING
     return f"{given:g}" if isinstance(given, float) else str(given)

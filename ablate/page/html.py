@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -15,12 +15,15 @@ from markupsafe import Markup
 
 from ablate.page.document import Document, Figure
 from ablate.page.vector import Styles, inline
+from ablate.system.language import ENGLISH, _, closed_up, language
 from ablate.system.text import printable
 
 MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]|#~$])")
 UNIT_SPACE = re.compile(r"(?<=\d) (?=%)|(?<=[≥=<]) (?=\d)|(?<=\bp) (?=[=<])")
 """Where a line must not break: 95 %, ≥ 0.5."""
 
+LANG = {"en": "en", "zh": "zh-CN"}
+"""How a page says in which language it is."""
 ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -38,7 +41,7 @@ def html(document: Document) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     values = {
-        "document": document, "plots": plots, "policy": policy,
+        "document": document, "plots": plots, "policy": policy, "words": _words(),
         "sheet": Markup(sheet),  # noqa: S704 - of this package, and rules made from its own colours
         "script": Markup(script),  # noqa: S704 - of this package
     }  # fmt: skip
@@ -49,6 +52,23 @@ def markdown(document: Document) -> str:
     """The same content as GitHub Markdown, with figures beside it."""
     text = _markdown_environment().get_template("report.md").render(document=document)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _words() -> dict[str, object]:
+    """What the page itself says, and its script where that is not in English."""
+    script = {
+        "filter": _("Filter the variants"), "name": _("Name"), "any": _("any"), "all": _("Show all"),
+        "of": _("{left} of {all}"),
+    }  # fmt: skip
+    return {
+        "lang": LANG[language()],
+        "sections": _("Sections"),
+        "footer": _(
+            "Made by ablate. This page needs no network; its one script, its own, sorts and filters tables "
+            "and prints tall figures in parts."
+        ),
+        "script": {} if language() == ENGLISH else script,
+    }
 
 
 def _plots(figure: Figure, styles: Styles) -> list[tuple[str, Markup]]:
@@ -83,6 +103,7 @@ def _html_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["listed"] = _listed
+    environment.filters["mapped"] = _mapped
     return environment
 
 
@@ -106,7 +127,7 @@ def _html_text(value: object) -> object:
         return value
     # What would turn the direction of a line is shown as what it is: a character that cannot be printed.
     line = "".join(c if c in "\n\t" or c.isprintable() or c.isspace() else "\ufffd" for c in value)
-    return UNIT_SPACE.sub("\u00a0", ADDRESS.sub("", line))
+    return UNIT_SPACE.sub("\u00a0", closed_up(ADDRESS.sub("", line)))
 
 
 def _listed(texts: Sequence[str]) -> str:
@@ -114,9 +135,14 @@ def _listed(texts: Sequence[str]) -> str:
     return json.dumps([_html_text(text) for text in texts], ensure_ascii=False)
 
 
+def _mapped(texts: Mapping[str, str]) -> str:
+    """Texts by name as one attribute, for the page's script."""
+    return json.dumps(dict(texts), ensure_ascii=False)
+
+
 def _markdown_text(value: object) -> object:
     if type(value) is not str:
         return value
-    line = printable(" ".join(ADDRESS.sub("", value).split()))
+    line = printable(closed_up(" ".join(ADDRESS.sub("", value).split())))
     escaped = MARKDOWN_MARKS.sub(r"\\\1", line)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -14,6 +14,7 @@ from PIL import Image
 from ablate.page import canvas
 from ablate.result.maps import Array, GateStatistics, HeatMaps, spread, unit
 from ablate.result.snapshot import Snapshot
+from ablate.system.language import _
 
 CHANNELS = 16
 COLUMNS = 8
@@ -70,6 +71,7 @@ class Distribution:
     statistics: GateStatistics
 
 
+@canvas.worded
 def feature_maps(columns: Mapping[str, Mapping[str, Array]]) -> Figure:
     """The first 16 channels of each layer, 8 in a row: a row for each layer, a column for each network.
 
@@ -83,11 +85,16 @@ def feature_maps(columns: Mapping[str, Mapping[str, Array]]) -> Figure:
             if path in layers:
                 count, height, width = layers[path].shape
                 ax.imshow(mosaic([unit(m) for m in layers[path][:CHANNELS]]), cmap="viridis")
-                shown = f"channels 1 to {min(count, CHANNELS)} of {count}, row by row"
+                shown = _(
+                    "channels 1 to {shown} of {count}, row by row",
+                    shown=min(count, CHANNELS),
+                    count=count,
+                )
                 ax.set_title(f"{title}\n{path}, {height} × {width}: {shown}", fontsize=7)
     return figure
 
 
+@canvas.worded
 def before_and_after(rows: Sequence[ChangeRow]) -> Figure:
     """The first 16 channels just before and just after each attention module, and the difference.
 
@@ -104,13 +111,16 @@ def before_and_after(rows: Sequence[ChangeRow]) -> Figure:
         most = float(np.nanmax(np.abs(difference))) or 1.0
         shown = right.imshow(difference, cmap="coolwarm", vmin=-most, vmax=most)
         figure.colorbar(shown, ax=right, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
-        for ax, title in ((left, "before"), (middle, "after"), (right, "after − before")):
+        for ax, title in ((left, _("before")), (middle, _("after")), (right, _("after − before"))):
             ax.set_axis_off()
-            which = f"{row.title}: {title}, channels 1 to {len(before)}"
+            which = _(
+                "{name}: {title}, channels 1 to {n}", name=row.title, title=title, n=len(before)
+            )
             ax.set_title(which if ax is left else title, fontsize=7)
     return figure
 
 
+@canvas.worded
 def weights(rows: Sequence[WeightRow]) -> Figure:
     """The channel weights of each attention module as bars; beside them, where any module has some, its
     spatial weights as a map.
@@ -130,10 +140,11 @@ def _places(figure: Figure, ax: Axes, spatial: Array | None) -> None:
     if spatial is None:
         return
     shown = ax.imshow(spatial, cmap="viridis")
-    ax.set_title("weight of each place", fontsize=7, loc="center")
+    ax.set_title(_("weight of each place"), fontsize=7, loc="center")
     figure.colorbar(shown, ax=ax, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
 
 
+@canvas.worded
 def heat_maps(columns: Sequence[Heat]) -> Figure:
     """The image, then a row for each layer: its three most active channels laid over the image.
 
@@ -157,6 +168,7 @@ def heat_maps(columns: Sequence[Heat]) -> Figure:
     return figure
 
 
+@canvas.worded
 def distributions(rows: Sequence[Distribution]) -> Figure:
     """A histogram of each gate's values, from 0 to 1 or as far as they go, beside its numbers."""
     figure, boxes = _grid(len(rows), 2, 1.3, width_ratios=(2, 1))
@@ -169,10 +181,14 @@ def distributions(rows: Sequence[Distribution]) -> Figure:
         left.set_yticks([])
         right.set_axis_off()
         numbers = row.statistics
-        text = (
-            f"mean {numbers.mean:.3f}\nsd across channels {numbers.sd_channels:.3f}\n"
-            f"sd across images {numbers.sd_images:.3f}\ndead {100 * numbers.dead:.1f} %, "
-            f"saturated {100 * numbers.saturated:.1f} %"
+        text = _(
+            "mean {mean:.3f}\nsd across channels {sd_channels:.3f}\nsd across images "
+            "{sd_images:.3f}\ndead {dead:.1f} %, saturated {saturated:.1f} %",
+            mean=numbers.mean,
+            sd_channels=numbers.sd_channels,
+            sd_images=numbers.sd_images,
+            dead=100 * numbers.dead,
+            saturated=100 * numbers.saturated,
         )
         right.text(0, 0.5, text, va="center", fontsize=7, transform=right.transAxes)
     return figure
@@ -205,15 +221,15 @@ def _grid(
 def _channel_bars(ax: Axes, channel: Array | None) -> None:
     if channel is None:
         ax.set_axis_off()
-        text = "every channel has the same weight"
+        text = _("every channel has the same weight")
         ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, transform=ax.transAxes)
         return
     values = channel.astype(float)
     ax.bar(1 + np.arange(len(values)), np.nan_to_num(values), width=0.9, color=canvas.PURPLE)
     ax.set_ylim(0, max(1.0, float(np.nanmax(values, initial=0.0))))
     ax.set_xlim(0.4, len(values) + 0.6)
-    ax.set_xlabel("channel", fontsize=6.5)
-    ax.set_ylabel("weight", fontsize=6.5)
+    ax.set_xlabel(_("channel"), fontsize=6.5)
+    ax.set_ylabel(_("weight"), fontsize=6.5)
     ax.tick_params(labelsize=6)
 
 
@@ -223,7 +239,12 @@ def _overlays(boxes: Sequence[Axes], image: Array, heat: HeatMaps) -> None:
         letters = 7 if canvas.is_narrow() else 5.8
         ax.imshow(overlaid(image, values), interpolation="nearest")
         ax.set_title(
-            f"{canvas.label(heat.path, 22)}\nchannel {channel + 1}\nmean {mean:.2f}",
+            _(
+                "{path}\nchannel {channel}\nmean {mean:.2f}",
+                path=canvas.label(heat.path, 22),
+                channel=channel + 1,
+                mean=mean,
+            ),
             fontsize=letters,
             loc="center",
         )
@@ -242,10 +263,14 @@ def overlaid(image: Array, values: Array) -> Array:
     return np.asarray(OPACITY * above + (1 - OPACITY) * below + 0.5).astype(np.uint8)
 
 
+@canvas.worded
 def described(snapshot: Snapshot, i: int) -> str:
     """What an image is, and what the network took it for."""
     predicted = snapshot.predicted[i]
-    return f"true {snapshot.true[i]}" + ("" if predicted is None else f", predicted {predicted}")
+    true = _("true {true}", true=snapshot.true[i])
+    if predicted is None:
+        return true
+    return f"{true}, {_('predicted {predicted}', predicted=predicted)}"
 
 
 def weight_rows(name: str, snapshot: Snapshot) -> list[WeightRow]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ablate.page.document import Note
 from ablate.report.factors import answers
-from ablate.report.findings import cost, headline
+from ablate.report.findings import costs, headline
 from ablate.report.results import completeness
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Verdict
 from ablate.stats.factor_words import main_claim, term
 from ablate.stats.words import claim
+from ablate.system.language import _
 
 ASKED = ("position", "reduction", "kernel_size", "attention")
 """The factors that a reader asks for first, in this order."""
@@ -45,8 +46,9 @@ def _difference(variant: VariantSummary) -> float:
 def _said_of(best: VariantSummary | None) -> str:
     if best is None or best.effect is None:
         return ""
-    which = "gain" if best.effect.verdict is Verdict.BETTER else "loss"
-    return f"The largest {which} that is decided: {claim(best.effect)}"
+    if best.effect.verdict is Verdict.BETTER:
+        return _("The largest gain that is decided: {claim}", claim=claim(best.effect))
+    return _("The largest loss that is decided: {claim}", claim=claim(best.effect))
 
 
 def _where(summary: Summary) -> str:
@@ -59,8 +61,8 @@ def _where(summary: Summary) -> str:
 def _price(best: VariantSummary | None, summary: Summary) -> str:
     if best is None:
         return ""
-    told = cost(best, summary.reference, summary).strip().removeprefix("Cost: ")
-    return f"What {best.name} costs: {told}" if told else ""
+    told = costs(best, summary.reference, summary)
+    return _("What {name} costs: {told}.", name=best.name, told=told) if told else ""
 
 
 def _partial(summary: Summary) -> tuple[Note, ...]:
@@ -68,4 +70,4 @@ def _partial(summary: Summary) -> tuple[Note, ...]:
     bar = completeness(summary)
     if all(part.label == "finished" for part in bar.parts) and bar.parts:
         return ()
-    return (Note(f"Partial: this study is not complete. {bar.text}", "warning"),)
+    return (Note(_("Partial: this study is not complete. {text}", text=bar.text), "warning"),)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ablate.report.summary import Summary
 from ablate.stats import Rule
 from ablate.stats.arms import Arms, gather
+from ablate.system.language import N_
 
-BARE = "Test-leaked: numbers without intervals, and no verdict."
+BARE = N_("Test-leaked: numbers without intervals, and no verdict.")
 
 
 def arms_of(summary: Summary) -> Arms | None:

@@ -11,7 +11,7 @@ from ablate.page.pictures import Heat, described, weight_rows
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.result.snapshot import Snapshot, unpack
-from ablate.system.text import seed_and_fold
+from ablate.system.language import _, seed_told
 
 
 def telling_variants(summary: Summary) -> tuple[str, ...]:
@@ -55,10 +55,14 @@ def heat_figure(summary: Summary, image: int) -> Figure | None:
     ]
     return Figure(
         f"attention-image-{image + 1}",
-        f"Heat maps of a test image for {', '.join(chosen)}.",
-        f"A test image as the baseline, the best and the median variant see it ({_which(summary)}): for "
-        "each layer the three channels with the highest mean activation, each from its lowest value "
-        "(blue) to its highest (red), laid over the image; channels are counted from 1.",
+        _("Heat maps of a test image for {chosen}.", chosen=", ".join(chosen)),
+        _(
+            "A test image as the baseline, the best and the median variant see it "
+            "({which}): for each layer the three channels with the highest mean activation, "
+            "each from its lowest value (blue) to its highest (red), laid over the "
+            "image; channels are counted from 1.",
+            which=_which(summary),
+        ),
         canvas.saved(pictures.heat_maps(columns)),
         [
             {
@@ -83,9 +87,13 @@ def weights_figure(summary: Summary) -> Figure | None:
         return None
     return Figure(
         "attention-weights",
-        "The weights that attention gives channels and places of the first of these images.",
-        f"What attention multiplies the first of these images by ({_which(summary)}): the weight of each "
-        "channel, and of each place. A channel without a bar is 0 everywhere in this image.",
+        _("The weights that attention gives channels and places of the first of these images."),
+        _(
+            "What attention multiplies the first of these images by ({which}): the weight "
+            "of each channel, and of each place. A channel without a bar is 0 everywhere "
+            "in this image.",
+            which=_which(summary),
+        ),
         canvas.saved(pictures.weights(rows)),
         [
             {
@@ -102,4 +110,4 @@ def weights_figure(summary: Summary) -> Figure | None:
 
 def _which(summary: Summary) -> str:
     """The run of each variant that is shown."""
-    return seed_and_fold(1, None if summary.folds == 1 else 1)
+    return seed_told(1, None if summary.folds == 1 else 1)

@@ -9,6 +9,7 @@ from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.stats.words import points, size
 from ablate.study.metrics import BEGAN_ACCURACY
+from ablate.system.language import N_, _
 
 
 def began_blocks(summary: Summary) -> tuple[Block, ...]:
@@ -21,23 +22,37 @@ def began_blocks(summary: Summary) -> tuple[Block, ...]:
     values: dict[str, dict[int, float]] = {}
     for variant, seed, value in zip(runs["variant"], runs["seed"], runs["value"], strict=True):
         values.setdefault(str(variant), {})[int(seed)] = float(value)
-    split = "test" if summary.leaked else "validation"
-    return Note(_said(summary, values, split)), _table(summary, values, split)
+    split = N_("test") if summary.leaked else N_("validation")
+    return Note(_said(summary, values, _(split))), _table(summary, values, split)
 
 
 def _said(summary: Summary, values: dict[str, dict[int, float]], split: str) -> str:
     base = values.get(summary.baseline, {})
-    text = "These networks began with trained weights, and were looked at before the first step (epoch 0)."
+    text = _(
+        "These networks began with trained weights, and were looked at before the "
+        "first step (epoch 0)."
+    )
     costs = {name: cost for name in values if (cost := _cost(values[name], base)) is not None}
     worst = min(costs, key=lambda name: costs[name], default=None)
     if worst is None or costs[worst] >= 0:
-        return f"{text} None of them began with a lower accuracy of the {split} images than the baseline."
+        return _(
+            "{text} None of them began with a lower accuracy of the {split} images than "
+            "the baseline.",
+            text=text,
+            split=split,
+        )
     began, without = (statistics.fmean(each.values()) for each in (values[worst], base))
-    return (
-        f"{text} With {worst} the accuracy of the {split} images began at {fmt.percent(began)}, where "
-        f"the baseline began at {fmt.percent(without)}: that start costs {size(costs[worst])} points at "
-        'step 0, which training has to win back first. With start = "identity" attention begins as the '
-        "network was."
+    return _(
+        "{text} With {worst} the accuracy of the {split} images began at {began}, "
+        "where the baseline began at {without}: that start costs {costs} points at "
+        'step 0, which training has to win back first. With start = "identity" '
+        "attention begins as the network was.",
+        text=text,
+        worst=worst,
+        split=split,
+        began=fmt.percent(began),
+        without=fmt.percent(without),
+        costs=size(costs[worst]),
     )
 
 
@@ -63,12 +78,12 @@ def _table(summary: Summary, values: dict[str, dict[int, float]], split: str) ->
         if each.name in values
     )
     columns = (
-        Column("Variant", numeric=False),
-        Column(f"{split.capitalize()} accuracy at epoch 0", "%"),
-        Column("Against the baseline", "points"),
-        Column("Runs"),
+        Column(_("Variant"), numeric=False),
+        Column(_("{split} accuracy at epoch 0", split=_(split).capitalize()), "%"),
+        Column(_("Against the baseline"), _("points")),
+        Column(_("Runs")),
     )
-    caption = "Accuracy before any training, mean over seeds; differences seed by seed."
+    caption = _("Accuracy before any training, mean over seeds; differences seed by seed.")
     return Table(caption, columns, rows)
 
 

@@ -19,7 +19,7 @@ from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.stats.metrics import confusion
 from ablate.stats.words import points
-from ablate.system.text import plural
+from ablate.system.language import _, amount
 
 MOST_CLASSES = 25
 """More have no matrix that can be read, and of their recalls the table has those that differ most."""
@@ -76,12 +76,17 @@ def confusion_figure(summary: Summary) -> Figure | None:
     for ax, each in zip(boxes, found, strict=True):
         _matrix(ax, each, classes)
     for ax in boxes if canvas.is_narrow() else boxes[:1]:
-        ax.set_ylabel("Class")
+        ax.set_ylabel(_("Class"))
     return Figure(
         "confusion",
-        f"What {' and '.join(each.variant for each in found)} take the images of each class for.",
-        "In percent of the test images of a class (row), all seeds together; the diagonal is the recall of "
-        "the table.",
+        _(
+            "What {variants} take the images of each class for.",
+            variants=_(" and ").join(each.variant for each in found),
+        ),
+        _(
+            "In percent of the test images of a class (row), all seeds together; the "
+            "diagonal is the recall of the table."
+        ),
         canvas.saved(figure),
         [record for each in found for record in _records(each, classes)],
     )
@@ -112,7 +117,7 @@ def _matrix(ax: Axes, each: Answers, classes: tuple[str, ...]) -> None:
     for text in ax.texts:
         text.set_color(NEAR_WHITE if text.get_color() in ("w", "white") else "#262626")
     ax.set_title(canvas.two_lines(each.variant, 32))
-    ax.set_xlabel("Said to be")
+    ax.set_xlabel(_("Said to be"))
     ax.tick_params(length=0)
     ax.tick_params(axis="x", labelrotation=90)
     ax.tick_params(axis="y", labelrotation=0)
@@ -125,10 +130,13 @@ def recall_table(found: tuple[Answers, ...], classes: tuple[str, ...]) -> Table:
     both = found[-1].recall - found[0].recall
     shown = _shown(both, images)
     columns = (
-        Column("Class", numeric=False),
-        Column("Test images"),
-        *(Column(each.variant, f"recall, %, {plural(each.runs, 'run')}") for each in found),
-        *((Column("Difference", "points"),) if len(found) > 1 else ()),
+        Column(_("Class"), numeric=False),
+        Column(_("Test images")),
+        *(
+            Column(each.variant, _("recall, %, {runs}", runs=amount(each.runs, "run")))
+            for each in found
+        ),
+        *((Column(_("Difference"), _("points")),) if len(found) > 1 else ()),
     )
     rows = tuple(
         Row(
@@ -142,9 +150,9 @@ def recall_table(found: tuple[Answers, ...], classes: tuple[str, ...]) -> Table:
         for i in shown
     )
     left = int((images > 0).sum()) - len(rows)
-    caption = "Recall of each class: the share of its test images that is found, mean over runs."
+    caption = _("Recall of each class: the share of its test images that is found, mean over runs.")
     if left:
-        caption += f" The classes that differ most; {left:,} more are left out."
+        caption += _(" The classes that differ most; {left:,} more are left out.", left=left)
     return Table(caption, columns, rows)
 
 

@@ -11,9 +11,10 @@ from ablate.report.findings import LEAKED
 from ablate.report.images import doubts
 from ablate.report.results import results_table
 from ablate.report.summary import Summary, VariantSummary
+from ablate.system.language import N_, _
 
 MOST_ROWS = 12
-SHOWN = ("Variant", "n", "Difference", "Verdict")
+SHOWN = (N_("Variant"), "n", N_("Difference"), N_("Verdict"))
 """Columns of the table of results, besides that of the metric."""
 
 
@@ -25,9 +26,12 @@ def comment(summary: Summary) -> str:
         Document(
             title=str(study["name"]),
             question=str(study.get("question") or ""),
-            facts=(("Dataset", str(study.get("dataset") or "–")), ("Baseline", summary.baseline)),
-            banner=LEAKED if summary.leaked else "",
-            sections=(Section("findings", "The answer", blocks),),
+            facts=(
+                (_("Dataset"), str(study.get("dataset") or "–")),
+                (_("Baseline"), summary.baseline),
+            ),
+            banner=_(LEAKED) if summary.leaked else "",
+            sections=(Section("findings", _("The answer"), blocks),),
         )
     )
 
@@ -35,7 +39,7 @@ def comment(summary: Summary) -> str:
 def short_table(summary: Summary) -> Table:
     """The baseline, then the largest differences, as many as fit."""
     whole = results_table(summary)
-    wanted = (*SHOWN, summary.judged_by.heading)
+    wanted = (*map(_, SHOWN), summary.judged_by.heading)
     at = [i for i, column in enumerate(whole.columns) if column.title in wanted]
     ranked = sorted(
         zip(summary.variants, whole.rows, strict=True),
@@ -43,8 +47,8 @@ def short_table(summary: Summary) -> Table:
     )
     shown = [row for variant, row in ranked if not variant.same_as][:MOST_ROWS]
     left = sum(not v.same_as for v in summary.variants) - len(shown)
-    caption = "The largest differences first." + (
-        f" {left} more variants are in the report." if left else ""
+    caption = _("The largest differences first.") + (
+        _(" {left} more variants are in the report.", left=left) if left else ""
     )
     rows = tuple(replace(row, cells=tuple(row.cells[i] for i in at)) for row in shown)
     return Table(caption, tuple(whole.columns[i] for i in at), rows)

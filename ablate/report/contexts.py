@@ -33,11 +33,12 @@ from ablate.stats.factor_words import interaction_claim, main_claim, main_eviden
 from ablate.stats.factors import Interaction, InteractionOf, main_effects
 from ablate.stats.matched import Compared, Level, factors_of, levels_of, square_contrasts
 from ablate.system.context import Context, context_name, short_key, value_name
+from ablate.system.language import N_, _, retold
 
 VARIANT = "variant"
-TOGETHER = (
-    "Of all variants to the baseline, between all of these; a family of its own, whose intervals hold "
-    "together."
+TOGETHER = N_(
+    "Of all variants to the baseline, between all of these; a family of its own, "
+    "whose intervals hold together."
 )
 Squares = dict[tuple[tuple[Level, Level], tuple[Level, Level]], Compared]
 HOLDS = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT, Verdict.IDENTICAL, Verdict.UNDECIDED)
@@ -74,24 +75,24 @@ def compose_contexts(contexts: Sequence[InContext]) -> Document:
     sections = (
         Section(
             "where",
-            "Where it holds",
+            _("Where it holds"),
             (
                 *_holding(contexts),
                 where_table(contexts),
                 *over_both("contexts", contexts, "context"),
             ),
         ),
-        Section("depends", "What it depends on", dependence(contexts)),
-        Section("contexts", "The contexts", (contexts_table(contexts),)),
+        Section("depends", _("What it depends on"), dependence(contexts)),
+        Section("contexts", _("The contexts"), (contexts_table(contexts),)),
     )
     return Document(
         title=str(study["name"]),
         question=str(study.get("question") or ""),
         facts=(
-            ("Contexts", f"{len(contexts):,}"),
-            ("Variants", f"{len(variants_of(contexts)) + 1:,}"),
+            (_("Contexts"), f"{len(contexts):,}"),
+            (_("Variants"), f"{len(variants_of(contexts)) + 1:,}"),
             (
-                f"Finished {_counted_as(contexts)}",
+                _("Finished seeds") if _have_folds(contexts) else _("Finished runs"),
                 f"{sum(_finished(each.summary) for each in contexts):,}",
             ),
         ),
@@ -104,7 +105,9 @@ def context_blocks(contexts: Sequence[InContext], drawn: Mapping[str, Figure]) -
     """Whether what the report of one context says holds in the others; nothing where it is the only one."""
     if not contexts:
         return tuple(drawn.values())
-    told = Note("What it depends on is decided in the report over all contexts, ../../report.html.")
+    told = Note(
+        _("What it depends on is decided in the report over all contexts, ../../report.html.")
+    )
     return (*_holding(contexts), where_table(contexts), *drawn.values(), told)
 
 
@@ -113,9 +116,12 @@ def where_table(contexts: Sequence[InContext], word: str = "context") -> Table:
     `word` is what contexts are called.
     """
     columns = (
-        Column("Variant", numeric=False),
-        *(Column(each.name, f"to {each.summary.baseline}") for each in contexts),
-        Column("Verdicts", numeric=False),
+        Column(_("Variant"), numeric=False),
+        *(
+            Column(each.name, _("to {baseline}", baseline=each.summary.baseline))
+            for each in contexts
+        ),
+        Column(_("Verdicts"), numeric=False),
     )
     rows = tuple(
         Row(
@@ -127,11 +133,20 @@ def where_table(contexts: Sequence[InContext], word: str = "context") -> Table:
         )
         for name in variants_of(contexts)
     )
-    many = "studies" if word == "study" else f"{word}s"
     caption = (
-        f"Differences in points, each to the baseline of its own {word}. The 95 % intervals of a column hold "
-        f"together, those of different columns do not: with several {many} something that is not there "
-        "is found somewhere more often than in one study of twenty."
+        _(
+            "Differences in points, each to the baseline of its own study. The 95 % "
+            "intervals of a column hold together, those of different columns do not: "
+            "with several studies something that is not there is found somewhere more "
+            "often than in one study of twenty."
+        )
+        if word == "study"
+        else _(
+            "Differences in points, each to the baseline of its own context. The 95 % "
+            "intervals of a column hold together, those of different columns do not: "
+            "with several contexts something that is not there is found somewhere more "
+            "often than in one study of twenty."
+        )
     )
     return Table(caption, columns, rows)
 
@@ -139,12 +154,12 @@ def where_table(contexts: Sequence[InContext], word: str = "context") -> Table:
 def contexts_table(contexts: Sequence[InContext]) -> Table:
     """What each context is, how far it has come, and how well its baseline does."""
     columns = (
-        Column("Context", numeric=False),
-        Column("Data set", numeric=False),
-        Column("Baseline", numeric=False),
-        Column("Its accuracy", "test, %, mean ± 95 %"),
-        Column(_counted_as(contexts).capitalize(), "finished of planned"),
-        Column("Report", numeric=False),
+        Column(_("Context"), numeric=False),
+        Column(_("Data set"), numeric=False),
+        Column(_("Baseline"), numeric=False),
+        Column(_("Its accuracy"), _("test, %, mean ± 95 %")),
+        Column(_("Seeds") if _have_folds(contexts) else _("Runs"), _("finished of planned")),
+        Column(_("Report"), numeric=False),
     )
     rows = tuple(
         Row(
@@ -159,32 +174,38 @@ def contexts_table(contexts: Sequence[InContext]) -> Table:
         )
         for each in contexts
     )
-    return Table("Each context has a report of its own, with everything else.", columns, rows)
+    return Table(_("Each context has a report of its own, with everything else."), columns, rows)
 
 
 def _holding(contexts: Sequence[InContext]) -> tuple[Block, ...]:
     items = tuple(
         Finding(
-            f"{name}: {_counted(name, contexts)}.", _named(name, contexts), _tone(name, contexts)
+            _("{name}: {verdicts}.", name=name, verdicts=_counted(name, contexts)),
+            _named(name, contexts),
+            _tone(name, contexts),
         )
         for name in variants_of(contexts)
         if any(verdicts_of(name, contexts))
     )
-    return (Findings(items),) if items else (Note("No variant can be judged in any context yet."),)
+    return (
+        (Findings(items),) if items else (Note(_("No variant can be judged in any context yet.")),)
+    )
 
 
 def _cell(name: str, each: InContext, word: str) -> TableCell:
     variant, summary = each.of(name), each.summary
     if variant is None:
-        return TableCell(fmt.MISSING, f"not in this {word}")
+        absent = _("not in this study") if word == "study" else _("not in this context")
+        return TableCell(fmt.MISSING, absent)
     effect = variant.effect
     if effect is None:
-        return TableCell(fmt.MISSING, "the baseline" if variant.is_baseline else "no runs")
+        return TableCell(fmt.MISSING, _("the baseline") if variant.is_baseline else _("no runs"))
     if summary.leaked:
-        return TableCell(words.points(effect.difference), NOT_CLAIMED, "warning")
-    note = f"{words.span(effect.low, effect.high)}, {effect.verdict}, n = {effect.n}"
+        return TableCell(words.points(effect.difference), _(NOT_CLAIMED), "warning")
+    note = f"{words.span(effect.low, effect.high)}, {_(effect.verdict)}, n = {effect.n}"
     if name in each.elsewhere:
-        return TableCell(words.points(effect.difference), f"{note}; {each.elsewhere[name]}")
+        said = _("{told}; {more}", told=note, more=retold(each.elsewhere[name]))
+        return TableCell(words.points(effect.difference), said)
     return TableCell(words.points(effect.difference), note, effect.verdict)
 
 
@@ -209,21 +230,26 @@ def _counted(name: str, contexts: Sequence[InContext]) -> str:
     counts = Counter(verdicts_of(name, contexts).values())
     if not counts:
         twice = any(name in each.elsewhere for each in contexts)
-        return "counted elsewhere" if twice else "not judged"
+        return _("counted elsewhere") if twice else _("not judged")
     if len(counts) == 1 and counts.total() == len(contexts):
-        verdict = str(next(iter(counts)))
-        return verdict if len(contexts) == 1 else f"{verdict} in all {len(contexts)}"
-    return ", ".join(f"{verdict} in {counts[verdict]}" for verdict in HOLDS if counts[verdict])
+        verdict = _(next(iter(counts)))
+        n = len(contexts)
+        return verdict if n == 1 else _("{verdict} in all {n}", verdict=verdict, n=n)
+    return _(", ").join(
+        _("{verdict} in {n}", verdict=_(verdict), n=counts[verdict])
+        for verdict in HOLDS
+        if counts[verdict]
+    )
 
 
 def _named(name: str, contexts: Sequence[InContext]) -> str:
     verdicts = verdicts_of(name, contexts)
     told = [
-        f"{verdict}: {'; '.join(context for context, own in verdicts.items() if own is verdict)}"
+        f"{_(verdict)}: {'; '.join(context for context, own in verdicts.items() if own is verdict)}"
         for verdict in HOLDS
         if verdict in verdicts.values()
     ]
-    return ". ".join(told) + "."
+    return " ".join(_("{told}.", told=text) for text in told)
 
 
 def _tone(name: str, contexts: Sequence[InContext]) -> Tone:
@@ -237,14 +263,14 @@ def dependence(contexts: Sequence[InContext]) -> tuple[Block, ...]:
     if any(summary.leaked for summary in summaries) or len({s.baseline for s in summaries}) > 1:
         return ()
     if len({each.dataset_hash for each in contexts}) > 1:
-        return (Note("Contexts of different images are not compared with each other."),)
+        return (Note(_("Contexts of different images are not compared with each other.")),)
     table, samples = _table(contexts)
     arms = gather(samples)
     if arms is None:
         return ()
     looked = any(summary.any_time for summary in summaries)
     told = [
-        Finding(interaction_claim(found), TOGETHER)
+        Finding(interaction_claim(found), _(TOGETHER))
         for axis in factors_of(table)
         if axis != VARIANT and (found := _between(arms, table, axis, looks=looked)) is not None
     ]
@@ -297,7 +323,7 @@ def _table(
     ]
     # Baselines last: differences are told of a variant to one, and not the other way round.
     found.sort(key=lambda own: own[1][VARIANT] == contexts[0].summary.baseline)
-    return {arm: row for arm, row, _ in found}, {arm: sample for arm, _, sample in found}
+    return {own[0]: own[1] for own in found}, {own[0]: own[2] for own in found}
 
 
 def _level(value: object) -> Level:
@@ -310,13 +336,14 @@ def _finished(summary: Summary) -> int:
     return sum(v.n + v.besides for v in summary.variants)
 
 
-def _counted_as(contexts: Sequence[InContext]) -> str:
-    """What a result is of: with folds a seed has several runs."""
-    return "seeds" if any(each.summary.folds > 1 for each in contexts) else "runs"
+def _have_folds(contexts: Sequence[InContext]) -> bool:
+    """Whether a result is of a seed, which has several runs then."""
+    return any(each.summary.folds > 1 for each in contexts)
 
 
 def _progress(summary: Summary) -> str:
-    return f"{_finished(summary):,} of {sum(v.planned for v in summary.variants):,}"
+    planned = sum(v.planned for v in summary.variants)
+    return _("{n:,} of {total:,}", n=_finished(summary), total=planned)
 
 
 def _study(contexts: Sequence[InContext]) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from ablate.stats.controls import (
     variant_claims,
 )
 from ablate.study.controls import controls_in, unmatched
+from ablate.system.language import _
 
 
 def control_blocks(summary: Summary) -> tuple[Block, ...]:
@@ -29,20 +30,23 @@ def control_blocks(summary: Summary) -> tuple[Block, ...]:
     controls = [name for name in chosen if name in own]
     found = against_controls(summary.samples, controls, own, summary.margin, looks=looks(summary))
     nothing = tuple(
-        Note(f"The control {pattern} names no variant of this study.", "warning")
+        Note(_("The control {pattern} names no variant of this study.", pattern=pattern), "warning")
         for pattern in unmatched(patterns, known)
     )
     if summary.leaked:
-        return (*nothing, Note(BARE, "warning"), *(_table(each, summary) for each in found))
+        return (*nothing, Note(_(BARE), "warning"), *(_table(each, summary) for each in found))
     said = tuple(Findings(_findings(each, own)) for each in found)
     tables = tuple(_table(each, summary) for each in found)
     return (*nothing, *(block for pair in zip(said, tables, strict=True) for block in pair))
 
 
 def _findings(found: AgainstControl, own: dict[str, Effect]) -> tuple[Finding, ...]:
-    evidence = f"{words.evidence(found.itself)} This is the interval of the study's own family of variants."
+    evidence = _(
+        "{itself} This is the interval of the study's own family of variants.",
+        itself=words.evidence(found.itself),
+    )
     first = Finding(control_claim(found), evidence, found.itself.verdict)
-    pointer = "The table below has every interval; they hold together for this control."
+    pointer = _("The table below has every interval; they hold together for this control.")
     rest = tuple(Finding(text, pointer, tone) for text, tone in variant_claims(found, own))
     return (first, *rest)
 
@@ -50,24 +54,28 @@ def _findings(found: AgainstControl, own: dict[str, Effect]) -> tuple[Finding, .
 def _table(found: AgainstControl, summary: Summary) -> Table:
     rows = tuple(_row(name, effect, summary) for name, effect in found.others.items())
     columns = (
-        Column("Variant", numeric=False),
-        Column("n", "and that of the control"),
-        Column("Difference", f"to {found.control}, points"),
-        Column("Verdict", f"against {found.control}", numeric=False),
+        Column(_("Variant"), numeric=False),
+        Column("n", _("and that of the control")),
+        Column(_("Difference"), _("to {control}, points", control=found.control)),
+        Column(_("Verdict"), _("against {control}", control=found.control), numeric=False),
     )
     held = (
-        "" if summary.leaked else " Its simultaneous 95 % intervals hold together for this table."
+        ""
+        if summary.leaked
+        else _(" Its simultaneous 95 % intervals hold together for this table.")
     )
-    return Table(f"Against the control {found.control}.{held}", columns, rows)
+    return Table(
+        _("Against the control {control}.{held}", control=found.control, held=held), columns, rows
+    )
 
 
 def _row(name: str, effect: Effect, summary: Summary) -> Row:
     counts = TableCell(f"{fmt.count(effect.n)} / {fmt.count(effect.n_baseline)}")
     bare = TableCell(words.points(effect.difference))
     if summary.leaked:
-        return Row((TableCell(name), counts, bare, TableCell(NOT_CLAIMED, tone="warning")))
+        return Row((TableCell(name), counts, bare, TableCell(_(NOT_CLAIMED), tone="warning")))
     difference = TableCell(bare.text, words.span(effect.low, effect.high))
     note = "" if effect.decided else words.could_see(effect)
     return Row(
-        (TableCell(name), counts, difference, TableCell(effect.verdict, note, effect.verdict))
+        (TableCell(name), counts, difference, TableCell(_(effect.verdict), note, effect.verdict))
     )

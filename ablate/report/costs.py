@@ -8,18 +8,18 @@ from ablate.report.speeds import Speed, SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.ratios import Ratio
 from ablate.stats.words import speed_could_see, speed_words
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount
 
-MODES = {"train": "training", "infer": "inference", "eager": "eager training"}
+MODES = {"train": N_("training"), "infer": N_("inference"), "eager": N_("eager training")}
 EAGER = "eager"
 """The mode of what stands beside recorded steps."""
 PROTOCOLS = {
-    "quick": "The quick protocol, which follows training: short blocks",
-    "full": "The full protocol of ablate measure: blocks of 2 s or more",
+    "quick": N_("The quick protocol, which follows training: short blocks"),
+    "full": N_("The full protocol of ablate measure: blocks of 2 s or more"),
 }
 
-ONE_PROCESS = "Intervals over the rounds of one process say nothing about the next one."
-TOGETHER = (
+ONE_PROCESS = N_("Intervals over the rounds of one process say nothing about the next one.")
+TOGETHER = N_(
     "Intervals are over processes, and all of a column hold together in 95 % of measurements."
 )
 
@@ -28,7 +28,11 @@ def cost_tables(summary: Summary) -> tuple[Table, ...]:
     """Images per second, ratios, latency and memory; the conditions of the table of results first."""
     places = dict.fromkeys(column.place for column in summary.speed_columns)
     return tuple(
-        _table(summary, place, "" if number == 0 else f"Measured as well: {place.conditions}")
+        _table(
+            summary,
+            place,
+            "" if number == 0 else _("Measured as well: {conditions}", conditions=place.conditions),
+        )
         for number, place in enumerate(places)
     )
 
@@ -56,46 +60,58 @@ def _inference(variant: VariantSummary, column: SpeedColumn | None) -> dict[str,
 def noise_floor(summary: Summary, place: SpeedColumn) -> str:
     """How far two measurements of the same network lie apart, in a sentence; empty if not known."""
     found = {
-        MODES.get(column.mode, column.mode): speed.ratio
+        _(MODES.get(column.mode, column.mode)): speed.ratio
         for column, speed in summary.reference.speeds.items()
         if column.place == place and speed.ratio is not None
     }
     if not found:
         return ""
-    told = " and ".join(f"by {_change(ratio)} in {mode}" for mode, ratio in found.items())
-    return (
-        f"Two measurements of the same network ({summary.baseline}) differ {told}: differences of "
-        "that size are noise."
+    told = _(" and ").join(
+        _("by {ratio} in {mode}", ratio=_change(ratio), mode=mode) for mode, ratio in found.items()
+    )
+    return _(
+        "Two measurements of the same network ({baseline}) differ {told}: "
+        "differences of that size are noise.",
+        baseline=summary.baseline,
+        told=told,
     )
 
 
 def _table(summary: Summary, place: SpeedColumn, folded: str) -> Table:
     modes = [column for column in summary.speed_columns if column.place == place]
     measured = [v for v in summary.variants if any(column in v.speeds for column in modes)]
-    columns = [Column("Variant", numeric=False)]
+    columns = [Column(_("Variant"), numeric=False)]
     for column in modes:
         columns += [
-            Column(column.title, "mean, p10 to p90"),
-            Column(f"{column.mode.capitalize()} ratio", "to the baseline, 95 % interval"),
+            Column(column.title, _("mean, p10 to p90")),
+            Column(
+                _("{mode} ratio", mode=_(column.mode).capitalize()),
+                _("to the baseline, 95 % interval"),
+            ),
         ]
-    columns += [Column("Latency", "ms, one image"), Column("Peak memory", "MiB, training")]
+    columns += [
+        Column(_("Latency"), _("ms, one image")),
+        Column(_("Peak memory"), _("MiB, training")),
+    ]
     if any(column.mode == EAGER for column in modes):
-        columns.append(Column("Eager latency", "ms, one image, not recorded"))
+        columns.append(Column(_("Eager latency"), _("ms, one image, not recorded")))
     rows = tuple(_row(variant, summary.reference, modes) for variant in measured)
     return Table(_caption(summary, place, measured), tuple(columns), rows, folded)
 
 
 def _caption(summary: Summary, place: SpeedColumn, measured: list[VariantSummary]) -> str:
     speeds = [s for v in measured for column, s in v.speeds.items() if column.place == place]
-    protocol = PROTOCOLS.get(place.protocol, "A protocol that was not recorded")
+    protocol = _(PROTOCOLS.get(place.protocol, N_("A protocol that was not recorded")))
     without = [v.name for v in summary.variants if v not in measured and not v.same_as]
     told = [
-        f"{place.conditions}.",
-        f"{protocol}{_rounds(speeds)}.",
-        ONE_PROCESS if _processes(speeds) == 1 and any(s.ratio for s in speeds) else "",
-        TOGETHER if _processes(speeds) > 1 else "",
-        noise_floor(summary, place) or "The noise floor was not measured.",
-        f"Not measured so: {plural(len(without), 'variant')}." if without else "",
+        _("{told}.", told=place.conditions),
+        _("{told}.", told=protocol + _rounds(speeds)),
+        _(ONE_PROCESS) if _processes(speeds) == 1 and any(s.ratio for s in speeds) else "",
+        _(TOGETHER) if _processes(speeds) > 1 else "",
+        noise_floor(summary, place) or _("The noise floor was not measured."),
+        _("Not measured so: {variants}.", variants=amount(len(without), "variant"))
+        if without
+        else "",
     ]
     return " ".join(text for text in told if text)
 
@@ -105,13 +121,17 @@ def _rounds(speeds: list[Speed]) -> str:
     worst = max(speeds, key=lambda speed: speed.rounds_dropped or 0)
     if worst.rounds is None:
         return ""
-    where = f" in {plural(_processes(speeds), 'process', 'processes')}"
+    where = _(" in {processes}", processes=amount(_processes(speeds), "process", "processes"))
     if not worst.rounds_dropped:
-        return f", {worst.rounds} rounds{where}, none dropped"
+        return _(", {rounds} rounds{where}, none dropped", rounds=worst.rounds, where=where)
     planned = worst.rounds + worst.rounds_dropped
-    return (
-        f", {worst.rounds} of {planned} rounds{where}, {worst.rounds_dropped} dropped because the "
-        "machine drifted"
+    return _(
+        ", {rounds} of {planned} rounds{where}, {rounds_dropped} dropped because the "
+        "machine drifted",
+        rounds=worst.rounds,
+        planned=planned,
+        where=where,
+        rounds_dropped=worst.rounds_dropped,
     )
 
 
@@ -121,7 +141,7 @@ def _processes(speeds: list[Speed]) -> int:
 
 
 def _row(variant: VariantSummary, base: VariantSummary, modes: list[SpeedColumn]) -> Row:
-    cells = [TableCell(variant.name, "baseline" if variant.is_baseline else "")]
+    cells = [TableCell(variant.name, _("baseline") if variant.is_baseline else "")]
     found = [variant.speeds.get(column) for column in modes]
     for column, speed in zip(modes, found, strict=True):
         cells += _speed_cells(variant, speed, base.speeds.get(column))
@@ -143,27 +163,32 @@ def _speed_cells(
 ) -> tuple[TableCell, TableCell]:
     if speed is None:
         return TableCell(fmt.MISSING), TableCell(fmt.MISSING)
-    spread = "" if speed.p10 is None else f"{fmt.speed(speed.p10)} to {fmt.speed(speed.p90)}"
+    spread = "" if speed.p10 is None else fmt.from_to(fmt.speed(speed.p10), fmt.speed(speed.p90))
     own = TableCell(fmt.speed(speed.images_per_second), spread)
     ratio = None if variant.is_baseline else ratio_to(speed, reference)
     if ratio is None:
         return own, TableCell(fmt.MISSING)
     notes = [_ratio_note(ratio), apart(speed, reference, ratio)]
-    return own, TableCell(f"{ratio.ratio:.3f}×", "; ".join(note for note in notes if note))
+    return own, TableCell(f"{ratio.ratio:.3f}×", _("; ").join(note for note in notes if note))
 
 
 def _ratio_note(ratio: Ratio) -> str:
     """`0.890 to 0.912, slower`: the interval, and what is read off it."""
     if ratio.low is None or ratio.high is None:
-        return "no interval"
+        return _("no interval")
     if ratio.verdict is None:
-        return f"{ratio.low:.3f} to {ratio.high:.3f}, one process"
+        return _("{low:.3f} to {high:.3f}, one process", low=ratio.low, high=ratio.high)
     said = speed_could_see(ratio) if ratio.verdict == "undecided" else speed_words(ratio)
-    return f"{ratio.low:.3f} to {ratio.high:.3f}, {said}"
+    return _("{low:.3f} to {high:.3f}, {said}", low=ratio.low, high=ratio.high, said=said)
 
 
 def _change(ratio: Ratio) -> str:
     told = fmt.change(ratio.ratio)
     if ratio.low is None or ratio.high is None:
-        return f"{told} (too few processes for an interval)"
-    return f"{told} (95 % interval {fmt.change(ratio.low)} to {fmt.change(ratio.high)})"
+        return _("{told} (too few processes for an interval)", told=told)
+    return _(
+        "{told} (95 % interval {low} to {high})",
+        told=told,
+        low=fmt.change(ratio.low),
+        high=fmt.change(ratio.high),
+    )

@@ -14,10 +14,10 @@ from scipy import special
 from ablate.page import canvas
 from ablate.page.document import Figure, Value
 from ablate.report.summary import Summary
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount
 
 MAX_SMOOTHING = 15
-SEEN = "Test (seen by the schedule)"
+SEEN = N_("Test (seen by the schedule)")
 
 
 def loss_figure(summary: Summary) -> Figure | None:
@@ -28,13 +28,20 @@ def loss_figure(summary: Summary) -> Figure | None:
     window = max(1, min(MAX_SMOOTHING, steps["step"].nunique() // 20))
     figure, (ax,) = canvas.axes(3.8)
     _lines(ax, steps, "step", "batch_loss", summary, window=window)
-    ax.set(xlabel="Step", ylabel="Batch loss")
+    ax.set(xlabel=_("Step"), ylabel=_("Batch loss"))
     _legend(figure, ax)
-    smooth = f", smoothed over {window} logged steps" if window > 1 else ""
+    smooth = _(", smoothed over {window} logged steps", window=window) if window > 1 else ""
     return Figure(
         "loss",
-        f"Training loss by step for {plural(steps['variant'].nunique(), 'variant')}.",
-        f"Loss of the training batches, mean over seeds{smooth}. {_who(summary)}",
+        _(
+            "Training loss by step for {variants}.",
+            variants=amount(steps["variant"].nunique(), "variant"),
+        ),
+        _(
+            "Loss of the training batches, mean over seeds{smooth}. {who}",
+            smooth=smooth,
+            who=_who(summary),
+        ),
         canvas.saved(figure),
         _records(steps, "step", {"batch_loss": "batch_loss"}),
     )
@@ -43,18 +50,18 @@ def loss_figure(summary: Summary) -> Figure | None:
 def epoch_loss_figure(summary: Summary) -> Figure | None:
     """Loss by epoch on training and on held-out images, side by side on one scale."""
     titles = {
-        "train_loss": "Training",
-        "val_loss": "Validation",
-        "test_loss": SEEN if summary.leaked else "Test",
+        "train_loss": _("Training"),
+        "val_loss": _("Validation"),
+        "test_loss": _(SEEN) if summary.leaked else _("Test"),
     }
-    return _by_epoch(summary, "loss-by-epoch", "Loss", titles, 1.0)
+    return _by_epoch(summary, "loss-by-epoch", _("Loss"), titles, 1.0)
 
 
 def learning_figure(summary: Summary) -> Figure | None:
     """Training accuracy, and validation accuracy (or test, in the tutorial's split), by epoch."""
-    held_out = {"test_accuracy": SEEN} if summary.leaked else {"val_accuracy": "Validation"}
-    titles = {"train_accuracy": "Training", **held_out}
-    return _by_epoch(summary, "learning", "Accuracy", titles, 100.0)
+    held_out = {"test_accuracy": _(SEEN)} if summary.leaked else {"val_accuracy": _("Validation")}
+    titles = {"train_accuracy": _("Training"), **held_out}
+    return _by_epoch(summary, "learning", _("Accuracy"), titles, 100.0)
 
 
 def _by_epoch(
@@ -69,7 +76,7 @@ def _by_epoch(
         epochs = epochs.assign(**{column: times * epochs[column].astype(float)})
         _lines(ax, epochs, "epoch", column, summary, band=True)
         _whole_epochs(ax, epochs["epoch"])
-        ax.set(title=titles[column], xlabel="Epoch", ylabel="")
+        ax.set(title=titles[column], xlabel=_("Epoch"), ylabel="")
         if times > 1:
             low, high = ax.get_ylim()
             ax.set_ylim(max(low, 0.0), min(high, 100.0))
@@ -79,11 +86,20 @@ def _by_epoch(
         for ax in boxes:
             ax.set_ylim(0, top)
     _legend(figure, boxes[-1])
-    said = " and ".join(titles[c].lower() for c in panels)
+    said = _(" and ").join(titles[c].lower() for c in panels)
     return Figure(
         name,
-        f"{what} by epoch for {plural(summary.epochs['variant'].nunique(), 'variant')}: {said}.",
-        f"{what} by epoch, mean over seeds; the bands are 95 % t-intervals. {_who(summary)}",
+        _(
+            "{what} by epoch for {variants}: {said}.",
+            what=what,
+            variants=amount(summary.epochs["variant"].nunique(), "variant"),
+            said=said,
+        ),
+        _(
+            "{what} by epoch, mean over seeds; the bands are 95 % t-intervals. {who}",
+            what=what,
+            who=_who(summary),
+        ),
         canvas.saved(figure),
         _records(summary.epochs, "epoch", {column: column for column in panels}),
     )
@@ -117,15 +133,16 @@ def _lines(
         mean = rows["mean"].rolling(window, min_periods=1, center=True).mean()
         marker = "o" if len(rows) == 1 else None
         if name not in highlights:
-            faint, *_ = ax.plot(
+            faint, *_more = ax.plot(
                 rows[x], mean, color=canvas.FAINT, linewidth=0.7, alpha=0.7, marker=marker
             )
             canvas.tip(faint, name)
             continue
         color = dict(zip(summary.highlights, canvas.HIGHLIGHTS, strict=False))[name]
-        text = canvas.two_lines(name) + (" (baseline)" if name == summary.baseline else "")
-        line, *_ = ax.plot(rows[x], mean, color=color, linewidth=1.6, label=text, marker=marker)
-        canvas.tip(line, f"{name}: {mean.iloc[-1]:.3f} at {x} {rows[x].iloc[-1]:,.0f}")
+        text = canvas.two_lines(name) + (_(" (baseline)") if name == summary.baseline else "")
+        line, *_more = ax.plot(rows[x], mean, color=color, linewidth=1.6, label=text, marker=marker)
+        told = {"name": name, "mean": mean.iloc[-1], "x": _(x), "at": rows[x].iloc[-1]}
+        canvas.tip(line, _("{name}: {mean:.3f} at {x} {at:,.0f}", **told))
         if band:
             half = _half_width(rows)
             ax.fill_between(rows[x], rows["mean"] - half, rows["mean"] + half,
@@ -141,10 +158,12 @@ def _half_width(rows: pd.DataFrame) -> pd.Series:
 
 def _who(summary: Summary) -> str:
     if len(summary.highlights) == 1:
-        return "One variant has finished."
-    return (
-        "In colour: the variants with the highest (purple) and lowest (ochre) mean test "
-        f"{summary.judged_by.title}, which is no verdict; black: the baseline; the others are faint."
+        return _("One variant has finished.")
+    return _(
+        "In colour: the variants with the highest (purple) and lowest (ochre) mean "
+        "test {title}, which is no verdict; black: the baseline; the others are "
+        "faint.",
+        title=summary.judged_by.title,
     )
 
 

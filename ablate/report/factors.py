@@ -38,6 +38,7 @@ from ablate.stats.factors import (
     interactions,
     main_effects,
 )
+from ablate.system.language import _
 
 MOST_SHOWN = 12
 """So many differences of differences of a pair of factors stand in the table, the clearest first."""
@@ -52,7 +53,7 @@ def factor_blocks(summary: Summary, drawn: Mapping[str, Figure]) -> tuple[Block,
     if not asked and not shares and not drawn:
         return ()
     told = (Findings(_findings(asked, together)),) if asked and not summary.leaked else ()
-    leaked = (Note(BARE, "warning"),) if summary.leaked else ()
+    leaked = (Note(_(BARE), "warning"),) if summary.leaked else ()
     found = (
         drawn.get("placement"),
         drawn.get("factors"),
@@ -78,18 +79,21 @@ def main_table(asked: list[MainEffect], summary: Summary) -> Table | None:
         for level, each in found.levels.items()
     )
     columns = (
-        Column("Question", numeric=False),
-        Column("Level", numeric=False),
-        Column("To the mean of the others", "points" + _interval_words(summary)),
-        Column("Matched sets", "equal in all else"),
+        Column(_("Question"), numeric=False),
+        Column(_("Level"), numeric=False),
+        Column(_("To the mean of the others"), _("points") + _interval_words(summary)),
+        Column(_("Matched sets"), _("equal in all else")),
     )
     held = "" if summary.leaked else (
-        " Each question is a family of its own: its intervals, those of every two levels included, hold "
-        "together, and what is said above is read off them."
+        _(
+            " Each question is a family of its own: its intervals, those of every two levels included, hold "
+            "together, and what is said above is read off them."
+        )
     )  # fmt: skip
-    caption = (
-        "Levels of each factor, compared only among variants that are equal in everything else, and "
-        f"averaged over these matched sets.{held}"
+    caption = _(
+        "Levels of each factor, compared only among variants that are equal in "
+        "everything else, and averaged over these matched sets.{held}",
+        held=held,
     )
     return Table(caption, columns, rows) if rows else None
 
@@ -105,9 +109,13 @@ def factors_figure(summary: Summary) -> Figure | None:
         _panel(ax, found)
     return Figure(
         "factors",
-        "Levels of each factor against the mean of the others; the same numbers are in the table.",
-        f"Points of test {summary.judged_by.title} with simultaneous 95 % intervals of each question. "
-        "Blue: above the mean of the others; orange: below; grey: not decided.",
+        _(
+            "Levels of each factor against the mean of the others; the same numbers are in the table."
+        ),
+        _(
+            "Points of test {title} with simultaneous 95 % intervals of each question. Blue: above the mean "
+            "of the others; orange: below; grey: not decided.", title=summary.judged_by.title,
+        ),
         canvas.saved(figure),
         [
             {
@@ -128,11 +136,15 @@ def _panel(ax: Axes, found: MainEffect) -> None:
             100 * each.difference, row, xerr=100 * each.half, color=color, elinewidth=2, capsize=3
         )
         (point,) = ax.plot([100 * each.difference], [row], "o", color=color, markersize=6)
-        told = f"{words.points(each.difference)} points ({words.span(each.low, each.high)})"
+        told = _(
+            "{difference} points ({interval})",
+            difference=words.points(each.difference),
+            interval=words.span(each.low, each.high),
+        )
         canvas.tip(point, f"{name}: {told}")
     names = [canvas.two_lines(level_name(found.factor, level), 24) for level in found.levels]
     ax.set_yticks(range(len(names)), names, fontsize=8)
-    ax.set(title=term(found.factor).question, ylim=(len(names) - 0.4, -0.6), xlabel="Points")
+    ax.set(title=term(found.factor).question, ylim=(len(names) - 0.4, -0.6), xlabel=_("Points"))
     ax.grid(axis="y", visible=False)
 
 
@@ -162,9 +174,13 @@ def _findings(asked: list[MainEffect], together: list[InteractionOf]) -> tuple[F
         decided = both.clearest.estimate.above or both.clearest.estimate.below
         number = len(both.found)
         note = (
-            "The only difference of differences that there is."
+            _("The only difference of differences that there is.")
             if number == 1
-            else f"The clearest of {number} differences of differences, whose intervals hold together."
+            else _(
+                "The clearest of {number} differences of differences, whose intervals hold "
+                "together.",
+                number=number,
+            )
         )
         # A difference of differences is neither good nor bad.
         found.append(Finding(interaction_claim(both), note, "" if decided else Verdict.UNDECIDED))
@@ -188,17 +204,18 @@ def _together_table(together: list[InteractionOf]) -> Table | None:
         for each in _clearest(both)
     )
     columns = (
-        Column("Factors", numeric=False),
-        Column("Difference of", numeric=False),
-        Column("At", "the first minus the second", numeric=False),
-        Column("How much more", "points, simultaneous 95 % interval"),
+        Column(_("Factors"), numeric=False),
+        Column(_("Difference of"), numeric=False),
+        Column(_("At"), _("the first minus the second"), numeric=False),
+        Column(_("How much more"), _("points, simultaneous 95 % interval")),
     )
-    caption = (
-        "Interactions: how much more two levels of one factor differ at one level of another than at a "
-        f"second. Of each pair of factors at most the {MOST_SHOWN} clearest stand here; the intervals of "
-        "a pair hold together for all of them."
+    caption = _(
+        "Interactions: how much more two levels of one factor differ at one level of "
+        "another than at a second. Of each pair of factors at most the {most} "
+        "clearest stand here; the intervals of a pair hold together for all of them.",
+        most=MOST_SHOWN,
     )
-    return Table(caption, columns, rows, folded="Interactions of factors") if rows else None
+    return Table(caption, columns, rows, folded=_("Interactions of factors")) if rows else None
 
 
 def _clearest(both: InteractionOf) -> list[Interaction]:
@@ -220,7 +237,7 @@ def _cell(estimate: Estimate, summary: Summary) -> TableCell:
 
 
 def _interval_words(summary: Summary) -> str:
-    return "" if summary.leaked else ", simultaneous 95 % interval"
+    return "" if summary.leaked else _(", simultaneous 95 % interval")
 
 
 def _tone(estimate: Estimate) -> Verdict:

@@ -10,10 +10,11 @@ from ablate.report.summary import Summary
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
 from ablate.result.cost import AUGMENTATION, NETWORK, OPTIMIZER, STEP
 from ablate.study import NO_ATTENTION
+from ablate.system.language import N_
 
 FAMILIES = (
-    *("convolution", "norm", "activation", "pool", "linear", "attention", "other"),
-    *("optimizer", "augmentation"),
+    *(N_("convolution"), N_("norm"), N_("activation"), N_("pool"), N_("linear"), N_("attention")),
+    *(N_("other"), N_("optimizer"), N_("augmentation")),
 )
 ATTENTION, OTHER, MAKING = "attention", "other", "augmentation"
 

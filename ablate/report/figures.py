@@ -13,7 +13,7 @@ from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Figure, Value
 from ablate.report.summary import Summary, VariantSummary
-from ablate.system.text import plural
+from ablate.system.language import _, amount
 
 WHOLE = 0.0, 100.0
 """Percent that a share can be."""
@@ -28,19 +28,26 @@ def accuracy_figure(summary: Summary) -> Figure | None:
         return None
     figure, ax = row_axes([v.name for v in shown])
     limits = _limits(shown)
-    ax.set(xlim=limits, xlabel=f"Test {summary.judged_by.title} (%)")
+    ax.set(xlim=limits, xlabel=_("Test {title} (%)", title=summary.judged_by.title))
     _baseline_band(ax, summary.reference)
     for row, variant in enumerate(shown):
         _seeds(ax, row, variant, limits)
         _mean_with_interval(ax, row + 0.22, variant, summary)
-    runs = plural(sum(v.n for v in shown), "run")
+    runs = amount(sum(v.n for v in shown), "run")
     return Figure(
         "accuracy",
-        f"Test {summary.judged_by.title} of {plural(len(shown), 'variant')} over {runs}; "
-        "the same numbers are in the table of results.",
-        "Each pale point is one seed, equal ones above each other; the large point is the mean with its "
-        "95 % t-interval, with an arrow where that goes on beyond the axis. "
-        f"The band is the baseline's interval. {color_words(summary)}",
+        _(
+            "Test {title} of {variants} over {runs}; the same numbers are in the table of results.",
+            title=summary.judged_by.title,
+            variants=amount(len(shown), "variant"),
+            runs=runs,
+        ),
+        _(
+            "Each pale point is one seed, equal ones above each other; the large point "
+            "is the mean with its 95 % t-interval, with an arrow where that goes on "
+            "beyond the axis. The band is the baseline's interval. {colors}",
+            colors=color_words(summary),
+        ),
         canvas.saved(figure),
         [record for variant in shown for record in _records(variant)],
     )
@@ -86,8 +93,11 @@ def variant_color(variant: VariantSummary, summary: Summary) -> str:
 def color_words(summary: Summary) -> str:
     """What the colours of variants mean."""
     if summary.leaked:
-        return "Black is the baseline; no verdict is claimed."
-    return "Black: baseline; blue: better; orange: worse; green: equivalent or identical; grey: undecided."
+        return _("Black is the baseline; no verdict is claimed.")
+    return _(
+        "Black: baseline; blue: better; orange: worse; green: equivalent or "
+        "identical; grey: undecided."
+    )
 
 
 def _limits(shown: Sequence[VariantSummary]) -> tuple[float, float]:
@@ -120,7 +130,7 @@ def _seeds(ax: Axes, row: int, variant: VariantSummary, limits: tuple[float, flo
         alpha=0.85,
     )
     told = ", ".join(f"{seed}: {100 * a:.2f}" for seed, a in sorted(variant.accuracies.items()))
-    canvas.tip(points, f"{variant.name}, % by seed: {told}")
+    canvas.tip(points, _("{name}, % by seed: {told}", name=variant.name, told=told))
 
 
 def _baseline_band(ax: Axes, base: VariantSummary) -> None:

@@ -9,12 +9,12 @@ from ablate.report.summary import Summary, VariantSummary, speed_ratio
 from ablate.stats import DEFAULT_MARGIN, Effect, Rule, Verdict
 from ablate.stats.words import claim, could_see_each, evidence, points, size, speed_words
 from ablate.study.metrics import ACCURACY
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount, retold
 
 MAX_SINGLE = 6
 """More undecided variants than this stand in one finding; the table has them all."""
 
-LEAKED = (
+LEAKED = N_(
     "Test-leaked: the learning-rate schedule of this study saw the test set "
     '(split = "tutorial"). No verdict is claimed from its numbers.'
 )
@@ -25,24 +25,40 @@ Compared = tuple[VariantSummary, Effect]
 def headline(summary: Summary) -> str:
     """The answer in one sentence."""
     if not summary.finished:
-        return "No run has finished, so nothing can be said yet."
+        return _("No run has finished, so nothing can be said yet.")
     if not summary.tested:
-        return "The study has no variant besides its baseline, so there is nothing to compare."
+        return _("The study has no variant besides its baseline, so there is nothing to compare.")
     if summary.leaked:
-        return "No verdict is claimed, because the schedule saw the test set."
+        return _("No verdict is claimed, because the schedule saw the test set.")
     if not summary.reference.n:
-        return f"No variant can be compared: the baseline {summary.baseline} has no finished run."
+        return _(
+            "No variant can be compared: the baseline {baseline} has no finished run.",
+            baseline=summary.baseline,
+        )
     missing = sum(not variant.n for variant in summary.tested)
     searched = sum(_is_searched(v.effect) for v in summary.tested)
-    numbers = [(len(_with(summary, verdict)), str(verdict)) for verdict in Verdict]
+    numbers = [(len(_with(summary, verdict)), _(verdict)) for verdict in Verdict]
     undecided = numbers.pop()[0] - missing - searched
-    numbers += [(undecided, "undecided"), (missing, "without a run")]
-    numbers += [(searched, "tried by the search alone and not judged")]
-    told = ", ".join(f"{number} {verdict}" for number, verdict in numbers if number)
+    numbers += [(undecided, _("undecided")), (missing, _("without a run"))]
+    numbers += [(searched, _("tried by the search alone and not judged"))]
+    told = _(", ").join(
+        _("{number} {verdict}", number=number, verdict=verdict)
+        for number, verdict in numbers
+        if number
+    )
     return (
-        f"{plural(len(summary.tested), 'variant')} against the baseline {summary.baseline}: {told}."
+        _(
+            "{variants} against the baseline {baseline}: {told}.",
+            variants=amount(len(summary.tested), "variant"),
+            baseline=summary.baseline,
+            told=told,
+        )
         + _scope(summary)
-        + (f" This is {summary.exploratory}." if summary.exploratory else "")
+        + (
+            _(" This is {exploratory}.", exploratory=retold(summary.exploratory))
+            if summary.exploratory
+            else ""
+        )
     )
 
 
@@ -52,13 +68,13 @@ def _scope(summary: Summary) -> str:
     judged = [v.effect for v in summary.tested if v.effect and v.effect.low is not None]
     said = []
     if summary.metric != ACCURACY:
-        said.append(f"the verdicts are about {summary.judged_by.title}")
+        said.append(_("the verdicts are about {title}", title=summary.judged_by.title))
     if judged and all(effect.rule in about for effect in judged):
-        said.append("the verdicts are about new images and new seeds")
+        said.append(_("the verdicts are about new images and new seeds"))
     if _with(summary, Verdict.EQUIVALENT):
-        said.append(f"equivalent means within the {margin_words(summary)}")
-    text = "; ".join(said)
-    return f" {text[0].upper()}{text[1:]}." if text else ""
+        said.append(_("equivalent means within the {margin}", margin=margin_words(summary)))
+    text = _("; ").join(said)
+    return _(" {told}.", told=text[0].upper() + text[1:]) if text else ""
 
 
 def findings(summary: Summary) -> tuple[Finding, ...]:
@@ -91,7 +107,7 @@ def _with(summary: Summary, *verdicts: Verdict) -> list[Compared]:
 def _found(variant: VariantSummary, effect: Effect, summary: Summary) -> Finding:
     """One variant: the claim, what it stands on, what it costs."""
     within = (
-        f" The difference is smaller than the {margin_words(summary)}."
+        _(" The difference is smaller than the {margin}.", margin=margin_words(summary))
         if effect.verdict in (Verdict.BETTER, Verdict.WORSE)
         and abs(effect.difference or 0.0) < effect.margin
         else ""
@@ -103,55 +119,90 @@ def _found(variant: VariantSummary, effect: Effect, summary: Summary) -> Finding
 def _undecided_together(could: list[Compared]) -> Finding:
     (top, most), (bottom, least) = could[0], could[-1]
     said = could_see_each([effect for _, effect in could])
-    text = (
-        f"Their observed differences go from {points(least.difference)} ({bottom.name}) to "
-        f"{points(most.difference)} points ({top.name}). The highest of {len(could)} means is "
-        "partly luck. The table below has every interval."
+    text = _(
+        "Their observed differences go from {least} ({bottom}) to {most} points ({top}). "
+        "The highest of {n} means is partly luck. The table below has every interval.",
+        least=points(least.difference),
+        bottom=bottom.name,
+        most=points(most.difference),
+        top=top.name,
+        n=len(could),
     )
     return Finding(said, text, Verdict.UNDECIDED)
 
 
 def _untestable(names: list[str]) -> Finding:
     listed = ", ".join(names[:MAX_SINGLE]) + (" …" if len(names) > MAX_SINGLE else "")
-    text = "A verdict needs two finished runs or more of the variant and of the baseline."
+    text = _("A verdict needs two finished runs or more of the variant and of the baseline.")
     return Finding(
-        f"Nothing to test in {plural(len(names), 'variant')}: {listed}.", text, Verdict.UNDECIDED
+        _(
+            "Nothing to test in {variants}: {listed}.",
+            variants=amount(len(names), "variant"),
+            listed=listed,
+        ),
+        text,
+        Verdict.UNDECIDED,
     )
 
 
 def margin_words(summary: Summary) -> str:
     """The margin of equivalence, and whether somebody declared it."""
     if summary.margin is None:
-        return f"customary margin of {size(DEFAULT_MARGIN)} points (none is declared)"
-    return f"declared margin of {size(summary.margin)} points"
+        return _(
+            "customary margin of {margin} points (none is declared)",
+            margin=size(DEFAULT_MARGIN),
+        )
+    return _("declared margin of {margin} points", margin=size(summary.margin))
 
 
 def unmoved_in(variant: VariantSummary) -> str:
     """That attention of a variant did not learn, where it did not."""
     if not variant.unmoved:
         return ""
-    return (
-        f"{variant.name}: some attention ended as it was initialised in {variant.unmoved} of "
-        f"{plural(variant.n, 'run')}; its accuracy says nothing about what attention could do "
-        "(v_runs.unmoved_attention says where)."
+    return _(
+        "{name}: some attention ended as it was initialised in {unmoved} of {runs}; "
+        "its accuracy says nothing about what attention could do "
+        "(v_runs.unmoved_attention says where).",
+        name=variant.name,
+        unmoved=variant.unmoved,
+        runs=amount(variant.n, "run"),
     )
 
 
 def cost(variant: VariantSummary, base: VariantSummary, summary: Summary) -> str:
-    """What a variant costs against another: parameters, and speed where both were measured."""
-    costs = []
+    """What a variant costs against another, as a sentence behind others; empty if it is not known."""
+    told = costs(variant, base, summary)
+    return _(" Cost: {told}.", told=told) if told else ""
+
+
+def costs(variant: VariantSummary, base: VariantSummary, summary: Summary) -> str:
+    """Parameters, and speed where both were measured, in a few words."""
+    found = []
     if variant.parameters is not None and base.parameters:
         more = variant.parameters - base.parameters
         sign = "+" if more >= 0 else ""
-        costs.append(f"{sign}{count(more)} parameters ({percent(more / base.parameters)})")
+        found.append(
+            _(
+                "{more} parameters ({share})",
+                more=sign + count(more),
+                share=percent(more / base.parameters),
+            )
+        )
     for column in summary.main_columns:
         own, other = variant.speeds.get(column), base.speeds.get(column)
         times = speed_ratio(variant, base, column)
         if times is not None:
             text = ratio(times.ratio, times.low, times.high)
             notes = [note for note in (speed_words(times), apart(own, other, times)) if note]
-            said = f": {'; '.join(notes)}" if notes else ""
-            costs.append(
-                f"{text} {column.mode} images/s on {column.device} ({column.protocol}){said}"
+            said = _(": {notes}", notes=_("; ").join(notes)) if notes else ""
+            found.append(
+                _(
+                    "{ratio} {mode} images/s on {device} ({protocol}){said}",
+                    ratio=text,
+                    mode=_(column.mode),
+                    device=column.device,
+                    protocol=_(column.protocol),
+                    said=said,
+                )
             )
-    return f" Cost: {'; '.join(costs)}." if costs else ""
+    return _("; ").join(found)

@@ -12,18 +12,19 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from ablate.page import canvas
-from ablate.page.document import Block, Column, Figure, Note, Row, Table, TableCell
+from ablate.page.document import Block, Column, Figure, Note, Records, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.result.flips import SHOWN, Flip, Flips, best_and_worst
 from ablate.result.maps import Array
 from ablate.stats.words import points
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount
 
 NAMES = ("images-best", "images-worst")
 TILE_INCHES = 1.9
-NOT_STORED = "no picture\nstored"
+NOT_STORED = N_("no picture\nstored")
 Kind = Literal["fixed", "broken"]
+KINDS = (N_("fixed"), N_("broken"))
 
 
 def chosen(summary: Summary) -> tuple[Flips, ...]:
@@ -51,12 +52,21 @@ def blocks(summary: Summary, drawn: Mapping[str, Figure]) -> tuple[Block, ...]:
 
 def in_words(flips: Flips, baseline: str) -> str:
     """How many images always change, beside how many would if the variant did nothing."""
-    seeds = plural(len(flips.seeds), "seed")
-    return (
-        f"{flips.variant} ({points(flips.difference)} points to {baseline} over {seeds}): of "
-        f"{flips.images:,} test images {flips.always_fixed:,} are wrong in every run of {baseline} and right "
-        f"in every run of {flips.variant}, {flips.always_broken:,} the reverse. If it were drawn by lot, for "
-        f"each image and seed, which of the two runs was whose, {flips.by_chance:.1f} of each would be so."
+    seeds = amount(len(flips.seeds), "seed")
+    return _(
+        "{variant} ({difference} points to {baseline} over {seeds}): of {images:,} "
+        "test images {always_fixed:,} are wrong in every run of {baseline} and right "
+        "in every run of {variant}, {always_broken:,} the reverse. If it were drawn "
+        "by lot, for each image and seed, which of the two runs was whose, "
+        "{by_chance:.1f} of each would be so.",
+        variant=flips.variant,
+        difference=points(flips.difference),
+        baseline=baseline,
+        seeds=seeds,
+        images=flips.images,
+        always_fixed=flips.always_fixed,
+        always_broken=flips.always_broken,
+        by_chance=flips.by_chance,
     )
 
 
@@ -76,7 +86,7 @@ def flips_figure(summary: Summary, place: int) -> Figure | None:
         for kind, row in shown.items()
         for i in range(0, len(row), across)
     ]
-    figure, _ = canvas.axes(0.2 + TILE_INCHES * len(lines))
+    figure, _boxes = canvas.axes(0.2 + TILE_INCHES * len(lines))
     figure.clear()
     boxes = figure.subplots(len(lines), across, squeeze=False)
     for line, (kind, row) in zip(boxes, lines, strict=True):
@@ -85,32 +95,44 @@ def flips_figure(summary: Summary, place: int) -> Figure | None:
         for ax, flip in zip(line, row, strict=False):
             _tile(ax, flip, flips, summary)
         line[0].text(
-            -0.08, 0.5, kind, transform=line[0].transAxes, rotation=90, va="center", ha="right",
+            -0.08, 0.5, _(kind), transform=line[0].transAxes, rotation=90, va="center", ha="right",
             fontweight="bold",
         )  # fmt: skip
     return Figure(
         NAMES[place],
-        f"Test images that {flips.variant} fixes and breaks.",
-        f"Test images that {flips.variant} gets right more often than {summary.baseline} (fixed) and less "
-        f"often (broken), over {plural(len(flips.seeds), 'seed')}. Above each its number and its class, "
-        "below how many runs got it right, and what most of the others took it for.",
+        _("Test images that {variant} fixes and breaks.", variant=flips.variant),
+        _(
+            "Test images that {variant} gets right more often than {baseline} (fixed) and less often "
+            "(broken), over {seeds}. Above each its number and its class, below how many runs got it right, "
+            "and what most of the others took it for.",
+            variant=flips.variant, baseline=summary.baseline, seeds=amount(len(flips.seeds), "seed"),
+        ),
         canvas.saved(figure),
-        [
-            {
-                "kind": kind, "image": flip.image, "class": _label(flip, summary),
-                summary.baseline: _right(flip, summary.baseline, flips, summary),
-                flips.variant: _right(flip, flips.variant, flips, summary),
-            }
-            for kind, row in shown.items()
-            for flip in row
-        ],
+        _records(flips, shown, summary),
     )  # fmt: skip
+
+
+def _records(flips: Flips, shown: Mapping[Kind, Sequence[Flip]], summary: Summary) -> Records:
+    """What is in the figure, for programs."""
+    return [
+        {
+            "kind": kind,
+            "image": flip.image,
+            "class": _label(flip, summary),
+            summary.baseline: _right(flip, summary.baseline, flips, summary),
+            flips.variant: _right(flip, flips.variant, flips, summary),
+        }
+        for kind, row in shown.items()
+        for flip in row
+    ]
 
 
 def _tile(ax: Axes, flip: Flip, flips: Flips, summary: Summary) -> None:
     png = summary.images.pictures.get(flip.image)
     if png is None:
-        ax.text(0.5, 0.5, NOT_STORED, ha="center", va="center", fontsize=7, transform=ax.transAxes)
+        ax.text(
+            0.5, 0.5, _(NOT_STORED), ha="center", va="center", fontsize=7, transform=ax.transAxes
+        )
     else:
         ax.imshow(np.asarray(Image.open(io.BytesIO(png)).convert("RGB")), interpolation="nearest")
     ax.set_title(
@@ -125,37 +147,45 @@ def _tile(ax: Axes, flip: Flip, flips: Flips, summary: Summary) -> None:
 
 def _table(flips: Flips, summary: Summary) -> Table:
     columns = (
-        Column("Image", "number, from 0"),
-        Column("Class", numeric=False),
-        Column(summary.baseline, "runs that are right, and what they say", numeric=False),
-        Column(flips.variant, "runs that are right, and what they say", numeric=False),
+        Column(_("Image"), _("number, from 0")),
+        Column(_("Class"), numeric=False),
+        Column(summary.baseline, _("runs that are right, and what they say"), numeric=False),
+        Column(flips.variant, _("runs that are right, and what they say"), numeric=False),
     )
     rows = [
         _row(kind, flip, flips, summary)
         for kind, listed in (("fixed", flips.fixed), ("broken", flips.broken))
         for flip in listed
     ]
-    caption = (
-        f"The images that {flips.variant} changes most, at most {SHOWN} of each kind: those that change with "
-        "every seed, or where there are none those that change with most."
+    caption = _(
+        "The images that {variant} changes most, at most {shown} of each kind: those "
+        "that change with every seed, or where there are none those that change with "
+        "most.",
+        variant=flips.variant,
+        shown=SHOWN,
     )
-    return Table(caption, columns, tuple(rows), folded=f"Images that {flips.variant} changes")
+    return Table(
+        caption,
+        columns,
+        tuple(rows),
+        folded=_("Images that {variant} changes", variant=flips.variant),
+    )
 
 
 def _row(kind: str, flip: Flip, flips: Flips, summary: Summary) -> Row:
     n = len(flips.seeds)
     counts = {summary.baseline: flip.baseline_right, flips.variant: flip.variant_right}
     cells = (
-        TableCell(f"{right} of {n}", _said(flip.image, name, flips, summary))
+        TableCell(_("{right} of {n}", right=right, n=n), _said(flip.image, name, flips, summary))
         for name, right in counts.items()
     )
-    return Row((TableCell(f"{flip.image:,}", kind), TableCell(_label(flip, summary)), *cells))
+    return Row((TableCell(f"{flip.image:,}", _(kind)), TableCell(_label(flip, summary)), *cells))
 
 
 def _label(flip: Flip, summary: Summary) -> str:
     """The class of an image in words, as far as it is known."""
     labels = summary.images.labels
-    return "class not stored" if labels is None else _class(int(labels[flip.image]), summary)
+    return _("class not stored") if labels is None else _class(int(labels[flip.image]), summary)
 
 
 def _class(number: int, summary: Summary) -> str:
@@ -179,13 +209,15 @@ def _said(image: int, variant: str, flips: Flips, summary: Summary) -> str:
 def _right(flip: Flip, variant: str, flips: Flips, summary: Summary) -> str:
     """How many runs were right, and what the others mostly said."""
     right = flip.variant_right if variant == flips.variant else flip.baseline_right
-    text = f"{right} of {len(flips.seeds)}"
+    text = _("{right} of {n}", right=right, n=len(flips.seeds))
     labels = summary.images.labels
     found = _predicted(flip.image, variant, flips, summary)
     if labels is None or right == len(flips.seeds) or not found:
         return text
-    wrong = [number for number, _ in found.most_common() if number != labels[flip.image]]
-    return f"{text}, else {canvas.label(_class(wrong[0], summary), 12)}" if wrong else text
+    wrong = [number for number, _times in found.most_common() if number != labels[flip.image]]
+    if not wrong:
+        return text
+    return _("{text}, else {name}", text=text, name=canvas.label(_class(wrong[0], summary), 12))
 
 
 def _keys(summary: Summary) -> dict[tuple[str, int], str]:

@@ -10,7 +10,7 @@ from ablate.report.figures import color_words, interval_line, row_axes, variant_
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Effect
 from ablate.stats.words import points, size, span
-from ablate.system.text import plural
+from ablate.system.language import _, amount
 
 MOST_POINTS = 100.0
 
@@ -27,17 +27,25 @@ def effects_figure(summary: Summary) -> Figure | None:
     ax.axvline(0, color=canvas.BASELINE, linewidth=1, zorder=0)
     ax.set_xlim(*_limits([effect for _, effect in shown], margin))
     ax.set_xlabel(
-        f"Difference to {canvas.label(summary.baseline, 20)} (points of {summary.judged_by.title})"
+        _(
+            "Difference to {baseline} (points of {title})",
+            baseline=canvas.label(summary.baseline, 20),
+            title=summary.judged_by.title,
+        )
     )
     for row, (variant, effect) in enumerate(shown):
         _row(ax, row, variant, effect, summary)
     return Figure(
         "effects",
-        f"Difference of {plural(len(shown), 'variant')} to the baseline with simultaneous 95 % intervals; "
-        "the same numbers are in the table of results.",
-        "The verdicts are read off these intervals, which hold together for all variants; the largest "
-        f"difference is first. The band is the margin of equivalence, ±{size(margin / 100)} points. "
-        f"{color_words(summary)}",
+        _(
+            "Difference of {variants} to the baseline with simultaneous 95 % intervals; the same numbers are "
+            "in the table of results.", variants=amount(len(shown), "variant"),
+        ),
+        _(
+            "The verdicts are read off these intervals, which hold together for all variants; the largest "
+            "difference is first. The band is the margin of equivalence, ±{margin} points. {colors}",
+            margin=size(margin / 100), colors=color_words(summary),
+        ),
         canvas.saved(figure),
         [
             {
@@ -65,5 +73,10 @@ def _row(ax: Axes, row: int, variant: VariantSummary, effect: Effect, summary: S
     color = variant_color(variant, summary)
     interval_line(ax, row, (100 * effect.low, 100 * effect.high), ax.get_xlim(), color)
     (point,) = ax.plot([100 * effect.difference], [row], "o", color=color, markersize=5.5)
-    told = f"{points(effect.difference)} points ({span(effect.low, effect.high)}), {effect.verdict}"
+    told = _(
+        "{difference} points ({interval}), {verdict}",
+        difference=points(effect.difference),
+        interval=span(effect.low, effect.high),
+        verdict=_(effect.verdict),
+    )
     canvas.tip(point, f"{variant.name}: {told}")

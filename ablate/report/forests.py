@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ablate.page import canvas
-from ablate.page.document import Figure, Value
+from ablate.page.both import for_both
+from ablate.page.document import Block, Figure, Note, Value
 from ablate.report.figures import interval_line, row_axes, variant_color
 from ablate.report.summary import VariantSummary
 from ablate.stats import Effect
 from ablate.stats.words import points, size, span
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount, closed_up, retold
 
 if TYPE_CHECKING:
     from ablate.report.contexts import InContext
 
 MOST_POINTS = 100.0
-COLORS = "Blue: better; orange: worse; green: equivalent or identical; grey: undecided."
+COLORS = N_("Blue: better; orange: worse; green: equivalent or identical; grey: undecided.")
+TITLES = {
+    "context": N_(
+        "Differences of {variants} to the baseline of each context with 95 % intervals; the same numbers are "
+        "in the tables."
+    ),
+    "study": N_(
+        "Differences of {variants} to the baseline of each study with 95 % intervals; the same numbers are "
+        "in the tables."
+    ),
+}
+CAPTIONS = {
+    "context": N_(
+        "Each variant's difference to the baseline of each context, with the interval that its verdict is "
+        "read off. Those of one context hold together."
+    ),
+    "study": N_(
+        "Each variant's difference to the baseline of each study, with the interval that its verdict is "
+        "read off. Those of one study hold together."
+    ),
+}
+"""By what the contexts are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +58,13 @@ class _Shown:
     elsewhere: str = ""
 
 
-def over_both(name: str, each: Sequence[InContext], word: str) -> tuple[Figure, ...]:
-    """The figure for a broad window, and the same for a phone; nothing where no interval is known."""
+def over_both(name: str, each: Sequence[InContext], word: str) -> tuple[Block, ...]:
+    """The figure for a broad window, and the same for a phone; nothing where no interval is known. Beside it
+    that its words are English, where no font of the machine has others.
+    """
     with canvas.style():
-        figure = effects_over(name, each, word)
-        if figure is None:
-            return ()
-        with canvas.width(canvas.NARROW_INCHES, for_page=True):
-            small = effects_over(name, each, word)
-    return (figure if small is None else replace(figure, narrow=small.picture),)
+        figure = for_both(partial(effects_over, name, each, word))
+    return () if figure is None else (figure, *map(Note, canvas.english_words()))
 
 
 def effects_over(name: str, each: Sequence[InContext], word: str) -> Figure | None:
@@ -62,26 +83,32 @@ def effects_over(name: str, each: Sequence[InContext], word: str) -> Figure | No
     ax.axvline(0, color=canvas.BASELINE, linewidth=1, zorder=0)
     ax.set_xlim(*_limits(found, band))
     (metric, *others) = dict.fromkeys(one.summary.judged_by.title for one in each)
-    said = f"points of {'its metric' if others else metric}"
+    title = _("its metric") if others else metric
     ax.set_xlabel(
-        f"Difference ({said})" if canvas.is_narrow() else f"Difference to the baseline ({said})"
+        _("Difference (points of {title})", title=title)
+        if canvas.is_narrow()
+        else _("Difference to the baseline (points of {title})", title=title)
     )
     for at, row in enumerate(rows):
         _draw(ax, at, row)
     if canvas.is_narrow():  # so many, whatever room long names leave: what was laid out is drawn
         ax.xaxis.set_major_locator(MaxNLocator(4))
     variants = len(rows) - len(found)
-    hollow = " A hollow point has the runs of another." if any(r.elsewhere for r in rows) else ""
-    margin = f" The band is the margin of equivalence, ±{size(band / 100)} points." if band else ""
+    hollow = any(row.elsewhere for row in rows)
     return Figure(
         name,
-        f"Differences of {plural(variants, 'variant')} to the baseline of each {word} with 95 % intervals; "
-        "the same numbers are in the tables.",
-        f"Each variant's difference to the baseline of each {word}, with the interval that its verdict is "
-        f"read off. Those of one {word} hold together.{margin} {COLORS}{hollow}",
+        _(TITLES[word], variants=amount(variants, "variant")),
+        _caption(word, band, hollow=hollow),
         canvas.saved(figure),
         [_record(row, word) for row in rows if row.effect is not None],
     )
+
+
+def _caption(word: str, band: float, *, hollow: bool) -> str:
+    margin = _("The band is the margin of equivalence, ±{margin} points.", margin=size(band / 100))
+    others = _("A hollow point has the runs of another.")
+    told = (_(CAPTIONS[word]), margin if band else "", _(COLORS), others if hollow else "")
+    return closed_up(" ".join(filter(None, told)))
 
 
 def _variants(each: Sequence[InContext]) -> list[str]:
@@ -124,9 +151,15 @@ def _draw(ax: Axes, at: int, row: _Shown) -> None:
     (point,) = ax.plot(
         [100 * effect.difference], [at], "o", color=color, markersize=5.5, markerfacecolor=inner
     )
-    told = f"{points(effect.difference)} points ({span(effect.low, effect.high)}), {effect.verdict}"
-    behind = f"; {row.elsewhere}" if row.elsewhere else ""
-    canvas.tip(point, f"{variant.name}, {each.name}: {told}{behind}")
+    told = _(
+        "{difference} points ({interval}), {verdict}",
+        difference=points(effect.difference),
+        interval=span(effect.low, effect.high),
+        verdict=_(effect.verdict),
+    )
+    if row.elsewhere:
+        told = _("{told}; {more}", told=told, more=retold(row.elsewhere))
+    canvas.tip(point, f"{variant.name}, {each.name}: {told}")
 
 
 def _record(row: _Shown, word: str) -> dict[str, Value]:

@@ -13,6 +13,7 @@ from ablate.stats import words
 from ablate.stats.contrasts import Estimate
 from ablate.stats.front import Pair, all_pairs, dominated, front_claim
 from ablate.stats.ratios import Ratio
+from ablate.system.language import _
 
 MOST_VARIANTS = 100
 """With more of them every pair is not looked at."""
@@ -29,7 +30,7 @@ def front_blocks(summary: Summary) -> tuple[Block, ...]:
     found = {measure: _dominated(differences, summary, measure) for measure in measures}
     told = [front_claim(each, _called(measure)) for measure, each in found.items() if each]
     free = [_called(measure) for measure, each in found.items() if not each]
-    told += [front_claim({}, " or ".join(free))] if free else []
+    told += [front_claim({}, _(" or ").join(free))] if free else []
     table = _table(differences, found, summary)
     return (*map(Note, told), *((table,) if table else ()))
 
@@ -57,13 +58,13 @@ def _table(
         for name, by in pairs.items()
     )
     columns = (
-        Column("Dominated", numeric=False),
-        Column("By", numeric=False),
-        Column("Difference", "points, 95 % interval over all pairs"),
-        Column("Cost"),
-        Column("Cost of the other"),
+        Column(_("Dominated"), numeric=False),
+        Column(_("By"), numeric=False),
+        Column(_("Difference"), _("points, 95 % interval over all pairs")),
+        Column(_("Cost")),
+        Column(_("Cost of the other")),
     )
-    caption = "Less accurate and more expensive than another variant, both decided."
+    caption = _("Less accurate and more expensive than another variant, both decided.")
     return Table(caption, columns, rows) if rows else None
 
 
@@ -116,4 +117,4 @@ def _cost(variant: VariantSummary, base: VariantSummary, column: SpeedColumn | N
 
 
 def _called(column: SpeedColumn | None) -> str:
-    return "parameters" if column is None else f"{column.mode} images/s"
+    return _("parameters") if column is None else _("{mode} images/s", mode=_(column.mode))

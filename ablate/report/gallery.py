@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ablate.page import canvas
+from ablate.page.both import for_both
 from ablate.page.document import Figure
 from ablate.report import search
 from ablate.report.attention import heat_figure, weights_figure
@@ -25,6 +26,7 @@ from ablate.report.shapley import shapley_figure
 from ablate.report.shares import family_figure
 from ablate.report.summary import Summary
 from ablate.result.search import SearchResult
+from ablate.system.language import ENGLISH, _, language, spoken
 from ablate.system.pulse import PULSE
 
 Draw = Callable[[Summary], Figure | None]
@@ -75,22 +77,18 @@ def draw_section(section: str, summary: Summary) -> dict[str, Figure]:
     chosen = {name: each for name, each in FIGURES.items() if each.section == section}
     drawn: dict[str, Figure | None] = {}
     for name, each in chosen.items():
-        PULSE.count("drawing figures", list(FIGURES).index(name), len(FIGURES))
-        drawn[name] = _for_both(each.draw, summary)
+        PULSE.count(_("drawing figures"), list(FIGURES).index(name), len(FIGURES))
+        drawn[name] = for_both(partial(each.draw, summary))
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def draw_figure(name: str, summary: Summary, inches: float | None = None) -> Figure | None:
     """One figure of that width; None where the study has nothing to show in it."""
+    draw = canvas.worded(FIGURES[name].draw)
     with canvas.style(), canvas.width(inches or canvas.WIDTH_INCHES):
-        return FIGURES[name].draw(summary)
-
-
-def _for_both(draw: Draw, summary: Summary) -> Figure | None:
-    """A figure for a broad window, and the same for a phone."""
-    figure = draw(summary)
-    if figure is None:
-        return None
-    with canvas.width(canvas.NARROW_INCHES, for_page=True):
-        small = draw(summary)
-    return figure if small is None else replace(figure, narrow=small.picture)
+        figure = draw(summary)
+        if figure is None or language() == ENGLISH:
+            return figure
+        with spoken(ENGLISH), canvas.kept():  # its numbers are for programs
+            numbers = draw(summary)
+    return figure if numbers is None else replace(figure, data=numbers.data)

@@ -9,6 +9,7 @@ import seaborn as sns
 from ablate.page import canvas
 from ablate.page.document import Figure, Value
 from ablate.report.summary import Summary
+from ablate.system.language import _
 
 LEAST_RANGE = 2.0
 """Points that the scale of colours spans at least: a few tenths must not look like all there is."""
@@ -31,20 +32,33 @@ def heat_map(summary: Summary) -> Figure | None:
     sns.heatmap(
         table, annot=_texts(table, spread), fmt="", cmap="viridis", vmin=low, vmax=high, linewidths=2,
         linecolor=NEAR_WHITE, annot_kws={"fontsize": 8},
-        cbar_kws={"label": f"Mean test {summary.judged_by.title} (%)"}, ax=ax,
+        cbar_kws={"label": _("Mean test {title} (%)", title=summary.judged_by.title)}, ax=ax,
     )  # fmt: skip
     for text in ax.texts:
         text.set_color(NEAR_WHITE if text.get_color() in ("w", "white") else "#262626")
-    ax.set(xlabel="Kernel size k", ylabel="Reduction r")
+    ax.set(xlabel=_("Kernel size k"), ylabel=_("Reduction r"))
     ax.tick_params(length=0, labelrotation=0)
     ax.grid(visible=False)
     return Figure(
         "heat-map",
-        f"Mean test {summary.judged_by.title} of {attention} at {position} for {len(table)} reductions and "
-        f"{len(table.columns)} kernel sizes; the same numbers are in the table of results.",
-        f"{attention} at {position}: mean test {summary.judged_by.title} in percent ± its 95 % t-interval. "
-        f"The colours span {high - low:.1f} points. Differences between cells are subject to the intervals "
-        "in the table.",
+        _(
+            "Mean test {title} of {attention} at {position} for {reductions} reductions and {sizes} "
+            "kernel sizes; the same numbers are in the table of results.",
+            title=summary.judged_by.title,
+            attention=attention,
+            position=position,
+            reductions=len(table),
+            sizes=len(table.columns),
+        ),
+        _(
+            "{attention} at {position}: mean test {title} in percent ± its 95 % "
+            "t-interval. The colours span {range:.1f} points. Differences between cells "
+            "are subject to the intervals in the table.",
+            attention=attention,
+            position=position,
+            title=summary.judged_by.title,
+            range=high - low,
+        ),
         canvas.saved(figure),
         _records(table, spread),
     )

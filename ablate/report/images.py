@@ -5,8 +5,9 @@ from __future__ import annotations
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
-from ablate.result.dataset import DatasetSummary, in_folds, told, warnings
+from ablate.result.dataset import DatasetSummary, compared_by, in_folds, told, warnings
 from ablate.study.metrics import ACCURACY
+from ablate.system.language import _
 
 
 def image_blocks(summary: Summary) -> tuple[Block, ...]:
@@ -22,7 +23,7 @@ def doubts(summary: Summary) -> tuple[Note, ...]:
     if summary.data is None:
         return ()
     said = [*warnings(summary.data), *_no_better(summary, summary.data)]
-    return tuple(Note(f"{text[0].upper()}{text[1:]}.", "warning") for text in said)
+    return tuple(Note(_("{told}.", told=text[0].upper() + text[1:]), "warning") for text in said)
 
 
 def _no_better(summary: Summary, data: DatasetSummary) -> list[str]:
@@ -32,26 +33,39 @@ def _no_better(summary: Summary, data: DatasetSummary) -> list[str]:
     means = [v.accuracy.mean for v in summary.finished if v.accuracy]
     if not means or max(means) > data.majority_share:
         return []
-    return [f"no variant is right more often than always saying {data.majority_class}"]
+    return [
+        _(
+            "no variant is right more often than always saying {majority_class}",
+            majority_class=data.majority_class,
+        )
+    ]
 
 
 def _table(data: DatasetSummary) -> Table:
-    drawn = "" if data.drawn_images is None else f"each seed draws {fmt.count(data.drawn_images)}"
-    first = "" if data.folds is None else "in the first fold"
+    drawn = (
+        ""
+        if data.drawn_images is None
+        else _("each seed draws {drawn_images}", drawn_images=fmt.count(data.drawn_images))
+    )
+    first = "" if data.folds is None else _("in the first fold")
     rows = (
-        ("Classes", fmt.count(data.classes), ""),
-        *(() if data.folds is None else (("Folds", fmt.count(data.folds), in_folds(data)),)),
-        ("To train on", fmt.count(data.train_images), ", ".join(filter(None, (first, drawn)))),
-        ("To validate", fmt.count(data.validation_images), first),
-        ("To test", fmt.count(data.test_images), first and "each in one fold"),
-        ("Smallest class", fmt.count(data.smallest_class_images), data.smallest_class),
-        ("Largest class", fmt.count(data.largest_class_images), data.largest_class),
+        (_("Classes"), fmt.count(data.classes), ""),
+        *(() if data.folds is None else ((_("Folds"), fmt.count(data.folds), in_folds(data)),)),
+        (
+            _("To train on"),
+            fmt.count(data.train_images),
+            _(", ").join(filter(None, (first, drawn))),
+        ),
+        (_("To validate"), fmt.count(data.validation_images), first),
+        (_("To test"), fmt.count(data.test_images), first and _("each in one fold")),
+        (_("Smallest class"), fmt.count(data.smallest_class_images), data.smallest_class),
+        (_("Largest class"), fmt.count(data.largest_class_images), data.largest_class),
         *_compared(data),
     )
-    whose = "the images that are not tested" if data.folds is None else "all images"
+    whose = _("the images that are not tested") if data.folds is None else _("all images")
     return Table(
-        f"The images of this study. Sizes of classes are those of {whose}.",
-        (Column("What", numeric=False), Column("Images")),
+        _("The images of this study. Sizes of classes are those of {whose}.", whose=whose),
+        (Column(_("What"), numeric=False), Column(_("Images"))),
         tuple(Row((TableCell(what), TableCell(number, note))) for what, number, note in rows),
     )
 
@@ -59,8 +73,8 @@ def _table(data: DatasetSummary) -> Table:
 def _compared(data: DatasetSummary) -> list[tuple[str, str, str]]:
     if data.compared is None:
         return []
-    by = f"by their {data.compared}"
+    by = _("by their {compared}", compared=compared_by(data))
     return [
-        ("Tested and trained on", fmt.count(data.tested_in_training), by),
-        ("In two classes", fmt.count(data.in_two_classes), by),
+        (_("Tested and trained on"), fmt.count(data.tested_in_training), by),
+        (_("In two classes"), fmt.count(data.in_two_classes), by),
     ]

@@ -10,7 +10,7 @@ from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.study.metrics import METRICS
-from ablate.system.text import plural
+from ablate.system.language import _, amount
 
 
 def metric_blocks(summary: Summary) -> tuple[Block, ...]:
@@ -27,9 +27,16 @@ def _largest_class(summary: Summary) -> tuple[str] | None:
     counts = np.bincount(images.labels, minlength=len(images.classes))
     largest, share = int(counts.argmax()), counts.max() / counts.sum()
     return (
-        f"Tested on {plural(int(counts.sum()), 'image')} of {plural(len(counts), 'class', 'classes')}. "
-        f"The largest class, {images.classes[largest]}, is {fmt.percent(share)} of them: a network that says "
-        f"nothing else has that accuracy, and a balanced accuracy of {fmt.percent(1 / len(counts))}.",
+        _(
+            "Tested on {images} of {classes}. The largest class, {largest}, is {share} "
+            "of them: a network that says nothing else has that accuracy, and a balanced "
+            "accuracy of {balanced}.",
+            images=amount(int(counts.sum()), "image"),
+            classes=amount(len(counts), "class", "classes"),
+            largest=images.classes[largest],
+            share=fmt.percent(share),
+            balanced=fmt.percent(1 / len(counts)),
+        ),
     )
 
 
@@ -45,7 +52,12 @@ def _of_one_class(summary: Summary) -> list[tuple[str, str]]:
     ]
     return [
         (
-            f"{name}: {plural(found.count((name, of)), 'run')} said {of} of every test image.",
+            _(
+                "{name}: {runs} said {class_name} of every test image.",
+                name=name,
+                runs=amount(found.count((name, of)), "run"),
+                class_name=of,
+            ),
             "warning",
         )
         for name, of in dict.fromkeys(found)
@@ -60,7 +72,7 @@ def _table(summary: Summary) -> Table | None:
     test = table[table["split"] == "test"].merge(summary.runs[["run_key", "variant"]], on="run_key")
     names = [name for name in METRICS if name in set(test["metric"])]
     columns = (
-        Column("Variant", numeric=False),
+        Column(_("Variant"), numeric=False),
         *(Column(METRICS[name].heading, _unit(name)) for name in names),
     )
     values: dict[tuple[str, str], list[float]] = {}
@@ -77,18 +89,19 @@ def _table(summary: Summary) -> Table | None:
         for each in summary.finished
         if each.name in set(test["variant"])
     )
-    caption = (
-        f"Metrics of the test images, mean ± standard deviation over seeds. Verdicts are about "
-        f"{summary.judged_by.title}. AUROC: one class against the rest, mean over classes; calibration "
-        "error: in 15 bins of confidence (Guo et al. 2017)."
+    caption = _(
+        "Metrics of the test images, mean ± standard deviation over seeds. Verdicts "
+        "are about {title}. AUROC: one class against the rest, mean over classes; "
+        "calibration error: in 15 bins of confidence (Guo et al. 2017).",
+        title=summary.judged_by.title,
     )
     return Table(caption, columns, rows) if rows else None
 
 
 def _unit(name: str) -> str:
     if METRICS[name].is_fraction:
-        return "%" if METRICS[name].higher_is_better else "%, less is better"
-    return "nats, less is better"
+        return "%" if METRICS[name].higher_is_better else _("%, less is better")
+    return _("nats, less is better")
 
 
 def _cell(values: list[float], metric: str) -> TableCell:

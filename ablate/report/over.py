@@ -14,24 +14,27 @@ from ablate.report.latex import plain_table
 from ablate.report.numbers import contexts_json
 from ablate.report.render import FORMATS, content_of, figure_files, write_files
 from ablate.system.inside import inside
+from ablate.system.language import ENGLISH, spoken
 
 FIGURES = "figures"
 
 
 def render_contexts(contexts: Sequence[InContext]) -> dict[str, bytes]:
     """The content of every file of the report over all contexts, by its name; report.html is last."""
-    texts = {
-        "variants.csv": over_csv("context", [(each.name, each.summary) for each in contexts]),
-        "report.json": numbers_over(contexts),
-        "table.tex": plain_table(where_table(contexts)),
-    }
+    with spoken(ENGLISH):
+        texts = {
+            "variants.csv": over_csv("context", [(each.name, each.summary) for each in contexts]),
+            "report.json": numbers_over(contexts),
+            "table.tex": plain_table(where_table(contexts)),
+        }
     return with_pages(texts, compose_contexts(contexts))
 
 
 def numbers_over(contexts: Sequence[InContext]) -> str:
     """report.json over all contexts."""
     numbers = [(dict(each.context), each.folder, each.summary) for each in contexts]
-    return contexts_json(contexts[0].summary.study["name"], numbers)
+    with spoken(ENGLISH):
+        return contexts_json(contexts[0].summary.study["name"], numbers)
 
 
 def with_pages(texts: Mapping[str, str], document: Document) -> dict[str, bytes]:

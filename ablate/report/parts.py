@@ -12,13 +12,18 @@ from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.recipe import PROTOCOL_DEFAULTS
+from ablate.system.language import N_, Said, _, noun
 
 SHORT = 8
 """Digits of a content's hash that people are shown."""
 MOST_FACTS = 6
 WEIGHTS = {"weights": 60, "weights_sha256": SHORT}
 """What tells weights to begin with, and how much of it people are shown."""
-DATA, CLASSES = "data set", "classes"
+DATA, CLASSES = N_("data set"), N_("classes")
+NAMES = (
+    DATA, CLASSES, N_("backbone"), N_("weights"), N_("image size"), N_("baseline"), N_("metric"),
+)  # fmt: skip
+"""Facts that people are told by these words; all others are keys of a study's file."""
 Facts = Mapping[str, str]
 
 
@@ -87,12 +92,18 @@ def facts_of(summary: Summary, dataset_hash: str) -> dict[str, str]:
 
 def differences(own: Facts, other: Facts) -> str:
     """What is not the same, in a line: `data set differs: digits 1a2b vs digits 9f3e`; empty where all is."""
-    told = [
-        f"{_called(key)} {'differ' if key.endswith('s') else 'differs'}: {own[key]} vs {other[key]}"
-        for key in differing(own, other)
-    ]
+    told = [_differs(key, own[key], other[key]) for key in differing(own, other)]
     left = len(told) - MOST_FACTS
-    return "; ".join([*told[:MOST_FACTS], *([f"and {left} more"] if left > 0 else [])])
+    more = [_("and {left} more", left=left)] if left > 0 else []
+    return _("; ").join([*told[:MOST_FACTS], *more])
+
+
+def _differs(key: str, own: str, other: str) -> str:
+    name = _(key) if key in NAMES else _called(key)
+    message = N_("{name} differ: {own} vs {other}")
+    if not key.endswith("s"):
+        message = N_("{name} differs: {own} vs {other}")
+    return _(message, name=name, own=own, other=other)
 
 
 def differing(*facts: Facts) -> list[str]:
@@ -122,11 +133,13 @@ def networks(summary: Summary, variant: str) -> frozenset[str]:
 
 def listed(names: Sequence[str]) -> str:
     """`a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    if len(names) < 2:
+        return "".join(names)
+    return _("{names} and {last}", names=noun(", ").join(names[:-1]), last=names[-1])
 
 
 def _name_of(i: int, summaries: Sequence[Summary], facts: Sequence[Facts]) -> str:
-    """The study's name, with what tells it apart from others of that name."""
+    """The study's name, with what tells it apart from others of that name; programs read it too."""
     name = str(summaries[i].study["name"])
     same = [own for each, own in zip(summaries, facts, strict=True) if each.study["name"] == name]
     keys = differing(*same)[:MOST_FACTS]
@@ -159,8 +172,14 @@ def _counted_once(parts: Sequence[InContext]) -> list[InContext]:
 
 def _of_another(own: frozenset[str], others: frozenset[str], name: str) -> str:
     shared = len(own & others)
-    which = "the same runs as" if shared == len(own) else f"{shared} of its {len(own)} runs are of"
-    return f"{which} {name}: counted there"
+    if shared == len(own):
+        return Said("the same runs as {name}: counted there", name=name)
+    return Said(
+        "{shared} of its {n} runs are of {name}: counted there",
+        shared=shared,
+        n=len(own),
+        name=name,
+    )
 
 
 def _order(part: InContext, name: str) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from ablate.report.figures import variant_color
 from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.words import points, span
-from ablate.system.text import plural
+from ablate.system.language import _, amount
 
 MOST_ROWS = 24
 MOST_MODULES = 14
@@ -53,8 +53,11 @@ def placement_figure(summary: Summary) -> Figure | None:
         _frame(ax, shown, middles, float(heights[-1]), named=i == 0 or canvas.is_narrow())
     return Figure(
         "placement",
-        f"The network as a line of modules with {plural(len(shown), 'set')} of places, and effect and speed "
-        "of the variants at each; the same numbers are in the table of results.",
+        _(
+            "The network as a line of modules with {sets} of places, and effect and "
+            "speed of the variants at each; the same numbers are in the table of results.",
+            sets=amount(len(shown), "set"),
+        ),
         _caption(len(rows) - len(shown), shown, summary, column),
         canvas.saved(figure),
         [_record(row, variant, summary, column) for row in shown for variant in row.variants],
@@ -164,16 +167,24 @@ def _effects(ax: Axes, rows: Sequence[Row], middles: Sequence[float], summary: S
         told = span(effect.low, effect.high)
         canvas.tip(
             point,
-            f"{variant.name}: {points(effect.difference)} points" + (f" ({told})" if told else ""),
+            _(
+                "{name}: {difference} points",
+                name=variant.name,
+                difference=points(effect.difference),
+            )
+            + (f" ({told})" if told else ""),
         )
-    ax.set_xlabel(f"Difference to {canvas.label(summary.baseline, 16)} (points)", fontsize=8)
+    ax.set_xlabel(
+        _("Difference to {baseline} (points)", baseline=canvas.label(summary.baseline, 16)),
+        fontsize=8,
+    )
 
 
 def _costs(
     ax: Axes, rows: Sequence[Row], middles: Sequence[float], summary: Summary, column: SpeedColumn
 ) -> None:
     ax.axvline(1, color=canvas.BASELINE, linewidth=1, zorder=0)
-    for y, _, variant in _spread(rows, middles):
+    for y, _row, variant in _spread(rows, middles):
         ratio = ratio_to(variant.speeds.get(column), summary.reference.speeds.get(column))
         if ratio is None:
             continue
@@ -183,7 +194,7 @@ def _costs(
         canvas.tip(
             point, f"{variant.name}: {fmt.ratio(ratio.ratio, ratio.low, ratio.high)} {column.title}"
         )
-    ax.set_xlabel(f"{column.title}, × the baseline's", fontsize=8)
+    ax.set_xlabel(_("{title}, × the baseline's", title=column.title), fontsize=8)
 
 
 def _spread(
@@ -213,25 +224,24 @@ def _frame(
 
 def _name(row: Row) -> str:
     text = (
-        f"{' + '.join(sorted(row.places))}" if len(row.places) <= 3 else f"{len(row.places)} places"
+        f"{' + '.join(sorted(row.places))}"
+        if len(row.places) <= 3
+        else _("{n} places", n=len(row.places))
     )
     return canvas.two_lines(text, 26)
 
 
 def _caption(left: int, rows: Sequence[Row], summary: Summary, column: SpeedColumn | None) -> str:
     dense = any(len(row.variants) > MOST_LINES for row in rows)
-    return (
-        "Purple: where attention stands; a row for each set of places, a point for each variant that attends "
-        "to it, by its verdict as everywhere, with the interval that this is read off"
-        + (" (thin where there are many)" if dense else "")
-        + f". Beside it what it costs{f': {column.conditions}' if column else ''}. Rows differ in more than "
-        "their places where kinds or options do: the table below compares like with like."
-        + (
-            f" {plural(left, 'more set')} of places {'is' if left == 1 else 'are'} left out."
-            if left
-            else ""
-        )
-    )
+    return _(
+        "Purple: where attention stands; a row for each set of places, a point for "
+        "each variant that attends to it, by its verdict as everywhere, with the "
+        "interval that this is read off{dense}. Beside it what it costs{conditions}. "
+        "Rows differ in more than their places where kinds or options do: the table "
+        "below compares like with like.",
+        dense=_(" (thin where there are many)") if dense else "",
+        conditions=f": {column.conditions}" if column else "",
+    ) + (_(" {sets} of places left out.", sets=amount(left, "more set")) if left else "")
 
 
 def _record(

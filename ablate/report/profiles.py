@@ -9,10 +9,11 @@ from ablate.page import canvas
 from ablate.page.document import Figure
 from ablate.page.format import short
 from ablate.report.summary import Summary
+from ablate.system.language import N_, _
 
 TOP_OPERATORS = 7
 MAX_BARS = 12
-OTHER = "other operators"
+OTHER = N_("other operators")
 
 
 def operator_times(summary: Summary) -> pd.DataFrame:
@@ -71,25 +72,30 @@ def profile_figure(summary: Summary) -> Figure | None:
     for name, color in zip(order, colors, strict=False):
         width = table[name] / 1000
         most = 48 if canvas.is_narrow() else 60
-        text = canvas.label(short(str(name), most), most)
+        text = canvas.label(short(_(OTHER) if name == OTHER else str(name), most), most)
         bars = ax.barh(range(len(table)), width, left=left, color=color, height=0.68, label=text)
         for bar, called, ms in zip(bars, table.index, width, strict=True):
-            canvas.tip(bar, f"{called}, {name}: {ms:,.3f} ms")
+            canvas.tip(bar, _("{called}, {name}: {ms:,.3f} ms", called=called, name=name, ms=ms))
         left = left + width
     ax.set_yticks(
         range(len(table)), [canvas.two_lines(str(bar)) for bar in table.index], fontsize=8
     )
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set(xlabel="Self time of one training step (ms)", ylabel="")
+    ax.set(xlabel=_("Self time of one training step (ms)"), ylabel="")
     columns = 1 if devices > 1 or canvas.is_narrow() else 2
     figure.legend(loc="outside lower left", ncols=columns, fontsize=8)
     return Figure(
         "profile",
-        "Self time of one training step by operator, one bar for each profiled variant; "
-        "the largest operators are in the tables below.",
-        f"Profiled as trained on {', '.join(map(str, times['device'].unique()))}, apart from all "
-        "timing. The profiler itself slows a step, so compare the bars with each other only."
+        _(
+            "Self time of one training step by operator, one bar for each profiled "
+            "variant; the largest operators are in the tables below."
+        ),
+        _(
+            "Profiled as trained on {devices}, apart from all timing. The profiler itself "
+            "slows a step, so compare the bars with each other only.",
+            devices=", ".join(map(str, times["device"].unique())),
+        )
         + left_out(len(table), profiled),
         canvas.saved(figure),
         [
@@ -108,9 +114,11 @@ def left_out(drawn: int, profiled: int) -> str:
     """That not every profiled variant is drawn, where it is so."""
     if drawn >= profiled:
         return ""
-    return (
-        f" Of {profiled} profiled variants the baseline and the {drawn - 1} whose step takes longest are "
-        "drawn; the database has all of them."
+    return _(
+        " Of {profiled} profiled variants the baseline and the {drawn} whose step "
+        "takes longest are drawn; the database has all of them.",
+        profiled=profiled,
+        drawn=drawn - 1,
     )
 
 

@@ -12,6 +12,7 @@ from ablate.result.search import SearchResult
 from ablate.stats import words
 from ablate.study.metrics import METRICS, Metric
 from ablate.study.search import QUALITIES
+from ablate.system.language import _
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class Quality:
     @property
     def title(self) -> str:
         """`validation accuracy`."""
-        return f"validation {self.metric.title}"
+        return _("validation {title}", title=self.metric.title)
 
     @property
     def heading(self) -> str:
         """The same as the first words of a line."""
-        return f"Validation {self.metric.title}"
+        return _("Validation {title}", title=self.metric.title)
 
     @property
     def axis(self) -> str:
@@ -53,7 +54,7 @@ class Quality:
     def gain(self, value: float) -> str:
         """A difference of two values as text."""
         if self.metric.is_fraction:
-            return f"{words.points(value)} points"
+            return _("{points} points", points=words.points(value))
         return f"{value:+.4f}".replace("-", "−")
 
     def best_so_far(self, values: Sequence[float]) -> np.ndarray:

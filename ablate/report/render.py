@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.errors import OutputError
+from ablate.page import canvas
 from ablate.page.data import csv_text
-from ablate.page.document import Figure
+from ablate.page.document import Document, Figure
 from ablate.page.html import html, markdown
 from ablate.page.vector import file_svg
 from ablate.report.export import tables_csv, variants_csv
@@ -21,6 +22,7 @@ from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
 from ablate.system.files import write_whole
 from ablate.system.inside import inside
+from ablate.system.language import ENGLISH, language, spoken
 
 FORMATS = ("png", "svg", "pdf", "csv")
 FOLDERS = ("figures", "tables")
@@ -124,22 +126,34 @@ def render(given: Frames | Summary, paper: ForPaper = WIDE) -> dict[str, bytes]:
     """The content of every file by its path inside the report's folder; report.html is last."""
     summary = given if isinstance(given, Summary) else summarize(given)
     document, written = compose(summary), paper.formats
-    texts = {
-        "variants.csv": variants_csv(summary),
-        "runs.csv": csv_text(run_records(summary)),
-        "report.json": report_json(summary),
-        "table.tex": latex_table(summary, paper.width, paper.columns),
-        "numbers.tex": numbers_tex(summary),
-        "report.md": markdown(document),
-        "report.html": html(document),
-    }
+    read = {"report.md": markdown(document), "report.html": html(document)}
+    with spoken(ENGLISH):
+        texts = {
+            "variants.csv": variants_csv(summary),
+            "runs.csv": csv_text(run_records(summary)),
+            "report.json": report_json(summary),
+            "table.tex": latex_table(summary, paper.width, paper.columns),
+            "numbers.tex": numbers_tex(summary),
+            **read,
+        }
+    english = _in_english(document, summary)
     pictures = {
         name: content
-        for figure in document.figures
-        for name, content in figure_files(figure, formats=written).items()
+        for figure, numbers in zip(document.figures, english.figures, strict=True)
+        for name, content in figure_files(
+            replace(figure, data=numbers.data), formats=written
+        ).items()
     }
     encoded = {name: text.encode("utf-8") for name, text in texts.items()}
-    return pictures | tables_csv(document) | encoded
+    return pictures | tables_csv(english) | encoded
+
+
+def _in_english(document: Document, summary: Summary) -> Document:
+    """The same document for programs, without pictures where it has to be composed again."""
+    if language() == ENGLISH:
+        return document
+    with spoken(ENGLISH), canvas.kept():
+        return compose(summary)
 
 
 def figure_files(

@@ -9,13 +9,13 @@ import pandas as pd
 from ablate.page import format as fmt
 from ablate.page.document import Column, Note, Row, Table, TableCell, Value
 from ablate.report.summary import Summary
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount
 
 MOST_RUNS = 1000
 COLUMNS = {
-    "run_key": "Run", "variant": "Variant", "seed": "Seed", "fold": "Fold", "status": "Status",
-    "val_accuracy": "Validation", "test_accuracy": "Test", "device": "Device", "precision": "Precision",
-    "finished_at": "Finished",
+    "run_key": N_("Run"), "variant": N_("Variant"), "seed": N_("Seed"), "fold": N_("Fold"),
+    "status": N_("Status"), "val_accuracy": N_("Validation"), "test_accuracy": N_("Test"),
+    "device": N_("Device"), "precision": N_("Precision"), "finished_at": N_("Finished"),
 }  # fmt: skip
 """Columns of `v_runs`, and what the table calls them; the fold where there are folds."""
 SHARES = ("val_accuracy", "test_accuracy")
@@ -27,14 +27,19 @@ def steps(summary: Summary) -> tuple[Note, ...]:
         str(e["command"]) for e in summary.environments if e.get("command") not in (None, "")
     )
     commits = dict.fromkeys(str(e["commit"]) for e in summary.environments if e.get("commit"))
-    at = f" at commit {', '.join(commits)}" if commits else ""
-    ran = f" It was run by: {'; '.join(commands)}." if commands else ""
+    at = _(" at commit {commits}", commits=", ".join(commits)) if commits else ""
+    ran = _(" It was run by: {commands}.", commands="; ".join(commands)) if commands else ""
     return (
         Note(
-            f"Install what the lock file of this project pins{at}, then `ablate run` with the study file, "
-            f"and `ablate report` with the same --data and --set.{ran} A run that is there already is not "
-            "trained again: an empty database trains all of them. Every number rests on the runs below, by "
-            "their keys in v_runs of the database."
+            _(
+                "Install what the lock file of this project pins{at}, then `ablate run` with "
+                "the study file, and `ablate report` with the same --data and --set.{ran} A "
+                "run that is there already is not trained again: an empty database trains "
+                "all of them. Every number rests on the runs below, by their keys in v_runs "
+                "of the database.",
+                at=at,
+                ran=ran,
+            )
         ),
     )
 
@@ -46,13 +51,13 @@ def runs_table(summary: Summary) -> Table | None:
         return None
     rows = tuple(_row(row) for row in runs.head(MOST_RUNS).to_dict("records"))
     columns = tuple(
-        Column(COLUMNS[name], numeric=name in ("seed", "fold", *SHARES)) for name in runs.columns
+        Column(_(COLUMNS[name]), numeric=name in ("seed", "fold", *SHARES)) for name in runs.columns
     )
     left = len(runs) - len(rows)
-    caption = "The runs that every number rests on." + (
-        f" {left:,} more are in runs.csv." if left else ""
+    caption = _("The runs that every number rests on.") + (
+        _(" {left:,} more are in runs.csv.", left=left) if left else ""
     )
-    return Table(caption, columns, rows, folded=f"All {plural(len(runs), 'run')}")
+    return Table(caption, columns, rows, folded=_("All {runs}", runs=amount(len(runs), "run")))
 
 
 def run_records(summary: Summary) -> list[dict[str, Value]]:

@@ -14,46 +14,61 @@ from ablate.result import RunStatus
 from ablate.stats import Rule, words
 from ablate.stats.fresh import Seeds
 from ablate.stats.words import could_see
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount
 
-NOT_CLAIMED = "not claimed (test-leaked)"
-NOT_JUDGED = "not judged"
-FACTORS = {"attention": "Kind", "position": "Place", "reduction": "r", "kernel_size": "k"}
+NOT_CLAIMED = N_("not claimed (test-leaked)")
+NOT_JUDGED = N_("not judged")
+FACTORS = {"attention": N_("Kind"), "position": N_("Place"), "reduction": "r", "kernel_size": "k"}
 """What variants can be filtered by, and what that is called."""
-KINDS = {Seeds.GRID: "", Seeds.FRESH: "fresh seeds", Seeds.SEARCH: "seeds of the search"}
+KINDS = {Seeds.GRID: "", Seeds.FRESH: N_("fresh seeds"), Seeds.SEARCH: N_("seeds of the search")}
 BESIDES = {
-    Seeds.GRID: "{} fresh ones besides",
-    Seeds.FRESH: "{} of grid or search besides",
-    Seeds.SEARCH: "{} fresh ones besides",
+    Seeds.GRID: N_("{n} fresh ones besides"),
+    Seeds.FRESH: N_("{n} of grid or search besides"),
+    Seeds.SEARCH: N_("{n} fresh ones besides"),
 }
 """Runs that a verdict does not stand on, by the kind of seeds that it stands on."""
+STATES = {
+    "finished": N_("{n} finished"),
+    "failed": N_("{n} failed"),
+    "running": N_("{n} running"),
+    "stopped": N_("{n} stopped"),
+    "missing": N_("{n} missing"),
+}
 
 
 def results_table(summary: Summary) -> Table:
     """One row for each variant in grid order: accuracy, effect, size and speed."""
     columns = (
-        Column("Variant", numeric=False),
-        Column("n", "finished runs"),
-        Column(summary.judged_by.heading, "test, %, mean ± 95 %"),
-        Column("Difference", "points, 95 % interval"),
-        Column("Adjusted p", "for all variants"),
-        Column("Verdict", numeric=False),
-        Column("Parameters"),
-        Column("Attention", "of parameters"),
-        Column("MACs", "per image"),
-        *(Column(column.title, "× the baseline's") for column in summary.main_columns),
+        Column(_("Variant"), numeric=False),
+        Column("n", _("finished runs")),
+        Column(summary.judged_by.heading, _("test, %, mean ± 95 %")),
+        Column(_("Difference"), _("points, 95 % interval")),
+        Column(_("Adjusted p"), _("for all variants")),
+        Column(_("Verdict"), numeric=False),
+        Column(_("Parameters")),
+        Column(_("Attention"), _("of parameters")),
+        Column(_("MACs"), _("per image")),
+        *(Column(column.title, _("× the baseline's")) for column in summary.main_columns),
     )
     told = (
-        " Test-leaked: the schedule saw the test set, so differences have no interval and no verdict."
+        _(
+            " Test-leaked: the schedule saw the test set, so differences have no "
+            "interval and no verdict."
+        )
         if summary.leaked
-        else " The intervals of the differences hold together, and the verdict is read off them."
+        else _(" The intervals of the differences hold together, and the verdict is read off them.")
     )
-    speed = f" Speed: {summary.main_columns[0].conditions}." if summary.main_columns else ""
+    speed = ""
+    if summary.main_columns:
+        speed = _(" Speed: {conditions}.", conditions=summary.main_columns[0].conditions)
     if len(summary.main_columns) < len(summary.speed_columns):
-        speed += " Speed was measured under other conditions as well: see the tables of cost."
-    caption = (
-        f"Every variant in the order of the grid; differences are to the baseline "
-        f"{summary.baseline}. The ± is Student t over seeds.{told}{speed}"
+        speed += _(" Speed was measured under other conditions as well: see the tables of cost.")
+    caption = _(
+        "Every variant in the order of the grid; differences are to the baseline "
+        "{baseline}. The ± is Student t over seeds.{told}{speed}",
+        baseline=summary.baseline,
+        told=told,
+        speed=speed,
     )
     keys, levels = run_keys(summary), tags_of(summary)
     rows = tuple(
@@ -63,7 +78,7 @@ def results_table(summary: Summary) -> Table:
         )
         for v in summary.variants
     )
-    return Table(caption, columns, rows, filters=(*FACTORS.values(), "Verdict"))
+    return Table(caption, columns, rows, filters=(*map(_, FACTORS.values()), _("Verdict")))
 
 
 def run_keys(summary: Summary) -> dict[tuple[str, int], str]:
@@ -91,27 +106,32 @@ def _level(value: object) -> str:
 def _verdict(variant: VariantSummary, summary: Summary) -> str:
     if variant.effect is None:
         return ""
-    return NOT_CLAIMED if summary.leaked else str(variant.effect.verdict)
+    return _(NOT_CLAIMED) if summary.leaked else _(variant.effect.verdict)
 
 
 def _seeds(variant: VariantSummary, keys: Mapping[tuple[str, int], str]) -> tuple[str, ...]:
     """Every seed with its score and the run that it is of, for whoever asks."""
     told = [
-        f"seed {seed}: {fmt.percent(score)}, run {keys.get((variant.name, seed), fmt.MISSING)}"
+        _(
+            "seed {seed}: {score}, run {key}",
+            seed=seed,
+            score=fmt.percent(score),
+            key=keys.get((variant.name, seed), fmt.MISSING),
+        )
         for seed, score in sorted(variant.accuracies.items())
     ]
-    return (plural(len(told), "seed"), *told) if told else ()
+    return (amount(len(told), "seed"), *told) if told else ()
 
 
 def _result_row(
     variant: VariantSummary, summary: Summary, keys: Mapping[tuple[str, int], str]
 ) -> Row:
     if variant.same_as:
-        note = f"same network as {variant.same_as}"
+        note = _("same network as {same_as}", same_as=variant.same_as)
         blanks = [TableCell(fmt.MISSING)] * (8 + len(summary.main_columns))
         return Row((TableCell(variant.name, note), *blanks))
     cells = (
-        TableCell(variant.name, "baseline" if variant.is_baseline else ""),
+        TableCell(variant.name, _("baseline") if variant.is_baseline else ""),
         TableCell(fmt.count(variant.n), run_note(variant)),
         TableCell(fmt.accuracy(variant.accuracy), more=_seeds(variant, keys)),
         *_effect_cells(variant, summary),
@@ -129,14 +149,14 @@ def run_note(variant: VariantSummary) -> str:
     """
     missing = variant.planned - variant.n - variant.failed
     notes = [
-        KINDS[variant.seeds],
-        BESIDES[variant.seeds].format(variant.besides) if variant.besides else "",
-        f"attention unmoved in {variant.unmoved}" if variant.unmoved else "",
-        f"{variant.failed} failed" if variant.failed else "",
-        f"{missing} missing" if missing > 0 else "",
-        f"{-missing} more than planned" if missing < 0 else "",
+        _(KINDS[variant.seeds]) if KINDS[variant.seeds] else "",
+        _(BESIDES[variant.seeds], n=variant.besides) if variant.besides else "",
+        _("attention unmoved in {unmoved}", unmoved=variant.unmoved) if variant.unmoved else "",
+        _("{n} failed", n=variant.failed) if variant.failed else "",
+        _("{n} missing", n=missing) if missing > 0 else "",
+        _("{n} more than planned", n=-missing) if missing < 0 else "",
     ]
-    return ", ".join(note for note in notes if note)
+    return _(", ").join(note for note in notes if note)
 
 
 def _effect_cells(
@@ -145,18 +165,18 @@ def _effect_cells(
     """Difference, adjusted p and verdict; a test-leaked study shows the bare difference only."""
     effect = variant.effect
     if effect is None:
-        return (TableCell(fmt.MISSING),) * 2 + (TableCell("baseline"),)
+        return (TableCell(fmt.MISSING),) * 2 + (TableCell(_("baseline")),)
     if summary.leaked:
         bare = TableCell(words.points(effect.difference))
-        return bare, TableCell(fmt.MISSING), TableCell(NOT_CLAIMED, tone="warning")
+        return bare, TableCell(fmt.MISSING), TableCell(_(NOT_CLAIMED), tone="warning")
     note = "" if effect.decided else could_see(effect)
     if effect.rule is Rule.SEARCHED:
         bare = TableCell(words.points(effect.difference))
-        return bare, TableCell(fmt.MISSING), TableCell(NOT_JUDGED, note)
+        return bare, TableCell(fmt.MISSING), TableCell(_(NOT_JUDGED), note)
     return (
         TableCell(words.points(effect.difference), words.span(effect.low, effect.high)),
         TableCell(fmt.p_value(effect.p_adjusted)),
-        TableCell(effect.verdict, note, effect.verdict),
+        TableCell(_(effect.verdict), note, effect.verdict),
     )
 
 
@@ -169,7 +189,7 @@ def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColu
     if ratio is None:
         return TableCell(fmt.speed(own.images_per_second))
     notes = [fmt.ratio(ratio.ratio, ratio.low, ratio.high), apart(own, reference, ratio)]
-    return TableCell(fmt.speed(own.images_per_second), "; ".join(note for note in notes if note))
+    return TableCell(fmt.speed(own.images_per_second), _("; ").join(note for note in notes if note))
 
 
 def _planned(variant: VariantSummary, summary: Summary) -> int:
@@ -191,14 +211,21 @@ def completeness(summary: Summary) -> Bar:
         "stopped": int(status.get(RunStatus.STOPPED, 0)),
     }
     counts["missing"] = max(0, planned - sum(counts.values()))
-    told = [f"{number:,} {name}" for name, number in counts.items() if number or name != "running"]
-    told = [text for text in told if text != "0 stopped"]
+    told = [
+        _(STATES[name], n=fmt.count(number))
+        for name, number in counts.items()
+        if number or name not in ("running", "stopped")
+    ]
     parts, before = [], 0
     for name, number in counts.items():
         if number and planned:
             start, share = round(100 * before / planned, 2), round(100 * number / planned, 2)
             parts.append(BarPart(name, number, start, share))
         before += number
-    what = "run" if summary.folds == 1 else f"seed of {summary.folds} folds"
-    many = None if summary.folds == 1 else f"seeds of {summary.folds} folds"
-    return Bar(f"{plural(planned, what, many)} planned: {', '.join(told)}.", tuple(parts))
+    runs = (
+        amount(planned, "run")
+        if summary.folds == 1
+        else _("{seeds} of {folds} folds", seeds=amount(planned, "seed"), folds=summary.folds)
+    )
+    said = _("{runs} planned: {told}.", runs=runs, told=_(", ").join(told))
+    return Bar(said, tuple(parts))

@@ -18,6 +18,7 @@ from ablate.page.format import accuracy, speed
 from ablate.report.figures import WHOLE, color_words, variant_color
 from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
+from ablate.system.language import _
 
 MOST_NAMED = 12
 """With more variants the baseline and the ends alone have a name."""
@@ -53,7 +54,7 @@ def cost_figure(summary: Summary) -> Figure | None:
     figure, boxes = canvas.axes(4.0, len(panels))
     placed = [_panel(ax, panel, summary) for ax, panel in zip(boxes, panels, strict=True)]
     for ax in boxes[: 1 if len(boxes) > 1 and not canvas.is_narrow() else None]:
-        ax.set_ylabel(f"Mean test {summary.judged_by.title} (%)")
+        ax.set_ylabel(_("Mean test {title} (%)", title=summary.judged_by.title))
     figure.set_dpi(100)
     painter: Any = FigureCanvasAgg(figure)  # its methods have no types
     painter.draw()  # what stands where has to be known before names are placed
@@ -61,17 +62,28 @@ def cost_figure(summary: Summary) -> Figure | None:
         _name(ax, points, summary)
     figure.set_dpi(canvas.PIXELS_PER_INCH)
     speeds = (
-        f" Speed: {column.conditions}; the baseline's times the ratio to it, with the interval of the table."
+        _(
+            " Speed: {conditions}; the baseline's times the ratio to it, with the "
+            "interval of the table.",
+            conditions=column.conditions,
+        )
         if column
         else ""
     )
     return Figure(
         "cost",
-        f"Mean test {summary.judged_by.title} of every variant against "
-        + ("throughput and parameters" if column else "parameters")
-        + "; the same numbers are in the table of results.",
-        f"Up is better; faster is right, smaller is left. Lines are 95 % intervals.{speeds} "
-        f"{color_words(summary)}",
+        _(
+            "Mean test {title} of every variant against {costs}; the same numbers are in "
+            "the table of results.",
+            title=summary.judged_by.title,
+            costs=_("throughput and parameters") if column else _("parameters"),
+        ),
+        _(
+            "Up is better; faster is right, smaller is left. Lines are 95 % "
+            "intervals.{speeds} {colors}",
+            speeds=speeds,
+            colors=color_words(summary),
+        ),
         canvas.saved(figure),
         [_record(variant, column, summary) for variant in summary.finished],
     )
@@ -91,13 +103,13 @@ def _panel(ax: Axes, column: SpeedColumn | None, summary: Summary) -> list[Place
             x, y, xerr=spread, yerr=up_to, color=color, elinewidth=0.7, alpha=0.55, zorder=1
         )
         (point,) = ax.plot([x], [y], "o", color=color, markersize=5.5, zorder=2)
-        title = column.title if column else "parameters"
+        title = column.title if column else _("parameters")
         canvas.tip(point, f"{variant.name}: {accuracy(variant.accuracy)} %, {title} {speed(x)}")
         placed.append((x, y, variant))
     ax.margins(x=0.15, y=0.12)
     low, high = ax.get_ylim()
     ax.set_ylim(max(low, WHOLE[0] - 0.5), min(high, WHOLE[1] + 0.5))
-    ax.set_xlabel(column.title if column else "Parameters")
+    ax.set_xlabel(column.title if column else _("Parameters"))
     ax.xaxis.set_major_formatter(FuncFormatter(_tick))
     ax.xaxis.set_major_locator(MaxNLocator(4))
     return placed

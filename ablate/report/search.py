@@ -18,12 +18,18 @@ from ablate.stats import Effect, words
 from ablate.stats.selection import told_fresh
 from ablate.study.metrics import ACCURACY, METRICS
 from ablate.study.search import QUALITIES
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount
 
 MOST_SLICES = 6
 CostsByName = Mapping[str, Mapping[str, str]]
 """By variant: the text of each cost by the heading of its column."""
 
+STATES = {
+    "raced": N_("{n} raced"),
+    "pruned": N_("{n} pruned"),
+    "infeasible": N_("{n} infeasible"),
+    "failed": N_("{n} failed"),
+}
 LEGEND = {"complete": canvas.PURPLE, "raced": canvas.OCHRE}
 
 
@@ -71,19 +77,21 @@ def confirmed_table(search: SearchResult, verdicts: Mapping[str, Effect]) -> Tab
         _confirmed_row(each, quality, verdicts.get(each.fingerprint)) for each in search.confirmed
     )
     columns = (
-        Column("Variant", numeric=False),
-        Column("n", "fresh seeds"),
-        Column("Validation", "95 % t-interval"),
-        Column("In the search", "minus that of fresh seeds"),
-        Column("Difference", "test, points, 95 % interval"),
-        Column("Verdict", "by fresh seeds alone", numeric=False),
+        Column(_("Variant"), numeric=False),
+        Column("n", _("fresh seeds")),
+        Column(_("Validation"), _("95 % t-interval")),
+        Column(_("In the search"), _("minus that of fresh seeds")),
+        Column(_("Difference"), _("test, points, 95 % interval")),
+        Column(_("Verdict"), _("by fresh seeds alone"), numeric=False),
     )
-    caption = (
-        f"The best of the search, trained again with seeds that it had not seen. They were picked from "
-        f"{plural(search.candidates, 'variant')}, so their {quality.metric.title} in the search is "
-        f"partly luck. {told_fresh(quality.metric.title)} "
-        "Differences are to the baseline with the same fresh seeds; their intervals hold together for all "
-        "that have some."
+    caption = _(
+        "The best of the search, trained again with seeds that it had not seen. They "
+        "were picked from {variants}, so their {title} in the search is partly luck. "
+        "{fresh} Differences are to the baseline with the same fresh seeds; their "
+        "intervals hold together for all that have some.",
+        variants=amount(search.candidates, "variant"),
+        title=quality.metric.title,
+        fresh=told_fresh(quality.metric.title),
     )
     return Table(caption, columns, rows) if rows else None
 
@@ -91,7 +99,9 @@ def confirmed_table(search: SearchResult, verdicts: Mapping[str, Effect]) -> Tab
 def _confirmed_row(found: ConfirmedResult, quality: Quality, effect: Effect | None) -> Row:
     luck = quality.gain(found.searched - found.mean)
     none = found.low is None or found.high is None
-    within = "" if none else f"{quality.told(found.low or 0)} to {quality.told(found.high or 0)}"
+    within = (
+        "" if none else fmt.from_to(quality.told(found.low or 0), quality.told(found.high or 0))
+    )
     cells = (
         TableCell(found.variant),
         TableCell(fmt.count(found.n)),
@@ -102,7 +112,7 @@ def _confirmed_row(found: ConfirmedResult, quality: Quality, effect: Effect | No
         return Row((*cells, TableCell(fmt.MISSING), TableCell(fmt.MISSING)))
     difference = TableCell(words.points(effect.difference), words.span(effect.low, effect.high))
     note = "" if effect.decided else words.could_see(effect)
-    return Row((*cells, difference, TableCell(effect.verdict, note, effect.verdict)))
+    return Row((*cells, difference, TableCell(_(effect.verdict), note, effect.verdict)))
 
 
 def history_figure(search: SearchResult) -> Figure | None:
@@ -114,22 +124,30 @@ def history_figure(search: SearchResult) -> Figure | None:
     for state, color in LEGEND.items():
         chosen = [(i, a) for i, (t, a) in enumerate(at) if t.state == state]
         if chosen:
-            label = "all its seeds" if state == "complete" else "stopped by racing"
+            label = _("all its seeds") if state == "complete" else _("stopped by racing")
             ax.plot(*zip(*chosen, strict=True), "o", color=color, markersize=4, label=label)
     none = -quality.sign * np.inf
     best = quality.best_so_far([a if t.state == "complete" else none for t, a in at])
     finite = np.isfinite(best)
     ax.plot(
-        np.flatnonzero(finite), best[finite], color=canvas.INK, linewidth=1, label="best so far"
+        np.flatnonzero(finite), best[finite], color=canvas.INK, linewidth=1, label=_("best so far")
     )
-    ax.set(xlabel="Trial, in the order of their ends", ylabel=quality.axis)
+    ax.set(xlabel=_("Trial, in the order of their ends"), ylabel=quality.axis)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize=8)
     return Figure(
         "search-history",
-        f"{quality.heading} of {plural(len(at), 'trial')} in order, with the best so far.",
-        f"Each point is a trial: the mean over its seeds. “Best” is the {_best(quality)} of these means so "
-        "far, over the seeds that the search picks by; it is not confirmed.",
+        _(
+            "{heading} of {trials} in order, with the best so far.",
+            heading=quality.heading,
+            trials=amount(len(at), "trial"),
+        ),
+        _(
+            "Each point is a trial: the mean over its seeds. “Best” is the {best} of "
+            "these means so far, over the seeds that the search picks by; it is not "
+            "confirmed.",
+            best=_best(quality),
+        ),
         canvas.saved(figure),
         [
             {
@@ -167,9 +185,16 @@ def front_figure(search: SearchResult) -> Figure | None:
     objectives = ", ".join(map(_words, search.objectives))
     return Figure(
         "search-front",
-        f"Pareto front by means of {plural(on_front, 'variant')} over {objectives}.",
-        "Purple: by its means no other trial is at least as good in every objective and better in one. These "
-        "are means over few seeds and nothing is decided by them: a grey one is not shown to be dominated.",
+        _(
+            "Pareto front by means of {variants} over {objectives}.",
+            variants=amount(on_front, "variant"),
+            objectives=objectives,
+        ),
+        _(
+            "Purple: by its means no other trial is at least as good in every objective "
+            "and better in one. These are means over few seeds and nothing is decided by "
+            "them: a grey one is not shown to be dominated."
+        ),
         canvas.saved(figure),
         [_front_record(t, search.objectives) for t, _ in at],
     )
@@ -200,9 +225,16 @@ def slice_figure(search: SearchResult) -> Figure | None:
     shown = ", ".join(varied[:MOST_SLICES])
     return Figure(
         "search-slices",
-        f"{quality.heading} of the finished trials against each of {shown}.",
-        "Each parameter by itself, whatever the others were: the bar is the mean of the variants that "
-        "were tried. A search tries good values more often, so these are no effects.",
+        _(
+            "{heading} of the finished trials against each of {shown}.",
+            heading=quality.heading,
+            shown=shown,
+        ),
+        _(
+            "Each parameter by itself, whatever the others were: the bar is the mean of "
+            "the variants that were tried. A search tries good values more often, so "
+            "these are no effects."
+        ),
         canvas.saved(figure),
         [
             {
@@ -221,9 +253,9 @@ def slice_figure(search: SearchResult) -> Figure | None:
 
 def _slice(ax: Axes, name: str, at: Sequence[tuple[TrialResult, float]]) -> None:
     by_network = {t.fingerprint: (t.point[name], a) for t, a in at}
-    values = sorted({v for v, _ in by_network.values()}, key=lambda v: (isinstance(v, str), v))
+    values = sorted({v for v, _a in by_network.values()}, key=lambda v: (isinstance(v, str), v))
     place = {value: i for i, value in enumerate(values)}
-    xs = [place[v] for v, _ in by_network.values()]
+    xs = [place[v] for v, _a in by_network.values()]
     ax.plot(xs, [a for _, a in by_network.values()], "o", color=canvas.FAINT, markersize=4)
     for value, i in place.items():
         mean = float(np.mean([a for v, a in by_network.values() if v == value]))
@@ -251,13 +283,14 @@ def importance_table(search: SearchResult) -> Table | None:
         )
         for name in names
     )
-    columns = (Column("Parameter", numeric=False), *(Column(m, "share") for m in methods))
-    caption = (
-        f"How much of the {quality_of(search).title} each parameter explains among the trials, as Optuna "
-        "computes it: fANOVA over the whole space and only for parameters that every variant has, "
-        "PED-ANOVA for the difference between good trials and all. With few trials both are rough."
-        + _disagreement(search.importances)
-    )
+    columns = (Column(_("Parameter"), numeric=False), *(Column(m, _("share")) for m in methods))
+    caption = _(
+        "How much of the {title} each parameter explains among the trials, as Optuna "
+        "computes it: fANOVA over the whole space and only for parameters that every "
+        "variant has, PED-ANOVA for the difference between good trials and all. With "
+        "few trials both are rough.",
+        title=quality_of(search).title,
+    ) + _disagreement(search.importances)
     return Table(caption, columns, rows)
 
 
@@ -272,10 +305,13 @@ def _disagreement(importances: Mapping[str, Mapping[str, float]]) -> str:
     }
     if len(set(firsts.values())) < 2:
         return ""
-    told = ", ".join(f"{name} by {method}" for method, name in firsts.items())
-    return (
-        f" Here they disagree on what matters most ({told}): they answer different questions, and neither "
-        "is shown by these trials."
+    told = ", ".join(
+        _("{name} by {method}", name=name, method=method) for method, name in firsts.items()
+    )
+    return _(
+        " Here they disagree on what matters most ({told}): they answer different "
+        "questions, and neither is shown by these trials.",
+        told=told,
     )
 
 
@@ -285,21 +321,23 @@ def best_table(search: SearchResult, costs: CostsByName, top: int = 10) -> Table
     quality = quality_of(search)
     order = sorted(at.values(), key=lambda pair: (-quality.sign * pair[1], pair[0].number))
     ranked = order[:top]
-    superlative = "most accurate" if quality.metric is METRICS[ACCURACY] else "best"
+    superlative = _("most accurate") if quality.metric is METRICS[ACCURACY] else _("best")
     objectives = [_words(name) for name in search.objectives]
     headings = dict.fromkeys(h for t, _ in ranked for h in costs.get(t.variant, {}))
     # A speed that was an objective stands there already, as the search judged it.
+    speed = _("Images/s")
     more = [
         heading
         for heading in headings
-        if heading not in objectives and not ("Images/s" in objectives and "images/s" in heading)
+        if heading not in objectives
+        and not (speed in objectives and speed.lower() in heading.lower())
     ]
     rows = tuple(
         Row(
             (
                 TableCell(
                     t.variant,
-                    "on the front by means" if t.on_front and len(search.objectives) > 1 else "",
+                    _("on the front by means") if t.on_front and len(search.objectives) > 1 else "",
                 ),
                 *(
                     TableCell(_value(quality, name, v))
@@ -309,17 +347,20 @@ def best_table(search: SearchResult, costs: CostsByName, top: int = 10) -> Table
                 *(TableCell(costs.get(t.variant, {}).get(h, fmt.MISSING)) for h in more),
             )
         )
-        for t, _ in ranked
+        for t, _mean in ranked
     )
     columns = (
-        Column("Variant", numeric=False),
+        Column(_("Variant"), numeric=False),
         *(Column(heading) for heading in objectives),
-        Column("Seeds"),
+        Column(_("Seeds")),
         *(Column(heading) for heading in more),
     )
-    caption = (
-        f"The {superlative} variants of the search: {quality.title} over the seeds that they were picked "
-        "by, which flatters them. Nothing here is confirmed by fresh seeds, and none are pooled with them."
+    caption = _(
+        "The {superlative} variants of the search: {title} over the seeds that they "
+        "were picked by, which flatters them. Nothing here is confirmed by fresh "
+        "seeds, and none are pooled with them.",
+        superlative=superlative,
+        title=quality.title,
     )
     return Table(caption, columns, rows) if rows else None
 
@@ -338,22 +379,36 @@ def budget_figure(search: SearchResult) -> Figure | None:
         expected,
         color=canvas.INK,
         linewidth=1.2,
-        label="expected: the same variants at random",
+        label=_("expected: the same variants at random"),
     )
     done = [(t.spent, a) for t, a in _with_values(search) if t.state == "complete"]
     best = quality.best_so_far([a for _, a in done])
     ax.step(
-        [spent for spent, _ in done], best, where="post", color=canvas.PURPLE, label="this search"
+        [spent for spent, _ in done],
+        best,
+        where="post",
+        color=canvas.PURPLE,
+        label=_("this search"),
     )
-    ax.set(xlabel="Runs trained", ylabel=f"Best so far{' (%)' * quality.metric.is_fraction}")
+    ax.set(
+        xlabel=_("Runs trained"),
+        ylabel=_("Best so far{unit}", unit=" (%)" * quality.metric.is_fraction),
+    )
     ax.legend(fontsize=8)
     return Figure(
         "search-budget",
-        f"Best {quality.title} against the number of runs, of this search and of a grid at random.",
-        f"Black: the expected best of so many of the {plural(len(search.grid), 'variant')} that were "
-        "tried, drawn without replacement, each with all its seeds: what a grid in random order would "
-        "have found at that budget (unbiased over the order; the variants that the search never tried are "
-        "not in it). Purple: this one search. Both are the luck of the best as well as its worth.",
+        _(
+            "Best {title} against the number of runs, of this search and of a grid at random.",
+            title=quality.title,
+        ),
+        _(
+            "Black: the expected best of so many of the {variants} that were tried, "
+            "drawn without replacement, each with all its seeds: what a grid in random "
+            "order would have found at that budget (unbiased over the order; the "
+            "variants that the search never tried are not in it). Purple: this one "
+            "search. Both are the luck of the best as well as its worth.",
+            variants=amount(len(search.grid), "variant"),
+        ),
         canvas.saved(figure),
         [
             {"runs": run, "expected_best_of_a_grid": value / quality.scale}
@@ -363,20 +418,22 @@ def budget_figure(search: SearchResult) -> Figure | None:
 
 
 def _summary(search: SearchResult) -> str:
-    states = {
-        s: sum(t.state == s for t in search.trials)
-        for s in ("raced", "pruned", "infeasible", "failed")
-    }
-    extra = ", ".join(f"{n} {state}" for state, n in states.items() if n)
+    states = {s: sum(t.state == s for t in search.trials) for s in STATES}
+    extra = ", ".join(_(STATES[state], n=n) for state, n in states.items() if n)
     trained = sum(t.trained for t in search.trials)
     variants = len({t.fingerprint for t in search.trials})
-    others = "accuracies" if quality_of(search).metric is METRICS[ACCURACY] else "numbers"
-    return (
-        f"{plural(len(search.trials), 'trial')}, asked by {search.sampler}, of "
-        f"{plural(variants, 'variant')} with up to {plural(search.seeds, 'seed')}"
-        + (f" ({extra})" if extra else "")
-        + f": {plural(trained, 'run')} trained for the search. It sees validation images only; the "
-        f"{others} of the other sections are of test images."
+    others = _("accuracies") if quality_of(search).metric is METRICS[ACCURACY] else _("numbers")
+    return _(
+        "{trials}, asked by {sampler}, of {variants} with up to {seeds}{extra}: {runs} "
+        "trained for the search. It sees validation images only; the {others} of the "
+        "other sections are of test images.",
+        trials=amount(len(search.trials), "trial"),
+        sampler=search.sampler,
+        variants=amount(variants, "variant"),
+        seeds=amount(search.seeds, "seed"),
+        extra=f" ({extra})" if extra else "",
+        runs=amount(trained, "run"),
+        others=others,
     )
 
 
@@ -389,7 +446,7 @@ def _with_values(search: SearchResult) -> list[tuple[TrialResult, float]]:
 
 
 def _best(quality: Quality) -> str:
-    return "highest" if quality.metric.higher_is_better else "lowest"
+    return _("highest") if quality.metric.higher_is_better else _("lowest")
 
 
 def _value(quality: Quality, name: str, value: float) -> str:
@@ -400,6 +457,6 @@ def _value(quality: Quality, name: str, value: float) -> str:
 
 def _words(name: str) -> str:
     if name in QUALITIES:
-        return f"Validation {METRICS[QUALITIES[name]].title}"
-    words = {"macs": "MACs", "images_per_second": "Images/s"}
-    return words.get(name, name.capitalize())
+        return _("Validation {title}", title=METRICS[QUALITIES[name]].title)
+    words = {"macs": "MACs", "images_per_second": _("Images/s")}
+    return words.get(name, _(name.capitalize()))

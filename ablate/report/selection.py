@@ -11,6 +11,7 @@ from ablate.result import RunStatus
 from ablate.stats import Verdict, words
 from ablate.stats.fresh import Seeds
 from ablate.stats.selection import picked_claim, picked_evidence, select
+from ablate.system.language import _
 
 MOST_SHOWN = 10
 
@@ -53,16 +54,20 @@ def _table(summary: Summary, validation: dict[str, dict[int, float]]) -> Table:
     ranked = sorted(means, key=lambda name: -means[name])
     rows = tuple(_row(variants[name], means[name]) for name in ranked[:MOST_SHOWN])
     columns = (
-        Column("Variant", numeric=False),
-        Column("Validation", "mean over seeds"),
-        Column("Test", "%, mean ± 95 %"),
-        Column("Difference", "test, points, 95 % interval"),
-        Column("Verdict", numeric=False),
+        Column(_("Variant"), numeric=False),
+        Column(_("Validation"), _("mean over seeds")),
+        Column(_("Test"), _("%, mean ± 95 %")),
+        Column(_("Difference"), _("test, points, 95 % interval")),
+        Column(_("Verdict"), numeric=False),
     )
-    left = f" {len(ranked) - MOST_SHOWN} more are left out." if len(ranked) > MOST_SHOWN else ""
-    caption = (
-        f"Variants by mean validation {summary.judged_by.title}. Who picks here and reads the test "
-        f"columns has not picked by test images.{left}"
+    left = (
+        _(" {n} more are left out.", n=len(ranked) - MOST_SHOWN) if len(ranked) > MOST_SHOWN else ""
+    )
+    caption = _(
+        "Variants by mean validation {title}. Who picks here and reads the test "
+        "columns has not picked by test images.{left}",
+        title=summary.judged_by.title,
+        left=left,
     )
     return Table(caption, columns, rows)
 
@@ -70,14 +75,14 @@ def _table(summary: Summary, validation: dict[str, dict[int, float]]) -> Table:
 def _row(variant: VariantSummary, validation: float) -> Row:
     effect = variant.effect
     cells = [
-        TableCell(variant.name, "baseline" if variant.is_baseline else ""),
+        TableCell(variant.name, _("baseline") if variant.is_baseline else ""),
         TableCell(fmt.percent(validation)),
         TableCell(fmt.accuracy(variant.accuracy)),
     ]
     if effect is None:
-        cells += [TableCell(fmt.MISSING), TableCell("baseline")]
+        cells += [TableCell(fmt.MISSING), TableCell(_("baseline"))]
     else:
         span = words.span(effect.low, effect.high)
         cells += [TableCell(words.points(effect.difference), span)]
-        cells += [TableCell(effect.verdict, "", effect.verdict)]
+        cells += [TableCell(_(effect.verdict), "", effect.verdict)]
     return Row(tuple(cells), marked=variant.is_baseline)

@@ -38,7 +38,7 @@ from ablate.report.several_compared import compared_blocks
 from ablate.report.several_costs import cost_tables
 from ablate.report.several_studies import shared_runs, studies_table
 from ablate.stats import Verdict
-from ablate.system.text import plural
+from ablate.system.language import ENGLISH, _, amount, retold, spoken
 
 FIGURE = "effects"
 MOST_FINDINGS = 12
@@ -48,26 +48,26 @@ def compose_several(parts: Sequence[InContext]) -> Document:
     """The page over several studies."""
     groups = groups_of(parts)
     sections = (
-        Section("compared", "What may be compared", compared_blocks(groups)),
-        Section("holds", "Does it hold in all?", _holding(parts)),
+        Section("compared", _("What may be compared"), compared_blocks(groups)),
+        Section("holds", _("Does it hold in all?"), _holding(parts)),
         *(_section(number, group, groups[0]) for number, group in enumerate(groups, 1)),
-        Section("effects", "Effects", over_both(FIGURE, parts, "study")),
-        Section("depends", "What it depends on", _depends(groups)),
-        Section("cost", "What it costs", cost_tables(parts)),
-        Section("studies", "The studies", (studies_table(parts), *shared_runs(parts))),
+        Section("effects", _("Effects"), over_both(FIGURE, parts, "study")),
+        Section("depends", _("What it depends on"), _depends(groups)),
+        Section("cost", _("What it costs"), cost_tables(parts)),
+        Section("studies", _("The studies"), (studies_table(parts), *shared_runs(parts))),
     )
     return Document(
         title=listed([part.name for part in parts]),
         question="",
         facts=(
-            ("Studies", f"{len(parts):,}"),
-            ("Data sets", f"{len({part.dataset_hash for part in parts}):,}"),
-            ("Variants", f"{len(variants_of(parts)):,} and their baselines"),
-            ("Finished runs", f"{len(finished(parts)):,}, each counted once"),
+            (_("Studies"), f"{len(parts):,}"),
+            (_("Data sets"), f"{len({part.dataset_hash for part in parts}):,}"),
+            (_("Variants"), _("{n:,} and their baselines", n=len(variants_of(parts)))),
+            (_("Finished runs"), _("{n:,}, each counted once", n=len(finished(parts)))),
         ),
         banner="",
         sections=tuple(section for section in sections if section.blocks),
-        eyebrow="Ablation report over several studies",
+        eyebrow=_("Ablation report over several studies"),
     )
 
 
@@ -75,7 +75,11 @@ def several_numbers(parts: Sequence[InContext]) -> dict[str, Any]:
     """What report.json has: groups that may be compared, verdicts by variant, and each study as in its own
     report.
     """
-    groups = groups_of(parts)
+    with spoken(ENGLISH):
+        return _numbers(parts, groups_of(parts))
+
+
+def _numbers(parts: Sequence[InContext], groups: Sequence[Group]) -> dict[str, Any]:
     number_of = {part.name: i for i, group in enumerate(groups, 1) for part in group.parts}
     return {
         "groups": [
@@ -106,9 +110,11 @@ def several_numbers(parts: Sequence[InContext]) -> dict[str, Any]:
 
 
 def _section(number: int, group: Group, first: Group) -> Section:
-    title = f"Side by side: {group.title}" if len(group.parts) > 1 else group.title
+    together = len(group.parts) > 1
+    title = _("Side by side: {studies}", studies=group.title) if together else group.title
     differs = differences(first.facts, group.facts)
-    told = (Note(f"To {first.title}: {differs}."),) if differs else ()
+    said = _("To {studies}: {differs}.", studies=first.title, differs=differs)
+    told = (Note(said),) if differs else ()
     return Section(f"group-{number}", title, (*told, where_table(group.parts, "study")))
 
 
@@ -120,14 +126,16 @@ def _holding(parts: Sequence[InContext]) -> tuple[Block, ...]:
     )  # those of most studies first
     items = tuple(_sentence(name, parts) for name in names)
     if not items:
-        return (Note("No variant can be judged in any of the studies yet."),)
+        return (Note(_("No variant can be judged in any of the studies yet.")),)
     told = Note(
-        "Verdicts are counted, not pooled: each stands on the runs of its own study, and runs that several "
-        "studies name are counted once. In several studies something that is not there is found somewhere "
-        "more often than in one of twenty."
+        _(
+            "Verdicts are counted, not pooled: each stands on the runs of its own study, and runs that "
+            "several studies name are counted once. In several studies something that is not there is "
+            "found somewhere more often than in one of twenty."
+        )
     )
     first, rest = items[:MOST_FINDINGS], items[MOST_FINDINGS:]
-    folded = Findings(rest, f"{plural(len(rest), 'more variant')}") if rest else None
+    folded = Findings(rest, amount(len(rest), "more variant")) if rest else None
     return (Findings(first), *((folded,) if folded else ()), told)
 
 
@@ -135,19 +143,31 @@ def _sentence(name: str, parts: Sequence[InContext]) -> Finding:
     """`se(pool3): better in 2 of 3, undecided in 1.`, and where."""
     found = verdicts_of(name, parts)
     counts = Counter(found.values())
-    of = f" of {len(found)}"
-    said = [f"{verdict} in {counts[verdict]}" for verdict in HOLDS if counts[verdict]]
-    alone = f"{next(iter(counts))} in the one study that judges it"
-    claim = f"{name}: {', '.join([said[0] + of, *said[1:]]) if len(found) > 1 else alone}."
     where = [
-        f"{verdict}: {'; '.join(each for each, own in found.items() if own is verdict)}"
+        f"{_(verdict)}: {'; '.join(each for each, own in found.items() if own is verdict)}"
         for verdict in HOLDS
         if counts[verdict]
     ]
-    twice = [f"{part.name} has {part.elsewhere[name]}" for part in parts if name in part.elsewhere]
+    twice = [
+        _("{study} has {runs}", study=part.name, runs=retold(part.elsewhere[name]))
+        for part in parts
+        if name in part.elsewhere
+    ]
     without = [part.name for part in parts if part.of(name) is None]
-    beyond = [f"not in {listed(without)}"] if without else []
-    return Finding(claim, ". ".join([*where, *twice, *beyond]) + ".", _tone(set(found.values())))
+    beyond = [_("not in {studies}", studies=listed(without))] if without else []
+    evidence = " ".join(_("{told}.", told=text) for text in (*where, *twice, *beyond))
+    claim = _("{name}: {verdicts}.", name=name, verdicts=_counted(counts))
+    return Finding(claim, evidence, _tone(set(found.values())))
+
+
+def _counted(counts: Counter[Verdict]) -> str:
+    """`better in 2 of 3, undecided in 1`."""
+    (first, *others) = [verdict for verdict in HOLDS if counts[verdict]]
+    if counts.total() == 1:
+        return _("{verdict} in the one study that judges it", verdict=_(first))
+    told = _("{verdict} in {n} of {total}", verdict=_(first), n=counts[first], total=counts.total())
+    more = [_("{verdict} in {n}", verdict=_(other), n=counts[other]) for other in others]
+    return _(", ").join([told, *more])
 
 
 def _tone(found: set[Verdict]) -> Tone:

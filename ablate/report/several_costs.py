@@ -12,7 +12,7 @@ from ablate.report.parts import listed
 from ablate.report.speeds import Speed, SpeedColumn, ratio_to
 from ablate.report.summary import Summary
 from ablate.stats.words import speed_words
-from ablate.system.text import plural
+from ablate.system.language import _, amount
 
 Measured = dict[str, dict[SpeedColumn, Speed]]
 
@@ -60,10 +60,10 @@ def _fingerprint(summary: Summary) -> str:
 
 def _table(network: _Network) -> Table:
     places = dict.fromkeys(column.place for column in network.columns)
-    heads = [Column("Variant", numeric=False)]
+    heads = [Column(_("Variant"), numeric=False)]
     for place in places:
         heads += [Column(c.title, c.conditions) for c in network.columns if c.place == place]
-        heads.append(Column("Peak memory", f"MiB, training, {place.device}"))
+        heads.append(Column(_("Peak memory"), _("MiB, training, {device}", device=place.device)))
     rows = tuple(
         Row(
             (TableCell(name), *_cells(name, network, list(places))),
@@ -72,10 +72,13 @@ def _table(network: _Network) -> Table:
         for name, own in network.measured.items()
         if own
     )
-    caption = (
-        f"{listed([part.name for part in network.parts])}, under {plural(len(places), 'condition')}: a "
-        "column for each device, precision, batch size, protocol and torch, none of them pooled. Below each "
-        f"speed its ratio to the baseline {network.baseline}, measured under the same conditions."
+    caption = _(
+        "{studies}, under {conditions}: a column for each device, precision, batch size, protocol and "
+        "torch, none of them pooled. Below each speed its ratio to the baseline {baseline}, measured under "
+        "the same conditions.",
+        studies=listed([part.name for part in network.parts]),
+        conditions=amount(len(places), "condition"),
+        baseline=network.baseline,
     )
     return Table(caption, tuple(heads), rows)
 
@@ -101,4 +104,6 @@ def _speed(name: str, column: SpeedColumn, network: _Network) -> TableCell:
     ratio = None if name == network.baseline else ratio_to(speed, reference)
     note = "" if ratio is None else f"{fmt.ratio(ratio.ratio, ratio.low, ratio.high)}"
     said = speed_words(ratio) if ratio is not None else ""
-    return TableCell(fmt.speed(speed.images_per_second), f"{note}, {said}" if said else note)
+    return TableCell(
+        fmt.speed(speed.images_per_second), _(", ").join((note, said)) if said else note
+    )

@@ -12,7 +12,14 @@ from ablate.report.parts import (
     finished,
     run_keys,
 )
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount, retold
+
+COLUMNS = (
+    (N_("Study"), "", False), (N_("Data set"), N_("its content"), False), (N_("Network"), "", False),
+    (N_("Setting"), "", False), (N_("Baseline"), "", False),
+    (N_("Its score"), N_("test, %, mean ± 95 %"), True),
+    (N_("Runs"), N_("finished of planned"), True), (N_("Trained on"), "", False), (N_("Verdicts"), "", False),
+)  # fmt: skip
 
 
 def shared_runs(parts: Sequence[InContext]) -> tuple[Block, ...]:
@@ -20,30 +27,29 @@ def shared_runs(parts: Sequence[InContext]) -> tuple[Block, ...]:
     left = named - len(finished(parts))
     if not left:
         return ()
-    text = f"{plural(left, 'finished run')} stand in more than one of these studies and are counted once."
+    text = _(
+        "{runs} stand in more than one of these studies and are counted once.",
+        runs=amount(left, "finished run"),
+    )
     return (Note(text),)
 
 
 def studies_table(parts: Sequence[InContext]) -> Table:
     """What each study is, how well its baseline does, how far it has come and on what it was trained."""
-    columns = tuple(
-        Column(*head)
-        for head in (
-            ("Study", "", False), ("Data set", "its content", False), ("Network", "", False),
-            ("Setting", "", False), ("Baseline", "", False), ("Its score", "test, %, mean ± 95 %"),
-            ("Runs", "finished of planned"), ("Trained on", "", False), ("Verdicts", "", False),
-        )
-    )  # fmt: skip
-    return Table("Each study as it is in its own report.", columns, tuple(map(_study_row, parts)))
+    columns = tuple(Column(_(head), note and _(note), numeric) for head, note, numeric in COLUMNS)
+    rows = tuple(map(_study_row, parts))
+    return Table(_("Each study as it is in its own report."), columns, rows)
 
 
 def _study_row(part: InContext) -> Row:
     summary, facts = part.summary, facts_of(part.summary, part.dataset_hash)
     done, planned = len(run_keys(summary)), sum(v.planned for v in summary.variants)
-    machines = "; ".join(f"{place} ({plural(n, 'run')})" for place, n in summary.trained_on.items())
+    machines = "; ".join(f"{place} ({amount(n, 'run')})" for place, n in summary.trained_on.items())
     texts = (
         part.name, facts["data set"], facts["backbone"], str(summary.study.get("setting") or "")[:8],
-        summary.baseline, fmt.accuracy(summary.reference.accuracy), f"{done:,} of {planned:,}",
-        machines or "not known", summary.exploratory or ("not claimed" if summary.leaked else "claimed"),
+        summary.baseline, fmt.accuracy(summary.reference.accuracy),
+        _("{n:,} of {total:,}", n=done, total=planned),
+        machines or _("not known"),
+        retold(summary.exploratory or "") or (_("not claimed") if summary.leaked else _("claimed")),
     )  # fmt: skip
     return Row(tuple(map(TableCell, texts)))

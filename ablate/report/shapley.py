@@ -14,6 +14,7 @@ from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import words
 from ablate.stats.contrasts import Estimate
 from ablate.stats.shapley import Coalition, shapley_estimates, shapley_values
+from ablate.system.language import _
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,18 @@ def shapley_figure(summary: Summary) -> Figure | None:
         )
         ax.axvline(0, color=canvas.BASELINE, linewidth=1)
         ax.set_yticks(range(len(gains)), [canvas.two_lines(place, 18) for place in shares.accuracy])
-        ax.set(title=canvas.label(shares.label, 30), xlabel="Points", ylim=(most - 0.4, -0.6))
+        ax.set(title=canvas.label(shares.label, 30), xlabel=_("Points"), ylim=(most - 0.4, -0.6))
         ax.grid(axis="y", visible=False)
-    bars = "" if summary.leaked else " Lines: simultaneous 95 % intervals of one kind."
+    bars = "" if summary.leaked else _(" Lines: simultaneous 95 % intervals of one kind.")
     return Figure(
         "shapley",
-        "What each place adds to test accuracy (Shapley values); the same numbers are in the tables.",
-        f"Averaged over all orders in which places can be added; bars add up to the difference of all "
-        f"places and none.{bars}",
+        _(
+            "What each place adds to test accuracy (Shapley values); the same numbers are in the tables."
+        ),
+        _(
+            "Averaged over all orders in which places can be added; bars add up to the difference of all "
+            "places and none.{bars}", bars=bars,
+        ),
         canvas.saved(figure),
         [
             {
@@ -114,16 +119,29 @@ def _table(shares: Shares, summary: Summary) -> Table:
     ]
     totals = [sum(shares.milliseconds[mode].values()) for mode in modes]
     sums = (TableCell(words.points(shares.total)), *(TableCell(_signed(t)) for t in totals))
-    rows.append(Row((TableCell("all places − none"), *sums), marked=True))
+    rows.append(Row((TableCell(_("all places − none")), *sums), marked=True))
     columns = (
-        Column("Place", numeric=False),
-        Column("Accuracy", "points" + ("" if summary.leaked else ", simultaneous 95 % interval")),
-        *(Column(f"{mode.mode.capitalize()} time", "µs an image") for mode in modes),
+        Column(_("Place"), numeric=False),
+        Column(
+            _("Accuracy"),
+            _("points") + ("" if summary.leaked else _(", simultaneous 95 % interval")),
+        ),
+        *(
+            Column(_("{mode} time", mode=_(mode.mode).capitalize()), _("µs an image"))
+            for mode in modes
+        ),
     )
-    conditions = f" Time: {modes[0].conditions}, without intervals." if modes else ""
-    caption = (
-        f"{shares.label}: what each place adds, exactly over all {len(shares.placed)} sets of places "
-        f"(Shapley values); they add up to the last row.{conditions}"
+    conditions = (
+        _(" Time: {conditions}, without intervals.", conditions=modes[0].conditions)
+        if modes
+        else ""
+    )
+    caption = _(
+        "{label}: what each place adds, exactly over all {n} sets of places (Shapley "
+        "values); they add up to the last row.{conditions}",
+        label=shares.label,
+        n=len(shares.placed),
+        conditions=conditions,
     )
     return Table(caption, columns, tuple(rows))
 

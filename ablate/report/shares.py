@@ -19,7 +19,7 @@ from ablate.report.families import (
 from ablate.report.profiles import bar_order, left_out, pairs_of
 from ablate.report.speeds import ratio_to
 from ablate.report.summary import Summary, VariantSummary
-from ablate.system.text import plural
+from ablate.system.language import _, amount
 
 MAX_BARS = 12
 MAX_PLACES = 3
@@ -51,26 +51,40 @@ def family_figure(summary: Summary) -> Figure | None:
     for family in shown:
         width = table[family] / 1000
         bars = ax.barh(
-            range(len(table)), width, left=left, color=colors[family], height=0.68, label=family
+            range(len(table)), width, left=left, color=colors[family], height=0.68, label=_(family)
         )
         for bar, name, us in zip(bars, table.index, table[family], strict=True):
-            canvas.tip(bar, f"{name}, {family}: {fmt.milliseconds(us)} ms")
+            canvas.tip(
+                bar,
+                _(
+                    "{name}, {family}: {us} ms",
+                    name=name,
+                    family=_(family),
+                    us=fmt.milliseconds(us),
+                ),
+            )
         left = left + width
     ax.set_yticks(
         range(len(table)), [canvas.two_lines(str(bar)) for bar in table.index], fontsize=8
     )
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set(xlabel="Self time of a step and its batch (ms)", ylabel="")
+    ax.set(xlabel=_("Self time of a step and its batch (ms)"), ylabel="")
     figure.legend(loc="outside lower left", ncols=2 if canvas.is_narrow() else 5, fontsize=8)
     return Figure(
         "families",
-        "Self time of one training step by kind of work, one bar for each profiled variant; "
-        "attention's shares are in the table below.",
-        f"Profiled with plain attention modules (path eager) on "
-        f"{', '.join(map(str, times['device'].unique()))}, forward and backward, each operator under "
-        "the module that caused it. Augmentation is that of one batch, which the runs of a cohort "
-        "share. The profiler slows a step: compare shares." + left_out(len(order), len(every)),
+        _(
+            "Self time of one training step by kind of work, one bar for each profiled "
+            "variant; attention's shares are in the table below."
+        ),
+        _(
+            "Profiled with plain attention modules (path eager) on {devices}, forward and "
+            "backward, each operator under the module that caused it. Augmentation is "
+            "that of one batch, which the runs of a cohort share. The profiler slows a "
+            "step: compare shares.",
+            devices=", ".join(map(str, times["device"].unique())),
+        )
+        + left_out(len(order), len(every)),
         canvas.saved(figure),
         [
             {
@@ -93,16 +107,16 @@ def attention_table(times: pd.DataFrame, summary: Summary) -> Table | None:
             note = str(device) if several else ""
             rows.append(_row(variant, str(device), note, group, summary))
     columns = (
-        Column("Variant", numeric=False),
-        Column("MACs", "per image"),
-        Column("Training step", "measured apart, ms"),
-        Column("Attention", "of the profiled step"),
-        Column("Where", numeric=False),
+        Column(_("Variant"), numeric=False),
+        Column(_("MACs"), _("per image")),
+        Column(_("Training step"), _("measured apart, ms")),
+        Column(_("Attention"), _("of the profiled step")),
+        Column(_("Where"), numeric=False),
     )
-    caption = (
-        "Multiply-adds against time. The step is the batch divided by the measured throughput, with "
-        "attention as it is trained; attention's share is from the profile of path eager, with plain "
-        "modules. × is to the baseline."
+    caption = _(
+        "Multiply-adds against time. The step is the batch divided by the measured "
+        "throughput, with attention as it is trained; attention's share is from the "
+        "profile of path eager, with plain modules. × is to the baseline."
     )
     return Table(caption, columns, tuple(rows)) if rows else None
 
@@ -112,7 +126,14 @@ def reasons(summary: Summary) -> list[Note]:
     missing = summary.traces[summary.traces["reason"].notna()]
     grouped = missing.groupby("reason", sort=False)
     return [
-        Note(f"{plural(len(group), 'profile')} without a trace: {reason}", "warning")
+        Note(
+            _(
+                "{profiles} without a trace: {reason}",
+                profiles=amount(len(group), "profile"),
+                reason=reason,
+            ),
+            "warning",
+        )
         for reason, group in list(grouped)[:MAX_REASONS]
     ]
 

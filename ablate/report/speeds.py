@@ -12,6 +12,7 @@ import pandas as pd
 from ablate.page import format as fmt
 from ablate.page.format import count
 from ablate.stats.ratios import Ratio, in_family
+from ablate.system.language import N_, _
 
 COST_COLUMNS = (
     *("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol", "torch"),
@@ -23,6 +24,8 @@ COST_COLUMNS = (
 
 RATIO_STEP = 0.0005
 """Half of the last digit of a ratio in the tables."""
+WORDS = (N_("train"), N_("infer"), N_("eager"), N_("quick"), N_("full"))
+"""Modes and protocols, as the database calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,15 @@ class SpeedColumn:
     @property
     def title(self) -> str:
         """`Train images/s`."""
-        return f"{self.mode.capitalize()} images/s"
+        return _("{mode} images/s", mode=_(self.mode).capitalize())
 
     @property
     def conditions(self) -> str:
         """`NVIDIA H200 · amp-bf16 · batch 64 · quick · torch 2.15.0`."""
-        protocol = self.protocol or "protocol not recorded"
+        protocol = _(self.protocol) if self.protocol else _("protocol not recorded")
         version = f" · torch {self.torch}" if self.torch else ""
-        return f"{self.device} · {self.precision} · batch {self.batch_size} · {protocol}{version}"
+        batch = _("batch {size}", size=self.batch_size)
+        return f"{self.device} · {self.precision} · {batch} · {protocol}{version}"
 
     @property
     def place(self) -> SpeedColumn:
@@ -193,7 +197,10 @@ def apart(own: Speed | None, other: Speed | None, ratio: Ratio | None) -> str:
     if low / over - RATIO_STEP <= ratio.ratio <= high / under + RATIO_STEP:
         return ""
     quotient = own.images_per_second / other.images_per_second
-    return f"in turns with the baseline; the speeds by themselves give {fmt.ratio(quotient)}"
+    return _(
+        "in turns with the baseline; the speeds by themselves give {quotient}",
+        quotient=fmt.ratio(quotient),
+    )
 
 
 def _rounded(speed: float) -> tuple[float, float]:

@@ -26,20 +26,22 @@ from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.stats import words
 from ablate.system.context import context_name
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount
 
 MOST_FINDINGS = 6
 """So many stand there at once; the others are unfolded."""
 
 READING = (
-    f"The ± of an accuracy is a 95 % Student t-interval over seeds. {words.READING[0]}",
-    *words.READING[1:],
-    "Speed is measured apart from training, all variants by turns. “quick” is the short measurement "
-    "that follows a run, “full” the long one of ablate measure. A ratio to the baseline is formed in "
-    "each round; its interval is Student's t over fresh processes, on the logarithm. A ratio without an "
-    "interval is that of the speeds. Devices, precisions and versions of torch are never pooled: each "
-    "condition has a table of its own. MACs count one multiply-add as 1, for convolutions and matrix "
-    "products.",
+    N_("The ± of an accuracy is a 95 % Student t-interval over seeds."),
+    N_(
+        "Speed is measured apart from training, all variants by turns. “quick” is "
+        "the short measurement that follows a run, “full” the long one of ablate "
+        "measure. A ratio to the baseline is formed in each round; its interval is "
+        "Student's t over fresh processes, on the logarithm. A ratio without an "
+        "interval is that of the speeds. Devices, precisions and versions of torch "
+        "are never pooled: each condition has a table of its own. MACs count one "
+        "multiply-add as 1, for convolutions and matrix products."
+    ),
 )
 
 
@@ -48,46 +50,52 @@ def compose(summary: Summary) -> Document:
     study = summary.study
     with canvas.style():
         sections = (
-            Section("findings", "The answer", _findings(summary)),
-            Section("results", "Results by variant", (results_table(summary),)),
-            Section("began", "Before any training", began_blocks(summary)),
-            Section("accuracy", "Effects", _accuracy(summary)),
-            Section("controls", "Against the controls", control_blocks(summary)),
-            Section("selection", "The best by validation", selection_blocks(summary)),
-            Section("search", "Search", _search(summary)),
-            Section("contexts", "Does it hold in the other contexts?", _contexts(summary)),
-            Section("factors", "Which place, which kind, which r", _factors(summary)),
-            Section("cost", f"{summary.judged_by.heading} against cost", _cost(summary)),
-            Section("profile", "Where the time goes", _profile(summary)),
-            Section("attention", "What attention does", _figures("attention", summary)),
-            Section("images", "Images that attention changes", _images(summary)),
-            Section("training", "Learning curves", _training(summary)),
-            Section("data", "The images", image_blocks(summary)),
+            Section("findings", _("The answer"), _findings(summary)),
+            Section("results", _("Results by variant"), (results_table(summary),)),
+            Section("began", _("Before any training"), began_blocks(summary)),
+            Section("accuracy", _("Effects"), _accuracy(summary)),
+            Section("controls", _("Against the controls"), control_blocks(summary)),
+            Section("selection", _("The best by validation"), selection_blocks(summary)),
+            Section("search", _("Search"), _search(summary)),
+            Section("contexts", _("Does it hold in the other contexts?"), _contexts(summary)),
+            Section("factors", _("Which place, which kind, which r"), _factors(summary)),
             Section(
-                "classes", "Class by class", class_blocks(summary, draw_section("classes", summary))
+                "cost",
+                _("{heading} against cost", heading=summary.judged_by.heading),
+                _cost(summary),
             ),
-            Section("metrics", "Metrics beside accuracy", metric_blocks(summary)),
-            Section("completeness", "How complete the study is", _completeness(summary)),
-            Section("failures", "Failed runs", _present(tables.failures_table(summary))),
-            Section("aliases", "The same network", _present(tables.aliases_table(summary))),
-            Section("reading", "How to read this", _reading(summary)),
-            Section("layers", "Parameters by layer", _layers(summary)),
-            Section("recipe", "Recipe", (tables.recipe_table(summary),)),
-            Section("environment", "How to reproduce this", _environment(summary)),
+            Section("profile", _("Where the time goes"), _profile(summary)),
+            Section("attention", _("What attention does"), _figures("attention", summary)),
+            Section("images", _("Images that attention changes"), _images(summary)),
+            Section("training", _("Learning curves"), _training(summary)),
+            Section("data", _("The images"), image_blocks(summary)),
+            Section(
+                "classes",
+                _("Class by class"),
+                class_blocks(summary, draw_section("classes", summary)),
+            ),
+            Section("metrics", _("Metrics beside accuracy"), metric_blocks(summary)),
+            Section("completeness", _("How complete the study is"), _completeness(summary)),
+            Section("failures", _("Failed runs"), _present(tables.failures_table(summary))),
+            Section("aliases", _("The same network"), _present(tables.aliases_table(summary))),
+            Section("reading", _("How to read this"), _reading(summary)),
+            Section("layers", _("Parameters by layer"), _layers(summary)),
+            Section("recipe", _("Recipe"), (tables.recipe_table(summary),)),
+            Section("environment", _("How to reproduce this"), _environment(summary)),
         )
     return Document(
         title=str(study["name"]),
         question=str(study.get("question") or ""),
         facts=(
             *_context(study),
-            ("Dataset", _dataset(study)),
-            ("Backbone", str(study.get("backbone") or "–")),
-            ("Baseline", summary.baseline),
-            ("Variants", f"{len(summary.variants):,}"),
-            *((("Setting", str(study["setting"])[:8]),) if study.get("setting") else ()),
+            (_("Dataset"), _dataset(study)),
+            (_("Backbone"), str(study.get("backbone") or "–")),
+            (_("Baseline"), summary.baseline),
+            (_("Variants"), f"{len(summary.variants):,}"),
+            *(((_("Setting"), str(study["setting"])[:8]),) if study.get("setting") else ()),
             *_finished(summary),
         ),
-        banner=LEAKED if summary.leaked else "",
+        banner=_(LEAKED) if summary.leaked else "",
         sections=tuple(section for section in sections if section.blocks),
     )
 
@@ -96,24 +104,24 @@ def _finished(summary: Summary) -> tuple[tuple[str, str], ...]:
     """How many runs there are; with folds how many trainings these are."""
     seeds = sum(v.n + v.besides for v in summary.variants)
     if summary.folds == 1:
-        return (("Finished runs", f"{seeds:,}"),)
+        return ((_("Finished runs"), f"{seeds:,}"),)
     trained = int((summary.fold_runs["status"] == RunStatus.FINISHED).sum())
     return (
-        ("Folds", f"{summary.folds:,}, each image tested once"),
-        ("Finished seeds", f"{seeds:,} of all folds"),
-        ("Finished runs", f"{trained:,}"),
+        (_("Folds"), _("{folds:,}, each image tested once", folds=summary.folds)),
+        (_("Finished seeds"), _("{seeds:,} of all folds", seeds=seeds)),
+        (_("Finished runs"), f"{trained:,}"),
     )
 
 
 def _context(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Which of its study's contexts this is."""
     name = context_name(tuple((study.get("context") or {}).items()))
-    return (("Context", name),) if name else ()
+    return ((_("Context"), name),) if name else ()
 
 
 def _dataset(study: Mapping[str, Any]) -> str:
     """What its images are called; with their content, where a study was run on others of that name."""
-    content = f" (content {study['content']})" if study.get("content") else ""
+    content = _(" (content {content})", content=study["content"]) if study.get("content") else ""
     return str(study.get("dataset") or "–") + content
 
 
@@ -134,7 +142,7 @@ def _findings(summary: Summary) -> tuple[Block, ...]:
     found = findings(summary)
     lead = *answer(summary), *doubts(summary)
     first, rest = found[:MOST_FINDINGS], found[MOST_FINDINGS:]
-    folded = f"{plural(len(rest), 'more finding')}, one for each variant"
+    folded = _("{findings}, one for each variant", findings=amount(len(rest), "more finding"))
     shown = (Findings(first), *((Findings(rest, folded),) if rest else ())) if first else ()
     return (*lead, *shown)
 
@@ -144,15 +152,22 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
     short = [v.name for v in summary.variants if v.n < v.planned]
     if short:
         listed = ", ".join(short[:12]) + (" …" if len(short) > 12 else "")
-        text = f"{plural(len(short), 'variant')} with fewer finished runs than planned: {listed}."
+        text = _(
+            "{variants} with fewer finished runs than planned: {listed}.",
+            variants=amount(len(short), "variant"),
+            listed=listed,
+        )
         notes.append(Note(text))
     if incomplete := _incomplete(summary):
         notes.append(Note(incomplete, "warning"))
     if len(summary.trained_on) > 1:
         listed = "; ".join(
-            f"{place} ({plural(n, 'run')})" for place, n in summary.trained_on.items()
+            f"{place} ({amount(n, 'run')})" for place, n in summary.trained_on.items()
         )
-        text = f"Runs were trained under unlike conditions, which accuracies do not show: {listed}."
+        text = _(
+            "Runs were trained under unlike conditions, which accuracies do not show: {listed}.",
+            listed=listed,
+        )
         notes.append(Note(text, "warning"))
     told = (unmoved_in(variant) for variant in summary.variants)
     notes.extend(Note(text, "warning") for text in told if text)
@@ -166,15 +181,24 @@ def _incomplete(summary: Summary) -> str:
     if summary.folds == 1 or begun.empty:
         return ""
     told = [
-        f"{row['variant']}, seed {row['seed']:g} ({row['folds_finished']:g} of {summary.folds})"
+        _(
+            "{variant}, seed {seed:g} ({n:g} of {folds})",
+            variant=row["variant"],
+            seed=row["seed"],
+            n=row["folds_finished"],
+            folds=summary.folds,
+        )
         for row in begun.to_dict("records")
     ]
     listed = ", ".join(told[:12]) + (" …" if len(told) > 12 else "")
-    return f"A seed counts once all of its folds have finished; these do not yet: {listed}."
+    return _(
+        "A seed counts once all of its folds have finished; these do not yet: {listed}.",
+        listed=listed,
+    )
 
 
 def _accuracy(summary: Summary) -> tuple[Block, ...]:
-    missing = f"No figure of {summary.judged_by.title}: no run has a value of it."
+    missing = _("No figure of {title}: no run has a value of it.", title=summary.judged_by.title)
     return _figures("accuracy", summary) or _missing(missing)
 
 
@@ -183,9 +207,9 @@ def _cost(summary: Summary) -> tuple[Block, ...]:
     drawn = (*_figures("cost", summary), *front_blocks(summary))
     blocks = (*drawn, *costs.cost_tables(summary), *on_paper)
     if not summary.speed_columns:
-        text = "No speed was measured for this study: ablate run does it after training."
+        text = _("No speed was measured for this study: ablate run does it after training.")
         blocks = (*blocks, Note(text, "warning"))
-    return blocks or _missing("No figure of cost: no run has finished.")
+    return blocks or _missing(_("No figure of cost: no run has finished."))
 
 
 def _search(summary: Summary) -> tuple[Block, ...]:
@@ -203,7 +227,7 @@ def _images(summary: Summary) -> tuple[Block, ...]:
 
 
 def _training(summary: Summary) -> tuple[Block, ...]:
-    missing = "No finished run has left a training history."
+    missing = _("No finished run has left a training history.")
     return _figures("training", summary) or _missing(missing)
 
 
@@ -217,23 +241,26 @@ def _profile(summary: Summary) -> tuple[Block, ...]:
         *drawn.values(),
         *tables.profile_tables(chosen),
     )
-    missing = "No profile was taken for this study: ablate run does it after training."
+    missing = _("No profile was taken for this study: ablate run does it after training.")
     return (*(found or _missing(missing)), *shares.reasons(summary))
 
 
 def _layers(summary: Summary) -> tuple[Block, ...]:
     table = tables.layers_table(summary)
-    return _present(table) or _missing("The layers of this study are not known yet.")
+    return _present(table) or _missing(_("The layers of this study are not known yet."))
 
 
 def _reading(summary: Summary) -> tuple[Block, ...]:
-    notes = tuple(Note(text) for text in (*_verdict_words(summary), READING[-1]))
+    told = (*_verdict_words(summary), _(READING[-1]), *canvas.english_words())
+    notes = tuple(Note(text) for text in told)
     if summary.pairing is None:
         return notes
-    text = (
-        f"Variants of one seed share initialisation, batches and augmentation. The correlation of "
-        f"{summary.judged_by.title} by seed with the baseline is {summary.pairing:+.2f} in this study: "
-        "the higher, the more seeds as blocks see."
+    text = _(
+        "Variants of one seed share initialisation, batches and augmentation. The "
+        "correlation of {title} by seed with the baseline is {pairing:+.2f} in this "
+        "study: the higher, the more seeds as blocks see.",
+        title=summary.judged_by.title,
+        pairing=summary.pairing,
     )
     return (*notes, Note(text.replace("-", "−", 1) if summary.pairing < 0 else text))
 
@@ -241,14 +268,15 @@ def _reading(summary: Summary) -> tuple[Block, ...]:
 def _verdict_words(summary: Summary) -> tuple[str, ...]:
     """How verdicts come about, by the rules that were used; of a test-leaked study there are none."""
     if summary.leaked:
-        return (LEAKED,)
+        return (_(LEAKED),)
     rules = words.reading(v.effect for v in summary.tested if v.effect)
     folds = () if summary.folds == 1 else (words.told_folds(summary.folds),)
     return (
-        *READING[:2],
+        f"{_(READING[0])} {_(words.READING[0])}",
+        _(words.READING[1]),
         *folds,
         *rules,
-        f"The margin of equivalence is the {margin_words(summary)}.",
+        _("The margin of equivalence is the {margin}.", margin=margin_words(summary)),
     )
 
 
@@ -262,5 +290,5 @@ def _contexts(summary: Summary) -> tuple[Block, ...]:
 
 def _environment(summary: Summary) -> tuple[Block, ...]:
     table = tables.environment_table(summary)
-    found = _present(table) or _missing("No environment is recorded.")
+    found = _present(table) or _missing(_("No environment is recorded."))
     return (*reproduce.steps(summary), *found, *_present(reproduce.runs_table(summary)))

@@ -12,6 +12,7 @@ from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.keys import by_difference
+from ablate.system.language import ENGLISH, _, language
 
 MAX_ERROR = 200
 MAX_ENVIRONMENTS = 6
@@ -33,13 +34,15 @@ def failures_table(summary: Summary) -> Table | None:
         for row in failed.to_dict("records")
     )
     columns = (
-        Column("Variant", numeric=False),
-        Column("Seed"),
-        *([Column("Fold")] if summary.folds > 1 else []),
-        Column("Kind", numeric=False),
-        Column("Error", numeric=False),
+        Column(_("Variant"), numeric=False),
+        Column(_("Seed")),
+        *([Column(_("Fold"))] if summary.folds > 1 else []),
+        Column(_("Kind"), numeric=False),
+        Column(_("Error"), numeric=False),
     )
-    return Table("Failed runs. They are counted in every table.", columns, rows) if rows else None
+    return (
+        Table(_("Failed runs. They are counted in every table."), columns, rows) if rows else None
+    )
 
 
 def _last_line(error: str) -> str:
@@ -50,8 +53,8 @@ def _last_line(error: str) -> str:
 def aliases_table(summary: Summary) -> Table | None:
     """Variants that build the same network as another; they share its runs."""
     rows = tuple(_texts(v.name, v.same_as) for v in summary.variants if v.same_as)
-    columns = (Column("Variant", numeric=False), Column("Same network as", numeric=False))
-    return Table("They are trained once and tested once.", columns, rows) if rows else None
+    columns = (Column(_("Variant"), numeric=False), Column(_("Same network as"), numeric=False))
+    return Table(_("They are trained once and tested once."), columns, rows) if rows else None
 
 
 def layers_table(summary: Summary) -> Table | None:
@@ -76,23 +79,23 @@ def layers_table(summary: Summary) -> Table | None:
         for r in chosen.head(MAX_LAYERS).to_dict("records")
     )
     columns = (
-        Column("Layer", numeric=False),
-        Column("Kind", numeric=False),
-        Column("Parameter", numeric=False),
-        Column("Count"),
+        Column(_("Layer"), numeric=False),
+        Column(_("Kind"), numeric=False),
+        Column(_("Parameter"), numeric=False),
+        Column(_("Count")),
     )
     total = fmt.count(float(chosen["count"].sum()))
     left = len(chosen) - len(rows)
-    caption = f"{name}: {total} parameters; attention is marked." + (
-        f" {left:,} more rows are left out." if left else ""
+    caption = _("{name}: {total} parameters; attention is marked.", name=name, total=total) + (
+        _(" {left:,} more rows are left out.", left=left) if left else ""
     )
-    return Table(caption, columns, rows, folded=f"Parameters by layer of {name}")
+    return Table(caption, columns, rows, folded=_("Parameters by layer of {name}", name=name))
 
 
 def operations_table(summary: Summary) -> Table | None:
     """What one image costs each variant on paper; none where only MACs were stored."""
-    counted = [v for v in summary.variants if v.elementwise is not None and not v.same_as]
-    if not counted:
+    known = [v for v in summary.variants if v.elementwise is not None and not v.same_as]
+    if not known:
         return None
     rows = tuple(
         Row(
@@ -102,16 +105,16 @@ def operations_table(summary: Summary) -> Table | None:
             ),
             marked=v.is_baseline,
         )
-        for v in counted
+        for v in known
     )
     columns = (
-        Column("Variant", numeric=False),
-        Column("MACs", "convolutions, matrix products"),
-        Column("Elementwise", "all other arithmetic"),
-        Column("Activations", "values that MACs give"),
+        Column(_("Variant"), numeric=False),
+        Column(_("MACs"), _("convolutions, matrix products")),
+        Column(_("Elementwise"), _("all other arithmetic")),
+        Column(_("Activations"), _("values that MACs give")),
     )
-    caption = "Operations of one image, counted on paper. An elementwise one handles one value."
-    return Table(caption, columns, rows, folded="Operations by variant")
+    caption = _("Operations of one image, counted on paper. An elementwise one handles one value.")
+    return Table(caption, columns, rows, folded=_("Operations by variant"))
 
 
 def profile_tables(bars: pd.DataFrame, top: int = 8) -> list[Table]:
@@ -132,13 +135,24 @@ def profile_tables(bars: pd.DataFrame, top: int = 8) -> list[Table]:
             for r in head.to_dict("records")
         )
         columns = (
-            Column("Operator", numeric=False),
-            Column("Self time", "ms per step"),
-            Column("Share", "of the step"),
-            Column("Calls", "per step"),
+            Column(_("Operator"), numeric=False),
+            Column(_("Self time"), _("ms per step")),
+            Column(_("Share"), _("of the step")),
+            Column(_("Calls"), _("per step")),
         )
         total = fmt.milliseconds(float(rows["us"].sum()))
-        tables.append(Table(f"{name} on {device}: {total} ms per step.", columns, body))
+        tables.append(
+            Table(
+                _(
+                    "{name} on {device}: {total} ms per step.",
+                    name=name,
+                    device=device,
+                    total=total,
+                ),
+                columns,
+                body,
+            )
+        )
     return tables
 
 
@@ -157,8 +171,8 @@ def recipe_table(summary: Summary) -> Table:
     }
     shown |= {key: value for key, value in given.items() if value}
     rows = tuple(_texts(_words(key), fmt.value(value)) for key, value in shown.items())
-    columns = (Column("Setting", numeric=False), Column("Value", numeric=False))
-    return Table("What every run of this study has in common.", columns, rows)
+    columns = (Column(_("Setting"), numeric=False), Column(_("Value"), numeric=False))
+    return Table(_("What every run of this study has in common."), columns, rows)
 
 
 def environment_table(summary: Summary) -> Table | None:
@@ -167,17 +181,17 @@ def environment_table(summary: Summary) -> Table | None:
     keys = list(dict.fromkeys(key for environment in environments for key in environment))
     if not keys:
         return None
-    names = [f"Environment {i}" for i, _ in enumerate(environments, 1)]
+    names = [_("Environment {i}", i=i) for i in range(1, len(environments) + 1)]
     if len(names) == 1:
-        names = ["Value"]
+        names = [_("Value")]
     rows = tuple(
         _texts(_words(key), *(fmt.value(e.get(key)) for e in environments)) for key in keys
     )
     left = len(summary.environments) - len(environments)
-    caption = "What the accepted results were computed with." + (
-        f" {left} more are in the database." if left > 0 else ""
+    caption = _("What the accepted results were computed with.") + (
+        _(" {left} more are in the database.", left=left) if left > 0 else ""
     )
-    columns = (Column("Key", numeric=False), *(Column(n, numeric=False) for n in names))
+    columns = (Column(_("Key"), numeric=False), *(Column(n, numeric=False) for n in names))
     return Table(caption, columns, rows)
 
 
@@ -197,4 +211,5 @@ def _whole(value: object) -> str:
 
 
 def _words(key: object) -> str:
-    return str(key).replace("_", " ")
+    """A key in words; to whoever reads another language it is a name, as the study file has it."""
+    return str(key).replace("_", " ") if language() == ENGLISH else str(key)

@@ -23,9 +23,10 @@ from ablate.result.run import (
     Started,
     Step,
 )
-from ablate.result.status import RunStatus
+from ablate.result.status import TOLD, RunStatus
 
 __all__ = [
+    "TOLD",
     "Anew",
     "Architecture",
     "Checkpoint",

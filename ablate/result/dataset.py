@@ -6,7 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ablate.system.text import plural
+from ablate.system.language import N_, _, amount
+
+UNEVEN = N_(
+    "a class has {low:,} ({smallest_class}) to {high:,} ({largest_class}) to train on and validate"
+)
+UNEVEN_IN_ALL = N_("a class has {low:,} ({smallest_class}) to {high:,} ({largest_class}) in all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +61,36 @@ class DatasetSummary:
 
 def counted(data: DatasetSummary) -> str:
     """How many images of how many classes there are, and what is right of them without looking at one."""
-    drawn = "" if data.drawn_images is None else f" (each seed draws {data.drawn_images:,})"
+    drawn = (
+        ""
+        if data.drawn_images is None
+        else _(" (each seed draws {drawn_images:,})", drawn_images=data.drawn_images)
+    )
     if data.folds is not None:
-        return (
-            f"{data.classes:,} classes; {in_folds(data)}; of those that a fold trains on "
-            f"{data.validation_images:,} are to validate{drawn}; {_sizes(data)}; always saying "
-            f"{data.majority_class} is right for {100 * data.majority_share:.2f} % of the images"
+        return _(
+            "{classes:,} classes; {folds}; of those that a fold trains on {validation_images:,} "
+            "are to validate{drawn}; {sizes}; always saying {majority_class} is right for "
+            "{majority_share:.2f} % of the images",
+            classes=data.classes,
+            folds=in_folds(data),
+            validation_images=data.validation_images,
+            drawn=drawn,
+            sizes=_sizes(data),
+            majority_class=data.majority_class,
+            majority_share=100 * data.majority_share,
         )
-    return (
-        f"{data.classes:,} classes; {plural(data.train_images, 'image')} to train on{drawn}, "
-        f"{data.validation_images:,} to validate, {data.test_images:,} to test; {_sizes(data)}; "
-        f"always saying {data.majority_class} is right for {100 * data.majority_share:.2f} % of the "
-        "test images"
+    return _(
+        "{classes:,} classes; {images} to train on{drawn}, {validation_images:,} to "
+        "validate, {test_images:,} to test; {sizes}; always saying {majority_class} "
+        "is right for {majority_share:.2f} % of the test images",
+        classes=data.classes,
+        images=amount(data.train_images, "image"),
+        drawn=drawn,
+        validation_images=data.validation_images,
+        test_images=data.test_images,
+        sizes=_sizes(data),
+        majority_class=data.majority_class,
+        majority_share=100 * data.majority_share,
     )
 
 
@@ -75,7 +98,12 @@ def in_folds(data: DatasetSummary) -> str:
     """`5 folds of 320/80 images, each image tested once`."""
     low, high = data.smallest_fold_images or 0, data.largest_fold_images or 0
     rest = _span(data.test_images - high, data.test_images - low)
-    return f"{data.folds} folds of {rest}/{_span(low, high)} images, each image tested once"
+    return _(
+        "{folds} folds of {rest}/{tested} images, each image tested once",
+        folds=data.folds,
+        rest=rest,
+        tested=_span(low, high),
+    )
 
 
 def _span(low: int, high: int) -> str:
@@ -84,23 +112,41 @@ def _span(low: int, high: int) -> str:
 
 def _sizes(data: DatasetSummary) -> str:
     low, high = data.smallest_class_images, data.largest_class_images
-    what = "to train on and validate" if data.folds is None else "in all"
     if low == high:
-        return f"every class has {low:,} {what}"
-    return f"a class has {low:,} ({data.smallest_class}) to {high:,} ({data.largest_class}) {what}"
+        return (
+            _("every class has {low:,} to train on and validate", low=low)
+            if data.folds is None
+            else _("every class has {low:,} in all", low=low)
+        )
+    return _(
+        UNEVEN if data.folds is None else UNEVEN_IN_ALL,
+        low=low,
+        smallest_class=data.smallest_class,
+        high=high,
+        largest_class=data.largest_class,
+    )
+
+
+def compared_by(data: DatasetSummary) -> str:
+    """By what images were compared: their files, or their pixels at a size."""
+    kind, _of, size = str(data.compared).partition(" at ")
+    return _("pixels at {size}", size=size) if size else _("files") if kind == "files" else kind
 
 
 def told(data: DatasetSummary) -> Iterator[str]:
     """What was done to files, or not, that nobody would see."""
     if data.passed_over:
         kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(data.passed_over.items()))
-        yield f"passed over, hidden or no images: {kinds}"
+        yield _("passed over, hidden or no images: {kinds}", kinds=kinds)
     if data.turned_images and data.turned:
-        yield f"{plural(data.turned_images, 'image')} turned upright, as EXIF says"
+        yield _("{images} turned upright, as EXIF says", images=amount(data.turned_images, "image"))
     elif data.turned_images:
         yield (
-            f"EXIF says that {plural(data.turned_images, 'image')} should be turned, and as data.orientation "
-            'is "as_stored" none is'
+            _(
+                "EXIF says that {images} should be turned, and as data.orientation is "
+                '"as_stored" none is',
+                images=amount(data.turned_images, "image"),
+            )
         )
 
 
@@ -108,31 +154,53 @@ def warnings(data: DatasetSummary) -> Iterator[str]:
     """What makes results on these images mean less than they seem to."""
     if data.tested_in_training and data.folds is not None:
         yield (
-            f"{data.tested_in_training:,} of {plural(data.test_images, 'image')} are in other folds too, by "
-            f"their {data.compared}, so that runs test what they were trained on: the accuracy is not that "
-            "on images which are new; keep one of each, or give equal ones one group (data.group)"
+            _(
+                "{tested_in_training:,} of {images} are in other folds too, by their {compared}, so "
+                "that runs test what they were trained on: the accuracy is not that on images which "
+                "are new; keep one of each, or give equal ones one group (data.group)",
+                tested_in_training=data.tested_in_training,
+                images=amount(data.test_images, "image"),
+                compared=compared_by(data),
+            )
         )
     elif data.tested_in_training:
         yield (
-            f"{data.tested_in_training:,} of {plural(data.test_images, 'test image')} are also images to "
-            f"train or validate on, by their {data.compared}: the accuracy is not that on images which are "
-            "new; keep each image on one side"
+            _(
+                "{tested_in_training:,} of {test_images} are also images to train or "
+                "validate on, by their {compared}: the accuracy is not that on images which "
+                "are new; keep each image on one side",
+                tested_in_training=data.tested_in_training,
+                test_images=amount(data.test_images, "test image"),
+                compared=compared_by(data),
+            )
         )
     if data.in_two_classes:
         yield (
-            f"{data.in_two_classes:,} images have another label elsewhere, by their {data.compared}: "
-            "one of the labels is wrong; keep the right one"
+            _(
+                "{in_two_classes:,} images have another label elsewhere, by their "
+                "{compared}: one of the labels is wrong; keep the right one",
+                in_two_classes=data.in_two_classes,
+                compared=compared_by(data),
+            )
         )
     if data.plain_images:
-        yield f"{plural(data.plain_images, 'image')} of a single colour" + _shape(data)
+        yield _(
+            "{images} of a single colour{shape}",
+            images=amount(data.plain_images, "image"),
+            shape=_shape(data),
+        )
     elif data.transparent_images:
-        yield f"transparency is dropped, and {plural(data.transparent_images, 'image')} had a shape in it"
+        yield _(
+            "transparency is dropped, and {images} had a shape in it",
+            images=amount(data.transparent_images, "image"),
+        )
 
 
 def _shape(data: DatasetSummary) -> str:
     if not data.transparent_images:
-        return ": there is nothing to see in them"
-    return (
-        f", and {data.transparent_images:,} had a shape in their transparency, which is dropped: paint "
-        "them onto a background first"
+        return _(": there is nothing to see in them")
+    return _(
+        ", and {transparent_images:,} had a shape in their transparency, which is "
+        "dropped: paint them onto a background first",
+        transparent_images=data.transparent_images,
     )

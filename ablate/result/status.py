@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from ablate.system.language import N_
+
 
 class RunStatus(StrEnum):
     """Where a run stands, as `v_runs.status` says it.
@@ -32,3 +34,13 @@ class RunStatus(StrEnum):
 READY = (RunStatus.PLANNED, RunStatus.STOPPED)
 MISSING = tuple(status for status in RunStatus if not status.is_over)
 """What has still to be trained, here or elsewhere."""
+
+
+TOLD = {
+    RunStatus.PLANNED: N_("{n} planned"),
+    RunStatus.RUNNING: N_("{n} running"),
+    RunStatus.STOPPED: N_("{n} stopped"),
+    RunStatus.FINISHED: N_("{n} finished"),
+    RunStatus.FAILED: N_("{n} failed"),
+}
+"""How many runs are in a state, in words."""

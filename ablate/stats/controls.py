@@ -13,6 +13,7 @@ from ablate.stats import words
 from ablate.stats.effect import Effect, Verdict
 from ablate.stats.effects import effects
 from ablate.stats.sample import Sample
+from ablate.system.language import _
 
 MOST_SINGLE = 3
 """More variants than this of which the same is said stand in one sentence."""
@@ -52,11 +53,13 @@ def control_claim(found: AgainstControl) -> str:
     """What the control itself does; that it differs is a finding about the study."""
     own = found.itself
     if own.verdict in (Verdict.BETTER, Verdict.WORSE):
-        return (
-            f"The control itself differs from the baseline: {words.claim(own)} What it adds without "
-            "being the point of the study changes accuracy already, so read the variants against it."
+        return _(
+            "The control itself differs from the baseline: {own} What it adds without "
+            "being the point of the study changes accuracy already, so read the variants "
+            "against it.",
+            own=words.claim(own),
         )
-    return f"The control {found.control}: {words.claim(own)}"
+    return _("The control {control}: {own}", control=found.control, own=words.claim(own))
 
 
 def variant_claims(
@@ -70,7 +73,7 @@ def variant_claims(
     for (base, against), names in _grouped(found, against_baseline).items():
         pairs = [(found.others[name], against_baseline[name]) for name in names]
         if len(names) > MOST_SINGLE:
-            together = Joint(", ".join(names), "are", found.control, pairs[0][1].baseline, "")
+            together = Joint(", ".join(names), True, found.control, pairs[0][1].baseline, "")
             told.append((_claim(together, base, against), against))
         else:
             told += [(_claim(_joint(*pair), base, against), against) for pair in pairs]
@@ -91,40 +94,60 @@ class Joint:
     """Variants of which the same is said; `numbers` are those of a single one against the control."""
 
     names: str
-    verb: str
+    several: bool
     control: str
     baseline: str
     numbers: str
 
 
 def _joint(against: Effect, base: Effect) -> Joint:
-    return Joint(against.variant, "is", against.baseline, base.baseline, f" ({_short(against)})")
+    return Joint(against.variant, False, against.baseline, base.baseline, f" ({_short(against)})")
 
 
 def _claim(joint: Joint, base: Verdict, against: Verdict) -> str:
     better, worse = Verdict.BETTER, Verdict.WORSE
-    subject = f"{joint.names} {joint.verb}"
-    control = f"the control {joint.control}{joint.numbers}"
+    subject = (
+        _("{names} are", names=joint.names) if joint.several else _("{names} is", names=joint.names)
+    )
+    control = _("the control {control}{numbers}", control=joint.control, numbers=joint.numbers)
     if base is better and against is better:
-        return f"{subject} better than {joint.baseline} and than {control}."
+        return _(
+            "{subject} better than {baseline} and than {control}.",
+            subject=subject,
+            baseline=joint.baseline,
+            control=control,
+        )
     if base is better:
-        shown = "worse than" if against is worse else "not shown to be better than"
-        return (
-            f"{subject} better than {joint.baseline}, but {shown} {control}: what helps need not be "
-            "what sets a variant apart from the control."
+        shown = _("worse than") if against is worse else _("not shown to be better than")
+        return _(
+            "{subject} better than {baseline}, but {shown} {control}: what helps need "
+            "not be what sets a variant apart from the control.",
+            subject=subject,
+            baseline=joint.baseline,
+            shown=shown,
+            control=control,
         )
     if against is worse:
-        return f"{subject} worse than {control}."
+        return _("{subject} worse than {control}.", subject=subject, control=control)
     if against is better:
-        return f"{subject} better than {control}, and not shown to be better than {joint.baseline}."
+        return _(
+            "{subject} better than {control}, and not shown to be better than {baseline}.",
+            subject=subject,
+            control=control,
+            baseline=joint.baseline,
+        )
     return ""
 
 
 def _short(effect: Effect) -> str:
     """An effect against a control in a few words."""
     if effect.low is None:
-        return "no interval"
-    told = f"{words.points(effect.difference)} points, {words.span(effect.low, effect.high)}"
+        return _("no interval")
+    told = _(
+        "{difference} points, {interval}",
+        difference=words.points(effect.difference),
+        interval=words.span(effect.low, effect.high),
+    )
     if effect.verdict is Verdict.UNDECIDED:
-        return f"{told}; {words.could_see(effect)}"
-    return f"{told}; {effect.verdict}"
+        return _("; ").join((told, words.could_see(effect)))
+    return _("; ").join((told, _(effect.verdict)))

@@ -8,10 +8,16 @@ from ablate.stats.contrasts import Estimate
 from ablate.stats.factors import Interaction, InteractionOf, MainEffect
 from ablate.stats.matched import Level
 from ablate.stats.words import points, size, span
+from ablate.system.language import ENGLISH, N_, _, language, noun
 
-FEW_SCORES = "scores of fewer than eight seeds, without the bits of single images, decide nothing"
+FEW_SCORES = N_(
+    "scores of fewer than eight seeds, without the bits of single images, decide nothing"
+)
 
-
+BEST = N_("{name} is the best of the {many}: {told}.")
+WORST = N_("{name} is the worst of the {many}: {told}.")
+ABOVE = N_("{name} is above the mean of the other {many}: {told}{more}.")
+BELOW = N_("{name} is below the mean of the other {many}: {told}{more}.")
 MOST_NAMED = 6
 
 
@@ -25,23 +31,29 @@ class Term:
     sign: str = ""
 
 
-TERMS = {
-    "attention": Term("Which kind?", "kind", "kinds"),
-    "position": Term("Which place?", "place", "places"),
-    "reduction": Term("Which r?", "r", "values of r", "r="),
-    "kernel_size": Term("Which kernel size?", "kernel size", "kernel sizes", "k="),
-    "backbone": Term("Which backbone?", "backbone", "backbones"),
-    "dataset": Term("Which data set?", "data set", "data sets"),
-    "variant": Term("Which variant?", "variant", "variants"),
-    "recipe": Term("Which recipe?", "recipe", "recipes"),
-}
-"""Factors that have words of their own; any other is called by its name."""
+def _terms() -> dict[str, Term]:
+    """Factors that have words of their own; any other is called by its name."""
+    return {
+        "attention": Term(_("Which kind?"), noun("kind"), noun("kinds")),
+        "position": Term(_("Which place?"), noun("place"), noun("places")),
+        "reduction": Term(_("Which r?"), "r", noun("values of r"), "r="),
+        "kernel_size": Term(
+            _("Which kernel size?"), noun("kernel size"), noun("kernel sizes"), "k="
+        ),
+        "backbone": Term(_("Which backbone?"), noun("backbone"), noun("backbones")),
+        "dataset": Term(_("Which data set?"), noun("data set"), noun("data sets")),
+        "variant": Term(_("Which variant?"), noun("variant"), noun("variants")),
+        "recipe": Term(_("Which recipe?"), noun("recipe"), noun("recipes")),
+    }
 
 
 def term(factor: str) -> Term:
     """The words of a factor."""
-    name = factor.replace("_", " ")
-    return TERMS.get(factor, Term(f"Which {name}?", name, f"values of {name}", f"{factor}="))
+    name = factor.replace("_", " ") if language() == ENGLISH else factor
+    other = Term(
+        _("Which {name}?", name=name), name, _("values of {name}", name=name), f"{factor}="
+    )
+    return _terms().get(factor, other)
 
 
 def level_name(factor: str, level: Level) -> str:
@@ -52,24 +64,30 @@ def level_name(factor: str, level: Level) -> str:
 def main_claim(found: MainEffect) -> str:
     """The answer in a sentence."""
     if not all(each.claimable for each in found.levels.values()):
-        return f"Which {term(found.factor).one} is best cannot be said: {FEW_SCORES}."
+        return _(
+            "Which {one} is best cannot be said: {why}.",
+            one=term(found.factor).one,
+            why=_(FEW_SCORES),
+        )
     if len(found.levels) == 2:
         return _claim_of_two(found)
-    told = [_extreme(found, found.best, "best"), _extreme(found, found.worst, "worst")]
+    told = [_extreme(found, found.best, BEST), _extreme(found, found.worst, WORST)]
     told = [text for text in told if text] or _outstanding(found)
     return " ".join(told) or _nothing(found)
 
 
 def main_evidence(found: MainEffect) -> str:
     """Where the levels were compared."""
-    sets = "one matched set" if found.sets == 1 else f"{found.sets} matched sets"
+    sets = _("one matched set") if found.sets == 1 else _("{sets} matched sets", sets=found.sets)
     held = "; ".join(_held(name, levels) for name, levels in found.held.items() if levels)
     within = f" ({held})" if held else ""
     left = ", ".join(level_name(found.factor, level) for level in found.left_out)
-    return (
-        f"Compared within {sets}{within}, by the rule of the verdicts; the intervals of this question "
-        "hold together." + (f" Not compared: {left}." if left else "")
-    )
+    return _(
+        "Compared within {sets}{within}, by the rule of the verdicts; the intervals "
+        "of this question hold together.",
+        sets=sets,
+        within=within,
+    ) + (_(" Not compared: {left}.", left=left) if left else "")
 
 
 def interaction_claim(found: InteractionOf) -> str:
@@ -77,43 +95,65 @@ def interaction_claim(found: InteractionOf) -> str:
     first, second = (term(factor) for factor in found.factors)
     clearest = found.clearest
     if not clearest.estimate.claimable:
-        return f"Whether {first.one} and {second.one} interact cannot be said: {FEW_SCORES}."
+        return _(
+            "Whether {first} and {second} interact cannot be said: {why}.",
+            first=first.one,
+            second=second.one,
+            why=_(FEW_SCORES),
+        )
     if clearest.estimate.above or clearest.estimate.below:
         return _dependence(found.factors, clearest)
     could = could_see([each.estimate for each in found.found])
-    return f"No interaction of {first.one} and {second.one} found ({could})."
+    return _(
+        "No interaction of {first} and {second} found ({could}).",
+        first=first.one,
+        second=second.one,
+        could=could,
+    )
 
 
 def could_see(found: list[Estimate]) -> str:
     """What every one of these would have seen."""
     largest = max(each.smallest_detectable for each in found)
     if largest >= 1:
-        return "these runs could not have seen any difference that accuracy can have"
-    return f"could have seen ≥ {size(largest)} points"
+        return _("these runs could not have seen any difference that accuracy can have")
+    return _("could have seen ≥ {points} points", points=size(largest))
 
 
 def by_points(estimate: Estimate) -> str:
     """`+0.31 points (+0.05 to +0.57)`."""
-    return f"{points(estimate.difference)} points ({span(estimate.low, estimate.high)})"
+    return _(
+        "{difference} points ({interval})",
+        difference=points(estimate.difference),
+        interval=span(estimate.low, estimate.high),
+    )
 
 
 def _claim_of_two(found: MainEffect) -> str:
     (one, other) = found.levels
     estimate = found.levels[one]
     if not estimate.above and not estimate.below:
-        names = f"{level_name(found.factor, one)} and {level_name(found.factor, other)}"
-        return f"No difference found between {names} ({could_see([estimate])})."
+        return _(
+            "No difference found between {one} and {other} ({could_see}).",
+            one=level_name(found.factor, one),
+            other=level_name(found.factor, other),
+            could_see=could_see([estimate]),
+        )
     better, worse = (one, other) if estimate.above else (other, one)
-    names = f"{level_name(found.factor, better)} is better than {level_name(found.factor, worse)}"
-    return f"{names}: {by_points(found.levels[better])}."
+    return _(
+        "{better} is better than {worse}: {told}.",
+        better=level_name(found.factor, better),
+        worse=level_name(found.factor, worse),
+        told=by_points(found.levels[better]),
+    )
 
 
-def _extreme(found: MainEffect, level: Level | None, word: str) -> str:
+def _extreme(found: MainEffect, level: Level | None, message: str) -> str:
     if level is None:
         return ""
     name, many = level_name(found.factor, level), term(found.factor).many
-    many = f"{many} that could be compared" if found.left_out else many
-    return f"{name} is the {word} of the {many}: {_to_mean(found, level)}."
+    many = _("{many} that could be compared", many=many) if found.left_out else many
+    return _(message, name=name, many=many, told=_to_mean(found, level))
 
 
 def _outstanding(found: MainEffect) -> list[str]:
@@ -122,22 +162,29 @@ def _outstanding(found: MainEffect) -> list[str]:
     below = [level for level, each in found.levels.items() if each.below]
     ranked = sorted(found.levels, key=lambda level: -found.levels[level].difference)
     told = [
-        _side(found, [level for level in ranked if level in above], "above"),
-        _side(found, [level for level in reversed(ranked) if level in below], "below"),
+        _side(found, [level for level in ranked if level in above], ABOVE),
+        _side(found, [level for level in reversed(ranked) if level in below], BELOW),
     ]
     told = [text for text in told if text]
-    return [*told, f"Which {term(found.factor).one} is best is not decided."] if told else []
+    return (
+        [*told, _("Which {one} is best is not decided.", one=term(found.factor).one)]
+        if told
+        else []
+    )
 
 
-def _side(found: MainEffect, levels: list[Level], word: str) -> str:
+def _side(found: MainEffect, levels: list[Level], message: str) -> str:
     """The level that is furthest on one side, and how many more are there."""
     if not levels:
         return ""
-    more = f", and so {'is one' if len(levels) == 2 else f'are {len(levels) - 1}'} more"
-    return (
-        f"{level_name(found.factor, levels[0])} is {word} the mean of the other "
-        f"{term(found.factor).many}: {by_points(found.levels[levels[0]])}"
-        f"{more if len(levels) > 1 else ''}."
+    others = len(levels) - 1
+    several = _(", and so are {n} more", n=others) if others > 1 else ""
+    return _(
+        message,
+        name=level_name(found.factor, levels[0]),
+        many=term(found.factor).many,
+        told=by_points(found.levels[levels[0]]),
+        more=_(", and so is one more") if others == 1 else several,
     )
 
 
@@ -145,20 +192,24 @@ def _nothing(found: MainEffect) -> str:
     pair = next((pair for pair, each in found.pairs.items() if each.above or each.below), None)
     if pair is None:
         could = could_see(list(found.levels.values()))
-        return f"No {term(found.factor).one} stands out ({could})."
+        return _("No {one} stands out ({could}).", one=term(found.factor).one, could=could)
     better, worse = pair if found.pairs[pair].above else pair[::-1]
     told = found.pair(better, worse) or found.pairs[pair]
-    return (
-        f"{level_name(found.factor, better)} is better than {level_name(found.factor, worse)}: "
-        f"{by_points(told)}. Which {term(found.factor).one} is best is not decided."
+    return _(
+        "{better} is better than {worse}: {told}. Which {one} is best is not decided.",
+        better=level_name(found.factor, better),
+        worse=level_name(found.factor, worse),
+        told=by_points(told),
+        one=term(found.factor).one,
     )
 
 
 def _to_mean(found: MainEffect, level: Level) -> str:
     estimate = found.levels[level]
-    return (
-        f"{points(estimate.difference)} points to the mean of the others "
-        f"({span(estimate.low, estimate.high)}), decided against each of them"
+    return _(
+        "{difference} points to the mean of the others ({interval}), decided against each of them",
+        difference=points(estimate.difference),
+        interval=span(estimate.low, estimate.high),
     )
 
 
@@ -174,7 +225,12 @@ def _dependence(factors: tuple[str, str], found: Interaction) -> str:
         here, there, estimate = there, here, estimate.turned
     names = [level_name(factors[0], level) for level in (one, other)]
     at = [level_name(factors[1], level) for level in (here, there)]
-    return (
-        f"{names[0]} against {names[1]} makes {size(estimate.difference)} points more at {at[0]} "
-        f"than at {at[1]} ({span(estimate.low, estimate.high)})."
+    return _(
+        "{one} against {other} makes {difference} points more at {here} than at {there} ({interval}).",
+        one=names[0],
+        other=names[1],
+        difference=size(estimate.difference),
+        here=at[0],
+        there=at[1],
+        interval=span(estimate.low, estimate.high),
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ablate.stats.arms import Arms
 from ablate.stats.contrasts import Estimate, estimates
+from ablate.system.language import _
 
 Pair = tuple[str, str]
 
@@ -48,9 +49,14 @@ def dominated(
 def front_claim(found: Mapping[str, str], costs: str) -> str:
     """How many variants are dominated; no more is claimed of the others than that."""
     if not found:
-        return (
-            f"By accuracy and {costs} no variant is shown to be dominated: none has another beside it "
-            "that is decidedly more accurate and decidedly cheaper."
+        return _(
+            "By accuracy and {costs} no variant is shown to be dominated: none has "
+            "another beside it that is decidedly more accurate and decidedly cheaper.",
+            costs=costs,
         )
-    listed = ", ".join(f"{name} (by {other})" for name, other in found.items())
-    return f"Dominated by accuracy and {costs}, both decided: {listed}."
+    listed = ", ".join(
+        _("{name} (by {other})", name=name, other=other) for name, other in found.items()
+    )
+    return _(
+        "Dominated by accuracy and {costs}, both decided: {listed}.", costs=costs, listed=listed
+    )

@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate.system.language import N_, Said
+
 FIXED = "fixed"
 """Verdicts for a number of seeds that was planned before anything was seen."""
 ANYTIME = "anytime"
 """Verdicts that hold at every look at once (`--until-decided`)."""
 
-ADDED = "exploratory: seeds were added after a look"
-LOWERED = "exploratory: the number of seeds was lowered after a look"
+ADDED = N_(
+    "exploratory: seeds were added after a look (on {date}, when {most} of {variant} were planned; "
+    "seed {seed} came later)"
+)
+LOWERED = N_(
+    "exploratory: the number of seeds was lowered after a look ({name}: {before} were planned, now {now})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ def margin_of(looks: Sequence[Look], declared: float | None) -> float | None:
 
 def exploratory(
     looks: Sequence[Look], runs: Iterable[FinishedRun], planned: Mapping[str, int]
-) -> str | None:
+) -> Said | None:
     """Why verdicts of a fixed number of seeds are no more than a hint; None if they are sound.
 
     A study may be looked at half-way and then finished as it was planned: what counts is whether the
@@ -80,11 +87,14 @@ def exploratory(
                 and run.seed - run.above > most
                 and run.finished_at > look.looked_at
             ):
-                return (
-                    f"{ADDED} (on {look.looked_at[:10]}, when {most} of {run.variant} were planned; "
-                    f"seed {run.seed} came later)"
+                return Said(
+                    ADDED,
+                    date=look.looked_at[:10],
+                    most=most,
+                    variant=run.variant,
+                    seed=run.seed,
                 )
         for name, now in planned.items():
             if now < look.planned.get(name, 0):
-                return f"{LOWERED} ({name}: {look.planned[name]} were planned, now {now})"
+                return Said(LOWERED, name=name, before=look.planned[name], now=now)
     return None

@@ -29,7 +29,7 @@ from ablate.stats.effects import FEWEST_AT_A_LOOK
 from ablate.stats.family import anytime, dunnett, smallest_detectable
 from ablate.stats.intervals import normal_to_t
 from ablate.stats.sample import Bits, Sample
-from ablate.system.text import plural
+from ablate.system.language import Said, SaidAmount
 
 ASSUMED_ACCURACY = 0.95
 ASSUMED_CHANCE = 1 / 3
@@ -109,8 +109,10 @@ def assumed(
 ) -> Expected:
     """What to expect where nothing has been trained yet."""
     independent = ASSUMED_CHANCE * accuracy * (1 - accuracy) / images
-    source = (
-        f"assumed: accuracy {100 * accuracy:.0f} %, a third of the errors by chance, φ = {ratio:g}"
+    source = Said(
+        "assumed: accuracy {accuracy:.0f} %, a third of the errors by chance, φ = {ratio:g}",
+        accuracy=100 * accuracy,
+        ratio=ratio,
     )
     telling = round((1 - accuracy) * images)
     added = ASSUMED_IMAGES * 2 * independent
@@ -141,7 +143,10 @@ def measured(samples: Mapping[str, Sample]) -> Expected | None:
         images=images,
         telling=telling,
         room=max(accuracy, 1 - accuracy),
-        source=f"as measured in {plural(len(everything), 'run')} of this data set and backbone",
+        source=Said(
+            "as measured in {runs} of this data set and backbone",
+            runs=SaidAmount(len(everything), "run"),
+        ),
         overlap=max(each.overlap for each in repeated.values()),
     )
 

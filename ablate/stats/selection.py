@@ -18,6 +18,7 @@ from ablate.stats import words
 from ablate.stats.effect import Effect
 from ablate.stats.intervals import finite
 from ablate.stats.moderate import Floats, residuals
+from ablate.system.language import _
 
 THINNING = 0.5
 """The variance of the noise that is added, as a share of the means' own."""
@@ -28,10 +29,12 @@ BySeed = Mapping[int, float]
 
 def told_fresh(metric: str = "accuracy") -> str:
     """What `ablate search` removes by confirming, and what it does not, by a metric's title."""
-    return (
-        f"Fresh seeds take away the luck of the seeds that a variant was picked by. In validation {metric} "
-        "they do not take away that of the validation images, which are the same. The verdict is therefore "
-        "of test images, by the fresh seeds alone."
+    return _(
+        "Fresh seeds take away the luck of the seeds that a variant was picked by. "
+        "In validation {metric} they do not take away that of the validation images, "
+        "which are the same. The verdict is therefore of test images, by the fresh "
+        "seeds alone.",
+        metric=metric,
     )
 
 
@@ -104,25 +107,45 @@ def picked_claim(
     found: Selection, effect: Effect | None, baseline: str, metric: str = "accuracy"
 ) -> str:
     """Who is best on validation images, and what test images say of it."""
-    name = f"{found.picked} has the highest mean validation {metric} of {found.of}"
+    name = _(
+        "{picked} has the highest mean validation {metric} of {of}",
+        picked=found.picked,
+        metric=metric,
+        of=found.of,
+    )
     if effect is None:
-        return f"{name}, the baseline included: no variant is picked."
-    return f"{name}, {baseline} included. On test images: {words.claim(effect)}"
+        return _("{name}, the baseline included: no variant is picked.", name=name)
+    return _(
+        "{name}, {baseline} included. On test images: {claim}",
+        name=name,
+        baseline=baseline,
+        claim=words.claim(effect),
+    )
 
 
 def picked_evidence(found: Selection, effect: Effect | None, metric: str = "accuracy") -> str:
     """How lucky the pick is, and which luck is in none of these numbers."""
     lucky = (
-        f"How much of its validation {metric} is luck cannot be told from these seeds."
+        _(
+            "How much of its validation {metric} is luck cannot be told from these seeds.",
+            metric=metric,
+        )
         if found.optimism is None
-        else f"The best of {found.of} is lucky as well as good: its validation mean over {found.n} seeds "
-        f"is estimated to be {words.size(found.optimism)} points too high by its seeds alone; the luck "
-        "of the validation images, the same for all seeds, comes on top."
+        else _(
+            "The best of {of} is lucky as well as good: its validation mean over {n} "
+            "seeds is estimated to be {optimism} points too high by its seeds alone; the "
+            "luck of the validation images, the same for all seeds, comes on top.",
+            of=found.of,
+            n=found.n,
+            optimism=words.size(found.optimism),
+        )
     )
     if effect is None or effect.low is None:
         return lucky
-    return (
-        f"{lucky} Its test effect is {words.points(effect.difference)} points "
-        f"({words.span(effect.low, effect.high)}): that interval holds for all variants together, so "
-        "being picked does not spoil it."
+    return _(
+        "{lucky} Its test effect is {difference} points ({interval}): that interval holds "
+        "for all variants together, so being picked does not spoil it.",
+        lucky=lucky,
+        difference=words.points(effect.difference),
+        interval=words.span(effect.low, effect.high),
     )

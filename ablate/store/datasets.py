@@ -10,7 +10,7 @@ from sqlalchemy import Row, select
 from ablate.store import schema
 from ablate.store.connect import database_exists
 from ablate.store.read import in_short, reading
-from ablate.system.text import plural
+from ablate.system.language import _, amount
 
 SHORT = 8
 """Digits of a content's hash that people are shown."""
@@ -50,7 +50,11 @@ def told_namesakes(url: str, study: str, label: str, content_hash: str) -> str |
     if not others:
         return None
     shown = ", ".join(other[:SHORT] for other in others)
-    return (
-        f"note: {label} had other images when this study was run before (content {shown}; now "
-        f"{content_hash[:SHORT]}): that is {plural(len(others), 'data set')} of its own, with its own runs"
+    return _(
+        "note: {label} had other images when this study was run before (content {shown}; now {now}): that is "
+        "{data_sets} of its own, with its own runs",
+        label=label,
+        shown=shown,
+        now=content_hash[:SHORT],
+        data_sets=amount(len(others), "data set"),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ablate.errors import nearest
+from ablate.system.language import N_, _
 
 ACCURACY = "accuracy"
 RECALL = "recall"
@@ -19,10 +20,15 @@ class Metric:
     is enough for it: then images can be drawn again for its interval.
     """
 
-    title: str
+    called: str
     higher_is_better: bool = True
     of_predictions: bool = False
     is_fraction: bool = True
+
+    @property
+    def title(self) -> str:
+        """What it is called, in the language that is spoken."""
+        return _(self.called)
 
     @property
     def heading(self) -> str:
@@ -34,13 +40,13 @@ BEGAN_ACCURACY, BEGAN_LOSS = "epoch_0_accuracy", "epoch_0_log_loss"
 """Of a network that began with trained weights, before it was trained any further."""
 
 METRICS: Mapping[str, Metric] = {
-    ACCURACY: Metric("accuracy", of_predictions=True),
-    "balanced_accuracy": Metric("balanced accuracy", of_predictions=True),
-    "macro_f1": Metric("macro F1", of_predictions=True),
-    "top5_accuracy": Metric("top-5 accuracy"),
-    "auroc": Metric("AUROC"),
-    "log_loss": Metric("log loss", higher_is_better=False, is_fraction=False),
-    "calibration_error": Metric("expected calibration error", higher_is_better=False),
+    ACCURACY: Metric(N_("accuracy"), of_predictions=True),
+    "balanced_accuracy": Metric(N_("balanced accuracy"), of_predictions=True),
+    "macro_f1": Metric(N_("macro F1"), of_predictions=True),
+    "top5_accuracy": Metric(N_("top-5 accuracy")),
+    "auroc": Metric(N_("AUROC")),
+    "log_loss": Metric(N_("log loss"), higher_is_better=False, is_fraction=False),
+    "calibration_error": Metric(N_("expected calibration error"), higher_is_better=False),
 }
 """The metrics of a whole set of images."""
 

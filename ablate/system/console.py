@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from ablate.system.language import _, closed_up
 from ablate.system.pulse import PULSE, SECONDS_IN_A_FILE, SECONDS_ON_A_TERMINAL
 from ablate.system.text import duration, printable
 
@@ -25,8 +26,8 @@ def say(text: str, console: Console | None = None) -> None:
     """
     PULSE.clear()
     console = console or Console()
-    typed = text.startswith("next: ")
-    console.print(plain(text), soft_wrap=typed or not console.is_terminal)
+    typed = text.startswith(("next: ", _("next: {command}", command="")))
+    console.print(plain(closed_up(text)), soft_wrap=typed or not console.is_terminal)
 
 
 def plain(text: str) -> Text:
@@ -39,7 +40,10 @@ def files_told(files: Iterable[Path]) -> list[str]:
     folders: dict[Path, list[str]] = {}
     for file in files:
         folders.setdefault(file.parent, []).append(file.name)
-    return [f"wrote {folder}: {', '.join(names)}" for folder, names in folders.items()]
+    return [
+        _("wrote {folder}: {names}", folder=folder, names=", ".join(names))
+        for folder, names in folders.items()
+    ]
 
 
 def seconds_between_lines(console: Console) -> float:
@@ -71,4 +75,5 @@ class Counting:
             return
         self._last = now
         left = (now - since) / (done - before) * (total - done)
-        say(f"{self._what}: {done:,} of {total:,}, {duration(left)} left", self._console)
+        told = {"what": self._what, "done": done, "total": total, "left": duration(left)}
+        say(_("{what}: {done:,} of {total:,}, {left} left", **told), self._console)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
+from ablate.system.language import _
 from ablate.system.text import duration, printable
 from ablate.system.times import remember_seconds, remembered_seconds
 
@@ -159,9 +160,17 @@ class Pulse:
         left = self._count.left_seconds(now) if self._count else None
         if left is None and usual is not None:
             left = max(0.0, usual - so_far)
-        said = [] if self._count is None else [f"{self._count.done:,} of {self._count.total:,}"]
-        said.append(f"{duration(so_far)} so far" if left is None else f"{duration(left)} left")
-        return f"{self._command}: {self._step or 'under way'}: {', '.join(said)}"
+        said = (
+            []
+            if self._count is None
+            else [_("{n:,} of {total:,}", n=self._count.done, total=self._count.total)]
+        )
+        said.append(
+            _("{seconds} so far", seconds=duration(so_far))
+            if left is None
+            else _("{seconds} left", seconds=duration(left))
+        )
+        return f"{self._command}: {self._step or _('under way')}: {', '.join(said)}"
 
     def _name(self) -> str:
         return f"{self._command}: {self._step}"

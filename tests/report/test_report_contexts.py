@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 from support.report_frames import Page, make_frames
+from support.words import Texts, english_in
 
 from ablate.page.document import Figure, Table
 from ablate.report.contexts import InContext, where_table
 from ablate.report.over import render_contexts
 from ablate.report.story import compose
 from ablate.report.summary import summarize
+from ablate.system.language import spoken
 
+QUESTION = "Does attention help a three-block CNN, where, and at what cost?"
 UP = {"none": 0.80, "se": 0.84}
 SAME = {"none": 0.90, "se": 0.9001, "cbam": 0.86}
 
@@ -126,3 +129,15 @@ def test_of_a_leaked_study_nothing_is_claimed() -> None:
     table = where_table(leaked)
     assert table.rows[0].cells[1].note == "not claimed (test-leaked)"
     assert table.rows[0].cells[-1].text == "not judged"
+
+
+def test_in_chinese_nothing_that_people_read_is_english(contexts: list[InContext]) -> None:
+    english = render_contexts(contexts)
+    with spoken("zh"):
+        files = render_contexts(contexts)
+    page, text = files["report.html"].decode(), files["report.md"].decode()
+    assert english_in([*Texts(page).found, *text.splitlines()], [QUESTION, "Noto Sans CJK"]) == []
+    assert "2 处：更好" not in page
+    assert "1 处：更好，1 处：未定" in page
+    for name in ("variants.csv", "report.json", "table.tex"):
+        assert files[name] == english[name]

@@ -13,12 +13,15 @@ from conftest import small_plan
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
+from support.words import Texts, english_in
 
 from ablate import open_results
 from ablate.commands.looked import look_at
 from ablate.datasets.base import Images
 from ablate.drive.pictures import keep_pictures
+from ablate.page import canvas
 from ablate.page.html import markdown
+from ablate.page.vector import Picture
 from ablate.plan import Cell, Plan, with_data
 from ablate.report.render import render
 from ablate.report.story import compose
@@ -34,6 +37,7 @@ from ablate.store.looks import new_look
 from ablate.store.read import check_integrity
 from ablate.store.samples import similar_samples
 from ablate.store.store import Claim, Store
+from ablate.system.language import spoken
 
 FOLDS, SEEDS = 5, 3
 VARIANTS = ("none", "se(pool1, r=8)")
@@ -277,3 +281,28 @@ def test_predictions_of_a_view_are_numbered_over_all_images(
     assert data[["folds", "train_images", "validation_images", "test_images"]].iloc[0].tolist() == [
         5, 1294, 143, 1797,
     ]  # fmt: skip
+
+
+def test_in_chinese_nothing_of_folds_is_left_in_english(
+    store: Store, url: str, plan: Plan, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
+    monkeypatch.setattr(canvas, "saved", lambda _figure: Picture(svg, b"a picture", b"a document"))
+    train(store, plan, images, lambda cell: (cell.seed, cell.fold) != (2, 5))
+    left = [str(c.run_key) for c in plan.cells if (c.seed, c.fold) == (2, 5)]
+    for claim in store.claim_cohort(left[:1], 2, lambda _: 0):
+        store.fail(claim, Failed("diverged", "NaN"), {})
+    with spoken("zh"):
+        files = render(frames(url, plan))
+    page, text = files["report.html"].decode(), files["report.md"].decode()
+    asked = [str(plan.study.question), "Noto Sans CJK"]
+    assert english_in([*Texts(page).found, *text.splitlines()], asked) == []
+    assert "6 个种子（各 5 折）" in text
+    assert "每张图像测试一次" in text
+    assert "种子 2（5 折中的 4 折）" in text
+
+
+def test_a_run_of_a_fold_is_named_in_chinese(plan: Plan) -> None:
+    with spoken("zh"):
+        assert plan.cells[0].name == "none，种子 1，第 1 折"
+    assert plan.cells[0].name == "none, seed 1, fold 1"

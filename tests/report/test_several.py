@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from unittest import mock
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 from conftest import message
 from support.report_frames import IMAGES, Page, make_frames
+from support.words import Texts, english_in
 
 from ablate.commands.several import rendered, usual_folder
 from ablate.errors import OptionError
 from ablate.page import canvas
+from ablate.page.document import Figure, Note
 from ablate.page.vector import Picture
 from ablate.report.contexts import InContext
+from ablate.report.forests import over_both
 from ablate.report.parts import finished, groups_of, make_parts
 from ablate.report.several import compose_several, several_numbers
 from ablate.report.several_compared import refuse_strangers
@@ -26,6 +30,7 @@ from ablate.report.several_costs import cost_tables
 from ablate.report.summary import Summary, summarize
 from ablate.result.image_results import Bits, ImageResults
 from ablate.store.frames import Frames
+from ablate.system.language import spoken
 
 UP = {"none": 0.80, "se": 0.84, "eca": 0.8001}
 DOWN = {"none": 0.80, "se": 0.76, "cbam": 0.85}
@@ -236,3 +241,44 @@ def test_a_summary_without_measured_speed_has_no_table_of_cost() -> None:
 
     found = make_parts([(bare(study("a", UP)), DIGITS), (bare(study("b", UP)), DIGITS)])
     assert "cost" not in page_of(found).sections
+
+
+def everything() -> list[InContext]:
+    """Studies on unlike machines with runs of each other, a changed network, another recipe and images."""
+    shared = study("b", UP, "x", devices=("NVIDIA H200",))
+    elsewhere = shared.runs.assign(device="AMD EPYC", fingerprint="o" + shared.runs["fingerprint"])
+    return parts_of(
+        (study("a", UP, "x", devices=("NVIDIA H100",)), DIGITS),
+        (replace(shared, runs=elsewhere), DIGITS),
+        (study("c", DOWN, recipe=recipe(epochs=8)), OTHERS),
+        (study("d", {"none": 0.80, "se": 0.84}, split="tutorial"), OTHERS),
+    )
+
+
+@pytest.mark.parametrize("made", [everything, lambda: everything()[1:3], lambda: everything()[::3]])
+def test_in_chinese_nothing_that_people_read_is_english(
+    made: Callable[[], list[InContext]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
+    monkeypatch.setattr(canvas, "saved", lambda _figure: Picture(svg, b"a picture", b"a document"))
+    parts = made()
+    english = rendered(parts)
+    with spoken("zh"):
+        files = rendered(parts)
+    page, text = files["report.html"].decode(), files["report.md"].decode()
+    names = [part.name for part in parts]
+    assert english_in([*Texts(page).found, *text.splitlines()], [*names, "Noto Sans CJK"]) == []
+    differing = {name for name in files if files[name] != english[name]}
+    assert differing == {"report.md", "report.html"}, "what programs read is English"
+
+
+def test_without_a_font_the_words_of_the_figure_are_english(three: list[InContext]) -> None:
+    """And its caption, which is in the page, is not; that is said beside it."""
+    plain = over_both("effects", three, "study")
+    with spoken("zh"), mock.patch.object(canvas, "family_of_words", return_value=None):
+        figure, note = over_both("effects", three, "study")
+    assert isinstance(figure, Figure)
+    assert isinstance(note, Note)
+    assert figure.picture == plain[0].picture
+    assert "同一研究的区间联立成立" in figure.caption
+    assert "Noto Sans CJK" in note.text

@@ -1,5 +1,10 @@
 'use strict';
 (() => {
+  // In another language than English the page has the words in it.
+  const words = {
+    filter: 'Filter the variants', name: 'Name', any: 'any', all: 'Show all', of: '{left} of {all}',
+    ...JSON.parse(document.body.dataset.words || '{}'),
+  };
   const make = (tag, text, attributes) => {
     const made = document.createElement(tag);
     if (text) made.textContent = text;
@@ -52,20 +57,20 @@
     const names = JSON.parse(table.dataset.filters);
     const rows = [...table.tBodies[0].rows];
     const tags = new Map(rows.map(row => [row, JSON.parse(row.dataset.tags || '[]')]));
-    const bar = make('form', '', { class: 'filters', role: 'search', 'aria-label': 'Filter the variants' });
+    const bar = make('form', '', { class: 'filters', role: 'search', 'aria-label': words.filter });
     const field = (text, control) => {
       const label = make('label', text);
       label.append(control);
       bar.append(label);
       return control;
     };
-    const search = field('Name', make('input', '', { type: 'search', placeholder: 'any' }));
+    const search = field(words.name, make('input', '', { type: 'search', placeholder: words.any }));
     const chosen = names.map((name, i) => {
       const values = [...new Set(rows.map(row => tags.get(row)[i]).filter(Boolean))];
       if (values.length < 2) return null;
       values.sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
       const select = field(name, make('select'));
-      select.append(make('option', 'any', { value: '' }));
+      select.append(make('option', words.any, { value: '' }));
       values.forEach(value => select.append(make('option', value, { value })));
       return select;
     });
@@ -80,9 +85,9 @@
         row.hidden = !fits && !row.classList.contains('marked');
         left += fits;
       }
-      count.textContent = `${left} of ${rows.length}`;
+      count.textContent = words.of.replace('{left}', left).replace('{all}', rows.length);
     };
-    const clear = make('button', 'Show all', { type: 'reset' });
+    const clear = make('button', words.all, { type: 'reset' });
     bar.append(clear, count);
     bar.addEventListener('input', apply);
     bar.addEventListener('reset', () => setTimeout(apply));
