@@ -91,7 +91,10 @@ def compose_contexts(contexts: Sequence[InContext]) -> Document:
         facts=(
             (_("Contexts"), f"{len(contexts):,}"),
             (_("Variants"), f"{len(variants_of(contexts)) + 1:,}"),
-            (_("Finished runs"), f"{sum(_finished(each.summary) for each in contexts):,}"),
+            (
+                _("Finished seeds") if _have_folds(contexts) else _("Finished runs"),
+                f"{sum(_finished(each.summary) for each in contexts):,}",
+            ),
         ),
         banner="",
         sections=tuple(section for section in sections if section.blocks),
@@ -155,7 +158,7 @@ def contexts_table(contexts: Sequence[InContext]) -> Table:
         Column(_("Data set"), numeric=False),
         Column(_("Baseline"), numeric=False),
         Column(_("Its accuracy"), _("test, %, mean ± 95 %")),
-        Column(_("Runs"), _("finished of planned")),
+        Column(_("Seeds") if _have_folds(contexts) else _("Runs"), _("finished of planned")),
         Column(_("Report"), numeric=False),
     )
     rows = tuple(
@@ -331,6 +334,11 @@ def _level(value: object) -> Level:
 
 def _finished(summary: Summary) -> int:
     return sum(v.n + v.besides for v in summary.variants)
+
+
+def _have_folds(contexts: Sequence[InContext]) -> bool:
+    """Whether a result is of a seed, which has several runs then."""
+    return any(each.summary.folds > 1 for each in contexts)
 
 
 def _progress(summary: Summary) -> str:

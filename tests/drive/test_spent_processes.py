@@ -102,11 +102,11 @@ class Capturing(Scripted):
     """A process that a failed capture ends, whenever a cohort is to be recorded."""
 
     def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
-        job_id, job = str(self._job), self.cohorts[-1]
+        (job_id, job), *_ = self._jobs.items()
         if job.step_path == "eager":
             self._events = (EPOCH, FINISHED, Done())
             return super().wait(timeout_seconds)
-        self._job = None
+        del self._jobs[job_id]
         given = GivenBack("it cannot be a graph: it syncs", step_path="eager")
         return [(job_id, ("", given)), (job_id, Done(spent=True))]
 
@@ -134,11 +134,12 @@ class Full(Scripted):
     """Memory that runs out while more than one run is recorded."""
 
     def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
-        job_id, size = str(self._job), len(self.cohorts[-1].runs)
+        (job_id, job), *_ = self._jobs.items()
+        size = len(job.runs)
         if size == 1:
             self._events = (EPOCH, FINISHED, Done())
             return super().wait(timeout_seconds)
-        self._job = None
+        del self._jobs[job_id]
         events = Halved((size + 1) // 2), GivenBack("memory ran out while it was recorded")
         return [*((job_id, ("", event)) for event in events), (job_id, Done(spent=True))]
 

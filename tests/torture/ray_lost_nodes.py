@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,6 @@ from tests.torture.ray_life import RayLife
 from tests.torture.ray_nodes import Nodes, free_port, is_worker, running_nodes
 from tests.torture.study import keys, wide_plan
 
-KINDS = ("started", "given back")
 PATIENCE_SECONDS = 180.0
 BEGINNING_SECONDS = 240.0
 """Until both nodes train: each worker loads a Python, on a machine that may do other things."""
@@ -72,19 +72,26 @@ def _children(raylet: int) -> list[psutil.Process]:
 
 
 def _kill_one(nodes: Nodes, told: Path) -> float:
-    """How long after the death of a node its run has begun again."""
-    before = len(read(told, "given back"))
+    """How long after the death of a node every run that was under way has ended, or has begun again."""
+    under_way, starts = _under_way(told), _count(told, "started")
     begun = time.monotonic()
     nodes.kill(nodes.raylets[0])
-    wait_until(lambda: len(read(told, "given back")) > before, PATIENCE_SECONDS)
-    lost = read(told, "given back")[before]["run_key"]
-    wait_until(lambda: _begun_again(told, lost), PATIENCE_SECONDS)
+    wait_until(lambda: _all_go_on(told, under_way, starts), PATIENCE_SECONDS)
     return time.monotonic() - begun
 
 
-def _begun_again(told: Path, run_key: str) -> bool:
-    starts, ends = (sum(line["run_key"] == run_key for line in read(told, kind)) for kind in KINDS)
-    return starts > ends
+def _all_go_on(told: Path, under_way: set[str], starts: Counter[str]) -> bool:
+    ended, started = _count(told, "finished"), _count(told, "started")
+    return all(ended[key] or started[key] > starts[key] for key in under_way)
+
+
+def _under_way(told: Path) -> set[str]:
+    ended = _count(told, "finished") + _count(told, "given back")
+    return set(_count(told, "started") - ended)
+
+
+def _count(told: Path, kind: str) -> Counter[str]:
+    return Counter(line["run_key"] for line in read(told, kind))
 
 
 def kill_head(folder: Path, *, times: int, sleep_seconds: float) -> Figures:
