@@ -137,9 +137,10 @@ def running_nodes(folder: Path, port: int, count: int) -> Iterator[Nodes]:
     finally:
         started += psutil.Process(host.pid).children(recursive=True)
         host.kill()
-        host.wait()
+        with suppress(BrokenPipeError), host:  # closes what is open to it, and waits
+            pass
         for process in started:
-            if process.is_running():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
 
 
