@@ -86,6 +86,7 @@ def test_what_decides_nothing_is_no_look(looked: Shell) -> None:
     assert looks() == []
 
 
+@pytest.mark.slow
 def test_a_check_looks_at_nothing_and_finds_the_report_as_it_was_written(looked: Shell) -> None:
     finish(4, of=4)
     report(looked)
@@ -98,6 +99,7 @@ def test_a_check_looks_at_nothing_and_finds_the_report_as_it_was_written(looked:
     assert code == 0
 
 
+@pytest.mark.slow
 def test_looking_half_way_is_allowed(looked: Shell) -> None:
     finish(2, of=4)
     report(looked)
@@ -114,6 +116,7 @@ def test_seeds_that_were_added_after_a_look_are_told(looked: Shell) -> None:
     assert f"This is {ADDED.partition(' (')[0]} (on 20" in out
 
 
+@pytest.mark.slow
 def test_seeds_that_were_taken_away_after_a_look_are_told(looked: Shell) -> None:
     finish(4, of=4)
     report(looked)

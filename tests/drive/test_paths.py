@@ -185,6 +185,7 @@ def make_other(url: str, **values: str) -> None:
         ({"invented": "later"}, "invented later (here unknown)"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_go_on_here_begins_anew_and_says_so(
     values: dict[str, str], said: str, plan: Plan, url: str
 ) -> None:

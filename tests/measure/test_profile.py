@@ -232,6 +232,7 @@ def test_traces_have_names_of_ids_alone_and_the_modules_inside(taken: Any) -> No
     assert document["traceName"] == trace.file
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_the_trace_and_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +247,7 @@ def test_a_full_disk_costs_the_trace_and_no_row(
     }
 
 
+@pytest.mark.slow
 def test_a_trace_that_was_cut_off_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def drawn(summary: Summary) -> Callable[[str], Figure | None]:
 
 
 @pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.slow
 def test_a_figure_has_the_name_of_its_line(
     name: str, drawn: Callable[[str], Figure | None]
 ) -> None:

@@ -122,6 +122,7 @@ def test_the_baseline_has_its_own_number_of_seeds() -> None:
     assert "10 runs planned: 8 finished, 0 failed, 2 missing." in shown.sections["completeness"]
 
 
+@pytest.mark.slow
 def test_devices_are_never_pooled() -> None:
     shown = page(make_frames({"none": 0.83, "up": 0.85}, devices=(H200, "Tesla T4")))
     speeds = [title for title in shown.tables["results"][0] if "images/s" in title]
@@ -283,6 +284,7 @@ GAPS: dict[str, tuple[Callable[[], Frames], str, str]] = {
 
 
 @pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.slow
 def test_what_is_missing_is_said(gap: str) -> None:
     frames, section, says = GAPS[gap]
     files = render(frames())

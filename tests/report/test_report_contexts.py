@@ -65,6 +65,7 @@ def test_the_page_says_where_it_holds_and_what_it_depends_on(contexts: list[InCo
     assert list(files)[-1] == "report.html"
 
 
+@pytest.mark.slow
 def test_the_report_of_one_context_says_whether_it_holds_in_the_others(
     contexts: list[InContext],
 ) -> None:

@@ -195,6 +195,7 @@ def test_a_seed_without_all_its_folds_counts_for_nothing_and_is_named(
     assert summarize(frames(url, plan)).tested[0].n == SEEDS
 
 
+@pytest.mark.slow
 def test_a_fold_that_failed_makes_its_seed_a_failed_one(
     store: Store, url: str, plan: Plan, images: Images
 ) -> None:
@@ -283,6 +284,7 @@ def test_predictions_of_a_view_are_numbered_over_all_images(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_in_chinese_nothing_of_folds_is_left_in_english(
     store: Store, url: str, plan: Plan, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def test_runs_without_the_metric_have_no_verdict_and_the_report_is_made() -> Non
     assert compose(summary).sections
 
 
+@pytest.mark.slow
 def test_report_and_json_name_the_metric(summary: Summary) -> None:
     assert '"metric": "test_macro_f1"' in report_json(summary)
     lead = section(summary, "findings").blocks[0]

@@ -54,6 +54,9 @@ from ablate.study.search import PRUNERS, SAMPLERS, Parameter, Search
 STUDIES = Path(__file__).parents[2] / "studies"
 ONLY_SE = {**{k: v for k, v in PARAMETERS.items() if k != "kernel_size"}, "attention": "se"}
 
+EVERY_SAMPLER = [pytest.param(n, marks=pytest.mark.slow) if n == "gp" else n for n in SAMPLERS]
+"""Gaussian processes take seconds to ask anything."""
+
 
 def query(folder: Path, sql: str, file: str = "r.db") -> list[tuple[Any, ...]]:
     connection = sqlite3.connect(folder / file)
@@ -392,7 +395,7 @@ def count(folder: Path, where: str = "") -> int:
     return int(query(folder, f"SELECT COUNT(*) FROM trials {where}")[0][0])  # noqa: S608
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY_SAMPLER)
 def test_an_interrupted_search_asks_what_it_would_have_asked(sampler: str, tmp_path: Path) -> None:
     plan = search_plan(trials=12, sampler=sampler)
     (tmp_path / "peace").mkdir()
@@ -437,7 +440,7 @@ def told(where: Path | str) -> list[tuple[Any, ...]]:
 # ── samplers, pruners, objectives ─────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY_SAMPLER)
 def test_every_sampler_finds_its_way_through_a_conditional_space(
     sampler: str, tmp_path: Path
 ) -> None:

@@ -471,6 +471,7 @@ def test_a_real_run_has_histograms_and_attention(trained: str, logdir: Path) -> 
     assert written(file) == pairs
 
 
+@pytest.mark.slow
 def test_the_graph_is_that_of_the_network_that_was_trained(trained: str, logdir: Path) -> None:
     show_tensorboard(None, trained, TensorBoardOptions(logdir, 6006, rebuild=False, serve=False))
     [file] = [file for file in logs(logdir) if "se-pool1-r=8" in str(file)]
