@@ -324,7 +324,7 @@ def test_a_failed_run_exits_with_1_and_retry_failed_trains_it_again(
     options = ["run", DIGITS, *TINY, "--seeds", "1", "--max-runs", "1", "--executor", "inprocess"]
     options += ["--no-measure"]
     with monkeypatch.context() as patched:
-        patched.setattr("ablate.job.build", lambda *_: 1 / 0)
+        patched.setattr("ablate.job.session.build", lambda *_: 1 / 0)
         code, out, _ = shell(*options)
     assert code == 1
     assert "FAILED (error): ZeroDivisionError: division by zero" in out

@@ -19,7 +19,6 @@ import pytest
 from conftest import claim_one, rows_of, small_plan
 from support.pretend import Pretend
 
-from ablate import job
 from ablate.drive import driver as driver_module
 from ablate.drive import takeover
 from ablate.drive.driver import Driver
@@ -27,7 +26,7 @@ from ablate.drive.options import TrainingOptions
 from ablate.execute import make_executor
 from ablate.execute.base import Died, Done, Executor, Job
 from ablate.execute.local import LocalExecutor
-from ablate.job import Cohort, Run
+from ablate.job import Cohort, Run, session
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
 from ablate.store.store import Store
@@ -156,14 +155,14 @@ def test_max_runs_does_a_part_and_the_next_time_the_rest(plan: Plan, store: Stor
 def test_a_failed_run_stops_no_other(
     plan: Plan, store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = job.build
+    build = session.build
 
     def broken(variant: Any, *rest: Any) -> Any:
         if variant.position == "pool1":
             raise ValueError("no luck")
         return build(variant, *rest)
 
-    monkeypatch.setattr(job, "build", broken)
+    monkeypatch.setattr(session, "build", broken)
     recorder = drive(plan, store)
     assert len(recorder.results) == len(plan.cells)
     rows = rows_of(url, "SELECT variant, failure, error FROM v_runs WHERE status = 'failed'")

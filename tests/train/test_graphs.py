@@ -30,13 +30,13 @@ from support.graphs import (
 )
 from torch import nn
 
-from ablate import job as job_module
 from ablate.attention import complete
 from ablate.datasets import open_dataset
 from ablate.datasets.augment import AUGMENTS
 from ablate.drive.driver import Driver
 from ablate.execute import make_executor
 from ablate.job import Cohort, Run
+from ablate.job import session as session_module
 from ablate.model import build
 from ablate.result import Finished, Noted, Started
 from ablate.store.store import Store
@@ -191,7 +191,7 @@ def test_more_networks_than_a_compiler_takes_by_itself_are_compiled() -> None:
 def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(job_module, "make_graphs", lambda _path: Graphs(Broken))
+    monkeypatch.setattr(session_module, "make_graphs", lambda _path: Graphs(Broken))
     run = Run("key", complete(Variant("cbam_cnn(width=0.25)")))
     recipe = Recipe(epochs=2, batch_size=256, augment=(), optimizer="sgd")
     job = Cohort((run,), 1, recipe, open_dataset("digits", None, 32), "cpu", step_path="graph")

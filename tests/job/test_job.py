@@ -12,11 +12,12 @@ import torch
 from conftest import run_events
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ablate import job as job_module
 from ablate.attention import complete, fusable, use_kernels
 from ablate.datasets import open_dataset
 from ablate.datasets.augment import augment
-from ablate.job import Cohort, Run, checkpoint_interval
+from ablate.job import Cohort, Run
+from ablate.job import session as session_module
+from ablate.job.checkpoints import checkpoint_interval
 from ablate.model import build
 from ablate.result import Anew, Checkpoint, Epoch, Failed, Finished, GivenBack, Halved, Noted
 from ablate.study import Recipe, Variant
@@ -201,7 +202,7 @@ class Failing:
 
 def spent_events(monkeypatch: pytest.MonkeyPatch, error: Exception, *names: str) -> list[Any]:
     """What a cohort yields whose capture failed, until it gives its process up."""
-    monkeypatch.setattr(job_module, "make_graphs", lambda _path: Failing(error))
+    monkeypatch.setattr(session_module, "make_graphs", lambda _path: Failing(error))
     events = iter(make_cohort(*names, step_path="graph")())
     next(events)
     found = []

@@ -1,0 +1,115 @@
+"""What a trained network is worth: its result, tested once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ablate.job.images import tested_images
+from ablate.job.keep import find_unmoved, keep
+from ablate.result import (
+    Epoch,
+    Finished,
+    Noted,
+)
+from ablate.result.metrics import Score, Split
+from ablate.result.predictions import pack_labels
+from ablate.stats.metrics import measure
+from ablate.study import stream_seed
+from ablate.study.batches import epoch_images
+from ablate.study.metrics import BEGAN_ACCURACY, BEGAN_LOSS
+from ablate.train.cohort import Member
+from ablate.train.data import Part
+from ablate.train.loop import Evaluation, evaluate
+
+if TYPE_CHECKING:
+    from ablate.job.cohort import Run
+    from ablate.job.session import Session
+
+
+def finish(
+    session: Session, run: Run, member: Member, last: Epoch
+) -> Iterator[tuple[str, Finished | Noted]]:
+    """The result of a run: tested once, with the weights of its last epoch."""
+    started = time.perf_counter()
+    member.trainer.settle()
+    classes = session.cohort.dataset.classes()
+    test = _test(session, "test", session.data.test, member)
+    tested, right = tested_images(session.cohort)
+    labels = pack_labels(right, classes)
+    unmoved, unseen = find_unmoved(session, run, member.trainer)
+    kept, trouble = keep(session, run, member.trainer)
+    for said in filter(None, (unseen, trouble, _one_class(session, test))):
+        yield "", Noted(f"{run.variant.name} was trained, but {said}")
+    yield (
+        run.run_key,
+        Finished(
+            val_accuracy=last.val_accuracy,
+            test_accuracy=test.accuracy,
+            test_loss=test.loss,
+            test_correct=test.correct,
+            seconds=member.seconds + time.perf_counter() - started,
+            train_images_per_second=_images_trained(session, last.epoch) / member.train_seconds,
+            device=session.machine.name,
+            precision=session.machine.precision.name,
+            kept=kept,
+            unmoved_attention=unmoved,
+            test_predictions=None if labels is None else test.predictions,
+            labels=labels,
+            scores=_scores(session, member, test),
+            tested=tested,
+        ),
+    )
+
+
+def _images_trained(session: Session, epochs: int) -> int:
+    return epoch_images(len(session.data.train), session.cohort.recipe) * epochs
+
+
+def _test(session: Session, split: Split, part: Part, member: Member) -> Evaluation:
+    """What a network says of all images of a part, from a stream of its own."""
+    stream = stream_seed(session.cohort.seed, split)
+    [found] = evaluate([member.trainer], session.data, part, stream, outputs=True)
+    return found
+
+
+def _scores(session: Session, member: Member, test: Evaluation) -> tuple[Score, ...]:
+    """Every metric of the test images, and of the validation images where there are some."""
+    found = _measured(session, "test", session.data.test, test) + _began(session, member)
+    if session.data.val is None:
+        return found
+    part = session.data.val
+    return *_measured(
+        session, "validation", part, _test(session, "validation", part, member)
+    ), *found
+
+
+def _began(session: Session, member: Member) -> tuple[Score, ...]:
+    if member.began is None:
+        return ()
+    split: Split = "test" if session.data.val is None else "validation"
+    began = {BEGAN_ACCURACY: member.began.accuracy, BEGAN_LOSS: member.began.loss}
+    return tuple(Score(split, metric, value) for metric, value in began.items())
+
+
+def _measured(session: Session, split: Split, part: Part, seen: Evaluation) -> tuple[Score, ...]:
+    if seen.logits is None or not np.isfinite(seen.logits).all():
+        return ()
+    classes = session.cohort.dataset.classes()
+    values = measure(seen.logits, part.labels.cpu().numpy())
+    return tuple(
+        Score(split, metric, value, None if number is None else classes[number])
+        for (metric, number), value in values.items()
+    )
+
+
+def _one_class(session: Session, test: Evaluation) -> str | None:
+    """That a network says one class of everything, as one does that has learnt nothing."""
+    classes = session.cohort.dataset.classes()
+    if test.logits is None or len(classes) < 2:
+        return None
+    said = np.unique(test.logits.argmax(axis=1))
+    return f"says {classes[said[0]]!r} of every test image" if len(said) == 1 else None
