@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 ENDING = tuple(
     getattr(signal, name)
@@ -15,3 +18,17 @@ ENDING = tuple(
 def is_ignored(number: signal.Signals) -> bool:
     """Whether whoever started this process wants the signal ignored, as `nohup` does."""
     return signal.getsignal(number) is signal.SIG_IGN
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not end the giving back that the first one began."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
