@@ -121,6 +121,14 @@ RayAddress = Annotated[
         help="With --executor ray: the cluster to use; unless set Ray is started on this machine alone.",
     ),
 ]
+GpuShare = Annotated[
+    float | None,
+    typer.Option(
+        "--gpu-share",
+        metavar="S",
+        help="With --executor ray: how much of a GPU a cohort gets, 0.01 to 1; all of one unless set.",
+    ),
+]
 FilesOption = Annotated[
     str | None,
     typer.Option(

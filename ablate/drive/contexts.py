@@ -60,8 +60,7 @@ def run_contexts(studies: Sequence[Study], data: Path | None, url: str, options:
     console = own_console()
     parts = [_prepared(study, data, console, options) for study in studies]
     _refuse_the_same(parts)
-    workers = options.workers or parts[0].machine.workers
-    executor = make_executor(options.executor, workers)
+    executor = make_executor(options.executor, options.workers, options.where(parts[0].machine))
     store = Store(url)
     for part in parts:
         tell_namesakes(part.plan, url, console)

@@ -49,10 +49,11 @@ class RunOptions:
     probe: bool = True
     keep: Keep = "1"
     ray_address: str | None = None
+    gpu_share: float | None = None
 
     def where(self, machine: Machine) -> Where:
         """What an executor gets to work with."""
-        return Where(machine.workers, machine.gpus, self.ray_address)
+        return Where(machine.workers, machine.gpus, self.ray_address, self.gpu_share)
 
 
 @dataclass(frozen=True)

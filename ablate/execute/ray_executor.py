@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import sys
@@ -27,8 +28,14 @@ SLIVER = 0.001
 """Of the resource that stands for a kind of GPU: enough to be placed by it."""
 
 
+def jobs_on_a_gpu(share: float) -> int:
+    """How many jobs one GPU has room for: three of a third, though 3 × 0.3333 is less than 1."""
+    return math.floor(1 / share + 1e-9)
+
+
 class RayExecutor(Executor):
-    """Each job is a task with one CPU, and with one GPU of this node's kind where `gpus` are asked for.
+    """Each job is a task with one CPU, and with one GPU of this node's kind where `gpus` are asked for, or a
+    share of one.
 
     `workers` tasks at a time, by default as many as the cluster has devices. Tasks for which there is no
     room yet wait in Ray, where its autoscaler sees them.
@@ -37,12 +44,20 @@ class RayExecutor(Executor):
     queues = True
 
     def __init__(
-        self, workers: int | None, *, here: int, gpus: int = 0, address: str | None = None
+        self,
+        workers: int | None,
+        *,
+        here: int,
+        gpus: int = 0,
+        address: str | None = None,
+        gpu_share: float = 1,
     ) -> None:
-        self._cluster = connect(address, workers or here, gpus)
+        on_each = jobs_on_a_gpu(gpu_share) if gpus else 1
+        self._cluster = connect(address, workers or here * on_each, gpus)
         self._ray = self._cluster.ray
         kind = self._cluster.gpu_kind() if gpus else None
-        self.slots = workers or (here if address is None else max(1, self._cluster.devices(kind)))
+        devices = here if address is None else max(1, self._cluster.devices(kind))
+        self.slots = workers or devices * on_each
         self._streams: dict[str, Any] = {}
         self._terms = Terms(
             command=tuple(map(without_password, sys.argv)),
@@ -56,7 +71,7 @@ class RayExecutor(Executor):
             num_returns="streaming",
             max_retries=0,
             num_cpus=1,
-            num_gpus=1 if gpus else 0,
+            num_gpus=gpu_share if gpus else 0,
             resources={kind: SLIVER} if kind else {},
         )(work)
 

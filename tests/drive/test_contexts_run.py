@@ -128,3 +128,21 @@ def test_data_sets_are_contexts(ablate: Shell) -> None:
     done(ablate, "report", "many.toml", "--set", "seeds=1")
     page = (ablate.folder / "reports/many/report.md").read_text()
     assert "Contexts of different images are not compared" in page
+
+
+@pytest.mark.parametrize("more", [[], ["--until-decided"], ["--set", "recipe.label_smoothing=0.1"]])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ray-address", "head:6379"], "--ray-address belongs to --executor ray, not to local"),
+        (["--gpu-share", "0.5"], "--gpu-share belongs to --executor ray, not to local"),
+        (["--executor", "ray", "--ray-address", "head"], "--ray-address head: write HOST:PORT"),
+    ],
+)
+def test_where_to_train_is_heard_in_every_way_of_training(
+    ablate: Shell, options: list[str], said: str, more: list[str]
+) -> None:
+    code, _, errors = ablate("run", "many.toml", "--no-probe", "--no-measure", *options, *more)
+    assert code == 2
+    assert said in errors
+    assert not (ablate.folder / "results" / "ablation.db").exists()

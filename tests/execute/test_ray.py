@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sys
@@ -19,7 +20,7 @@ from ablate.drive.takeover import LEASE_SECONDS
 from ablate.errors import DeviceError, OptionError
 from ablate.execute import Where, make_executor, ray_cluster, ray_task
 from ablate.execute.ray_cluster import ALIVE, AUTH_MODE, check_address, connect, is_loopback
-from ablate.execute.ray_executor import RayExecutor
+from ablate.execute.ray_executor import RayExecutor, jobs_on_a_gpu
 from ablate.execute.ray_task import Terms
 from ablate.system.environment import package_version
 from ablate.system.gpus import VISIBLE
@@ -229,3 +230,25 @@ def test_ray_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(OptionError, match=r"^--executor ray: ray is not installed: pip install"):
         make_executor("ray", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "said"),
+    [
+        ("local", Where(gpus=("0",), gpu_share=0.5), "--gpu-share belongs to --executor ray"),
+        ("ray", Where(gpu_share=0.5), "this machine trains without a GPU"),
+        ("ray", Where(gpus=("0",), gpu_share=0), "--gpu-share 0: write a number from 0.01 to 1"),
+        ("ray", Where(gpus=("0",), gpu_share=1.5), "--gpu-share 1.5: write a number"),
+        ("ray", Where(gpus=("0",), gpu_share=math.nan), "--gpu-share nan: write a number"),
+    ],
+)
+def test_a_share_of_a_gpu_that_cannot_be_is_refused(name: str, where: Where, said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        make_executor(name, None, where)
+
+
+@pytest.mark.parametrize(
+    ("share", "jobs"), [(1, 1), (0.5, 2), (0.3333, 3), (1 / 3, 3), (0.4, 2), (0.01, 100)]
+)
+def test_a_gpu_has_room_for_so_many_jobs(share: float, jobs: int) -> None:
+    assert jobs_on_a_gpu(share) == jobs

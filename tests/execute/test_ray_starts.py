@@ -37,6 +37,18 @@ if __name__ == "__main__":
         assert TOKENS[0] not in os.environ
 """
 
+SHARED = """
+from test_execute import collect
+from test_several_gpus import Together
+from ablate.execute import Where, make_executor
+if __name__ == "__main__":
+    with make_executor("ray", None, Where(workers=1, gpus=("0",), gpu_share=0.5)) as executor:
+        print(executor.slots)
+        for name in ("a", "b"):
+            executor.submit(name, Together(name, "MEETING"))
+        print(sorted(event for _, event in collect(executor, 120) if isinstance(event, str)))
+"""
+
 
 def start(folder: Path, text: str, **environment: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
@@ -62,6 +74,13 @@ def test_a_second_ray_of_a_process_has_a_token_of_its_own(tmp_path: Path) -> Non
     """The first one's, which this process has used, is not the second one's."""
     said, errors = start(tmp_path, TWICE, HOME="/nowhere").communicate(timeout=200)
     assert said == "3\n3\n", errors
+
+
+@pytest.mark.slow
+def test_two_jobs_share_a_pretended_gpu_at_the_same_time(tmp_path: Path) -> None:
+    script = SHARED.replace("MEETING", str(tmp_path))
+    said, errors = start(tmp_path / "driver", script).communicate(timeout=200)
+    assert said == "2\n['a on 0', 'b on 0']\n", errors
 
 
 class Starts:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from test_execute import collect
@@ -29,6 +31,22 @@ class Seen:
         yield os.environ.get(VISIBLE), HAD_TORCH, os.getpid()
         if self.dies:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Together:
+    """A job that ends when another one is there as well, and says on which GPU it was."""
+
+    name: str
+    folder: str
+
+    def __call__(self) -> Iterator[str]:
+        (Path(self.folder) / f"{self.name}.here").touch()
+        for _ in range(600):
+            if len(list(Path(self.folder).glob("*.here"))) == 2:
+                yield f"{self.name} on {os.environ.get(VISIBLE)}"
+                return
+            time.sleep(0.1)
 
 
 def run_all(executor: LocalExecutor, *jobs: Seen) -> list[tuple[str | None, bool, int]]:
