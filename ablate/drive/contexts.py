@@ -15,19 +15,17 @@ from ablate.drive.driver import Driver
 from ablate.drive.options import RunOptions, TrainingOptions, choose_training
 from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
-from ablate.drive.run import NOT_DETERMINISTIC, after_training, retry_failed
+from ablate.drive.run import NOT_DETERMINISTIC, after_training, conclude, retry_failed
 from ablate.drive.until import Until, refuse_alone, refuse_undecidable, run_until_decided
 from ablate.errors import OptionError, StudyError
 from ablate.execute import Executor, make_executor
 from ablate.plan import Cell, Plan
-from ablate.result import RunStatus
 from ablate.store.store import Store
 from ablate.study import Study
 from ablate.system.console import own_console, say
 from ablate.system.context import context_name
 from ablate.system.language import _, amount
 from ablate.system.machine import Machine, find_machine
-from ablate.system.text import duration
 
 
 @dataclass
@@ -58,16 +56,17 @@ def run_contexts(studies: Sequence[Study], data: Path | None, url: str, options:
         AblateError: the study, the data, the device or the database must be changed; nothing was written.
     """
     console = own_console()
-    parts = [_prepared(study, data, console, options) for study in studies]
+    machine = find_machine(options.device, studies[0].recipe.precision)
+    executor = make_executor(options.executor, options.workers, options.where(machine))
+    parts = [_prepared(study, data, console, options, executor.slots) for study in studies]
     _refuse_the_same(parts)
-    executor = make_executor(options.executor, options.workers, options.where(parts[0].machine))
     store = Store(url)
     for part in parts:
         tell_namesakes(part.plan, url, console)
         check_places(part.plan, store, url, console)
         store.register(part.plan)
-        if options.retry_failed:
-            retry_failed(store, part.keys, options.max_runs)
+    if options.retry_failed:
+        retry_failed(store, _in_order(parts), options.max_runs)
     todo = _todo(store, parts, options)
     say(_opening(parts, todo, executor.slots), console)
     if parts[0].machine.is_gpu and not options.deterministic:
@@ -79,7 +78,8 @@ def run_contexts(studies: Sequence[Study], data: Path | None, url: str, options:
     unmeasured = sum(
         after_training(options, part.plan, store, part.machine, console) for part in parts
     )
-    return unmeasured + _conclude(console, parts, store, time.monotonic() - started)
+    seconds, name = time.monotonic() - started, parts[0].plan.study.name
+    return unmeasured + conclude(console, name, store, _in_order(parts), seconds)
 
 
 def decide_contexts(
@@ -120,7 +120,7 @@ def _look_at_all(
     until.check()
     for study in studies:
         refuse_undecidable(study)
-    parts = [_prepared(study, data, own_console(), options) for study in studies]
+    parts = [_prepared(study, data, own_console(), options, options.workers) for study in studies]
     for part in parts:
         refuse_alone(part.plan)
     _refuse_the_same(parts)
@@ -138,6 +138,7 @@ class _Training:
     begun: int = 0
 
     def run(self) -> None:
+        """Train all of them, in the order of `_in_order`."""
         seeds = max(cell.seed for part in self.parts for cell in part.plan.cells)
         for seed in range(1, seeds + 1):
             for part in self.parts:
@@ -159,11 +160,13 @@ class _Training:
         self.begun += counts.ready if left is None else min(counts.ready, left)
 
 
-def _prepared(study: Study, data: Path | None, console: Console, options: RunOptions) -> _Part:
+def _prepared(
+    study: Study, data: Path | None, console: Console, options: RunOptions, workers: int | None
+) -> _Part:
     machine = find_machine(options.device, study.recipe.precision)
     say(_("context {context}", context=context_name(study.context)), console)
     own = data_of(study, data)
-    return _Part(prepare_plan(study, own, console, machine, probe=options.probe), machine)
+    return _Part(prepare_plan(study, own, console, machine, workers, probe=options.probe), machine)
 
 
 def _refuse_the_same(parts: Sequence[_Part]) -> None:
@@ -176,6 +179,12 @@ def _refuse_the_same(parts: Sequence[_Part]) -> None:
                 raise StudyError(
                     f"the contexts {other.name!r} and {part.name!r} have the same runs: leave one out"
                 )
+
+
+def _in_order(parts: Sequence[_Part]) -> list[str]:
+    """The runs of all contexts as they are trained: seed by seed."""
+    cells = [cell for part in parts for cell in part.plan.cells]
+    return [str(cell.run_key) for cell in sorted(cells, key=lambda cell: cell.seed)]
 
 
 def _todo(store: Store, parts: Sequence[_Part], options: RunOptions) -> int:
@@ -196,24 +205,3 @@ def _opening(parts: Sequence[_Part], todo: int, slots: int) -> str:
         precision=machine.precision.name,
         slots=slots,
     )
-
-
-def _conclude(console: Console, parts: Sequence[_Part], store: Store, seconds: float) -> int:
-    keys = [key for part in parts for key in part.keys]
-    status = list(store.statuses(keys).values())
-    store.close()
-    finished, failed = status.count(RunStatus.FINISHED), status.count(RunStatus.FAILED)
-    name = parts[0].plan.study.name
-    text = _(
-        "{name}: {finished} of {n} runs finished in {seconds}",
-        name=name,
-        finished=finished,
-        n=len(keys),
-        seconds=duration(seconds),
-    )
-    if failed:
-        text += _(
-            ", {failed} failed (see the report; --retry-failed trains them again)", failed=failed
-        )
-    say(text, console)
-    return failed

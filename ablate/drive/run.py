@@ -76,7 +76,7 @@ def run_study(study: Study, data: Path | None, url: str, options: RunOptions) ->
             how = choose_training(options, plan, store, machine, executor, progress.note)
             Driver(plan, store, executor, progress, how).run()
     unmeasured = after_training(options, plan, store, machine, console)
-    return unmeasured + _conclude(console, plan, store, keys, time.monotonic() - started)
+    return unmeasured + conclude(console, study.name, store, keys, time.monotonic() - started)
 
 
 def after_training(
@@ -103,13 +103,14 @@ def retry_failed(store: Store, run_keys: list[str], max_runs: int | None) -> Non
     store.retry_failed(open_keys[:max_runs])
 
 
-def _conclude(console: Console, plan: Plan, store: Store, keys: list[str], seconds: float) -> int:
+def conclude(console: Console, name: str, store: Store, keys: list[str], seconds: float) -> int:
+    """Say how many of a study's runs have finished; returns how many have failed."""
     status = list(store.statuses(keys).values())
     store.close()
     finished, failed = status.count(RunStatus.FINISHED), status.count(RunStatus.FAILED)
     text = _(
         "{name}: {finished} of {n} runs finished in {seconds}",
-        name=plan.study.name,
+        name=name,
         finished=finished,
         n=len(keys),
         seconds=duration(seconds),

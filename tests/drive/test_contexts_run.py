@@ -146,3 +146,19 @@ def test_where_to_train_is_heard_in_every_way_of_training(
     assert code == 2
     assert said in errors
     assert not (ablate.folder / "results" / "ablation.db").exists()
+
+
+@pytest.mark.slow
+def test_failed_runs_are_tried_again_up_to_max_runs_in_all_contexts_together(
+    ablate: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("ablate.job.session.build", lambda *_: 1 / 0)
+        code, out, _ = ablate("run", "many.toml", *RUN)
+    assert code == 1
+    assert "many: 0 of 8 runs finished" in out
+    code, out, _ = ablate("run", "many.toml", *RUN, "--retry-failed", "--max-runs", "3")
+    assert "many: 3 of 8 runs finished" in out
+    assert "5 failed" in out
+    rows = rows_of(URL, "SELECT status, error IS NOT NULL FROM v_runs")
+    assert sorted(rows) == [("failed", 1)] * 5 + [("finished", 0)] * 3
