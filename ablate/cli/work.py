@@ -388,6 +388,9 @@ def take(
     onnx: Annotated[
         bool, typer.Option("--onnx", help="As ONNX too, compared in ONNX Runtime (ablate[onnx]).")
     ] = False,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="With --onnx: measure one image there and in PyTorch.")
+    ] = False,
     db: Db = DEFAULT_DB,
     data: DataPath = None,
     again: Rehash = False,
@@ -402,7 +405,7 @@ def take(
     with loading():
         from ablate.commands.take import Asked, take_network
 
-    take_network(Asked(variant, question, db, out, data, seed, onnx))
+    take_network(Asked(variant, question, db, out, data, seed, onnx, latency))
 
 
 def _next_is_dashboard(db: str, storage: str | None) -> None:

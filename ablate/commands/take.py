@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.datasets import open_dataset
-from ablate.errors import OutputError
+from ablate.errors import OptionError, OutputError
 from ablate.store.read import StoredRun
 from ablate.study import Study
-from ablate.system.console import files_told, say
+from ablate.system.console import Counting, files_told, own_console, say
 from ablate.system.files import write_whole
 from ablate.system.imports import prints_to_stderr
 from ablate.system.machine import one_thread
 from ablate.system.pulse import PULSE
 from ablate.system.text import seed_and_fold
 from ablate.take.find import find_trained
+from ablate.take.latency import OneImage, measure_latency
 from ablate.take.onnx import export_onnx
 from ablate.take.write import Network, built, write_network
 
@@ -31,6 +32,7 @@ class Asked:
     data: Path | None = None
     seed: int | None = None
     onnx: bool = False
+    latency: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -45,8 +47,11 @@ def take_network(asked: Asked) -> None:
     """Write the files, and say what they are.
 
     Raises:
+        OptionError: a latency of what is not exported.
         AblateError: a variant, weights, folder or network for which it cannot be done; nothing is written.
     """
+    if asked.latency and not asked.onnx:
+        raise OptionError("--latency compares ONNX Runtime with PyTorch: give --onnx too")
     _check_free(asked.files)
     study = asked.study
     dataset = open_dataset(study.dataset, asked.data, study.image_size, study.data).pinned()
@@ -72,9 +77,17 @@ def take_network(asked: Asked) -> None:
             )
             contents.append(content)
             said.append(f"ONNX Runtime's logits differ by at most {difference:.2g}")
+        if asked.latency:
+            said.append(_latency(OneImage(written, contents[-1], dataset.image_size)))
     _write(dict(zip(asked.files, contents, strict=True)))
     for line in (*said, *files_told(asked.files)):
         say(line)
+
+
+def _latency(job: OneImage) -> str:
+    console = own_console()
+    say("measuring how long one image takes, in PyTorch and in ONNX Runtime", console)
+    return measure_latency(job, done=Counting(console, "  processes")).told
 
 
 def _about(run: StoredRun, dataset: str) -> str:

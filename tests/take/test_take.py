@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from conftest import small_plan
 from torch import nn
 
 from ablate.attention import ATTENTION, complete
+from ablate.commands import take
 from ablate.commands.take import Asked, take_network
 from ablate.errors import OptionError, OutputError, StudyError, UnknownNameError, WeightsError
 from ablate.model import build
@@ -23,6 +25,7 @@ from ablate.result import Finished, Kept
 from ablate.store.store import Store
 from ablate.study import Variant
 from ablate.take import onnx
+from ablate.take.latency import measure_latency
 from ablate.take.write import Network, built, write_network
 from ablate.train.weights import weights_to_bytes
 
@@ -247,14 +250,27 @@ def test_onnx_without_its_packages_says_what_to_install(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_latency_of_what_is_not_exported_is_refused(plan: Plan, url: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="give --onnx too"):
+        take_network(asked(plan, url, tmp_path / "net", latency=True))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_onnx_runtime_gives_the_same_logits_for_any_batch(
-    plan: Plan, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plan: Plan,
+    url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(take, "measure_latency", partial(measure_latency, processes=3))
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    take_network(asked(plan, url, tmp_path / "net", onnx=True))
-    assert "ONNX Runtime's logits differ by at most" in capsys.readouterr().out
+    take_network(asked(plan, url, tmp_path / "net", onnx=True, latency=True))
+    out = capsys.readouterr().out
+    assert "ONNX Runtime's logits differ by at most" in out
+    assert "one image on one thread takes ONNX Runtime " in out
     taken = loaded(tmp_path / "net.py")
     session = runtime.InferenceSession(tmp_path / "net.onnx")
     shown = taken.normalise(pixels(7))
