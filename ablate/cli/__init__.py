@@ -15,8 +15,8 @@ import typer
 import typer.core
 
 from ablate import __version__
-from ablate.cli import data, show, study, work
-from ablate.cli.options import EXIT_INTERRUPTED, EXIT_UNFORESEEN, EXIT_USER
+from ablate.cli import cost, data, look, prepare, report, study, train, watch
+from ablate.cli.exits import EXIT_INTERRUPTED, EXIT_UNFORESEEN, EXIT_USER
 from ablate.errors import AblateError
 from ablate.system.language import ENGLISH, language_of, speak, spoken, written_in
 from ablate.system.output import Output, ReaderGoneError, guarded_output
@@ -28,22 +28,22 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Of what typer is built on, which it does not name itself."""
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "plan": work.plan,
-    "init": work.init,
-    "run": work.run,
-    "search": work.search,
-    "dashboard": show.dashboard,
-    "measure": work.measure,
-    "report": show.report,
-    "explain": show.explain,
-    "tensorboard": show.tensorboard,
-    "take": work.take,
-    "profile": show.profile,
-    "status": show.status,
+    "plan": prepare.plan,
+    "init": prepare.init,
+    "run": train.run,
+    "search": train.search,
+    "dashboard": watch.dashboard,
+    "measure": cost.measure,
+    "report": report.report,
+    "explain": look.explain,
+    "tensorboard": watch.tensorboard,
+    "take": look.take,
+    "profile": cost.profile,
+    "status": watch.status,
     "merge": data.merge,
     "export": data.export,
     "import": data.import_,
-    "compare": show.compare,
+    "compare": report.compare,
     "doctor": data.doctor,
 }
 

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from ablate.cli.completion import study_files
-from ablate.cli.options import DEFAULT_DB, EXIT_FAILED_RUNS, Db, begin, loading, study_name
+from ablate.cli.exits import EXIT_FAILED_RUNS
+from ablate.cli.options import DEFAULT_DB, Db
+from ablate.cli.steps import begin, loading, study_name
 from ablate.system.text import plural
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from ablate.cli.completion import study_files
-from ablate.cli.options import DEFAULT_DB, Db, begin, loading, study_name
+from ablate.cli.options import DEFAULT_DB, Db
+from ablate.cli.steps import begin, loading, study_name
 from ablate.errors import OptionError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

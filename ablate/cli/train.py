@@ -1,20 +1,16 @@
-"""Commands that plan, train, search and measure. Each loads the rooms that it needs, and no others."""
+"""Commands that train. Each loads the rooms that it needs."""
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ablate.cli.completion import ready_names
+from ablate.cli.exits import EXIT_FAILED_RUNS, EXIT_INTERRUPTED
 from ablate.cli.options import (
     DEFAULT_DB,
-    EXIT_FAILED_RUNS,
-    EXIT_INTERRUPTED,
     AllowImport,
     Assignments,
     BaselineSeeds,
@@ -24,13 +20,15 @@ from ablate.cli.options import (
     FilesOption,
     GpuShare,
     NoProbe,
-    OfStudy,
     RayAddress,
     Rehash,
     Seeds,
     Storage,
     StudyFile,
+)
+from ablate.cli.steps import (
     allow,
+    as_typed,
     begin,
     check,
     keep_files,
@@ -43,84 +41,8 @@ from ablate.cli.options import (
 from ablate.errors import OptionError
 from ablate.system.language import _
 
-
-def plan(
-    study: StudyFile,
-    format: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="For people or for programs.")
-    ] = "table",
-    db: Db = DEFAULT_DB,
-    data: DataPath = None,
-    again: Rehash = False,
-    set: Assignments = None,
-    seeds: Seeds = None,
-    baseline_seeds: BaselineSeeds = None,
-    allow_import: AllowImport = None,
-    no_probe: NoProbe = False,
-) -> None:
-    """List the cells of a study: parameters, MACs, status and what is missing. Trains nothing."""
-    rehash(again)
-    questions = load_all(study, set, seeds, baseline_seeds)
-    allow(allow_import, study)
-    check(*questions)
-    begin("plan", questions[0], contexts=len(questions))
-    with loading():
-        from ablate.commands.plan import show_plans
-
-    show_plans(questions, data, db, format, probe=not no_probe)
-    if format == "table":
-        trains = "run" if questions[0].search is None else "search"
-        tell_next(trains, study, db=db, data=data, set=_as_typed(set, seeds, baseline_seeds))
-
-
-def init(
-    backbone: Annotated[
-        str | None, typer.Argument(metavar="BACKBONE", help="A network, by its name.")
-    ] = None,
-    ready: Annotated[
-        str | None,
-        typer.Option(
-            "--study",
-            metavar="NAME",
-            help="A study that comes with ablate, instead.",
-            autocompletion=ready_names,
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="PATH", help="A folder or archive of images."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Default: <its name>.toml.")
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            "--image-size",
-            min=8,
-            max=1024,
-            metavar="N",
-            help="The side to which images are brought, in pixels; their own unless set.",
-        ),
-    ] = None,
-    allow_import: AllowImport = None,
-) -> None:
-    """Write a study file: for a network and a folder of images, or one that comes with ablate."""
-    if (backbone is None) == (ready is None):
-        raise OptionError(
-            "init: give either a network with --data PATH, or --study NAME: a study that comes with ablate, "
-            "such as digits, which needs no images"
-        )
-    if ready is not None:
-        if data or image_size or allow_import:
-            raise OptionError(
-                "--data, --image-size and --allow-import belong to a network: not with --study"
-            )
-        _init_ready(ready, out)
-    elif data is None:
-        raise OptionError(f"init {backbone}: name the images with --data PATH")
-    else:
-        _init_own(str(backbone), data, out, image_size, allow_import or [])
+if TYPE_CHECKING:
+    pass
 
 
 def run(
@@ -250,7 +172,7 @@ def run(
     except KeyboardInterrupt:
         print(_("ablate: interrupted; what was stored stays, run again to go on"), file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    set = _as_typed(set, seeds, baseline_seeds)
+    set = as_typed(set, seeds, baseline_seeds)
     tell_next("report", study, db=db, data=data, set=set)
     if failed:
         raise typer.Exit(EXIT_FAILED_RUNS)
@@ -315,99 +237,6 @@ def search(
         raise typer.Exit(EXIT_FAILED_RUNS)
 
 
-def measure(
-    study: StudyFile,
-    db: Db = DEFAULT_DB,
-    data: DataPath = None,
-    again: Rehash = False,
-    set: Assignments = None,
-    allow_import: AllowImport = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to measure.")
-    ] = "auto",
-    processes: Annotated[
-        int,
-        typer.Option(
-            "--processes",
-            min=8,
-            max=1000,
-            metavar="N",
-            help="Fresh processes; intervals are over them.",
-        ),
-    ] = 8,
-    rounds: Annotated[
-        int,
-        typer.Option(
-            "--rounds",
-            min=3,
-            max=1000,
-            metavar="N",
-            help="Rounds in each process; every variant once.",
-        ),
-    ] = 3,
-    block_seconds: Annotated[
-        float,
-        typer.Option(
-            "--block-seconds",
-            min=2,
-            max=600,
-            metavar="S",
-            help="How long each is timed in a round.",
-        ),
-    ] = 2.0,
-) -> None:
-    """Measure how fast every variant of a study is, trained or not: the full protocol."""
-    if math.isnan(block_seconds):
-        raise OptionError("--block-seconds nan: write a number of seconds, 2 or more")
-    rehash(again)
-    questions = load_all(study, set)
-    allow(allow_import, study)
-    check(*questions)
-    begin("measure", questions[0], contexts=len(questions))
-    with loading():
-        from ablate.commands.measure import MeasureOptions, measure_studies
-
-    options = MeasureOptions(device, processes, rounds, block_seconds)
-    measure_studies(questions, data, db, options)
-    tell_next("report", study, db=db, data=data, set=set)
-
-
-def take(
-    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="The name of a variant.")],
-    study: OfStudy,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FILE", help="The weights; beside them what builds the network."
-        ),
-    ],
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", min=1, metavar="N", help="The best in validation unless set."),
-    ] = None,
-    onnx: Annotated[
-        bool, typer.Option("--onnx", help="As ONNX too, compared in ONNX Runtime (ablate[onnx]).")
-    ] = False,
-    latency: Annotated[
-        bool, typer.Option("--latency", help="With --onnx: measure one image there and in PyTorch.")
-    ] = False,
-    db: Db = DEFAULT_DB,
-    data: DataPath = None,
-    again: Rehash = False,
-    set: Assignments = None,
-    allow_import: AllowImport = None,
-) -> None:
-    """Take a trained network out: its weights, and a Python file that builds it with PyTorch alone."""
-    rehash(again)
-    question = load(study, set)
-    allow(allow_import, study)
-    begin("take", question, variant)
-    with loading():
-        from ablate.commands.take import Asked, take_network
-
-    take_network(Asked(variant, question, db, out, data, seed, onnx, latency))
-
-
 def _next_is_dashboard(db: str, storage: str | None) -> None:
     """What was made anew is there to be looked at."""
     from ablate.system.console import say
@@ -416,13 +245,6 @@ def _next_is_dashboard(db: str, storage: str | None) -> None:
     words = ["--db", without_password(db)] if db != DEFAULT_DB else []
     words += ["--storage", without_password(storage)] if storage is not None else []
     say(f"next: ablate {shlex.join(['dashboard', *words])}")
-
-
-def _as_typed(set: list[str] | None, seeds: int | None, baseline_seeds: int | None) -> list[str]:
-    """What changed the study, as assignments."""
-    given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
-    numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
-    return [*(set or []), *numbers]
 
 
 def _check_until(
@@ -435,27 +257,3 @@ def _check_until(
         )
     if not until_decided and (margin is not None or max_seeds is not None):
         raise OptionError("--margin and --max-seeds belong to --until-decided: give that too")
-
-
-def _init_ready(name: str, out: Path | None) -> None:
-    from ablate.commands.ready import copy_study, next_steps
-    from ablate.system.console import say
-
-    file = copy_study(name, out)
-    say(f"wrote {file}")
-    say(f"next: {next_steps(name, file)}")
-
-
-def _init_own(
-    backbone: str, data: Path, out: Path | None, image_size: int | None, packages: list[str]
-) -> None:
-    allow(packages, None)
-    begin("init", about=backbone)
-    with loading():
-        from ablate.commands.init import write_study
-        from ablate.system.console import say
-
-    file, size = write_study(backbone, data, out, image_size, packages)
-    allow(packages, file)
-    say(f"wrote {file} for images of {size}×{size} pixels (image_size)")
-    tell_next("plan", file, data=data)

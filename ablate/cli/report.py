@@ -1,4 +1,4 @@
-"""Commands that show what the database has. Each loads the rooms that it needs, and no others."""
+"""Commands that say what was found. Each loads the rooms that it needs."""
 
 from __future__ import annotations
 
@@ -7,41 +7,36 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ablate.cli.completion import study_files
+from ablate.cli.exits import EXIT_CHANGED, EXIT_VERDICT
 from ablate.cli.options import (
     DEFAULT_DB,
-    EXIT_CHANGED,
-    EXIT_VERDICT,
-    AllowImport,
     Assignments,
     DataPath,
     Db,
     FailOn,
     OfStudy,
     Rehash,
-    Storage,
     StudyFiles,
-    allow,
+)
+from ablate.cli.steps import (
     begin,
     files_or_names,
     inches,
     is_file,
     known_verdicts,
-    load,
     load_all,
     loading,
     rehash,
-    study_name,
     tell_next,
 )
 from ablate.errors import OptionError
 from ablate.system.language import _
 
-Way = Literal["check", "json", "files"]
-
 if TYPE_CHECKING:
-    from ablate.store.status import StudyStatus
     from ablate.study import Study
+
+
+Way = Literal["check", "json", "files"]
 
 
 def report(
@@ -219,184 +214,3 @@ def compare(
         raise OptionError("--fail-on: the study is test-leaked, so no verdict is claimed")
     if any(verdict in verdicts for verdict in found):
         raise typer.Exit(EXIT_VERDICT)
-
-
-def explain(
-    targets: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN_OR_VARIANT...", help="Run keys, or names of variants."),
-    ],
-    study: OfStudy,
-    image: Annotated[
-        Path | None,
-        typer.Option("--image", metavar="FILE", help="An image to look at."),
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option("--samples", metavar="N", help="Look at N test images; 2 unless set."),
-    ] = None,
-    layers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--layers", metavar="GLOBS", help="Module paths, joined by +: conv*. Repeatable."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Default: reports/<study>/explain.")
-    ] = None,
-    db: Db = DEFAULT_DB,
-    data: DataPath = None,
-    again: Rehash = False,
-    set: Assignments = None,
-    allow_import: AllowImport = None,
-) -> None:
-    """Draw what attention does in networks, trained or not: feature maps, gates, heat maps."""
-    if image is not None and samples is not None:
-        raise OptionError("--image and --samples: give one of them, not both")
-    rehash(again)
-    question = load(study, set)
-    allow(allow_import, study)
-    begin("explain", question)
-    with loading():
-        from ablate.commands.explain import explain_targets
-    from ablate.explain.explanation import Request
-
-    globs = tuple(glob.strip() for given in layers or () for glob in given.split("+"))
-    shown = 2 if samples is None else samples
-    asked = Request(tuple(targets), question, db, image, shown, globs, data)
-    # Untrained networks need no database; one that is named should be there.
-    explain_targets(asked, out, must_exist=db != DEFAULT_DB)
-
-
-def profile(
-    first: Annotated[str, typer.Argument(metavar="A", help="The name of a variant.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The name of another.")],
-    study: OfStudy,
-    db: Db = DEFAULT_DB,
-    data: DataPath = None,
-    again: Rehash = False,
-    set: Assignments = None,
-) -> None:
-    """Show where two variants differ in time, module by module, from the profiles in the database."""
-    rehash(again)
-    question = load(study, set)
-    begin("profile", question, f"{first} and {second}")
-    with loading():
-        from ablate.commands.profile import compare_times
-
-    compare_times(first, second, question, data, db)
-    tell_next("compare", study, db=db, data=data, set=set, names=(first, second))
-
-
-def status(
-    which: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[STUDY]",
-            help="One study alone: its file, or its name.",
-            autocompletion=study_files,
-        ),
-    ] = None,
-    format: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="For people or for programs.")
-    ] = "table",
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again every 2 seconds, until Ctrl-C.")
-    ] = False,
-    db: Db = DEFAULT_DB,
-) -> None:
-    """Show how far every study has come: counts, who trains what, and how long it will take."""
-    if watch and format == "json":
-        raise OptionError("--watch and --format json: a program calls again; leave --watch out")
-    name = study_name(which)
-    begin("status", about=name or "")
-    with loading():
-        from ablate.commands.status import next_study, show_status
-
-    found = show_status(name, db, format, watch=watch)
-    if format == "table" and (each := next_study(found)) is not None:
-        _next_of(each, which, db)
-
-
-def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
-    """What to type next for a study, by its file if that is found here."""
-    from ablate.system.console import say
-
-    command = "search" if status.open_trials else "run" if status.missing else "report"
-    named = [which] if which is not None and which.endswith(".toml") else []
-    for file in map(Path, (*named, f"{status.study}.toml", f"studies/{status.study}.toml")):
-        if file.is_file() and (questions := load_all(file, None))[0].name == status.study:
-            known = [(each.setting, each.dataset) for each in questions]
-            same = (status.setting, status.dataset) in known
-            note = "" if same else _(", with the --data and --set that it was run with")
-            tell_next(command, file, db=db, note=note)
-            return
-    say(
-        _(
-            "next: ablate {command} with the file of study {study}, which is not in this folder",
-            command=command,
-            study=status.study,
-        )
-    )
-
-
-def dashboard(
-    db: Db = DEFAULT_DB,
-    storage: Storage = None,
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port", min=1, max=65535, metavar="N", help="The next free one if it is in use."
-        ),
-    ] = 8080,
-) -> None:
-    """Show searches in Optuna's dashboard, on this machine only."""
-    begin("dashboard")
-    with loading():
-        from ablate.commands.dashboard import DashboardOptions, show_dashboard
-
-    show_dashboard(db, DashboardOptions(storage, port))
-
-
-def tensorboard(
-    study: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[STUDY]",
-            help="Show one study alone, not the whole database.",
-            autocompletion=study_files,
-        ),
-    ] = None,
-    db: Db = DEFAULT_DB,
-    data: DataPath = None,
-    again: Rehash = False,
-    set: Assignments = None,
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port", min=1, max=65535, metavar="N", help="The next free one if it is in use."
-        ),
-    ] = 6006,
-    logdir: Annotated[
-        Path | None,
-        typer.Option("--logdir", metavar="DIR", help="Default: tensorboard, beside the database."),
-    ] = None,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Write the event files anew from the database.")
-    ] = False,
-    no_serve: Annotated[
-        bool, typer.Option("--no-serve", help="Write the event files, and end.")
-    ] = False,
-    allow_import: AllowImport = None,
-) -> None:
-    """Show training in TensorBoard, on this machine, as it goes on; training itself pays nothing."""
-    if study is None and (set or data is not None):
-        raise OptionError("--set and --data belong to a study: name the study file too")
-    rehash(again)
-    question = load(study, set) if study else None
-    allow(allow_import, study)
-    begin("tensorboard", about=question.name if question else "")
-    with loading():
-        from ablate.commands.tensorboard import TensorBoardOptions, show_tensorboard
-
-    show_tensorboard(question, db, TensorBoardOptions(logdir, port, rebuild, not no_serve, data))
