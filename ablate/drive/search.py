@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -17,14 +16,14 @@ from ablate.drive.options import RunOptions, choose_training
 from ablate.drive.pictures import keep_pictures
 from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
+from ablate.drive.search_words import confirmed_line, description, named_study, told_best
+from ablate.drive.watching import Watching
 from ablate.errors import StudyError
 from ablate.execute import make_executor
 from ablate.measure.throughput import quick
-from ablate.page import format as fmt
 from ablate.plan import Cell, Plan
-from ablate.result import Epoch, Failed, Finished
 from ablate.search.cells import LARGEST_CHECKED, CellMaker, check_constraints
-from ablate.search.confirm import Confirmed, candidates, distinct, fresh_seeds
+from ablate.search.confirm import candidates, distinct, fresh_seeds
 from ablate.search.mirror import OptunaMirror
 from ablate.search.record import read_confirmed
 from ablate.search.searcher import Parts, Searcher
@@ -40,21 +39,12 @@ from ablate.store.looks import new_look
 from ablate.store.store import Store
 from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
-from ablate.study.metrics import ACCURACY, METRICS, shown_value
+from ablate.study.metrics import ACCURACY, METRICS
 from ablate.study.search import SPEED, Search, last_of_grid
 from ablate.system.console import own_console, say
-from ablate.system.environment import without_password
 from ablate.system.lock import only_one
 from ablate.system.machine import Machine, find_machine
 from ablate.system.text import duration, plural
-
-
-def told_best(search: Search) -> str:
-    """What Optuna's dashboard calls the best trial."""
-    return (
-        f"the {_extreme(search)} mean {_quality(search)} over the selection seeds, by which the search "
-        "picks; not confirmed by fresh seeds: the report says what those gave"
-    )
 
 
 @dataclass(frozen=True)
@@ -105,10 +95,10 @@ def search_study(
         )  # fmt: skip
         parts = Parts(
             plan, search, space, key, trials, mirror, maker, lambda text: say(text, console),
-            machine.name if search.needs_speed else None, _named(where.file, url),
+            machine.name if search.needs_speed else None, named_study(where.file, url),
         )  # fmt: skip
         searcher = Searcher(parts)
-        mirror.describe(_description(study, search, space, parts.told), {"best": told_best(search)})
+        mirror.describe(description(study, search, space, parts.told), {"best": told_best(search)})
         if where.rebuild:
             searcher.rebuild()
             say(f"{plural(len(searcher.trials), 'trial')} written to {copy}", console)
@@ -165,7 +155,7 @@ class _Work:
         with executor, progress:
             how = choose_training(options, asked, self.store, self.machine, executor, progress.note)
             nothing = replace(self.plan, cells=())
-            watching = _Watching(progress, self.searcher)
+            watching = Watching(progress, self.searcher)
             driver = Driver(nothing, self.store, executor, watching, how, self.feed)
             watching.driver = driver
             driver.run()
@@ -232,7 +222,7 @@ class _Work:
         by_accuracy = self.plan.study.metric == ACCURACY
         verdicts = self._verdicts() if found and by_accuracy else {}
         for each in found:
-            say(_confirmed_line(parts.search, each, picked_from), self.console)
+            say(confirmed_line(parts.search, each, picked_from), self.console)
             name = self.maker.named(each.fingerprint, 1).variant.name
             if name in verdicts:
                 say(f"confirmed: {words.claim(verdicts[name])}", self.console)
@@ -266,37 +256,6 @@ class _Work:
         return effects
 
 
-@dataclass
-class _Watching:
-    """Shows progress, and lets the search see the validation accuracy of each epoch, nothing else."""
-
-    shown: StudyProgress
-    searcher: Searcher
-    driver: Driver | None = None
-
-    def started(self, cell: Cell) -> None:
-        self.shown.started(cell)
-
-    def resumed(self, cell: Cell, epoch: int) -> None:
-        self.shown.resumed(cell, epoch)
-
-    def given_back(self, cell: Cell, why: str) -> None:
-        self.shown.given_back(cell, why)
-
-    def epoch(self, cell: Cell, epoch: Epoch) -> None:
-        self.shown.epoch(cell, epoch)
-        pruned = self.searcher.learned(str(cell.run_key), epoch.epoch, epoch.val_accuracy)
-        if pruned and self.driver is not None:
-            self.shown.given_back(cell, "pruned")
-            self.driver.drop(str(cell.run_key))
-
-    def ended(self, cell: Cell, result: Finished | Failed) -> None:
-        self.shown.ended(cell, result)
-
-    def note(self, text: str) -> None:
-        self.shown.note(text)
-
-
 def _check_space(
     search: Search, maker: CellMaker, store: Store, trials: TrialStore, machine: Machine,
     console: Console,
@@ -325,54 +284,4 @@ def _alone(url: str, study: str) -> AbstractContextManager[None]:
     return only_one(
         search_lock(url, study),
         f"another `ablate search` of {study} is under way on {shown(url)}: let it work, or end it first",
-    )
-
-
-def _named(file: Path | None, url: str) -> str:
-    """The words that name a study and its database to another command; empty without a file."""
-    return shlex.join([str(file), "--db", without_password(url)]) if file is not None else ""
-
-
-def _description(study: Study, search: Search, space: Space, named: str) -> str:
-    """What the dashboard says at the head of a search."""
-    seeds = "seed 1" if search.seeds == 1 else f"the seeds 1 to {search.seeds}"
-    confirms = (
-        f"The best {search.confirm} are trained again with {search.confirm_seeds} fresh seeds each; what "
-        "they give stands in the report and not here."
-        if search.confirm
-        else "Nothing is trained again with fresh seeds."
-    )
-    report = f": `ablate report {named}` writes it" if named else ""
-    return (
-        f"**{study.question or study.name}**\n\n"
-        f"{plural(space.size, 'point')}; points that build one network are one trial. “Best” means the "
-        f"{_extreme(search)} mean {_quality(search)} over {seeds}, by which the search picks: it flatters, "
-        f"and is not confirmed. {confirms} The search never sees the test set.\n\n"
-        f"Report: `reports/{study.name}/report.html`{report} · training curves: "
-        "[TensorBoard](http://127.0.0.1:6006/) while `ablate tensorboard` runs."
-    )
-
-
-def _extreme(search: Search) -> str:
-    return "highest" if search.sign > 0 else "lowest"
-
-
-def _quality(search: Search) -> str:
-    return f"validation {METRICS[search.metric].title}"
-
-
-def _confirmed_line(search: Search, found: Confirmed, picked_from: int) -> str:
-    metric = METRICS[search.metric]
-    if search.metric == ACCURACY:
-        given = f"{fmt.accuracy(found.fresh)} % of validation images"
-    elif metric.is_fraction:
-        given = f"{_quality(search)} {fmt.accuracy(found.fresh)} %"
-    else:
-        half = found.fresh.half_width
-        given = f"{_quality(search)} {found.fresh.mean:.4f}" + (
-            "" if half is None else f" ± {half:.4f}"
-        )
-    return (
-        f"confirmed: {found.variant}: {given} on {found.fresh.n} fresh seeds, "
-        f"{shown_value(search.metric, found.searched)} in the search that picked it from {picked_from}"
     )
