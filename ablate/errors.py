@@ -43,6 +43,10 @@ class DataChangedError(DataError):
     """Images that are not those which a run was planned with, or not what was read before."""
 
 
+class DecodingError(AblateError):
+    """Images whose decoding did not come to its end; nothing of it is kept."""
+
+
 class DatabaseError(AblateError):
     """A database that is not ours, is newer than this version or cannot be opened."""
 

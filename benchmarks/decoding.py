@@ -1,4 +1,4 @@
-"""Photographs decoded for the first time, on all cores and into the cache, against Pillow on one core.
+"""Photographs decoded for the first time, on all cores and on one, against Pillow on one core.
 
 JPEGs of 500×375 pixels, cut from scikit-learn's two photographs, brought to 224: looked at, hashed, decoded
 and written by us; opened, resized and cropped by torchvision's transforms in a loop, and kept.
@@ -43,6 +43,8 @@ def measure_decoding(options: Options) -> dict[str, Any]:
             "ours": lambda: _ours(photographs),
             "pillow": lambda: _pillow(photographs),
         }
+        if hasattr(os, "sched_setaffinity"):  # Linux
+            works["ours on one core"] = lambda: _on_one_core(photographs)
         speeds: dict[str, list[float]] = {work: [] for work in works}
         for number in range(rounds):
             for place in interleaved(len(works), number):
@@ -56,7 +58,14 @@ def measure_decoding(options: Options) -> dict[str, Any]:
         "cores": count_cores(),
         "images_per_second": {work: float(np.median(own)) for work, own in speeds.items()},
         "ratio": asdict(ratio_of(speeds["ours"], speeds["pillow"])),
+        **_of_cores(speeds),
     }
+
+
+def _of_cores(speeds: dict[str, list[float]]) -> dict[str, Any]:
+    """How much faster ours is on all cores than on one, where that was measured."""
+    alone = speeds.get("ours on one core")
+    return {"ratio_of_cores": asdict(ratio_of(speeds["ours"], alone))} if alone else {}
 
 
 def write_photographs(folder: Path, count: int) -> Path:
@@ -77,6 +86,16 @@ def write_photographs(folder: Path, count: int) -> Path:
 def _ours(photographs: Path) -> None:
     with tempfile.TemporaryDirectory() as name, _cached_in(name):
         ImageFiles(photographs, SIDE).load()
+
+
+def _on_one_core(photographs: Path) -> None:
+    """As where this process may use one core only; the others stay to whoever has them."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        _ours(photographs)
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _pillow(photographs: Path) -> None:

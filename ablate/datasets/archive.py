@@ -23,8 +23,8 @@ from ablate.datasets.containers import RawMember, archive_suffix, members_of
 from ablate.datasets.layouts import HOW, Arrangement, Tree
 from ablate.datasets.layouts.base import is_named_as_image
 from ablate.datasets.passed import HIDDEN, count_passed, kind_of
-from ablate.datasets.signatures import HEAD_BYTES, image_kind
 from ablate.errors import DataError
+from ablate.pixels.signatures import HEAD_BYTES, image_kind
 from ablate.system.file_state import FileState
 
 MAX_MEMBERS = 5_000_000
@@ -51,7 +51,8 @@ _BROKEN = (
 @dataclass(frozen=True)
 class ArchiveMember:
     """An image at its place in the layout (`train/cat/001.jpg`) with what reads its bytes, while it is this
-    member's turn. One that is a file of its own is known by its path and by how it was found.
+    member's turn. One that is a file of its own is known by its path and by how it was found. `size` in
+    bytes.
 
     Raises:
         DataError: by `read`: it cannot be read.
@@ -61,6 +62,7 @@ class ArchiveMember:
     read: Callable[[], bytes]
     file: str | None = None
     state: FileState | None = None
+    size: int = 0
 
 
 def label_of(path: Path) -> str:
@@ -108,7 +110,7 @@ def read_members(
             if name is None:
                 count_passed(passed, HIDDEN)
             continue
-        with _clear_errors(path):
+        with clear_errors(path):
             state = raw.state()
             size = raw.size if state is None else state.size
             if not (arrangement.certain or is_named_as_image(raw.name) or _is_image(raw)):
@@ -119,12 +121,12 @@ def read_members(
             raise DataError(f"{path}: over {MAX_TOTAL_BYTES:,} bytes; split it")
         if refusal := _refusal(raw, size, is_placed=place is not None):
             raise DataError(f"{path}: {raw.name!r} {refusal}")
-        yield ArchiveMember(str(place), partial(_read, path, raw), raw.file, state)
+        yield ArchiveMember(str(place), partial(_read, path, raw), raw.file, state, size)
 
 
 def _cleaned(path: Path) -> Iterator[tuple[str | None, RawMember]]:
     """Members with their names from the top on, None for hidden ones."""
-    with _clear_errors(path):
+    with clear_errors(path):
         for count, raw in enumerate(members_of(path), 1):
             if count > MAX_MEMBERS:
                 raise DataError(f"{path}: over {MAX_MEMBERS:,} members; split it")
@@ -158,7 +160,7 @@ def _read_one(path: Path, wanted: str) -> bytes:
     """
     for name, raw in _cleaned(path):
         if name == wanted and raw.is_file:
-            with _clear_errors(path):
+            with clear_errors(path):
                 if len(data := raw.read(MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
                     raise DataError(
                         f"{path}: {name!r} is larger than {MAX_FILE_BYTES:,} bytes; shrink it"
@@ -168,7 +170,7 @@ def _read_one(path: Path, wanted: str) -> bytes:
 
 
 def _read(path: Path, raw: RawMember) -> bytes:
-    with _clear_errors(path):
+    with clear_errors(path):
         return raw.read(-1)
 
 
@@ -209,7 +211,7 @@ def _can_be_shown(name: str) -> bool:
 
 
 @contextmanager
-def _clear_errors(path: Path) -> Iterator[None]:
+def clear_errors(path: Path) -> Iterator[None]:
     """Whatever a damaged container raises becomes one clear line."""
     try:
         yield

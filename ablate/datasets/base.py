@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ablate.datasets.arrays import array_hashes, let_go
-from ablate.datasets.geometry import USUAL, Reading
 from ablate.datasets.repeats import Scanned
 from ablate.errors import DataChangedError, DataError, OptionError
+from ablate.pixels.geometry import USUAL, Reading
 from ablate.study import DataTable
 from ablate.study.data import DATA_PROTOCOL
 
@@ -278,25 +279,35 @@ def read_images(dataset: Dataset) -> Images:
     return dataset.load()
 
 
-def channel_statistics(*parts: NDArray[np.uint8], chunk: int = 1024) -> tuple[Triple, Triple]:
+def channel_statistics(*parts: NDArray[np.uint8], chunk: int = 256) -> tuple[Triple, Triple]:
     """Mean and standard deviation of each channel over all pixels, on the scale 0 to 1.
+
+    Shape: each of the parts (N, H, W, 3), read `chunk` images at a time.
+    """
+    counts = np.zeros(3 * 256, dtype=np.int64)
+    for images in parts:
+        for start in range(0, len(images), chunk):
+            piece = np.ascontiguousarray(images[start : start + chunk])
+            # Pillow counts bytes as they are, where NumPy makes integers of them first: 10 times as fast.
+            rows = (piece.shape[2], piece.shape[0] * piece.shape[1])
+            counts += Image.frombuffer("RGB", rows, piece, "raw", "RGB", 0, 1).histogram()
+            let_go(images)
+    return statistics_of(counts)
+
+
+def statistics_of(counts: Sequence[int] | NDArray[np.int64]) -> tuple[Triple, Triple]:
+    """The same of how often each value of red, of green and of blue occurs: integers, so that it does not
+    depend on the order of images.
 
     A channel that is the same everywhere gets the deviation 1: images are divided by it.
 
-    Shape: each of the parts (N, H, W, 3), read `chunk` images at a time. Counts how often each byte occurs:
-    integers, so the result does not depend on the order or the chunks.
+    Shape: counts (3 * 256,).
     """
-    counts = np.zeros((3, 256), dtype=np.int64)
-    for images in parts:
-        for start in range(0, len(images), chunk):
-            for channel in range(3):
-                values = images[start : start + chunk, ..., channel].ravel()
-                counts[channel] += np.bincount(values, minlength=256)
-            let_go(images)
+    each = np.asarray(counts, dtype=np.int64).reshape(3, 256)
     scale = np.arange(256) / 255
-    pixels = counts.sum(axis=1)
-    mean = counts @ scale / pixels
-    variance = (counts * (scale - mean[:, None]) ** 2).sum(axis=1) / pixels
+    pixels = each.sum(axis=1)
+    mean = each @ scale / pixels
+    variance = (each * (scale - mean[:, None]) ** 2).sum(axis=1) / pixels
     return _triple(mean), _triple(np.sqrt(np.where(variance > 0, variance, 1)))
 
 

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.datasets.arrays import array_hashes, open_array
+from ablate.datasets.arrays import StoredArray, array_hashes, open_array
 from ablate.datasets.drafts import new_draft, remove, stale_drafts
 from ablate.errors import OutputError
 from ablate.system.digest import digest
+from ablate.system.file_state import FileState, state_of
 from ablate.system.files import sync
 from ablate.system.folders import cache_folder
 
@@ -48,6 +49,15 @@ class Rows:
     start: int
     file: BinaryIO
 
+    @property
+    def row_bytes(self) -> int:
+        """What one row takes."""
+        return int(np.prod(self.shape[1:]))
+
+    def offset(self, row: int) -> int:
+        """Where a row begins in the file."""
+        return self.start + row * self.row_bytes
+
     def put(self, row: int, values: NDArray[np.uint8]) -> None:
         """Write one row. An ordinary write: on a full disk a memory map would end the process.
 
@@ -55,8 +65,8 @@ class Rows:
             OutputError: the cache folder cannot be written.
         """
         content = np.ascontiguousarray(values).data.cast("B")
-        with _told():
-            self.file.seek(self.start + row * len(content))
+        with told():
+            self.file.seek(self.offset(row))
             while content:
                 content = content[self.file.write(content) :]
 
@@ -68,13 +78,17 @@ class Rows:
 
 @dataclass(frozen=True)
 class Draft:
-    """An entry under construction in a folder of its own; facts are JSON values."""
+    """An entry under construction in a folder of its own; facts are JSON values. `hashes` has those of its
+    arrays that are known already, and after `write` all of them.
+    """
 
     folder: Path
     open_files: ExitStack
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     rows: dict[str, Rows] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    written: dict[str, FileState] = field(default_factory=dict)
 
     def allocate(self, name: str, shape: tuple[int, ...]) -> Rows:
         """A new array of the entry, whose space on the disk is taken now.
@@ -83,7 +97,7 @@ class Draft:
             OutputError: the cache folder cannot be written, or has no room for it.
         """
         path = self.folder / f"{name}.npy"
-        with _told():
+        with told():
             file = self.open_files.enter_context(path.open("w+b", buffering=0))
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
@@ -98,11 +112,15 @@ class Draft:
             np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
         arrays = self.arrays | {name: rows.read() for name, rows in self.rows.items()}
         described = {name: _described(array) for name, array in arrays.items()}
-        content = {"arrays": described, "facts": self.facts, "sha256": array_hashes(arrays)}
+        unknown = {name: array for name, array in arrays.items() if name not in self.hashes}
+        self.hashes.update(array_hashes(unknown))
+        hashes = {name: self.hashes[name] for name in arrays}
+        content = {"arrays": described, "facts": self.facts, "sha256": hashes}
         text = json.dumps({**content, "seal": digest(content)})
         (self.folder / FACTS).write_text(text, encoding="utf-8")
         for file in self.folder.iterdir():
             sync(file)
+            self.written[file.stem] = state_of(file.stat())
 
 
 def load_json(name: str) -> Any | None:
@@ -129,10 +147,13 @@ def store_json(name: str, value: object) -> None:
             draft.unlink(missing_ok=True)
 
 
-def load_arrays(name: str, *, unsealed: bool = False) -> CacheEntry | None:
+def load_arrays(
+    name: str, *, unsealed: bool = False, written: Draft | None = None
+) -> CacheEntry | None:
     """The entry of that name; None if there is none, or if its files are not what was stored.
 
-    Every value is hashed. `unsealed` takes an entry of an earlier version too, which has no hashes.
+    Every value is hashed, but for files that are still what this process has just `written` and hashed.
+    `unsealed` takes an entry of an earlier version too, which has no hashes.
     """
     folder = cache_folder() / name
     try:
@@ -144,7 +165,9 @@ def load_arrays(name: str, *, unsealed: bool = False) -> CacheEntry | None:
         return None
     if not sound:
         return None
-    hashes = array_hashes(arrays)
+    known = {} if written is None else _still_written(written, arrays)
+    found = known | array_hashes({key: arrays[key] for key in arrays if key not in known})
+    hashes = {key: found[key] for key in arrays}
     content = {"arrays": described, "facts": facts, "sha256": hashes}
     sealed = stored["seal"] == digest(content) if "seal" in stored else unsealed
     return CacheEntry(arrays, facts, hashes) if sealed else None
@@ -186,6 +209,15 @@ def new_arrays(name: str) -> Iterator[Draft]:
         remove(folder)
 
 
+def _still_written(draft: Draft, arrays: Mapping[str, StoredArray]) -> dict[str, str]:
+    """The hashes of arrays whose files are those of the draft, unchanged since."""
+    return {
+        name: draft.hashes[name]
+        for name, array in arrays.items()
+        if array.source is not None and draft.written.get(name) == array.source.opened
+    }
+
+
 def _described(array: NDArray[Any]) -> list[Any]:
     return [str(array.dtype), *array.shape]
 
@@ -221,13 +253,13 @@ def _move_into_place(folder: Path, target: Path) -> None:
 def _writing() -> Iterator[Path]:
     """The cache folder, created; what cannot be written becomes one clear line."""
     folder = cache_folder()
-    with _told():
+    with told():
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """What cannot be written becomes one clear line."""
     try:
         yield

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 
 from ablate.datasets import cache
 from ablate.datasets.archive import label_of, read_members, tree_of
-from ablate.datasets.base import Dataset, Images, Watch, channel_statistics
+from ablate.datasets.base import Dataset, Images, Watch, statistics_of
 from ablate.datasets.containers import nested_in
 from ablate.datasets.decode import Unreadable
-from ablate.datasets.geometry import USUAL, Reading
+from ablate.datasets.filling import Filled, Filling
 from ablate.datasets.index import Index, index_of, scan, stored_index
 from ablate.datasets.layouts import AS_IT_LIES, Asked, arrange
 from ablate.datasets.layouts.parts import PARTS, TEST, TRAIN, VALIDATION
 from ablate.datasets.remembered import remembered_hashes
 from ablate.datasets.repeats import Scanned
-from ablate.datasets.together import decoded
-from ablate.errors import DataChangedError, DataError, UnreadableImageError
+from ablate.datasets.together import Source, decoded
+from ablate.datasets.workers import decoders
+from ablate.errors import DataChangedError, DataError
+from ablate.pixels.geometry import USUAL, Reading
 from ablate.study import DataTable
 from ablate.system.file_state import state_of
 from ablate.system.folders import cache_folder
@@ -123,8 +125,8 @@ class ImageFiles(Dataset):
     def load(self, watch: Watch | None = None) -> Images:
         entry = cache.load_arrays(self._cached)
         if entry is None:
-            self._decode(watch)
-            entry = cache.load_arrays(self._cached)
+            written = self._decode(watch)
+            entry = cache.load_arrays(self._cached, written=written)
         if entry is None:
             raise DataError(f"{self.path}: its entry in {cache_folder()} vanished; start again")
         arrays, facts = entry.arrays, entry.facts
@@ -188,55 +190,55 @@ class ImageFiles(Dataset):
         beside = _states_beside(self.path) if self.path.is_dir() else []
         return f"index-{hashlib.sha256(json.dumps([hashes, asked, beside]).encode()).hexdigest()}"
 
-    def _decode(self, watch: Watch | None) -> None:
+    def _decode(self, watch: Watch | None) -> cache.Draft:
         """Write the arrays to the cache. Reads again: a source may be larger than memory."""
         index, size = self._index, self.image_size
         self._refuse_others(index)
         with cache.new_arrays(self._cached) as draft:
-            rows: dict[str, tuple[cache.Rows, int]] = {}
             for part in (part for part in PARTS if index.of(part)):
-                names = index.of(part)
-                pixels = draft.allocate(f"{part}_images", (len(names), size, size, 3))
-                rows.update({name: (pixels, row) for row, name in enumerate(names)})
+                count = len(index.of(part))
+                draft.allocate(f"{part}_images", (count, size, size, 3))
                 draft.arrays[f"{part}_labels"] = index.labels(part)
             if (groups := index.train_groups()) is not None:
                 draft.arrays["train_groups"] = groups
             if (folds := index.train_folds()) is not None:
                 draft.arrays["train_folds"] = folds
-            shaped = self._fill(rows, watch)
-            mean, std = channel_statistics(draft.rows["train_images"].read())
-            draft.facts.update(classes=index.classes, mean=mean, std=std, shaped_by_alpha=shaped)
+            filled = self._fill(draft, watch)
+            mean, std = statistics_of(filled.counts)
+            facts = {"mean": mean, "std": std, "shaped_by_alpha": filled.shaped_by_alpha}
+            draft.facts.update(classes=index.classes, **facts)
+        return draft
 
-    def _fill(self, rows: Mapping[str, tuple[cache.Rows, int]], watch: Watch | None) -> int:
-        """Decode each image into its row; how many had a shape in their transparency.
+    def _fill(self, draft: cache.Draft, watch: Watch | None) -> Filled:
+        """Decode each image into its row.
 
         Raises:
             DataChangedError: they are others than those of the index.
             DataError: some cannot be read; names them.
+            DecodingError: a process that decodes was lost.
+            OutputError: the cache folder cannot be written.
         """
-        index, marks, unreadable = self._index, dict[str, str](), Unreadable(str(self.path))
-        shaped = 0
-        for name, mark, image in decoded(self._files(index), self.image_size, self.reading):
-            marks[name] = mark
-            array, row = rows[name]
-            with unreadable.noting(name):
-                if isinstance(image, UnreadableImageError):
-                    raise image
-                shaped += image.shaped_by_alpha
-                array.put(row, image.pixels)
-            if watch is not None:
-                watch(len(marks), len(rows))
-        groups = dict(zip(index.names, index.groups, strict=False))
-        self._refuse_others(index_of(marks, groups))
-        unreadable.refuse()
-        return shaped
+        index, unreadable = self._index, Unreadable(str(self.path))
+        files = partial(self._files, index)
+        with Filling(draft, {part: index.of(part) for part in PARTS}) as filling:
+            with decoders(len(index.names)) as found:
+                for names, reply in decoded(files(filling), found, self.image_size, self.reading):
+                    filling.add(names, reply, self.path, unreadable)
+                    if watch is not None:
+                        watch(len(filling.marks), len(index.names))
+            groups = dict(zip(index.names, index.groups, strict=False))
+            self._refuse_others(index_of(filling.marks, groups))
+            unreadable.refuse()
+            return filling.finished()
 
-    def _files(self, index: Index) -> Iterator[tuple[str, bytes]]:
-        """The name of each image in the index with the bytes of its file."""
+    def _files(self, index: Index, filling: Filling) -> Iterator[Source]:
+        """Each image of the index with its row. A file of its own is read by whoever decodes it."""
         final = index.final()
         for member in read_members(self.path, arrange(tree_of(self.path), self.asked)):
             if member.name in final:
-                yield final[member.name], member.read()
+                name = final[member.name]
+                found = member.file if member.file is not None else member.read()
+                yield Source(name, member.size, filling.wanted(name, found))
 
     def _refuse_others(self, found: Index) -> None:
         """Raise unless these are the images that this dataset stands for."""

@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.datasets.archive import read_members, tree_of
-from ablate.datasets.decode import Unreadable, check_kind
+from ablate.datasets.decode import Unreadable
 from ablate.datasets.folds import Folds, deal_folds
-from ablate.datasets.geometry import TURNED, Reading, marked
 from ablate.datasets.layouts import HOW, Arrangement, Asked, arrange
 from ablate.datasets.layouts.parts import FOLD, PARTS, TEST, TRAIN, VALIDATION, fold_of, fold_part
 from ablate.datasets.remembered import remembered_hashes
 from ablate.datasets.repeats import Scanned, find_repeats
 from ablate.datasets.split import hold_out
 from ablate.errors import DataError, nearest
+from ablate.pixels.decode import check_kind
+from ablate.pixels.geometry import TURNED, Reading, marked
 from ablate.system.text import plural
 
 READING = 4

@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from ablate.datasets.archive import read_members, tree_of
-from ablate.datasets.geometry import FORMATS
 from ablate.datasets.layouts import AS_IT_LIES, arrange
+from ablate.pixels.geometry import FORMATS
 
 
 def shorter_sides(data: Path) -> Iterator[int]:

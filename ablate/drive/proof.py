@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -20,7 +20,7 @@ from ablate.study.variant import NO_ATTENTION
 from ablate.system.digest import digest
 from ablate.system.imports import prints_to_stderr
 from ablate.system.machine import Machine, one_thread
-from ablate.train.batch_sizes import batch_sizes_of
+from ablate.train.batch_sizes import all_batch_sizes
 
 PROVEN_IMAGES = 8
 """Of variants with attention: what the whole batch could show, the backbone alone has shown."""
@@ -29,18 +29,18 @@ PROVEN_IMAGES = 8
 @one_thread()
 @prints_to_stderr()
 def prove_plan(
-    plan: Plan, machine: Machine, images: int | None, watch: Callable[[int, int], None]
+    plan: Plan, machine: Machine, images: Sequence[int], watch: Callable[[int, int], None]
 ) -> None:
     """Prove each distinct structure of a plan: a backbone, a kind of attention and its places, those of a
     kind in one network where they can be. What was proven before is not proven again; `images` is how many
-    there are to train on.
+    there are to train on, in each fold that has another number of them.
 
     Raises:
         PlacementError: a network that cannot be trained, or attention that does not reach the loss.
     """
     recipe, dataset = plan.study.recipe, plan.dataset
     classes, side = len(dataset.classes()), dataset.image_size
-    sizes = batch_sizes_of(images, recipe, side)
+    sizes = all_batch_sizes(images, recipe, side)
     each = dict.fromkeys((cell.variant, cell.architecture.fingerprint) for cell in plan.cells)
     structures = structures_of(each, classes, side)
     forget_outline()

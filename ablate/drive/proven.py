@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,11 @@ from ablate.study.recipe import NOT_OF_A_STEP
 from ablate.system.digest import digest
 from ablate.system.known_machine import KnownMachine
 from ablate.system.program import program_id
-from ablate.train.batch_sizes import batch_sizes_of
+from ablate.train.batch_sizes import all_batch_sizes
 
 
 def prove_steps(
-    plan: Plan, machine: KnownMachine, images: int | None, watch: Callable[[int, int], None]
+    plan: Plan, machine: KnownMachine, images: Sequence[int], watch: Callable[[int, int], None]
 ) -> None:
     """Let each network of a plan take a training step, unless all of them have on such a machine.
 
@@ -41,16 +41,16 @@ def prove_steps(
         store_sealed(name, {"proven": True})
 
 
-def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
-    """How many images are trained on, without those that are held out, of folds in the first; None where
-    nobody knows yet.
+def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> tuple[int, ...]:
+    """How many images are trained on, without those that are held out: each number that a fold has, since
+    their last batches differ. None at all where nobody knows yet.
 
     Raises:
         DataError: nothing can be held out, or `data.train_images` cannot be drawn.
     """
     recipe, drawn = plan.study.recipe, plan.study.data.train_images
     if labels is None:
-        return drawn
+        return () if drawn is None else (drawn,)
     groups, counts = plan.dataset.train_groups(), []
     for fold in folds_of(plan.study):
         rows = np.arange(len(labels))
@@ -62,17 +62,17 @@ def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> int | None:
             rows = rows[kept]
         rows = rows if drawn is None else stratified_draw(labels[rows], drawn, seed=0)
         counts.append(len(rows))
-    return counts[0]
+    return tuple(sorted(set(counts)))
 
 
-def _key(plan: Plan, machine: KnownMachine, images: int | None) -> str:
+def _key(plan: Plan, machine: KnownMachine, images: Sequence[int]) -> str:
     """What proofs of all networks hold for: the networks, how they are stepped, and by which program."""
     recipe, dataset = plan.study.recipe, plan.dataset
     return digest(
         {
             "fingerprints": sorted({cell.architecture.fingerprint for cell in plan.cells}),
             "classes": len(dataset.classes()),
-            "sizes": batch_sizes_of(images, recipe, dataset.image_size),
+            "sizes": all_batch_sizes(images, recipe, dataset.image_size),
             "recipe": recipe.model_dump(mode="json", exclude=NOT_OF_A_STEP),
             "machine": [machine.device, machine.precision],
             "program": program_id(),

@@ -13,17 +13,18 @@ from ablate.result.named import NamedNetwork
 from ablate.study import Variant
 from ablate.study.options import split_call
 from ablate.system.digest import digest
+from ablate.system.known_machine import SET_BY_TORCH
 from ablate.system.owner import host_id
 from ablate.system.program import program_id
 
-FORMAT = 1
+FORMAT = 2
 """Of what is remembered: another one is built anew."""
 OF_A_SESSION = (
     "_", "ABLATE_CACHE", "ABLATE_STATE", "ABLATE_REHASH", "COLUMNS", "COLORTERM", "DBUS_", "DISPLAY",
     "GPG_", "LINES", "LS_COLORS", "OLDPWD", "PS1", "PWD", "PYTEST_", "SHLVL", "SSH_", "STY", "TERM", "TMUX",
-    "WINDOWID", "XDG_SESSION_",
+    "WINDOWID", "XDG_SESSION_", SET_BY_TORCH,
 )  # fmt: skip
-"""How the names of environment variables begin that are others in each terminal."""
+"""How the names of environment variables begin that are others in each terminal, or after an import."""
 TORCHVISION = "torchvision:"
 
 
@@ -61,7 +62,14 @@ def family() -> str:
 def _around() -> dict[str, object]:
     """What libraries may look at when they are imported, and where a user's packages are found."""
     told = {k: v for k, v in os.environ.items() if not k.startswith(OF_A_SESSION)}
-    return {"host": host_id(), "folder": str(Path.cwd()), "path": sys.path, "environment": told}
+    here = str(Path.cwd())
+    return {"host": host_id(), "folder": here, "path": import_path(), "environment": told}
+
+
+def import_path() -> list[str]:
+    """Where a study's imports look: the first one of a process adds the working directory."""
+    here = os.getcwd()
+    return list(sys.path) if here in sys.path else [*sys.path, here]
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ class Outlines:
     whoever builds it in another process must prove.
 
     `files` (module → hash) and `libraries` (distribution → version) are what a user's network was built
-    from, which must be as they were; None where more can have counted than is known.
+    from, which must be as they were; None where more can have counted than is known. `read` is what libraries
+    read besides (path → hash of the content, None where there was no file).
     """
 
     architectures: tuple[Architecture, ...]
@@ -80,3 +89,4 @@ class Outlines:
     named: NamedNetwork | None = None
     files: Mapping[str, str] | None = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
+    read: Mapping[str, str | None] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from ablate.network.repeats import check_repeats
 from ablate.network.trace import check_classifies, forget_outline
 from ablate.outline.asked import Asked, Outlines
 from ablate.outline.reads import reads_nothing_else, watched
+from ablate.outline.unchanged import hash_read
 from ablate.result import Architecture
 from ablate.system.imports import prints_to_stderr
 from ablate.system.language import _
@@ -45,9 +46,10 @@ def build_outlines(asked: Asked) -> Outlines:
     if named is None:
         return outlines
     origin = known_origin(backbone, classes, asked.identity, size)
-    known = not seen and reads_nothing_else(asked, origin)
+    known = not seen.refused and reads_nothing_else(asked, origin)
     files = dict(origin.files) if known else None
-    return Outlines(architectures, own_attention, note, named, files, dict(origin.libraries))
+    read = {path: hash_read(path) for path in seen.read}
+    return Outlines(architectures, own_attention, note, named, files, dict(origin.libraries), read)
 
 
 def _build(asked: Asked) -> tuple[Architecture, ...]:

@@ -29,7 +29,10 @@ def find_outlines(asked: Asked) -> Outlines:
     """
     if asked.is_own:
         check_allowed(split_call(asked.backbone)[0])
-    known = _remembered(asked) if _names_are_ours() else None
+    # Before anything is imported: that adds to the path and to the environment, and the next process is
+    # asked before it, too.
+    name = asked.name
+    known = _remembered(name, asked) if _names_are_ours() else None
     if known is not None:
         _forget_what_was_found()
         return known
@@ -39,13 +42,13 @@ def find_outlines(asked: Asked) -> Outlines:
     if built.files is not None and _names_are_ours() and runs_as_written():
         # A cache that cannot be written: built again next time.
         with contextlib.suppress(OutputError):
-            store_sealed(asked.name, _adapter().dump_python(built, mode="json"))
+            store_sealed(name, _adapter().dump_python(built, mode="json"))
     return built
 
 
-def _remembered(asked: Asked) -> Outlines | None:
+def _remembered(name: str, asked: Asked) -> Outlines | None:
     """None if nothing is, nothing that this program can have written, or something has changed since."""
-    content = load_sealed(asked.name)
+    content = load_sealed(name)
     if content is None:
         return None
     try:

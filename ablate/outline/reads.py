@@ -7,11 +7,13 @@ a device or a time are not, and a network that may look at one is built anew for
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import sysconfig
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -141,10 +143,18 @@ def _is_uniform(tensor: torch.Tensor) -> bool:
     return bool((values == values[:1]).all())
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What was noted: files whose content can be compared later, and what nobody can vouch for."""
+
+    read: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
 @contextmanager
-def watched(own: bool) -> Iterator[list[str]]:
+def watched(own: bool) -> Iterator[Seen]:
     """While entered, what this thread opens or asks of the system is noted, but for Python's own files."""
-    seen: list[str] = []
+    seen = Seen()
     if not own:
         yield seen
         return
@@ -156,7 +166,7 @@ def watched(own: bool) -> Iterator[list[str]]:
         del _SEEN[threading.get_ident()]
 
 
-_SEEN: dict[int, list[str]] = {}
+_SEEN: dict[int, Seen] = {}
 """What was seen, by the thread that does it. A hook stays for as long as the process, and looks here."""
 
 
@@ -169,9 +179,19 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
     seen = _SEEN.get(threading.get_ident()) if _SEEN else None
     if seen is None or not event.startswith(_LOOKING):
         return
-    path = arguments[0] if event == "open" else None
-    if not (isinstance(path, str) and _is_code(path)):
-        seen.append(event)
+    path, _, flags = arguments if event == "open" else (None, None, 0)
+    if not isinstance(path, str):
+        seen.refused.append(event)
+    elif path in sys.path or path.startswith(_OF_THE_KERNEL):
+        seen.read.append(path)
+    elif not (_is_code(path) or _is_new(flags)):
+        seen.refused.append(event)
+
+
+def _is_new(flags: int) -> bool:
+    """Whether a file is made by this very call, as temporary ones are: there is nothing to read in it."""
+    making = os.O_CREAT | os.O_EXCL
+    return flags & making == making
 
 
 def _is_code(path: str) -> bool:
@@ -182,5 +202,9 @@ def _is_code(path: str) -> bool:
         or is_installed(Path(path))
     )
 
+
+_OF_THE_KERNEL = "/proc/sys/"
+"""Where Linux has its settings; libraries ask for the number of the boot, say, while they are imported. And
+whoever looks for installed packages tries to open each folder of `sys.path` as an archive."""
 
 _PYTHONS = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))

@@ -5,13 +5,12 @@ Modules are found as importing would find them: a file that now comes before ano
 
 from __future__ import annotations
 
-import os
-import sys
+import hashlib
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from ablate.identity.sources import hash_source
-from ablate.outline.asked import Outlines
+from ablate.outline.asked import Outlines, import_path
 from ablate.system.environment import package_version
 
 
@@ -20,6 +19,8 @@ def are_unchanged(found: Outlines) -> bool:
     if found.files is None:
         return False
     if not all(package_version(name) == version for name, version in found.libraries.items()):
+        return False
+    if not all(hash_read(path) == known for path, known in found.read.items()):
         return False
     PathFinder.invalidate_caches()
     return all(_hash(module) == known for module, known in found.files.items())
@@ -35,10 +36,17 @@ def _hash(module: str) -> str | None:
         return None
 
 
+def hash_read(path: str) -> str | None:
+    """The hash of a file's content; None where there is none."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
 def locate(module: str) -> Path | None:
     """The file that importing a module would read; None if there is none."""
-    here = os.getcwd()
-    folders = sys.path if here in sys.path else [*sys.path, here]  # as a study's imports have it
+    folders = import_path()
     spec: ModuleSpec | None = None
     parts = module.split(".")
     for number in range(len(parts)):

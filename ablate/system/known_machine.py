@@ -15,6 +15,8 @@ DEVICES = ("nvidia*", "kfd", "dxg", "dri/*", "accel*")
 """Files in /dev of accelerators."""
 ASKED = ("CUDA", "NVIDIA", "HIP", "ROCR", "GPU", "TORCH", "PYTORCH", "ATEN", "ONEDNN", "DNNL")
 """How the names of environment variables begin that hide devices or say how torch computes."""
+SET_BY_TORCH = "TORCHINDUCTOR_CACHE_DIR"
+"""Where its compiler keeps files: it lays that into the environment when it is imported."""
 
 
 @dataclass(frozen=True)
@@ -48,5 +50,9 @@ def signs_of_machine() -> dict[str, Any]:
         "devices": devices,
         "driver": driver.read_text(errors="replace") if driver.is_file() else None,
         "torch": package_version("torch"),
-        "asked": {k: v for k, v in sorted(os.environ.items()) if k.startswith(ASKED)},
+        "asked": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(ASKED) and name != SET_BY_TORCH
+        },
     }

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ablate.study import Recipe
 from ablate.study.batches import epoch_images
 
 MOST_VALUES = 2**17
 """Pixels of a batch in all: larger batches are proven with fewer images, which fail in the same ways."""
 FEWEST_IMAGES = 4
+
+
+def all_batch_sizes(counts: Sequence[int], recipe: Recipe, image_size: int) -> tuple[int, ...]:
+    """Those of epochs over each of these numbers of images, which folds of a data set may differ in; of none
+    those that any number has. The largest first.
+    """
+    each = [batch_sizes_of(count, recipe, image_size) for count in counts or (None,)]
+    return tuple(sorted({size for sizes in each for size in sizes}, reverse=True))
 
 
 def batch_sizes_of(images: int | None, recipe: Recipe, image_size: int) -> tuple[int, ...]:

@@ -130,7 +130,9 @@ def make_full(patch: pytest.MonkeyPatch, full: FullAfter) -> None:
     usual = Path.open
 
     def opened(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
-        return Metered(path, "w+") if mode == "w+b" else usual(path, mode, *rest, **named)
+        if mode in ("w+b", "r+b"):
+            return Metered(path, mode.replace("b", ""))
+        return usual(path, mode, *rest, **named)
 
     patch.setattr(Path, "open", opened)
     patch.setattr(Path, "write_text", full.before(Path.write_text))

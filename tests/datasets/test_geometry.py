@@ -16,11 +16,12 @@ from support.picture_sets import picture_set, tarred
 from torchvision.datasets.folder import default_loader
 from torchvision.transforms.functional import to_grayscale
 
-from ablate.datasets import geometry, open_dataset
+from ablate.datasets import open_dataset
 from ablate.datasets.decode import decode
-from ablate.datasets.geometry import ORIENTATION, USUAL, Reading, orientation_in
 from ablate.datasets.images import ImageFiles
 from ablate.errors import OptionError
+from ablate.pixels import geometry
+from ablate.pixels.geometry import ORIENTATION, USUAL, Reading, orientation_in
 from ablate.study import DataTable
 
 SHAPES = [(32, 32), (90, 30), (31, 77), (3000, 1), (1, 3000), (5, 4)]
@@ -90,6 +91,39 @@ def test_an_orientation_in_xmp_counts_as_it_does_for_pillow() -> None:
     assert upright.size == (20, 40)
     assert orientation_in(file.getvalue()) == 8
     assert np.array_equal(decode(file.getvalue(), 16), cropped(upright, 16))
+
+
+APP1 = b"\xff\xe1"
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        b"",
+        b"\xff",  # a marker may be padded
+        b"\xff\xff\xff",
+        b"junk",
+        b"\xff\x00",
+        b"\xff\xd0",  # a marker without a length
+        b"\xff\xd9",
+        b"\xff\xfe\x00\x06Exif",  # a comment that says it
+        b"\xff\xfe\x00\x06\xff\xda\x00\x02",  # or looks like the start of the pixels
+        b"\xff\xdc\x00\x04\x00\x01",
+    ],
+)
+def test_an_orientation_is_found_wherever_pillow_finds_it(between: bytes) -> None:
+    plain = turned(picture(40, 20), 1, "JPEG")
+    data = turned(picture(40, 20), 6, "JPEG")
+    at = data.index(APP1)
+    odd = data[:at] + between + data[at:]
+    expected = opened(odd).getexif().get(ORIENTATION, 1)
+    assert expected == 6
+    assert orientation_in(odd) == expected
+    # Behind the pixels nobody looks, and what the pixels happen to be is no EXIF.
+    segment = data[at : at + 2 + int.from_bytes(data[at + 2 : at + 4])]
+    assert orientation_in(plain + segment) == opened(plain + segment).getexif().get(ORIENTATION)
+    cut = data[: at + 3]
+    assert orientation_in(cut) == 1
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -12,8 +12,8 @@ from PIL import Image
 from support.picture_sets import picture_set
 
 from ablate.datasets import open_dataset
-from ablate.datasets.geometry import ORIENTATION
 from ablate.explain.inputs import image_file
+from ablate.pixels.geometry import ORIENTATION
 from ablate.study import DataTable
 
 

@@ -21,7 +21,7 @@ from ablate.measure.step_proof import prove_step
 from ablate.study import Recipe, Variant
 from ablate.system.imports import allow_imports
 from ablate.system.machine import find_machine
-from ablate.train.batch_sizes import batch_sizes_of
+from ablate.train.batch_sizes import all_batch_sizes, batch_sizes_of
 
 NETS = """
 import random
@@ -183,6 +183,17 @@ class Remembers(Plain):
         maps = super().features(x)
         self.mean.mul_(0.9).add_(0.1 * maps.mean((0, 2, 3)))
         return maps + self.mean[:, None, None]
+
+
+class Picky(Plain):
+    def __init__(self, classes, bad=0):
+        super().__init__(classes)
+        self.bad = bad
+
+    def forward(self, x):
+        if len(x) == self.bad and self.training:
+            raise ValueError(f"no batch of {self.bad}")
+        return super().forward(x)
 
 
 class Counted(Plain):
@@ -356,13 +367,42 @@ def test_the_last_batch_is_proven_with_its_own_size() -> None:
     assert batch_sizes_of(100_002, Recipe(batch_size=1000), 224) == (4, 2), "less work, same faults"
 
 
+def test_folds_are_proven_with_every_size_of_batch_that_one_of_them_has() -> None:
+    recipe = Recipe(batch_size=7)
+    assert all_batch_sizes((16, 17, 16), recipe, 32) == (7, 3, 2)
+    assert all_batch_sizes((5, 6), recipe, 32) == (6, 5)
+    assert all_batch_sizes((), recipe, 32) == (7,)
+    plan = small_plan(data={"folds": 5})
+    assert trained_images(plan, plan.dataset.train_labels()) == (1294, 1295, 1296)
+
+
+@pytest.mark.usefixtures("nets")
+@pytest.mark.parametrize("bad", [14, 15, 16, 17])
+def test_a_network_that_fails_on_the_last_batch_of_any_fold_is_refused(bad: int) -> None:
+    """Of batches of 64 they have 14, 15 and 16 images."""
+    changes = {"data": {"folds": 5}, "recipe": {"batch_size": 64}, "image_size": 16}
+    plan = small_plan(
+        backbone=f"provennets:Picky(bad={bad})", grid=[{"attention": "none"}], **changes
+    )
+    images = trained_images(plan, plan.dataset.train_labels())
+    machine = find_machine("cpu", "fp32")
+
+    def prove() -> None:
+        prove_plan(plan, machine, images, lambda _done, _of: None)
+
+    if bad == 17:
+        prove()
+    else:
+        assert f"no batch of {bad}" in message(PlacementError, prove)
+
+
 def test_a_plan_proves_each_structure_once_and_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = [{"attention": "none"}, {"attention": "se", "position": "pool3", "reduction": [4, 8]}]
     plan = small_plan(grid=grid)
     proven: list[str] = []
     monkeypatch.setattr(proof, "prove_step", lambda asked: proven.append(asked.variant.name))
     images = trained_images(plan, plan.dataset.train_labels())
-    assert images == len(plan.dataset.load().train_labels) - 143
+    assert images == (len(plan.dataset.load().train_labels) - 143,)
     machine = find_machine("cpu", plan.study.recipe.precision)
     for _ in range(2):
         prove_plan(plan, machine, images, lambda _done, _of: None)
@@ -378,7 +418,7 @@ def test_places_of_a_kind_are_proven_in_one_network(monkeypatch: pytest.MonkeyPa
     proven: list[Variant] = []
     monkeypatch.setattr(proof, "prove_step", lambda asked: proven.append(asked.variant))
     for _ in range(2):
-        prove_plan(plan, find_machine("cpu", "fp32"), 1000, lambda _done, _of: None)
+        prove_plan(plan, find_machine("cpu", "fp32"), (1000,), lambda _done, _of: None)
     assert [(v.attention, v.position) for v in proven] == [
         ("none", None),
         ("se", "pool1+pool2+pool3+pool*"),
@@ -396,7 +436,7 @@ def test_of_places_that_fail_together_the_one_that_fails_is_named() -> None:
     plan = small_plan(backbone="provennets:Unused", grid=grid)
     said = message(
         PlacementError,
-        lambda: prove_plan(plan, find_machine("cpu", "fp32"), 1000, lambda _done, _of: None),
+        lambda: prove_plan(plan, find_machine("cpu", "fp32"), (1000,), lambda _done, _of: None),
     )
     assert "with identity(conv2): attention after 'conv2' does not reach the loss" in said
 

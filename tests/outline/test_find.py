@@ -19,8 +19,9 @@ from conftest import Shell, small_plan
 
 from ablate.datasets.cache_health import clean_cache
 from ablate.datasets.sealed import store_sealed
+from ablate.errors import StudyError
 from ablate.identity import sources
-from ablate.outline import asked, build, find
+from ablate.outline import asked, build, find, reads
 from ablate.plan import Plan
 from ablate.system import program
 
@@ -266,6 +267,137 @@ def test_a_library_counts_by_its_version_unless_it_reads_a_file(
     assert len(builds) == 3
 
 
+Attack = Callable[[Path], None]
+
+
+def _same_size_and_time(file: str, old: str, new: str) -> Attack:
+    """Edited in place, as `rsync --times` or a restored backup leaves it."""
+
+    def edit(folder: Path) -> None:
+        path, before = folder / file, (folder / file).stat()
+        text = path.read_text()
+        assert old in text
+        assert len(old) == len(new)
+        path.write_text(text.replace(old, new))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    return edit
+
+
+def _replaced(file: str, old: str, new: str) -> Attack:
+    """By another file of the same size and time."""
+
+    def replace(folder: Path) -> None:
+        path, other = folder / file, folder / "other"
+        before = path.stat()
+        other.write_text(path.read_text().replace(old, new))
+        os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+        other.replace(path)
+
+    return replace
+
+
+def _shadowed(folder: Path) -> None:
+    """A module that is found first: a package goes before a file."""
+    (folder / "helper_nine").mkdir()
+    (folder / "helper_nine" / "__init__.py").write_text("WIDTH = 5\n")
+
+
+def _path_before(folder: Path) -> None:
+    (folder / "earlier").mkdir()
+    (folder / "earlier" / "helper_nine.py").write_text("WIDTH = 5\n")
+    sys.path.insert(0, str(folder / "earlier"))
+
+
+def _environment(folder: Path) -> None:
+    os.environ["SCALE_OF_MINE"] = "2"
+
+
+ATTACKS: dict[str, Attack] = {
+    "edited": _same_size_and_time("net_nine.py", "1e-6", "1e-5"),
+    "a helper": _same_size_and_time("helper_nine.py", "4", "5"),
+    "a helper's helper": _same_size_and_time("deep_nine.py", "1.0", "2.0"),
+    "replaced": _replaced("helper_nine.py", "4", "5"),
+    "a patch of torch": _same_size_and_time("deep_nine.py", "relu6", "selu "),
+    "shadowed": _shadowed,
+    "a path before": _path_before,
+    "the environment": _environment,
+    "gone": lambda folder: (folder / "deep_nine.py").unlink(),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_whatever_changes_under_a_warm_plan_is_noticed(
+    attack: str,
+    builds: list[asked.Asked],
+    own_module: WriteModule,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCALE_OF_MINE", "1")
+    monkeypatch.setattr("torch.nn.functional.relu", torch.nn.functional.relu)
+    own_module("deep_nine", "from torch.nn import functional as F\nBY = 1.0\nF.relu = F.relu6\n")
+    own_module("helper_nine", "from deep_nine import BY\nWIDTH = int(4 * BY)\n")
+    own_module("net_nine", PLAIN.format(helper="helper_nine"))
+    first = own_plan("net_nine")
+    assert own_plan("net_nine").cells == first.cells
+    assert len(builds) == 1
+    ATTACKS[attack](tmp_path)
+    for name in ("net_nine", "helper_nine", "deep_nine"):  # as another process begins
+        sys.modules.pop(name)
+    importlib.invalidate_caches()
+    if attack == "gone":
+        with pytest.raises(StudyError, match="No module named 'deep_nine'"):
+            own_plan("net_nine")
+        return
+    other = own_plan("net_nine")
+    assert len(builds) == 2
+    same = {c.run_key for c in other.cells} == {c.run_key for c in first.cells}
+    assert same == (attack == "the environment"), "that it might count is enough to build"
+
+
+LOOKING = """
+import importlib.metadata, tempfile
+tempfile.tempdir = None
+tempfile.gettempdir()
+importlib.metadata.packages_distributions()
+with open({file!r}) as file:
+    WIDTH = int(file.read())
+"""
+
+
+def test_what_libraries_look_at_while_they_are_imported_is_looked_at_again(
+    builds: list[asked.Asked],
+    own_module: WriteModule,
+    library: Callable[[str, str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Folders of the path as archives, a temporary file, settings of the kernel; not any other file."""
+    kernel, other = tmp_path / "kernel", tmp_path / "other"
+    for folder in (kernel, other):
+        folder.mkdir()
+        (folder / "width").write_text("4")
+    monkeypatch.setattr(reads, "_OF_THE_KERNEL", f"{kernel}/")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "no.zip"), str(tmp_path)])
+    library("1.0", LOOKING.format(file=str(kernel / "width")))
+    own_module("net_ten", PLAIN.format(helper="readinglib"))
+    first = own_plan("net_ten")
+    own_plan("net_ten")
+    assert len(builds) == 1
+    _same_size_and_time("kernel/width", "4", "5")(tmp_path)
+    for name in ("net_ten", "readinglib"):
+        sys.modules.pop(name)
+    assert own_plan("net_ten").cells != first.cells
+    assert len(builds) == 2
+    library("1.1", LOOKING.format(file=str(other / "width")))
+    for _ in range(2):
+        for name in ("net_ten", "readinglib"):
+            sys.modules.pop(name, None)
+        own_plan("net_ten")
+    assert len(builds) == 4
+
+
 def _resealed(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
     def write(file: Path) -> None:
         content = json.loads(json.loads(file.read_text())["content"])
@@ -370,3 +502,23 @@ def test_a_plan_that_was_made_before_loads_no_torch_and_says_the_same(
     free = re.compile(r'"free_bytes": \d+')
     assert free.sub("", done.stdout) == free.sub("", first)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("library", ["torch", pytest.param("torchvision", marks=pytest.mark.slow)])
+def test_a_second_plan_of_an_own_network_loads_no_torch(
+    library: str, shell: Shell, own_module: WriteModule
+) -> None:
+    """An installed command has no working directory in its path, and imports add to the environment."""
+    _write_study()
+    study = Path("study.toml")
+    study.write_text(study.read_text().replace("cbam_cnn(width=0.25)", "net_eleven:Net"))
+    study.write_text(study.read_text().replace("pool*", "conv"))
+    own_module("helper_eleven", f"import {library}\nWIDTH = 8\n")
+    own_module("net_eleven", PLAIN.format(helper="helper_eleven"))
+    command = [sys.executable, "-P", "-c", ALONE, "plan", "study.toml"]
+    for last in ("torch", "[]"):
+        done = subprocess.run(
+            [*command, "--allow-import", "net_eleven", "--allow-import", "helper_eleven"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert last in done.stderr.splitlines()[-1]

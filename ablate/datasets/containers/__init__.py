@@ -10,8 +10,8 @@ from pathlib import Path
 from ablate.datasets.containers import npz, parquet, tar, zipped
 from ablate.datasets.containers.folder import folder_members
 from ablate.datasets.containers.member import RawMember
-from ablate.datasets.signatures import HEAD_BYTES, NO_IMAGE, described, image_kind
 from ablate.errors import DataError
+from ablate.pixels.signatures import HEAD_BYTES, NO_IMAGE, described, image_kind
 
 Reader = Callable[[Path], Iterator[RawMember]]
 

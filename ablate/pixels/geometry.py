@@ -8,15 +8,14 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from ablate.study import DataTable
-from ablate.study.data import ALL_DATA, READING_KEYS, Fit, Orientation
+if TYPE_CHECKING:  # pydantic takes longer to load than all that is needed here
+    from ablate.study import DataTable
+    from ablate.study.data import Fit, Orientation
 
 MAX_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
@@ -26,6 +25,11 @@ ORIENTATION = 0x0112
 """The tag of EXIF. Source: CIPA DC-008, Exif 2.32."""
 MARKS = (b"Exif\0\0", b"eXIf", b"exif", b"rientation")
 """One of these stands in every JPEG or PNG that has an orientation, whether in EXIF or in XMP."""
+
+JPEG = b"\xff\xd8"
+START_OF_SCAN = 0xDA
+SEGMENTS = {*range(0xC0, 0xD0), 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE} - {0xC8}
+"""Markers of segments that Pillow steps over, or into: frames and tables, applications' own, comments."""
 
 TURNED = "/"
 """Between the hash of a file and its orientation (`marked`)."""
@@ -59,7 +63,7 @@ BACK = {6: Flip.ROTATE_90, 8: Flip.ROTATE_270}
 
 @dataclass(frozen=True)
 class Reading:
-    """How image files become arrays: `[data]` of a study."""
+    """How image files become arrays: `READING_KEYS` of a study's `[data]`, with the same defaults."""
 
     fit: Fit = "crop"
     orientation: Orientation = "exif"
@@ -67,21 +71,26 @@ class Reading:
 
     @classmethod
     def of(cls, table: DataTable) -> Reading:
-        return cls(**{key: getattr(table, key) for key in READING_KEYS})
+        return cls(**{field.name: getattr(table, field.name) for field in fields(cls)})
 
     @property
     def unusual(self) -> dict[str, Any]:
         """The keys at which it is not the usual one, with their values."""
-        return {k: getattr(self, k) for k in READING_KEYS if getattr(self, k) != getattr(USUAL, k)}
+        return {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != getattr(USUAL, field.name)
+        }
 
 
-USUAL = Reading.of(ALL_DATA)
+USUAL = Reading()
 
 
 def orientation_in(data: bytes) -> int:
     """How EXIF says that the image in a file is turned, 2 to 8; 1 where it is not, or nothing says so."""
-    quick = data.startswith((b"\xff\xd8", b"\x89PNG"))
-    if quick and not any(mark in data for mark in MARKS):
+    quick = data.startswith((JPEG, b"\x89PNG"))
+    end = _header_end(data)
+    if quick and all(data.find(mark, 0, end) < 0 for mark in MARKS):
         return 1
     try:
         with warnings.catch_warnings():
@@ -91,6 +100,23 @@ def orientation_in(data: bytes) -> int:
                 return 1 if image.width * image.height > MAX_PIXELS else orientation_of(image)
     except (*UNREADABLE, Image.DecompressionBombError):
         return 1  # whoever decodes it says what is wrong with it
+
+
+def _header_end(data: bytes) -> int:
+    """Where the pixels of a JPEG begin, before which Pillow looks for EXIF and XMP: they need not be
+    searched. The length of the file where it is no JPEG, or not as simple as most are.
+
+    Source: ITU T.81, B.1.1: segments of a marker and a length that counts its own two bytes.
+    """
+    at = len(JPEG)
+    while data.startswith(JPEG) and at + 4 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        if marker == START_OF_SCAN:
+            return at
+        if marker not in SEGMENTS or length < 2:
+            break
+        at += 2 + length
+    return len(data)
 
 
 def marked(data: bytes) -> str:
@@ -116,22 +142,20 @@ def shaped_by_alpha(image: Image.Image) -> bool:
     return low != high
 
 
-def fitted(image: Image.Image, size: int, reading: Reading) -> NDArray[np.uint8]:
-    """The image as RGB, upright if asked for, in a square.
-
-    Shape: (size, size, 3).
-    """
+def fitted(image: Image.Image, size: int, reading: Reading) -> Image.Image:
+    """The image as RGB, upright if asked for, in a square of `size`."""
     turn = _turn(image, upright=reading.orientation == "exif")
     if "transparency" in image.info:
         image = image.convert("RGBA")
-    image = image.convert("RGB")
+    if image.mode != "RGB":  # else it would be copied
+        image = image.convert("RGB")
     if turn is not None:
         image = image.transpose(turn)
     if reading.channels == 1:
         image = image.convert("L").convert("RGB")
     if image.size != (size, size):
         image = FITS[reading.fit](image, size)
-    return np.asarray(image)
+    return image
 
 
 def _turn(image: Image.Image, *, upright: bool) -> Image.Transpose | None:
