@@ -45,7 +45,7 @@ def stored_of_study(
     url: str, study: Study, content: str, run_keys: Sequence[str]
 ) -> tuple[dict[str, RunStatus], Counter[RunStatus]]:
     """The status of those of these runs that a database knows, of whichever study, and how many runs this
-    one has beside them, by status: those that its search has asked for, and those that were added until a verdict.
+    one has beside them, by status: those that its search has asked for, or that were added until a verdict.
 
     Raises:
         DatabaseError: there is one, but it is not ours or newer.

@@ -74,7 +74,7 @@ def status_query(dialect: str) -> Select[Any]:
 
 def by_status(source: FromClause) -> Select[Any]:
     """A row for each status with the keys of all its runs, a comma between them: a row for each of a hundred
-    thousand runs takes a second to be read. Begins at `source`, to which `runs` is joined where it is not that.
+    thousand runs takes a second to be read. Begins at `source`, to which `runs` is joined if it is not that.
     """
     keys = func.aggregate_strings(_runs.c.run_key, BETWEEN)
     return select(_runs.c.status, keys).select_from(source).group_by(_runs.c.status)
