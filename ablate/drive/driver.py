@@ -477,7 +477,7 @@ class Driver:
             case Failed():
                 self.store.fail(claim, event, environment)
             case Died():
-                self._lose(claim, cell, event.reason, environment)
+                self._lose(claim, cell, event, environment)
                 return
             case _Late():
                 self._stop_late(claim, cell, event, environment)
@@ -511,10 +511,11 @@ class Driver:
                 raise TypeError(f"a run sent {type(event).__name__}")
 
     def _lose(
-        self, claim: Claim, cell: Cell, error: str, environment: Mapping[str, Any] | None
+        self, claim: Claim, cell: Cell, died: Died, environment: Mapping[str, Any] | None
     ) -> None:
         """A run's process is gone: it is tried again, alone, and only then is it known whose fault it was."""
-        failure = self.store.lose(claim, error, environment)
+        error = died.reason
+        failure = self.store.lose(claim, error, environment, with_node=died.with_node)
         if failure is None:
             self._given_back(cell, _("{error}; it will be trained alone", error=error))
         else:
