@@ -81,11 +81,11 @@ def _kill_one(nodes: Nodes, told: Path, driver: psutil.Popen) -> float:
     begun = time.monotonic()
     nodes.kill(nodes.raylets[0])
     wait_until(
-        lambda: _all_go_on(told, under_way, starts) or not driver.is_running(), PATIENCE_SECONDS
+        lambda: _all_go_on(told, under_way, starts) or driver.poll() is not None, PATIENCE_SECONDS
     )
-    if not driver.is_running():
+    if driver.poll() is not None:
         raise RuntimeError(
-            f"the driver ended with {driver.wait(1)} when a node was killed: see {told}"
+            f"the driver ended with {driver.returncode} when a node was killed: see {told}"
         )
     return time.monotonic() - begun
 
