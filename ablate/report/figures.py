@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Figure, Value
-from ablate.report.readable import MOST_DRAWN, MOST_SEEDS, ends, few_seeds, of_variants
+from ablate.report.readable import MOST_DRAWN, MOST_SEEDS, ends, few_seeds, mean_of, of_variants
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.language import _, amount
 
@@ -27,7 +27,7 @@ def accuracy_figure(summary: Summary) -> Figure | None:
     every = [v for v in summary.variants if v.n]
     if not every:
         return None
-    shown = ends(every, MOST_DRAWN, _mean, lambda v: v.is_baseline)
+    shown = ends(every, MOST_DRAWN, mean_of, lambda v: v.is_baseline)
     figure, ax = row_axes([v.name for v in shown])
     limits = _limits(shown)
     ax.set(xlim=limits, xlabel=_("Test {title} (%)", title=summary.judged_by.title))
@@ -55,10 +55,6 @@ def accuracy_figure(summary: Summary) -> Figure | None:
         canvas.saved(figure),
         [record for variant in every for record in _records(variant)],
     )
-
-
-def _mean(variant: VariantSummary) -> float | None:
-    return variant.accuracy.mean if variant.accuracy else None
 
 
 def _few_words(shown: Sequence[VariantSummary]) -> str:

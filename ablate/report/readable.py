@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from ablate.page.document import Block, Section, Table
 from ablate.stats.moderate import Floats
 from ablate.system.language import _
+
+if TYPE_CHECKING:
+    from ablate.report.summary import VariantSummary
 
 MOST_DRAWN = 100
 """Variants in a figure with a row for each."""
@@ -40,6 +43,11 @@ def ends(
     half = most // 2
     kept = {*ranked[:half], *ranked[max(half, len(ranked) - half) :]}
     return [item for i, item in enumerate(items) if i in kept or stays(item)]
+
+
+def mean_of(variant: VariantSummary) -> float | None:
+    """What a variant is ranked by."""
+    return variant.accuracy.mean if variant.accuracy else None
 
 
 def of_variants(shown: int, there: int, file: str) -> str:

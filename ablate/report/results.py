@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ablate.page import format as fmt
 from ablate.page.document import Bar, BarPart, Column, Row, Table, TableCell
-from ablate.report.readable import MOST_LISTED, MOST_SEEDS, ends, of_variants
+from ablate.report.readable import MOST_LISTED, MOST_SEEDS, ends, mean_of, of_variants
 from ablate.report.speeds import SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
@@ -80,14 +80,12 @@ def results_table(summary: Summary) -> Table:
         for v in summary.variants
     )
     pairs = list(zip(summary.variants, every, strict=True))
-    shown = ends(pairs, MOST_LISTED, lambda pair: _mean(pair[0]), lambda pair: pair[0].is_baseline)
+    shown = ends(
+        pairs, MOST_LISTED, lambda pair: mean_of(pair[0]), lambda pair: pair[0].is_baseline
+    )
     caption += of_variants(len(shown), len(every), "tables/results.csv")
     rows, filters = tuple(row for _v, row in shown), (*map(_, FACTORS.values()), _("Verdict"))
     return Table(caption, columns, rows, filters=filters, every=every)
-
-
-def _mean(variant: VariantSummary) -> float | None:
-    return variant.accuracy.mean if variant.accuracy else None
 
 
 def run_keys(summary: Summary) -> dict[tuple[str, int], str]:

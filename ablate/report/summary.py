@@ -181,6 +181,9 @@ class Summary:
     @property
     def highlights(self) -> tuple[str, ...]:
         """The baseline, then the variants with the highest and the lowest mean accuracy."""
+        return self.once("highlights", self._highlights)
+
+    def _highlights(self) -> tuple[str, ...]:
         ranked = sorted(
             (v for v in self.finished if not v.is_baseline),
             key=lambda v: v.accuracy.mean if v.accuracy else 0.0,
