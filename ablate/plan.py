@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from ablate.result import Architecture
 from ablate.result.dataset import DatasetSummary
 from ablate.result.named import NamedNetwork
 from ablate.result.pretrained import Pretrained
-from ablate.study import Study, Variant, run_key
+from ablate.study import Study, Variant
 from ablate.study.batches import left_out
 from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in
-from ablate.study.keys import by_difference
+from ablate.study.keys import by_difference, run_conditions, run_keys
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
 from ablate.study.trained import Weights, check_trained, frozen_note
 from ablate.system.language import Said, _, seed_told
@@ -225,21 +225,31 @@ def _cells(
     alone: dict[int | None, int],
     weights: Pretrained | None,
 ) -> tuple[Cell, ...]:
-    content = dataset.content_hash()
-    seeds = {variant: study.seeds_of(variant.name) for variant in kept}
-
-    def key(variant: Variant, seed: int, fold: int | None) -> str | None:
-        if content is None:
-            return None
-        fingerprint, size = kept[variant].fingerprint, dataset.image_size
-        begun = None if weights is None else weights.sha256
-        given = fingerprint, study.recipe, content, size, seed, study.data
-        return run_key(*given, alone[fold], begun, fold)
-
+    keys = _keys(study, dataset, kept, alone, weights)
     return tuple(
-        Cell(variant, seed, kept[variant], key(variant, seed, fold), fold)
-        for seed in range(1, max(seeds.values()) + 1)
+        Cell(variant, seed, architecture, keys[place, fold][seed - 1], fold)
+        for seed in range(1, max(map(len, keys.values())) + 1)
         for fold in folds_of(study)
-        for variant in kept
-        if seed <= seeds[variant]
+        for place, (variant, architecture) in enumerate(kept.items())
+        if seed <= len(keys[place, fold])
     )
+
+
+def _keys(
+    study: Study,
+    dataset: Dataset,
+    kept: dict[Variant, Architecture],
+    alone: dict[int | None, int],
+    weights: Pretrained | None,
+) -> dict[tuple[int, int | None], Sequence[str | None]]:
+    """The keys of each variant, by its place, and fold: one for each of its seeds."""
+    content, found = dataset.content_hash(), dict[tuple[int, int | None], Sequence[str | None]]()
+    begun = None if weights is None else weights.sha256
+    for fold in folds_of(study):
+        size, left = dataset.image_size, alone[fold]
+        conditions = run_conditions(study.recipe, content or "", size, study.data, left, begun)
+        for place, (variant, architecture) in enumerate(kept.items()):
+            seeds = range(1, study.seeds_of(variant.name) + 1)
+            known = run_keys(conditions, architecture.fingerprint, seeds, fold)
+            found[place, fold] = known if content is not None else [None] * len(seeds)
+    return found

@@ -56,10 +56,12 @@ FIRST_TO_GO = ("activations", "elementwise", "attention", "MACs", "parameters")
 
 @dataclass(frozen=True)
 class _Looked:
-    """A plan with what the database has of it; seconds are None where nothing was measured here."""
+    """A plan with what the database has of it, the status of each cell at its place; seconds are None where
+    nothing was measured here.
+    """
 
     plan: Plan
-    status: dict[Cell, RunStatus]
+    status: Sequence[RunStatus]
     missing: int
     seconds: float | None
     outside: dict[RunStatus, int]
@@ -141,11 +143,11 @@ def _look(study: Study, data: Path | None, url: str, probe: bool) -> _Looked:
         counting = Counting(Console(stderr=True), _("a training step of each network"))
         prove_steps(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
     PULSE.step(_("reading the database"))
-    stored, seconds = _look_up(plan, keys, url, machine)
-    status = {cell: stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells}
-    missing = [cell for cell in plan.cells if not status[cell].is_over]
+    stored, outside, seconds = _look_up(plan, keys, url, machine)
+    status = tuple(stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells)
+    places = zip(plan.cells, status, strict=True)
+    missing = [cell for cell, each in places if not each.is_over]
     estimate = _estimate(plan, missing, seconds, machine)
-    outside = _outside(plan, keys, url)
     PULSE.step(_("finding what seeds can see"))
     outlook = find_outlook(plan, None if _is_first(url) else url)
     each = _per_run(plan, seconds, machine)
@@ -172,28 +174,17 @@ def _tell(looked: _Looked, url: str) -> None:
 
 def _look_up(
     plan: Plan, keys: list[str], url: str, machine: KnownMachine
-) -> tuple[dict[str, RunStatus], dict[str, float]]:
-    """The status of runs, and seconds for one epoch of each network that this device has trained."""
-    if _is_first(url):
-        return {}, {}
-    from ablate.store.read import stored_speed, stored_statuses
-
-    content = plan.dataset.content_hash()
-    if content is None:
-        return {}, {}
-    conditions = plan.study.conditions
-    return stored_statuses(url, keys), stored_speed(url, machine.name, content, conditions)
-
-
-def _outside(plan: Plan, keys: list[str], url: str) -> dict[RunStatus, int]:
-    """How many runs the study has beside its grid, by status."""
+) -> tuple[dict[str, RunStatus], dict[RunStatus, int], dict[str, float]]:
+    """The status of runs, how many the study has beside its grid, and seconds for one epoch of each network
+    that this device has trained.
+    """
     content = plan.dataset.content_hash()
     if content is None or _is_first(url):
-        return {}
-    from ablate.store.read import stored_outside
+        return {}, {}, {}
+    from ablate.store.read import stored_of_study, stored_speed
 
-    found = stored_outside(url, plan.study, content, keys)
-    return {RunStatus(status): number for status, number in found.items()}
+    stored, outside = stored_of_study(url, plan.study, content, keys)
+    return stored, outside, stored_speed(url, machine.name, content, plan.study.conditions)
 
 
 def _is_first(url: str) -> bool:
@@ -234,7 +225,7 @@ def _per_run(plan: Plan, seconds: dict[str, float], machine: KnownMachine) -> fl
 
 
 def _document(
-    plan: Plan, status: dict[Cell, RunStatus], missing: int, seconds: float | None
+    plan: Plan, status: Sequence[RunStatus], missing: int, seconds: float | None
 ) -> dict[str, Any]:
     cells = [
         {
@@ -252,9 +243,9 @@ def _document(
             "elementwise": cell.architecture.elementwise,
             "activations": cell.architecture.activations,
             "uncounted": list(cell.architecture.uncounted),
-            "status": status[cell],
+            "status": each,
         }
-        for cell in plan.cells
+        for cell, each in zip(plan.cells, status, strict=True)
     ]
     return {
         "study": plan.study.name,
@@ -270,7 +261,7 @@ def _document(
 
 def _print_table(
     plan: Plan,
-    status: dict[Cell, RunStatus],
+    status: Sequence[RunStatus],
     missing: int,
     seconds: float | None,
     space: Iterator[str],
@@ -282,9 +273,10 @@ def _print_table(
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
     console = Console(width=width)
     counts: dict[str, Counter[RunStatus]] = defaultdict(Counter)
-    for cell in plan.cells:
-        counts[cell.variant.name][status[cell]] += 1
-    rows = [_row(plan, counts[name], name) for name in plan.variants]
+    for cell, each in zip(plan.cells, status, strict=True):
+        counts[cell.architecture.fingerprint][each] += 1
+    networks = plan.variants.items()
+    rows = [_row(plan, counts[network.fingerprint], name) for name, network in networks]
     shown = _chosen_columns(rows, console.width)
     table.add_column(noun("variant"), overflow="fold", min_width=min(NARROWEST, console.width // 3))
     for heading in shown:

@@ -153,7 +153,7 @@ class Held:
                 self.store.fail(claim, event, environment)
                 self._ended(cell, event)
             case Died():
-                self._lose(claim, cell, event.reason, environment)
+                self._lose(claim, cell, event, environment)
             case Late():
                 self._stop_late(claim, cell, event, environment)
             case _:
@@ -183,10 +183,11 @@ class Held:
         self.store.keep_best(self.study, same)
 
     def _lose(
-        self, claim: Claim, cell: Cell, error: str, environment: Mapping[str, Any] | None
+        self, claim: Claim, cell: Cell, died: Died, environment: Mapping[str, Any] | None
     ) -> None:
         """A run's process is gone: it is tried again, alone, and only then is it known whose fault it was."""
-        failure = self.store.lose(claim, error, environment)
+        error = died.reason
+        failure = self.store.lose(claim, error, environment, with_node=died.with_node)
         if failure is None:
             self.given_back(cell, _("{error}; it will be trained alone", error=error))
         else:

@@ -45,11 +45,12 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class Died:
     """The process that ran the job is gone; `exit_code` is negative for a signal. `error` is what it said
-    itself, before it ended.
+    itself, before it ended. `with_node` says that its whole machine went away: no fault of the job's.
     """
 
     exit_code: int | None
     error: str | None = None
+    with_node: bool = False
 
     @property
     def reason(self) -> str:

@@ -145,7 +145,8 @@ class RayExecutor(Executor):
                 ) from error
             return Done(str(error))
         except errors.RayError as error:
-            return Died(None, f"Ray lost it: {one_line(error)}")
+            with_node = isinstance(error, errors.NodeDiedError)
+            return Died(None, f"Ray lost it: {one_line(error)}", with_node)
 
 
 def _variables(*, on_gpu: bool) -> dict[str, str]:

@@ -55,7 +55,8 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table; with `folded`, a summary behind which HTML hides it until it is opened. `filters` are the
-    names of its rows' tags, by which a page may filter it.
+    names of its rows' tags, by which a page may filter it. Where `rows` are a part that can be read, `every`
+    has them all.
     """
 
     caption: str
@@ -63,6 +64,7 @@ class Table:
     rows: tuple[Row, ...]
     folded: str = ""
     filters: tuple[str, ...] = ()
+    every: tuple[Row, ...] = ()
     kind: str = field(default="table", init=False)
 
 

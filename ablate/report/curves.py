@@ -13,6 +13,7 @@ from scipy import special
 
 from ablate.page import canvas
 from ablate.page.document import Figure, Value
+from ablate.report.readable import MOST_DRAWN, ends, mean_of, of_variants
 from ablate.report.summary import Summary
 from ablate.system.language import N_, _, amount
 
@@ -40,7 +41,7 @@ def loss_figure(summary: Summary) -> Figure | None:
         _(
             "Loss of the training batches, mean over seeds{smooth}. {who}",
             smooth=smooth,
-            who=_who(summary),
+            who=_who(summary, "loss"),
         ),
         canvas.saved(figure),
         _records(steps, "step", {"batch_loss": "batch_loss"}),
@@ -98,7 +99,7 @@ def _by_epoch(
         _(
             "{what} by epoch, mean over seeds; the bands are 95 % t-intervals. {who}",
             what=what,
-            who=_who(summary),
+            who=_who(summary, name),
         ),
         canvas.saved(figure),
         _records(summary.epochs, "epoch", {column: column for column in panels}),
@@ -126,7 +127,7 @@ def _lines(
 ) -> None:
     """One line per variant: the mean over seeds, faint except for the highlights."""
     moments = frame.groupby(["variant", x])[y].agg(["mean", "std", "count"]).reset_index(x)
-    names = [v.name for v in summary.finished if v.name in moments.index]
+    names = [name for name in _drawn(summary) if name in moments.index]
     highlights = [name for name in summary.highlights if name in names]
     for name in [n for n in names if n not in highlights] + highlights:
         rows = moments.loc[[name]]
@@ -149,6 +150,12 @@ def _lines(
                             color=color, alpha=0.15, linewidth=0)  # fmt: skip
 
 
+def _drawn(summary: Summary) -> list[str]:
+    """Of thousands of variants only some lines can be seen."""
+    shown = ends(summary.finished, MOST_DRAWN, mean_of, lambda v: v.name in summary.highlights)
+    return [variant.name for variant in shown]
+
+
 def _half_width(rows: pd.DataFrame) -> pd.Series:
     """Half the 95 % t-interval of each mean; none where there is one seed."""
     n = rows["count"].where(rows["count"] > 1)
@@ -156,7 +163,7 @@ def _half_width(rows: pd.DataFrame) -> pd.Series:
     return pd.Series(quantile * rows["std"] / np.sqrt(n), index=rows.index)
 
 
-def _who(summary: Summary) -> str:
+def _who(summary: Summary, name: str) -> str:
     if len(summary.highlights) == 1:
         return _("One variant has finished.")
     return _(
@@ -164,7 +171,7 @@ def _who(summary: Summary) -> str:
         "test {title}, which is no verdict; black: the baseline; the others are "
         "faint.",
         title=summary.judged_by.title,
-    )
+    ) + of_variants(len(_drawn(summary)), len(summary.finished), f"figures/{name}.csv")
 
 
 def _legend(figure: Drawing, ax: Axes) -> None:

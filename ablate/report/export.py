@@ -49,7 +49,7 @@ def tables_csv(document: Document) -> dict[str, bytes]:
 
 
 def _records(table: Table) -> list[dict[str, Value]]:
-    return [_record(table.columns, row.cells) for row in table.rows]
+    return [_record(table.columns, row.cells) for row in table.every or table.rows]
 
 
 def _record(columns: Sequence[Column], cells: Sequence[TableCell]) -> dict[str, Value]:

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Figure, Value
+from ablate.report.readable import MOST_DRAWN, MOST_SEEDS, ends, few_seeds, mean_of, of_variants
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.language import _, amount
 
@@ -23,9 +24,10 @@ LONGEST_STACK = 5
 
 def accuracy_figure(summary: Summary) -> Figure | None:
     """Every seed as a point, the mean with its interval, the baseline's interval as a band."""
-    shown = [v for v in summary.variants if v.n]
-    if not shown:
+    every = [v for v in summary.variants if v.n]
+    if not every:
         return None
+    shown = ends(every, MOST_DRAWN, mean_of, lambda v: v.is_baseline)
     figure, ax = row_axes([v.name for v in shown])
     limits = _limits(shown)
     ax.set(xlim=limits, xlabel=_("Test {title} (%)", title=summary.judged_by.title))
@@ -33,13 +35,13 @@ def accuracy_figure(summary: Summary) -> Figure | None:
     for row, variant in enumerate(shown):
         _seeds(ax, row, variant, limits)
         _mean_with_interval(ax, row + 0.22, variant, summary)
-    runs = amount(sum(v.n for v in shown), "run")
+    runs = amount(sum(v.n for v in every), "run")
     return Figure(
         "accuracy",
         _(
             "Test {title} of {variants} over {runs}; the same numbers are in the table of results.",
             title=summary.judged_by.title,
-            variants=amount(len(shown), "variant"),
+            variants=amount(len(every), "variant"),
             runs=runs,
         ),
         _(
@@ -47,9 +49,20 @@ def accuracy_figure(summary: Summary) -> Figure | None:
             "is the mean with its 95 % t-interval, with an arrow where that goes on "
             "beyond the axis. The band is the baseline's interval. {colors}",
             colors=color_words(summary),
-        ),
+        )
+        + _few_words(shown)
+        + of_variants(len(shown), len(every), "figures/accuracy.csv"),
         canvas.saved(figure),
-        [record for variant in shown for record in _records(variant)],
+        [record for variant in every for record in _records(variant)],
+    )
+
+
+def _few_words(shown: Sequence[VariantSummary]) -> str:
+    if all(variant.n <= MOST_SEEDS for variant in shown):
+        return ""
+    return _(
+        " Of a variant with more seeds, {most} are drawn, from its lowest to its highest.",
+        most=MOST_SEEDS,
     )
 
 
@@ -114,7 +127,7 @@ def _limits(shown: Sequence[VariantSummary]) -> tuple[float, float]:
 
 def _seeds(ax: Axes, row: int, variant: VariantSummary, limits: tuple[float, float]) -> None:
     """Its seeds as points; those that would hide one another stand above each other."""
-    values = np.sort([100 * a for a in variant.accuracies.values()])
+    values = few_seeds(np.array([100 * a for a in variant.accuracies.values()]))
     grain = (limits[1] - limits[0]) / (60 if canvas.is_narrow() else 130)
     heights, stack = np.zeros(len(values)), 0
     for i in range(1, len(values)):
@@ -129,7 +142,9 @@ def _seeds(ax: Axes, row: int, variant: VariantSummary, limits: tuple[float, flo
         markeredgewidth=0,
         alpha=0.85,
     )
-    told = ", ".join(f"{seed}: {100 * a:.2f}" for seed, a in sorted(variant.accuracies.items()))
+    first = sorted(variant.accuracies.items())[:MOST_SEEDS]
+    told = ", ".join(f"{seed}: {100 * a:.2f}" for seed, a in first)
+    told += ", …" if len(first) < variant.n else ""
     canvas.tip(points, _("{name}, % by seed: {told}", name=variant.name, told=told))
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from ablate.page import canvas
 from ablate.page.document import Figure
 from ablate.report.figures import color_words, interval_line, row_axes, variant_color
+from ablate.report.readable import MOST_DRAWN, ends, of_variants
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Effect
 from ablate.stats.words import points, size, span
@@ -17,10 +18,11 @@ MOST_POINTS = 100.0
 
 def effects_figure(summary: Summary) -> Figure | None:
     """Differences to the baseline with their simultaneous intervals, and the margin as a band."""
-    shown = [(v, v.effect) for v in summary.tested if v.effect and v.effect.low is not None]
-    if not shown or summary.leaked:
+    every = [(v, v.effect) for v in summary.tested if v.effect and v.effect.low is not None]
+    if not every or summary.leaked:
         return None
-    shown.sort(key=lambda pair: -(pair[1].difference or 0.0))
+    every.sort(key=lambda pair: -(pair[1].difference or 0.0))
+    shown = ends(every, MOST_DRAWN, lambda pair: pair[1].difference, lambda _pair: False)
     figure, ax = row_axes([v.name for v, _ in shown])
     margin = 100 * max(effect.margin for _, effect in shown)
     ax.axvspan(-margin, margin, color=canvas.GRID, alpha=0.6, linewidth=0, zorder=0)
@@ -39,13 +41,14 @@ def effects_figure(summary: Summary) -> Figure | None:
         "effects",
         _(
             "Difference of {variants} to the baseline with simultaneous 95 % intervals; the same numbers are "
-            "in the table of results.", variants=amount(len(shown), "variant"),
+            "in the table of results.", variants=amount(len(every), "variant"),
         ),
         _(
             "The verdicts are read off these intervals, which hold together for all variants; the largest "
             "difference is first. The band is the margin of equivalence, ±{margin} points. {colors}",
             margin=size(margin / 100), colors=color_words(summary),
-        ),
+        )
+        + of_variants(len(shown), len(every), "figures/effects.csv"),
         canvas.saved(figure),
         [
             {
@@ -53,7 +56,7 @@ def effects_figure(summary: Summary) -> Figure | None:
                 "high": effect.high, "margin": effect.margin, "verdict": effect.verdict.value,
                 "n": effect.n, "n_baseline": effect.n_baseline,
             }
-            for _, effect in shown
+            for _, effect in every
         ],
     )  # fmt: skip
 

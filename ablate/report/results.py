@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ablate.page import format as fmt
 from ablate.page.document import Bar, BarPart, Column, Row, Table, TableCell
+from ablate.report.readable import MOST_LISTED, MOST_SEEDS, ends, mean_of, of_variants
 from ablate.report.speeds import SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
@@ -71,14 +72,20 @@ def results_table(summary: Summary) -> Table:
         speed=speed,
     )
     keys, levels = run_keys(summary), tags_of(summary)
-    rows = tuple(
+    every = tuple(
         replace(
             _result_row(v, summary, keys),
             tags=(*levels.get(v.name, ("",) * len(FACTORS)), _verdict(v, summary)),
         )
         for v in summary.variants
     )
-    return Table(caption, columns, rows, filters=(*map(_, FACTORS.values()), _("Verdict")))
+    pairs = list(zip(summary.variants, every, strict=True))
+    shown = ends(
+        pairs, MOST_LISTED, lambda pair: mean_of(pair[0]), lambda pair: pair[0].is_baseline
+    )
+    caption += of_variants(len(shown), len(every), "tables/results.csv")
+    rows, filters = tuple(row for _v, row in shown), (*map(_, FACTORS.values()), _("Verdict"))
+    return Table(caption, columns, rows, filters=filters, every=every)
 
 
 def run_keys(summary: Summary) -> dict[tuple[str, int], str]:
@@ -118,9 +125,11 @@ def _seeds(variant: VariantSummary, keys: Mapping[tuple[str, int], str]) -> tupl
             score=fmt.percent(score),
             key=keys.get((variant.name, seed), fmt.MISSING),
         )
-        for seed, score in sorted(variant.accuracies.items())
+        for seed, score in sorted(variant.accuracies.items())[:MOST_SEEDS]
     ]
-    return (amount(len(told), "seed"), *told) if told else ()
+    left = variant.n - len(told)
+    more = [_("{left:,} more are in runs.csv", left=left)] if left else []
+    return (amount(variant.n, "seed"), *told, *more) if told else ()
 
 
 def _result_row(

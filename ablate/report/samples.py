@@ -25,12 +25,13 @@ def read_samples(
     """The scores of every network by seed. Accuracy has the bits that it is the mean of; a metric of
     predictions has those. A run of which the metric is not known is not there.
     """
-    scores = _of_split(finished, frames, metric, "test")
+    scores = _of_split(finished, frames, metric, "test").to_dict()
+    each = dict(list(finished.groupby("variant", sort=False)))
     found: dict[str, Sample] = {}
     for name in (name for name in names if name not in aliases):
-        rows = finished[finished["variant"] == name].sort_values("seed")
+        rows = each.get(name, finished.iloc[:0]).sort_values("seed")
         pairs = zip(rows["seed"], rows["run_key"], strict=True)
-        keys = {int(seed): str(key) for seed, key in pairs if key in scores.index}
+        keys = {int(seed): str(key) for seed, key in pairs if key in scores}
         values = {seed: float(scores[key]) for seed, key in keys.items()}
         found[name] = _sample(values, keys, frames, metric)
     return found

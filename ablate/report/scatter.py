@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ablate.page import canvas
 from ablate.page.document import Figure, Value
 from ablate.page.format import accuracy, speed
 from ablate.report.figures import WHOLE, color_words, variant_color
+from ablate.report.readable import MOST_LISTED, ends, mean_of, of_variants
 from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.language import _
@@ -83,16 +85,33 @@ def cost_figure(summary: Summary) -> Figure | None:
             "intervals.{speeds} {colors}",
             speeds=speeds,
             colors=color_words(summary),
-        ),
+        )
+        + of_variants(len(_drawn(summary)), len(summary.finished), "figures/cost.csv"),
         canvas.saved(figure),
         [_record(variant, column, summary) for variant in summary.finished],
     )
 
 
+def _drawn(summary: Summary) -> list[VariantSummary]:
+    stays = {summary.baseline} | summary.once("cheapest", lambda: _cheapest(summary))
+    return ends(summary.finished, MOST_LISTED, mean_of, lambda v: v.name in stays)
+
+
+def _cheapest(summary: Summary) -> set[str]:
+    """Those that no variant with as few parameters is better than: whoever looks at cost looks for them."""
+    sized = [v for v in summary.finished if v.parameters is not None]
+    best, found = -math.inf, set[str]()
+    for v in sorted(sized, key=lambda v: (v.parameters or 0.0, -(mean_of(v) or 0.0))):
+        if (mean := mean_of(v)) is not None and mean > best:
+            best = mean
+            found.add(v.name)
+    return found
+
+
 def _panel(ax: Axes, column: SpeedColumn | None, summary: Summary) -> list[Placed]:
     """One panel: throughput under the conditions of `column`, or parameters without one."""
     placed: list[Placed] = []
-    for variant in summary.finished:
+    for variant in _drawn(summary):
         x, spread = _position(variant, summary.reference, column)
         if x is None or variant.accuracy is None:
             continue

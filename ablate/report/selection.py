@@ -38,10 +38,11 @@ def _validation(summary: Summary) -> dict[str, dict[int, float]]:
     scored = done.assign(score=done["run_key"].map(summary.validation))
     rows = scored[scored["score"].notna()].sort_values("seed")
     known = [v for v in summary.variants if not v.same_as and v.seeds is Seeds.GRID]
+    each = {str(name): _by_seed(own) for name, own in rows.groupby("variant", sort=False)}
     found = {
-        v.name: rows[(rows["variant"] == v.name) & rows["seed"].isin(v.accuracies)] for v in known
+        v.name: {s: a for s, a in each.get(v.name, {}).items() if s in v.accuracies} for v in known
     }
-    return {name: _by_seed(own) for name, own in found.items() if len(own)}
+    return {name: scores for name, scores in found.items() if scores}
 
 
 def _by_seed(rows: pd.DataFrame) -> dict[int, float]:

@@ -19,6 +19,7 @@ from ablate.report.front import front_blocks
 from ablate.report.gallery import draw_section
 from ablate.report.images import doubts, image_blocks
 from ablate.report.metrics import metric_blocks
+from ablate.report.readable import MOST_LISTED, few_rows
 from ablate.report.results import completeness, results_table
 from ablate.report.search import search_blocks
 from ablate.report.selection import selection_blocks
@@ -28,6 +29,7 @@ from ablate.stats import words
 from ablate.system.context import context_name
 from ablate.system.language import N_, _, amount
 
+MOST_NOTES = 12
 MOST_FINDINGS = 6
 """So many stand there at once; the others are unfolded."""
 
@@ -96,7 +98,7 @@ def compose(summary: Summary) -> Document:
             *_finished(summary),
         ),
         banner=_(LEAKED) if summary.leaked else "",
-        sections=tuple(section for section in sections if section.blocks),
+        sections=tuple(few_rows(section) for section in sections if section.blocks),
     )
 
 
@@ -141,8 +143,11 @@ def _figures(section: str, summary: Summary) -> tuple[Block, ...]:
 def _findings(summary: Summary) -> tuple[Block, ...]:
     found = findings(summary)
     lead = *answer(summary), *doubts(summary)
-    first, rest = found[:MOST_FINDINGS], found[MOST_FINDINGS:]
-    folded = _("{findings}, one for each variant", findings=amount(len(rest), "more finding"))
+    first, rest = found[:MOST_FINDINGS], found[MOST_FINDINGS:MOST_LISTED]
+    left, more = len(found) - len(first) - len(rest), amount(len(rest), "more finding")
+    folded = _("{findings}, one for each variant", findings=more) + (
+        _("; {left:,} are left out: variants.csv has all variants", left=left) if left else ""
+    )
     shown = (Findings(first), *((Findings(rest, folded),) if rest else ())) if first else ()
     return (*lead, *shown)
 
@@ -169,8 +174,11 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
             listed=listed,
         )
         notes.append(Note(text, "warning"))
-    told = (unmoved_in(variant) for variant in summary.variants)
-    notes.extend(Note(text, "warning") for text in told if text)
+    unmoved = [text for variant in summary.variants if (text := unmoved_in(variant))]
+    notes.extend(Note(text, "warning") for text in unmoved[:MOST_NOTES])
+    if len(unmoved) > MOST_NOTES:
+        left = amount(len(unmoved) - MOST_NOTES, "more variant")
+        notes.append(Note(_("The same of {left}: see the table of results.", left=left), "warning"))
     return completeness(summary), *notes
 
 

@@ -53,6 +53,7 @@ PROFILE_COLUMNS = (
 TRACE_COLUMNS = ("fingerprint", "device", "path", "file", "reason")
 Found = TypeVar("Found")
 
+STRUCTURE = ("parameters", "attention_parameters", "macs", "elementwise", "activations")
 LAYER_COLUMNS = ("variant", "path", "kind", "parameter", "count", "attention")
 
 
@@ -180,6 +181,9 @@ class Summary:
     @property
     def highlights(self) -> tuple[str, ...]:
         """The baseline, then the variants with the highest and the lowest mean accuracy."""
+        return self.once("highlights", self._highlights)
+
+    def _highlights(self) -> tuple[str, ...]:
         ranked = sorted(
             (v for v in self.finished if not v.is_baseline),
             key=lambda v: v.accuracy.mean if v.accuracy else 0.0,
@@ -210,16 +214,20 @@ def summarize(frames: Frames) -> Summary:
     """The summary of one study. Frames may lack rows and columns: what is missing is None."""
     study = frames.study
     aliases: Mapping[str, str] = study.get("aliases") or {}
-    runs = _tidy(frames.runs, RUN_COLUMNS, aliases).drop_duplicates("run_key")
+    runs = _tidy(frames.runs, RUN_COLUMNS, aliases).drop_duplicates("run_key", ignore_index=True)
     baseline = aliases.get(study["baseline"], study["baseline"])
     names = list(dict.fromkeys([*study["variants"], *aliases, *runs["variant"], baseline]))
-    finished = runs[(runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()]
+    done = (runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()
+    finished = runs[done]
     metric = str(study.get("metric") or ACCURACY)
     margin = margin_of(frames.looks, study.get("equivalence_margin"))
     planned = planned_seeds(study)
     last = last_of_grid(*planned.values())
     kinds = by_kind(read_samples(names, finished, frames, aliases, metric), baseline, planned, last)
-    mine = {name: _judged_by(runs, name, kinds, last) for name in names}
+    # By variant once: to look through all runs for each of thousands of variants would take minutes.
+    each = {str(name): rows for name, rows in runs.groupby("variant", sort=False)}
+    mine = {name: _judged_by(each.get(name, runs.iloc[:0]), name, kinds, last) for name in names}
+    structures = runs.groupby("variant", sort=False)[list(STRUCTURE)].first().to_dict("index")
     samples, found = kinds.own, kinds.effects(margin, looks=any_time(frames.looks))
     places = finished["unmoved_attention"]
     flagged = finished.loc[places.notna() & (places != ""), "variant"]
@@ -233,18 +241,13 @@ def summarize(frames: Frames) -> Summary:
             planned=_planned(frames, name, kinds, mine[name]) if name not in aliases else 0,
             failed=int((mine[name]["status"] == RunStatus.FAILED).sum()),
             seeds=kinds.of.get(name, Seeds.GRID),
-            besides=int(
-                (finished["variant"] == name).sum()
-                - finished["run_key"].isin(mine[name]["run_key"]).sum()
-            ),
+            besides=int(done[each[name].index].sum() - done[mine[name].index].sum())
+            if name in each
+            else 0,
             accuracies=samples[name].scores if name in samples else {},
             accuracy=_mean(samples.get(name)),
             effect=found.get(name),
-            parameters=_structure(runs, name, "parameters"),
-            attention_parameters=_structure(runs, name, "attention_parameters"),
-            macs=_structure(runs, name, "macs"),
-            elementwise=_structure(runs, name, "elementwise"),
-            activations=_structure(runs, name, "activations"),
+            **_structure(structures.get(name, {})),
             unmoved=unmoved.get(name, 0),
             speeds=speeds.get(name, {}),
         )
@@ -336,9 +339,9 @@ def _tidy(
 
 
 def _judged_by(runs: pd.DataFrame, name: str, kinds: Kinds, last: int) -> pd.DataFrame:
-    """The runs of a variant, finished or not, with seeds of the kind that it is judged by."""
+    """Of all runs of a variant, finished or not, those with seeds of the kind that it is judged by."""
     fresh = kinds.of.get(name) is Seeds.FRESH
-    return runs[(runs["variant"] == name) & ((runs["seed"] > last) == fresh)]
+    return runs[(runs["seed"] > last) == fresh]
 
 
 def _planned(frames: Frames, name: str, kinds: Kinds, mine: pd.DataFrame) -> int:
@@ -350,6 +353,7 @@ def _planned(frames: Frames, name: str, kinds: Kinds, mine: pd.DataFrame) -> int
     return _declared(frames.study, name, kinds.baseline)
 
 
-def _structure(runs: pd.DataFrame, name: str, column: str) -> float | None:
-    values = runs.loc[runs["variant"] == name, column].dropna()
-    return float(values.iloc[0]) if len(values) else None
+def _structure(found: Mapping[Any, Any]) -> dict[str, float | None]:
+    """Numbers of a network, None where no run says them."""
+    values = {name: found.get(name) for name in STRUCTURE}
+    return {name: None if pd.isna(value) else float(value) for name, value in values.items()}

@@ -104,7 +104,7 @@ def estimates(
     if looks:
         out = anytime(max(planned, len(contrasts)), int(arms.runs.min()))
     else:
-        out = _critical(_common(arms, weights, share), variances, planned)
+        out = _critical(weights @ arms.root, variances, planned)
     means = weights @ arms.means
     return [
         Estimate(float(d), math.sqrt(v), float(f), out, arms.claimable)
@@ -164,18 +164,6 @@ def _satterthwaite(
     below = below + images**2 / image_dof
     dof: Floats = np.divide(total**2, below, out=np.full(len(total), 1e9), where=below > 0)
     return np.minimum(dof, 1e9)
-
-
-def _common(arms: Arms, weights: Floats, share: Floats) -> Floats:
-    """A matrix whose rows have the contrasts' covariance: row · row' is that of two of them."""
-    covariance = np.diag(arms.beyond * share)
-    if arms.by_image is not None:
-        centred = _centred(arms.by_image)
-        images = centred.shape[1]
-        covariance = covariance + centred @ centred.T / (images * (images - 1))
-    values, vectors = np.linalg.eigh(covariance)
-    rows: Floats = weights @ (vectors * np.sqrt(np.maximum(values, 0)))
-    return rows
 
 
 def _critical(rows: Floats, variances: Floats, planned: int) -> float:

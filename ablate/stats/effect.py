@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ablate.stats.anchored import Spread
-from ablate.stats.family import smallest_detectable
+from ablate.stats.family import Z_OF_POWER, detects
 from ablate.stats.intervals import normal_to_t
 
 DEFAULT_MARGIN = 0.005
@@ -120,16 +121,45 @@ def seeds_needed(difference: float, spread: Spread, n: int, critical: float) -> 
         lasting = spread.image_variance + spread.fold_variance
         error = (lasting + spread.seed_variance / seeds) ** 0.5
         dof = max(1.0, spread.dof * max(seeds - 1, 0.5) / (n - 1))
-        return smallest_detectable(error, dof, critical) <= abs(difference)
+        return detects(abs(difference), error, dof, critical)
 
-    return least(seen, 2, MOST_SEEDS)
+    # As many as would do if the standard error were known: the number itself is near.
+    lasting = spread.image_variance + spread.fold_variance
+    left = (difference / (critical + Z_OF_POWER)) ** 2 - lasting
+    near = spread.seed_variance / left if left > 0 else math.inf
+    return least(seen, 2, MOST_SEEDS, near=round(min(near, MOST_SEEDS)))
 
 
-def least(true: Callable[[int], bool], low: int, high: int) -> int | None:
-    """The smallest number from `low` on for which a monotone condition holds; None up to `high`."""
-    if not true(high):
+def least(true: Callable[[int], bool], low: int, high: int, near: int | None = None) -> int | None:
+    """The smallest number from `low` on for which a monotone condition holds; None up to `high`. With `near`
+    it is looked for around that first: to ask is long.
+    """
+    if near is not None:
+        found = _bounds(true, low, high, min(max(near, low), high))
+        if found is None:
+            return None
+        low, high = found
+    elif not true(high):
         return None
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if true(middle) else (middle + 1, high)
     return low
+
+
+def _bounds(true: Callable[[int], bool], low: int, high: int, at: int) -> tuple[int, int] | None:
+    """Between which the smallest number lies, by steps from `at` that double; None where there is none."""
+    step = max(1, at // 16)
+    if true(at):
+        while at > low:
+            below, step = max(low, at - step), 2 * step
+            if not true(below):
+                return below + 1, at
+            at = below
+        return low, at
+    while at < high:
+        above, step = min(high, at + step), 2 * step
+        if true(above):
+            return at + 1, above
+        at = above
+    return None

@@ -22,6 +22,7 @@ from ablate.stats.bootstrap import bootstrap_effects
 from ablate.stats.effect import DEFAULT_MARGIN, Effect, Rule, Verdict, judge
 from ablate.stats.family import anytime, dunnett, smallest_detectable, together
 from ablate.stats.intervals import normal_to_t, t_to_normal
+from ablate.stats.moderate import Floats
 from ablate.stats.plain import FEWEST_SEEDS, score_spreads
 from ablate.stats.sample import Bits, Sample
 
@@ -155,18 +156,23 @@ class _Family:
 
     def _by_scores(self, name: str) -> Effect:
         """Intervals always, a verdict from eight seeds on."""
-        arms = self._with_runs(lambda sample: len(sample.seeds) > 1)
-        seeds = {arm: sorted(self.samples[arm].seeds) for arm in arms}
-        blocks = len({tuple(each) for each in seeds.values()}) == 1
-        scores = [self.samples[arm].at(seeds[arm]) for arm in arms]
-        images = self.samples[self.baseline].images
-        spreads = score_spreads(scores, blocks=blocks, images=images, overlap=self._overlap)
-        spread = spreads[arms.index(name) - 1]
-        counts = len(seeds[name]), len(seeds[self.baseline])
+        (mine, spread), (base, _) = self._scored[name], self._scored[self.baseline]
+        counts = len(mine), len(base)
         critical = dunnett(self._size, counts[0] / sum(counts))
-        difference = float(scores[arms.index(name)].mean() - scores[0].mean())
+        difference = float(mine.mean() - base.mean())
         found = self._judged(name, Rule.SCORES, counts, difference, spread, critical)
         return found if min(counts) >= FEWEST_SEEDS else replace(found, verdict=Verdict.UNDECIDED)
+
+    @cached_property
+    def _scored(self) -> dict[str, tuple[Floats, Spread | None]]:
+        """Scores of every arm with two seeds or more, and the spread of its difference to the baseline."""
+        arms = self._with_runs(lambda sample: len(sample.seeds) > 1)
+        seeds = [sorted(self.samples[arm].seeds) for arm in arms]
+        blocks = all(each == seeds[0] for each in seeds)
+        scores = [self.samples[arm].at(its) for arm, its in zip(arms, seeds, strict=True)]
+        images = self.samples[self.baseline].images
+        spreads = score_spreads(scores, blocks=blocks, images=images, overlap=self._overlap)
+        return dict(zip(arms, zip(scores, [None, *spreads], strict=True), strict=True))
 
     def _single(self, name: str, mine: Bits, base: Bits) -> Effect:
         """McNemar's exact test, which says nothing about another seed: no interval, no verdict."""
@@ -246,16 +252,16 @@ class _Family:
         known = [name for name in others if not self.samples[name].picked_by]
         return [arm for arm in (self.baseline, *known) if enough(self.samples[arm])]
 
-    @property
+    @cached_property
     def _size(self) -> int:
         others = (each for name, each in self.samples.items() if name != self.baseline)
         return sum(not each.picked_by for each in others)
 
-    @property
+    @cached_property
     def _overlap(self) -> float:
         return max(each.overlap for each in self.samples.values())
 
-    @property
+    @cached_property
     def _room(self) -> float:
         """The largest difference to the baseline that a score between 0 and 1 can have."""
         mean = self.samples[self.baseline].mean

@@ -8,16 +8,21 @@ degrees of freedom of its own.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from ablate.stats.intervals import normal_to_t
 from ablate.stats.root import find_root
 
+Floats = NDArray[np.float64]
+
 CONFIDENCE = 0.95
 POWER = 0.8
+Z_OF_POWER = 0.8416
+"""How many standard errors beyond the constant a difference lies that is found so, if these are known."""
 SHARED = 0.5
 """The correlation of two differences that share a baseline with as many runs as they have."""
 
@@ -67,10 +72,21 @@ def smallest_detectable(error: float, dof: float, critical: float) -> float:
     integral; SciPy's `nct` loses precision where dof is near 1. The standard error is taken as
     known, so with few seeds the result is itself uncertain.
     """
+    threshold = _thresholds(dof, critical)
+    missing = partial(_missing_power, threshold)
+    return error * find_root(missing, 0.0, float(threshold.max()) + 10.0)
+
+
+def detects(difference: float, error: float, dof: float, critical: float) -> bool:
+    """Whether a difference above 0 is found with 80 % power: `smallest_detectable` is at most as large."""
+    return not error or _missing_power(_thresholds(dof, critical), difference / error) >= 0
+
+
+def _thresholds(dof: float, critical: float) -> Floats:
     quantiles = special.chdtri(dof, 1 - (np.arange(1000) + 0.5) / 1000)
-    threshold = normal_to_t(critical, dof) * np.sqrt(quantiles / dof)
+    found: Floats = normal_to_t(critical, dof) * np.sqrt(quantiles / dof)
+    return found
 
-    def missing_power(delta: float) -> float:
-        return float(special.ndtr(delta - threshold).mean()) - POWER
 
-    return error * find_root(missing_power, 0.0, float(threshold.max()) + 10.0)
+def _missing_power(threshold: Floats, delta: float) -> float:
+    return float(special.ndtr(delta - threshold).mean()) - POWER

@@ -20,8 +20,9 @@ from ablate.system.owner import Owner
 
 NAMED = 500
 """How many runs a statement names one by one; of more it is quicker to look at all that are under way."""
-LOST, LATE = "lost", "late"
-"""Outcomes of attempts that were stopped: their process died, or their cohort took too long."""
+LOST, NODE, LATE = "lost", "node lost", "late"
+"""Outcomes of attempts that were stopped: their process died, their machine went away with it, or their
+cohort took too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def held(connection: Connection, tokens: Sequence[str]) -> list[Claim]:
 def _alone(connection: Connection) -> set[str]:
     """Runs that were in a process that died or took too long: nobody knows whose fault that was."""
     attempts = schema.attempts
-    query = select(attempts.c.run_key).where(attempts.c.outcome.in_((LOST, LATE)))
+    query = select(attempts.c.run_key).where(attempts.c.outcome.in_((LOST, NODE, LATE)))
     return set(connection.scalars(query))
 
 
@@ -289,8 +290,8 @@ def has_ended(connection: Connection, claim: Claim, outcome: str) -> bool:
     return connection.scalar(query) == outcome
 
 
-def times_lost(connection: Connection, claim: Claim) -> int:
-    """How many earlier attempts of a run lost their process, since it last failed."""
+def times_lost(connection: Connection, claim: Claim, outcome: str = LOST) -> int:
+    """How many earlier attempts of a run ended so, since it last failed."""
     attempts, before = schema.attempts, schema.attempts.alias()
     failed = (
         select(func.coalesce(func.max(before.c.number), 0))
@@ -299,7 +300,7 @@ def times_lost(connection: Connection, claim: Claim) -> int:
     )
     lost = select(func.count()).where(
         attempts.c.run_key == claim.run_key,
-        attempts.c.outcome == LOST,
+        attempts.c.outcome == outcome,
         attempts.c.number > failed,
         attempts.c.token != claim.token,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, CursorResult, select, text
 
 from ablate.errors import DatabaseError
 from ablate.result.dataset import DatasetSummary
@@ -23,10 +23,18 @@ from ablate.store.image_results import read_dealt, read_image_results
 from ablate.store.looks import read_looks
 from ablate.store.moment import reading_a_copy
 
+ROWS_AT_ONCE = 50_000
+_EPOCHS = (
+    "run_key, epoch, train_loss, train_accuracy, val_loss, val_accuracy, test_loss, test_accuracy"
+)
+_STEPS = "run_key, step, batch_loss"
+"""What is drawn of epochs and steps, of which there are millions."""
+
 
 @dataclass(frozen=True)
 class Frames:
-    """One study's part of the database. Columns are those of the views (docs/database.md).
+    """One study's part of the database. Columns are those of the views (docs/database.md); of epochs and
+    steps, those that are drawn.
 
     `study` is the study's definition, `environments` one mapping for each environment in which an
     accepted result was computed, `layers` has variant, path, kind, parameter, count, attention,
@@ -98,8 +106,8 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
         frames = Frames(
             study={**found.definition, "dataset": found.dataset, "setting": setting, **content},
             runs=runs,
-            epochs=_frame(connection, _of_runs("v_epochs", "run_key, epoch"), values),
-            steps=_frame(connection, _of_runs("v_steps", "run_key, step"), values),
+            epochs=_frame(connection, _of_runs("v_epochs", "run_key, epoch", of=_EPOCHS), values),
+            steps=_frame(connection, _of_runs("v_steps", "run_key, step", of=_STEPS), values),
             costs=_costs(connection, runs, values),
             profile=_of_fingerprints(connection, "v_profile", values),
             traces=_of_fingerprints(connection, "traces", values),
@@ -170,15 +178,29 @@ def _choose(
 
 
 def _frame(connection: Connection, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
-    frame = pd.read_sql_query(text(query), connection, params=dict(values))
+    frame = _read(connection.execute(text(query), dict(values)))
     if "options" in frame:  # PostgreSQL hands JSON over as what it means
         frame["options"] = [o if isinstance(o, str) else json.dumps(o) for o in frame["options"]]
     return frame
 
 
-def _of_runs(view: str, order: str, condition: str = "1 = 1") -> str:
+def _read(result: CursorResult[Any]) -> pd.DataFrame:
+    """As `pandas.read_sql_query` does it, but some rows at a time: as objects, a million of them take a
+    gigabyte.
+    """
+    columns, parts = list(result.keys()), list[pd.DataFrame]()
+    while rows := result.fetchmany(ROWS_AT_ONCE):
+        plain = list(map(tuple, rows))  # of SQLAlchemy's rows pandas asks more than it gets
+        parts.append(pd.DataFrame.from_records(plain, columns=columns, coerce_float=True))
+    if len(parts) < 2:
+        return parts[0] if parts else pd.DataFrame(columns=columns, dtype=object)
+    # A part in which a column is empty knows no type for it.
+    return pd.concat(parts, ignore_index=True).infer_objects()
+
+
+def _of_runs(view: str, order: str, condition: str = "1 = 1", of: str = "*") -> str:
     keys = f"SELECT run_key FROM cells WHERE {_OF_STUDY}"
-    return f"SELECT * FROM {view} WHERE run_key IN ({keys}) AND {condition} ORDER BY {order}"
+    return f"SELECT {of} FROM {view} WHERE run_key IN ({keys}) AND {condition} ORDER BY {order}"
 
 
 def _of_fingerprints(connection: Connection, view: str, values: Mapping[str, Any]) -> pd.DataFrame:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Text, cast, func, select
 
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connect import clear_errors, database_exists, open_engine, shown
 from ablate.store.contents import problem_in
 from ablate.store.rows import chunks
-from ablate.store.statements import status_query
+from ablate.store.statements import BETWEEN, by_status, status_query
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.keys import by_difference
 
@@ -40,18 +41,27 @@ def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, RunStatus]:
         return read_statuses(connection, run_keys)
 
 
-def stored_outside(url: str, study: Study, content: str, run_keys: Sequence[str]) -> Counter[str]:
-    """How many runs of a study there are beside these, by status: those that its search has asked for, and
-    those that were added until a verdict.
+def stored_of_study(
+    url: str, study: Study, content: str, run_keys: Sequence[str]
+) -> tuple[dict[str, RunStatus], Counter[RunStatus]]:
+    """The status of those of these runs that a database knows, of whichever study, and how many runs this
+    one has beside them, by status: those that its search has asked for, or that were added until a verdict.
+
+    Raises:
+        DatabaseError: there is one, but it is not ours or newer.
     """
     if not database_exists(url):
-        return Counter()
-    cells, runs, known = schema.cells, schema.runs, set(run_keys)
-    query = select(runs.c.run_key, runs.c.status).join(cells, cells.c.run_key == runs.c.run_key)
+        return {}, Counter()
+    cells, runs, asked = schema.cells, schema.runs, set(run_keys)
+    query = by_status(runs).join(cells, cells.c.run_key == runs.c.run_key)
     mine = (cells.c.study == study.name, cells.c.dataset_hash == content)
     with reading(url) as connection:
-        rows = connection.execute(query.where(*mine, cells.c.setting == study.setting)).all()
-    return Counter(str(status) for key, status in rows if key not in known)
+        rows = connection.execute(query.where(*mine, cells.c.setting == study.setting))
+        known = _taken_apart(rows)
+        others = [key for key in run_keys if key not in known]
+        found = read_statuses(connection, others) if others else {}
+    found |= {key: known[key] for key in run_keys if key in known}
+    return found, Counter(status for key, status in known.items() if key not in asked)
 
 
 SPEED_KEYS = ("batch_size", "augment", "precision", "split", "data.train_images")
@@ -68,17 +78,21 @@ def stored_speed(
         return {}
     runs, epochs = schema.runs, schema.epochs
     count = select(func.count()).where(epochs.c.run_key == runs.c.run_key).scalar_subquery()
-    query = select(runs.c.fingerprint, runs.c.recipe, runs.c.seconds, count.label("epochs")).where(
-        runs.c.status == RunStatus.FINISHED,
-        runs.c.device == device,
-        runs.c.dataset_hash == dataset_hash,
-    )
-    seconds: dict[str, list[float]] = {}
+    # A network has thousands of runs, and few recipes: the database adds up what is alike, by their text.
+    recipe = cast(runs.c.recipe, Text).label("recipe")
+    alike = runs.c.fingerprint, recipe
+    each = runs.c.seconds / func.nullif(count, 0)
+    query = select(*alike, func.sum(each), func.count(each)).group_by(*alike).order_by(*alike)
+    mine = (runs.c.device == device, runs.c.dataset_hash == dataset_hash)
+    seconds, runs_of = Counter[str](), Counter[str]()
     with reading(url) as connection:
-        for row in connection.execute(query):
-            if all(row.recipe.get(key) == conditions.get(key) for key in SPEED_KEYS):
-                seconds.setdefault(row.fingerprint, []).append(row.seconds / row.epochs)
-    return {fingerprint: sum(each) / len(each) for fingerprint, each in seconds.items()}
+        rows = connection.execute(query.where(runs.c.status == RunStatus.FINISHED, *mine)).all()
+    for fingerprint, text, sum_of, number in rows:
+        known = json.loads(text)
+        if number and all(known.get(key) == conditions.get(key) for key in SPEED_KEYS):
+            seconds[fingerprint] += sum_of
+            runs_of[fingerprint] += number
+    return {fingerprint: seconds[fingerprint] / n for fingerprint, n in runs_of.items()}
 
 
 @dataclass(frozen=True)
@@ -170,12 +184,15 @@ def check_integrity(url: str) -> list[str]:
 
 def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:
     """The status of those of these runs that the database knows."""
-    query = status_query(connection.dialect.name)
-    return {
-        run_key: status
-        for chunk in chunks(run_keys, AT_ONCE)
-        for run_key, status in connection.execute(query, {"keys": chunk})
-    }
+    query, found = status_query(connection.dialect.name), dict[str, RunStatus]()
+    for chunk in chunks(run_keys, AT_ONCE):
+        found |= _taken_apart(connection.execute(query, {"keys": chunk}))
+    return found
+
+
+def _taken_apart(rows: Iterable[Any]) -> dict[str, RunStatus]:
+    """Key → status, of what `by_status` gave."""
+    return {key: status for status, keys in rows for key in keys.split(BETWEEN)}
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, select
 
 from ablate.result import RunStatus
 from ablate.result.image_results import unpack_bits
@@ -17,6 +18,9 @@ from ablate.store.connect import database_exists
 from ablate.store.folds import Dealt, join_bits
 from ablate.store.read import reading
 from ablate.store.status import StudyKey
+
+ENOUGH_RUNS, ENOUGH_SEEDS = 2_000, 4
+"""How many runs, and seeds of each network, say how much runs vary."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def similar_samples(
     url: str, dataset_hash: str, backbone: str, recipe: dict[str, Any]
 ) -> dict[str, Sample]:
     """What was trained on these images with this backbone, by network: under this recipe if two runs of
-    one network are there, else under the one that most runs have; nothing where there is no database.
+    one network are there, else under the one that most runs have; nothing where there is no database. Of
+    thousands of runs, those of the first seeds: they are asked how much runs vary, which more do not tell.
 
     Raises:
         DatabaseError: there is one, but it is not ours or newer.
@@ -79,23 +84,43 @@ def similar_samples(
     if not database_exists(url):
         return {}
     runs, networks = schema.runs, schema.architectures
-    query = (
-        select(runs.c.fingerprint, runs.c.seed, runs.c.status, runs.c.recipe, *_RESULT)
-        .join(networks, networks.c.fingerprint == runs.c.fingerprint)
-        .where(runs.c.dataset_hash == dataset_hash, networks.c.backbone == backbone)
-        .where(runs.c.status == RunStatus.FINISHED, runs.c.test_correct.is_not(None))
-        .order_by(runs.c.run_key)
+    known = (
+        *(runs.c.dataset_hash == dataset_hash, networks.c.backbone == backbone),
+        *(runs.c.status == RunStatus.FINISHED, runs.c.test_correct.is_not(None)),
     )
-    groups: dict[str, list[Any]] = defaultdict(list)
     with reading(url) as connection:
-        for row in connection.execute(query):
-            groups[str(sorted(row.recipe.items()))].append(row)
-        if not groups:
-            return {}
-        same = groups.get(str(sorted(recipe.items())), [])
-        repeated = len({row.fingerprint for row in same}) < len(same)
-        chosen = same if repeated else max(groups.values(), key=len)
-        return _samples(connection, [(row.fingerprint, row) for row in chosen])
+        texts, networks_of = _recipes(connection, known, recipe)
+        query = (
+            select(runs.c.fingerprint, runs.c.seed, runs.c.status, *_RESULT)
+            .join(networks, networks.c.fingerprint == runs.c.fingerprint)
+            .where(*known, cast(runs.c.recipe, Text).in_(texts))
+            .order_by(runs.c.seed, runs.c.run_key)
+            .limit(max(ENOUGH_RUNS, ENOUGH_SEEDS * networks_of))
+        )
+        found = connection.execute(query).all() if texts else []
+        rows = sorted(found, key=lambda row: str(row.run_key))
+        return _samples(connection, [(row.fingerprint, row) for row in rows])
+
+
+def _recipes(
+    connection: Connection, known: Sequence[ColumnElement[bool]], recipe: dict[str, Any]
+) -> tuple[list[str], int]:
+    """As which texts the recipe is stored that is chosen, and how many networks were trained under it.
+    Counted by the database: of thousands of runs a few texts are left.
+    """
+    runs, networks = schema.runs, schema.architectures
+    alike = runs.c.fingerprint, cast(runs.c.recipe, Text).label("recipe")
+    joined = select(*alike, func.count()).join(
+        networks, networks.c.fingerprint == runs.c.fingerprint
+    )
+    groups: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
+    for fingerprint, text, number in connection.execute(joined.where(*known).group_by(*alike)):
+        groups[str(sorted(json.loads(text).items()))].append((fingerprint, text, number))
+    same = groups.get(str(sorted(recipe.items())), [])
+    repeated = len({fingerprint for fingerprint, _, _ in same}) < sum(n for _, _, n in same)
+    most = max(groups.values(), key=lambda rows: sum(n for _, _, n in rows), default=[])
+    chosen = same if repeated else most
+    return sorted({text for _, text, _ in chosen}), len({network for network, _, _ in chosen})
 
 
 _RESULT = (

@@ -26,6 +26,8 @@ from ablate.result import RunStatus
 
 metadata = MetaData()
 
+_STATUSES = {status.value: status for status in RunStatus}
+
 
 class Status(TypeDecorator[RunStatus]):
     """A `RunStatus`, stored as its word."""
@@ -37,7 +39,7 @@ class Status(TypeDecorator[RunStatus]):
         return None if value is None else RunStatus(value).value
 
     def process_result_value(self, value: str | None, _dialect: object) -> RunStatus | None:
-        return None if value is None else RunStatus(value)
+        return None if value is None else _STATUSES[value]
 
 
 Count = Integer().with_variant(BigInteger(), "postgresql")

@@ -43,6 +43,8 @@ __all__ = ["Claim", "LostClaimError", "Report", "Store"]
 
 TRIES = 3
 """How often a run is tried that takes its process down with it."""
+NODE_TRIES = 20
+"""The same where whole machines go away: those that are lent for a while do so, whatever they train."""
 GOES_ON = ("worker_died", "timeout", "network_changed")
 """Failures that may have been the machine's, or of the files beside it, which can be brought back: the run's
 checkpoints are kept for another try."""
@@ -369,16 +371,20 @@ class Store:
         claim: Claim,
         error: str,
         environment: Mapping[str, Any] | None = None,
+        *,
+        with_node: bool = False,
     ) -> Failed | None:
         """Record that a run's process died: it will be tried again, alone, or has failed if this was
-        the third time; then that failure is returned.
+        the third time; then that failure is returned. With `with_node` its whole machine went away, for
+        which a run is blamed only when it happens again and again.
 
         Raises:
             LostClaimError: the run belongs to another attempt now; nothing was written.
         """
-        times = claims.times_lost(connection, claim) + 1
-        if times < TRIES:
-            self._end(connection, claim, RunStatus.STOPPED, {}, error, claims.LOST)
+        outcome, tries = (claims.NODE, NODE_TRIES) if with_node else (claims.LOST, TRIES)
+        times = claims.times_lost(connection, claim, outcome) + 1
+        if times < tries:
+            self._end(connection, claim, RunStatus.STOPPED, {}, error, outcome)
             return None
         failure = Failed("worker_died", f"{error}; it was tried {times} times")
         self._fail(connection, claim, failure, environment)

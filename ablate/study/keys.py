@@ -10,12 +10,12 @@ then it differs from the protocol and stands in the key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ablate.study.data import ALL_DATA, DATA_PROTOCOL, READING_KEYS, DataTable
 from ablate.study.recipe import PROTOCOL_DEFAULTS, STORED_ALWAYS, Recipe
-from ablate.system.digest import digest
+from ablate.system.digest import digest, digests
 
 PROTOCOL = 2
 """PositionPart of every run key: raised when a change to training can change a result."""
@@ -45,18 +45,34 @@ def run_key(
     `data` says which are used; each epoch leaves out `left_out` of them (`batches.py`). `weights` is the
     SHA-256 of those that it begins with, `fold` the one that it is tested on.
     """
-    return digest(
-        {
-            "fingerprint": fingerprint,
-            "dataset": content_hash,
-            "seed": seed,
-            "protocol": PROTOCOL,
-            **by_difference({"left_out": left_out}, {"left_out": 0}),
-            **_conditions(recipe, image_size, _of_data(data, but=READING_KEYS)),
-            **by_difference({"weights": weights}, {"weights": None}),
-            **by_difference({"fold": fold}, {"fold": None}),
-        }
-    )
+    conditions = run_conditions(recipe, content_hash, image_size, data, left_out, weights)
+    return run_keys(conditions, fingerprint, [seed], fold)[0]
+
+
+def run_conditions(
+    recipe: Recipe,
+    content_hash: str,
+    image_size: int,
+    data: DataTable = ALL_DATA,
+    left_out: int = 0,
+    weights: str | None = None,
+) -> dict[str, Any]:
+    """What runs of different networks and seeds have in common in their keys; each as in `run_key`."""
+    return {
+        "dataset": content_hash,
+        "protocol": PROTOCOL,
+        **by_difference({"left_out": left_out}, {"left_out": 0}),
+        **_conditions(recipe, image_size, _of_data(data, but=READING_KEYS)),
+        **by_difference({"weights": weights}, {"weights": None}),
+    }
+
+
+def run_keys(
+    conditions: Mapping[str, Any], fingerprint: str, seeds: Iterable[int], fold: int | None = None
+) -> list[str]:
+    """The `run_key` of each of these seeds of a network, under what `run_conditions` gave."""
+    tested = by_difference({"fold": fold}, {"fold": None})
+    return digests({**conditions, **tested, "fingerprint": fingerprint}, "seed", seeds)
 
 
 def setting_key(

@@ -29,7 +29,7 @@ from ablate.execute.local import LocalExecutor
 from ablate.job import Cohort, Run, session
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
-from ablate.store.store import Store
+from ablate.store.store import NODE_TRIES, Store
 from ablate.study.file import load_study
 from ablate.system.owner import Owner
 
@@ -226,13 +226,16 @@ class Poisoned(LocalExecutor):
 class Dying(Scripted):
     """Loses every process in which the run of that key is trained."""
 
-    def __init__(self, run_key: str) -> None:
+    def __init__(self, run_key: str, died: Died = Died(-6), times: int = 100) -> None:  # noqa: B008
         super().__init__()
-        self._run_key = run_key
+        self._run_key, self._died, self._times = run_key, died, times
 
     def wait(self, timeout_seconds: float) -> list[tuple[str, Any]]:
-        lost = self._run_key in {run.run_key for run in self.cohorts[-1].runs}
-        self._events = (EPOCH, Died(-6)) if lost else (EPOCH, FINISHED, Done())
+        mine = sum(self._run_key in {run.run_key for run in job.runs} for job in self.cohorts)
+        lost = (
+            self._run_key in {run.run_key for run in self.cohorts[-1].runs} and mine <= self._times
+        )
+        self._events = (EPOCH, self._died) if lost else (EPOCH, FINISHED, Done())
         return super().wait(timeout_seconds)
 
 
@@ -272,6 +275,25 @@ def test_a_run_that_kills_its_process_is_tried_three_times_and_as_often_when_ret
         assert [outcome for _, outcome, _ in tries] == ["lost", "lost", "failed"] * round_
         assert all("ended with exit code -6" in error for *_, error in tries)
         assert store.retry_failed([str(cell.run_key) for cell in plan.cells]) == 1
+
+
+def test_no_run_fails_because_machines_go_away_under_it(plan: Plan, store: Store, url: str) -> None:
+    key = str(plan.cells[1].run_key)
+    drive(plan, store, Dying(key, Died(None, "node", with_node=True), times=5), cohort=3)
+    assert rows_of(url, "SELECT COUNT(*) FROM runs WHERE status <> 'finished'") == [(0,)]
+    said = "SELECT outcome FROM attempts WHERE run_key = 'KEY' ORDER BY number"
+    tries = rows_of(url, said.replace("KEY", key))
+    assert [outcome for (outcome,) in tries] == ["node lost"] * 5 + ["finished"]
+
+
+def test_a_run_under_which_every_machine_goes_away_fails_at_last(
+    plan: Plan, store: Store, url: str
+) -> None:
+    key = str(plan.cells[1].run_key)
+    drive(plan, store, Dying(key, Died(None, "node", with_node=True)), cohort=1)
+    assert rows_of(url, "SELECT run_key, attempts, failure FROM runs WHERE status = 'failed'") == [
+        (key, NODE_TRIES, "worker_died")
+    ]
 
 
 def test_another_driver_trains_alone_what_lost_its_process(

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -28,6 +29,9 @@ PATIENCE_SECONDS = 180.0
 BEGINNING_SECONDS = 240.0
 """Until both nodes train: each worker loads a Python, on a machine that may do other things."""
 
+OVER = ("finished", "failed")
+"""How a run ends: one that failed goes on no more, and is counted as unfinished."""
+
 
 def kill_nodes(folder: Path, *, times: int, sleep_seconds: float) -> Figures:
     """Kill one of two nodes while both train, again and again, and give the cluster a new one each time."""
@@ -39,7 +43,7 @@ def kill_nodes(folder: Path, *, times: int, sleep_seconds: float) -> Figures:
         with _driver(life, log) as driver:
             for number in range(times):
                 _wait_for_both(nodes)
-                taken_over.append(_kill_one(nodes, life.acknowledged))
+                taken_over.append(_kill_one(nodes, life.acknowledged, driver))
                 if number < times - 1:
                     nodes.add()
             driver.wait(PATIENCE_SECONDS + 8 * times * sleep_seconds)
@@ -71,22 +75,28 @@ def _children(raylet: int) -> list[psutil.Process]:
         return []
 
 
-def _kill_one(nodes: Nodes, told: Path) -> float:
+def _kill_one(nodes: Nodes, told: Path, driver: psutil.Popen) -> float:
     """How long after the death of a node every run that was under way has ended, or has begun again."""
     under_way, starts = _under_way(told), _count(told, "started")
     begun = time.monotonic()
     nodes.kill(nodes.raylets[0])
-    wait_until(lambda: _all_go_on(told, under_way, starts), PATIENCE_SECONDS)
+    wait_until(
+        lambda: _all_go_on(told, under_way, starts) or driver.poll() is not None, PATIENCE_SECONDS
+    )
+    if driver.poll() is not None:
+        raise RuntimeError(
+            f"the driver ended with {driver.returncode} when a node was killed: see {told}"
+        )
     return time.monotonic() - begun
 
 
 def _all_go_on(told: Path, under_way: set[str], starts: Counter[str]) -> bool:
-    ended, started = _count(told, "finished"), _count(told, "started")
+    ended, started = sum(map(partial(_count, told), OVER), Counter[str]()), _count(told, "started")
     return all(ended[key] or started[key] > starts[key] for key in under_way)
 
 
 def _under_way(told: Path) -> set[str]:
-    ended = _count(told, "finished") + _count(told, "given back")
+    ended = sum(map(partial(_count, told), (*OVER, "given back")), Counter[str]())
     return set(_count(told, "started") - ended)
 
 
