@@ -1,4 +1,4 @@
-"""Pictures in rows, with words above and below each: one axes for each row, places known in advance.
+"""Pictures in rows, with words above and below each: one axes for all of them, places known in advance.
 
 An axes for each picture, as `subplots` makes them, takes 5 ms to make and as long for each format in which
 it is drawn, and a layout that is computed looks at all of their axes and ticks. Here there are none.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -57,6 +59,21 @@ class Line:
     across: int = 1
 
 
+class _RowEdge(Artist):
+    """The begin or the end of a row, which is drawn as if it were an axes of its own: a page that is printed
+    ends between two.
+    """
+
+    def __init__(self, row: int, *, begins: bool) -> None:
+        super().__init__()
+        self._begins = begins
+        self.set_zorder(row)
+
+    def draw(self, renderer: Any) -> None:
+        """Open or close a group of the format, where it has such."""
+        (renderer.open_group if self._begins else renderer.close_group)("axes")
+
+
 def board(lines: Sequence[Line], dots_per_inch: float, most_inches: float = 2.0) -> Figure:
     """A figure of the width of others with these rows, each as wide as it; tiles have at most that side."""
     margin = 0.25 if any(line.side for line in lines) else 0.0
@@ -65,55 +82,65 @@ def board(lines: Sequence[Line], dots_per_inch: float, most_inches: float = 2.0)
     side = min(step - 2 * GAP_INCHES, most_inches)
     heights = [_height(line, side) for line in lines]
     figure = Figure(figsize=(canvas.width_inches(), sum(heights)), dpi=dots_per_inch)
+    ax = _whole(figure)
     top = 0.0
-    for line, height in zip(lines, heights, strict=True):
-        ax = _row(figure, top, height)
-        _draw(ax, line, margin, step, side)
+    for row, (line, height) in enumerate(zip(lines, heights, strict=True)):
+        ax.add_artist(_RowEdge(row, begins=True))
+        _row(ax, line, row, (margin, top, step, side))
+        ax.add_artist(_RowEdge(row, begins=False))
         top += height
     return figure
 
 
-def _row(figure: Figure, top: float, height: float) -> Axes:
-    """An axes over the whole width whose coordinates are inches, from its upper left corner."""
-    whole = figure.get_figheight()
-    ax = figure.add_axes((0.0, 1 - (top + height) / whole, 1.0, height / whole))
+def _whole(figure: Figure) -> Axes:
+    """An axes over the whole figure whose coordinates are inches, from its upper left corner."""
+    ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set_axis_off()
-    ax.set(xlim=(0, figure.get_figwidth()), ylim=(height, 0), autoscale_on=False)
+    ax.set_gid("board")
+    ax.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0), autoscale_on=False)
     return ax
 
 
-def _draw(ax: Axes, line: Line, margin: float, step: float, side: float) -> None:
-    upper = _room([tile.above for tile in line.tiles if tile], line.words.above) + GAP_INCHES
+def _row(ax: Axes, line: Line, row: int, places: tuple[float, float, float, float]) -> None:
+    """One row; `places` are where it begins, from the left and from above, its steps and its tiles' side."""
+    left, top, step, side = places
+    upper = top + _room([tile.above for tile in line.tiles if tile], line.words.above) + GAP_INCHES
     if line.side:
         ax.text(
-            margin / 2, upper + side / 2, line.side, rotation=90, va="center", ha="center",
-            fontweight="bold",
+            left / 2, upper + side / 2, line.side, rotation=90, va="center", ha="center",
+            fontweight="bold", zorder=row,
         )  # fmt: skip
     for i, tile in enumerate(line.tiles):
         if tile is not None:
-            _tile(ax, tile, line.words, (margin + (i + 0.5) * step, upper), side)
+            _tile(ax, tile, line.words, (left + (i + 0.5) * step, upper, side, row))
 
 
-def _tile(ax: Axes, tile: Tile, words: Words, at: tuple[float, float], side: float) -> None:
-    """A tile whose picture has the middle of its upper edge there."""
-    middle, upper = at
+def _tile(ax: Axes, tile: Tile, words: Words, place: tuple[float, float, float, int]) -> None:
+    """A tile; `place` is the middle of its picture's upper edge, the picture's side and the row."""
+    middle, upper, side, row = place
     if tile.image is None:
-        ax.text(middle, upper + side / 2, tile.instead, ha="center", va="center", fontsize=7)
+        ax.text(
+            middle, upper + side / 2, tile.instead, ha="center", va="center", fontsize=7, zorder=row
+        )
     else:
         height, width = tile.image.shape[:2]
         wide, high = (side * each / max(height, width) for each in (width, height))
         top = upper + (side - high) / 2
         box = (middle - wide / 2, middle + wide / 2, top + high, top)
         # As it is: a format enlarges it, and none has to hold more pixels than there are.
-        ax.imshow(tile.image, extent=box, aspect="auto", interpolation="none", clip_on=False)
+        ax.imshow(
+            tile.image, extent=box, aspect="auto", interpolation="none", clip_on=False, zorder=row
+        )
     if tile.above:
         ax.text(
             middle, upper - WORDS_INCHES, tile.above, ha="center", va="bottom",
-            fontsize=words.above, fontweight="bold",
+            fontsize=words.above, fontweight="bold", zorder=row,
         )  # fmt: skip
     if tile.below:
-        low = upper + side + WORDS_INCHES
-        ax.text(middle, low, tile.below, ha="center", va="top", fontsize=words.below)
+        ax.text(
+            middle, upper + side + WORDS_INCHES, tile.below, ha="center", va="top",
+            fontsize=words.below, zorder=row,
+        )  # fmt: skip
 
 
 def _height(line: Line, side: float) -> float:

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
-from fontTools import subset
+from fontTools import subset  # type: ignore[import-untyped]
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -38,7 +38,7 @@ PIXELS_PER_INCH = 300
 MOST_PIXELS = 20_000_000
 """A picture with more of them has fewer to the inch."""
 COLORS = 128
-LAYOUT_TABLES = ("GSUB", "GPOS", "GDEF", "kern")
+LAYOUT_TABLES = frozenset({"BASE", "GDEF", "GPOS", "GSUB", "JSTF", "MATH", "kern"})
 
 INK, GREY, FAINT, GRID = "#1f2328", "#8a929b", "#b9c0c8", "#e6e8eb"
 BLUE, ORANGE, GREEN, SKY = "#1f6fb2", "#c4511d", "#13856b", "#56b4e9"
@@ -280,7 +280,8 @@ def _lay_out(figure: Figure) -> Any:
             text.set_fontfamily(mpl.rcParams["font.family"])
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
-        figure.set_layout_engine(None)  # a placeholder, as "none" leaves, has each format draw twice
+        # Not "none": the placeholder that it leaves has each format draw twice.
+        figure.set_layout_engine(None)
     return canvas
 
 
@@ -300,9 +301,11 @@ def _fonts_without_layout() -> Iterator[None]:
     """
     load = subset.load_font
 
-    def load_less(file: Any, options: Any, *args: Any, **named: Any) -> Any:
-        options.drop_tables += LAYOUT_TABLES
-        return load(file, options, *args, **named)
+    def load_less(*args: Any, **named: Any) -> Any:
+        font = load(*args, **named)
+        for table in LAYOUT_TABLES.intersection(font.keys()):
+            del font[table]
+        return font
 
     subset.load_font = load_less
     try:

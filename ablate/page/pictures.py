@@ -257,7 +257,7 @@ def _overlays(image: Array, heat: HeatMaps | None) -> list[Tile | None]:
     if heat is None:
         return [None] * STRONGEST
     shown = zip(heat.channels, heat.means, heat.maps, strict=True)
-    tiles: list[Tile | None] = [
+    tiles = [
         Tile(
             overlaid(image, values),
             _(
@@ -268,8 +268,8 @@ def _overlays(image: Array, heat: HeatMaps | None) -> list[Tile | None]:
             ),
         )
         for channel, mean, values in shown
-    ][:STRONGEST]
-    return tiles + [None] * (STRONGEST - len(tiles))
+    ]
+    return [tiles[i] if i < len(tiles) else None for i in range(STRONGEST)]
 
 
 def overlaid(image: Array, values: Array) -> Array:

@@ -36,12 +36,12 @@ def squares(
     ax.set(xticks=np.arange(columns) + 0.5, yticks=np.arange(rows) + 0.5)
     ax.tick_params(length=0)
     ax.grid(visible=False)
-    shades = mesh.cmap(mesh.norm(values))
+    shades = np.asarray(mesh.cmap(mesh.norm(values)))
     for (row, column), value in np.ndenumerate(values):
         if texts and not np.isnan(value):
-            shade = _letters_on(shades[row, column])
             ax.text(
-                column + 0.5, row + 0.5, texts[row][column], color=shade, fontsize=points,
+                column + 0.5, row + 0.5, texts[int(row)][int(column)],
+                color=_letters_on(shades[row, column]), fontsize=points,
                 ha="center", va="center", in_layout=False,
             )  # fmt: skip
     return mesh

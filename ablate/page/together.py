@@ -14,11 +14,11 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ablate.errors import DrawingError
 from ablate.system.processor import count_cores
@@ -32,17 +32,20 @@ Made = TypeVar("Made")
 Work = Mapping[str, Callable[[], Made]]
 
 
-def all_of(work: Work[Made], told: Callable[[int], object]) -> dict[str, Made]:
+def all_of(
+    work: Work[Made], told: Callable[[int], object], processes: int | None = None
+) -> dict[str, Made]:
     """What comes of each piece, by its name; `told` hears how many are done. What is heavy stands first.
+    Without a number of processes it is that of the cores.
 
     Raises:
         DrawingError: a process has died.
     """
-    processes = min(count_cores(), len(work), MOST_PROCESSES)
+    processes = min(processes or count_cores(), len(work), MOST_PROCESSES)
     if processes < 2 or not can_fork():
         return dict(_here(work, told))
     with _pool(work, processes) as pool:
-        futures = {pool.submit(_piece, name): name for name in work}
+        futures: dict[Future[Any], str] = {pool.submit(_piece, name): name for name in work}
         told(0)
         for done, _future in enumerate(as_completed(futures), 1):
             told(done)

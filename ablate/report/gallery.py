@@ -89,10 +89,8 @@ def draw_all(summary: Summary, formats: tuple[str, ...] = canvas.FORMATS) -> dic
     def told(done: int) -> None:
         PULSE.count(_("drawing figures"), done, len(work))
 
-    if canvas.is_kept():  # by whoever asks, which another process cannot do
-        found = {name: piece() for name, piece in work.items()}
-    else:
-        found = all_of(work, told)
+    # Figures that are kept are so by whoever asks, which another process cannot do.
+    found = all_of(work, told, processes=1 if canvas.is_kept() else None)
     return {name: figure for name in FIGURES if (figure := found[name]) is not None}
 
 

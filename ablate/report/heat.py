@@ -32,7 +32,7 @@ def heat_map(summary: Summary) -> Figure | None:
         gap_points=2, points=8,
     )  # fmt: skip
     scale = figure.colorbar(mesh, label=_("Mean test {title} (%)", title=summary.judged_by.title))
-    scale.outline.set_linewidth(0)  # type: ignore[operator]
+    scale.outline.set_linewidth(0)
     ax.set_xticklabels(map(str, table.columns))
     ax.set_yticklabels(map(str, table.index))
     ax.set(xlabel=_("Kernel size k"), ylabel=_("Reduction r"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ablate.errors import OutputError
 from ablate.page.data import csv_text
-from ablate.page.document import Document, Figure
+from ablate.page.document import Figure
 from ablate.page.html import html, markdown
 from ablate.page.vector import file_svg
 from ablate.report.export import tables_csv, variants_csv
@@ -78,8 +78,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         *others, (last, page) = files.items()
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            for _written in threads.map(lambda each: write_whole(folder / each[0], each[1]), others):
-                pass
+            paths = [folder / name for name, _content in others]
+            list(threads.map(write_whole, paths, [content for _name, content in others]))
         write_whole(folder / last, page)
     except OSError as error:
         raise _unwritable(folder, error) from None

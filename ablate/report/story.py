@@ -60,7 +60,9 @@ def compose(summary: Summary, drawn: Drawn | None = None) -> Document:
             Section("controls", _("Against the controls"), control_blocks(summary)),
             Section("selection", _("The best by validation"), selection_blocks(summary)),
             Section("search", _("Search"), _search(summary, drawn)),
-            Section("contexts", _("Does it hold in the other contexts?"), _contexts(summary, drawn)),
+            Section(
+                "contexts", _("Does it hold in the other contexts?"), _contexts(summary, drawn)
+            ),
             Section("factors", _("Which place, which kind, which r"), _factors(summary, drawn)),
             Section(
                 "cost",
