@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ablate.errors import OutputError
 from ablate.page.data import csv_text
-from ablate.page.document import Figure
+from ablate.page.document import Document, Figure
 from ablate.page.html import html, markdown
 from ablate.page.vector import file_svg
 from ablate.report.export import tables_csv, variants_csv
@@ -142,14 +142,21 @@ def render(given: Frames | Summary, paper: ForPaper = WIDE) -> dict[str, bytes]:
             "numbers.tex": numbers_tex(summary),
             **read,
         }
-        english = document if language() == ENGLISH else compose(summary, drawn)
     pictures = {
         name: content
         for figure in document.figures
         for name, content in figure_files(figure, formats=paper.formats).items()
     }
     encoded = {name: text.encode("utf-8") for name, text in texts.items()}
-    return pictures | tables_csv(english) | encoded
+    return pictures | tables_csv(_in_english(document, summary, drawn)) | encoded
+
+
+def _in_english(document: Document, summary: Summary, drawn: Mapping[str, Figure]) -> Document:
+    """The same document for programs, which read its tables alone."""
+    if language() == ENGLISH:
+        return document
+    with spoken(ENGLISH):
+        return compose(summary, drawn)
 
 
 def figure_files(
