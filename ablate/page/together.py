@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from ablate.errors import DrawingError
 from ablate.system.processor import count_cores
 from ablate.system.pulse import THREAD
-from ablate.system.signals import ENDING
+from ablate.system.signals import ENDING, is_ignored
 
 MOST_PROCESSES = 8
 """A figure takes up to 200 MB while it is drawn, and of more processes each has one or two."""
@@ -49,7 +49,8 @@ def all_of(
     with _collecting_less(), _pool(work, processes) as pool:
         futures: dict[Future[Any], str] = {pool.submit(_piece, name): name for name in work}
         told(0)
-        for done, _future in enumerate(as_completed(futures), 1):
+        for done, future in enumerate(as_completed(futures), 1):
+            future.result()  # what has gone wrong in one is raised before the others are done
             told(done)
         return {name: future.result() for future, name in futures.items()}
 
@@ -119,9 +120,10 @@ def _pool(work: Work[Made], processes: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(parent: int) -> None:
-    """A process's first act: what ends a program ends it at once, and so does the end of its parent."""
+    """A process's first act: what ends its parent ends it at once, and so does the parent's end."""
     for number in ENDING:
-        signal.signal(number, signal.SIG_DFL)
+        if not is_ignored(number):
+            signal.signal(number, signal.SIG_DFL)
     if os.getppid() != parent:
         os._exit(1)
     process = multiprocessing.parent_process()
