@@ -71,6 +71,10 @@ class OutputError(AblateError):
     """A folder that cannot be written."""
 
 
+class DrawingError(AblateError):
+    """A figure that was not drawn to its end."""
+
+
 class MeasuringError(AblateError):
     """A measurement that did not come to its end; what was trained is untouched."""
 

@@ -29,7 +29,7 @@ def write_page(explanation: Explanation, folder: Path) -> list[Path]:
     Raises:
         OutputError: the folder cannot be written.
     """
-    with canvas.style():
+    with canvas.style(), canvas.written_as(("svg", "png")):
         drawn: dict[str, Picture] = {}
         for picture in explanation.pictures:
             PULSE.count(_("writing pictures"), len(drawn), len(explanation.pictures))

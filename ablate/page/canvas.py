@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+from fontTools import subset  # type: ignore[import-untyped]
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,7 +26,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from ablate.page.format import short
-from ablate.page.vector import Picture, titled
+from ablate.page.vector import Picture, titled, with_small_photographs
 from ablate.system.language import ENGLISH, _, language, spoken
 
 WIDTH_INCHES = 9.5
@@ -37,6 +38,7 @@ PIXELS_PER_INCH = 300
 MOST_PIXELS = 20_000_000
 """A picture with more of them has fewer to the inch."""
 COLORS = 128
+LAYOUT_TABLES = frozenset({"BASE", "GDEF", "GPOS", "GSUB", "JSTF", "MATH", "kern"})
 
 INK, GREY, FAINT, GRID = "#1f2328", "#8a929b", "#b9c0c8", "#e6e8eb"
 BLUE, ORANGE, GREEN, SKY = "#1f6fb2", "#c4511d", "#13856b", "#56b4e9"
@@ -53,6 +55,11 @@ TONE_COLORS = {
     "undecided": GREY,
     "baseline": BASELINE,
 }
+KINDS = (
+    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133",
+    SKY,
+)  # fmt: skip
+"""Of kinds that have no order: the palette `colorblind` of seaborn."""
 HIGHLIGHTS = (BASELINE, PURPLE, OCHRE)
 """Of the baseline, the highest and the lowest mean: no colour of a verdict, for none is said by them."""
 STYLE: dict[Any, Any] = {
@@ -91,7 +98,8 @@ Drawn = TypeVar("Drawn")
 
 _WIDTH: ContextVar[float] = ContextVar("_WIDTH", default=WIDTH_INCHES)
 _KEPT: ContextVar[list[Figure] | None] = ContextVar("_KEPT", default=None)
-_FOR_PAGE: ContextVar[bool] = ContextVar("_FOR_PAGE", default=False)
+FORMATS = ("svg", "png", "pdf")
+_FORMATS: ContextVar[tuple[str, ...]] = ContextVar("_FORMATS", default=FORMATS)
 
 
 @contextmanager
@@ -100,10 +108,15 @@ def style() -> Iterator[None]:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
-        if family := family_of_words(language()):
-            mpl.rcParams["font.family"] = [STYLE["font.family"], family]
+        mpl.rcParams["font.family"] = _families()
         with _quiet_fonts():
             yield
+
+
+def _families() -> list[str]:
+    """The fonts of all figures; names with other characters ask for others behind these."""
+    family = family_of_words(language())
+    return [STYLE["font.family"], *([family] if family else [])]
 
 
 @contextmanager
@@ -149,12 +162,22 @@ def worded(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
 @contextmanager
 def width(inches: float, *, for_page: bool = False) -> Iterator[None]:
     """Figures of this width, for a paper's column; `for_page` alone, so that they need no files."""
-    token, other = _WIDTH.set(inches), _FOR_PAGE.set(for_page)
+    token = _WIDTH.set(inches)
+    try:
+        with written_as(("svg",) if for_page else _FORMATS.get()):
+            yield
+    finally:
+        _WIDTH.reset(token)
+
+
+@contextmanager
+def written_as(formats: tuple[str, ...]) -> Iterator[None]:
+    """Figures in these formats, and as SVG, which a page has."""
+    token = _FORMATS.set(formats)
     try:
         yield
     finally:
-        _WIDTH.reset(token)
-        _FOR_PAGE.reset(other)
+        _FORMATS.reset(token)
 
 
 def width_inches() -> float:
@@ -199,16 +222,23 @@ def kept() -> Iterator[list[Figure]]:
         _KEPT.reset(token)
 
 
+def is_kept() -> bool:
+    """Whether figures are kept, and written in no format."""
+    return _KEPT.get() is not None
+
+
 def saved(figure: Figure) -> Picture:
-    """The figure as SVG, PNG and PDF without metadata: the same bytes for the same figure."""
+    """The figure as SVG, PNG and PDF, or as those of them that are wanted, without metadata: the same bytes
+    for the same figure.
+    """
     if (figures := _KEPT.get()) is not None:
         figures.append(figure)
         return Picture(b"")
-    if _FOR_PAGE.get():
-        _laid_out(figure)
-        return Picture(_written(figure, "svg"))
-    pixels = png(figure)
-    return Picture(_written(figure, "svg"), pixels, _written(figure, "pdf"))
+    _lay_out(figure)
+    wanted, svg = _FORMATS.get(), _written(figure, "svg")
+    pixels = png(figure) if "png" in wanted else b""
+    pdf = _written(figure, "pdf") if "pdf" in wanted else b""
+    return Picture(svg, pixels, pdf, for_page=with_small_photographs(svg))
 
 
 def png(figure: Figure) -> bytes:
@@ -217,41 +247,71 @@ def png(figure: Figure) -> bytes:
     Full colour where there is a picture or a scale of colours in it; lines and bars need a palette only,
     which takes a third of the bytes.
     """
-    pixels = _laid_out(figure)
-    colors = Image.fromarray(pixels).convert("RGB")
-    smooth = any(isinstance(artist, AxesImage | QuadMesh) for artist in figure.findobj())
-    kept = colors if smooth else colors.quantize(palette=_palette(colors), dither=Image.Dither.NONE)
+    drawn = _lay_out(figure)
+    drawn.draw()
+    colors = Image.fromarray(np.asarray(drawn.buffer_rgba())).convert("RGB")
+    kept = colors if _is_smooth(figure) else _with_palette(colors)
     packed = io.BytesIO()
-    dots = (figure.dpi, figure.dpi)
-    kept.save(packed, format="PNG", compress_level=6, dpi=dots)
+    kept.save(packed, format="PNG", compress_level=6, dpi=(figure.dpi, figure.dpi))
     return packed.getvalue()
 
 
-def _palette(colors: Image.Image) -> Image.Image:
-    """The colours of a picture of lines, from a part of its pixels: all of them take seconds."""
-    return colors.resize(
-        (colors.width // 3, colors.height // 3), Image.Resampling.NEAREST
-    ).quantize(COLORS)
+def _is_smooth(figure: Figure) -> bool:
+    """Whether a picture or a scale of colours is in it."""
+    artists = (artist for ax in figure.axes for artist in (*ax.images, *ax.collections))
+    return any(isinstance(artist, AxesImage | QuadMesh) for artist in artists)
 
 
-def _laid_out(figure: Figure) -> np.ndarray:
-    """Its pixels. What stands where is then settled, so that no other format computes it again."""
-    for text in figure.findobj(Text):  # some were made before a name asked for another font
-        text.set_fontfamily(mpl.rcParams["font.family"])
+def _with_palette(colors: Image.Image) -> Image.Image:
+    """With a palette made from a part of the pixels: all of them take seconds."""
+    part = colors.resize((colors.width // 3, colors.height // 3), Image.Resampling.NEAREST)
+    return colors.quantize(palette=part.quantize(COLORS), dither=Image.Dither.NONE)
+
+
+def _lay_out(figure: Figure) -> Any:
+    """What stands where, settled once, so that no format computes it again; returns a canvas of pixels,
+    whose methods have no types.
+    """
     inches = float(figure.get_figwidth() * figure.get_figheight())
     figure.set_dpi(min(figure.dpi, (MOST_PIXELS / inches) ** 0.5))
-    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
-    canvas.draw()
-    figure.set_layout_engine("none")
-    return np.asarray(canvas.buffer_rgba())
+    canvas: Any = FigureCanvasAgg(figure)
+    if mpl.rcParams["font.family"] != _families():
+        for text in figure.findobj(Text):  # some were made before a name asked for another font
+            text.set_fontfamily(mpl.rcParams["font.family"])
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        # Not "none": the placeholder that it leaves has each format draw twice.
+        figure.set_layout_engine(None)
+    return canvas
 
 
 def _written(figure: Figure, kind: str) -> bytes:
     packed, dpi = io.BytesIO(), figure.dpi
     nothing = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
-    figure.savefig(packed, format=kind, metadata=nothing[kind])
+    with _fonts_without_layout():
+        figure.savefig(packed, format=kind, metadata=nothing[kind])
     figure.set_dpi(dpi)
     return packed.getvalue()
+
+
+@contextmanager
+def _fonts_without_layout() -> Iterator[None]:
+    """Fonts are put into a PDF without the tables by which a program sets text: the PDF has each glyph at
+    its place, and reading those of one font takes 50 ms of 70.
+    """
+    load = subset.load_font
+
+    def load_less(*args: Any, **named: Any) -> Any:
+        font = load(*args, **named)
+        for table in LAYOUT_TABLES.intersection(font.keys()):
+            del font[table]
+        return font
+
+    subset.load_font = load_less
+    try:
+        yield
+    finally:
+        subset.load_font = load
 
 
 def two_lines(name: str, limit: int = 44) -> str:

@@ -78,7 +78,7 @@ def _plots(figure: Figure, styles: Styles) -> list[tuple[str, Markup]]:
         drawn = {"broad": figure.picture, "narrow": figure.narrow}
     # Escaped by the serializer that wrote it.
     return [
-        (kind, Markup(inline(picture.svg, f"{figure.name}{kind}", styles)))  # noqa: S704
+        (kind, Markup(inline(picture.for_page or picture.svg, f"{figure.name}{kind}", styles)))  # noqa: S704
         for kind, picture in drawn.items()
         if picture is not None
     ]

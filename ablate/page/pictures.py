@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
 from ablate.page import canvas
+from ablate.page.board import Line, Tile, Words, board
 from ablate.result.maps import Array, GateStatistics, HeatMaps, spread, unit
 from ablate.result.snapshot import Snapshot
 from ablate.system.language import _
@@ -152,20 +154,29 @@ def heat_maps(columns: Sequence[Heat]) -> Figure:
     its mean activation. Networks stand side by side; one below the other where it is narrow.
     """
     paths = list(dict.fromkeys(heat.path for column in columns for heat in column.layers))
-    across = 1 if canvas.is_narrow() else len(columns)
-    lines, wide = 1 + len(paths), STRONGEST * across
-    inches = 0.4 + min(1.5, canvas.width_inches() / wide)
-    figure, boxes = _grid(lines * (len(columns) // across), wide, inches)
-    for ax in (ax for row in boxes for ax in row):
-        ax.set_axis_off()
-    for i, column in enumerate(columns):
-        top, left = i // across * lines, STRONGEST * (i % across)
-        first = boxes[top][left + STRONGEST // 2]
-        first.imshow(column.image, interpolation="nearest")
-        first.set_title(f"{column.title}\n{column.caption}", fontsize=6.5, loc="center")
-        for heat in column.layers:
-            _overlays(boxes[top + 1 + paths.index(heat.path)][left:], column.image, heat)
-    return figure
+    blocks = [[column] for column in columns] if canvas.is_narrow() else [columns]
+    lines = [line for block in blocks for line in _heat_lines(block, paths)]
+    return board(lines, DOTS_PER_INCH, most_inches=1.5)
+
+
+def _heat_lines(columns: Sequence[Heat], paths: Sequence[str]) -> list[Line]:
+    """Networks side by side: the image as each was shown it, then a row for each layer."""
+    images: list[Tile | None] = []
+    for column in columns:
+        place = STRONGEST // 2
+        shown = Tile(column.image, f"{column.title}\n{column.caption}")
+        images += [*[None] * place, shown, *[None] * (STRONGEST - 1 - place)]
+    layers = [{heat.path: heat for heat in column.layers} for column in columns]
+    tiles = [
+        [
+            tile
+            for column, own in zip(columns, layers, strict=True)
+            for tile in _overlays(column.image, own.get(path))
+        ]
+        for path in paths
+    ]
+    words = Words(7 if canvas.is_narrow() else 5.8)
+    return [Line(images, Words(6.5)), *(Line(row, words) for row in tiles)]
 
 
 @canvas.worded
@@ -225,29 +236,40 @@ def _channel_bars(ax: Axes, channel: Array | None) -> None:
         ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, transform=ax.transAxes)
         return
     values = channel.astype(float)
-    ax.bar(1 + np.arange(len(values)), np.nan_to_num(values), width=0.9, color=canvas.PURPLE)
-    ax.set_ylim(0, max(1.0, float(np.nanmax(values, initial=0.0))))
+    heights = np.nan_to_num(values)
+    bars = [
+        ((i - 0.45, 0), (i - 0.45, high), (i + 0.45, high), (i + 0.45, 0))
+        for i, high in enumerate(heights, 1)
+    ]
+    ax.add_collection(  # one of all of them: an artist for each takes longer than all the rest
+        PolyCollection(bars, facecolors=canvas.PURPLE, edgecolors="none", in_layout=False),
+        autolim=False,
+    )
+    ax.set_ylim(0, max(1.0, float(heights.max(initial=0.0))))
     ax.set_xlim(0.4, len(values) + 0.6)
     ax.set_xlabel(_("channel"), fontsize=6.5)
     ax.set_ylabel(_("weight"), fontsize=6.5)
     ax.tick_params(labelsize=6)
 
 
-def _overlays(boxes: Sequence[Axes], image: Array, heat: HeatMaps) -> None:
+def _overlays(image: Array, heat: HeatMaps | None) -> list[Tile | None]:
+    """The image under each of a layer's maps; nothing where a network has no such layer."""
+    if heat is None:
+        return [None] * STRONGEST
     shown = zip(heat.channels, heat.means, heat.maps, strict=True)
-    for ax, (channel, mean, values) in zip(boxes, shown, strict=False):
-        letters = 7 if canvas.is_narrow() else 5.8
-        ax.imshow(overlaid(image, values), interpolation="nearest")
-        ax.set_title(
+    tiles = [
+        Tile(
+            overlaid(image, values),
             _(
                 "{path}\nchannel {channel}\nmean {mean:.2f}",
                 path=canvas.label(heat.path, 22),
                 channel=channel + 1,
                 mean=mean,
             ),
-            fontsize=letters,
-            loc="center",
         )
+        for channel, mean, values in shown
+    ]
+    return [tiles[i] if i < len(tiles) else None for i in range(STRONGEST)]
 
 
 def overlaid(image: Array, values: Array) -> Array:

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from xml.etree import ElementTree
 
 from PIL import Image
@@ -24,16 +25,20 @@ QUALITY = 90
 _COLOR = re.compile("|".join(THEME), re.IGNORECASE)
 _INNER = re.compile(r"url\(#([^)]+)\)")
 _AXES = re.compile(r"axes_\d+")
+_PHOTOGRAPH = re.compile(rb"data:image/png;base64,([^\"]+)")
 _FONT = re.compile(r"font: ([^;]*?)([\d.]+)px [^;]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure as it was drawn; `png` and `pdf` are empty where it is for the page alone."""
+    """A figure as it was drawn; `png` and `pdf` are empty where nobody wants them. `for_page` is the SVG with
+    photographs in fewer bytes.
+    """
 
     svg: bytes
     png: bytes = b""
     pdf: bytes = b""
+    for_page: bytes = b""
 
 
 def titled(text: str) -> str:
@@ -79,8 +84,6 @@ def inline(svg: bytes, prefix: str, styles: Styles) -> str:
             element.attrib["href"] = f"#{prefix}-{element.attrib['href'][1:]}"
         if "style" in element.attrib:
             element.attrib["class"] = styles.name(element.attrib.pop("style"))
-        if element.tag == "image":
-            element.attrib["href"] = _smaller(element.attrib["href"])
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
 
 
@@ -125,12 +128,16 @@ def _inner(value: str, prefix: str) -> str:
     return _INNER.sub(rf"url(#{prefix}-\1)", value)
 
 
-def _smaller(address: str) -> str:
-    """A photograph as WebP where that has fewer bytes."""
-    head, _, data = address.partition(",")
-    raw = base64.b64decode(data)
-    packed = io.BytesIO()
+def with_small_photographs(svg: bytes) -> bytes:
+    """A figure with each photograph in it as WebP where that has fewer bytes."""
+    return _PHOTOGRAPH.sub(lambda found: _smaller(found[1]), svg)
+
+
+@lru_cache(maxsize=256)
+def _smaller(data: bytes) -> bytes:
+    """The address of a photograph; remembered, as a narrow figure has those of the broad one."""
+    raw, packed = base64.b64decode(data), io.BytesIO()
     Image.open(io.BytesIO(raw)).convert("RGBA").save(packed, format="WEBP", quality=QUALITY)
     if len(packed.getvalue()) >= len(raw):
-        return f"{head},{''.join(data.split())}"
-    return "data:image/webp;base64," + base64.b64encode(packed.getvalue()).decode("ascii")
+        return b"data:image/png;base64," + b"".join(data.split())
+    return b"data:image/webp;base64," + base64.b64encode(packed.getvalue())

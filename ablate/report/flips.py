@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from matplotlib.axes import Axes
 from PIL import Image
 
 from ablate.page import canvas
+from ablate.page.board import Line, Tile, Words, board
 from ablate.page.document import Block, Column, Figure, Note, Records, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
@@ -21,7 +21,7 @@ from ablate.stats.words import points
 from ablate.system.language import N_, _, amount
 
 NAMES = ("images-best", "images-worst")
-TILE_INCHES = 1.9
+TILE_INCHES, WORDS = 1.35, Words(above=7, below=6)
 NOT_STORED = N_("no picture\nstored")
 Kind = Literal["fixed", "broken"]
 KINDS = (N_("fixed"), N_("broken"))
@@ -86,18 +86,14 @@ def flips_figure(summary: Summary, place: int) -> Figure | None:
         for kind, row in shown.items()
         for i in range(0, len(row), across)
     ]
-    figure, _boxes = canvas.axes(0.2 + TILE_INCHES * len(lines))
-    figure.clear()
-    boxes = figure.subplots(len(lines), across, squeeze=False)
-    for line, (kind, row) in zip(boxes, lines, strict=True):
-        for ax in line:
-            ax.set_axis_off()
-        for ax, flip in zip(line, row, strict=False):
-            _tile(ax, flip, flips, summary)
-        line[0].text(
-            -0.08, 0.5, _(kind), transform=line[0].transAxes, rotation=90, va="center", ha="right",
-            fontweight="bold",
-        )  # fmt: skip
+    figure = board(
+        [
+            Line([_tile(flip, flips, summary) for flip in row], WORDS, _(kind), across)
+            for kind, row in lines
+        ],
+        canvas.PIXELS_PER_INCH,
+        TILE_INCHES,
+    )
     return Figure(
         NAMES[place],
         _("Test images that {variant} fixes and breaks.", variant=flips.variant),
@@ -127,22 +123,15 @@ def _records(flips: Flips, shown: Mapping[Kind, Sequence[Flip]], summary: Summar
     ]
 
 
-def _tile(ax: Axes, flip: Flip, flips: Flips, summary: Summary) -> None:
+def _tile(flip: Flip, flips: Flips, summary: Summary) -> Tile:
     png = summary.images.pictures.get(flip.image)
-    if png is None:
-        ax.text(
-            0.5, 0.5, _(NOT_STORED), ha="center", va="center", fontsize=7, transform=ax.transAxes
-        )
-    else:
-        ax.imshow(np.asarray(Image.open(io.BytesIO(png)).convert("RGB")), interpolation="nearest")
-    ax.set_title(
-        canvas.label(f"{flip.image}: {_label(flip, summary)}", 26), fontsize=7, loc="center"
-    )
+    image = None if png is None else np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     lines = (
         f"{canvas.label(name, 18)}: {_right(flip, name, flips, summary)}"
         for name in (summary.baseline, flips.variant)
     )
-    ax.text(0.5, -0.04, "\n".join(lines), ha="center", va="top", fontsize=6, transform=ax.transAxes)
+    title = canvas.label(f"{flip.image}: {_label(flip, summary)}", 26)
+    return Tile(image, title, "\n".join(lines), instead=_(NOT_STORED))
 
 
 def _table(flips: Flips, summary: Summary) -> Table:

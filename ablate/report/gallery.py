@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ablate.page import canvas
 from ablate.page.both import for_both
 from ablate.page.document import Figure
+from ablate.page.together import all_of
 from ablate.report import search
 from ablate.report.attention import heat_figure, weights_figure
 from ablate.report.classes import confusion_figure
@@ -72,23 +73,58 @@ FIGURES: dict[str, Drawing] = {
 }
 
 
+HEAVY = "attention", "classes", "images"
+"""Sections whose figures are drawn first, as they take longest."""
+
+
+def draw_all(summary: Summary, formats: tuple[str, ...] = canvas.FORMATS) -> dict[str, Figure]:
+    """Every figure that this study has, by name; several at once where there are several cores.
+
+    Raises:
+        DrawingError: a process that drew some has died.
+    """
+    heavy_first = sorted(FIGURES, key=lambda name: FIGURES[name].section not in HEAVY)
+    work = {name: partial(_drawn, FIGURES[name].draw, summary, formats) for name in heavy_first}
+
+    def told(done: int) -> None:
+        PULSE.count(_("drawing figures"), done, len(work))
+
+    # Figures that are kept are so by whoever asks, which another process cannot do.
+    found = all_of(work, told, processes=1 if canvas.is_kept() else None)
+    return {name: figure for name in FIGURES if (figure := found[name]) is not None}
+
+
+def of_section(section: str, drawn: Mapping[str, Figure]) -> dict[str, Figure]:
+    """Those of a section, in their order."""
+    return {name: each for name, each in drawn.items() if FIGURES[name].section == section}
+
+
 def draw_section(section: str, summary: Summary) -> dict[str, Figure]:
     """The figures of a section that this study has, by name and in their order."""
     chosen = {name: each for name, each in FIGURES.items() if each.section == section}
-    drawn: dict[str, Figure | None] = {}
-    for name, each in chosen.items():
-        PULSE.count(_("drawing figures"), list(FIGURES).index(name), len(FIGURES))
-        drawn[name] = for_both(partial(each.draw, summary))
+    drawn = {name: _drawn(each.draw, summary, canvas.FORMATS) for name, each in chosen.items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _drawn(draw: Draw, summary: Summary, formats: tuple[str, ...]) -> Figure | None:
+    """A figure for both widths, in a style of its own: what one asks for is not seen in the next. Its numbers
+    are for programs.
+    """
+    with canvas.style(), canvas.written_as(formats):
+        figure = for_both(partial(draw, summary))
+        return _numbers_in_english(figure, partial(draw, summary))
+
+
+def _numbers_in_english(figure: Figure | None, draw: Callable[[], Figure | None]) -> Figure | None:
+    if figure is None or language() == ENGLISH:
+        return figure
+    with spoken(ENGLISH), canvas.kept():
+        numbers = draw()
+    return figure if numbers is None else replace(figure, data=numbers.data)
 
 
 def draw_figure(name: str, summary: Summary, inches: float | None = None) -> Figure | None:
     """One figure of that width; None where the study has nothing to show in it."""
     draw = canvas.worded(FIGURES[name].draw)
     with canvas.style(), canvas.width(inches or canvas.WIDTH_INCHES):
-        figure = draw(summary)
-        if figure is None or language() == ENGLISH:
-            return figure
-        with spoken(ENGLISH), canvas.kept():  # its numbers are for programs
-            numbers = draw(summary)
-    return figure if numbers is None else replace(figure, data=numbers.data)
+        return _numbers_in_english(draw(summary), partial(draw, summary))

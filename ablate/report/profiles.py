@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-import seaborn as sns
 
 from ablate.page import canvas
 from ablate.page.document import Figure
@@ -67,7 +66,7 @@ def profile_figure(summary: Summary) -> Figure | None:
     )
     order = [*largest, *([OTHER] if OTHER in table else [])]
     figure, (ax,) = canvas.axes(1.6 + 0.18 * len(order) + 0.34 * len(table))
-    colors = [*sns.color_palette("colorblind", len(order) - (OTHER in order)), canvas.FAINT]
+    colors = [*canvas.KINDS[: len(order) - (OTHER in order)], canvas.FAINT]
     left = pd.Series(0.0, index=table.index)
     for name, color in zip(order, colors, strict=False):
         width = table[name] / 1000

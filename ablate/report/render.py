@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.errors import OutputError
-from ablate.page import canvas
 from ablate.page.data import csv_text
 from ablate.page.document import Document, Figure
 from ablate.page.html import html, markdown
 from ablate.page.vector import file_svg
 from ablate.report.export import tables_csv, variants_csv
-from ablate.report.gallery import FIGURES
+from ablate.report.gallery import FIGURES, draw_all
 from ablate.report.latex import CHOSEN, Width, latex_table, numbers_tex
 from ablate.report.numbers import report_json
 from ablate.report.reproduce import run_records
@@ -26,6 +26,8 @@ from ablate.system.language import ENGLISH, language, spoken
 
 FORMATS = ("png", "svg", "pdf", "csv")
 FOLDERS = ("figures", "tables")
+AT_ONCE = 8
+"""So many files are brought to the disk together: each waits for it twice, and a report has 80."""
 
 if TYPE_CHECKING:
     from ablate.store.frames import Frames
@@ -67,15 +69,18 @@ def write_report(given: Frames | Summary, folder: Path, paper: ForPaper = WIDE) 
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Write rendered files into a folder, each whole or not at all.
+    """Write rendered files into a folder, each whole or not at all, and the last one behind all others.
 
     Raises:
         OutputError: the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_whole(folder / name, content)
+        *others, (last, page) = files.items()
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            paths = [folder / name for name, _content in others]
+            list(threads.map(write_whole, paths, [content for _name, content in others]))
+        write_whole(folder / last, page)
     except OSError as error:
         raise _unwritable(folder, error) from None
     return [folder / name for name in files]
@@ -125,7 +130,8 @@ def content_of(path: Path) -> bytes | None:
 def render(given: Frames | Summary, paper: ForPaper = WIDE) -> dict[str, bytes]:
     """The content of every file by its path inside the report's folder; report.html is last."""
     summary = given if isinstance(given, Summary) else summarize(given)
-    document, written = compose(summary), paper.formats
+    drawn = draw_all(summary, paper.formats)
+    document = compose(summary, drawn)
     read = {"report.md": markdown(document), "report.html": html(document)}
     with spoken(ENGLISH):
         texts = {
@@ -136,24 +142,21 @@ def render(given: Frames | Summary, paper: ForPaper = WIDE) -> dict[str, bytes]:
             "numbers.tex": numbers_tex(summary),
             **read,
         }
-    english = _in_english(document, summary)
     pictures = {
         name: content
-        for figure, numbers in zip(document.figures, english.figures, strict=True)
-        for name, content in figure_files(
-            replace(figure, data=numbers.data), formats=written
-        ).items()
+        for figure in document.figures
+        for name, content in figure_files(figure, formats=paper.formats).items()
     }
     encoded = {name: text.encode("utf-8") for name, text in texts.items()}
-    return pictures | tables_csv(english) | encoded
+    return pictures | tables_csv(_in_english(document, summary, drawn)) | encoded
 
 
-def _in_english(document: Document, summary: Summary) -> Document:
-    """The same document for programs, without pictures where it has to be composed again."""
+def _in_english(document: Document, summary: Summary, drawn: Mapping[str, Figure]) -> Document:
+    """The same document for programs, which read its tables alone."""
     if language() == ENGLISH:
         return document
-    with spoken(ENGLISH), canvas.kept():
-        return compose(summary)
+    with spoken(ENGLISH):
+        return compose(summary, drawn)
 
 
 def figure_files(

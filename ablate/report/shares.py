@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-import seaborn as sns
 
 from ablate.page import canvas
 from ablate.page import format as fmt
@@ -42,7 +41,7 @@ def family_figure(summary: Summary) -> Figure | None:
     names = [f"{variant} · {device}" if several else variant for variant, device in order]
     table = table.loc[names]
     shown = [family for family in FAMILIES if family in table]
-    palette = dict(zip(FAMILIES, sns.color_palette("colorblind", len(FAMILIES)), strict=True))
+    palette = dict(zip(FAMILIES, canvas.KINDS, strict=False))
     # The palette's own colour of pooling is too near to the one of attention.
     marked = {ATTENTION: canvas.PURPLE, OTHER: canvas.FAINT, "pool": canvas.SKY}
     colors = palette | marked

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablate.page import canvas
-from ablate.page.document import Block, Document, Findings, Note, Section
+from ablate.page.document import Block, Document, Figure, Findings, Note, Section
 from ablate.report import costs, families, flips, profiles, reproduce, shares, tables
 from ablate.report.answer import answer
 from ablate.report.began import began_blocks
@@ -16,7 +16,7 @@ from ablate.report.controls import control_blocks
 from ablate.report.factors import factor_blocks
 from ablate.report.findings import LEAKED, findings, margin_words, unmoved_in
 from ablate.report.front import front_blocks
-from ablate.report.gallery import draw_section
+from ablate.report.gallery import draw_all, of_section
 from ablate.report.images import doubts, image_blocks
 from ablate.report.metrics import metric_blocks
 from ablate.report.readable import MOST_LISTED, few_rows
@@ -30,6 +30,8 @@ from ablate.system.context import context_name
 from ablate.system.language import N_, _, amount
 
 MOST_NOTES = 12
+Drawn = Mapping[str, Figure]
+"""Every figure of a report, by name."""
 MOST_FINDINGS = 6
 """So many stand there at once; the others are unfolded."""
 
@@ -47,34 +49,37 @@ READING = (
 )
 
 
-def compose(summary: Summary) -> Document:
-    """The whole report of one study."""
+def compose(summary: Summary, drawn: Drawn | None = None) -> Document:
+    """The whole report of one study, with these figures; without any, they are drawn."""
     study = summary.study
+    drawn = draw_all(summary) if drawn is None else drawn
     with canvas.style():
         sections = (
             Section("findings", _("The answer"), _findings(summary)),
             Section("results", _("Results by variant"), (results_table(summary),)),
             Section("began", _("Before any training"), began_blocks(summary)),
-            Section("accuracy", _("Effects"), _accuracy(summary)),
+            Section("accuracy", _("Effects"), _accuracy(summary, drawn)),
             Section("controls", _("Against the controls"), control_blocks(summary)),
             Section("selection", _("The best by validation"), selection_blocks(summary)),
-            Section("search", _("Search"), _search(summary)),
-            Section("contexts", _("Does it hold in the other contexts?"), _contexts(summary)),
-            Section("factors", _("Which place, which kind, which r"), _factors(summary)),
+            Section("search", _("Search"), _search(summary, drawn)),
+            Section(
+                "contexts", _("Does it hold in the other contexts?"), _contexts(summary, drawn)
+            ),
+            Section("factors", _("Which place, which kind, which r"), _factors(summary, drawn)),
             Section(
                 "cost",
                 _("{heading} against cost", heading=summary.judged_by.heading),
-                _cost(summary),
+                _cost(summary, drawn),
             ),
-            Section("profile", _("Where the time goes"), _profile(summary)),
-            Section("attention", _("What attention does"), _figures("attention", summary)),
-            Section("images", _("Images that attention changes"), _images(summary)),
-            Section("training", _("Learning curves"), _training(summary)),
+            Section("profile", _("Where the time goes"), _profile(summary, drawn)),
+            Section("attention", _("What attention does"), _figures("attention", drawn)),
+            Section("images", _("Images that attention changes"), _images(summary, drawn)),
+            Section("training", _("Learning curves"), _training(summary, drawn)),
             Section("data", _("The images"), image_blocks(summary)),
             Section(
                 "classes",
                 _("Class by class"),
-                class_blocks(summary, draw_section("classes", summary)),
+                class_blocks(summary, of_section("classes", drawn)),
             ),
             Section("metrics", _("Metrics beside accuracy"), metric_blocks(summary)),
             Section("completeness", _("How complete the study is"), _completeness(summary)),
@@ -136,8 +141,8 @@ def _missing(text: str) -> tuple[Block, ...]:
     return (Note(text, "warning"),)
 
 
-def _figures(section: str, summary: Summary) -> tuple[Block, ...]:
-    return tuple(draw_section(section, summary).values())
+def _figures(section: str, drawn: Drawn) -> tuple[Block, ...]:
+    return tuple(of_section(section, drawn).values())
 
 
 def _findings(summary: Summary) -> tuple[Block, ...]:
@@ -205,48 +210,48 @@ def _incomplete(summary: Summary) -> str:
     )
 
 
-def _accuracy(summary: Summary) -> tuple[Block, ...]:
+def _accuracy(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
     missing = _("No figure of {title}: no run has a value of it.", title=summary.judged_by.title)
-    return _figures("accuracy", summary) or _missing(missing)
+    return _figures("accuracy", drawn) or _missing(missing)
 
 
-def _cost(summary: Summary) -> tuple[Block, ...]:
+def _cost(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
     on_paper = _present(tables.operations_table(summary))
-    drawn = (*_figures("cost", summary), *front_blocks(summary))
-    blocks = (*drawn, *costs.cost_tables(summary), *on_paper)
+    shown = (*_figures("cost", drawn), *front_blocks(summary))
+    blocks = (*shown, *costs.cost_tables(summary), *on_paper)
     if not summary.speed_columns:
         text = _("No speed was measured for this study: ablate run does it after training.")
         blocks = (*blocks, Note(text, "warning"))
     return blocks or _missing(_("No figure of cost: no run has finished."))
 
 
-def _search(summary: Summary) -> tuple[Block, ...]:
+def _search(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
     if summary.search is None:
         return ()
     networks = zip(summary.runs["fingerprint"], summary.runs["variant"], strict=True)
     found = summary.confirmed
     verdicts = {str(each): found[name] for each, name in networks if name in found}
-    drawn = draw_section("search", summary)
-    return search_blocks(summary.search, drawn, verdicts, costs.told_by_variant(summary))
+    figures = of_section("search", drawn)
+    return search_blocks(summary.search, figures, verdicts, costs.told_by_variant(summary))
 
 
-def _images(summary: Summary) -> tuple[Block, ...]:
-    return flips.blocks(summary, draw_section("images", summary))
+def _images(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
+    return flips.blocks(summary, of_section("images", drawn))
 
 
-def _training(summary: Summary) -> tuple[Block, ...]:
+def _training(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
     missing = _("No finished run has left a training history.")
-    return _figures("training", summary) or _missing(missing)
+    return _figures("training", drawn) or _missing(missing)
 
 
-def _profile(summary: Summary) -> tuple[Block, ...]:
+def _profile(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
     times, by_module = profiles.operator_times(summary), families.module_times(summary)
     chosen = profiles.extremes(times, summary.baseline)
-    drawn = draw_section("profile", summary)
+    figures = of_section("profile", drawn)
     found = _present(
-        drawn.pop("families", None),
+        figures.pop("families", None),
         shares.attention_table(by_module, summary),
-        *drawn.values(),
+        *figures.values(),
         *tables.profile_tables(chosen),
     )
     missing = _("No profile was taken for this study: ablate run does it after training.")
@@ -288,12 +293,12 @@ def _verdict_words(summary: Summary) -> tuple[str, ...]:
     )
 
 
-def _factors(summary: Summary) -> tuple[Block, ...]:
-    return factor_blocks(summary, draw_section("factors", summary))
+def _factors(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
+    return factor_blocks(summary, of_section("factors", drawn))
 
 
-def _contexts(summary: Summary) -> tuple[Block, ...]:
-    return context_blocks(summary.contexts, draw_section("contexts", summary))
+def _contexts(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
+    return context_blocks(summary.contexts, of_section("contexts", drawn))
 
 
 def _environment(summary: Summary) -> tuple[Block, ...]:

@@ -25,6 +25,8 @@ MARK = "… "
 SECONDS_ON_A_TERMINAL = 1.0
 SECONDS_IN_A_FILE = 10.0
 TICK_SECONDS = 0.2
+THREAD = "ablate-pulse"
+"""The name of the thread that says it, which minds being forked."""
 WORTH_KEEPING_SECONDS = 1.0
 ERASE = "\r\x1b[2K"
 CANNOT_MOVE = ("dumb", "unknown")
@@ -70,7 +72,9 @@ class Pulse:
             self._step_since = time.monotonic()
             self._say(f"{self._command}: {detail}" if detail else self._command)
             self._over = threading.Event()
-            self._thread = threading.Thread(target=self._tell, args=(self._over,), daemon=True)
+            self._thread = threading.Thread(
+                target=self._tell, args=(self._over,), name=THREAD, daemon=True
+            )
         self._thread.start()
 
     def step(self, what: str) -> None:
@@ -127,6 +131,14 @@ class Pulse:
             thread.join()
         if took:
             remember_seconds(took)
+
+    def forking(self) -> None:
+        """Nothing is said while the process is forked: a lock of stderr that is held would be so for ever."""
+        self._lock.acquire()
+
+    def has_forked(self) -> None:
+        """It is, and this is the parent."""
+        self._lock.release()
 
     def forked(self) -> None:
         """A forked process has neither the thread nor anything to say; its parent has both."""
@@ -203,4 +215,6 @@ PULSE = Pulse()
 """The one of this process."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=PULSE.forked)
+    os.register_at_fork(
+        before=PULSE.forking, after_in_parent=PULSE.has_forked, after_in_child=PULSE.forked
+    )

@@ -118,7 +118,7 @@ def test_pictures_and_arrays_for_a_notebook(tmp_path: Path, url: str) -> None:
     kinds = [(gate.path, gate.kind) for gate in found.gates]
     assert kinds == [(f"relu{i}.attention", k) for i in (1, 2, 3) for k in ("channel", "spatial")]
     assert found.gates[0].statistics.images == 359
-    titles = [ax.get_title("center") for ax in found.figures["heat-maps-1"].axes]
+    titles = [text.get_text() for ax in found.figures["heat-maps-1"].axes for text in ax.texts]
     assert "none\ntrue 0" in titles, "nothing is predicted without a classifier"
 
 
