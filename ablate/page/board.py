@@ -20,6 +20,10 @@ from ablate.result.maps import Array
 POINTS_PER_INCH = 72
 LINE = 1.2
 """Of a line of text, in its own size."""
+PLAIN, BOLD = 0.6, 0.7
+"""How wide a letter of the figures' font is on average, in its size."""
+SIDE_INCHES = 0.25
+"""For words that stand before a row."""
 GAP_INCHES = 0.035
 """Between a picture and what stands beside it: half of what lies between two pictures."""
 WORDS_INCHES = 0.05
@@ -74,9 +78,15 @@ class _RowEdge(Artist):
         (renderer.open_group if self._begins else renderer.close_group)("axes")
 
 
+def letters(across: int, points: float, *, bold: bool = False, margin: float = 0.0) -> int:
+    """How many letters of that size stand beside each other over one of so many tiles."""
+    inches = (canvas.width_inches() - margin) / across
+    return int(inches * POINTS_PER_INCH / (points * (BOLD if bold else PLAIN)))
+
+
 def board(lines: Sequence[Line], dots_per_inch: float, most_inches: float = 2.0) -> Figure:
     """A figure of the width of others with these rows, each as wide as it; tiles have at most that side."""
-    margin = 0.25 if any(line.side for line in lines) else 0.0
+    margin = SIDE_INCHES if any(line.side for line in lines) else 0.0
     across = max(max(line.across, len(line.tiles)) for line in lines)
     step = (canvas.width_inches() - margin) / across
     side = min(step - 2 * GAP_INCHES, most_inches)

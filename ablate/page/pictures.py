@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ablate.page import canvas
-from ablate.page.board import Line, Tile, Words, board
+from ablate.page.board import Line, Tile, Words, board, letters
 from ablate.result.maps import Array, GateStatistics, HeatMaps, spread, unit
 from ablate.result.snapshot import Snapshot
 from ablate.system.language import _
@@ -167,15 +167,16 @@ def _heat_lines(columns: Sequence[Heat], paths: Sequence[str]) -> list[Line]:
         shown = Tile(column.image, f"{column.title}\n{column.caption}")
         images += [*[None] * place, shown, *[None] * (STRONGEST - 1 - place)]
     layers = [{heat.path: heat for heat in column.layers} for column in columns]
+    words = Words(7 if canvas.is_narrow() else 5.8)
+    most = min(22, letters(STRONGEST * len(columns), words.above, bold=True))
     tiles = [
         [
             tile
             for column, own in zip(columns, layers, strict=True)
-            for tile in _overlays(column.image, own.get(path))
+            for tile in _overlays(column.image, own.get(path), most)
         ]
         for path in paths
     ]
-    words = Words(7 if canvas.is_narrow() else 5.8)
     return [Line(images, Words(6.5)), *(Line(row, words) for row in tiles)]
 
 
@@ -252,8 +253,10 @@ def _channel_bars(ax: Axes, channel: Array | None) -> None:
     ax.tick_params(labelsize=6)
 
 
-def _overlays(image: Array, heat: HeatMaps | None) -> list[Tile | None]:
-    """The image under each of a layer's maps; nothing where a network has no such layer."""
+def _overlays(image: Array, heat: HeatMaps | None, most: int) -> list[Tile | None]:
+    """The image under each of a layer's maps; nothing where a network has no such layer. Of its path at
+    most so many letters are shown.
+    """
     if heat is None:
         return [None] * STRONGEST
     shown = zip(heat.channels, heat.means, heat.maps, strict=True)
@@ -262,7 +265,7 @@ def _overlays(image: Array, heat: HeatMaps | None) -> list[Tile | None]:
             overlaid(image, values),
             _(
                 "{path}\nchannel {channel}\nmean {mean:.2f}",
-                path=canvas.label(heat.path, 22),
+                path=canvas.label(heat.path, most),
                 channel=channel + 1,
                 mean=mean,
             ),

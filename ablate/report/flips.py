@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ablate.page import canvas
-from ablate.page.board import Line, Tile, Words, board
+from ablate.page.board import SIDE_INCHES, Line, Tile, Words, board, letters
 from ablate.page.document import Block, Column, Figure, Note, Records, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
@@ -88,7 +88,7 @@ def flips_figure(summary: Summary, place: int) -> Figure | None:
     ]
     figure = board(
         [
-            Line([_tile(flip, flips, summary) for flip in row], WORDS, _(kind), across)
+            Line([_tile(flip, flips, summary, across) for flip in row], WORDS, _(kind), across)
             for kind, row in lines
         ],
         canvas.PIXELS_PER_INCH,
@@ -123,14 +123,18 @@ def _records(flips: Flips, shown: Mapping[Kind, Sequence[Flip]], summary: Summar
     ]
 
 
-def _tile(flip: Flip, flips: Flips, summary: Summary) -> Tile:
+def _tile(flip: Flip, flips: Flips, summary: Summary, across: int) -> Tile:
+    """An image with its words, in lines that fit beside those of the next one."""
     png = summary.images.pictures.get(flip.image)
     image = None if png is None else np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-    lines = (
-        f"{canvas.label(name, 18)}: {_right(flip, name, flips, summary)}"
-        for name in (summary.baseline, flips.variant)
-    )
-    title = canvas.label(f"{flip.image}: {_label(flip, summary)}", 26)
+    most = letters(across, WORDS.below, margin=SIDE_INCHES)
+    lines = []
+    for name in (summary.baseline, flips.variant):
+        called, right = canvas.label(name, 18), _right(flip, name, flips, summary)
+        one = f"{called}: {right}"
+        lines += [one] if len(one) <= most else [f"{called}:", canvas.label(right, most)]
+    above = min(26, letters(across, WORDS.above, bold=True, margin=SIDE_INCHES))
+    title = canvas.label(f"{flip.image}: {_label(flip, summary)}", above)
     return Tile(image, title, "\n".join(lines), instead=_(NOT_STORED))
 
 

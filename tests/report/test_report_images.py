@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from support.report_frames import make_frames, written
 
 from ablate.page import canvas
 from ablate.page.document import Figure, Note, Table
-from ablate.report.flips import chosen
+from ablate.report.flips import chosen, flips_figure
 from ablate.report.gallery import draw_section
 from ablate.report.render import render
 from ablate.report.story import compose
@@ -96,6 +98,22 @@ def test_the_pictures_are_those_that_are_stored() -> None:
 def best_pictures(frames: Frames) -> bytes:
     with canvas.style():
         return draw_section("images", summarize(frames))["images-best"].picture.png
+
+
+@pytest.mark.parametrize("inches", [canvas.WIDTH_INCHES, canvas.NARROW_INCHES])
+def test_words_of_one_picture_do_not_reach_those_of_the_next(inches: float) -> None:
+    """Below a picture stands what most runs took it for, which may be the name of a long class."""
+    long = ("a_short_haired_domestic_cat", "a_golden_retriever_puppy", "an_articulated_lorry")
+    summary = summarize(image_frames(classes=long))
+    with canvas.style(), canvas.width(inches), canvas.kept() as figures:
+        for place in (0, 1):
+            flips_figure(summary, place)
+    for figure in figures:
+        painter = FigureCanvasAgg(figure).get_renderer()
+        texts = [text for text in figure.axes[0].texts if text.get_text()]
+        boxes = [text.get_window_extent(painter) for text in texts]
+        assert len(boxes) > 3
+        assert not [1 for one, other in combinations(boxes, 2) if one.overlaps(other)]
 
 
 @pytest.mark.slow

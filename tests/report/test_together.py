@@ -71,7 +71,7 @@ def test_a_process_that_dies_is_one_clear_error() -> None:
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(DrawingError, match="has died.*free some") as told:
+    with pytest.raises(DrawingError, match=r"has died.*free some") as told:
         all_of({"dies": die, "slow": partial(time.sleep, 60)}, hear)
     assert "\n" not in str(told.value)
 
