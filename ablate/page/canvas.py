@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import textwrap
@@ -55,11 +56,6 @@ TONE_COLORS = {
     "undecided": GREY,
     "baseline": BASELINE,
 }
-KINDS = (
-    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133",
-    SKY,
-)  # fmt: skip
-"""Of kinds that have no order: the palette `colorblind` of seaborn."""
 HIGHLIGHTS = (BASELINE, PURPLE, OCHRE)
 """Of the baseline, the highest and the lowest mean: no colour of a verdict, for none is said by them."""
 STYLE: dict[Any, Any] = {
@@ -100,6 +96,16 @@ _WIDTH: ContextVar[float] = ContextVar("_WIDTH", default=WIDTH_INCHES)
 _KEPT: ContextVar[list[Figure] | None] = ContextVar("_KEPT", default=None)
 FORMATS = ("svg", "png", "pdf")
 _FORMATS: ContextVar[tuple[str, ...]] = ContextVar("_FORMATS", default=FORMATS)
+
+
+def seaborn() -> Any:
+    """The library of statistical figures, loaded by the process that draws with it, while others draw."""
+    return importlib.import_module("seaborn")
+
+
+def kinds(count: int) -> list[tuple[float, float, float]]:
+    """Colours of so many kinds that have no order."""
+    return list(seaborn().color_palette("colorblind", count))
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Figure, Row, Table, TableCell, Value
-from ablate.page.squares import squares
 from ablate.report.attention import telling_variants
+from ablate.report.heat import NEAR_WHITE
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.stats.metrics import confusion
@@ -108,15 +108,19 @@ def _matrix(ax: Axes, each: Answers, classes: tuple[str, ...]) -> None:
     names = [canvas.label(name, 14) for name in classes]
     with np.errstate(invalid="ignore"):
         shares = 100 * each.matrix / each.matrix.sum(axis=1, keepdims=True)
-    texts = [[f"{share:.0f}" for share in row] for row in shares]
-    squares(
-        ax, shares, texts if len(classes) <= MOST_NUMBERS else (), colors="Blues", limits=(0, 100),
-        gap_points=0.5, points=7,
+    canvas.seaborn().heatmap(
+        shares, annot=len(classes) <= MOST_NUMBERS, fmt=".0f", cmap="Blues", vmin=0, vmax=100,
+        cbar=False, linewidths=0.5, linecolor=NEAR_WHITE, xticklabels=names, yticklabels=names, ax=ax,
+        annot_kws={"fontsize": 7},
     )  # fmt: skip
-    ax.set_xticklabels(names, rotation=90)
-    ax.set_yticklabels(names)
+    for text in ax.texts:
+        text.set_color(NEAR_WHITE if text.get_color() in ("w", "white") else "#262626")
     ax.set_title(canvas.two_lines(each.variant, 32))
     ax.set_xlabel(_("Said to be"))
+    ax.tick_params(length=0)
+    ax.tick_params(axis="x", labelrotation=90)
+    ax.tick_params(axis="y", labelrotation=0)
+    ax.grid(visible=False)
 
 
 def recall_table(found: tuple[Answers, ...], classes: tuple[str, ...]) -> Table:

@@ -7,12 +7,13 @@ import pandas as pd
 
 from ablate.page import canvas
 from ablate.page.document import Figure, Value
-from ablate.page.squares import squares
 from ablate.report.summary import Summary
 from ablate.system.language import _
 
 LEAST_RANGE = 2.0
 """Points that the scale of colours spans at least: a few tenths must not look like all there is."""
+NEAR_WHITE = "#fdfdfd"
+"""The colour of what stands between cells and on dark ones; a dark page leaves it as it is."""
 
 
 def heat_map(summary: Summary) -> Figure | None:
@@ -27,15 +28,16 @@ def heat_map(summary: Summary) -> Figure | None:
     spread = half.reindex(index=table.index, columns=table.columns)
     figure, (ax,) = canvas.axes(1.3 + 0.55 * len(table))
     low, high = _scale(table.to_numpy())
-    mesh = squares(
-        ax, table.to_numpy(), _texts(table, spread), colors="viridis", limits=(low, high),
-        gap_points=2, points=8,
+    canvas.seaborn().heatmap(
+        table, annot=_texts(table, spread), fmt="", cmap="viridis", vmin=low, vmax=high, linewidths=2,
+        linecolor=NEAR_WHITE, annot_kws={"fontsize": 8},
+        cbar_kws={"label": _("Mean test {title} (%)", title=summary.judged_by.title)}, ax=ax,
     )  # fmt: skip
-    scale = figure.colorbar(mesh, label=_("Mean test {title} (%)", title=summary.judged_by.title))
-    scale.outline.set_linewidth(0)
-    ax.set_xticklabels(map(str, table.columns))
-    ax.set_yticklabels(map(str, table.index))
+    for text in ax.texts:
+        text.set_color(NEAR_WHITE if text.get_color() in ("w", "white") else "#262626")
     ax.set(xlabel=_("Kernel size k"), ylabel=_("Reduction r"))
+    ax.tick_params(length=0, labelrotation=0)
+    ax.grid(visible=False)
     return Figure(
         "heat-map",
         _(
@@ -100,11 +102,10 @@ def _scale(means: np.ndarray) -> tuple[float, float]:
     return max(0.0, low - more), min(100.0, high + more)
 
 
-def _texts(table: pd.DataFrame, spread: pd.DataFrame) -> list[list[str]]:
-    return [
-        [
-            f"{mean:.2f}" + ("" if pd.isna(half) else f"\n± {half:.2f}")
-            for mean, half in zip(means, halves, strict=True)
-        ]
-        for means, halves in zip(table.to_numpy(), spread.to_numpy(), strict=True)
+def _texts(table: pd.DataFrame, spread: pd.DataFrame) -> np.ndarray:
+    pairs = zip(table.to_numpy().flat, spread.to_numpy().flat, strict=True)
+    texts = [
+        "" if np.isnan(mean) else f"{mean:.2f}" + ("" if pd.isna(half) else f"\n± {half:.2f}")
+        for mean, half in pairs
     ]
+    return np.array(texts, dtype=object).reshape(table.shape)

@@ -66,7 +66,7 @@ def profile_figure(summary: Summary) -> Figure | None:
     )
     order = [*largest, *([OTHER] if OTHER in table else [])]
     figure, (ax,) = canvas.axes(1.6 + 0.18 * len(order) + 0.34 * len(table))
-    colors = [*canvas.KINDS[: len(order) - (OTHER in order)], canvas.FAINT]
+    colors = [*canvas.kinds(len(order) - (OTHER in order)), canvas.FAINT]
     left = pd.Series(0.0, index=table.index)
     for name, color in zip(order, colors, strict=False):
         width = table[name] / 1000

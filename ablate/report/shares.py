@@ -41,7 +41,7 @@ def family_figure(summary: Summary) -> Figure | None:
     names = [f"{variant} · {device}" if several else variant for variant, device in order]
     table = table.loc[names]
     shown = [family for family in FAMILIES if family in table]
-    palette = dict(zip(FAMILIES, canvas.KINDS, strict=False))
+    palette = dict(zip(FAMILIES, canvas.kinds(len(FAMILIES)), strict=True))
     # The palette's own colour of pooling is too near to the one of attention.
     marked = {ATTENTION: canvas.PURPLE, OTHER: canvas.FAINT, "pool": canvas.SKY}
     colors = palette | marked
