@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
@@ -61,7 +61,7 @@ def cost_figure(summary: Summary) -> Figure | None:
     painter: Any = FigureCanvasAgg(figure)  # its methods have no types
     painter.draw()  # what stands where has to be known before names are placed
     for ax, points in zip(boxes, placed, strict=True):
-        _name(ax, points, summary)
+        _name(ax, points, summary, painter)
     figure.set_dpi(canvas.PIXELS_PER_INCH)
     speeds = (
         _(
@@ -134,31 +134,53 @@ def _panel(ax: Axes, column: SpeedColumn | None, summary: Summary) -> list[Place
     return placed
 
 
-def _name(ax: Axes, placed: Sequence[Placed], summary: Summary) -> None:
-    """Names beside points, as far as each has a free place; a pointer finds the others."""
+def _name(ax: Axes, placed: Sequence[Placed], summary: Summary, painter: Any) -> None:
+    """Names beside points, as far as each has a free place; a pointer finds the others. A place on the line
+    of an interval is taken where there is no other.
+    """
     wanted = [p for p in placed if p[2].name in summary.highlights]
     if len(placed) <= MOST_NAMED:
         wanted += [p for p in placed if p not in wanted]
-    at = ax.transData.transform([(x, y) for x, y, _ in placed]) if placed else np.empty((0, 2))
-    inside = ax.get_window_extent()
-    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in at]
-    for x, y, variant in wanted:
-        for dx, dy in SIDES:
-            color = variant_color(variant, summary)
-            text = ax.annotate(
-                canvas.two_lines(variant.name, 28), (x, y), xytext=(dx, dy), textcoords="offset points",
-                ha="center" if dx == 0 else "left" if dx > 0 else "right", color=color, fontsize=7.5,
-                arrowprops=_LEADER | {"color": color} if abs(dy) > NEAR else None,
-            )  # fmt: skip
-            text.set_in_layout(False)
-            box = Text.get_window_extent(text)  # without the line to its point
-            # A pointer's width of air, since other fonts are wider.
-            roomy = box.expanded(1.08, 1.1)
-            free = not any(roomy.overlaps(other) for other in taken)
-            if free and inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1):
-                taken.append(roomy)
+    taken = [_around(ax, x, y) for x, y, _ in placed]
+    lines = [line for x, y, variant in placed for line in _lines(ax, x, y, variant)]
+    for point in wanted:
+        for side, avoided in ((s, a) for a in ([*taken, *lines], taken) for s in SIDES):
+            text = _annotated(ax, point, side, variant_color(point[2], summary))
+            text.update_positions(painter.get_renderer())
+            # Without the line to its point; a pointer's width of air, since other fonts are wider.
+            box = Text.get_window_extent(text).expanded(1.08, 1.1)
+            inside = ax.get_window_extent()
+            within = inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1)
+            if within and not any(box.overlaps(other) for other in avoided):
+                taken.append(box)
                 break
             text.remove()
+
+
+def _annotated(ax: Axes, point: Placed, side: tuple[int, int], color: str) -> Annotation:
+    (x, y, variant), (dx, dy) = point, side
+    text = ax.annotate(
+        canvas.two_lines(variant.name, 28), (x, y), xytext=side, textcoords="offset points",
+        ha="center" if dx == 0 else "left" if dx > 0 else "right", color=color, fontsize=7.5,
+        arrowprops=_LEADER | {"color": color} if abs(dy) > NEAR else None,
+    )  # fmt: skip
+    text.set_in_layout(False)
+    return text
+
+
+def _around(ax: Axes, x: float, y: float) -> Bbox:
+    """The place that a point takes, in pixels."""
+    across, up = ax.transData.transform((x, y))
+    return Bbox.from_bounds(across - 4, up - 4, 8, 8)
+
+
+def _lines(ax: Axes, x: float, y: float, variant: VariantSummary) -> list[Bbox]:
+    """The place that the interval of a point's score takes, in pixels."""
+    half = variant.accuracy.half_width if variant.accuracy is not None else None
+    if half is None:
+        return []
+    (across, low), (_x, high) = ax.transData.transform([(x, y - 100 * half), (x, y + 100 * half)])
+    return [Bbox.from_extents(across - 1, low, across + 1, high)]
 
 
 def _position(

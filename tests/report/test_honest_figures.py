@@ -7,10 +7,13 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
+from matplotlib.text import Text
 from PIL import Image
 from support.grid_frames import grid_frames
 from support.report_frames import CBAM, TWO, make_frames
@@ -25,6 +28,7 @@ from ablate.report.figures import accuracy_figure
 from ablate.report.heat import LEAST_RANGE, heat_map
 from ablate.report.placement_map import placement_figure
 from ablate.report.profiles import left_out
+from ablate.report.scatter import cost_figure
 from ablate.report.summary import Summary, summarize
 from ablate.result.maps import HeatMaps
 from ablate.stats import interval
@@ -185,3 +189,22 @@ def test_a_narrow_figure_stacks_its_panels_and_keeps_the_size_of_its_letters() -
         assert (
             max(map(len, canvas.two_lines("a_very_long_name(pool1, r=16, k=7)").split("\n"))) <= 24
         )
+
+
+@pytest.mark.parametrize("inches", [canvas.WIDTH_INCHES, canvas.NARROW_INCHES])
+@pytest.mark.parametrize(("which", "named"), [("two", 2), ("many", 1)])
+def test_points_of_cost_have_names_that_hide_no_other(
+    which: str, named: int, inches: float
+) -> None:
+    frames = make_frames(TWO) if which == "two" else grid_frames(27)
+    with canvas.width(inches):
+        _, figure = drawing(cost_figure, frames)
+    painter = FigureCanvasAgg(figure).get_renderer()
+    for ax in figure.axes:
+        inside, boxes = ax.get_window_extent(painter), []
+        for text in ax.texts:
+            text.update_positions(painter)
+            boxes.append(Text.get_window_extent(text, painter))
+        assert len(boxes) >= named
+        assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 for box in boxes)
+        assert not [1 for one, other in combinations(boxes, 2) if one.overlaps(other)]
