@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle  # between a process and its own child
 import queue
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from ablate.errors import DecodingError
 from ablate.pixels.rows import Chunk, Reply, decode_chunk
+from ablate.pixels.wire import receive_reply, send_chunk
 from ablate.system.processor import count_cores
 from ablate.system.signals import ENDING
 
@@ -112,13 +112,12 @@ class DecodingProcess:
             DecodingError: the process was lost.
         """
         try:
-            pickle.dump(chunk, self._chunks, protocol=pickle.HIGHEST_PROTOCOL)
-            self._chunks.flush()
-            reply: Reply | Exception = pickle.load(self._answers)  # noqa: S301 - its child's
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+            send_chunk(self._chunks, chunk)
+            reply = receive_reply(self._answers)
+        except (EOFError, OSError, ValueError) as error:
             raise DecodingError(_lost(self._exit_code())) from error
-        if isinstance(reply, Exception):
-            raise reply
+        if reply.raised is not None:
+            raise RuntimeError(f"in a process that decodes images:\n{reply.raised}")
         return reply
 
     def end(self) -> None:

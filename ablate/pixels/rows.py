@@ -49,13 +49,15 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What became of a chunk: of its images as many as were decoded before a file could not be read, or a row
-    not be written, which is `error`. `counts` has LEVELS numbers.
+    not be written, which is `error`. `counts` has LEVELS numbers. `raised` is the traceback of what nobody
+    foresaw.
     """
 
     images: tuple[Seen, ...]
     counts: tuple[int, ...]
     error: OSError | None = None
     writing: bool = False
+    raised: str | None = None
 
 
 def decode_chunk(chunk: Chunk) -> Reply:

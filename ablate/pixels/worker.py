@@ -7,11 +7,11 @@ its input, and so does it.
 from __future__ import annotations
 
 import os
-import pickle  # between a process and its own child
 import traceback
 from typing import IO
 
 from ablate.pixels.rows import Reply, decode_chunk
+from ablate.pixels.wire import receive_chunk, send_reply
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -30,18 +30,10 @@ def main() -> None:
 
 
 def serve(asked: IO[bytes], answers: IO[bytes]) -> None:
-    """One answer for each chunk: its `Reply`, or the exception that ended it."""
-    while True:
-        try:
-            chunk = pickle.load(asked)  # noqa: S301 - its parent's
-        except EOFError:
-            return
-        reply: Reply | Exception
+    """One answer for each chunk."""
+    while (chunk := receive_chunk(asked)) is not None:
         try:
             reply = decode_chunk(chunk)
-        except MemoryError:
-            reply = MemoryError("while images were decoded")
         except Exception:
-            reply = RuntimeError(traceback.format_exc())
-        pickle.dump(reply, answers, protocol=pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+            reply = Reply((), (), raised=traceback.format_exc())
+        send_reply(answers, reply)

@@ -251,8 +251,9 @@ def test_an_interrupt_ends_all_processes_and_leaves_nothing(
 
 
 def test_what_nobody_foresaw_in_a_process_is_not_lost(processes: list[int]) -> None:
-    with decoders(1) as two, pytest.raises(RuntimeError, match="AttributeError: 'int' object"):
-        two.submit(Chunk((1,), SIDE, USUAL)).result()  # type: ignore[arg-type]
+    broken = Wanted(FILES[0], "nowhere", 0, counted=True)
+    with decoders(1) as two, pytest.raises(RuntimeError, match="TypeError: 'str' object cannot"):
+        two.submit(Chunk((broken,), "8", USUAL)).result()  # type: ignore[arg-type]
     assert len(processes) == 2
 
 
