@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ablate.result.metrics import Split
-from ablate.stats.sample import Predicted, Sample
+from ablate.stats.sample import PackedBits, Predicted, Sample
 from ablate.study.metrics import ACCURACY, METRICS
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def _sample(
 ) -> Sample:
     images = frames.images
     if metric == ACCURACY:
-        bits = {seed: images.correct[key] for seed, key in keys.items() if key in images.correct}
+        correct = images.correct
+        packed = {seed: correct.packed(key) for seed, key in keys.items() if key in correct}
+        bits = PackedBits(packed, images.images)
         return Sample(values, bits, images.images or None, folds=frames.folds)
     if not METRICS[metric].of_predictions or images.labels is None:
         return Sample(values, folds=frames.folds)

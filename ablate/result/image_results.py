@@ -29,6 +29,10 @@ class Bits(Mapping[str, NDArray[np.bool_]]):
     def __getitem__(self, run_key: str) -> NDArray[np.bool_]:
         return unpack_bits(self._packed[run_key], self.images)
 
+    def packed(self, run_key: str) -> bytes:
+        """Those of a run as they are stored."""
+        return self._packed[run_key]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._packed)
 

@@ -9,7 +9,7 @@ and what they cost in simulation: docs/verdicts.md, `make calibrate`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,8 @@ from ablate.stats.moderate import (
 )
 from ablate.stats.sample import Bits
 
-CHUNK = 2048
-"""Images at a time: the bits are small, what is computed from them is not."""
+CHUNK, VALUES = 2048, 2**23
+"""Images at a time, and values: the bits are small, what is computed from them is not."""
 FEWEST_DOF = 8
 """With fewer degrees of freedom in all arms together one variance is taken for all, and prior knowledge
 stands beside it: trainings vary `PRIOR_RATIO` times as much as independent images, for 4 of them."""
@@ -83,16 +83,25 @@ class Spread:
         return min(1.0, self.image_variance / self.error**2) if self.error else 0.0
 
 
-def block_noise(bits: Bits) -> list[Noise]:
-    """The noise of each arm, the baseline first, with seeds as blocks.
+def block_noise(bits: Iterable[Bits]) -> list[Noise]:
+    """The noise of each arm, the baseline first, with seeds as blocks. Arms are asked for one by one, and
+    kept as packed bits.
 
-    Shape: bits (arms, seeds, images).
+    Shape: (seeds, images) for each arm, the same for all.
     """
-    arms, seeds, images = bits.shape
-    squares = (residuals(bits.mean(2)) ** 2).sum(1)
-    by_image = np.zeros(arms)
-    for start in range(0, images, CHUNK):
-        left = residuals(bits[:, :, start : start + CHUNK].astype(np.float32))
+    means, packed, images = list[Floats](), [], 0
+    for each in bits:
+        means.append(each.mean(1))
+        packed.append(np.packbits(each, axis=1))
+        images = each.shape[1]
+    arms, seeds = len(packed), len(means[0])
+    squares = (residuals(np.stack(means)) ** 2).sum(1)
+    by_image, everything = np.zeros(arms), np.stack(packed)
+    step = _images_at_once(arms * seeds)
+    for start in range(0, images, step):
+        part = everything[:, :, start // 8 : (start + step) // 8]
+        some = np.unpackbits(part, axis=2, count=min(step, images - start))
+        left = residuals(some.astype(np.float32))
         by_image += (left**2).sum((1, 2), dtype=np.float64)
     dof = np.full(arms, (seeds - 1) * (arms - 1) / arms)
     own, independent = grubbs(squares, seeds), grubbs(by_image, seeds) / images**2
@@ -100,17 +109,31 @@ def block_noise(bits: Bits) -> list[Noise]:
     return _noise(own, independent, dof, together, images, few=together < FEWEST_DOF)
 
 
-def unpaired_noise(bits: Sequence[Bits]) -> list[Noise]:
-    """The noise of each arm, the baseline first, where their seeds are not the same.
+def unpaired_noise(bits: Iterable[Bits]) -> list[Noise]:
+    """The noise of each arm, the baseline first, where their seeds are not the same. Arms are asked for one
+    by one, and not kept.
 
     Shape: (seeds, images) for each arm, two seeds or more.
     """
-    images = bits[0].shape[1]
-    own = np.array([each.mean(1).var(ddof=1) for each in bits])
-    independent = np.array([each.var(0, ddof=1).sum() for each in bits]) / images**2
-    dof = np.array([len(each) - 1.0 for each in bits])
+    found, images = [], 0
+    for each in bits:
+        found.append((each.mean(1).var(ddof=1), _by_image(each), len(each) - 1.0))
+        images = each.shape[1]
+    own, independent, dof = np.array(found, dtype=np.float64).T
     few = dof[1:].sum() < FEWEST_DOF
     return _noise(own, independent, dof, float(dof.sum()), images, few=bool(few))
+
+
+def _by_image(bits: Bits) -> float:
+    """What one run's accuracy would vary by if images erred independently."""
+    images, step = bits.shape[1], _images_at_once(len(bits))
+    parts = [bits[:, i : i + step].var(0, ddof=1) for i in range(0, images, step)]
+    return float(np.concatenate(parts).sum() / images**2)
+
+
+def _images_at_once(runs: int) -> int:
+    """How many images of so many runs are computed with: whole bytes of packed bits."""
+    return min(CHUNK, max(8, VALUES // runs // 8 * 8))
 
 
 def _noise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +17,7 @@ from ablate.stats.anchored import (
 )
 from ablate.stats.moderate import Floats
 from ablate.stats.plain import FEWEST_SEEDS, score_variances
-from ablate.stats.sample import Sample
+from ablate.stats.sample import Bits, Sample
 
 SHARE_OF_SEEDS = 0.75
 """Seeds are blocks where all arms share this part of the seeds that the middle one of them has."""
@@ -83,23 +83,28 @@ def gather(samples: Mapping[str, Sample]) -> Arms | None:
 def _by_bits(
     samples: Mapping[str, Sample], seeds: Mapping[str, Sequence[int]], *, blocks: bool
 ) -> Arms | None:
-    bits = [sample.bits_at(seeds[name]) for name, sample in samples.items()]
-    if bits[0].shape[1] < 2:
+    # Arm by arm, each time anew: all of them unpacked at once would take gigabytes.
+    by_image = np.stack([each.mean(0) for each in _unpacked(samples, seeds)])
+    if by_image.shape[1] < 2:
         return None
-    noise = block_noise(np.stack(bits)) if blocks else unpaired_noise(bits)
-    by_image = np.stack([each.mean(0) for each in bits])
+    noise = (block_noise if blocks else unpaired_noise)(_unpacked(samples, seeds))
+    counts = [len(seeds[name]) for name in samples]
     return Arms(
         names=tuple(samples),
         means=by_image.mean(1),
-        runs=np.array([float(len(each)) for each in bits]),
+        runs=np.array(counts, dtype=np.float64),
         beyond=_each(noise, "excess"),
         variances=_each(noise, "variance"),
         dof=_each(noise, "dof"),
-        known=_together([len(each) for each in bits], blocks=blocks),
+        known=_together(counts, blocks=blocks),
         by_image=by_image,
         claimable=True,
         overlap=_overlap(samples),
     )
+
+
+def _unpacked(samples: Mapping[str, Sample], seeds: Mapping[str, Sequence[int]]) -> Iterator[Bits]:
+    return (sample.bits_at(seeds[name]) for name, sample in samples.items())
 
 
 def _by_scores(

@@ -89,7 +89,7 @@ def _predictions(sample: Sample) -> Mapping[int, NDArray[np.int64]]:
 
 
 def _same_images(samples: Mapping[str, Sample]) -> None:
-    sizes = {len(bits) for sample in samples.values() for bits in sample.correct.values()}
+    sizes = frozenset().union(*(sample.sizes for sample in samples.values()))
     if len(sizes) > 1:
         raise OptionError(
             f"runs were tested on different numbers of images ({sorted(sizes)}): compare runs of the "
@@ -105,7 +105,8 @@ class _Family:
     baseline: str
     margin: float
     looks: bool
-    _blocks: dict[tuple[int, ...], dict[str, tuple[Bits, Noise]]] = field(default_factory=dict)
+    _blocks: dict[tuple[int, ...], dict[str, Noise]] = field(default_factory=dict)
+    _base: dict[tuple[int, ...], Bits] = field(default_factory=dict)
 
     def effect(self, name: str, drawn: Mapping[str, Effect]) -> Effect:
         by_images = drawn.get(name)
@@ -134,7 +135,8 @@ class _Family:
     def _paired(self, name: str, seeds: list[int]) -> Effect:
         """Beside every arm that has these seeds: they say how much trainings vary."""
         arms = self._arms_with(tuple(seeds))
-        (mine, noise), (base, base_noise) = arms[name], arms[self.baseline]
+        noise, base_noise = arms[name], arms[self.baseline]
+        mine, base = self.samples[name].bits_at(seeds), self._baseline_at(tuple(seeds))
         difference = float(mine.mean() - base.mean())
         if len(seeds) == 1:
             return self._single(name, mine[0], base[0])
@@ -146,8 +148,9 @@ class _Family:
         return replace(found, verdict=Verdict.IDENTICAL) if np.array_equal(mine, base) else found
 
     def _unpaired(self, name: str) -> Effect:
-        arms = self._arms
-        (mine, noise), (base, base_noise) = arms[name], arms[self.baseline]
+        noise, base_noise = self._arms[name], self._arms[self.baseline]
+        mine = self.samples[name].bits_at(sorted(self.samples[name].seeds))
+        base = self._baseline_at(tuple(sorted(self.samples[self.baseline].seeds)))
         spread = spread_of(mine, base, noise, base_noise, self._overlap)
         critical = dunnett(self._size, len(mine) / (len(mine) + len(base)))
         difference = float(mine.mean() - base.mean())
@@ -231,21 +234,29 @@ class _Family:
             room=self._room,
         )
 
-    def _arms_with(self, seeds: tuple[int, ...]) -> dict[str, tuple[Bits, Noise]]:
-        """Bits and noise of every arm that has these seeds; the baseline first."""
+    def _baseline_at(self, seeds: tuple[int, ...]) -> Bits:
+        """The baseline's bits, unpacked once for all variants that have the same seeds."""
+        if seeds not in self._base:
+            self._base.clear()
+            self._base[seeds] = self.samples[self.baseline].bits_at(seeds)
+        return self._base[seeds]
+
+    def _arms_with(self, seeds: tuple[int, ...]) -> dict[str, Noise]:
+        """The noise of every arm that has these seeds; the baseline first."""
         if seeds not in self._blocks:
-            names = self._with_runs(lambda sample: sample.correct.keys() >= set(seeds))
-            bits = np.stack([self.samples[arm].bits_at(seeds) for arm in names])
+            wanted = set(seeds)
+            names = self._with_runs(lambda sample: sample.correct.keys() >= wanted)
+            bits = (self.samples[arm].bits_at(seeds) for arm in names)
             noise = block_noise(bits) if len(seeds) > 1 else [NO_NOISE] * len(names)
-            self._blocks[seeds] = dict(zip(names, zip(bits, noise, strict=True), strict=True))
+            self._blocks[seeds] = dict(zip(names, noise, strict=True))
         return self._blocks[seeds]
 
     @cached_property
-    def _arms(self) -> dict[str, tuple[Bits, Noise]]:
-        """Bits and noise of every arm with two seeds or more, whichever they are; the baseline first."""
+    def _arms(self) -> dict[str, Noise]:
+        """The noise of every arm with two seeds or more, whichever they are; the baseline first."""
         names = self._with_runs(lambda sample: sample.has_bits and len(sample.seeds) > 1)
-        bits = [self.samples[arm].bits_at(sorted(self.samples[arm].seeds)) for arm in names]
-        return dict(zip(names, zip(bits, unpaired_noise(bits), strict=True), strict=True))
+        bits = (self.samples[arm].bits_at(sorted(self.samples[arm].seeds)) for arm in names)
+        return dict(zip(names, unpaired_noise(bits), strict=True))
 
     def _with_runs(self, enough: Callable[[Sample], bool]) -> list[str]:
         others = [name for name in self.samples if name != self.baseline]

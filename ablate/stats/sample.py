@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -14,6 +14,37 @@ from ablate.stats.intervals import finite
 
 Bits = NDArray[np.bool_]
 """Whether each test image was classified correctly, in the order of the test set."""
+
+
+class PackedBits(Mapping[int, Bits]):
+    """Bits by seed as `numpy.packbits` has them, unpacked when they are asked for: of a hundred thousand runs
+    they take a gigabyte otherwise.
+    """
+
+    def __init__(self, packed: Mapping[int, bytes], images: int) -> None:
+        self._packed, self.images = packed, images
+
+    def __getitem__(self, seed: int) -> Bits:
+        bits: Bits = self.at([seed])[0]
+        return bits
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def at(self, seeds: Sequence[int]) -> Bits:
+        """Shape: (seeds, images)."""
+        joined = np.frombuffer(b"".join(self._packed[seed] for seed in seeds), dtype=np.uint8)
+        rows = joined.reshape(len(seeds), -1)
+        bits: Bits = np.unpackbits(rows, axis=1, count=self.images).view(np.bool_)
+        return bits
+
+    def only(self, seeds: Container[int]) -> PackedBits:
+        """The part of these seeds."""
+        kept = {seed: each for seed, each in self._packed.items() if seed in seeds}
+        return PackedBits(kept, self.images)
 
 
 @dataclass(frozen=True)
@@ -88,6 +119,13 @@ class Sample:
         return 1 / (self.folds - 1) if self.folds > 1 else 0.0
 
     @property
+    def sizes(self) -> frozenset[int]:
+        """How many images its bits are of: one number, where all is well."""
+        if isinstance(self.correct, PackedBits):
+            return frozenset({self.correct.images} if len(self.correct) else ())
+        return frozenset(map(len, self.correct.values()))
+
+    @property
     def has_bits(self) -> bool:
         """Whether every run has its bits."""
         return bool(self.scores) and self.correct.keys() == self.scores.keys()
@@ -95,7 +133,11 @@ class Sample:
     def only(self, seeds: Container[int]) -> Sample:
         """The part of these seeds."""
         scores = {seed: score for seed, score in self.scores.items() if seed in seeds}
-        bits = {seed: each for seed, each in self.correct.items() if seed in seeds}
+        bits: Mapping[int, Bits]
+        if isinstance(self.correct, PackedBits):
+            bits = self.correct.only(seeds)
+        else:
+            bits = {seed: each for seed, each in self.correct.items() if seed in seeds}
         said = self.predicted.only(seeds) if self.predicted is not None else None
         return replace(self, scores=scores, correct=bits, predicted=said)
 
@@ -105,4 +147,6 @@ class Sample:
 
     def bits_at(self, seeds: Sequence[int]) -> Bits:
         """Bits, shape (seeds, images)."""
+        if isinstance(self.correct, PackedBits):
+            return self.correct.at(seeds)
         return np.stack([np.asarray(self.correct[seed], dtype=np.bool_) for seed in seeds])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from ablate.result.image_results import Bits, ImageResults, Said
 from ablate.result.predictions import image_count, unpack_labels
@@ -14,6 +15,9 @@ from ablate.store.folds import Dealt
 from ablate.system.text import plural
 
 Rows = Sequence[Any]
+
+MOST_SAID_BYTES = 512 * 2**20
+"""Predictions take four bytes an image and run: of a hundred thousand runs on CIFAR-10, four gigabytes."""
 
 
 def read_image_results(
@@ -25,31 +29,39 @@ def read_image_results(
     runs = schema.runs
     mine = text(f"run_key IN (SELECT run_key FROM cells WHERE {of_study})")  # noqa: S608
     columns = (
-        *(runs.c.run_key, runs.c.test_accuracy, runs.c.test_correct, runs.c.test_predictions),
-        *(runs.c.fold, runs.c.test_images),
+        *(runs.c.run_key, runs.c.test_accuracy, runs.c.test_correct),
+        *(runs.c.fold, runs.c.test_images, runs.c.seed),
+        func.length(runs.c.test_predictions).label("said_bytes"),
     )
-    query = select(*columns).where(
-        runs.c.status == "finished", runs.c.test_correct.is_not(None), mine
-    )
-    every = connection.execute(query.order_by(runs.c.run_key), dict(values)).all()
+    known_of = (runs.c.status == "finished", runs.c.test_correct.is_not(None), mine)
+    query = select(*columns).where(*known_of).order_by(runs.c.run_key)
+    every = connection.execute(query, dict(values)).all()
     rows = [row for row in every if row.fold is None]
-    dealt = {
+    last = _last_seed(every)
+    answers = select(runs.c.run_key, runs.c.test_predictions).where(*known_of, runs.c.seed <= last)
+    predicted = {
         row.run_key: row.test_predictions
+        for row in connection.execute(answers.order_by(runs.c.run_key), dict(values))
+        if row.test_predictions is not None
+    }
+    dealt = {
+        row.run_key: predicted[row.run_key]
         for row in every
-        if row.fold is not None and len(row.test_predictions or b"") == 4 * (row.test_images or 0)
+        if row.fold is not None
+        and len(predicted.get(row.run_key, b"")) == 4 * (row.test_images or 0)
     }
     sets, content = schema.test_sets, values["dataset_hash"]
     known = connection.execute(select(sets).where(sets.c.dataset_hash == content)).first()
     images = known.images if known is not None else _counted(rows)
     whole = [row for row in rows if len(row.test_correct) == (images + 7) // 8]
-    said = {row.run_key: row.test_predictions for row in whole if row.test_predictions is not None}
+    said = {row.run_key: predicted[row.run_key] for row in whole if row.run_key in predicted}
     return ImageResults(
         correct=Bits({row.run_key: row.test_correct for row in whole}, images),
         said=Said({k: packed for k, packed in said.items() if len(packed) == 4 * images} | dealt),
         labels=unpack_labels(known.labels) if known is not None and known.labels else None,
         classes=tuple(known.classes or ()) if known is not None else (),
         pictures=_pictures(connection, content, image_size),
-        notes=_notes(rows, whole, images),
+        notes=(*_notes(rows, whole, images), *_left_out(every, last)),
     )
 
 
@@ -68,6 +80,31 @@ def read_dealt(
         for row in connection.execute(there, dict(values))
         if row.test_correct is not None
     }
+
+
+def _last_seed(rows: Rows) -> int:
+    """Up to which seed all that was predicted fits into memory: every seed, but where there are very many."""
+    sizes: Counter[int] = Counter()
+    for row in rows:
+        sizes[row.seed] += row.said_bytes or 0
+    together, last = 0, 0
+    for seed in sorted(sizes):
+        together += sizes[seed]
+        if last and together > MOST_SAID_BYTES:
+            return last
+        last = seed
+    return last
+
+
+def _left_out(rows: Rows, last: int) -> tuple[str, ...]:
+    left = sum(row.seed > last and bool(row.said_bytes) for row in rows)
+    if not left:
+        return ()
+    return (
+        f"what single runs said of each image is that of seeds 1 to {last:,}: of "
+        f"{plural(left, 'run')} with other seeds it would not fit into memory, and only what they got right "
+        "is compared.",
+    )
 
 
 def _counted(rows: Rows) -> int:

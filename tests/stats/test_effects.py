@@ -11,7 +11,8 @@ import pytest
 
 from ablate.errors import OptionError, UnknownNameError
 from ablate.stats import Rule, Sample, Verdict, effects, mcnemar
-from ablate.stats.effect import judge
+from ablate.stats.effect import judge, least
+from ablate.stats.sample import PackedBits
 from ablate.stats.words import claim, evidence, reading
 from benchmarks.worlds import World
 
@@ -212,3 +213,40 @@ def test_refusals_name_the_fix() -> None:
     other = Sample.of_bits({1: np.ones(7, dtype=bool)})
     with pytest.raises(OptionError, match="different numbers of images"):
         effects({**study(), "1": other}, "0")
+
+
+def packed(samples: Mapping[str, Sample]) -> Samples:
+    bits = {
+        name: PackedBits({s: np.packbits(each).tobytes() for s, each in it.correct.items()}, 1797)
+        for name, it in samples.items()
+    }
+    return {name: replace(it, correct=bits[name]) for name, it in samples.items()}
+
+
+def test_packed_bits_give_the_same_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks and unpaired, and where not all images are looked at together."""
+    plain = study(0.005, images=1797)
+    assert {len(each) for it in plain.values() for each in it.correct.values()} == {1797}
+    for samples in (plain, without(plain, "1", 1, 2, 3)):
+        assert effects(packed(samples), "0") == effects(samples, "0")
+    found = effects(packed(plain), "0")["1"]
+    monkeypatch.setattr("ablate.stats.anchored.VALUES", 4 * 6 * 200)
+    assert effects(packed(plain), "0")["1"].low == pytest.approx(found.low, rel=1e-5)
+
+
+def test_packed_bits_are_those_that_were_packed() -> None:
+    sample = study(images=30)["1"]
+    bits = PackedBits({s: np.packbits(b).tobytes() for s, b in sample.correct.items()}, 30)
+    assert all(np.array_equal(bits[s], sample.correct[s]) for s in sample.correct)
+    assert np.array_equal(bits.at([2, 1])[0], sample.correct[2])
+    assert list(bits.only({1, 3})) == [1, 3]
+    assert len(Sample(sample.scores, bits).only({2}).correct) == 1
+
+
+@pytest.mark.parametrize("answer", [2, 3, 9, 40, 41, 99, 100, 101])
+@pytest.mark.parametrize("near", [None, 0, 2, 37, 100, 10_000])
+def test_the_smallest_number_is_found_from_wherever_one_looks(
+    answer: int, near: int | None
+) -> None:
+    found = least(lambda n: n >= answer, 2, 100, near)
+    assert found == (answer if answer <= 100 else None)

@@ -157,6 +157,17 @@ def test_what_was_trained_of_other_studies_tells_how_runs_vary(
     assert similar_samples(url, "0" * 64, plan.study.backbone, recipe) == {}
 
 
+def test_of_very_many_runs_the_first_seeds_tell_how_runs_vary(
+    store: Store, plan: Plan, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(store, plan)
+    monkeypatch.setattr("ablate.store.samples.ENOUGH_RUNS", 1)
+    monkeypatch.setattr("ablate.store.samples.ENOUGH_SEEDS", 1)
+    content, recipe = str(plan.dataset.content_hash()), plan.study.recipe.model_dump(mode="json")
+    found = similar_samples(url, content, plan.study.backbone, recipe)
+    assert {each.seeds for each in found.values()} == {frozenset({1})}
+
+
 def test_looks_move_with_runs_whose_network_is_written_otherwise(store: Store, plan: Plan) -> None:
     store.add_look(key_of(plan), look("a"))
     written = replace(plan, study=plan.study.model_copy(update={"backbone": "cbam_cnn(width=1)"}))

@@ -180,3 +180,16 @@ def test_pictures_are_kept_once(store: Store, plan: Plan) -> None:
     store.pictures.add(content, 16, {1: b"d"})
     assert store.pictures.stored(content, 32) == {3, 7, 9}
     assert store.pictures.stored("elsewhere", 32) == set()
+
+
+def test_of_more_predictions_than_fit_into_memory_those_of_the_first_seeds_are_read(
+    store: Store, url: str, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = finish(store, plan, *(result() for _ in plan.cells))
+    seeds = {str(cell.run_key): cell.seed for cell in plan.cells}
+    monkeypatch.setattr("ablate.store.image_results.MOST_SAID_BYTES", 1)
+    images = frames_of(url, plan).images
+    assert set(images.correct) == set(keys), "what was right is known of all"
+    assert {seeds[key] for key in images.said} == {1}
+    assert max(seeds.values()) > 1
+    assert "seeds 1 to 1" in images.notes[0]

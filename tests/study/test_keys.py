@@ -20,7 +20,7 @@ from ablate.store.trials import search_key
 from ablate.study import DataTable, Recipe, Variant, run_key
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.file import parse_study
-from ablate.study.keys import by_difference, setting_key
+from ablate.study.keys import by_difference, run_conditions, run_keys, setting_key
 from ablate.study.recipe import PROTOCOL_DEFAULTS, STORED_ALWAYS
 from ablate.study.search import (
     BOUND_PROTOCOL,
@@ -30,6 +30,7 @@ from ablate.study.search import (
     Parameter,
     Search,
 )
+from ablate.system.digest import digest, digests
 
 DEFAULTS: dict[str, Any] = {
     "name": "golden",
@@ -274,3 +275,17 @@ def test_how_files_are_read_is_in_the_setting_and_not_in_a_run_key() -> None:
         keys = [run_key("0" * 16, s.recipe, "1" * 64, 32, 1, s.data) for s in (plain, study)]
         assert keys[0] == keys[1]
     assert len(settings) == 4
+
+
+def test_keys_of_many_seeds_are_those_of_each() -> None:
+    """What they share is hashed once, wherever the seed stands among the other names."""
+    study = parse_study(CHANGED, "test")
+    conditions = run_conditions(study.recipe, "1" * 64, 64, study.data, 3, "2" * 64)
+    for fold in (None, 2):
+        given = study.recipe, "1" * 64, 64
+        each = [run_key("0" * 16, *given, n, study.data, 3, "2" * 64, fold) for n in (1, 2, 1001)]
+        assert run_keys(conditions, "0" * 16, (1, 2, 1001), fold) == each
+    for shared in ({}, {"a": 1}, {"z": "ü"}, {"a": [1], "z": {"b": None, "a": 2}}):
+        assert digests(shared, "m", [1, "x"]) == [
+            digest({**shared, "m": each}) for each in (1, "x")
+        ]

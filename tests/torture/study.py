@@ -75,5 +75,13 @@ def wide_plan(folder: Path, cells: int, name: str = "wide", **recipe: object) ->
     return make_plan(parse_study(document, "torture"), make_images(folder))
 
 
+def many_plan(folder: Path, cells: int, **recipe: object) -> Plan:
+    """So many cells or a few more, of the tiny study's eight networks: more than one network has seeds."""
+    document = tomllib.loads(STUDY)
+    document |= {"name": "many", "seeds": -(-cells // 8)}
+    document["recipe"] |= recipe
+    return make_plan(parse_study(document, "torture"), make_images(folder))
+
+
 def keys(plan: Plan) -> list[str]:
     return [str(cell.run_key) for cell in plan.cells]
