@@ -22,7 +22,7 @@ from ablate.execute.local import LocalExecutor
 from ablate.measure.bench import Bench, Conditions, Network, make_bench
 from ablate.measure.profile import QUIET, ProfileBench
 from ablate.plan import make_plan
-from ablate.report.families import is_attention
+from ablate.report.cost.families import is_attention
 from ablate.study import Study
 from ablate.study.file import load_study
 from benchmarks.ours import gather

@@ -22,7 +22,7 @@ from ablate.measure.architecture import describe
 from ablate.model import build, build_outline, plain_network
 from ablate.network.places import find_own_attention, find_places, list_places
 from ablate.placement import find_targets
-from ablate.report.families import attended_module, is_attention
+from ablate.report.cost.families import attended_module, is_attention
 from ablate.study import Variant
 from ablate.study.position import BEFORE
 from ablate.system.machine import prepare_machine

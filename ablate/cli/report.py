@@ -105,7 +105,7 @@ def report(
     with loading():
         from ablate.commands.contexts import Printed, build_reports, check_reports, print_reports
         from ablate.commands.report import draw_one, failing
-        from ablate.report.latex import paper_columns
+        from ablate.report.files.latex import paper_columns
         from ablate.report.render import ForPaper
 
     paper = ForPaper(latex or "wide", paper_columns(columns, latex or "wide"))

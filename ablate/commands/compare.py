@@ -10,8 +10,8 @@ from typing import Any, Literal
 from ablate.commands.chosen import frames_of
 from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError
+from ablate.report.files.numbers import effect_document, json_text
 from ablate.report.findings import LEAKED, cost, unmoved_in
-from ablate.report.numbers import effect_document, json_text
 from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects, words
 from ablate.study import Study

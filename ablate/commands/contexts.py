@@ -15,11 +15,11 @@ from ablate.commands.looked import keep_look
 from ablate.commands.report import build_report, check_report, frames_to_show, print_report
 from ablate.datasets import data_of
 from ablate.errors import DatabaseError, UnknownNameError
-from ablate.report.comment import comment
-from ablate.report.contexts import InContext
-from ablate.report.numbers import json_text
-from ablate.report.over import differing_over, numbers_over, render_contexts, write_over
+from ablate.report.effects.contexts import InContext
+from ablate.report.files.comment import comment
+from ablate.report.files.numbers import json_text
 from ablate.report.render import WIDE, ForPaper, differing_files, write_report
+from ablate.report.several.over import differing_over, numbers_over, render_contexts, write_over
 from ablate.report.summary import Summary, summarize
 from ablate.store.frames import Frames
 from ablate.study import Study

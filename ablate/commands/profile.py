@@ -14,7 +14,7 @@ from rich.table import Table
 from ablate.commands.chosen import frames_of
 from ablate.errors import DatabaseError
 from ablate.page.format import MISSING, milliseconds, percent, ratio
-from ablate.report.families import module_times
+from ablate.report.cost.families import module_times
 from ablate.report.summary import Summary, speed_ratio, summarize
 from ablate.result.cost import AUGMENTATION, OPTIMIZER
 from ablate.stats.words import speed_words

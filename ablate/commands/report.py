@@ -13,10 +13,10 @@ from typing import Any, Literal
 from ablate.commands.chosen import frames_of
 from ablate.commands.looked import keep_look
 from ablate.errors import OptionError, StudyError, nearest, unknown
-from ablate.report.comment import comment
+from ablate.report.files.comment import comment
+from ablate.report.files.numbers import report_json
 from ablate.report.findings import LEAKED
 from ablate.report.gallery import FIGURES, draw_figure
-from ablate.report.numbers import report_json
 from ablate.report.render import WIDE, ForPaper, differing_files, write_figure, write_report
 from ablate.report.summary import Summary, summarize
 from ablate.result.search import Called, SearchResult

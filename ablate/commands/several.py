@@ -11,13 +11,13 @@ from pathlib import Path
 from ablate.commands.contexts import frames_in_contexts
 from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError
-from ablate.report.contexts import InContext
-from ablate.report.export import over_csv
-from ablate.report.numbers import json_text
-from ablate.report.over import differing_over, with_pages, write_over
-from ablate.report.parts import make_parts
-from ablate.report.several import compose_several, several_numbers
-from ablate.report.several_compared import refuse_strangers
+from ablate.report.effects.contexts import InContext
+from ablate.report.files.export import over_csv
+from ablate.report.files.numbers import json_text
+from ablate.report.several.compared import refuse_strangers
+from ablate.report.several.over import differing_over, with_pages, write_over
+from ablate.report.several.parts import make_parts
+from ablate.report.several.story import compose_several, several_numbers
 from ablate.report.summary import Summary, summarize
 from ablate.store.frames import Frames, Which, read_frames
 from ablate.store.held import held_of

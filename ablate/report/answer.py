@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.page.document import Note
-from ablate.report.factors import answers
+from ablate.report.effects.factors import answers
 from ablate.report.findings import costs, headline
 from ablate.report.results import completeness
 from ablate.report.summary import Summary, VariantSummary

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablate.report.families import attended_module
+from ablate.report.cost.families import attended_module
 from ablate.report.summary import Summary
 from ablate.stats.matched import Level, Table
 from ablate.stats.shapley import Coalition

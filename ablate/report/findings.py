@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.page.document import Finding
 from ablate.page.format import count, percent, ratio
-from ablate.report.speeds import apart
+from ablate.report.cost.speeds import apart
 from ablate.report.summary import Summary, VariantSummary, speed_ratio
 from ablate.stats import DEFAULT_MARGIN, Effect, Rule, Verdict
 from ablate.stats.words import claim, could_see_each, evidence, points, size, speed_words

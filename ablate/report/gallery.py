@@ -10,21 +10,21 @@ from ablate.page import canvas
 from ablate.page.both import for_both
 from ablate.page.document import Figure
 from ablate.page.together import all_of
-from ablate.report import search
-from ablate.report.attention import heat_figure, weights_figure
-from ablate.report.classes import confusion_figure
-from ablate.report.curves import epoch_loss_figure, learning_figure, loss_figure
-from ablate.report.factors import factors_figure
+from ablate.report.cost.profiles import profile_figure
+from ablate.report.cost.scatter import cost_figure
+from ablate.report.cost.shares import family_figure
+from ablate.report.effects.factors import factors_figure
+from ablate.report.effects.forest import effects_figure
+from ablate.report.effects.forests import effects_over
+from ablate.report.effects.heat import heat_map
+from ablate.report.effects.placement_map import placement_figure
+from ablate.report.effects.shapley import shapley_figure
 from ablate.report.figures import accuracy_figure
-from ablate.report.flips import flips_figure
-from ablate.report.forest import effects_figure
-from ablate.report.forests import effects_over
-from ablate.report.heat import heat_map
-from ablate.report.placement_map import placement_figure
-from ablate.report.profiles import profile_figure
-from ablate.report.scatter import cost_figure
-from ablate.report.shapley import shapley_figure
-from ablate.report.shares import family_figure
+from ablate.report.search import figures as search
+from ablate.report.seen.attention import heat_figure, weights_figure
+from ablate.report.seen.classes import confusion_figure
+from ablate.report.seen.curves import epoch_loss_figure, learning_figure, loss_figure
+from ablate.report.seen.flips import flips_figure
 from ablate.report.summary import Summary
 from ablate.result.search import SearchResult
 from ablate.system.language import ENGLISH, _, language, spoken

@@ -30,7 +30,7 @@ class StudyResults(Results):
         Raises:
             StudyError: no such study or setting, or several to choose from.
         """
-        from ablate.report.numbers import effect_document  # noqa: PLC0415 - as all here: seconds to load
+        from ablate.report.files.numbers import effect_document  # noqa: PLC0415 - as all here: seconds to load
 
         found = self._summary(study, setting)
         rows = [effect_document(v, v.effect, found.leaked) for v in found.tested if v.effect]
@@ -42,7 +42,7 @@ class StudyResults(Results):
         Raises:
             StudyError: as `effects`.
         """
-        from ablate.report.export import variant_records  # noqa: PLC0415
+        from ablate.report.files.export import variant_records  # noqa: PLC0415
 
         return pd.DataFrame(variant_records(self._summary(study, setting))).set_index("variant")
 

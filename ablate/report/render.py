@@ -13,11 +13,11 @@ from ablate.page.data import csv_text
 from ablate.page.document import Document, Figure
 from ablate.page.html import html, markdown
 from ablate.page.vector import file_svg
-from ablate.report.export import tables_csv, variants_csv
+from ablate.report.files.export import tables_csv, variants_csv
+from ablate.report.files.latex import CHOSEN, Width, latex_table, numbers_tex
+from ablate.report.files.numbers import report_json
+from ablate.report.files.reproduce import run_records
 from ablate.report.gallery import FIGURES, draw_all
-from ablate.report.latex import CHOSEN, Width, latex_table, numbers_tex
-from ablate.report.numbers import report_json
-from ablate.report.reproduce import run_records
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
 from ablate.system.files import write_whole

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from ablate.page import format as fmt
 from ablate.page.document import Bar, BarPart, Column, Row, Table, TableCell
+from ablate.report.cost.speeds import SpeedColumn, apart, ratio_to
 from ablate.report.readable import MOST_LISTED, MOST_SEEDS, ends, mean_of, of_variants
-from ablate.report.speeds import SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.stats import Rule, words

@@ -7,22 +7,26 @@ from typing import Any
 
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Figure, Findings, Note, Section
-from ablate.report import costs, families, flips, profiles, reproduce, shares, tables
+from ablate.report import tables
 from ablate.report.answer import answer
-from ablate.report.began import began_blocks
-from ablate.report.classes import class_blocks
-from ablate.report.contexts import context_blocks
-from ablate.report.controls import control_blocks
-from ablate.report.factors import factor_blocks
+from ablate.report.cost import families, profiles, shares
+from ablate.report.cost import tables as costs
+from ablate.report.cost.front import front_blocks
+from ablate.report.effects.began import began_blocks
+from ablate.report.effects.contexts import context_blocks
+from ablate.report.effects.controls import control_blocks
+from ablate.report.effects.factors import factor_blocks
+from ablate.report.effects.selection import selection_blocks
+from ablate.report.files import reproduce
 from ablate.report.findings import LEAKED, findings, margin_words, unmoved_in
-from ablate.report.front import front_blocks
 from ablate.report.gallery import draw_all, of_section
-from ablate.report.images import doubts, image_blocks
-from ablate.report.metrics import metric_blocks
 from ablate.report.readable import MOST_LISTED, few_rows
 from ablate.report.results import completeness, results_table
-from ablate.report.search import search_blocks
-from ablate.report.selection import selection_blocks
+from ablate.report.search.section import search_blocks
+from ablate.report.seen import flips
+from ablate.report.seen.classes import class_blocks
+from ablate.report.seen.images import doubts, image_blocks
+from ablate.report.seen.metrics import metric_blocks
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.stats import words

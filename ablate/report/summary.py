@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from ablate.report.samples import read_samples, validation_scores
-from ablate.report.speeds import (
+from ablate.report.cost.speeds import (
     COST_COLUMNS,
     Speed,
     SpeedColumn,
@@ -19,6 +18,7 @@ from ablate.report.speeds import (
     read_speeds,
     speed_columns,
 )
+from ablate.report.samples import read_samples, validation_scores
 from ablate.result import RunStatus
 from ablate.result.dataset import DatasetSummary
 from ablate.result.image_results import ImageResults
@@ -31,7 +31,7 @@ from ablate.study.metrics import ACCURACY, METRICS, Metric
 from ablate.study.search import FRESH_SEEDS, last_of_grid
 
 if TYPE_CHECKING:
-    from ablate.report.contexts import InContext
+    from ablate.report.effects.contexts import InContext
     from ablate.store.frames import Frames
 
 RUN_COLUMNS = (

@@ -20,7 +20,7 @@ from support.every_command import EVERY, made_anew, working_folder
 
 from ablate.commands.measure import _lines as measured_lines
 from ablate.drive.costs import baseline_of
-from ablate.report.export import MODES
+from ablate.report.files.export import MODES
 from ablate.result import Cost
 from ablate.system.console import say
 

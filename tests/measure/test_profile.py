@@ -47,8 +47,8 @@ from ablate.measure.profile_rows import (
     make_rows,
 )
 from ablate.plan import Plan
-from ablate.report import families
-from ablate.report.families import attended_module, is_attention
+from ablate.report.cost import families
+from ablate.report.cost.families import attended_module, is_attention
 from ablate.result import Cost, Finished, Profiled, ProfileRow, Trace
 from ablate.result.architecture import ATTACHED_AS
 from ablate.result.cost import AUGMENTATION, NETWORK, OPTIMIZER, STEP

@@ -27,7 +27,7 @@ from conftest import Shell, message
 from ablate.errors import DatabaseError
 from ablate.page.document import Column, Document, Row, Section, Table, TableCell
 from ablate.page.html import html, markdown
-from ablate.report.latex import escaped
+from ablate.report.files.latex import escaped
 from ablate.result import histograms, snapshot
 from ablate.store import stored_file
 from ablate.system import packed

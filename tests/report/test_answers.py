@@ -11,12 +11,12 @@ from support.report_frames import make_frames, page
 
 from ablate.page import canvas
 from ablate.page.document import Block, Findings, Note, Table
-from ablate.report.controls import control_blocks
+from ablate.report.cost.front import costs_less, front_blocks
 from ablate.report.design import design, placements
-from ablate.report.factors import factor_blocks
-from ablate.report.front import costs_less, front_blocks
-from ablate.report.selection import selection_blocks
-from ablate.report.shapley import shares_of
+from ablate.report.effects.controls import control_blocks
+from ablate.report.effects.factors import factor_blocks
+from ablate.report.effects.selection import selection_blocks
+from ablate.report.effects.shapley import shares_of
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
 from ablate.stats import Verdict

@@ -15,9 +15,9 @@ from support.report_frames import make_frames, written
 
 from ablate.commands.compare import told
 from ablate.errors import DatabaseError
-from ablate.report.export import variants_csv
+from ablate.report.files.export import variants_csv
+from ablate.report.files.numbers import report_json
 from ablate.report.findings import findings, headline
-from ablate.report.numbers import report_json
 from ablate.report.results import results_table
 from ablate.report.summary import summarize
 from ablate.result.image_results import Bits, ImageResults

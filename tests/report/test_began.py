@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.page.document import Note, Table
-from ablate.report.began import began_blocks
+from ablate.report.effects.began import began_blocks
 from ablate.study.metrics import BEGAN_ACCURACY
 
 

@@ -12,7 +12,14 @@ from support.grid_frames import grid_frames
 from support.report_frames import TWO, make_frames
 
 from ablate.errors import OptionError
-from ablate.report.latex import CHOSEN, COLUMNS, latex_table, numbers_tex, paper_columns, typeset
+from ablate.report.files.latex import (
+    CHOSEN,
+    COLUMNS,
+    latex_table,
+    numbers_tex,
+    paper_columns,
+    typeset,
+)
 from ablate.report.summary import Summary, summarize
 
 EVERY = tuple(COLUMNS)

@@ -23,12 +23,12 @@ from ablate.page import format as fmt
 from ablate.page.document import Figure
 from ablate.page.pictures import Heat, WeightRow
 from ablate.page.vector import Styles, file_svg, inline
-from ablate.report.curves import epoch_loss_figure, learning_figure
+from ablate.report.cost.profiles import left_out
+from ablate.report.cost.scatter import cost_figure
+from ablate.report.effects.heat import LEAST_RANGE, heat_map
+from ablate.report.effects.placement_map import placement_figure
 from ablate.report.figures import accuracy_figure
-from ablate.report.heat import LEAST_RANGE, heat_map
-from ablate.report.placement_map import placement_figure
-from ablate.report.profiles import left_out
-from ablate.report.scatter import cost_figure
+from ablate.report.seen.curves import epoch_loss_figure, learning_figure
 from ablate.report.summary import Summary, summarize
 from ablate.result.maps import HeatMaps
 from ablate.stats import interval

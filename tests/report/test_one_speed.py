@@ -19,8 +19,8 @@ from ablate.measure.probe import Reading
 from ablate.measure.timings import Entrant, Timings, costs_of
 from ablate.page.document import Table
 from ablate.page.format import ratio as as_ratio
-from ablate.report.costs import cost_tables
-from ablate.report.export import variants_csv
+from ablate.report.cost.tables import cost_tables
+from ablate.report.files.export import variants_csv
 from ablate.report.results import results_table
 from ablate.report.summary import Summary, speed_ratio, summarize
 from ablate.result import Cost

@@ -11,9 +11,9 @@ from support.report_frames import make_frames
 from ablate.page import canvas
 from ablate.page.document import Document, Table
 from ablate.report import readable
-from ablate.report.export import tables_csv
+from ablate.report.effects.forest import effects_figure
 from ablate.report.figures import accuracy_figure
-from ablate.report.forest import effects_figure
+from ablate.report.files.export import tables_csv
 from ablate.report.readable import ends, few_seeds
 from ablate.report.results import results_table
 from ablate.report.story import compose

@@ -13,8 +13,8 @@ from support.report_frames import Page, make_frames
 from support.words import Texts, english_in
 
 from ablate.page.document import Figure, Table
-from ablate.report.contexts import InContext, where_table
-from ablate.report.over import render_contexts
+from ablate.report.effects.contexts import InContext, where_table
+from ablate.report.several.over import render_contexts
 from ablate.report.story import compose
 from ablate.report.summary import summarize
 from ablate.system.language import spoken

@@ -14,9 +14,9 @@ from support.report_frames import make_frames, written
 
 from ablate.page import canvas
 from ablate.page.document import Figure, Note, Table
-from ablate.report.flips import chosen, flips_figure
 from ablate.report.gallery import draw_section
 from ablate.report.render import render
+from ablate.report.seen.flips import chosen, flips_figure
 from ablate.report.story import compose
 from ablate.report.summary import summarize
 from ablate.result.image_results import Bits, ImageResults, Said

@@ -17,8 +17,8 @@ from ablate.page import canvas
 from ablate.page.document import Document, Figure, Section
 from ablate.page.html import html
 from ablate.report.figures import row_axes
-from ablate.report.parts import make_parts
 from ablate.report.render import write_report
+from ablate.report.several.parts import make_parts
 from ablate.report.story import compose
 from ablate.report.summary import summarize
 from ablate.store.frames import Frames

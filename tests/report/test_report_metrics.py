@@ -14,9 +14,9 @@ from support.report_frames import make_frames
 
 from ablate.page import canvas
 from ablate.page.document import Figure, Note, Section, Table
-from ablate.report.classes import MOST_CLASSES, answers, recall_table
-from ablate.report.export import variants_csv
-from ablate.report.numbers import report_json
+from ablate.report.files.export import variants_csv
+from ablate.report.files.numbers import report_json
+from ablate.report.seen.classes import MOST_CLASSES, answers, recall_table
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
 from ablate.result.image_results import Bits, ImageResults, Said

@@ -21,12 +21,12 @@ from ablate.errors import OptionError
 from ablate.page import canvas
 from ablate.page.document import Figure, Note
 from ablate.page.vector import Picture
-from ablate.report.contexts import InContext
-from ablate.report.forests import over_both
-from ablate.report.parts import finished, groups_of, make_parts
-from ablate.report.several import compose_several, several_numbers
-from ablate.report.several_compared import refuse_strangers
-from ablate.report.several_costs import cost_tables
+from ablate.report.effects.contexts import InContext
+from ablate.report.effects.forests import over_both
+from ablate.report.several.compared import refuse_strangers
+from ablate.report.several.costs import cost_tables
+from ablate.report.several.parts import finished, groups_of, make_parts
+from ablate.report.several.story import compose_several, several_numbers
 from ablate.report.summary import Summary, summarize
 from ablate.result.image_results import Bits, ImageResults
 from ablate.store.frames import Frames

@@ -14,8 +14,8 @@ from support.search_processes import PARAMETERS, search_plan
 from ablate.commands.report import build_report
 from ablate.drive.options import RunOptions
 from ablate.drive.search import SearchOptions, search_study
-from ablate.report.quality import quality_of
-from ablate.report.search import best_table
+from ablate.report.search.quality import quality_of
+from ablate.report.search.tables import best_table
 from ablate.result import RunStatus
 from ablate.result.search import SearchResult, TrialResult
 from ablate.search.confirm import candidates

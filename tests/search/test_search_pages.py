@@ -26,7 +26,8 @@ from ablate.page import canvas
 from ablate.page.document import Document, Section
 from ablate.page.html import markdown
 from ablate.report.gallery import draw_section
-from ablate.report.search import expected_best, search_blocks
+from ablate.report.search.figures import expected_best
+from ablate.report.search.section import search_blocks
 from ablate.report.summary import summarize
 from ablate.result.search import ConfirmedResult, SearchResult
 from ablate.search.dashboard import serve

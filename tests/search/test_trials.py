@@ -13,7 +13,7 @@ from support.search_processes import Instant, make_searcher, run_search, search_
 import ablate
 from ablate.page.document import Table
 from ablate.plan import Plan
-from ablate.report.search import best_table, importance_table
+from ablate.report.search.tables import best_table, importance_table
 from ablate.result import Cost, Finished
 from ablate.result.search import Called, SearchResult
 from ablate.search.networks import with_searched

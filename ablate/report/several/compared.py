@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ablate.errors import OptionError
 from ablate.page.document import Block, Note
-from ablate.report.contexts import InContext, variants_of
-from ablate.report.parts import (
+from ablate.report.effects.contexts import InContext, variants_of
+from ablate.report.several.parts import (
     Group,
     differences,
     groups_of,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.arms import arms_of, looks
-from ablate.report.speeds import SpeedColumn, ratio_to
+from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import words
 from ablate.stats.contrasts import Estimate

@@ -16,9 +16,9 @@ from matplotlib.transforms import Bbox
 from ablate.page import canvas
 from ablate.page.document import Figure, Value
 from ablate.page.format import accuracy, speed
+from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.figures import WHOLE, color_words, variant_color
 from ablate.report.readable import MOST_LISTED, ends, mean_of, of_variants
-from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.language import _
 

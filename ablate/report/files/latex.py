@@ -10,8 +10,8 @@ from typing import Literal
 from ablate.errors import OptionError, nearest
 from ablate.page import format as fmt
 from ablate.page.document import Table
+from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.results import NOT_CLAIMED
-from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Interval, Verdict
 from ablate.system.text import printable

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ablate.page.data import csv_text
 from ablate.page.document import Column, Document, Table, TableCell, Value
+from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.results import NOT_CLAIMED
-from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 
 MODES = ("train", "infer", "eager")

@@ -20,7 +20,7 @@ from ablate.page.document import (
 )
 from ablate.report.arms import BARE, arms_of, looks
 from ablate.report.design import design
-from ablate.report.shapley import shapley_blocks
+from ablate.report.effects.shapley import shapley_blocks
 from ablate.report.summary import Summary
 from ablate.stats import Verdict, words
 from ablate.stats.contrasts import Estimate

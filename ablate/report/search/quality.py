@@ -66,3 +66,14 @@ def quality_of(search: SearchResult) -> Quality:
     """That of a search."""
     index, name = next((i, name) for i, name in enumerate(search.objectives) if name in QUALITIES)
     return Quality(index, METRICS[QUALITIES[name]])
+
+
+def best_words(quality: Quality) -> str:
+    return _("highest") if quality.metric.higher_is_better else _("lowest")
+
+
+def objective_words(name: str) -> str:
+    if name in QUALITIES:
+        return _("Validation {title}", title=METRICS[QUALITIES[name]].title)
+    words = {"macs": "MACs", "images_per_second": _("Images/s")}
+    return words.get(name, _(name.capitalize()))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ablate.page import canvas
 from ablate.page.document import Block, Column, Figure, Row, Table, TableCell
 from ablate.report.arms import arms_of, looks
+from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.design import placements
-from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import words
 from ablate.stats.contrasts import Estimate

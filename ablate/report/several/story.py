@@ -16,7 +16,7 @@ from ablate.page.document import (
     Section,
     Tone,
 )
-from ablate.report.contexts import (
+from ablate.report.effects.contexts import (
     HOLDS,
     InContext,
     dependence,
@@ -24,9 +24,11 @@ from ablate.report.contexts import (
     verdicts_of,
     where_table,
 )
-from ablate.report.forests import over_both
-from ablate.report.numbers import report_numbers
-from ablate.report.parts import (
+from ablate.report.effects.forests import over_both
+from ablate.report.files.numbers import report_numbers
+from ablate.report.several.compared import compared_blocks
+from ablate.report.several.costs import cost_tables
+from ablate.report.several.parts import (
     Group,
     differences,
     differing,
@@ -34,9 +36,7 @@ from ablate.report.parts import (
     groups_of,
     listed,
 )
-from ablate.report.several_compared import compared_blocks
-from ablate.report.several_costs import cost_tables
-from ablate.report.several_studies import shared_runs, studies_table
+from ablate.report.several.studies import shared_runs, studies_table
 from ablate.stats import Verdict
 from ablate.system.language import ENGLISH, _, amount, retold, spoken
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
-from ablate.report.contexts import InContext
-from ablate.report.parts import (
+from ablate.report.effects.contexts import InContext
+from ablate.report.several.parts import (
     facts_of,
     finished,
     run_keys,

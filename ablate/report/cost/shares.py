@@ -7,7 +7,7 @@ import pandas as pd
 from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Column, Figure, Note, Row, Table, TableCell
-from ablate.report.families import (
+from ablate.report.cost.families import (
     ATTENTION,
     FAMILIES,
     OTHER,
@@ -15,8 +15,8 @@ from ablate.report.families import (
     module_times,
     step_only,
 )
-from ablate.report.profiles import bar_order, left_out, pairs_of
-from ablate.report.speeds import ratio_to
+from ablate.report.cost.profiles import bar_order, left_out, pairs_of
+from ablate.report.cost.speeds import ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.language import _, amount
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Figure, Row, Table, TableCell, Value
-from ablate.report.attention import telling_variants
-from ablate.report.heat import NEAR_WHITE
+from ablate.report.effects.heat import NEAR_WHITE
+from ablate.report.seen.attention import telling_variants
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.stats.metrics import confusion

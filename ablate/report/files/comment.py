@@ -8,8 +8,8 @@ from ablate.page.document import Block, Document, Section, Table
 from ablate.page.html import markdown
 from ablate.report.answer import answer
 from ablate.report.findings import LEAKED
-from ablate.report.images import doubts
 from ablate.report.results import results_table
+from ablate.report.seen.images import doubts
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.language import N_, _
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from ablate.errors import OutputError
 from ablate.page.document import Document
 from ablate.page.html import html, markdown
-from ablate.report.contexts import InContext, compose_contexts, where_table
-from ablate.report.export import over_csv
-from ablate.report.latex import plain_table
-from ablate.report.numbers import contexts_json
+from ablate.report.effects.contexts import InContext, compose_contexts, where_table
+from ablate.report.files.export import over_csv
+from ablate.report.files.latex import plain_table
+from ablate.report.files.numbers import contexts_json
 from ablate.report.render import FORMATS, content_of, figure_files, write_files
 from ablate.system.inside import inside
 from ablate.system.language import ENGLISH, spoken

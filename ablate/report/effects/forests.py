@@ -20,7 +20,7 @@ from ablate.stats.words import points, size, span
 from ablate.system.language import N_, _, amount, closed_up, retold
 
 if TYPE_CHECKING:
-    from ablate.report.contexts import InContext
+    from ablate.report.effects.contexts import InContext
 
 MOST_POINTS = 100.0
 COLORS = N_("Blue: better; orange: worse; green: equivalent or identical; grey: undecided.")

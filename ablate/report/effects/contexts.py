@@ -23,7 +23,7 @@ from ablate.page.document import (
     Tone,
 )
 from ablate.report.arms import arms_of
-from ablate.report.forests import over_both
+from ablate.report.effects.forests import over_both
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Verdict, words

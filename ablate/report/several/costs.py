@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ablate.page import format as fmt
 from ablate.page.document import Column, Row, Table, TableCell
-from ablate.report.contexts import InContext
-from ablate.report.parts import listed
-from ablate.report.speeds import Speed, SpeedColumn, ratio_to
+from ablate.report.cost.speeds import Speed, SpeedColumn, ratio_to
+from ablate.report.effects.contexts import InContext
+from ablate.report.several.parts import listed
 from ablate.report.summary import Summary
 from ablate.stats.words import speed_words
 from ablate.system.language import _, amount

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.page import format as fmt
 from ablate.page.document import Column, Row, Table, TableCell
-from ablate.report.speeds import Speed, SpeedColumn, apart, ratio_to
+from ablate.report.cost.speeds import Speed, SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.ratios import Ratio
 from ablate.stats.words import speed_could_see, speed_words

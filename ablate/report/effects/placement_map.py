@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from ablate.page import canvas
 from ablate.page import format as fmt
 from ablate.page.document import Figure, Value
+from ablate.report.cost.families import attended_module, is_attention
+from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.design import places_of
-from ablate.report.families import attended_module, is_attention
 from ablate.report.figures import variant_color
-from ablate.report.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.words import points, span
 from ablate.system.language import _, amount

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ablate.page import format as fmt
-from ablate.report.contexts import InContext, variants_of
+from ablate.report.effects.contexts import InContext, variants_of
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.study.data import DATA_PROTOCOL

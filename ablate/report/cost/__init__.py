@@ -1,0 +1,1 @@
+"""What variants cost: speeds, where the time goes, and who is dominated."""

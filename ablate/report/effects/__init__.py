@@ -1,0 +1,1 @@
+"""Effects by variant, place, kind, ratio, control and context, in words, tables and figures."""

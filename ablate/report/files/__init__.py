@@ -1,0 +1,1 @@
+"""The files beside the page: for papers, for programs, for pull requests."""

@@ -1,0 +1,1 @@
+"""What networks see and learn: attention, images, classes, metrics, learning curves."""
