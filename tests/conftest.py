@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import itertools
 import os
 import shutil
@@ -30,6 +31,9 @@ from ablate.system.pulse import MARK
 
 __all__ = ["postgres"]  # a fixture
 
+# Rewriting what tests assert takes seconds in each process: kept as bytecode, also where Python is told
+# to keep none, as in images of containers.
+sys.dont_write_bytecode = False
 # One thread: tests run side by side, and training itself uses one.
 torch.set_num_threads(1)
 # What is told is English here, whatever the locale; what another language says is asked for.
@@ -45,6 +49,15 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the program: hundreds of processes would each do it for themselves where Python may write no
+    bytecode.
+    """
+    if not hasattr(config, "workerinput"):  # once, not in each worker of xdist
+        for folder in (Path(cli.__file__).parents[1], Path(__file__).parent / "support"):
+            compileall.compile_dir(folder, quiet=2)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests marked `gpu` run where `-m gpu` asks for them, as `make gpu-check` does, and nowhere else."""
     if item.get_closest_marker("gpu") is None:
@@ -53,6 +66,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("`make gpu-check` runs it, on a machine with a CUDA device")
     if not torch.cuda.is_available():
         pytest.fail("no CUDA device here: torch finds none")
+
+
+@pytest.fixture(scope="session")
+def dot() -> Any:
+    """The smallest picture, in every format."""
+    from matplotlib.figure import Figure
+
+    from ablate.page import canvas
+
+    return canvas.saved(Figure((0.2, 0.2), dpi=20))
+
+
+@pytest.fixture
+def words_alone(dot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of reports are drawn, and a dot is written in the place of each, which takes a hundredth of the
+    time: for tests of what stands around them.
+    """
+    from ablate.page import canvas
+
+    real = canvas.saved
+    monkeypatch.setattr(canvas, "saved", lambda f: dot if canvas._KEPT.get() is None else real(f))
 
 
 class Shell:
@@ -173,6 +207,7 @@ def study_document(**changes: Any) -> dict[str, Any]:
         "question": "Does it work?",
         "dataset": "digits",
         "backbone": "cbam_cnn",
+        "image_size": 16,
         "seeds": 2,
         "recipe": recipe,
         "grid": [

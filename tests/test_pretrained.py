@@ -30,7 +30,7 @@ from ablate.train.loop import evaluate
 from ablate.train.step import make_trainer
 
 NET = "cbam_cnn(width=0.25)"
-CLASSES, SIZE = 10, 32
+CLASSES, SIZE = 10, 16
 FP32 = find_machine("cpu", "fp32").precision
 SE = {"attention": "se", "position": "pool*", "reduction": 4}
 

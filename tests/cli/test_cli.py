@@ -20,7 +20,8 @@ from ablate.measure.throughput import Protocol
 STUDIES = Path(__file__).parents[2] / "studies"
 DIGITS = str(STUDIES / "digits-grid.toml")
 ATTENTION = str(STUDIES / "attention.toml")
-TINY = ["--set", "recipe.epochs=1", "--set", "recipe.batch_size=128", "--set", "recipe.augment=[]"]
+TINY = ["--set", "recipe.epochs=1", "--set", "recipe.batch_size=128", "--set", "recipe.augment=[]",
+        "--set", "image_size=16"]  # fmt: skip
 
 
 def archive(path: Path, broken: bool = False) -> Path:

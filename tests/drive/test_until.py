@@ -24,6 +24,7 @@ from ablate.study.file import load_study
 STUDY = """
 name = "until"
 dataset = "digits"
+image_size = 16
 backbone = "cbam_cnn(width=0.25)"
 seeds = 2
 equivalence_margin = 0.1

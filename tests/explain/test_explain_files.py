@@ -164,7 +164,7 @@ def test_an_image_file_is_shown_at_the_studys_size(plan: Plan, url: str, tmp_pat
     file = tmp_path / "my dog.jpg"
     Image.new("RGB", (90, 50), (200, 30, 30)).save(file)
     found = explain_networks(ask(plan, url, "none", image=file))
-    assert found.inputs.pixels.shape == (1, 32, 32, 3)
+    assert found.inputs.pixels.shape == (1, 16, 16, 3)
     assert (found.inputs.names, found.inputs.true) == (("my dog.jpg",), (None,))
 
 

@@ -46,7 +46,7 @@ def make_cohort(*names: str, **changes: Any) -> Cohort:
     recipe = {"epochs": 2, "augment": ("crop",), "batch_size": 256, **changes.pop("recipe", {})}
     runs = tuple(map(make_run, names))
     device = changes.pop("device", "cpu")
-    return Cohort(runs, 1, Recipe(**recipe), open_dataset("digits", None, 32), device, **changes)
+    return Cohort(runs, 1, Recipe(**recipe), open_dataset("digits", None, 16), device, **changes)
 
 
 def events_of(job: Cohort) -> dict[str, list[Any]]:
@@ -374,7 +374,7 @@ def trained(network: str) -> tuple[list[Noted], Finished]:
     variant = complete(Variant(f"viewing:{network}", "se", "conv2", (("reduction", 4),)))
     recipe = Recipe(epochs=1, augment=(), batch_size=256, precision="fp32")
     job = Cohort(
-        (Run("key", variant, keep=True),), 1, recipe, open_dataset("digits", None, 32), "cpu"
+        (Run("key", variant, keep=True),), 1, recipe, open_dataset("digits", None, 16), "cpu"
     )
     events = [event for _, event in run_events(job)]
     assert isinstance(events[-1], Finished)

@@ -36,6 +36,7 @@ from ablate.tensorboard.traces import show_traces
 STUDY = """
 name = "small"
 dataset = "digits"
+image_size = 16
 backbone = "cbam_cnn(width=0.25)"
 baseline = "none"
 seeds = 2

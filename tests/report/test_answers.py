@@ -22,6 +22,8 @@ from ablate.report.summary import Summary, summarize
 from ablate.stats import Verdict
 from ablate.store.frames import Frames
 
+pytestmark = pytest.mark.usefixtures("words_alone")
+
 NEW = ("factors", "controls", "selection")
 WITH_CONTROL = {"controls": ["random_gate*"]}
 

@@ -18,6 +18,8 @@ from ablate.report.summary import summarize
 from ablate.stats import words
 from ablate.store.frames import Frames
 
+pytestmark = pytest.mark.usefixtures("words_alone")
+
 
 def test_findings_come_first_and_say_what_they_rest_on() -> None:
     means = {"none": 0.83, "up": 0.85, "down": 0.81, "like": 0.8315}

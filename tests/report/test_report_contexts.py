@@ -19,6 +19,8 @@ from ablate.report.story import compose
 from ablate.report.summary import summarize
 from ablate.system.language import spoken
 
+pytestmark = pytest.mark.usefixtures("words_alone")
+
 QUESTION = "Does attention help a three-block CNN, where, and at what cost?"
 UP = {"none": 0.80, "se": 0.84}
 SAME = {"none": 0.90, "se": 0.9001, "cbam": 0.86}

@@ -6,9 +6,12 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from support.report_frames import Page, make_frames, written
 
 from ablate.result.dataset import DatasetSummary
+
+pytestmark = pytest.mark.usefixtures("words_alone")
 
 DATA = DatasetSummary(
     classes=3, train_images=4_500, validation_images=500, test_images=1_200,

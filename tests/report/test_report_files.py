@@ -65,6 +65,7 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
         assert f"{allowed} 'sha256-{digest}'" in policy
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_markdown_escapes_what_would_break_a_table() -> None:
     lines = written(hostile())["report.md"].decode().splitlines()
     tables = [line for line in lines if line.startswith("|")]
@@ -82,6 +83,7 @@ def test_markdown_shows_figures_that_are_written() -> None:
     assert {"figures/accuracy.png", "figures/cost.png", "figures/profile.png"} <= shown
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_csv_guards_text_and_leaves_numbers() -> None:
     names = ["none", "=1+1", "+a", "-a", "@a", "\ta", "\ra", "a=b"]
     rows = csv_rows(written(make_frames({name: 0.83 - 0.01 * (name == "+a") for name in names})))
@@ -92,6 +94,7 @@ def test_csv_guards_text_and_leaves_numbers() -> None:
     assert float(rows[0]["test_accuracy_mean"]) == pytest.approx(0.83, abs=0.01)
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_latex_is_escaped() -> None:
     tex = written(make_frames({"none": 0.83, r"a_b&c%d#e$f{g}\h~i^j": 0.83}))["table.tex"].decode()
     assert r"a\_b\&c\%d\#e\$f\{g\}\textbackslash{}h\textasciitilde{}i\textasciicircum{}j" in tex
@@ -125,6 +128,7 @@ def test_files_are_written_and_figures_of_an_earlier_report_removed(tmp_path: Pa
     assert all(path.stat().st_size < 150_000 for path in second if path.suffix == ".png")
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"cannot be written to .*--out") as caught:

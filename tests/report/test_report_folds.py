@@ -39,6 +39,8 @@ from ablate.store.samples import similar_samples
 from ablate.store.store import Claim, Store
 from ablate.system.language import spoken
 
+pytestmark = pytest.mark.usefixtures("words_alone")
+
 FOLDS, SEEDS = 5, 3
 VARIANTS = ("none", "se(pool1, r=8)")
 BETTER = VARIANTS[1]

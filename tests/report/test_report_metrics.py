@@ -25,6 +25,8 @@ from ablate.stats import Rule, Verdict
 from ablate.stats.metrics import measure
 from ablate.store.frames import Frames
 
+pytestmark = pytest.mark.usefixtures("words_alone")
+
 SEEDS, IMAGES = 6, 300
 LABELS = np.repeat([0, 1, 2], [270, 20, 10]).astype(np.int64)
 CLASSES = ("healthy", "ill <b>", "rare")

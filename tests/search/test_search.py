@@ -193,8 +193,15 @@ SAME = {"attention": "se", "position": "pool1", "reduction": {"low": 1, "high": 
 """32 ratios and 10 networks: channels // r is what is built."""
 
 
-@pytest.mark.parametrize("slots", [1, 3])
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    ("sampler", "slots"),
+    [
+        # A Gaussian process takes seconds: alone, where nothing comes back out of turn, with the slow ones.
+        pytest.param(name, slots, marks=[pytest.mark.slow] if (name, slots) == ("gp", 1) else [])
+        for name in SAMPLERS
+        for slots in (1, 3)
+    ],
+)
 def test_no_trial_is_spent_on_a_network_that_had_one(
     sampler: str, slots: int, tmp_path: Path
 ) -> None:
@@ -468,7 +475,7 @@ def test_a_pruner_stops_runs_by_their_learning_curves(tmp_path: Path) -> None:
 
 def test_a_trial_that_breaks_a_constraint_costs_nothing(tmp_path: Path) -> None:
     bound = {"parameters": {"at_most": 1.01, "of_baseline": True}}
-    plan = search_plan(sampler="grid", trials=18, seeds=1, constraints=bound)
+    plan = search_plan(sampler="grid", trials=18, seeds=1, constraints=bound, image_size=32)
     executor = Instant()
     run_search(plan, tmp_path, executor)
     infeasible = query(tmp_path, "SELECT variant FROM trials WHERE state = 'infeasible'")

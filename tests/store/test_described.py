@@ -54,7 +54,7 @@ def test_a_registered_plan_says_what_its_images_are(
     open_store(any_url).register(plan)
     assert rows_of(any_url, COUNTS) == [(14, 2, 12, 2)]
     [(*found, passed)] = rows_of(any_url, FOUND)
-    assert found == ["pixels at 32×32", 0, 0, 1]
+    assert found == ["pixels at 16×16", 0, 0, 1]
     assert (json.loads(passed) if isinstance(passed, str) else passed) == {".txt": 2}
     assert frames_of(any_url, plan) == plan.data
 

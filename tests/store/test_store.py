@@ -242,7 +242,7 @@ def test_frames_are_the_studys_part_of_the_views(plan: Plan, store: Store, url: 
     assert frames.study["variants"] == ["none", "se(pool1, r=8)", "se(pool3, r=8)"]
     assert (len(frames.epochs), len(frames.steps)) == (1, 1)
     assert frames.environments == [{"commit": "abc"}]
-    assert frames.layers.groupby("variant")["count"].sum()["none"] == 1_147_914
+    assert frames.layers.groupby("variant")["count"].sum()["none"] == 361_482
 
 
 @pytest.mark.parametrize(("study", "dataset"), [("other", None), ("small", "cifar10")])
@@ -253,7 +253,7 @@ def test_asking_for_what_is_not_there_says_what_is(
         read_frames(url, study, plan.study.setting, Which(name=dataset))
     with pytest.raises(
         DatabaseError,
-        match=r"it has: digits \(content [0-9a-f]{8}\), cbam_cnn, 32×32, epochs=2, batch_size=64, ",
+        match=r"it has: digits \(content [0-9a-f]{8}\), cbam_cnn, 16×16, epochs=2, batch_size=64, ",
     ):
         read_frames(url, "small", "another")
 

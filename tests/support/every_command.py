@@ -21,6 +21,7 @@ TINY = """
 name = "tiny"
 question = "Does it fit, and is nothing lost at the edge of a terminal that is narrower than this sentence?"
 dataset = "digits"
+image_size = 16
 backbone = "cbam_cnn(width=0.25)"
 baseline = "none"
 seeds = 1

@@ -30,7 +30,7 @@ from ablate.take.write import Network, built, write_network
 from ablate.train.weights import weights_to_bytes
 
 CLASSES = tuple("abcdefghij")
-SIZE = 32
+SIZE = 16
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
 
 BARE = """

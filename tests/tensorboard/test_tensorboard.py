@@ -206,7 +206,7 @@ def test_one_study_can_be_shown_alone(
     assert Follower(url, logdir, "small", setting, "0" * 64).update() == 0
     for how in (("small", "other"), ("small", setting, "0" * 64), ("small", setting, None, "cats")):
         said = message(DatabaseError, partial(followed_content, url, *how))
-        assert f"it has: digits (content {content[:8]}), cbam_cnn, 32×32, epochs=2" in said
+        assert f"it has: digits (content {content[:8]}), cbam_cnn, 16×16, epochs=2" in said
     assert "it has: none of it" in message(DatabaseError, lambda: followed_content(url, "x", ""))
     assert logs(logdir) == []
     assert Follower(url, logdir, "small", plan.study.setting).update() == 1
@@ -486,10 +486,10 @@ def test_no_graph_of_another_network_is_shown(plan: Plan) -> None:
     cell = plan.cells[0]
     layers = [{"count": 10}]
     mine = cell.architecture.fingerprint
-    assert stored_graph(cell.variant, mine, layers, 32) is not None
-    assert stored_graph(cell.variant, mine, [{"count": 11}], 32) is None
+    assert stored_graph(cell.variant, mine, layers, 16) is not None
+    assert stored_graph(cell.variant, mine, [{"count": 11}], 16) is None
     own = replace(cell.variant, backbone="mypkg.nets:Net")
-    assert stored_graph(own, mine, layers, 32) is None
+    assert stored_graph(own, mine, layers, 16) is None
 
 
 def test_a_port_in_use_is_passed_over_and_the_page_gives_what_is_stored(

@@ -189,7 +189,7 @@ def test_a_run_of_phases_that_is_stopped_ends_as_in_peace() -> None:
     recipe = Recipe(**PHASED, batch_size=256, precision="fp32")
     run = Run("key", SE, keep=True, look=False)
     cohort = Cohort(
-        (run,), 1, recipe, open_dataset("digits", None, 32), "cpu", checkpoint_seconds=0
+        (run,), 1, recipe, open_dataset("digits", None, 16), "cpu", checkpoint_seconds=0
     )
     events = [event for _, event in run_events(cohort)]
     checkpoints = [event for event in events if isinstance(event, Checkpoint)]

@@ -194,7 +194,7 @@ def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
     monkeypatch.setattr(session_module, "make_graphs", lambda _path: Graphs(Broken))
     run = Run("key", complete(Variant("cbam_cnn(width=0.25)")))
     recipe = Recipe(epochs=2, batch_size=256, augment=(), optimizer="sgd")
-    job = Cohort((run,), 1, recipe, open_dataset("digits", None, 32), "cpu", step_path="graph")
+    job = Cohort((run,), 1, recipe, open_dataset("digits", None, 16), "cpu", step_path="graph")
     monkeypatch.setattr("ablate.train.graphs.set_learning_rate", lambda *_: None)  # a number here
     events = list(job())
     started, *notes = [event for key, event in events if key == ""]

@@ -53,7 +53,7 @@ def cohort(**changes: Any) -> Cohort:
     run = Run("key", complete(Variant("cbam_cnn(width=0.25)", "se", "pool3")), keep=True)
     recipe = Recipe(epochs=EPOCHS, augment=(), batch_size=256, precision="fp32")
     run = replace(run, histograms=True)
-    return Cohort((run,), 1, recipe, open_dataset("digits", None, 32), "cpu", **changes)
+    return Cohort((run,), 1, recipe, open_dataset("digits", None, 16), "cpu", **changes)
 
 
 def numbers(events: list[Any]) -> list[Any]:

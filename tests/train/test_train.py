@@ -35,12 +35,12 @@ def train_alone(attention: str = "none", position: str | None = None, **recipe: 
     """The events of one run, by itself in a cohort."""
     given = {"epochs": 2, "augment": ("crop",), **recipe}
     run = Run("key", complete(Variant("cbam_cnn", attention, position)))
-    job = Cohort((run,), 1, Recipe(**given), open_dataset("digits", None, 32), "cpu")
+    job = Cohort((run,), 1, Recipe(**given), open_dataset("digits", None, 16), "cpu")
     return [event for _, event in run_events(job)]
 
 
 def digits(split: Split) -> Data:
-    return to_device(open_dataset("digits", None, 32).load(), split, 0.1, CPU)
+    return to_device(open_dataset("digits", None, 16).load(), split, 0.1, CPU)
 
 
 def test_a_run_learns_to_read_digits() -> None:

@@ -241,7 +241,7 @@ def test_compiled_steps_that_fail_or_train_otherwise_leave_the_graph(
 
 
 def test_the_choice_of_a_cpu_is_eager() -> None:
-    dataset = open_dataset("digits", None, 32)
+    dataset = open_dataset("digits", None, 16)
     job = MeasureSteps((Variant("cbam_cnn"),), Recipe(), dataset, "cpu", {})
     [chosen] = job()
     assert chosen.path == "eager"
@@ -338,7 +338,7 @@ def test_a_size_whose_graph_failed_is_never_the_best(
     monkeypatch.setattr("ablate.train.graphs.set_learning_rate", lambda *_: None)  # a number here
     variants = (complete(Variant("cbam_cnn(width=0.25)")),) * 2
     recipe = Recipe(batch_size=16, augment=(), optimizer="sgd")
-    job = MeasureCohorts(variants, recipe, open_dataset("digits", None, 32), "cpu", {}, "graph")
+    job = MeasureCohorts(variants, recipe, open_dataset("digits", None, 16), "cpu", {}, "graph")
     with make_executor("inprocess", 1) as worker:
         assert [each.size for each in worker.results(job)] == [1]
 
@@ -355,7 +355,7 @@ def test_cohorts_are_measured_until_memory_runs_out(monkeypatch: pytest.MonkeyPa
         for r in (1, 2, 4)
     )
     recipe = Recipe(batch_size=16, augment=())
-    job = MeasureCohorts(variants, recipe, open_dataset("digits", None, 32), "cpu", {}, "eager")
+    job = MeasureCohorts(variants, recipe, open_dataset("digits", None, 16), "cpu", {}, "eager")
     measured = list(job())
     assert [each.size for each in measured] == [1, 2], "three do not fit"
     assert all(each.seconds_a_run > 0 for each in measured)
