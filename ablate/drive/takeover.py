@@ -13,9 +13,9 @@ from ablate.store.store import Store
 LEASE_SECONDS = 30.0
 """A run elsewhere whose heartbeat stood still for this long, on our own clock, is taken over."""
 APART_SECONDS = 1.0
-WATCHED = 1_000
-"""How many runs a driver watches: of a thousand drivers each sees a tenth of what they train, another tenth
-each, so that all of it is seen by many."""
+WATCHED = 250
+"""How many runs a driver watches, more than it can train at once: of a thousand drivers with ten each, every
+run is seen by twenty-five of them."""
 ROUND_SECONDS = 2.5 * LEASE_SECONDS
 """How long it stays with the same ones: long enough to find a death."""
 

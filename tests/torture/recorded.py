@@ -32,15 +32,14 @@ class Statement:
     values: tuple[Values, ...]
     many: bool
 
-    def run(self, cursor: psycopg.Cursor[Any], other: Mapping[Any, Any], epoch: int) -> None:
-        """The same with other values; what it gives is read."""
+    def run(self, cursor: psycopg.Cursor[Any], other: Mapping[Any, Any], epoch: int) -> int:
+        """The same with other values; returns how many rows it gives."""
         filled = [_filled(each, other, epoch) for each in self.values]
         if self.many:
             cursor.executemany(self.sql, filled)
         else:
             cursor.execute(self.sql, filled[0], prepare=True)
-        if cursor.description is not None:
-            cursor.fetchall()
+        return len(cursor.fetchall()) if cursor.description is not None else 0
 
     @property
     def size(self) -> int:
@@ -91,11 +90,14 @@ def play(
     other: Mapping[Any, Any],
     epoch: int,
 ) -> int:
-    """One transaction; returns how many rows it wrote or asked for, as statements."""
+    """One transaction; returns how many statements it had, each set of values as one."""
+    made = 0
     with connection.transaction(), connection.cursor() as cursor:
         for statement in said:
-            statement.run(cursor, other, epoch)
-    return sum(statement.size for statement in said)
+            made += statement.size
+            if statement.run(cursor, other, epoch) == WATCHED:
+                break  # a look that has gone round far enough
+    return made
 
 
 def claim(
