@@ -44,8 +44,8 @@ def effects_figure(summary: Summary) -> Figure | None:
             "in the table of results.", variants=amount(len(every), "variant"),
         ),
         _(
-            "The verdicts are read off these intervals, which hold together for all variants; the largest "
-            "difference is first. The band is the margin of equivalence, ±{margin} points. {colors}",
+            "The verdicts are read off these intervals, which hold together for all variants; the "
+            "highest difference is first. The band is the margin of equivalence, ±{margin} points. {colors}",
             margin=size(margin / 100), colors=color_words(summary),
         )
         + of_variants(len(shown), len(every), "figures/effects.csv"),
