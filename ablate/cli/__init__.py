@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -55,16 +55,32 @@ class _BrokenError(Exception):
     """What typer would take for a reader of stdout that has ended, or for an answer that was not given."""
 
 
+class _InterruptedError(Exception):
+    """What typer would take for an exit code, and say nothing of."""
+
+
+@contextlib.contextmanager
+def _kept_from_typer() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError) as error:
+        raise _BrokenError from error
+    except KeyboardInterrupt as error:
+        raise _InterruptedError from error
+
+
 class _Commands(typer.core.TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """`--language` may stand behind a command too, as every other option does."""
         return super().parse_args(ctx, _language_first(args))
 
+    def make_context(self, *given: Any, **named: Any) -> Any:
+        with _kept_from_typer():
+            return super().make_context(*given, **named)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _kept_from_typer():
             return super().invoke(ctx)
-        except (OSError, EOFError) as error:
-            raise _BrokenError from error
 
 
 app = typer.Typer(
@@ -109,7 +125,7 @@ def _run() -> None:
         sys.exit(EXIT_USER)
     except ReaderGoneError:
         sys.exit(EXIT_INTERRUPTED)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, _InterruptedError, typer.Abort):
         _end("interrupted", EXIT_INTERRUPTED)
     except Exception as error:
         if (foreign := _foreign()) is not None:

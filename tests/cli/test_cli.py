@@ -339,6 +339,30 @@ def test_a_failed_run_exits_with_1_and_retry_failed_trains_it_again(
     assert "1 of 11 runs finished" in out
 
 
+@pytest.mark.parametrize(
+    ("command", "function"),
+    [
+        (["plan", DIGITS], "ablate.commands.plan.show_plans"),
+        (["report", DIGITS], "ablate.commands.contexts.build_reports"),
+        (["status"], "ablate.commands.status.show_status"),
+        (["run", DIGITS, "--no-measure"], "ablate.drive.run.run_study"),
+    ],
+)
+def test_whoever_interrupts_a_command_is_told_so_in_one_line(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, command: list[str], function: str
+) -> None:
+    def interrupt(*_given: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(function, interrupt)
+    code, _, errors = shell(*command)
+    assert code == 130
+    assert [line for line in errors.splitlines() if "interrupted" in line] == errors.splitlines()[
+        -1:
+    ]
+    assert errors.splitlines()[-1].startswith("ablate: interrupted")
+
+
 def test_the_version_and_the_help_need_no_torch(shell: Shell) -> None:
     code, out, _ = shell("--version")
     assert (code, out) == (0, "ablate 0.1.0\n")
