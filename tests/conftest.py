@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import torch
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 from support.postgres_server import Server, postgres
 
 from ablate import cli
@@ -38,6 +40,15 @@ sys.dont_write_bytecode = False
 torch.set_num_threads(1)
 # What is told is English here, whatever the locale; what another language says is asked for.
 os.environ["ABLATE_LANGUAGE"] = "en"
+
+
+@event.listens_for(Pool, "checkout")
+def _without_waiting_for_the_disk(connection: object, *_of_the_pool: object) -> None:
+    """Databases of this process outlive it only as files of a test: thousands of commits need not reach the
+    disk. Processes that tests start, and kill, wait for it as ever.
+    """
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(autouse=True)

@@ -180,6 +180,8 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
     if seen is None or not event.startswith(_LOOKING):
         return
     path, _, flags = arguments if event == "open" else (None, None, 0)
+    if isinstance(path, int) and _only_writes(flags):
+        return  # what was opened before, as bytecode that Python keeps
     if not isinstance(path, str):
         seen.refused.append(event)
     elif path in sys.path or path.startswith(_OF_THE_KERNEL):
@@ -201,6 +203,10 @@ def _is_code(path: str) -> bool:
         or path.startswith(_PYTHONS)
         or is_installed(Path(path))
     )
+
+
+def _only_writes(flags: int) -> bool:
+    return flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR) == os.O_WRONLY
 
 
 _OF_THE_KERNEL = "/proc/sys/"

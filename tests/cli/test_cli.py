@@ -46,9 +46,14 @@ def archive(path: Path, broken: bool = False) -> Path:
     ids=["quick", "measured"],
 )  # fmt: skip
 def test_from_nothing_to_a_report(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    how: tuple[str, ...],
 ) -> None:
-    """In this process, and nothing measured; or as it is without these options."""
+    """In this process, nothing measured and dots for figures; or as it is without these options."""
+    if how:
+        request.getfixturevalue("words_alone")
     monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 3, 1, 0.01))
     options = [*TINY, "--device", "cpu", *how]
     code, out, _ = shell("run", DIGITS, *options, "--max-runs", "2", "--seeds", "1")

@@ -15,6 +15,8 @@ from ablate.stats.looks import ADDED, LOWERED
 from ablate.store.store import Store
 from ablate.study.file import load_study
 
+pytestmark = pytest.mark.usefixtures("words_alone")
+
 STUDY = """
 name = "looked"
 dataset = "digits"

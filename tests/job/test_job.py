@@ -374,7 +374,7 @@ def trained(network: str) -> tuple[list[Noted], Finished]:
     variant = complete(Variant(f"viewing:{network}", "se", "conv2", (("reduction", 4),)))
     recipe = Recipe(epochs=1, augment=(), batch_size=256, precision="fp32")
     job = Cohort(
-        (Run("key", variant, keep=True),), 1, recipe, open_dataset("digits", None, 16), "cpu"
+        (Run("key", variant, keep=True),), 1, recipe, open_dataset("digits", None, 32), "cpu"
     )
     events = [event for _, event in run_events(job)]
     assert isinstance(events[-1], Finished)

@@ -89,7 +89,7 @@ def test_what_has_not_changed_is_not_built_again(builds: list[asked.Asked]) -> N
 @pytest.mark.parametrize(
     "changes",
     [
-        {"image_size": 16},
+        {"image_size": 32},
         {"backbone": "cbam_cnn(width=0.5)"},
         {"identity": "of March"},
         {"grid": [{"attention": "none"}, {"attention": "se", "position": "pool1", "reduction": 4}]},
