@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -66,7 +67,8 @@ def find_flips(name: str, baseline: BySeed, variant: BySeed, most: int = SHOWN) 
         broken=_most(-change, right, most, n),
         always_fixed=int((change == n).sum()),
         always_broken=int((change == -n).sum()),
-        by_chance=float(every_pair_differs) / 2**n,
+        # Of thousands of seeds 2**n is larger than any float.
+        by_chance=math.ldexp(float(every_pair_differs), -n),
     )
 
 

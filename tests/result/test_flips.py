@@ -115,3 +115,13 @@ def test_the_best_and_the_worst_variant_are_shown() -> None:
     ]
     assert best_and_worst("none", {"none": bits["none"]}) == ()
     assert best_and_worst("none", {"up": bits["up"]}) == ()
+
+
+def test_thousands_of_seeds_leave_nothing_to_chance() -> None:
+    """2 to the power of their number is larger than any float."""
+    seeds = range(1, 2_001)
+    base = {seed: np.array([True, False]) for seed in seeds}
+    flips = find_flips("se", base, {seed: np.array([False, False]) for seed in seeds})
+    assert flips is not None
+    assert flips.by_chance == 0
+    assert flips.always_broken == 1

@@ -16,7 +16,7 @@ from ablate.page.document import Block, Column, Figure, Note, Records, Row, Tabl
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.result.flips import SHOWN, Flip, Flips, best_and_worst
-from ablate.result.maps import Array
+from ablate.stats.sample import PackedBits
 from ablate.stats.words import points
 from ablate.system.language import N_, _, amount
 
@@ -29,14 +29,19 @@ KINDS = (N_("fixed"), N_("broken"))
 
 def chosen(summary: Summary) -> tuple[Flips, ...]:
     """The flips of the best and of the worst variant; of the only one if there are no more."""
+    return summary.once("flips", lambda: _chosen(summary))
+
+
+def _chosen(summary: Summary) -> tuple[Flips, ...]:
     correct = summary.images.correct
     judged = {name: each.seeds for name, each in summary.samples.items() if not each.picked_by}
-    by_variant: dict[str, dict[int, Array]] = {}
+    by_variant: dict[str, dict[int, bytes]] = {}
     for (variant, seed), key in _keys(summary).items():
         # The baseline is compared over whichever seeds a variant is judged by.
         if key in correct and (variant == summary.baseline or seed in judged.get(variant, ())):
-            by_variant.setdefault(variant, {})[seed] = correct[key]
-    return best_and_worst(summary.baseline, by_variant)
+            by_variant.setdefault(variant, {})[seed] = correct.packed(key)
+    bits = {name: PackedBits(packed, correct.images) for name, packed in by_variant.items()}
+    return best_and_worst(summary.baseline, bits)
 
 
 def blocks(summary: Summary, drawn: Mapping[str, Figure]) -> tuple[Block, ...]:
