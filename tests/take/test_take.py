@@ -30,7 +30,7 @@ from ablate.take.write import Network, built, write_network
 from ablate.train.weights import weights_to_bytes
 
 CLASSES = tuple("abcdefghij")
-SIZE = 16
+SIZE = 32
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
 
 BARE = """
@@ -170,7 +170,9 @@ def plan() -> Plan:
         {"attention": "none"},
         {"attention": "cbam", "position": "pool*", "reduction": 4, "start": "identity"},
     ]
-    return small_plan(backbone="cbam_cnn(width=0.25)", seeds=3, grid=grid, recipe={"epochs": 1})
+    return small_plan(
+        backbone="cbam_cnn(width=0.25)", seeds=3, grid=grid, recipe={"epochs": 1}, image_size=SIZE
+    )
 
 
 ACCURACY = {1: 0.5, 2: 0.7, 3: 0.7}
