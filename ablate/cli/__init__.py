@@ -63,6 +63,8 @@ class _InterruptedError(Exception):
 def _kept_from_typer() -> Iterator[None]:
     try:
         yield
+    except ReaderGoneError:
+        raise
     except (OSError, EOFError) as error:
         raise _BrokenError from error
     except KeyboardInterrupt as error:

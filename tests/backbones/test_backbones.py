@@ -65,7 +65,8 @@ def test_the_second_tutorials_network_has_79_882_parameters() -> None:
 def test_a_network_without_a_classifier_is_not_trained() -> None:
     assert make_backbone("se_cnn", 10)(torch.zeros(1, 3, 32, 48)).shape == (1, 64, 8, 12)
     said = message(
-        PlacementError, lambda: small_plan(backbone="se_cnn", grid=[{"attention": "none"}])
+        PlacementError,
+        lambda: small_plan(backbone="se_cnn", image_size=32, grid=[{"attention": "none"}]),
     )
     assert said.startswith(
         "se_cnn gives (1, 64, 8, 8) for one image, not a score for each of the 10"

@@ -25,9 +25,9 @@ VARIANTS = 12
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> Summary:
     """Twelve variants and a baseline where four can be read."""
-    for module in ("figures", "forest", "curves"):
+    for module in ("figures", "effects.forest", "seen.curves"):
         monkeypatch.setattr(f"ablate.report.{module}.MOST_DRAWN", 4)
-    for module in ("results", "scatter", "story", "readable"):
+    for module in ("results", "cost.scatter", "story", "readable"):
         monkeypatch.setattr(f"ablate.report.{module}.MOST_LISTED", 4)
     means = {"none": 0.7} | {f"v{i}": 0.6 + 0.02 * i for i in range(VARIANTS)}
     return summarize(make_frames(means, seeds=3, epochs=1, steps=0))

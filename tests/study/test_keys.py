@@ -62,7 +62,9 @@ SEARCH: dict[str, Any] = {
 
 
 def keys_of(document: dict[str, Any]) -> list[str | None]:
-    return [cell.run_key for cell in small_plan(**{"recipe": {}, **document}).cells]
+    return [
+        cell.run_key for cell in small_plan(**{"recipe": {}, "image_size": 32, **document}).cells
+    ]
 
 
 def test_golden_keys() -> None:
