@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_events
+from support.cohorts import events_of, facts, make_cohort
 from support.graphs import numbers, same, states
-from test_job import events_of, facts, make_cohort
 from torch._dynamo.utils import counters
 
 from ablate.attention import complete, fusable, use_kernels
