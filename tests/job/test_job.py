@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import run_events
 from support.cohorts import VARIANTS, events_of, facts, make_cohort
 from torch.utils._python_dispatch import TorchDispatchMode
 
