@@ -72,7 +72,9 @@ def test_of_a_report_an_explanation_and_doctor(shell: Shell) -> None:
     code, out, _ = shell("report", study)
     assert (code, out.splitlines()[-1]) == (0, "next: open reports/digits-grid/report.html")
     assert "wrote reports/digits-grid: " in out
-    code, out, _ = shell("explain", "none", "--study", str(STUDIES / "digits.toml"))
+    code, out, _ = shell(
+        "explain", "none", "--study", str(STUDIES / "digits.toml"), "--db", "sqlite:///other.db"
+    )
     assert (code, out.splitlines()[-1].startswith("next: open reports/")) == (0, True)
     code, out, _ = shell("doctor")
     assert out.splitlines()[-1] == "next: ablate status --db sqlite:///results/ablation.db"
