@@ -73,7 +73,7 @@ def test_of_a_report_an_explanation_and_doctor(shell: Shell) -> None:
     assert (code, out.splitlines()[-1]) == (0, "next: open reports/digits-grid/report.html")
     assert "wrote reports/digits-grid: " in out
     code, out, _ = shell(
-        "explain", "none", "--study", str(STUDIES / "digits.toml"), "--set", "recipe.epochs=1"
+        "explain", "none", "--study", str(STUDIES / "digits.toml"), "--set", "name=other"
     )
     assert (code, out.splitlines()[-1].startswith("next: open reports/")) == (0, True)
     code, out, _ = shell("doctor")
