@@ -71,7 +71,7 @@ def test_zsh_and_fish_are_offered_the_same(folder: Path) -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_what_is_installed_works_in_bash(folder: Path) -> None:
     program = folder / "ablate"
-    program.write_text(f"#!{sys.executable}\nfrom ablate.cli import main\nmain()\n")
+    program.write_text(f"#!{sys.executable}\nfrom ablate.__main__ import main\nmain()\n")
     program.chmod(0o755)
     script = (
         'eval "$(_ABLATE_COMPLETE=source_bash ./ablate)"; COMP_WORDS=(./ablate doct); COMP_CWORD=1; '
