@@ -44,7 +44,7 @@ _BROKEN = (
     EOFError,
     OSError,
     ValueError,
-    RuntimeError,  # zipfile: encrypted; its NotImplementedError: an unknown compression
+    RuntimeError,
 )
 
 

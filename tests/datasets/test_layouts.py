@@ -399,6 +399,47 @@ def test_links_that_go_round_are_not_followed(tmp_path: Path) -> None:
     assert asked(path).content_hash() == expected
 
 
+@pytest.mark.parametrize("name", ["train", "train/cat", "train/cat/more", "train/cat/gone.png"])
+def test_a_link_to_nothing_is_named(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "s", BASE)
+    if (path / name).exists():
+        (path / name).rename(tmp_path / "elsewhere")
+    (path / name).symlink_to("moved/away")
+    expected = f"{path / name}: is a link to 'moved/away', which is not there; mend or remove it"
+    assert message(DataError, asked(path).content_hash) == expected
+
+
+def test_links_to_nothing_that_editors_leave_are_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "s", BASE)
+    expected = asked(path).content_hash()
+    (path / "train/cat/.#notes").symlink_to("me@host.4711")
+    (path / "notes.txt").symlink_to("moved/away")
+    assert asked(path).content_hash() == expected
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "said"),
+    [
+        ((6, 8), 1, "is encrypted"),
+        ((8, 10), 9, "is compressed in a way that is not read here (method 9)"),
+    ],
+)
+def test_a_zip_that_cannot_be_unpacked_here(
+    tmp_path: Path, at: tuple[int, int], value: int, said: str
+) -> None:
+    path = tmp_path / "s.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for name, data in BASE.items():
+            out.writestr(name, data)
+    packed = bytearray(path.read_bytes())
+    for header, offset in zip((b"PK\3\4", b"PK\1\2"), at, strict=True):
+        packed[packed.index(header) + offset] = value  # of the first member, in both its headers
+    path.write_bytes(packed)
+    told = message(DataError, asked(path).content_hash)
+    assert said in told
+    assert told.endswith("; unpack it and give --data the folder")
+
+
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from ablate.datasets.containers.member import RawMember
+from ablate.datasets.layouts.base import is_named_as_image
 from ablate.datasets.layouts.parts import part_of
+from ablate.errors import DataError
 
 Opener = Callable[[Path], Iterator[RawMember]]
 
@@ -19,6 +21,9 @@ def folder_members(
 ) -> Iterator[RawMember]:
     """All that lies in a folder, names in order. Without an opener a container that is named as a part is a
     member of its own, with `is_link`.
+
+    Raises:
+        DataError: a link to what is not there, where a folder or an image may be meant.
     """
     return _walk(str(path), "", (os.path.realpath(path),), suffix_of, opener)
 
@@ -46,7 +51,23 @@ def _walk(
             yield from _opened(child.path, f"{above}{part}", opener)
         else:
             is_file = child.is_file()
+            if not is_file and _leads_nowhere(child):
+                raise DataError(
+                    f"{child.path}: is a link to {os.readlink(child.path)!r}, which is not there; mend or "
+                    "remove it"
+                )
             yield RawMember(name, False, is_file, partial(_start_of, child.path), file=child.path)
+
+
+def _leads_nowhere(child: os.DirEntry[str]) -> bool:
+    """Whether what may have been a folder or an image is a link to nothing. Editors leave hidden ones."""
+    may_be = is_named_as_image(child.name) or not os.path.splitext(child.name)[1]
+    return (
+        may_be
+        and not child.name.startswith(".")
+        and child.is_symlink()
+        and not os.path.exists(child.path)
+    )
 
 
 def _opened(file: str, name: str, opener: Opener | None) -> Iterator[RawMember]:

@@ -9,12 +9,19 @@ from functools import partial
 from pathlib import Path
 
 from ablate.datasets.containers.member import RawMember
+from ablate.errors import DataError
 
 UTF8_FLAG = 0x800
+ENCRYPTED_FLAG = 0x1
+"""Bits of a member's flags. Source: PKWARE's APPNOTE, 4.4.4."""
 
 
 def members(path: Path) -> Iterator[RawMember]:
-    """In the order of its directory."""
+    """In the order of its directory.
+
+    Raises:
+        DataError: when one is read that is encrypted, or compressed by a method that is not known here.
+    """
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             mode = info.external_attr >> 16
@@ -39,5 +46,17 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, count: int) -> bytes:
-    with archive.open(info) as stream:
-        return stream.read(count)  # all of it also checks its sum
+    instead = "unpack it and give --data the folder"
+    if info.flag_bits & ENCRYPTED_FLAG:
+        raise DataError(f"{archive.filename}: {info.filename!r} is encrypted; {instead}")
+    try:
+        with archive.open(info) as stream:
+            return stream.read(count)  # all of it also checks its sum
+    except (
+        NotImplementedError
+    ) as error:  # Deflate64, which Windows takes for large files, among others
+        method = f"method {info.compress_type}"
+        raise DataError(
+            f"{archive.filename}: {info.filename!r} is compressed in a way that is not read here ({method}); "
+            f"{instead}"
+        ) from error
