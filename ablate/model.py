@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 
-from ablate.attention import ATTENTION, Attention
+from ablate.attention import ATTENTION, Attention, OwnAttention, OwnCall
 from ablate.attention.placebo import Identity
 from ablate.backbones import is_own
-from ablate.errors import AblateError, OptionError, PlacementError
+from ablate.errors import AblateError, OptionError, PlacementError, StudyError
 from ablate.identity.attention import attention_settings
 from ablate.identity.known import origin
 from ablate.identity.network_state import flags
-from ablate.identity.proof import Proof, prove_origin, refuse
+from ablate.identity.own_attention import attention_origins
+from ablate.identity.proof import Proof, prove_attention, prove_origin, refuse
 from ablate.insert import insert, plain_network
-from ablate.network.fresh import make_network
+from ablate.network.fresh import make_network, make_own_attention
 from ablate.network.trace import make_outline, outlining, record_outputs
 from ablate.placement import Target, find_targets
 from ablate.result.named import NamedNetwork
 from ablate.study import Variant, stream_seed
 from ablate.study.position import AFTER
+from ablate.study.variant import is_own_attention
 from ablate.system.digest import digest
+from ablate.system.imports import their_code
 from ablate.system.randomness import seeded
 from ablate.system.text import one_line
 
@@ -76,10 +80,15 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
     """
     targets = find_targets(variant, classes, image_size)
     net = make_outline(variant.backbone, classes, image_size)
-    with outlining(variant.backbone, classes, image_size):
+    own = is_own_attention(variant.attention)
+    with nullcontext() if own else outlining(variant.backbone, classes, image_size):
         for target in targets:
-            insert(net, target, _make_attention(variant, target))
-    if is_own(variant.backbone):
+            with seeded(0) if own else nullcontext():
+                attention = _make_attention(variant, target)
+            if isinstance(attention, OwnAttention):
+                _check_forward(variant, target, attention)
+            insert(net, target, attention)
+    if is_own(variant.backbone) or own:
         problem = _problem_of_calls(net.eval(), targets, image_size)
     else:
         problem = _problem_at(variant.backbone, classes, image_size, targets)
@@ -95,13 +104,30 @@ def identify(variant: Variant, classes: int, image_size: int, identity: str | No
         StudyError: as `build_outline` and `origin` do.
     """
     net = build_outline(variant, classes, image_size)
-    return fingerprint(net, image_size, origin(variant.backbone, classes, identity, image_size))
+    begun = origin(variant.backbone, classes, identity, image_size)
+    return fingerprint(net, image_size, begun, attention_origins(net, identity))
+
+
+def own_calls(variants: Iterable[Variant], classes: int, image_size: int) -> Iterator[OwnCall]:
+    """By what the user's attention in these variants is made, each once.
+
+    Raises:
+        PlacementError: as `find_targets` does.
+    """
+    seen = set[str]()
+    for variant in variants:
+        if is_own_attention(variant.attention):
+            for target in find_targets(variant, classes, image_size):
+                call = _own_call(variant, target)
+                if call.words not in seen:
+                    yield call
+                seen.add(call.words)
 
 
 def prove(
     named: NamedNetwork, image_size: int, wanted: Iterable[tuple[Variant, str | None]]
 ) -> Proof:
-    """Show that variants of a user's network are in this process what their fingerprints say.
+    """Show that variants with a user's network or attention are in this process what their fingerprints say.
 
     Raises:
         NetworkChangedError: one of them is not; says what of it is another, in one line.
@@ -115,17 +141,25 @@ def prove(
                 named.backbone,
                 f"when it was planned {variant.name} could be built, and now: {error}",
             )
-        if mark not in (None, fingerprint(net, image_size, named.origin)):
+        proof = prove_attention(proof, net)
+        theirs = attention_origins(net, named.identity, as_imported=True)
+        if mark not in (None, fingerprint(net, image_size, named.origin, theirs)):
             refuse(named.backbone, f"other modules or shapes in {variant.name}")
     return proof
 
 
-def fingerprint(net: nn.Module, image_size: int, origin: str | None = None) -> str:
+def fingerprint(
+    net: nn.Module,
+    image_size: int,
+    origin: str | None = None,
+    own_attention: Mapping[str, str] | None = None,
+) -> str:
     """A hash of the built network: kinds, structure, settings and shapes, but neither weights nor names
     of options. Options that build the same network have one fingerprint.
 
-    A user's network may differ in more; `origin` is the hash of that (`ablate.identity`). What stands in
-    `extra` is added by difference: a network without it keeps its fingerprint.
+    A user's network may differ in more; `origin` is the hash of that (`ablate.identity`), `own_attention`
+    those of a user's attention by its path. What stands in `extra` is added by difference: a network without
+    it keeps its fingerprint.
     """
     modules = [
         (path, f"{type(module).__module__}.{type(module).__qualname__}", _shown(module))
@@ -135,7 +169,7 @@ def fingerprint(net: nn.Module, image_size: int, origin: str | None = None) -> s
     tensors = [(n, list(t.shape)) for n, t in state.items() if isinstance(t, torch.Tensor)]
     settings = {p: _plain_settings(m) for p, m in net.named_modules() if _room(m) == "torchvision"}
     extra: dict[str, Any] = {"settings": settings, "flags": flags(net), "origin": origin}
-    extra |= {"attention": attention_settings(net)}
+    extra |= {"attention": attention_settings(net), "own_attention": dict(own_attention or {})}
     extra = {key: value for key, value in extra.items() if value}
     return digest({"modules": modules, "tensors": tensors, "image_size": image_size, **extra})
 
@@ -192,7 +226,40 @@ def _problem_of_calls(net: nn.Module, targets: tuple[Target, ...], image_size: i
 
 
 def _make_attention(variant: Variant, target: Target) -> Attention:
+    if is_own_attention(variant.attention):
+        try:
+            return make_own_attention(_own_call(variant, target))
+        except StudyError as error:
+            raise StudyError(f"{variant.name} at {target.path!r}: {error}") from error
     try:
         return ATTENTION[variant.attention](target.shape[0], **variant.options_at(target.part))
     except OptionError as error:
         raise OptionError(f"{variant.name} at {target.path!r}: {error}") from None
+
+
+def _own_call(variant: Variant, target: Target) -> OwnCall:
+    options = tuple(variant.options_at(target.part).items())
+    return OwnCall(variant.attention, target.shape, options)
+
+
+def _check_forward(variant: Variant, target: Target, attention: OwnAttention) -> None:
+    """Show a user's attention the map of its place: it keeps the shape, and the map that it is given.
+
+    Raises:
+        StudyError: it fails, gives something else, or changes what others may use.
+    """
+    where = f"{variant.name} at {target.path!r}"
+    shape = "×".join(map(str, target.shape))
+    x = torch.randn(2, *target.shape, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+    try:
+        with torch.no_grad(), seeded(0), their_code(f"a forward of {variant.attention} on {shape}"):
+            attention.eval()(x)
+    except StudyError as error:
+        raise PlacementError(f"{where}: {error}") from error
+    if not torch.equal(x, before):
+        raise PlacementError(
+            f"{where}: {variant.attention} changes the map that it is given, which other branches may use: "
+            "make a new one (x = x * gate, not x *= gate; no inplace=True on it)"
+        )
+    attention.train()

@@ -9,12 +9,20 @@ from torch import nn
 from ablate.attention.base import Attention
 from ablate.attention.cbam import CBAM, ChannelAttention, SpatialAttention
 from ablate.attention.eca import ECA
+from ablate.attention.own import (
+    OwnAttention,
+    OwnCall,
+    build_own_attention,
+    own_option_names,
+    own_options,
+)
 from ablate.attention.placebo import Identity, RandomGate
 from ablate.attention.se import SE
 from ablate.errors import OptionError, unknown
-from ablate.study import Variant
-from ablate.study.complete import complete_variant
+from ablate.study import NO_ATTENTION, Variant
+from ablate.study.complete import ELSEWHERE, complete_variant
 from ablate.study.options import keyword_options
+from ablate.study.variant import is_own_attention
 
 ATTENTION: dict[str, type[Attention]] = {
     "se": SE,
@@ -29,7 +37,18 @@ ATTENTION: dict[str, type[Attention]] = {
 KERNELS = ("plain", "fused")
 """The ways to compute an attention module: the paper's equations, or the same in fewer passes."""
 
-__all__ = ["ATTENTION", "KERNELS", "Attention", "complete", "fusable", "use_kernels"]
+__all__ = [
+    "ATTENTION",
+    "KERNELS",
+    "Attention",
+    "OwnAttention",
+    "OwnCall",
+    "build_own_attention",
+    "complete",
+    "fusable",
+    "options_of",
+    "use_kernels",
+]
 
 
 def complete(variant: Variant) -> Variant:
@@ -39,8 +58,26 @@ def complete(variant: Variant) -> Variant:
     Raises:
         UnknownNameError: no such attention.
         OptionError: an option that this attention does not have, or a missing position.
+        StudyError: attention of the user's that may not be imported, or cannot be.
     """
+    name = variant.attention
+    if is_own_attention(name):
+        return complete_variant(variant, {name: own_options(name, dict(variant.options))})
     return complete_variant(variant, {name: keyword_options(k) for name, k in ATTENTION.items()})
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """The names of the options of an attention.
+
+    Raises:
+        UnknownNameError: no such attention.
+        StudyError: attention of the user's that may not be imported, or cannot be.
+    """
+    if is_own_attention(name):
+        return own_option_names(name)
+    if name not in ATTENTION:
+        raise unknown("attention", name, [NO_ATTENTION, *ATTENTION, ELSEWHERE])
+    return tuple(keyword_options(ATTENTION[name]))
 
 
 def fusable() -> tuple[str, ...]:

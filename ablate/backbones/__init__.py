@@ -14,9 +14,7 @@ from ablate.backbones.se_cnn import SeCNN, SeCNN2
 from ablate.backbones.torchvision import make_torchvision
 from ablate.errors import StudyError, unknown
 from ablate.study.options import complete_options, split_call
-from ablate.system.imports import import_object
-from ablate.system.randomness import seeded
-from ablate.system.settings import settings_kept
+from ablate.system.their_modules import find_theirs
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "cbam_cnn": CbamCNN,
@@ -85,8 +83,7 @@ def find_factory(name: str) -> Callable[..., nn.Module]:
         return BACKBONES[name]
     if ":" not in name:
         raise unknown("backbone", name, [*BACKBONES, "torchvision:NAME", "PACKAGE.MODULE:NAME"])
-    with seeded(0), settings_kept():  # what a package draws and sets while it is imported
-        factory = import_object(name)
+    factory = find_theirs(name)
     if not callable(factory):
         raise StudyError(f"{name} is {type(factory).__name__}, not a class or function of classes")
     return factory  # type: ignore[no-any-return]

@@ -5,17 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from ablate.errors import OptionError, StudyError, nearest
 from ablate.study.options import REQUIRED, check_given, convert_value, no_option
-from ablate.system.imports import their_code
-from ablate.system.settings import hooks_of_all_modules, settings_kept
-from ablate.system.text import one_line
+from ablate.system.their_modules import build_theirs
 
 CLASSES_AS = "classes_as"
 """The option that says by which of its arguments a network takes the number of classes."""
@@ -74,17 +71,7 @@ def build_own(name: str, factory: Callable[..., object], classes: int, given: An
     first = [named.pop(p.name, p.default) for p in signature.positional]
     how = f" (called with {signature.classes}={classes})" if signature.guessed else ""
     building = f"{name}: building it{how}"
-    with settings_kept(), hooks_of_all_modules() as hooks, their_code(building):
-        net = factory(*first, **named)
-    if hooks:
-        raise StudyError(
-            f"{name}: building it registers {hooks[0]} for all modules of the process, other networks' too: "
-            "register them on its own modules"
-        )
-    if not isinstance(net, nn.Module):
-        raise StudyError(f"{name} gives {type(net).__name__}, not a torch.nn.Module")
-    _check_kind(name, net)
-    return net
+    return build_theirs(name, building, partial(factory, *first, **named))
 
 
 def find_signature(
@@ -175,39 +162,3 @@ def _convert(name: str, signature: Signature, given: Mapping[str, Any]) -> dict[
         key: convert_value(name, key, value, known[key]) if key in known else value
         for key, value in given.items()
     }
-
-
-def _check_modes(name: str, where: str, module: nn.Module) -> None:
-    training = module.training
-    try:
-        module.eval()
-        module.train(training)
-    except Exception as error:
-        raise StudyError(
-            f"{name}: {where} cannot be switched between training and evaluation ({one_line(error)}), as "
-            "what torch.export made: build it from the ordinary module"
-        ) from error
-
-
-def _check_kind(name: str, net: nn.Module) -> None:
-    """Refuse modules that hide from hooks, are compiled, or whose shapes an image must first decide."""
-    for path, module in net.named_modules():
-        where = f"its module {path!r}" if path else "it"
-        if isinstance(module, torch.jit.ScriptModule):
-            raise StudyError(
-                f"{name}: {where} is TorchScript, where attention cannot go and whose settings cannot "
-                "be seen: build it from the ordinary module"
-            )
-        if {"train", "eval"} & vars(module).keys():
-            _check_modes(name, where, module)
-        if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
-            raise StudyError(
-                f"{name}: {where} is compiled, and what was compiled leaves out hooks that come later, such "
-                "as attention's: build it without torch.compile"
-            )
-        tensors = [*module._parameters.values(), *module._buffers.values()]
-        if any(is_lazy(tensor) for tensor in tensors if tensor is not None):
-            raise StudyError(
-                f"{name}: {where} is a lazy {type(module).__name__} without a shape: give it its number "
-                "of inputs, or show the network one image where it is built"
-            )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ablate.placement import Target, find_targets
 from ablate.study import Variant
 from ablate.study.position import REPLACE, pieces
-from ablate.study.variant import NO_ATTENTION
+from ablate.study.variant import NO_ATTENTION, is_own_attention
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,19 @@ def joined(structures: Sequence[Structure]) -> Variant:
 def structures_of(
     variants: Iterable[tuple[Variant, str]], classes: int, image_size: int
 ) -> list[Structure]:
-    """One for each kind and its places; the backbone without attention comes first."""
-    found: dict[tuple[str, str, tuple[str, ...]], Structure] = {}
+    """One for each kind and its places, of a user's own attention for each of its options too; the backbone
+    without attention comes first.
+    """
+    found: dict[tuple[object, ...], Structure] = {}
     for variant, fingerprint in variants:
         targets = find_targets(variant, classes, image_size)
-        key = (variant.backbone, variant.attention, tuple(t.attached for t in targets))
+        key: tuple[object, ...] = (
+            variant.backbone,
+            variant.attention,
+            tuple(t.attached for t in targets),
+        )
+        if is_own_attention(variant.attention):
+            key += (variant.options,)  # which may be anything
         found.setdefault(key, Structure(variant, fingerprint, targets))
     return sorted(found.values(), key=lambda each: each.variant.attention != NO_ATTENTION)
 

@@ -165,8 +165,8 @@ def _gate_rows(network: LoadedNetwork, images: Images) -> Iterator[GateRow]:
     for parts in zip(*batches, strict=True):
         for kind in ("channel", "spatial"):
             values = [part for gate in parts if (part := getattr(gate, kind)) is not None]
-            if not values:
-                continue
+            if len(values) < len(parts) or not parts:
+                continue  # of some batches alone: no gate of that kind
             numbers = statistics(np.concatenate(values))
             if numbers is not None:
                 yield GateRow(network.name, parts[0].path, kind, np.concatenate(values), numbers)

@@ -76,8 +76,9 @@ def document(explanation: Explanation, drawn: dict[str, Picture]) -> Document:
 
 
 def _numbers(explanation: Explanation) -> tuple[Note | Table, ...]:
+    unknown = _unknown(explanation)
     if not explanation.gates:
-        return (Note(_("None of these networks has attention.")),)
+        return unknown or (Note(_("None of these networks has attention.")),)
     columns = (
         Column(_("Network"), numeric=False), Column(_("Gate"), numeric=False), Column(_("Mean")),
         Column(_("SD"), _("across channels or places")), Column(_("SD"), _("across images")),
@@ -92,7 +93,25 @@ def _numbers(explanation: Explanation) -> tuple[Note | Table, ...]:
         images=images,
         least=NOTHING,
     )
-    return (Table(caption, columns, tuple(_row(gate) for gate in explanation.gates)),)
+    return (Table(caption, columns, tuple(_row(gate) for gate in explanation.gates)), *unknown)
+
+
+def _unknown(explanation: Explanation) -> tuple[Note, ...]:
+    """Of which attention no gate can be told."""
+    found = [
+        f"{network.name}, {gate.path}"
+        for network, seen in zip(explanation.networks, explanation.seen, strict=True)
+        for gate in seen.gates
+        if gate.channel is None and gate.spatial is None
+    ]
+    if not found:
+        return ()
+    said = _(
+        "The gates of {names} are not known: what goes in times one weight for each channel, or for each "
+        "place, is not what comes out.",
+        names="; ".join(found),
+    )
+    return (Note(said),)
 
 
 def _row(gate: GateRow) -> Row:

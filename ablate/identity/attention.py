@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ablate.attention import Attention
+from ablate.attention import Attention, OwnAttention
 from ablate.identity.network_state import MACHINERY
 from ablate.identity.values import Describer
 from ablate.study.options import keyword_options
@@ -18,12 +18,17 @@ OF_OTHERS = {"kernel", "_scale"}
 
 
 def attention_settings(net: nn.Module) -> dict[str, dict[str, Any]]:
-    """Of every attention module, by path: its version after the first, and options unlike their defaults.
+    """Of every attention module of ours, by path: its version after the first, and options unlike their
+    defaults.
 
     Raises:
         Indescribable: an attribute without a description, which no module of ours may have.
     """
-    found = {path: _settings(m) for path, m in net.named_modules() if isinstance(m, Attention)}
+    found = {
+        path: _settings(m)
+        for path, m in net.named_modules()
+        if isinstance(m, Attention) and not isinstance(m, OwnAttention)
+    }
     return {path: settings for path, settings in found.items() if settings}
 
 

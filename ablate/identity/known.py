@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from ablate.backbones import IMAGE_SIZE, find_factory
 from ablate.identity.origin import Origin, find_origin, module_of
+from ablate.identity.own_attention import forget_attention
 from ablate.study.options import split_call
 from ablate.system.digest import digest
 from ablate.system.modules import room_of
@@ -46,3 +47,4 @@ def known_origin(
 def forget_origins() -> None:
     """What was found before counts no more: files of weights and of source may have changed."""
     known_origin.cache_clear()
+    forget_attention()

@@ -56,14 +56,36 @@ def find_origin(
     Raises:
         StudyError: it cannot be built, or something in it cannot be described and there is no `identity`.
     """
-    factory = find_factory(split_call(backbone)[0])
-    module, named = module_of(factory), identity is not None
+    theirs = Theirs(
+        backbone,
+        module_of(find_factory(split_call(backbone)[0])),
+        partial(make_network, backbone, classes),
+        (3, image_size, image_size),
+    )
+    return describe_theirs(theirs, identity, as_imported=as_imported)
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """A module of a user's to be described: its name, the Python module that defines it, what builds it, and
+    the (C, H, W) of what it is shown.
+    """
+
+    name: str
+    module: str
+    make: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+
+
+def describe_theirs(theirs: Theirs, identity: str | None, *, as_imported: bool) -> Origin:
+    """Build it under each of `SEEDS` and describe it, as `find_origin` says."""
+    module, named = theirs.module, identity is not None
 
     def snapshot(seed: int) -> tuple[NetworkState, Forward]:
         with seeded(seed):
-            net = make_network(backbone, classes)
-        state = take_snapshot(net, backbone, module, named=named, as_imported=as_imported)
-        return state, look_at_forward(net, image_size)
+            net = theirs.make()
+        state = take_snapshot(net, theirs.name, module, named=named, as_imported=as_imported)
+        return state, look_at_forward(net, theirs.shape)
 
     with one_thread():  # the last bits of a product that a constructor makes depend on it
         states, forwards = zip(*map(snapshot, SEEDS), strict=True)
@@ -82,7 +104,7 @@ def find_origin(
     return Origin(network, sources.files, sources.libraries, identity)
 
 
-def module_of(factory: Callable[..., nn.Module]) -> str:
+def module_of(factory: Callable[..., object]) -> str:
     """The Python module of the function or class that builds a network."""
     while isinstance(factory, partial):
         factory = factory.func

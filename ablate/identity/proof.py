@@ -7,17 +7,19 @@ were built: files that are edited afterwards change nothing of what is trained.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from torch import nn
 
+from ablate.attention import OwnCall
 from ablate.backbones import is_own
 from ablate.errors import AblateError, NetworkChangedError
 from ablate.identity.known import known_origin
 from ablate.identity.network_state import READ
 from ablate.identity.origin import Origin, find_origin
+from ablate.identity.own_attention import attention_origin, calls_in
 from ablate.identity.running import AFTER_FORWARD
 from ablate.identity.settle import is_tensor
 from ablate.identity.sources import find_file, hash_source
@@ -36,28 +38,36 @@ MOST_NAMES = 3
 
 
 def name_network(
-    backbone: str, classes: int, identity: str | None, image_size: int
+    backbone: str,
+    classes: int,
+    identity: str | None,
+    image_size: int,
+    attention: Iterable[OwnCall] = (),
 ) -> NamedNetwork | None:
-    """What to prove of a backbone that is planned; nothing of a network of ours or of torchvision.
+    """What to prove of a backbone that is planned, and of `attention` of the user's; nothing of what is ours
+    or torchvision's.
 
     Raises:
         StudyError: as `origin` does.
     """
+    marks = {call.words: _marks(attention_origin(call, identity)) for call in attention}
     if not is_own(backbone):
-        return None
+        return NamedNetwork(backbone, classes, identity, None, {}, marks) if marks else None
     origin = known_origin(backbone, classes, identity, image_size)
-    return NamedNetwork(backbone, classes, identity, origin.digest, _marks(origin))
+    return NamedNetwork(backbone, classes, identity, origin.digest, _marks(origin), marks)
 
 
 @dataclass(frozen=True)
 class Proof:
     """That a process has the network which was named. `constants` are the hashes of the weights and buffers
-    that its constructor loads or sets, `files` those of the source that it reaches.
+    that its constructor loads or sets, `files` those of the source that it reaches; `attention` has the
+    constants of the user's attention, by the words of how it is made.
     """
 
     named: NamedNetwork
-    constants: Mapping[str, str]
-    files: Mapping[str, str]
+    constants: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    attention: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def check_weights(self, net: nn.Module) -> None:
         """Hash what a network that was just built begins with.
@@ -65,11 +75,10 @@ class Proof:
         Raises:
             NetworkChangedError: it loaded other weights than those that were named.
         """
-        tensors = [*net.named_parameters(), *net.named_buffers()]
-        wanted = [(n, t) for n, t in tensors if n in self.constants and not is_empty(t)]
-        others = [n for n, t in wanted if describe_tensor(t)["bits"] != self.constants[n]]
-        if others:
-            refuse(self.named.backbone, _in_words([f"weights {name}" for name in others]))
+        _check_constants(self.named.backbone, net, self.constants)
+        for path, call in calls_in(net).items():
+            inner = net.get_submodule(f"{path}.module")
+            _check_constants(call.name, inner, self.attention.get(call.words, {}), "attention")
 
     def check_code(self) -> None:
         """Look once more at what this process has imported: a function may import when it is called.
@@ -79,15 +88,62 @@ class Proof:
         """
         others = [name for name, known in self.files.items() if _ran_other(name, known)]
         if others:
-            refuse(self.named.backbone, _in_words([f"source {name}" for name in others]))
+            refuse(self._theirs, _in_words([f"source {name}" for name in others]))
+
+    @property
+    def _theirs(self) -> str:
+        """The name of what is the user's: the backbone, or else attention."""
+        attention = [words.partition(" on ")[0] for words in self.named.attention]
+        return self.named.backbone if self.named.origin is not None else attention[0]
 
 
-def prove_origin(named: NamedNetwork, image_size: int) -> Proof:
-    """Build the network anew in this process and compare each part of it with what was named.
+def _check_constants(
+    name: str, net: nn.Module, constants: Mapping[str, str], kind: str = "network"
+) -> None:
+    tensors = [*net.named_parameters(), *net.named_buffers()]
+    wanted = [(n, t) for n, t in tensors if n in constants and not is_empty(t)]
+    others = [n for n, t in wanted if describe_tensor(t)["bits"] != constants[n]]
+    if others:
+        refuse(name, _in_words([f"weights {each}" for each in others]), kind)
+
+
+def prove_attention(proof: Proof, net: nn.Module) -> Proof:
+    """Describe the user's attention in a network anew in this process, and compare each part of it with what
+    was named; the proof with what is to be looked at again.
 
     Raises:
         NetworkChangedError: a part is another, or it cannot be built any more; says which, in one line.
     """
+    for call in calls_in(net).values():
+        if call.words in proof.attention:
+            continue
+        try:
+            origin = attention_origin(call, proof.named.identity, as_imported=True)
+        except AblateError as error:
+            refuse(
+                call.name, f"when it was planned it could be built, and now: {error}", "attention"
+            )
+        known, found = proof.named.attention.get(call.words, {}), _marks(origin)
+        others = [m for m in {**known, **found} if found.get(m) != known.get(m)]
+        if others:
+            refuse(call.name, _in_words(others), "attention")
+        proof = replace(
+            proof,
+            files={**proof.files, **origin.files},
+            attention={**proof.attention, call.words: _constants(origin)},
+        )
+    return proof
+
+
+def prove_origin(named: NamedNetwork, image_size: int) -> Proof:
+    """Build the network anew in this process and compare each part of it with what was named; of a backbone
+    that is not the user's there is nothing to compare.
+
+    Raises:
+        NetworkChangedError: a part is another, or it cannot be built any more; says which, in one line.
+    """
+    if named.origin is None:
+        return Proof(named)
     try:
         trace(named.backbone, named.classes, image_size)  # as planning does before it looks
         origin = find_origin(
@@ -99,15 +155,18 @@ def prove_origin(named: NamedNetwork, image_size: int) -> Proof:
     others = [m for m in {**named.marks, **found} if found.get(m) != named.marks.get(m)]
     if others:
         refuse(named.backbone, _in_words(others))
+    return Proof(named, _constants(origin), origin.files)
+
+
+def _constants(origin: Origin) -> dict[str, str]:
     tensors = origin.network["tensors"]
-    constants = {n: t["bits"] for n, t in tensors.items() if is_tensor(t) and "bits" in t}
-    return Proof(named, constants, origin.files)
+    return {n: t["bits"] for n, t in tensors.items() if is_tensor(t) and "bits" in t}
 
 
-def refuse(backbone: str, why: str) -> NoReturn:
-    """Fail what would be done with a network that is another than the one that was named."""
+def refuse(name: str, why: str, kind: str = "network") -> NoReturn:
+    """Fail what would be done with a network or attention that is another than the one that was named."""
     raise NetworkChangedError(
-        f"{backbone}: is not the network that this run was planned with ({why}): {ADVICE}"
+        f"{name}: is not the {kind} that this run was planned with ({why}): {ADVICE}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -27,10 +27,11 @@ class Forward:
         return {name: self.tensors.get(name) for name in sorted(names)}
 
 
-def look_at_forward(net: nn.Module, image_size: int) -> Forward:
-    """Show a network a black image, in evaluation mode."""
+def look_at_forward(net: nn.Module, shape: Sequence[int]) -> Forward:
+    """Show a network a black image, or attention a map, of this shape (C, H, W), in evaluation mode."""
     before = _describe(net)
-    record_calls(net.eval(), image_size, image_size)  # of what it raises planning tells
+    channels, height, width = shape
+    record_calls(net.eval(), height, width, channels=channels)  # of what it raises planning tells
     after = _describe(net)
     return Forward(after, frozenset(n for n in after if before.get(n) != after[n]))
 

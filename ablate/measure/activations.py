@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from ablate.attention.base import Attention
+from ablate.attention import Attention, OwnAttention
 from ablate.errors import unknown
 from ablate.measure.gates import infer_gate
 from ablate.result.maps import Array, Gate, Seen, spread
@@ -102,14 +102,16 @@ def _parts(path: str, module: Attention) -> list[str]:
 
 
 def _gate(path: str, module: Attention, parts: list[str], arrived: Calls, left: Calls) -> Gate:
+    # Of a user's module nobody knows that it gates: a sum, say, has no weights, and gets none.
+    own = isinstance(module, OwnAttention)
     seen = [
-        infer_gate(arrived[p][0].numpy(), left[p][0].numpy())
+        infer_gate(arrived[p][0].numpy(), left[p][0].numpy(), nearest=not own)
         for p in parts or [path]
         if left[p] and left[p][0].ndim == 4
     ]
     return Gate(
         path=path,
-        kind=type(module).__name__,
+        kind=type(module.module if isinstance(module, OwnAttention) else module).__name__,
         before=arrived[path][0].numpy(),
         after=left[path][0].numpy(),
         channel=next((channel for channel, _ in seen if channel is not None), None),

@@ -9,6 +9,7 @@ from torch import nn
 from ablate.attention import Attention
 from ablate.errors import StudyError
 from ablate.identity.known import origin
+from ablate.identity.own_attention import attention_origins
 from ablate.measure.operations import Operations, count_operations
 from ablate.model import build_outline, find_targets, fingerprint
 from ablate.result import Architecture, Layer
@@ -29,7 +30,8 @@ def describe(
         StudyError: a network that cannot be built, described, or not for images of this size.
     """
     net = build_outline(variant, classes, image_size)
-    mark = fingerprint(net, image_size, origin(variant.backbone, classes, identity, image_size))
+    begun = origin(variant.backbone, classes, identity, image_size)
+    mark = fingerprint(net, image_size, begun, attention_origins(net, identity))
     targets = find_targets(variant, classes, image_size)
     if any(target.how == REPLACE for target in targets):
         whole = build_outline(variant, classes, image_size)  # counting leaves it in evaluation mode

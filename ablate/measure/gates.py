@@ -12,12 +12,14 @@ FIT = 1e-8
 """The squared error, as a share of the output's, up to which one weight explains what it scales."""
 
 
-def infer_gate(before: Array, after: Array) -> tuple[Array | None, Array | None]:
+def infer_gate(
+    before: Array, after: Array, *, nearest: bool = True
+) -> tuple[Array | None, Array | None]:
     """The channel weights (N, C) and the spatial weights (N, H, W) that turn `before` into `after`.
 
     A weight is the least-squares solution over everything that it scales: a mean of the ratios in
     which zeros count nothing. A gate that is neither one per channel nor one per position gets
-    both, as the nearest of their kind.
+    both, as the nearest of their kind; without `nearest` it gets none.
 
     Shape: before and after (N, C, H, W).
     """
@@ -26,7 +28,7 @@ def infer_gate(before: Array, after: Array) -> tuple[Array | None, Array | None]
         return channel[:, :, 0, 0], None
     if _explains(spatial, before, after):
         return None, spatial[:, 0]
-    return channel[:, :, 0, 0], spatial[:, 0]
+    return (channel[:, :, 0, 0], spatial[:, 0]) if nearest else (None, None)
 
 
 def statistics(values: Array) -> GateStatistics | None:

@@ -11,6 +11,7 @@ from torch.utils.tensorboard._pytorch_graph import graph
 
 from ablate.errors import AblateError
 from ablate.identity.known import origin
+from ablate.identity.own_attention import attention_origins
 from ablate.model import build_outline, fingerprint
 from ablate.study import Variant
 
@@ -30,9 +31,8 @@ def stored_graph(
     classes = int(layers[-1]["count"])
     try:
         net = build_outline(variant, classes, image_size)
-        found = fingerprint(
-            net, image_size, origin(variant.backbone, classes, identity, image_size)
-        )
+        begun = origin(variant.backbone, classes, identity, image_size)
+        found = fingerprint(net, image_size, begun, attention_origins(net, identity))
     except AblateError:
         return None  # a network of the user's own, without --allow-import
     if found != stored_fingerprint:

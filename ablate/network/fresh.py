@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -14,6 +14,7 @@ from torch.nn import init
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from ablate.attention import OwnAttention, OwnCall, build_own_attention
 from ablate.backbones import IMAGE_SIZE, is_own, make_backbone
 from ablate.errors import StudyError
 from ablate.study import stream_seed
@@ -33,6 +34,23 @@ def make_network(backbone: str, classes: int, image_size: int = IMAGE_SIZE) -> n
     return _copy(backbone, net) if _shared_parts(backbone, classes) else net
 
 
+def make_own_attention(call: OwnCall) -> OwnAttention:
+    """A user's attention with fresh weights, of which nothing is part of any other network.
+
+    Raises:
+        StudyError: its modules share weights, or it cannot be built.
+    """
+    made = build_own_attention(call)
+    if _shared_by_attention(call):
+        made.module = _copy(call.name, made.module)
+    return made
+
+
+@lru_cache(maxsize=64)
+def _shared_by_attention(call: OwnCall) -> tuple[str, ...]:
+    return _find_shared(call.name, lambda: build_own_attention(call).module)
+
+
 def check_seeds(backbone: str, classes: int) -> str | None:
     """What a reader of its results must know of how a network depends on its seed: it begins the same
     under each of them. None where there is nothing to say.
@@ -45,16 +63,7 @@ def check_seeds(backbone: str, classes: int) -> str | None:
 
 @lru_cache(maxsize=8)
 def _check_own(backbone: str, classes: int) -> str | None:
-    one, other = (_begun(backbone, classes, seed) for seed in (1, 2))
-    for name in {**one, **other}:
-        shape, second = (
-            list(net[name].shape) if name in net else "missing" for net in (one, other)
-        )
-        if shape != second:
-            raise StudyError(
-                f"{backbone} is another network under another seed: {name!r} is {shape} or {second}: "
-                "make what its constructor draws there an option"
-            )
+    one, other = _begun_twice(backbone, "network", lambda: make_network(backbone, classes))
     if any(not torch.equal(one[name], other[name]) for name in one):
         return None
     return (
@@ -64,9 +73,32 @@ def _check_own(backbone: str, classes: int) -> str | None:
     )
 
 
-def _begun(backbone: str, classes: int, seed: int) -> dict[str, torch.Tensor]:
+def check_attention_seeds(call: OwnCall) -> None:
+    """Raises:
+    StudyError: a user's attention is another module under another seed.
+    """
+    _begun_twice(call.name, "module", lambda: make_own_attention(call).module)
+
+
+def _begun_twice(
+    name: str, kind: str, make: Callable[[], nn.Module]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    one, other = (_begun(make, seed) for seed in (1, 2))
+    for parameter in {**one, **other}:
+        shape, second = (
+            list(net[parameter].shape) if parameter in net else "missing" for net in (one, other)
+        )
+        if shape != second:
+            raise StudyError(
+                f"{name} is another {kind} under another seed: {parameter!r} is {shape} or {second}: "
+                "make what its constructor draws there an option"
+            )
+    return one, other
+
+
+def _begun(make: Callable[[], nn.Module], seed: int) -> dict[str, torch.Tensor]:
     with seeded(stream_seed(seed, "backbone")):
-        net = make_network(backbone, classes)
+        net = make()
     # Lazy ones have neither shape nor values before the first images.
     return {name: p for name, p in net.named_parameters() if not is_lazy(p)}
 
@@ -80,13 +112,17 @@ def _shared_parts(backbone: str, classes: int) -> tuple[str, ...]:
     """
     if not is_own(backbone):
         return ()
+    return _find_shared(backbone, lambda: make_backbone(backbone, classes))
+
+
+def _find_shared(owner: str, make: Callable[[], nn.Module]) -> tuple[str, ...]:
     with Uninitialised(), seeded(0):
-        one, other = make_backbone(backbone, classes), make_backbone(backbone, classes)
+        one, other = make(), make()
     theirs = {id(part) for _, part in _parts(other)} | _places(other.parameters())
     for name, parameter in one.named_parameters():
         if id(parameter) in theirs or _place(parameter) in theirs:
             raise StudyError(
-                f"{backbone}: all networks of a process share the weights {name!r}, so that every run "
+                f"{owner}: all networks of a process share the weights {name!r}, so that every run "
                 "would train them: make them in the constructor, not as a default argument, a global "
                 "or a cached value"
             )

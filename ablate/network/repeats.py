@@ -1,15 +1,17 @@
-"""Does a user's network repeat under one seed, and does a checkpoint hold all that it learns?"""
+"""Does a user's network or attention repeat under one seed, and does a checkpoint hold all that it learns?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import nn
 
+from ablate.attention import OwnCall
 from ablate.backbones import is_own
-from ablate.network.fresh import make_network
+from ablate.network.fresh import make_network, make_own_attention
 from ablate.network.kept import restore_beside, tensors_beside
 from ablate.study import stream_seed
 from ablate.system.imports import prints_to_stderr
@@ -37,17 +39,32 @@ def check_repeats(backbone: str, classes: int, image_size: int) -> str | None:
     """
     if not is_own(backbone):
         return None
-    one, other = (_show(backbone, classes, image_size) for _ in range(2))
-    for name, tensor in one.began.items():
-        if not _same(tensor, other.began.get(name)):
-            return f"{backbone} begins otherwise each time under one seed ({name!r} differs): {_ADVICE}"
+    make = partial(make_network, backbone, classes, image_size)
+    return _says(backbone, make, (3, image_size, image_size))
+
+
+@lru_cache(maxsize=64)
+def check_attention_repeats(call: OwnCall) -> str | None:
+    """The same of a user's attention at a place.
+
+    Raises:
+        StudyError: it cannot be built.
+    """
+    return _says(call.name, partial(make_own_attention, call), call.place)
+
+
+def _says(name: str, make: Callable[[], nn.Module], shape: tuple[int, ...]) -> str | None:
+    one, other = (_show(make, shape) for _ in range(2))
+    for tensor_name, tensor in one.began.items():
+        if not _same(tensor, other.began.get(tensor_name)):
+            return f"{name} begins otherwise each time under one seed ({tensor_name!r} differs): {_ADVICE}"
     if len(one.gave) != len(other.gave):
-        return f"{backbone} fails now and then under one seed: {_ADVICE}"
+        return f"{name} fails now and then under one seed: {_ADVICE}"
     if not all(map(_same, one.gave, other.gave)):
-        return f"{backbone} gives other values each time under one seed: {_ADVICE}"
-    if one.gave and not _goes_on(one, backbone, classes, image_size):
+        return f"{name} gives other values each time under one seed: {_ADVICE}"
+    if one.gave and not _goes_on(one, make, shape):
         return (
-            f"{backbone} keeps what a forward leaves behind where no checkpoint holds it: a run that is "
+            f"{name} keeps what a forward leaves behind where no checkpoint holds it: a run that is "
             "stopped and goes on gives other numbers; keep it in a buffer (register_buffer)"
         )
     return None
@@ -60,33 +77,33 @@ _ADVICE = (
 )
 
 
-def _show(backbone: str, classes: int, image_size: int) -> _Shown:
+def _show(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> _Shown:
     with seeded(stream_seed(1, "backbone")):
-        net = make_network(backbone, classes, image_size)
+        net = make()
     tensors = [*net.named_parameters(), *net.named_buffers()]
     began = {name: tensor.detach().clone() for name, tensor in tensors}
-    gave = _forward(net.train(), image_size, 1)
-    gave += _forward(net.eval(), image_size, 2) if gave else []
+    gave = _forward(net.train(), shape, 1)
+    gave += _forward(net.eval(), shape, 2) if gave else []
     return _Shown(net, began, gave)
 
 
-def _goes_on(shown: _Shown, backbone: str, classes: int, image_size: int) -> bool:
+def _goes_on(shown: _Shown, make: Callable[[], nn.Module], shape: tuple[int, ...]) -> bool:
     """Whether a network that was made anew and got the tensors of another goes on as that one does."""
     with seeded(2):
-        anew = make_network(backbone, classes, image_size)
+        anew = make()
     try:
         anew.load_state_dict(shown.net.state_dict())
         restore_beside(anew, tensors_beside(shown.net))
     except (RuntimeError, KeyError, TypeError):
         return False
-    one, other = (_forward(net.train(), image_size, 3) for net in (shown.net, anew))
+    one, other = (_forward(net.train(), shape, 3) for net in (shown.net, anew))
     return len(one) == len(other) and all(map(_same, one, other))
 
 
-def _forward(net: nn.Module, image_size: int, seed: int) -> list[torch.Tensor]:
+def _forward(net: nn.Module, shape: tuple[int, ...], seed: int) -> list[torch.Tensor]:
     """What a network gives for noise; nothing where it fails or gives no tensor, of which planning tells."""
     with seeded(seed), torch.no_grad(), prints_to_stderr():
-        images = torch.randn(IMAGES, 3, image_size, image_size)
+        images = torch.randn(IMAGES, *shape)
         try:
             output = net(images)
         except Exception:

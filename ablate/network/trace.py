@@ -105,9 +105,13 @@ def record_outputs(net: nn.Module, height: int, width: int) -> tuple[Outputs, Ba
 
 
 def record_calls(
-    net: nn.Module, height: int, width: int, mode: AbstractContextManager[Any] | None = None
+    net: nn.Module,
+    height: int,
+    width: int,
+    mode: AbstractContextManager[Any] | None = None,
+    channels: int = 3,
 ) -> Calls:
-    """Show one black image to a network, within `mode` if there is one."""
+    """Show one black image, or map of so many channels, to a network, within `mode` if there is one."""
     arrived, left = _Notes(net), _Notes(net)
     handles = [
         handle
@@ -120,7 +124,7 @@ def record_calls(
     error: BaseException | None = None
     try:
         with torch.no_grad(), seeded(0), prints_to_stderr(), mode or nullcontext():
-            net(mark_second(torch.zeros(1, 3, height, width)))
+            net(mark_second(torch.zeros(1, channels, height, width)))
     except KeyboardInterrupt:
         raise
     except BaseException as raised:

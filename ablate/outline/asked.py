@@ -12,6 +12,7 @@ from ablate.result import Architecture
 from ablate.result.named import NamedNetwork
 from ablate.study import Variant
 from ablate.study.options import split_call
+from ablate.study.variant import is_own_attention
 from ablate.system.digest import digest
 from ablate.system.known_machine import SET_BY_TORCH
 from ablate.system.owner import host_id
@@ -42,10 +43,21 @@ class Asked:
     identity: str | None = None
 
     @property
-    def is_own(self) -> bool:
-        """Whether the network is the user's, whose source is not a part of this program."""
+    def own_backbone(self) -> str | None:
+        """The name of the network, if it is the user's, whose source is not a part of this program."""
         name = split_call(self.backbone)[0]
-        return ":" in name and not name.startswith(TORCHVISION)
+        return name if ":" in name and not name.startswith(TORCHVISION) else None
+
+    @property
+    def own_attention(self) -> tuple[str, ...]:
+        """The names of the user's attention, each once."""
+        names = (each.attention for each in self.variants if is_own_attention(each.attention))
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether something of it is the user's."""
+        return self.own_backbone is not None or bool(self.own_attention)
 
     @property
     def name(self) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from ablate.attention import ATTENTION
+from ablate.attention import ATTENTION, OwnCall
 from ablate.backbones import BACKBONES
 from ablate.identity.known import forget_origins, known_origin
 from ablate.identity.origin import module_of
 from ablate.identity.proof import name_network
 from ablate.measure.architecture import describe
-from ablate.network.fresh import check_seeds
+from ablate.model import own_calls
+from ablate.network.fresh import check_attention_seeds, check_seeds
 from ablate.network.places import find_own_attention
-from ablate.network.repeats import check_repeats
+from ablate.network.repeats import check_attention_repeats, check_repeats
 from ablate.network.trace import check_classifies, forget_outline
 from ablate.outline.asked import Asked, Outlines
 from ablate.outline.reads import reads_nothing_else, watched
@@ -36,20 +37,35 @@ def build_outlines(asked: Asked) -> Outlines:
     with watched(asked.is_own) as seen:
         check_classifies(backbone, classes, size)
         said = [check_seeds(backbone, classes), check_repeats(backbone, classes, size)]
-        note = "; ".join(filter(None, said)) or None
+        calls = tuple(own_calls(asked.variants, classes, size))
+        said += map(_check_attention, calls)
+        note = "; ".join(dict.fromkeys(filter(None, said))) or None
         forget_origins()
         architectures = _build(asked)
         own_attention = find_own_attention(backbone, classes, size)
         forget_outline()
-        named = name_network(backbone, classes, asked.identity, size)
-    outlines = Outlines(architectures, own_attention, note, named)
+        named = name_network(backbone, classes, asked.identity, size, calls)
     if named is None:
-        return outlines
+        return Outlines(architectures, own_attention, note)
+    if (
+        calls
+    ):  # its options are asked of it each time: it is imported, so little is saved by remembering
+        return Outlines(architectures, own_attention, note, named, files=None)
     origin = known_origin(backbone, classes, asked.identity, size)
     known = not seen.refused and reads_nothing_else(asked, origin)
     files = dict(origin.files) if known else None
     read = {path: hash_read(path) for path in seen.read}
     return Outlines(architectures, own_attention, note, named, files, dict(origin.libraries), read)
+
+
+def _check_attention(call: OwnCall) -> str | None:
+    """What a reader must know of the user's attention.
+
+    Raises:
+        StudyError: it cannot be built, or is another module under another seed.
+    """
+    check_attention_seeds(call)
+    return check_attention_repeats(call)
 
 
 def _build(asked: Asked) -> tuple[Architecture, ...]:

@@ -14,7 +14,6 @@ from ablate.errors import OutputError
 from ablate.outline.asked import Asked, Outlines
 from ablate.outline.unchanged import are_unchanged
 from ablate.result import Architecture
-from ablate.study.options import split_call
 from ablate.system.imports import check_allowed
 from ablate.system.program import runs_as_written
 
@@ -27,8 +26,8 @@ def find_outlines(asked: Asked) -> Outlines:
     Raises:
         StudyError: a variant that cannot be built, or not for images of this size.
     """
-    if asked.is_own:
-        check_allowed(split_call(asked.backbone)[0])
+    for theirs in filter(None, (asked.own_backbone, *asked.own_attention)):
+        check_allowed(theirs)
     # Before anything is imported: that adds to the path and to the environment, and the next process is
     # asked before it, too.
     name = asked.name

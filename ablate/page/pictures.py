@@ -131,7 +131,7 @@ def weights(rows: Sequence[WeightRow]) -> Figure:
     figure, boxes = _grid(len(rows), 1 + places, 1.55, width_ratios=(3, 1)[: 1 + places])
     for line, row in zip(boxes, rows, strict=True):
         line[0].set_title(row.title, fontsize=7)
-        _channel_bars(line[0], row.channel)
+        _channel_bars(line[0], row.channel, known=row.spatial is not None)
         if places:
             _places(figure, line[1], row.spatial)
     return figure
@@ -230,10 +230,12 @@ def _grid(
     return figure, [list(row) for row in boxes]
 
 
-def _channel_bars(ax: Axes, channel: Array | None) -> None:
+def _channel_bars(ax: Axes, channel: Array | None, *, known: bool) -> None:
+    """The weights of channels; where there are none, of places they may be known."""
     if channel is None:
         ax.set_axis_off()
-        text = _("every channel has the same weight")
+        same = _("every channel has the same weight")
+        text = same if known else _("not known: no weight for each channel or place explains it")
         ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, transform=ax.transAxes)
         return
     values = channel.astype(float)

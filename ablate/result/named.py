@@ -1,21 +1,24 @@
-"""A network of the user's own by everything that names it."""
+"""A network with parts of the user's own by everything that names it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class NamedNetwork:
-    """The network of a user's that the run keys of a study name, small enough to be sent to a worker.
+    """What of a user's the run keys of a study name, small enough to be sent to a worker: the backbone, or
+    attention, or both. `origin` is None where the backbone is not the user's.
 
     `marks` has a hash of each part of it: `source mypkg.nets`, `library timm`, `weights block1.weight`,
-    `settings block1`. What only running changes, such as a global variable, is none of them.
+    `settings block1`. What only running changes, such as a global variable, is none of them. `attention` has
+    those of each attention of the user's, by the words of how it is made.
     """
 
     backbone: str
     classes: int
     identity: str | None
-    origin: str
+    origin: str | None
     marks: Mapping[str, str]
+    attention: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

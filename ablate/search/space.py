@@ -7,10 +7,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ablate.attention import ATTENTION, complete
-from ablate.errors import OptionError, StudyError, nearest, unknown
+from ablate.attention import complete, options_of
+from ablate.errors import OptionError, StudyError, nearest
 from ablate.study import NO_ATTENTION, Option, Variant
-from ablate.study.options import keyword_options
 from ablate.study.position import pieces
 from ablate.study.search import Parameter
 
@@ -30,8 +29,7 @@ class Space:
     def __post_init__(self) -> None:
         attention = self._required("attention").choices
         for name in attention:
-            if name != NO_ATTENTION and name not in ATTENTION:
-                raise unknown("attention", str(name), [NO_ATTENTION, *ATTENTION])
+            self._options_of(str(name))  # that there is one
         if any(name != NO_ATTENTION for name in attention):
             self._required("position")
         known = {key for name in attention for key in self._options_of(str(name))}
@@ -121,7 +119,7 @@ class Space:
         return axes
 
     def _options_of(self, attention: str) -> list[str]:
-        return [] if attention == NO_ATTENTION else list(keyword_options(ATTENTION[attention]))
+        return [] if attention == NO_ATTENTION else list(options_of(attention))
 
     def _required(self, name: str) -> Parameter:
         if name not in self.parameters:

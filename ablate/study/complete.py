@@ -10,6 +10,9 @@ from ablate.study.options import complete_known
 from ablate.study.position import parts_of
 from ablate.study.variant import NO_ATTENTION, SHORT_OPTION, Variant
 
+ELSEWHERE = "PACKAGE.MODULE:CLASS"
+"""How attention of a user's own is named."""
+
 
 def complete_variant(variant: Variant, known: Mapping[str, Mapping[str, Any]]) -> Variant:
     """The same variant with the options written out that say what is built: reduction and kernel size
@@ -29,7 +32,7 @@ def complete_variant(variant: Variant, known: Mapping[str, Mapping[str, Any]]) -
             )
         return variant
     if variant.attention not in known:
-        raise unknown("attention", variant.attention, [NO_ATTENTION, *known])
+        raise unknown("attention", variant.attention, [NO_ATTENTION, *known, ELSEWHERE])
     if variant.position is None:
         raise OptionError(f'{variant.attention} needs a position, for example "pool*"')
     options = complete_known(
@@ -47,5 +50,9 @@ def complete_variant(variant: Variant, known: Mapping[str, Mapping[str, Any]]) -
                 f"position {variant.position!r} {parts}: give one for each part, or one for all"
             )
     defaults = known[variant.attention]
-    named = {k: v for k, v in options.items() if k in SHORT_OPTION or v != defaults[k]}
+    named = {
+        k: v
+        for k, v in options.items()
+        if v != defaults[k] or (k in SHORT_OPTION and isinstance(v, (int, float, str)))
+    }
     return Variant(variant.backbone, variant.attention, variant.position, tuple(named.items()))

@@ -16,7 +16,7 @@ from ablate.study.meant import or_meant
 from ablate.study.options import split_call
 from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
 from ablate.study.study import Study
-from ablate.study.variant import Option
+from ablate.study.variant import Option, is_own_attention
 from ablate.system.imports import check_allowed
 
 ATTENTION_OPTIONS: dict[str, dict[str, Option]] = {
@@ -44,14 +44,19 @@ def check_names(study: Study) -> None:
     Raises:
         UnknownNameError: no such augmentation, optimizer, schedule, attention, dataset or backbone.
         OptionError: an option that an attention does not have, or no position.
-        StudyError: a baseline or control that is no variant, or a network of the user's from a package
-            that may not be imported.
+        StudyError: a baseline or control that is no variant, or a network or attention of the user's from a
+            package that may not be imported.
     """
     if "torch" in sys.modules:
         return
     check_recipe(study.recipe)
-    variants = [complete_variant(variant, ATTENTION_OPTIONS) for variant in study.variants()]
-    with_whole_baseline(study, [variant.name for variant in variants])
+    own = [v.attention for v in study.variants() if is_own_attention(v.attention)]
+    ours = [v for v in study.variants() if not is_own_attention(v.attention)]
+    variants = [complete_variant(variant, ATTENTION_OPTIONS) for variant in ours]
+    for name in own:
+        check_allowed(name)
+    if not own:  # whose names have options that only importing them tells
+        with_whole_baseline(study, [variant.name for variant in variants])
     _check("dataset", (split_call(study.dataset)[0],), DATASETS)
     backbone, _ = split_call(study.backbone)
     if ":" not in backbone:

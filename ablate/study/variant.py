@@ -12,6 +12,11 @@ stands in the name only where it differs from its default, so that a new option 
 Option = int | float | str
 
 
+def is_own_attention(name: str) -> bool:
+    """Whether a name is that of a user's own attention, `mypkg.att:CoordAtt`, and not one of ours."""
+    return ":" in name
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One architecture: a backbone with attention at given places. Names and numbers only."""
