@@ -1,4 +1,4 @@
-"""A user's own attention, `mypkg.att:CoordAtt`: a module whose constructor takes the channels of its place."""
+"""A user's own attention, `mypkg.att:CoordAtt`: a module whose constructor takes channels first."""
 
 from __future__ import annotations
 
@@ -163,14 +163,23 @@ def build_own_attention(call: OwnCall) -> OwnAttention:
         OptionError: options that it does not take.
         StudyError: it cannot be built, or is of a kind whose runs could not be told apart or stored.
     """
-    name, channels = call.name, call.place[0]
-    factory, given = find_own(name), dict(call.options)
-    own_options(name, given)
-    options = _options(_parameters(name, factory))
-    named = {key: _value(name, key, value, options, channels) for key, value in given.items()}
-    doing = f"building {name} for {channels} channels"
-    module = build_theirs(name, doing, partial(factory, channels, **named))
+    channels, named = own_arguments(call)
+    doing = f"building {call.name} for {channels} channels"
+    module = build_theirs(call.name, doing, partial(find_own(call.name), channels, **named))
     return OwnAttention(module, call)
+
+
+def own_arguments(call: OwnCall) -> tuple[int, dict[str, Any]]:
+    """The channels and the options with which a user's constructor is called.
+
+    Raises:
+        OptionError: options that it does not take.
+        StudyError: as `find_own`.
+    """
+    name, channels, given = call.name, call.place[0], dict(call.options)
+    own_options(name, given)
+    options = _options(_parameters(name, find_own(name)))
+    return channels, {k: _value(name, k, value, options, channels) for k, value in given.items()}
 
 
 def _value(

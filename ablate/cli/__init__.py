@@ -29,6 +29,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "plan": prepare.plan,
+    "check-attention": prepare.check_attention,
     "init": prepare.init,
     "run": train.run,
     "search": train.search,

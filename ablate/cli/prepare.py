@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ablate.cli.completion import ready_names
+from ablate.cli.exits import EXIT_FAILED_RUNS
 from ablate.cli.options import (
     DEFAULT_DB,
     AllowImport,
@@ -54,6 +55,29 @@ def plan(
     if format == "table":
         trains = "run" if questions[0].search is None else "search"
         tell_next(trains, study, db=db, data=data, set=as_typed(set, seeds, baseline_seeds))
+
+
+def check_attention(
+    attention: Annotated[
+        str,
+        typer.Argument(
+            metavar="PACKAGE.MODULE:CLASS",
+            help="Your module, with options in brackets: mypkg.att:CoordAtt(reduction=4).",
+        ),
+    ],
+    format: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="For people or for programs.")
+    ] = "table",
+    allow_import: AllowImport = None,
+) -> None:
+    """Hold your own attention to the contract that ours is held to: shapes, gradients, state, cost."""
+    allow(allow_import, None)
+    begin("check-attention", about=attention)
+    with loading():
+        from ablate.commands.check_attention import check_attention as look
+
+    if not look(attention, format):
+        raise typer.Exit(EXIT_FAILED_RUNS)
 
 
 def init(

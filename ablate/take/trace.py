@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from ablate.attention import Attention
+from ablate.attention import Attention, OwnAttention
 from ablate.errors import StudyError
 from ablate.insert import BEFORE_HOOKS, apply_after
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
@@ -38,7 +38,7 @@ def trace_forward(net: nn.Module, name: str) -> Traced:
     Raises:
         StudyError: its forward depends on values, or calls what is no part of PyTorch.
     """
-    tracer = _Tracer()
+    tracer = _Tracer({m.module for m in net.modules() if isinstance(m, OwnAttention)})
     net.eval()
     try:
         graph = tracer.trace(net)
@@ -68,15 +68,22 @@ def trace_forward(net: nn.Module, name: str) -> Traced:
 
 class _Tracer(fx.Tracer):
     """Traces through everything but attention and PyTorch's own layers, with the hooks by which attention
-    hangs on those.
+    hangs on those. `theirs` are modules of the user's, which stay whole without what holds them.
     """
 
+    def __init__(self, theirs: Set[nn.Module]) -> None:
+        super().__init__()
+        self._theirs = theirs
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Attention) or super().is_leaf_module(m, module_qualified_name)
+        whole = isinstance(m, Attention) or m in self._theirs
+        return whole or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(
         self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if isinstance(m, OwnAttention):
+            return self.call_module(m.module, m.module.forward, args, kwargs)
         if type(m).__name__ in PASSED_BY and type(m).__module__.startswith("torchvision."):
             return args[0]
         if not self.is_leaf_module(m, self.path_of_module(m)):

@@ -11,11 +11,16 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from ablate.attention import ATTENTION, Attention, use_kernels
+from ablate.attention import ATTENTION, Attention, OwnAttention, use_kernels
+from ablate.attention.own import own_arguments
 from ablate.errors import StudyError
 from ablate.placement import find_targets
 from ablate.study import Variant
+from ablate.study.variant import is_own_attention
+from ablate.system.settings import settings_kept
+from ablate.system.text import one_line
 from ablate.take.layers import expression_of
+from ablate.take.own_source import OwnSource, imported, taken_along
 from ablate.take.source import plain_source
 from ablate.take.trace import Traced, trace_forward
 
@@ -58,9 +63,31 @@ def write_network(network: Network, weights_name: str) -> Written:
     called = set(_owned(traced, tensors))
     about = {"variant": network.variant.name, "backbone": network.variant.backbone}
     content = {n: t.detach().clone().contiguous() for n, t in tensors.items() if n in called}
-    written = Written(save(content, about), _source(network, traced, weights_name))
-    _check(network, written)
-    return written
+    weights = save(content, about)
+    if not is_own_attention(network.variant.attention):
+        written = Written(weights, _source(network, traced, weights_name))
+        _check(network, written)
+        return written
+    return _with_own(network, traced, weights, weights_name)
+
+
+def _with_own(network: Network, traced: Traced, weights: bytes, weights_name: str) -> Written:
+    """With the source of the user's attention where that can be taken along, or else with its import."""
+    name, why = network.variant.attention, ""
+    for find in (taken_along, imported):
+        try:
+            written = Written(weights, _source(network, traced, weights_name, find(name)))
+            with settings_kept():
+                _check(network, written)
+        except Exception as error:
+            # Source that was taken out of its file can fail in any way: then it is imported.
+            why = one_line(error)
+        else:
+            return written
+    raise StudyError(
+        f"{network.variant.name} cannot be written as one file: {why}; its weights are in the database's "
+        "folder weights/"
+    )
 
 
 def _owned(traced: Traced, tensors: Mapping[str, torch.Tensor]) -> list[str]:
@@ -69,13 +96,19 @@ def _owned(traced: Traced, tensors: Mapping[str, torch.Tensor]) -> list[str]:
     return [name for name in tensors if name in traced.tensors or name.startswith(layers)]
 
 
-def _source(network: Network, traced: Traced, weights_name: str) -> str:
+def _source(
+    network: Network, traced: Traced, weights_name: str, own: OwnSource | None = None
+) -> str:
     attention = [m for m in traced.layers.values() if isinstance(m, Attention)]
     kinds = dict.fromkeys(type(module) for module in attention)
     imports, definitions = plain_source(kinds)
+    if own is not None:
+        imports, definitions = list(own.imports), list(own.definitions.values())
+    needs = ["PyTorch", *(() if own is None else own.needs)]
     known = {"import torch", "from torch import nn"}
     values = {
         "TITLE": f"{network.variant.name} on {network.variant.backbone}",
+        "NEEDS": " and ".join([*needs, *(["nothing else"] if len(needs) == 1 else [])]),
         "ABOUT": network.about,
         "WEIGHTS": weights_name,
         "IMPORTS": "\n".join(sorted(each for each in imports if each not in known)),
@@ -86,15 +119,21 @@ def _source(network: Network, traced: Traced, weights_name: str) -> str:
         "DEFINITIONS": "\n\n\n".join(dict.fromkeys(definitions)).replace(
             "OptionError", "ValueError"
         ),
-        "LAYERS": "\n".join(_layers(network.variant, network, traced)),
+        "LAYERS": "\n".join(_layers(network, traced, own)),
         "FORWARD": _indented(traced.forward),
     }
     text = re.sub(r"<(\w+)>", lambda found: values[found[1]], TEMPLATE)
     return re.sub(r"\n{4,}", "\n\n\n", text)
 
 
-def _layers(variant: Variant, network: Network, traced: Traced) -> list[str]:
+def _layers(network: Network, traced: Traced, own: OwnSource | None) -> list[str]:
     """A line for each layer, and for each tensor that the forward reads itself."""
+    variant = network.variant
+    theirs = {
+        f"{path}.module": module.call
+        for path, module in network.net.named_modules()
+        if isinstance(module, OwnAttention)
+    }
     targets = find_targets(variant, len(network.classes), network.image_size)
     options = {t.attached: (t.shape[0], variant.options_at(t.part)) for t in targets}
     lines = []
@@ -103,6 +142,10 @@ def _layers(variant: Variant, network: Network, traced: Traced) -> list[str]:
             channels, given = options[path]
             words = [str(channels), *(f"{key}={value!r}" for key, value in given.items())]
             made = f"{ATTENTION[variant.attention].__name__}({', '.join(words)})"
+        elif path in theirs and own is not None:
+            channels, named = own_arguments(theirs[path])
+            words = [str(channels), *(f"{key}={value!r}" for key, value in named.items())]
+            made = f"{own.kind}({', '.join(words)})"
         else:
             made = expression_of(path, layer)
         lines.append(f"        put(self, {path!r}, {made})")
@@ -141,7 +184,7 @@ def _check(network: Network, written: Written) -> None:
         )
 
 
-TEMPLATE = '''"""<TITLE>, trained with ablate. Needs PyTorch and nothing else.
+TEMPLATE = '''"""<TITLE>, trained with ablate. Needs <NEEDS>.
 
 <ABOUT>
 
