@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Literal
 
-from rich.table import Table
+from rich.console import Console
+from rich.table import Column, Table
 
 from ablate.measure.contract import Cost, Held, cost_of, followed_by_fx, look_at, subject_of
 from ablate.measure.contract_checks import CHANNELS, CHECKS, SIDE
 from ablate.study.options import split_call
-from ablate.system.console import own_console, plain, say
+from ablate.system.console import plain, say
 from ablate.system.machine import one_thread
 from ablate.system.pulse import PULSE
 from ablate.system.text import plural
+
+WIDTH_IN_A_LOG = 140
 
 
 def check_attention(text: str, format: Literal["table", "json"]) -> bool:
@@ -45,11 +50,12 @@ def check_attention(text: str, format: Literal["table", "json"]) -> bool:
 
 
 def _print(found: list[Held]) -> None:
-    table = Table("check", "", "what to do")
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_LOG
+    table = Table("check", "", Column("what is wrong, and what to do", overflow="fold"))
     for held in found:
-        wrong = "" if held.wrong is None else f"{held.wrong}: {held.advice}"
-        table.add_row(held.check, "held" if held.held else "not held", plain(wrong))
-    own_console().print(table)
+        said = "" if held.wrong is None else "; ".join(filter(None, (held.wrong, held.advice)))
+        table.add_row(held.check, "held" if held.held else "not held", plain(said))
+    Console(file=sys.stdout, width=width).print(table)
 
 
 def _lines(found: list[Held], cost: Cost | None, traced: bool) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ablate.attention import ATTENTION, OwnCall, complete
+from ablate.errors import AblateError
 from ablate.measure.contract_checks import (
     CHANNELS,
     CHECKS,
@@ -30,7 +31,8 @@ KNOWN = {
     "view size is not compatible": "write .reshape instead of .view: training uses channels-last maps",
     "Expected more than 1 value per channel": "batch norm needs more than one value: leave it out of "
     "what is pooled to 1×1, or use another norm",
-    "modified by an inplace operation": "an in-place operation changes what the backward needs",
+    "inplace operation": "an in-place operation changes what the backward needs",
+    "in-place operation": "x = x * gate, not x *= gate; no inplace=True on x",
     "pickle": "define what it keeps at the top of a module, no lambda and no class within a function",
 }
 """Part of what PyTorch says → what to do."""
@@ -92,9 +94,11 @@ def run_check(subject: Subject, name: str, check: Check) -> Held:
             check.look(subject)
     except BrokenError as error:
         return Held(name, str(error), check.advice)
+    except AblateError as error:
+        return Held(name, str(error), "")  # which says what to do
     except Exception as error:
         said = one_line(error)
-        advice = next((text for part, text in KNOWN.items() if part in said), check.advice)
+        advice = next((text for part, text in KNOWN.items() if part in said), check.if_raised)
         return Held(name, said, advice)
     return Held(name, None, check.advice)
 

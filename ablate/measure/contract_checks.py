@@ -53,8 +53,8 @@ def _close(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, rtol=CLOSE, atol=CLOSE, equal_nan=False)
 
 
-def _eval(module: nn.Module, x: Tensor) -> Tensor:
-    with torch.no_grad():
+def _eval(module: nn.Module, x: Tensor, seed: int = SEED) -> Tensor:
+    with torch.no_grad(), seeded(seed):
         given: Tensor = module.eval()(x)
     return given
 
@@ -89,10 +89,9 @@ def _sizes(subject: Subject) -> None:
 
 
 def _mixed(subject: Subject) -> None:
-    module, x = subject.module(), _maps(4, CHANNELS, 8, 8).to(torch.bfloat16)
-    x = x.requires_grad_()
+    module, x = subject.module(), _maps(4, CHANNELS, 8, 8).to(torch.bfloat16).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        given = module(x)
+        given = module(x * 1)
     _need(given.dtype == x.dtype, f"gives {given.dtype} for {x.dtype}")
     _need(bool(given.isfinite().all()), "gives values that are not finite")
     given.float().sum().backward()
@@ -107,7 +106,7 @@ def _gradient(subject: Subject) -> None:
             _one_sign(module, sign)
         x.grad = None
         module.zero_grad()
-        module(x).square().sum().backward()
+        module(x * 1).square().sum().backward()
         _need(x.grad is not None and bool(x.grad.any()), "its input gets no gradient")
         moved = {n for n, p in module.named_parameters() if p.grad is not None and p.grad.any()}
         left -= moved
@@ -131,10 +130,7 @@ def _input_kept(subject: Subject) -> None:
 
 def _repeats(subject: Subject) -> None:
     module, x = subject.module().eval(), _maps(4, CHANNELS, 8, 8)
-    with seeded(1):
-        one = _eval(module, x)
-    with seeded(2):
-        other = _eval(module, x)
+    one, other = _eval(module, x, 1), _eval(module, x, 2)
     _need(torch.equal(one, other), "in evaluation it gives other values each time")
 
 
@@ -157,11 +153,12 @@ def _forgets(subject: Subject) -> None:
 
 
 def _channels_last(subject: Subject) -> None:
-    module, x = subject.module(), _maps(4, CHANNELS, 8, 8)
+    x = _maps(4, CHANNELS, 8, 8)
     last = x.contiguous(memory_format=torch.channels_last)
-    _need(_close(_eval(module, x), _eval(module, last)), "it gives other values for such maps")
+    one, other = (_eval(subject.module(), each) for each in (x, last))
+    _need(_close(one, other), "it gives other values for such maps")
     trained = last.clone(memory_format=torch.preserve_format).requires_grad_()
-    module.train()(trained).sum().backward()
+    (subject.module()(trained * 1) * 1.0).sum().backward()
 
 
 def _state(subject: Subject) -> None:
@@ -177,16 +174,17 @@ def _state(subject: Subject) -> None:
 
 def _pickled(subject: Subject) -> None:
     module, x = subject.module(), _maps(4, CHANNELS, 8, 8)
+    copies = [pickle.loads(pickle.dumps(module)), copy.deepcopy(module)]  # noqa: S301 - its own bytes
     known = _eval(module, x)
-    for copied in (pickle.loads(pickle.dumps(module)), copy.deepcopy(module)):  # noqa: S301 - our own bytes
+    for copied in copies:
         _need(torch.equal(_eval(copied, x), known), "its copy gives other values")
 
 
 def _alone(subject: Subject) -> None:
-    module, x = subject.module(), _maps(4, CHANNELS, 8, 8)
-    together = _eval(module, x)
+    x = _maps(4, CHANNELS, 8, 8)
+    together = _eval(subject.module(), x)
     for number in range(len(x)):
-        one = _eval(module, x[number : number + 1])
+        one = _eval(subject.module(), x[number : number + 1])
         _need(
             _close(one, together[number : number + 1]),
             "in evaluation an image's values depend on the others of its batch",
@@ -199,23 +197,24 @@ def _one_image(subject: Subject) -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """One promise of attention, and what to do where it does not hold."""
+    """One promise of attention, and what to do where it does not hold, or where something is raised."""
 
     look: Callable[[Subject], None]
     advice: str
+    if_raised: str = "mend what it raises"
 
 
 FIRST = "keeps the shape"
+_OF_CHANNELS = "compute its layers from the channels that it is given"
+_OF_SIZES = "pool or convolve instead of weights for each place; else place it where the size fits"
 CHECKS: dict[str, Check] = {
-    FIRST: Check(_shape, "return the map times its gate, one tensor (N, C, H, W)"),
-    "takes other numbers of channels": Check(
-        _channels,
-        "compute its layers from the channels it is given; else options of its own for each place",
+    FIRST: Check(
+        _shape,
+        "return the map times its gate, one tensor (N, C, H, W)",
+        f"it must take a map of {CHANNELS}×{SIDE}×{SIDE}: mend what it raises",
     ),
-    "takes maps of any size": Check(
-        _sizes,
-        "pool or convolve instead of weights for each place; else place it where the size fits",
-    ),
+    "takes other numbers of channels": Check(_channels, _OF_CHANNELS, _OF_CHANNELS),
+    "takes maps of any size": Check(_sizes, _OF_SIZES, _OF_SIZES),
     "keeps the type, in bf16 too": Check(_mixed, "end its forward with .to(x.dtype)"),
     "every parameter and the input get a gradient": Check(
         _gradient, "use what it defines, and neither detach nor torch.no_grad()"

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ablate.attention import OwnAttention
 from ablate.errors import PlacementError
 from ablate.measure.step_guards import (
     SEED,
@@ -194,6 +195,8 @@ def _check_trained(trainer: Trainer, asked: StepAsked, paths: Mapping[str, str])
             still -= {(path, name) for name in moved}
     if still:
         path, name = min(still)
+        if isinstance(inserted[path], OwnAttention):
+            name = name.removeprefix("module.")
         raise PlacementError(
             f"{name_of(asked)}: attention {paths[path]} cannot be trained: its {name!r} gets no gradient"
         )

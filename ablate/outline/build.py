@@ -37,11 +37,11 @@ def build_outlines(asked: Asked) -> Outlines:
     with watched(asked.is_own) as seen:
         check_classifies(backbone, classes, size)
         said = [check_seeds(backbone, classes), check_repeats(backbone, classes, size)]
+        forget_origins()
+        architectures = _build(asked)
         calls = tuple(own_calls(asked.variants, classes, size))
         said += map(_check_attention, calls)
         note = "; ".join(dict.fromkeys(filter(None, said))) or None
-        forget_origins()
-        architectures = _build(asked)
         own_attention = find_own_attention(backbone, classes, size)
         forget_outline()
         named = name_network(backbone, classes, asked.identity, size, calls)

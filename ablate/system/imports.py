@@ -62,9 +62,11 @@ def check_allowed(name: str) -> None:
     """Refuse `package.module:attribute` of a package that the command line does not allow.
 
     Raises:
-        StudyError: with the option that allows it.
+        StudyError: with the option that allows it, or it is no such name.
     """
-    module_name = name.partition(":")[0]
+    module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
+        raise StudyError(f"{name!r} is no PACKAGE.MODULE:NAME, as mypkg.nets:Net is")
     if not is_allowed(module_name):
         package = module_name.partition(".")[0]
         raise StudyError(f"{name}: a study may not import {package}; add --allow-import {package}")

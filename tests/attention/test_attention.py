@@ -11,6 +11,8 @@ from torch import Tensor
 from ablate.attention import ATTENTION, KERNELS, complete, fusable
 from ablate.attention.base import Attention
 from ablate.errors import OptionError, UnknownNameError
+from ablate.measure.contract import run_check, subject_of
+from ablate.measure.contract_checks import CHECKS
 from ablate.model import fingerprint
 from ablate.study import Variant
 
@@ -111,6 +113,12 @@ REFERENCES: dict[str, Callable[[Attention, Tensor], Tensor]] = {
 @pytest.fixture(params=ATTENTION)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_it_holds_what_a_users_module_must_hold(name: str, check: str) -> None:
+    held = run_check(subject_of(name, dict(OPTIONS[name])), check, CHECKS[check])
+    assert held.wrong is None
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "tensorboard": ("tensorboard", "--no-serve"),
     "take": ("take", "none", "--study", "tiny.toml", "--out", "taken.safetensors"),
     "doctor": ("doctor",),
+    "check-attention": ("check-attention", "se"),
 }
 EVERY = QUICK | OTHERS
 REMEMBERED = ("cache", "state", "tmp")
