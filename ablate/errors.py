@@ -59,6 +59,10 @@ class NetworkChangedError(AblateError):
     """A user's network that is not the one which a run was planned with: its weights, source or settings."""
 
 
+class AttentionChangedError(NetworkChangedError):
+    """The same of a user's attention alone: networks without it are what they were planned as."""
+
+
 class DeviceError(AblateError):
     """A device that was asked for and is not there."""
 

@@ -134,17 +134,17 @@ def prove(
     """
     proof = prove_origin(named, image_size)
     for variant, mark in wanted:
+        alone = named.origin is None and is_own_attention(variant.attention)
+        whose, kind = (variant.attention, "attention") if alone else (named.backbone, "network")
         try:
             net = build_outline(variant, named.classes, image_size)
         except AblateError as error:
-            refuse(
-                named.backbone,
-                f"when it was planned {variant.name} could be built, and now: {error}",
-            )
+            said = f"when it was planned {variant.name} could be built, and now: {error}"
+            refuse(whose, said, kind)
         proof = prove_attention(proof, net)
         theirs = attention_origins(net, named.identity, as_imported=True)
         if mark not in (None, fingerprint(net, image_size, named.origin, theirs)):
-            refuse(named.backbone, f"other modules or shapes in {variant.name}")
+            refuse(whose, f"other modules or shapes in {variant.name}", kind)
     return proof
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from ablate.attention import OwnCall
 from ablate.backbones import is_own
-from ablate.errors import AblateError, NetworkChangedError
+from ablate.errors import AblateError, AttentionChangedError, NetworkChangedError
 from ablate.identity.known import known_origin
 from ablate.identity.network_state import READ
 from ablate.identity.origin import Origin, find_origin
@@ -61,13 +61,14 @@ def name_network(
 class Proof:
     """That a process has the network which was named. `constants` are the hashes of the weights and buffers
     that its constructor loads or sets, `files` those of the source that it reaches; `attention` has the
-    constants of the user's attention, by the words of how it is made.
+    constants of the user's attention, by the words of how it is made, `its_files` the source that it reaches.
     """
 
     named: NamedNetwork
     constants: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     attention: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    its_files: Mapping[str, str] = field(default_factory=dict)
 
     def check_weights(self, net: nn.Module) -> None:
         """Hash what a network that was just built begins with.
@@ -86,15 +87,19 @@ class Proof:
         Raises:
             NetworkChangedError: other code ran than what was named.
         """
-        others = [name for name, known in self.files.items() if _ran_other(name, known)]
-        if others:
-            refuse(self._theirs, _in_words([f"source {name}" for name in others]))
+        _check_files(self.named.backbone, self.files)
+        _check_files(", ".join(self._their_attention), self.its_files, "attention")
 
     @property
-    def _theirs(self) -> str:
-        """The name of what is the user's: the backbone, or else attention."""
-        attention = [words.partition(" on ")[0] for words in self.named.attention]
-        return self.named.backbone if self.named.origin is not None else attention[0]
+    def _their_attention(self) -> tuple[str, ...]:
+        """The names of the user's attention that was proven."""
+        return tuple(dict.fromkeys(words.partition(" on ")[0] for words in self.attention))
+
+
+def _check_files(name: str, files: Mapping[str, str], kind: str = "network") -> None:
+    others = [module for module, known in files.items() if _ran_other(module, known)]
+    if others:
+        refuse(name, _in_words([f"source {module}" for module in others]), kind)
 
 
 def _check_constants(
@@ -129,7 +134,7 @@ def prove_attention(proof: Proof, net: nn.Module) -> Proof:
             refuse(call.name, _in_words(others), "attention")
         proof = replace(
             proof,
-            files={**proof.files, **origin.files},
+            its_files={**proof.its_files, **origin.files},
             attention={**proof.attention, call.words: _constants(origin)},
         )
     return proof
@@ -165,9 +170,8 @@ def _constants(origin: Origin) -> dict[str, str]:
 
 def refuse(name: str, why: str, kind: str = "network") -> NoReturn:
     """Fail what would be done with a network or attention that is another than the one that was named."""
-    raise NetworkChangedError(
-        f"{name}: is not the {kind} that this run was planned with ({why}): {ADVICE}"
-    )
+    error = NetworkChangedError if kind == "network" else AttentionChangedError
+    raise error(f"{name}: is not the {kind} that this run was planned with ({why}): {ADVICE}")
 
 
 def _marks(origin: Origin) -> dict[str, str]:

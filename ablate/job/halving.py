@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ablate.errors import AblateError, DataChangedError, DataError, NetworkChangedError
+from ablate.errors import (
+    AblateError,
+    AttentionChangedError,
+    DataChangedError,
+    DataError,
+    NetworkChangedError,
+)
 from ablate.job.images import forget_images
 from ablate.job.session import train_and_test
 from ablate.result import (
@@ -67,6 +73,7 @@ def train_cohort(
         captured = next((each for each in chain(error) if isinstance(each, CaptureError)), None)
         trouble = None if captured is None else str(captured)
         of_all = isinstance(error, DataError | NetworkChangedError)
+        of_all = of_all and not isinstance(error, AttentionChangedError)
     if trouble is not None:
         yield from _spent(list(left), failure, trouble)
         raise ProcessSpentError
