@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,104 @@ def test_every_attention_is_written_down_with_the_same_logits(name: str) -> None
     assert {n for n, _ in built(written).named_parameters()} == names
     assert not re.search(r"(from|import) ablate", written.source)
 
+
+HELPER = """
+LIMIT = 6
+
+def squashed(x): return x.clamp(0, LIMIT) / LIMIT
+"""
+ATTENTION_OF_OURS = """
+from __future__ import annotations
+import typing
+import torch.nn as layers
+from torch.nn import functional as F
+from ownhelp import squashed as soft, squashed
+if typing.TYPE_CHECKING:
+    from torch import Tensor
+
+EPS = 1e-3
+
+class Base(layers.Module):
+    def __init__(self, channels: int, act: type[layers.Module] = layers.ReLU):
+        super().__init__()
+        self.fc, self.act = layers.Conv2d(channels, channels, 1), act()
+
+class Alone(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * F.hardsigmoid(self.fc(x)) + self.act(x) * EPS
+
+class WithHelper(Base):
+    def forward(self, x):
+        return x * squashed(self.fc(x))
+
+class Renamed(Base):
+    def forward(self, x):
+        return x * soft(self.fc(x))
+
+class Network(Alone):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("Alone", "PyTorch and nothing else"),
+        ("WithHelper", "PyTorch and nothing else"),
+        ("Renamed", "PyTorch and owntaken"),
+        ("Network", "PyTorch and owntaken"),
+    ],
+)
+def test_attention_of_ones_own_comes_along_or_the_file_says_what_it_imports(
+    name: str, needs: str, own_module: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    """What a file has under another name, or the network's own, means something only where it stands."""
+    own_module("ownhelp", HELPER)
+    own_module("owntaken", ATTENTION_OF_OURS)
+    variant = complete(Variant("cbam_cnn(width=0.25)", f"owntaken:{name}", "pool1+before:conv3"))
+    made = network(variant)
+    written = write_network(made, "net.safetensors")
+    assert written.source.splitlines()[0].endswith(f"trained with ablate. Needs {needs}.")
+    images = normalised(pixels(), MEAN, STD)
+    with torch.inference_mode():
+        assert torch.equal(built(written)(images), made.net(images))
+    names = {n for n, _ in made.net.named_parameters()}
+    assert {n for n, _ in built(written).named_parameters()} == names
+    if "owntaken" in needs:
+        assert "import owntaken" in written.source
+        return
+    file = tmp_path / "bare" / "net.py"
+    file.parent.mkdir()
+    file.write_text(written.source)
+    file.with_suffix(".safetensors").write_bytes(written.weights)
+    logits = in_a_bare_environment(file.parent, file, pixels())
+    with torch.inference_mode():
+        torch.testing.assert_close(logits, made.net(images))  # several threads there
+
+
+def test_attention_of_ones_own_that_cannot_be_rebuilt_is_refused(
+    own_module: Callable[[str, str], None],
+) -> None:
+    own_module("ownodd", ODD)
+    made = network(complete(Variant("cbam_cnn(width=0.25)", "ownodd:Odd", "pool1")))
+    with pytest.raises(
+        StudyError, match=r"Odd\(pool1\) cannot be written as one file: .*other logits"
+    ):
+        write_network(made, "net.safetensors")
+
+
+ODD = """
+import time
+from torch import nn
+
+class Odd(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.scale = float(time.time_ns() % 1_000_003)
+
+    def forward(self, x):
+        return x * self.scale
+"""
 
 BACKBONES = {
     "cbam_cnn(width=0.25)": "pool*",
