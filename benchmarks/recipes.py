@@ -24,7 +24,7 @@ from ablate.stats import Effect, Sample, effects
 from ablate.stats.words import points, span
 from ablate.store.frames import Which, read_frames
 from ablate.study.file import load_study
-from ablate.system.console import say
+from ablate.system.messages.console import say
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "results" / "recipes"

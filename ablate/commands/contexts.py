@@ -24,11 +24,11 @@ from ablate.report.summary import Summary, summarize
 from ablate.store.frames import Frames
 from ablate.study import Study
 from ablate.study.contexts import folder_name
-from ablate.system.console import files_told, say
-from ablate.system.context import Context, context_name
-from ablate.system.inside import inside
-from ablate.system.language import _
-from ablate.system.pulse import PULSE
+from ablate.system.files.inside import inside
+from ablate.system.messages.console import files_told, say
+from ablate.system.messages.context import Context, context_name
+from ablate.system.messages.language import _
+from ablate.system.messages.pulse import PULSE
 
 CONTEXTS = "contexts"
 """The folder of the reports of single contexts."""

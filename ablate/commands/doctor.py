@@ -29,12 +29,13 @@ from ablate.store.health import (
     write_refusal,
 )
 from ablate.store.read import check_integrity
-from ablate.system.allowed import all_allowed, forget_allowed
-from ablate.system.console import say
-from ablate.system.environment import PACKAGES, package_version, without_password
-from ablate.system.folders import VARIABLES, is_writable, user_folder, usual_folder
-from ablate.system.machine import find_machine
-from ablate.system.text import plural
+from ablate.system.files.folders import VARIABLES, is_writable, user_folder, usual_folder
+from ablate.system.hardware.machine import find_machine
+from ablate.system.messages.command_line import without_password
+from ablate.system.messages.console import say
+from ablate.system.messages.text import plural
+from ablate.system.software.allowed import all_allowed, forget_allowed
+from ablate.system.software.environment import PACKAGES, package_version
 
 MORE_PACKAGES = ("pandas", "sqlalchemy", "alembic", "pyarrow", "optuna", "optuna-dashboard",
                  "tensorboard", "safetensors")  # fmt: skip

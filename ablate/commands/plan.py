@@ -29,12 +29,12 @@ from ablate.stats.planning import Outlook
 from ablate.store.sqlite_file import plain_file
 from ablate.study import Study
 from ablate.study.globs import group_paths
-from ablate.system.console import Counting, plain, say
-from ablate.system.context import context_name
-from ablate.system.known_machine import KnownMachine
-from ablate.system.language import N_, NOUN_, _, amount, noun, retold
-from ablate.system.pulse import PULSE
-from ablate.system.text import duration
+from ablate.system.hardware.known_machine import KnownMachine
+from ablate.system.messages.console import Counting, plain, say
+from ablate.system.messages.context import context_name
+from ablate.system.messages.language import N_, NOUN_, _, amount, noun, retold
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import duration
 
 WIDTH_IN_A_LOG = 140
 NARROWEST = 30

@@ -24,10 +24,10 @@ from ablate.store.frames import Frames
 from ablate.store.trials import TrialStore, search_key
 from ablate.study import Study
 from ablate.study.meant import or_meant
-from ablate.system.console import files_told, say
-from ablate.system.inside import inside
-from ablate.system.language import _
-from ablate.system.pulse import PULSE
+from ablate.system.files.inside import inside
+from ablate.system.messages.console import files_told, say
+from ablate.system.messages.language import _
+from ablate.system.messages.pulse import PULSE
 
 SHORT = 8
 WORDING = ("question", "baseline", "equivalence_margin", "controls", "metric")

@@ -26,11 +26,11 @@ from ablate.store.studies import (
     rename_study,
     what_goes,
 )
-from ablate.system.console import say
-from ablate.system.environment import without_password
-from ablate.system.lock import only_one
-from ablate.system.pulse import PULSE
-from ablate.system.text import plural, printable
+from ablate.system.files.lock import only_one
+from ablate.system.messages.command_line import without_password
+from ablate.system.messages.console import say
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import plural, printable
 
 NARROWEST = 70
 """Columns of a terminal that are too few for the table."""

@@ -13,7 +13,7 @@ from ablate.job import Cohort, Run
 from ablate.plan import Plan
 from ablate.result import ComputePath
 from ablate.store.store import Claim
-from ablate.system.language import N_
+from ablate.system.messages.language import N_
 
 OTHER_PATH = N_("it is computed in another way than those that it was taken with")
 

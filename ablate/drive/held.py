@@ -21,7 +21,7 @@ from ablate.result import (
     Histograms,
 )
 from ablate.store.store import Claim, LostClaimError, Report, Store
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 
 class Progress(Protocol):

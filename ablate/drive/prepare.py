@@ -14,10 +14,10 @@ from ablate.store.beside import check_files
 from ablate.store.datasets import told_namesakes
 from ablate.store.store import Store
 from ablate.study import Study
-from ablate.system.console import Counting, say
-from ablate.system.language import _, amount, retold
-from ablate.system.machine import Machine
-from ablate.system.pulse import PULSE
+from ablate.system.hardware.machine import Machine
+from ablate.system.messages.console import Counting, say
+from ablate.system.messages.language import _, amount, retold
+from ablate.system.messages.pulse import PULSE
 
 
 def prepare_plan(

@@ -41,10 +41,10 @@ from ablate.store.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY, METRICS
 from ablate.study.search import SPEED, Search, last_of_grid
-from ablate.system.console import own_console, say
-from ablate.system.lock import only_one
-from ablate.system.machine import Machine, find_machine
-from ablate.system.text import duration, plural
+from ablate.system.files.lock import only_one
+from ablate.system.hardware.machine import Machine, find_machine
+from ablate.system.messages.console import own_console, say
+from ablate.system.messages.text import duration, plural
 
 
 @dataclass(frozen=True)

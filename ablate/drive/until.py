@@ -35,10 +35,10 @@ from ablate.store.status import StudyKey
 from ablate.store.store import Store
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY
-from ablate.system.console import say
-from ablate.system.language import _, amount
-from ablate.system.machine import find_machine
-from ablate.system.text import duration
+from ablate.system.hardware.machine import find_machine
+from ablate.system.messages.console import say
+from ablate.system.messages.language import _, amount
+from ablate.system.messages.text import duration
 
 Place = tuple[int, str]
 """Seed and variant."""

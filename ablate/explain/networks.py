@@ -18,7 +18,7 @@ from ablate.store.read import StoredRun, stored_runs, stored_settings
 from ablate.store.weights import read_weights
 from ablate.study import Study, Variant
 from ablate.study.meant import find_variant
-from ablate.system.language import N_, _, seed_told
+from ablate.system.messages.language import N_, _, seed_told
 from ablate.train.weights import load_weights
 
 SHORTEST_PREFIX = 4

@@ -22,7 +22,7 @@ from ablate.search.storage import close_storage
 from ablate.store.trials import TrialRow
 from ablate.study import Option, stream_seed
 from ablate.study.search import Parameter, Search
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 
 OPTUNA_STATES = {
     "running": TrialState.RUNNING,

@@ -16,9 +16,9 @@ from ablate.errors import DatabaseError, OptionError
 from ablate.store.address import files_folder, is_sqlite, parse_url
 from ablate.store.remote_files import open_remote
 from ablate.store.stored_file import MOST_BYTES, read_beside, store_file
-from ablate.system.environment import without_password
-from ablate.system.inside import checked, inside
-from ablate.system.text import one_line
+from ablate.system.files.inside import checked, inside
+from ablate.system.messages.command_line import without_password
+from ablate.system.messages.text import one_line
 
 VARIABLE = "ABLATE_FILES"
 """The variable of the environment that every command looks at; `--files` sets it."""

@@ -16,7 +16,7 @@ from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.rows import chunks, now, storable
 from ablate.store.statements import TAKE, ready_queries
-from ablate.system.owner import Owner
+from ablate.system.process.owner import Owner
 
 NAMED = 500
 """How many runs a statement names one by one; of more it is quicker to look at all that are under way."""

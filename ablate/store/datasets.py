@@ -10,7 +10,7 @@ from sqlalchemy import Row, select
 from ablate.store import schema
 from ablate.store.connect import database_exists
 from ablate.store.read import in_short, reading
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 SHORT = 8
 """Digits of a content's hash that people are shown."""

@@ -16,8 +16,8 @@ from ablate.store.connect import database_exists, files_folder, shown
 from ablate.store.read import reading
 from ablate.store.sqlite_file import plain_file
 from ablate.store.weights import checked_weights, weights_files
-from ablate.system.folders import is_writable
-from ablate.system.owner import Owner
+from ablate.system.files.folders import is_writable
+from ablate.system.process.owner import Owner
 
 WAL_SAFE_SINCE = (3, 51, 3)
 """Before this SQLite could lose commits of several connections in WAL mode (its WAL-reset bug)."""

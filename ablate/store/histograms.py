@@ -12,7 +12,7 @@ from ablate.errors import DatabaseError, NotKeptError
 from ablate.result import Histograms
 from ablate.store.address import files_folder
 from ablate.store.stored_file import read_beside, store_file
-from ablate.system.inside import inside
+from ablate.system.files.inside import inside
 
 
 def histogram_folder(url: str, run_key: str) -> Path:

@@ -12,7 +12,7 @@ from ablate.result.image_results import Bits, ImageResults, Said
 from ablate.result.predictions import image_count, unpack_labels
 from ablate.store import schema
 from ablate.store.folds import Dealt
-from ablate.system.text import plural
+from ablate.system.messages.text import plural
 
 Rows = Sequence[Any]
 

@@ -16,7 +16,7 @@ from ablate.store.connect import clear_errors, open_engine
 from ablate.store.histograms import histogram_folder
 from ablate.store.studies import Removal
 from ablate.store.weights import checked_weights, weights_files
-from ablate.system.inside import inside
+from ablate.system.files.inside import inside
 
 
 def remove_files(url: str, removal: Removal) -> tuple[int, int]:

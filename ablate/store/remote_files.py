@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from ablate.errors import OptionError
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 
 S3 = "pip install 'attention-ablate[s3]'"
 FSSPEC = "pip install 'attention-ablate[files]'"

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from ablate.errors import DatabaseError
 from ablate.store.sqlite_file import BUSY_SECONDS, UNTRUSTED
-from ablate.system.files import whole_file
+from ablate.system.files.atomic import whole_file
 
 WRITE = "ablate_write"
 """The execution option of a transaction that writes."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ablate.result import RunStatus
 from ablate.result.status import MISSING
-from ablate.system.owner import Owner
+from ablate.system.process.owner import Owner
 
 StudyKey = tuple[str, str, str]
 """Study, the hash of its images, and setting: what there is one status for. A name of images is no key."""

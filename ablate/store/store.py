@@ -33,7 +33,7 @@ from ablate.store.status import StudyKey
 from ablate.store.test_sets import Pictures, add_test_set
 from ablate.store.transaction import reading, transact, writing
 from ablate.store.weights import forget_all_but_best, keep, remove_weights
-from ablate.system.owner import Owner, current_owner
+from ablate.system.process.owner import Owner, current_owner
 
 if TYPE_CHECKING:
     # For its type only: a report opens the database on machines without torch.

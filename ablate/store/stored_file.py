@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from ablate.errors import DatabaseError
-from ablate.system.files import write_whole
+from ablate.system.files.atomic import write_whole
 
 MOST_BYTES = 8 * 2**30
 """Of one file beside a database: the weights of a network, or a cohort's share of a checkpoint."""

@@ -19,7 +19,7 @@ from ablate.store.connect import open_engine, shown
 from ablate.store.read import reading
 from ablate.store.rows import chunks
 from ablate.store.transaction import transact
-from ablate.system.owner import Owner
+from ablate.system.process.owner import Owner
 
 NAMED = (schema.studies, schema.cells, schema.trials, schema.looks)
 """The tables whose rows are a study's own, by its name."""

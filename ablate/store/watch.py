@@ -16,7 +16,7 @@ from typing import Any
 from ablate.result import RunStatus
 from ablate.store.ask import Ask, asking
 from ablate.store.status import Counted, Process, RunningRun, StudyKey, StudyStatus, Worker
-from ablate.system.owner import Owner
+from ablate.system.process.owner import Owner
 
 STUDIES = """
 SELECT study, dataset_hash, setting, dataset, definition FROM studies ORDER BY updated_at

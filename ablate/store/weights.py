@@ -14,7 +14,7 @@ from ablate.store import schema
 from ablate.store.beside import Files, files_of
 from ablate.store.read import StoredRun
 from ablate.store.rows import put
-from ablate.system.text import seed_and_fold
+from ablate.system.messages.text import seed_and_fold
 
 _NAME = re.compile(r"[0-9a-f]{16}\.safetensors")
 

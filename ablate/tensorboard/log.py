@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams import metadata
 
 from ablate.errors import OutputError
 from ablate.store.follow import FollowedRun
-from ablate.system.inside import inside
+from ablate.system.files.inside import inside
 from ablate.tensorboard.events import decode, encode
 
 FILE = "events.out.tfevents.ablate"

@@ -33,8 +33,8 @@ from ablate.store.status import Counted, RunningRun, Worker
 from ablate.store.store import Store
 from ablate.store.views import VIEWS
 from ablate.store.watch import read_status
-from ablate.system.owner import current_owner, host_id
-from ablate.system.text import printable
+from ablate.system.messages.text import printable
+from ablate.system.process.owner import current_owner, host_id
 
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 3.0, 500.0, ())
 FINISHED_RUN = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")

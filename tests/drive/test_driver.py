@@ -31,7 +31,7 @@ from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
 from ablate.store.store import NODE_TRIES, Store
 from ablate.study.file import load_study
-from ablate.system.owner import Owner
+from ablate.system.process.owner import Owner
 
 
 class Recorder:

@@ -26,7 +26,7 @@ from ablate.plan import Plan
 from ablate.result import Epoch, Failed, Finished
 from ablate.store.store import Store
 from ablate.study.file import parse_study
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 
 RESULTS = "SELECT status, failure, test_accuracy, test_loss FROM runs"
 

@@ -30,7 +30,7 @@ from ablate.page.html import html, markdown
 from ablate.report.files.latex import escaped
 from ablate.result import histograms, snapshot
 from ablate.store import stored_file
-from ablate.system import packed
+from ablate.system.files import packed
 from ablate.tensorboard.traces import show_traces
 
 STUDY = """

@@ -37,7 +37,7 @@ from ablate.store.looks import new_look
 from ablate.store.read import check_integrity
 from ablate.store.samples import similar_samples
 from ablate.store.store import Claim, Store
-from ablate.system.language import spoken
+from ablate.system.messages.language import spoken
 
 pytestmark = pytest.mark.usefixtures("words_alone")
 

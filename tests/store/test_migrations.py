@@ -25,7 +25,7 @@ from ablate.store.trials import search_key
 from ablate.store.views import VIEWS
 from ablate.study import Study, keys
 from ablate.study.file import parse_study
-from ablate.system import files
+from ablate.system.files import atomic as files
 
 EARLIER = Path(__file__).parents[1] / "databases"
 IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None

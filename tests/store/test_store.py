@@ -29,7 +29,7 @@ from ablate.store.frames import Which, read_frames
 from ablate.store.read import check_integrity, stored_speed, stored_statuses
 from ablate.store.revisions import HEAD, REVISIONS, VERSION_TABLE
 from ablate.store.store import LostClaimError, Store
-from ablate.system.owner import Owner, current_owner
+from ablate.system.process.owner import Owner, current_owner
 
 COLUMNS = {
     "v_runs": "run_key study variant fingerprint backbone attention position reduction kernel_size "

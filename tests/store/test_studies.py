@@ -30,7 +30,7 @@ from ablate.store.read import check_integrity
 from ablate.store.studies import delete_study, list_studies, rename_study, what_goes
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder
-from ablate.system.owner import current_owner
+from ablate.system.process.owner import current_owner
 
 
 @pytest.fixture

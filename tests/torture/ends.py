@@ -24,7 +24,7 @@ from ablate.result import Choice
 from ablate.store.choices import ChoiceKey
 from ablate.store.read import check_integrity
 from ablate.store.store import Store
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 from tests.torture.acknowledged import count_unfinished, query, wait_until
 from tests.torture.figures import Figures
 from tests.torture.processes import Started, count_tracebacks, outlived, start

@@ -18,7 +18,7 @@ from ablate.errors import AblateError
 from ablate.execute import Executor, local, make_executor
 from ablate.plan import Plan
 from ablate.store.store import Store
-from ablate.system import owner
+from ablate.system.process import owner
 from tests.torture.acknowledged import Acknowledgements
 from tests.torture.pretended import Paced
 

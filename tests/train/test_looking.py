@@ -26,7 +26,7 @@ from ablate.result.histograms import pack, unpack
 from ablate.store import stored_file
 from ablate.store.store import Store
 from ablate.study import Recipe, Variant
-from ablate.system.files import write_whole
+from ablate.system.files.atomic import write_whole
 from ablate.train import histograms
 from ablate.train.histograms import HistogramTaker, take_histograms
 

@@ -32,7 +32,7 @@ from ablate.store.transfer.manifest import (
 )
 from ablate.store.transfer.values import Row, Sheet, sheet_of_table, sheet_of_view
 from ablate.store.views import ORDER
-from ablate.system.files import follow_umask
+from ablate.system.files.atomic import follow_umask
 
 NOTES = {
     "csv": [

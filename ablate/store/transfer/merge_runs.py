@@ -14,7 +14,7 @@ from ablate.store import schema
 from ablate.store.rows import add_missing, chunks, now
 from ablate.store.status import StudyKey
 from ablate.store.transfer.values import check_identifiers
-from ablate.system.text import seed_and_fold
+from ablate.system.messages.text import seed_and_fold
 
 RANK = {RunStatus.FINISHED: 2, RunStatus.PLANNED: 0}
 """A run replaces one that has come less far; stopped, failed and running are 1."""

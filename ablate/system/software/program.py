@@ -13,12 +13,14 @@ from pathlib import Path
 import psutil
 
 from ablate.system.digest import digest
-from ablate.system.environment import package_version
+from ablate.system.software.environment import package_version
 from ablate.system.version import VERSION
 
 COMPUTES_WITH = ("torch", "torchvision", "numpy")
 CLOCKS_AGREE_SECONDS = 2.0
 """The clock of files and the one that processes begin by differ by less."""
+OURS = Path(__file__).parents[2]
+"""The folder of this program's package."""
 
 
 @cache
@@ -33,7 +35,7 @@ def program_id() -> str:
         {
             "ablate": VERSION,
             "python": platform.python_version(),
-            "source": _source(Path(__file__).parents[1]),
+            "source": _source(OURS),
             **versions,
         }
     )
@@ -52,7 +54,7 @@ def runs_as_written() -> bool:
     source than the one that lies there.
     """
     began = psutil.Process().create_time() - CLOCKS_AGREE_SECONDS
-    return all_before(Path(__file__).parents[1].rglob("*.py"), began)
+    return all_before(OURS.rglob("*.py"), began)
 
 
 def all_before(files: Iterable[Path], seconds: float) -> bool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.system.environment import package_version
-from ablate.system.owner import host_id
-from ablate.system.processor import cpu_name
+from ablate.system.hardware.processor import cpu_name
+from ablate.system.process.owner import host_id
+from ablate.system.software.environment import package_version
 
 DEVICES = ("nvidia*", "kfd", "dxg", "dri/*", "accel*")
 """Files in /dev of accelerators."""

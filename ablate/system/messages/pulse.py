@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from ablate.system.language import _
-from ablate.system.text import duration, printable
-from ablate.system.times import remember_seconds, remembered_seconds
+from ablate.system.messages.language import _
+from ablate.system.messages.text import duration, printable
+from ablate.system.messages.times import remember_seconds, remembered_seconds
 
 MARK = "… "
 SECONDS_ON_A_TERMINAL = 1.0

@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from ablate.system.language import _, closed_up
-from ablate.system.pulse import PULSE, SECONDS_IN_A_FILE, SECONDS_ON_A_TERMINAL
-from ablate.system.text import duration, printable
+from ablate.system.messages.language import _, closed_up
+from ablate.system.messages.pulse import PULSE, SECONDS_IN_A_FILE, SECONDS_ON_A_TERMINAL
+from ablate.system.messages.text import duration, printable
 
 
 def own_console() -> Console:

@@ -13,11 +13,16 @@ from typing import Any
 import torch
 
 from ablate.errors import DeviceError
-from ablate.system.environment import describe_environment, nvidia_driver
-from ablate.system.gpus import VISIBLE, gpus_of_a_kind
-from ablate.system.known_machine import KnownMachine
-from ablate.system.precision import Precision, choose_precision, forbid_tf32, fp32_precision
-from ablate.system.processor import count_cores, cpu_name
+from ablate.system.hardware.gpus import VISIBLE, gpus_of_a_kind
+from ablate.system.hardware.known_machine import KnownMachine
+from ablate.system.hardware.precision import (
+    Precision,
+    choose_precision,
+    forbid_tf32,
+    fp32_precision,
+)
+from ablate.system.hardware.processor import count_cores, cpu_name
+from ablate.system.software.environment import describe_environment, nvidia_driver
 
 THREADS = 1
 """Threads of a run on a CPU. Always one: the order of a sum, and so a result, must not depend on the

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.system.files import write_whole
-from ablate.system.folders import user_folder
+from ablate.system.files.atomic import write_whole
+from ablate.system.files.folders import user_folder
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from ablate.errors import AblateError, StudyError, nearest
-from ablate.system.modules import remember_sources
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.software.modules import remember_sources
 
 ALLOWED = "ABLATE_ALLOW_IMPORT"
 """The environment variable that holds the allowed packages: worker processes inherit it."""

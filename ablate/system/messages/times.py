@@ -8,8 +8,8 @@ import contextlib
 import json
 from collections.abc import Mapping
 
-from ablate.system.files import write_whole
-from ablate.system.folders import cache_folder
+from ablate.system.files.atomic import write_whole
+from ablate.system.files.folders import cache_folder
 
 FILE = "times.json"
 MOST = 500

@@ -9,9 +9,9 @@ import time
 import traceback
 from pathlib import Path
 
-from ablate.system.environment import command_line, without_password
-from ablate.system.folders import user_folder
-from ablate.system.text import one_line
+from ablate.system.files.folders import user_folder
+from ablate.system.messages.command_line import command_line, without_password
+from ablate.system.messages.text import one_line
 from ablate.system.version import VERSION
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import re
-import shlex
 import subprocess
 import sys
 import tomllib
@@ -16,9 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ablate.system.messages.command_line import command_line
 from ablate.system.version import VERSION
 
-SOURCE = Path(__file__).parents[2]
+SOURCE = Path(__file__).parents[3]
 """The folder that this program lies in: a checkout, or where packages are installed."""
 PROJECT = "attention-ablate"
 """The name in this program's own project file."""
@@ -49,19 +48,6 @@ def package_version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def command_line(arguments: list[str]) -> str:
-    """The command line as it can be typed again, without the path of the program and passwords."""
-    return shlex.join([Path(arguments[0]).name, *map(without_password, arguments[1:])])
-
-
-def without_password(text: str) -> str:
-    """A text in which the passwords of URLs are three asterisks."""
-    text = re.sub(r"(://[^:/?#]*):.*@", r"\1:***@", text)
-    return re.sub(
-        r"(?i)([?&][\w-]*(?:password|secret|token|signature|credential)=)[^&\s]*", r"\1***", text
-    )
 
 
 @cache

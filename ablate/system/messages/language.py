@@ -14,7 +14,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from ablate.errors import OptionError
-from ablate.system.text import plural
+from ablate.system.messages.text import plural
 
 if TYPE_CHECKING:
     from gettext import GNUTranslations

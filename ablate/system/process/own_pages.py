@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ablate.system.ports import HOST
+from ablate.system.process.ports import HOST
 
 Application = Callable[..., Iterable[bytes]]
 
