@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ablate.report.summary import summarize
 from ablate.stats import Sample, Verdict, effects
-from ablate.store.frames import Which, read_frames
+from ablate.store.reading.frames import Which, read_frames
 from ablate.study import Study
 from ablate.study.file import load_study
 from ablate.system.messages.console import say

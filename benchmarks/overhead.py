@@ -13,7 +13,7 @@ from ablate.drive.options import TrainingOptions
 from ablate.execute.local import LocalExecutor
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Epoch, Failed, Finished
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study.file import load_study
 from ablate.system.hardware.machine import find_machine
 from ablate.tune.choose import Tuning

@@ -22,7 +22,7 @@ from ablate.datasets.split import stratified_draw
 from ablate.report.summary import Summary, summarize
 from ablate.stats import Effect, Sample, effects
 from ablate.stats.words import points, span
-from ablate.store.frames import Which, read_frames
+from ablate.store.reading.frames import Which, read_frames
 from ablate.study.file import load_study
 from ablate.system.messages.console import say
 

@@ -24,7 +24,7 @@ from ablate.job import Cohort
 from ablate.plan import Plan, make_plan
 from ablate.result import Started
 from ablate.store.schema import metadata
-from ablate.store.store import Claim, Store
+from ablate.store.writing.store import Claim, Store
 from ablate.study.file import parse_study
 from ablate.system.hardware.machine import Machine, find_machine
 from ablate.system.messages.pulse import MARK

@@ -200,7 +200,7 @@ def _usage(error: Any) -> str:
 
 def _foreign() -> str | None:
     """Why nobody foresaw a failure, where a database holds what ablate does not store."""
-    from ablate.store.contents import why_not_ours
+    from ablate.store.connection.contents import why_not_ours
 
     return why_not_ours()
 

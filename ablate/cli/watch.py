@@ -14,7 +14,7 @@ from ablate.errors import OptionError
 from ablate.system.messages.language import _
 
 if TYPE_CHECKING:
-    from ablate.store.status import StudyStatus
+    from ablate.store.progress.status import StudyStatus
 
 
 def status(

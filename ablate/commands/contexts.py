@@ -21,7 +21,7 @@ from ablate.report.files.numbers import json_text
 from ablate.report.render import WIDE, ForPaper, differing_files, write_report
 from ablate.report.several.over import differing_over, numbers_over, render_contexts, write_over
 from ablate.report.summary import Summary, summarize
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 from ablate.study import Study
 from ablate.study.contexts import folder_name
 from ablate.system.files.inside import inside

@@ -18,9 +18,10 @@ from rich.console import Console
 from ablate import __version__
 from ablate.datasets.cache_health import clean_cache, look_at_cache
 from ablate.errors import DatabaseError, OutputError
-from ablate.store.connect import database_exists, files_folder, shown
-from ablate.store.health import (
+from ablate.store.connection.engine import database_exists, files_folder, shown
+from ablate.store.maintenance.health import (
     WAL_SAFE_SINCE,
+    check_integrity,
     filesystem_of,
     is_network,
     journal_mode,
@@ -28,7 +29,6 @@ from ablate.store.health import (
     running_owners,
     write_refusal,
 )
-from ablate.store.read import check_integrity
 from ablate.system.files.folders import VARIABLES, is_writable, user_folder, usual_folder
 from ablate.system.hardware.machine import find_machine
 from ablate.system.messages.command_line import without_password

@@ -9,8 +9,8 @@ import pandas as pd
 from ablate.report.summary import planned_seeds
 from ablate.result import RunStatus
 from ablate.stats.looks import ANYTIME, FIXED, Look, any_time, margin_of
-from ablate.store.frames import Frames
-from ablate.store.looks import new_look, record_look
+from ablate.store.reading.frames import Frames
+from ablate.store.writing.looks import new_look, record_look
 from ablate.study.search import last_of_grid
 from ablate.system.messages.console import say
 from ablate.system.messages.language import _

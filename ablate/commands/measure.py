@@ -17,7 +17,7 @@ from ablate.result import Cost
 from ablate.search.networks import with_searched
 from ablate.stats.ratios import Ratio, in_family
 from ablate.stats.words import speed_words
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Study
 from ablate.system.hardware.machine import find_machine
 from ablate.system.messages.console import own_console, say

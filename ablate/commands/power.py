@@ -37,7 +37,7 @@ def find_outlook(plan: Plan, url: str | None) -> Outlook | None:
 
 def _measured(plan: Plan, url: str) -> Expected | None:
     # Here, not above: the first plan of all needs no SQLAlchemy.
-    from ablate.store.samples import similar_samples
+    from ablate.store.reading.samples import similar_samples
 
     content = plan.dataset.content_hash()
     if content is None:

@@ -19,8 +19,8 @@ from ablate.report.several.over import differing_over, with_pages, write_over
 from ablate.report.several.parts import make_parts
 from ablate.report.several.story import compose_several, several_numbers
 from ablate.report.summary import Summary, summarize
-from ablate.store.frames import Frames, Which, read_frames
-from ablate.store.held import held_of
+from ablate.store.reading.frames import Frames, Which, read_frames
+from ablate.store.reading.held import held_of
 from ablate.study import Study
 from ablate.system.digest import digest
 from ablate.system.files.inside import inside

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ablate.datasets import open_dataset
 from ablate.errors import OptionError, OutputError
-from ablate.store.read import StoredRun
+from ablate.store.reading.runs import StoredRun
 from ablate.study import Study
 from ablate.system.files.atomic import write_whole
 from ablate.system.hardware.machine import one_thread

@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from ablate.errors import DatabaseError
-from ablate.store.address import files_folder
-from ablate.store.follow import FollowedRun, followed_content
-from ablate.store.read import reading
+from ablate.store.connection.address import files_folder
+from ablate.store.connection.engine import reading
+from ablate.store.reading.follow import FollowedRun, followed_content
 from ablate.study import Study, Variant
 from ablate.system.files.lock import only_one
 from ablate.system.messages.command_line import without_password

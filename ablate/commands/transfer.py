@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.store.connect import shown
+from ablate.store.connection.engine import shown
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.manifest import EXPORTED_VIEWS, file_of_view

@@ -20,7 +20,7 @@ from ablate.drive.until import Until, refuse_alone, refuse_undecidable, run_unti
 from ablate.errors import OptionError, StudyError
 from ablate.execute import Executor, make_executor
 from ablate.plan import Cell, Plan
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Study
 from ablate.system.hardware.machine import Machine, find_machine
 from ablate.system.messages.console import own_console, say

@@ -27,7 +27,7 @@ from ablate.measure.timings import Timings, costs_of
 from ablate.plan import Cell, Plan
 from ablate.result import Cost, RunStatus, Started
 from ablate.stats.ratios import FEWEST_PROCESSES
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.system.files.folders import lock_folder
 from ablate.system.files.inside import inside
 from ablate.system.files.lock import only_one

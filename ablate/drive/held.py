@@ -20,7 +20,7 @@ from ablate.result import (
     Finished,
     Histograms,
 )
-from ablate.store.store import Claim, LostClaimError, Report, Store
+from ablate.store.writing.store import Claim, LostClaimError, Report, Store
 from ablate.system.messages.language import _
 
 

@@ -14,7 +14,7 @@ from ablate.plan import Plan
 from ablate.result.flips import best_and_worst, shown_images
 from ablate.result.maps import Array, shrink
 from ablate.result.snapshot import IMAGE_SIDE
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.system.messages.console import say
 from ablate.system.messages.language import _
 

@@ -18,7 +18,7 @@ from ablate.errors import MeasuringError
 from ablate.execute import make_executor
 from ablate.plan import Plan
 from ablate.result import RunStatus
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Study
 from ablate.system.hardware.machine import Machine, find_machine
 from ablate.system.messages.console import own_console, say

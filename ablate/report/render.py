@@ -30,7 +30,7 @@ AT_ONCE = 8
 """So many files are brought to the disk together: each waits for it twice, and a report has 80."""
 
 if TYPE_CHECKING:
-    from ablate.store.frames import Frames
+    from ablate.store.reading.frames import Frames
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 from ablate.search.cells import LARGEST_WALKED
 from ablate.search.mirror import OptunaMirror, Outcome
 from ablate.search.space import Point, Space
-from ablate.store.trials import TrialRow
+from ablate.store.writing.trials import TrialRow
 from ablate.study import stream_seed
 from ablate.study.search import Search
 from ablate.system.messages.text import plural

@@ -27,12 +27,12 @@ from ablate.commands import doctor
 from ablate.commands import status as status_command
 from ablate.errors import DatabaseError
 from ablate.result import Checkpoint, Epoch, Failed, Finished
-from ablate.store import health
-from ablate.store.ask import Ask, asking
-from ablate.store.status import Counted, RunningRun, Worker
-from ablate.store.store import Store
+from ablate.store.connection.ask import Ask, asking
+from ablate.store.maintenance import health
+from ablate.store.progress.status import Counted, RunningRun, Worker
+from ablate.store.progress.watch import read_status
 from ablate.store.views import VIEWS
-from ablate.store.watch import read_status
+from ablate.store.writing.store import Store
 from ablate.system.messages.text import printable
 from ablate.system.process.owner import current_owner, host_id
 
@@ -161,7 +161,7 @@ def test_no_row_is_read_for_a_run_that_is_not_under_way(
     fill(url, big_plan(seeds=20, epochs=5))
     statements: list[str] = []
     monkeypatch.setattr(
-        "ablate.store.watch.asking", lambda url: recording(asking(url), statements.append)
+        "ablate.store.progress.watch.asking", lambda url: recording(asking(url), statements.append)
     )
     started = time.perf_counter()
     [found] = read_status(url)

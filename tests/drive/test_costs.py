@@ -24,7 +24,7 @@ from ablate.measure.throughput import QUICK_PROCESSES, Protocol, Throughput, Tur
 from ablate.measure.timings import Entrant, Timings
 from ablate.plan import Plan
 from ablate.result import Finished, Profiled, Started, Trace
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.system.hardware.machine import find_machine
 from ablate.system.software.environment import package_version
 

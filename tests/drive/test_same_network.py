@@ -30,7 +30,7 @@ from ablate.network.fresh import _check_own, _shared_parts
 from ablate.network.trace import trace
 from ablate.plan import Plan
 from ablate.result import Epoch
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.system.software.imports import ALLOWED
 
 NONE = {"attention": "none"}

@@ -23,7 +23,7 @@ from ablate.execute import Executor
 from ablate.job import Cohort
 from ablate.plan import Cell, Plan
 from ablate.result import Epoch, Failed, Finished, Started
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.system.messages.command_line import command_line
 from ablate.system.software.environment import package_version
 

@@ -52,7 +52,7 @@ from ablate.report.cost.families import attended_module, is_attention
 from ablate.result import Cost, Finished, Profiled, ProfileRow, Trace
 from ablate.result.architecture import ATTACHED_AS
 from ablate.result.cost import AUGMENTATION, NETWORK, OPTIMIZER, STEP
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.system.hardware.machine import find_machine
 from benchmarks.calibrate_profile import BeforeAndAfter, Shares
 

@@ -30,8 +30,8 @@ from ablate.measure.timings import Entrant, Timings, costs_of
 from ablate.plan import Plan
 from ablate.report.render import render
 from ablate.result import Cost, Started
-from ablate.store.frames import read_frames
-from ablate.store.store import Store
+from ablate.store.reading.frames import read_frames
+from ablate.store.writing.store import Store
 from ablate.study.file import parse_study
 from ablate.system.files import lock
 from ablate.system.hardware.device_errors import CaptureError, ProcessSpentError

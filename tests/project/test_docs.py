@@ -27,8 +27,8 @@ from ablate.datasets.containers import CONTAINERS
 from ablate.errors import AblateError
 from ablate.measure.architecture import describe
 from ablate.plan import make_plan
-from ablate.store.store import Store
 from ablate.store.views import VIEWS
+from ablate.store.writing.store import Store
 from ablate.study import DataTable, Recipe, Study, Variant
 from ablate.study.file import load_study, parse_study
 from ablate.study.options import keyword_options

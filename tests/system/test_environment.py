@@ -13,7 +13,7 @@ from conftest import claim_one, rows_of
 
 from ablate.plan import Plan
 from ablate.result import Failed
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.system.hardware.machine import describe_process, prepare_machine
 from ablate.system.messages.command_line import command_line
 from ablate.system.software import environment

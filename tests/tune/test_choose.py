@@ -19,8 +19,8 @@ from ablate.execute import make_executor
 from ablate.execute.inprocess import InProcessExecutor
 from ablate.plan import Plan
 from ablate.result import Choice
-from ablate.store.choices import ChoiceKey
-from ablate.store.store import Store
+from ablate.store.writing.choices import ChoiceKey
+from ablate.store.writing.store import Store
 from ablate.system.hardware.device_errors import CaptureError
 from ablate.system.hardware.machine import Machine, find_machine
 from ablate.system.hardware.precision import AMP_FP32, BF16, FP32

@@ -22,7 +22,7 @@ from ablate.attention import complete
 from ablate.datasets import open_dataset
 from ablate.execute import make_executor
 from ablate.execute.inprocess import InProcessExecutor
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Recipe, Variant
 from ablate.system.hardware.device_errors import CaptureError
 from ablate.system.hardware.machine import GPU_COHORT, Machine
