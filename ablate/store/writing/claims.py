@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, up
 
 from ablate.result import RunStatus
 from ablate.store import schema
-from ablate.store.connection.statements import chunks, storable
+from ablate.store.statements import chunks, storable
 from ablate.system.process.clock import now
 from ablate.system.process.owner import Owner
 

@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 from ablate.result import Epoch, Failed, Finished, RunStatus
 from ablate.result.metrics import Score
 from ablate.store import schema
-from ablate.store.connection.statements import put, storable
 from ablate.store.files import checkpoints
 from ablate.store.files.weights import keep
+from ablate.store.statements import put, storable
 from ablate.store.writing import claims
 from ablate.store.writing.claims import Claim, LostClaimError
 from ablate.store.writing.rows import add_environment
-from ablate.store.writing.test_sets import add_test_set
+from ablate.store.writing.tested_images import add_test_set
 
 TRIES = 3
 """How often a run is tried that takes its process down with it."""

@@ -22,7 +22,7 @@ from ablate.result import RunStatus
 from ablate.stats.looks import ANYTIME
 from ablate.store import schema
 from ablate.store.connection.postgres import take_turns
-from ablate.store.connection.statements import add_missing, chunks, put
+from ablate.store.statements import add_missing, chunks, put
 from ablate.store.writing.rows import (
     add_architectures,
     cell_row,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 
 from ablate.result import RunStatus
 from ablate.store import schema
-from ablate.store.connection.statements import add_missing, put, storable
+from ablate.store.statements import add_missing, put, storable
 from ablate.system.digest import digest
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from ablate.store.writing.costs import Costs
 from ablate.store.writing.looks import add_look
 from ablate.store.writing.queue import Queue
 from ablate.store.writing.registry import add_cells, register
-from ablate.store.writing.test_sets import Pictures
+from ablate.store.writing.tested_images import Pictures
 from ablate.system.process.owner import current_owner
 
 if TYPE_CHECKING:

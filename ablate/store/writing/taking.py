@@ -14,7 +14,7 @@ from sqlalchemy import JSON, Connection, Select, bindparam, case, func, insert, 
 from ablate.result import RunStatus
 from ablate.result.status import READY
 from ablate.store import schema
-from ablate.store.connection.statements import listed_keys
+from ablate.store.statements import listed_keys
 from ablate.store.writing.claims import LATE, LOST, NODE, Claim
 from ablate.system.process.clock import now
 from ablate.system.process.owner import Owner
