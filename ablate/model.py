@@ -29,9 +29,9 @@ from ablate.study import Variant, stream_seed
 from ablate.study.position import AFTER
 from ablate.study.variant import is_own_attention
 from ablate.system.digest import digest
-from ablate.system.imports import their_code
-from ablate.system.randomness import seeded
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.process.randomness import seeded
+from ablate.system.software.imports import their_code
 
 VARIANT = "{variant}"
 NORMS = (

@@ -13,10 +13,10 @@ from rich.table import Column, Table
 from ablate.measure.contract import Cost, Held, cost_of, followed_by_fx, look_at, subject_of
 from ablate.measure.contract_checks import CHANNELS, CHECKS, SIDE
 from ablate.study.options import split_call
-from ablate.system.console import plain, say
-from ablate.system.machine import one_thread
-from ablate.system.pulse import PULSE
-from ablate.system.text import plural
+from ablate.system.hardware.machine import one_thread
+from ablate.system.messages.console import plain, say
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import plural
 
 WIDTH_IN_A_LOG = 140
 

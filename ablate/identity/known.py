@@ -12,7 +12,7 @@ from ablate.identity.origin import Origin, find_origin, module_of
 from ablate.identity.own_attention import forget_attention
 from ablate.study.options import split_call
 from ablate.system.digest import digest
-from ablate.system.modules import room_of
+from ablate.system.software.modules import room_of
 
 
 def origin(

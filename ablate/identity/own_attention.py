@@ -12,7 +12,7 @@ from ablate.attention.own import find_own
 from ablate.errors import StudyError
 from ablate.identity.origin import Origin, Theirs, describe_theirs, module_of
 from ablate.network.fresh import make_own_attention
-from ablate.system.modules import room_of
+from ablate.system.software.modules import room_of
 
 _EVERYONES = {"torch", "numpy"}
 

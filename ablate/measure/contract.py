@@ -23,9 +23,9 @@ from ablate.measure.operations import Operations, count_operations
 from ablate.network.fresh import make_own_attention
 from ablate.study import Option, Variant
 from ablate.study.variant import is_own_attention
-from ablate.system.imports import prints_to_stderr
-from ablate.system.randomness import seeded
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.process.randomness import seeded
+from ablate.system.software.imports import prints_to_stderr
 
 KNOWN = {
     "view size is not compatible": "write .reshape instead of .view: training uses channels-last maps",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ablate.attention import Attention
 from ablate.errors import AblateError
-from ablate.system.randomness import seeded
+from ablate.system.process.randomness import seeded
 
 CHANNELS, SIDE = 64, 32
 """The map on which its cost is told, and which it must take before anything else is looked at."""

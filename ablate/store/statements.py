@@ -1,89 +1,56 @@
-"""The statements of a claim, built once: putting one together takes longer than running it."""
+"""What statements on any table need: keys that exist already, many keys at once, texts that are taken."""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, FromClause, Select, bindparam, case, func, select, update
-
-from ablate.result import RunStatus
-from ablate.result.status import READY
-from ablate.store import schema
-
-PAGE = 100
-BETWEEN = ","
-
-_runs, _free = schema.runs, schema.runs.alias()
-_PATH = JSON(none_as_null=True)
-
-# SQLite locks the whole file and knows no FOR UPDATE, which is left out for it.
-_unlocked = (
-    select(_free.c.run_key)
-    .where(_free.c.run_key == bindparam("key"), _free.c.status.in_(READY))
-    .with_for_update(skip_locked=True)
-    .scalar_subquery()
-)
-
-TAKE = (
-    update(_runs)
-    .where(_runs.c.run_key == _unlocked)
-    .values(
-        status=RunStatus.RUNNING,
-        token=bindparam("token"),
-        attempts=_runs.c.attempts + 1,
-        heartbeat=0,
-        owner_host=bindparam("owner_host"),
-        owner_pid=bindparam("owner_pid"),
-        owner_started=bindparam("owner_started"),
-        started_at=bindparam("started_at"),
-        finished_at=None,
-        failure=None,
-        error=None,
-        environment_id=None,
-        path=case((_runs.c.attempts == 0, bindparam("path", type_=_PATH)), else_=_runs.c.path),
-    )
-    .returning(_runs.c.attempts)
-)
-"""Claims a run that is ready and that nobody else is claiming; returns the attempt's number, or nothing. The
-first attempt begins it under `path`."""
+from sqlalchemy import JSON, Connection, Table, bindparam, func
+from sqlalchemy.dialects import sqlite
 
 
-@cache
-def ready_queries(dialect: str) -> tuple[Select[Any], Select[Any]]:
-    """A page of those of the runs `keys` that are ready, as (place, key) after the place `last`; and
-    how many are ready. All keys are one parameter: thousands would take longer than the query.
-    """
-    listed = _listed(dialect)
-    is_ready = (_runs.c.run_key == listed.c.value) & _runs.c.status.in_(READY)
-    page = (
-        select(listed.c.key, _runs.c.run_key)
-        .where(is_ready, listed.c.key > bindparam("last"))
-        .order_by(listed.c.key)
-        .limit(PAGE)
-    )
-    return page, select(func.count()).where(is_ready)
+def add_missing(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert the rows whose keys are new; the others stay as they are."""
+    listed = list(rows)
+    if listed:
+        connection.execute(_upsert(connection, table).on_conflict_do_nothing(), listed)
 
 
-@cache
-def status_query(dialect: str) -> Select[Any]:
-    """Those of the runs `keys` that are known, as `by_status` has them."""
-    listed = _listed(dialect)
-    return by_status(listed).join(_runs, _runs.c.run_key == listed.c.value)
+def put(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows of the same columns, each in place of one with the same key."""
+    listed = [dict(row) for row in rows]
+    if listed:
+        statement = _upsert(connection, table)
+        keys = [column.name for column in table.primary_key]
+        rest = {name: statement.excluded[name] for name in listed[0] if name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), listed)
 
 
-def by_status(source: FromClause) -> Select[Any]:
-    """A row for each status with the keys of all its runs, a comma between them: a row for each of a hundred
-    thousand runs takes a second to be read. Begins at `source`, to which `runs` is joined if it is not that.
-    """
-    keys = func.aggregate_strings(_runs.c.run_key, BETWEEN)
-    return select(_runs.c.status, keys).select_from(source).group_by(_runs.c.status)
+def _upsert(connection: Connection, table: Table) -> Any:
+    """An INSERT that can say what happens to keys that exist; each kind of database has its own."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
-def _listed(dialect: str) -> Any:
+def chunks(keys: Sequence[Any], size: int = 500) -> Iterable[Sequence[Any]]:
+    """Pieces that fit into one statement's list of parameters."""
+    return (keys[i : i + size] for i in range(0, len(keys), size))
+
+
+def listed_keys(dialect: str) -> Any:
     """The parameter `keys` as a table of (key, value): place and run."""
     keys = bindparam("keys", type_=JSON)
     if dialect == "postgresql":
         listed = func.json_array_elements_text(keys)
         return listed.table_valued("value", with_ordinality="key").render_derived()
     return func.json_each(keys).table_valued("key", "value")
+
+
+def storable(text: str | None) -> str | None:
+    """A text that every database takes: no lone surrogates, and no NUL, which PostgreSQL refuses."""
+    if text is None:
+        return None
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")

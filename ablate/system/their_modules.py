@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ablate.errors import StudyError
-from ablate.system.imports import import_object, their_code
-from ablate.system.randomness import seeded
-from ablate.system.settings import hooks_of_all_modules, settings_kept
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.process.randomness import seeded
+from ablate.system.process.settings import hooks_of_all_modules, settings_kept
+from ablate.system.software.imports import import_object, their_code
 
 
 def find_theirs(name: str) -> Any:

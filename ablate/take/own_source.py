@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ablate.errors import StudyError
 from ablate.identity.origin import module_of
 from ablate.identity.sources import is_users_file
-from ablate.system.modules import room_of
+from ablate.system.software.modules import room_of
 
 _WITH_PYTORCH = {"torch", "math", "typing", "collections", "functools", "itertools"}
 

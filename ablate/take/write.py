@@ -17,8 +17,8 @@ from ablate.errors import StudyError
 from ablate.placement import find_targets
 from ablate.study import Variant
 from ablate.study.variant import is_own_attention
-from ablate.system.settings import settings_kept
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.process.settings import settings_kept
 from ablate.take.layers import expression_of
 from ablate.take.own_source import OwnSource, imported, taken_along
 from ablate.take.source import plain_source

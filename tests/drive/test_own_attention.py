@@ -22,8 +22,8 @@ from ablate.network.fresh import _shared_by_attention
 from ablate.network.repeats import check_attention_repeats
 from ablate.plan import Plan
 from ablate.result import Epoch
-from ablate.store.store import Store
-from ablate.system.imports import ALLOWED
+from ablate.store.writing.store import Store
+from ablate.system.software.imports import ALLOWED
 
 SUPPORT = Path(__file__).parents[1] / "support"
 ATT = """
