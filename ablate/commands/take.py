@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,16 @@ class Asked:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that are written: weights, Python, and ONNX if it was asked for."""
+        """The files that are written: weights, Python, and ONNX if it was asked for.
+
+        Raises:
+            OptionError: `out` names none.
+        """
         ends = (".safetensors", ".py", *((".onnx",) if self.onnx else ()))
+        if self.out.name in ("", ".."):
+            raise OptionError(
+                f"--out {str(self.out)!r} names no file: give one, such as net.safetensors"
+            )
         known = self.out.suffix in (".safetensors", ".py", ".onnx")
         stem = self.out.with_suffix("") if known else self.out
         return tuple(stem.with_name(f"{stem.name}{end}") for end in ends)
@@ -52,7 +61,7 @@ def take_network(asked: Asked) -> None:
     """
     if asked.latency and not asked.onnx:
         raise OptionError("--latency compares ONNX Runtime with PyTorch: give --onnx too")
-    _check_free(asked.files)
+    _check_free(asked)
     study = asked.study
     dataset = open_dataset(study.dataset, asked.data, study.image_size, study.data).pinned()
     PULSE.step("reading the data set")
@@ -96,9 +105,18 @@ def _about(run: StoredRun, dataset: str) -> str:
     return f"Its weights are those of run {run.run_key} on {dataset}, {which}{accuracy}."
 
 
-def _check_free(files: tuple[Path, ...]) -> None:
-    for file in files:
-        if file.exists() or file.is_symlink():
+def _check_free(asked: Asked) -> None:
+    for file in (asked.out, *asked.files):
+        try:
+            there = file.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # who cannot make it says so
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise OutputError(f"{file}: cannot be written: {reason}") from None
+        if stat.S_ISDIR(there.st_mode):
+            raise OutputError(f"{file}: is a folder: name the file in it, such as {file / 'net'}")
+        if file in asked.files:
             raise OutputError(f"{file}: is there already: give another --out, or remove it")
 
 

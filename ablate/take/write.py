@@ -15,6 +15,7 @@ from ablate.attention import ATTENTION, Attention, use_kernels
 from ablate.errors import StudyError
 from ablate.placement import find_targets
 from ablate.study import Variant
+from ablate.system.text import printable
 from ablate.take.layers import expression_of
 from ablate.take.source import plain_source
 from ablate.take.trace import Traced, trace_forward
@@ -75,9 +76,9 @@ def _source(network: Network, traced: Traced, weights_name: str) -> str:
     imports, definitions = plain_source(kinds)
     known = {"import torch", "from torch import nn"}
     values = {
-        "TITLE": f"{network.variant.name} on {network.variant.backbone}",
-        "ABOUT": network.about,
-        "WEIGHTS": weights_name,
+        "TITLE": _in_docstring(f"{network.variant.name} on {network.variant.backbone}"),
+        "ABOUT": _in_docstring(network.about),
+        "WEIGHTS": _in_docstring(repr(weights_name)),
         "IMPORTS": "\n".join(sorted(each for each in imports if each not in known)),
         "CLASSES": repr(network.classes),
         "IMAGE_SIZE": str(network.image_size),
@@ -91,6 +92,11 @@ def _source(network: Network, traced: Traced, weights_name: str) -> str:
     }
     text = re.sub(r"<(\w+)>", lambda found: values[found[1]], TEMPLATE)
     return re.sub(r"\n{4,}", "\n\n\n", text)
+
+
+def _in_docstring(text: str) -> str:
+    """What a docstring shows as this text: a name of a file may have quotes."""
+    return printable(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _layers(variant: Variant, network: Network, traced: Traced) -> list[str]:
@@ -146,7 +152,7 @@ TEMPLATE = '''"""<TITLE>, trained with ablate. Needs PyTorch and nothing else.
 <ABOUT>
 
     from pathlib import Path
-    network = build(Path("<WEIGHTS>"))
+    network = build(Path(<WEIGHTS>))
     logits = network(normalise(images))  # images (N, 3, H, W), uint8, of IMAGE_SIZE pixels a side
     print(CLASSES[logits[0].argmax()])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import subprocess
@@ -241,6 +242,38 @@ def test_what_cannot_be_taken_is_one_line_and_nothing_is_overwritten(
     with pytest.raises(OutputError, match="is there already"):
         take_network(asked(plan, url, out))
     assert (tmp_path / "net.py").read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", ["", ".", "..", "/"])
+def test_a_name_that_is_none_is_refused(plan: Plan, url: str, out: str) -> None:
+    with pytest.raises(OptionError, match="names no file: give one, such as net"):
+        take_network(asked(plan, url, Path(out)))
+
+
+def test_a_folder_is_no_file_and_too_long_a_name_is_one_line(
+    plan: Plan, url: str, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match=r"is a folder: name the file in it, such as .*/net"):
+        take_network(asked(plan, url, tmp_path))
+    for name in ("a" * 300, "a\0b"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            take_network(asked(plan, url, tmp_path / name))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ['quo"""te', "back\\new", "it's", "<DEFINITIONS>", "zwei\u202ewörter"]
+)
+def test_whatever_files_are_called_what_is_written_is_python_and_says_it(
+    plan: Plan, url: str, tmp_path: Path, name: str
+) -> None:
+    take_network(asked(plan, url, tmp_path / name))
+    source = (tmp_path / f"{name}.py").read_text()
+    said = ast.get_docstring(ast.parse(source)) or ""
+    [line] = [each for each in said.splitlines() if "build(Path(" in each]
+    shown = line.partition("Path(")[2].rpartition("))")[0]
+    assert ast.literal_eval(shown) == f"{name}.safetensors"
+    assert loaded(tmp_path / f"{name}.py").build(tmp_path / f"{name}.safetensors") is not None
 
 
 def test_onnx_without_its_packages_says_what_to_install(
