@@ -113,7 +113,9 @@ class Recipe(StudyTable):
     def _as_long_as_its_phases(cls, given: Any) -> Any:
         """`epochs` is the sum of the phases' and may be left out."""
         phases = given.get("phases") if isinstance(given, Mapping) else None
-        lengths = [length for phase in phases or () if (length := _length(phase)) is not None]
+        if not isinstance(phases, list | tuple):
+            return given
+        lengths = [length for phase in phases if (length := _length(phase)) is not None]
         if not phases or len(lengths) != len(phases):
             return given  # the fields say what is wrong
         if given.get("epochs", sum(lengths)) != sum(lengths):

@@ -54,7 +54,7 @@ def check_trained(recipe: Recipe, backbone: str, modules: Sequence[Weights]) -> 
     paths = [module.path for module in modules if not module.attention]
     for glob in (*recipe.rates, *recipe.freeze, *(g for p in recipe.phases for g in p.freeze)):
         if glob != BACKBONE and not any(names(glob, path) for path in paths):
-            outer = dict.fromkeys(path.partition(".")[0] for path in paths)
+            outer = dict.fromkeys(path.partition(".")[0] for path in paths if path)
             raise StudyError(
                 f"recipe: {glob!r} names nothing of {backbone} that has weights"
                 f"{nearest(glob, [*outer, *paths])}; there are: {', '.join(list(outer)[:20])}; attention "
@@ -77,10 +77,18 @@ def check_trained(recipe: Recipe, backbone: str, modules: Sequence[Weights]) -> 
             )
 
 
-def frozen_note(recipe: Recipe) -> str | None:
-    """What a reader must know of what a recipe freezes; None where there is nothing to say."""
+def frozen_note(recipe: Recipe, modules: Sequence[Weights]) -> str | None:
+    """What a reader must know of what a recipe freezes in a network, such as which layer `backbone` leaves;
+    None where there is nothing to say.
+    """
     frozen = {epoch: recipe.frozen_in(epoch) for epoch in recipe.first_epochs}
-    said = [f"{', '.join(globs)} from epoch {epoch}" for epoch, globs in frozen.items() if globs]
+    paths = [module.path for module in modules if not module.attention]
+    meant = {} if any(names(BACKBONE, path) for path in paths) else _meant(paths)
+    said = [
+        f"{', '.join(meant.get(glob, glob) for glob in globs)} from epoch {epoch}"
+        for epoch, globs in frozen.items()
+        if globs
+    ]
     if not said:
         return None
     thawed = [f"nothing from epoch {epoch}" for epoch, globs in frozen.items() if not globs]
@@ -88,3 +96,7 @@ def frozen_note(recipe: Recipe) -> str | None:
         f"not trained: {'; '.join(said + thawed)}; the batch norm of frozen parts is in evaluation mode and "
         "keeps its statistics, attention in them is trained"
     )
+
+
+def _meant(paths: Sequence[str]) -> dict[str, str]:
+    return {BACKBONE: f"{BACKBONE}, which is all but {paths[-1]}," if paths else BACKBONE}

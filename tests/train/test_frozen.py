@@ -233,6 +233,9 @@ def test_globs_that_cannot_be_meant_are_told_when_planning(
         ),
         ({"rates": {"conv1": 0}}, "greater than 0"),
         ({"phases": [{"epochs": 0}]}, "greater than or equal to 1"),
+        ({"phases": 3}, "valid tuple"),
+        ({"phases": "conv1"}, "valid tuple"),
+        ({"phases": [3]}, "valid dictionary"),
         ({"attention_rate": -1}, "greater than 0"),
     ],
 )
@@ -243,5 +246,8 @@ def test_values_that_no_recipe_has(recipe: dict[str, Any], said: str) -> None:
 
 def test_a_plan_says_what_is_frozen() -> None:
     plan = small_plan(recipe={"phases": [{"epochs": 1, "freeze": "backbone"}, {"epochs": 1}]})
-    assert any("batch norm of frozen parts is in evaluation mode" in note for note in plan.notes)
+    [note] = [
+        each for each in plan.notes if "batch norm of frozen parts is in evaluation mode" in each
+    ]
+    assert "backbone, which is all but fc2, from epoch 1; nothing from epoch 2" in note
     assert plan.study.recipe.epochs == 2
