@@ -87,7 +87,9 @@ def _source(network: Network, traced: Traced, weights_name: str) -> str:
         "DEFINITIONS": "\n\n\n".join(dict.fromkeys(definitions)).replace(
             "OptionError", "ValueError"
         ),
-        "LAYERS": "\n".join(_layers(network.variant, network, traced)),
+        "LAYERS": "\n".join(
+            [*_layers(network.variant, network, traced), *_ties(network.net, traced)]
+        ),
         "FORWARD": _indented(traced.forward),
     }
     text = re.sub(r"<(\w+)>", lambda found: values[found[1]], TEMPLATE)
@@ -116,6 +118,23 @@ def _layers(variant: Variant, network: Network, traced: Traced) -> list[str]:
         kind = "nn.Parameter" if isinstance(tensor, nn.Parameter) else "nn.Buffer"
         made = f"torch.zeros({list(tensor.shape)}, dtype={tensor.dtype})"
         lines.append(f"        put(self, {path!r}, {kind}({made}))")
+    return lines
+
+
+def _ties(net: nn.Module, traced: Traced) -> list[str]:
+    """A line for each parameter that is another one's too, so that training further keeps it so."""
+    first: dict[int, str] = {}
+    lines = []
+    for name, parameter in net.named_parameters(remove_duplicate=False):
+        path, _, last = name.rpartition(".")
+        if path not in traced.layers:
+            continue
+        if id(parameter) in first:
+            of, _, theirs = first[id(parameter)].rpartition(".")
+            lines.append(
+                f"        self.get_submodule({path!r}).{last} = self.get_submodule({of!r}).{theirs}"
+            )
+        first.setdefault(id(parameter), name)
     return lines
 
 

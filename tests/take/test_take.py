@@ -25,6 +25,7 @@ from ablate.plan import Plan
 from ablate.result import Finished, Kept
 from ablate.store.store import Store
 from ablate.study import Variant
+from ablate.system.imports import ALLOWED
 from ablate.take import onnx
 from ablate.take.latency import measure_latency
 from ablate.take.write import Network, built, write_network
@@ -145,6 +146,31 @@ def test_networks_of_torchvision_need_no_torchvision(backbone: str, tmp_path: Pa
     with torch.inference_mode():
         expected = made.net(normalised(pixels(), MEAN, STD))
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+
+
+TYING = """
+from torch import nn
+
+class Tied(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.one, self.two = nn.Conv2d(4, 4, 1, bias=False), nn.Sequential(nn.Conv2d(4, 4, 1, bias=False))
+        self.two[0].weight = self.one.weight
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.head(self.two(self.one(self.stem(x))).mean((2, 3)))
+"""
+
+
+def test_tied_weights_stay_tied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "takentie.py").write_text(TYING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(ALLOWED, "takentie")
+    variant = complete(Variant("takentie:Tied", "se", "one", (("reduction", 1),)))
+    made = built(write_network(network(variant), "net.safetensors"))
+    assert made.get_submodule("two.0").weight is made.get_submodule("one").weight
 
 
 def test_what_cannot_be_written_down_says_what_is_in_the_way() -> None:

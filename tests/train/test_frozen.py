@@ -164,6 +164,23 @@ def test_a_run_of_phases_goes_on_to_the_byte(
     )
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
+def test_neither_decay_nor_an_average_moves_what_is_frozen(optimizer: str) -> None:
+    """Of a part that is frozen from the beginning, and of one that is frozen after it was trained."""
+    phases = [{"epochs": 1}, {"epochs": 1, "freeze": "conv2"}]
+    made = trainer(
+        optimizer=optimizer, weight_decay=0.5, ema_decay=0.5, freeze=["conv1", "bn1"], phases=phases
+    )
+    before = copy_of(made)
+    steps(made, 1)
+    between = copy_of(made)
+    steps(made, 2)
+    assert "conv2" not in moved(made, between)
+    assert "conv2" in moved(made, before)
+    made.settle()
+    assert {"conv1", "bn1"}.isdisjoint(moved(made, before))
+
+
 def tensors(made: Trainer) -> list[torch.Tensor]:
     return list(made.net.state_dict().values())
 
@@ -184,9 +201,18 @@ def test_a_recorded_step_has_the_rates_and_phases_of_the_eager_one(data: Data) -
     assert same(states(recorded), states(eager))
 
 
-def test_a_run_of_phases_that_is_stopped_ends_as_in_peace() -> None:
+TOGETHER: dict[str, Any] = {
+    "optimizer": "muon", "no_decay_on": "norm_and_bias", "weight_decay": 0.05, "accumulate": 2,
+    "ema_decay": 0.9, "clip_norm": 1.0, "warmup_epochs": 1.5, "schedule": "cosine", "mixup_alpha": 0.2,
+    "cutmix_alpha": 1.0, "label_smoothing": 0.1, "rates": {"fc*": 0.5}, "attention_rate": 2.0,
+    "augment": ["flip", "erase"], "normalize": "imagenet",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{}, TOGETHER], ids=["phases", "everything"])
+def test_a_run_of_phases_that_is_stopped_ends_as_in_peace(more: dict[str, Any]) -> None:
     """From the checkpoint after each epoch, also the one between two phases."""
-    recipe = Recipe(**PHASED, batch_size=256, precision="fp32")
+    recipe = Recipe(**{**PHASED, "batch_size": 256, "precision": "fp32", **more})
     run = Run("key", SE, keep=True, look=False)
     cohort = Cohort(
         (run,), 1, recipe, open_dataset("digits", None, 16), "cpu", checkpoint_seconds=0
