@@ -71,7 +71,7 @@ def find_fit(weights: Pretrained, backbone: str, classes: int, image_size: int) 
             "those of this network"
             + (", or weights_partial = true to take what fits" * bool(fit.taken))
         )
-    _check_values(weights, slots, state)
+    _check_values(weights, backbone, classes, image_size)
     return fit
 
 
@@ -140,8 +140,13 @@ def _fits(shapes: Mapping[str, list[int]], name: str, tensor: torch.Tensor) -> b
     return list(tensor.shape) == shapes.get(name)
 
 
-def _check_values(weights: Pretrained, slots: Slots, state: State) -> None:
-    """Refuse what would be copied without a word and mean something else: of another kind, or no numbers."""
+@lru_cache(maxsize=1)
+def _check_values(weights: Pretrained, backbone: str, classes: int, image_size: int) -> None:
+    """Refuse what would be copied without a word and mean something else: of another kind, or no numbers.
+    Every value is looked at, once for all runs of a process.
+    """
+    slots = _slots(backbone, classes, image_size)
+    _, state = _named_as(slots.shapes, read_state(weights))
     for name, tensor in state.items():
         if not _fits(slots.shapes, name, tensor) or name not in slots.floating:
             continue
