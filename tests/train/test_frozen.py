@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
@@ -135,6 +136,17 @@ def test_norms_without_weights_are_frozen_by_their_paths() -> None:
     before = copy_of(made)
     steps(made, 1)
     assert moved(made, before) == {"3"}
+
+
+def test_a_module_called_backbone_takes_no_other_norm_with_it() -> None:
+    """Norms without weights outside of it go on learning their statistics."""
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False))
+    neck = nn.Sequential(nn.BatchNorm2d(4, affine=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    parts = [("backbone", backbone), ("neck", neck), ("head", nn.Linear(4, 10))]
+    made = make_trainer(nn.Sequential(OrderedDict(parts)), Recipe(freeze="backbone"), CPU, FP32)
+    before = copy_of(made)
+    steps(made, 1)
+    assert moved(made, before) == {"neck", "head"}
 
 
 PHASED: dict[str, Any] = {
