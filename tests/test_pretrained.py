@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import zipfile
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,14 @@ def test_what_a_file_is_instead_is_told(content: bytes, said: str) -> None:
         read_file("net.safetensors", content)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_has_is_not_unpacked() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data.pkl", bytes(10_000_000))
+    with pytest.raises(WeightsError, match="unpacks to 10,000,000 bytes, more than it has"):
+        read_file("net.pth", packed.getvalue())
 
 
 def test_what_stands_beside_tensors_is_named(tmp_path: Path, net: nn.Module) -> None:

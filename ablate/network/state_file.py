@@ -76,12 +76,17 @@ def _unpickled(path: str, content: bytes) -> Any:
 
 
 def _check_parts(path: str, content: bytes) -> None:
-    """PyTorch does not look at the checksums of its archives."""
+    """PyTorch does not look at the checksums of its archives, and compresses nothing in them."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            damaged = archive.testzip()
+            inside = sum(part.file_size for part in archive.infolist())
+            damaged = archive.testzip() if inside <= len(content) else None
     except Exception:
         return  # none, or one that PyTorch has its own word for
+    if inside > len(content):
+        raise WeightsError(
+            f"{path}: is an archive that unpacks to {inside:,} bytes, more than it has: {ADVICE}"
+        )
     if damaged is not None:
         raise WeightsError(
             f"{path}: is damaged, {damaged!r} in it has another checksum: get it anew"

@@ -253,6 +253,16 @@ def test_the_seed_that_is_meant_or_the_best_is_taken(
     assert f"seed {expected}" in (tmp_path / "in" / "net.py").read_text()
 
 
+def test_what_a_search_found_is_taken_by_its_name(plan: Plan, url: str, tmp_path: Path) -> None:
+    """Its study has runs of it, and no such table in the grid."""
+    alone = plan.study.model_copy(update={"grid": plan.study.grid[:1]})
+    assert "cbam" not in {variant.attention for variant in alone.variants()}
+    take_network(Asked("cbam", alone, url, tmp_path / "found"))
+    assert "CBAM(" in (tmp_path / "found.py").read_text()
+    with pytest.raises(UnknownNameError, match=r"there are: none, cbam\("):
+        take_network(Asked("eca", alone, url, tmp_path / "other"))
+
+
 def test_what_cannot_be_taken_is_one_line_and_nothing_is_overwritten(
     plan: Plan, url: str, tmp_path: Path
 ) -> None:
