@@ -65,13 +65,15 @@ def take_network(asked: Asked) -> None:
     study = asked.study
     dataset = open_dataset(study.dataset, asked.data, study.image_size, study.data).pinned()
     PULSE.step("reading the data set")
-    images = dataset.load().normalised_by(study.recipe.normalize)
+    images = dataset.load()
     PULSE.step("reading the weights")
     with one_thread(), prints_to_stderr():
         trained = find_trained(asked.variant, study, dataset, asked.url, asked.seed)
+        # Mean and deviation are those of what this fold's run was trained on.
+        shown = images.in_fold(trained.run.fold).normalised_by(study.recipe.normalize)
         network = Network(
-            trained.variant, trained.net, tuple(images.classes), dataset.image_size,
-            images.mean, images.std, _about(trained.run, dataset.label),
+            trained.variant, trained.net, tuple(shown.classes), dataset.image_size,
+            shown.mean, shown.std, _about(trained.run, dataset.label), study.data,
         )  # fmt: skip
         PULSE.step("writing it down")
         written = write_network(network, asked.files[0].name)

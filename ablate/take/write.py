@@ -15,8 +15,10 @@ from ablate.attention import ATTENTION, Attention, use_kernels
 from ablate.errors import StudyError
 from ablate.placement import find_targets
 from ablate.study import Variant
+from ablate.study.data import ALL_DATA, DataTable
 from ablate.system.text import printable
 from ablate.take.layers import expression_of
+from ablate.take.reading import reading_source
 from ablate.take.source import plain_source
 from ablate.take.trace import Traced, trace_forward
 
@@ -24,7 +26,7 @@ from ablate.take.trace import Traced, trace_forward
 @dataclass(frozen=True)
 class Network:
     """A trained network to be taken out. `mean` and `std` are what its images are normalised by, as shares of
-    1; `about` says in words where its weights come from.
+    1; `about` says in words where its weights come from, `data` how its images were read.
     """
 
     variant: Variant
@@ -34,6 +36,7 @@ class Network:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     about: str
+    data: DataTable = ALL_DATA
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def _source(network: Network, traced: Traced, weights_name: str) -> str:
         "IMAGE_SIZE": str(network.image_size),
         "MEAN": repr(network.mean),
         "STD": repr(network.std),
+        "READING": reading_source(network.data),
         "DEFINITIONS": "\n\n\n".join(dict.fromkeys(definitions)).replace(
             "OptionError", "ValueError"
         ),
@@ -172,7 +176,7 @@ TEMPLATE = '''"""<TITLE>, trained with ablate. Needs PyTorch and nothing else.
 
     from pathlib import Path
     network = build(Path(<WEIGHTS>))
-    logits = network(normalise(images))  # images (N, 3, H, W), uint8, of IMAGE_SIZE pixels a side
+    logits = network(normalise(images))  # images (N, 3, H, W), uint8: pixels(Image.open(FILE)) is one
     print(CLASSES[logits[0].argmax()])
 
 The forward was written down in evaluation mode. The network can be trained further: batch norm and dropout
@@ -195,6 +199,13 @@ def normalise(images):
     """Pixels (N, 3, H, W), uint8, as the network was shown them: float32."""
     mean, std = (torch.tensor(each, device=images.device)[:, None, None] for each in (MEAN, STD))
     return (images.float() / 255 - mean) / std
+
+
+def pixels(image):
+    """An image of Pillow as files of images were read for training: (1, 3, IMAGE_SIZE, IMAGE_SIZE), uint8.
+    Pillow is needed for this alone.
+    """
+<READING>
 
 
 def build(weights=None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import io
 import re
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import small_plan
+from PIL import Image
 from torch import nn
 
 from ablate.attention import ATTENTION, complete
@@ -21,13 +24,16 @@ from ablate.commands import take
 from ablate.commands.take import Asked, take_network
 from ablate.errors import OptionError, OutputError, StudyError, UnknownNameError, WeightsError
 from ablate.model import build
+from ablate.pixels.decode import decode_image
+from ablate.pixels.geometry import Reading
 from ablate.plan import Plan
 from ablate.result import Finished, Kept
 from ablate.store.store import Store
-from ablate.study import Variant
+from ablate.study import DataTable, Variant
 from ablate.system.imports import ALLOWED
 from ablate.take import onnx
 from ablate.take.latency import measure_latency
+from ablate.take.reading import reading_source
 from ablate.take.write import Network, built, write_network
 from ablate.train.weights import weights_to_bytes
 
@@ -146,6 +152,26 @@ def test_networks_of_torchvision_need_no_torchvision(backbone: str, tmp_path: Pa
     with torch.inference_mode():
         expected = made.net(normalised(pixels(), MEAN, STD))
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
+@pytest.mark.parametrize(("orientation", "channels"), [("exif", 3), ("as_stored", 1)])
+def test_images_are_read_as_for_training(fit: Any, orientation: Any, channels: Any) -> None:
+    """Byte for byte: of either shape, turned by EXIF, with a palette and with transparency."""
+    data = DataTable(fit=fit, orientation=orientation, channels=channels)
+    found: dict[str, Any] = {"torch": torch, "IMAGE_SIZE": 24}
+    exec(f"def pixels(image):\n{reading_source(data)}", found)  # noqa: S102
+    reading = Reading(fit=fit, orientation=orientation, channels=channels)
+    noise, turned = np.random.default_rng(1), Image.Exif()
+    turned[274] = 6
+    for height, width in ((31, 24), (20, 47), (24, 24), (60, 33)):
+        image = Image.fromarray(noise.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        for kind in ("RGB", "P", "L", "RGBA"):
+            file = io.BytesIO()
+            image.convert(kind).save(file, "PNG", exif=turned)
+            shown = np.asarray(decode_image(file.getvalue(), 24, reading).square)
+            read = found["pixels"](Image.open(file))[0].permute(1, 2, 0).numpy()
+            assert np.array_equal(read, shown), (kind, height, width)
 
 
 TYING = """
