@@ -123,9 +123,14 @@ def _check_free(asked: Asked) -> None:
 
 
 def _write(contents: dict[Path, bytes]) -> None:
+    """All of them or none."""
+    written: list[Path] = []
     for path, content in contents.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
+            written.append(path)
         except OSError as error:
+            for each in written:
+                each.unlink(missing_ok=True)
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -306,6 +306,20 @@ def test_what_cannot_be_taken_is_one_line_and_nothing_is_overwritten(
     assert (tmp_path / "net.py").read_text() == "mine"
 
 
+def test_of_several_files_all_are_written_or_none(
+    plan: Plan, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == ".py":
+            raise OSError(28, "No space left on device")
+        path.write_bytes(content)
+
+    monkeypatch.setattr(take, "write_whole", full)
+    with pytest.raises(OutputError, match=r"net\.py: cannot be written: No space left on device"):
+        take_network(asked(plan, url, tmp_path / "net"))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("out", ["", ".", "..", "/"])
 def test_a_name_that_is_none_is_refused(plan: Plan, url: str, out: str) -> None:
     with pytest.raises(OptionError, match="names no file: give one, such as net"):
