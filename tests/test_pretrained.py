@@ -197,6 +197,20 @@ def test_a_state_dict_is_found_where_checkpoints_hold_it(
     assert all(torch.equal(taken[n], t) for n, t in state.items() if not n.endswith("tracked"))
 
 
+def test_a_block_of_another_network_is_no_wrapper(tmp_path: Path, net: nn.Module) -> None:
+    """Its layers are called as the network's, and more of them than those at the top."""
+    state = net.state_dict()
+    top = {"conv1.weight": state["conv1.weight"], "fc9.weight": torch.ones(2)}
+    block = ("conv1.weight", "conv2.weight", "bn1.weight", "bn2.weight")
+    other = top | {f"layer1.0.{name}": 0 * state[name] for name in block}
+    path = saved(tmp_path / "other.pth", other)
+    assert fit_of(path, partial=True).taken == 1
+    taken = loaded(path, Variant(NET), partial=True)
+    assert torch.equal(taken["conv1.weight"], state["conv1.weight"])
+    with pytest.raises(WeightsError, match=r"5 unexpected \(fc9\.weight, layer1\.0\.conv1\.weight"):
+        fit_of(path)
+
+
 def test_weights_of_half_precision_are_taken_as_they_are(tmp_path: Path, net: nn.Module) -> None:
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         state = {n: t.to(dtype) if t.dim() else t for n, t in net.state_dict().items()}

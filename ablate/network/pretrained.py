@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,15 +12,13 @@ import torch
 from torch import nn
 
 from ablate.errors import NetworkChangedError, StudyError, WeightsError
-from ablate.network.state_file import Held, State, read_file
+from ablate.network.state_file import Held, read_file
+from ablate.network.state_names import named_as
 from ablate.network.trace import make_outline
 from ablate.result.pretrained import Fit, Pretrained
 
-WRAPPERS = ("module", "_orig_mod")
-"""Names that data parallel and the compiler put between those of modules."""
 COUNTER = "num_batches_tracked"
 """Old files lack it, and nothing that we train looks at it."""
-_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ def find_fit(weights: Pretrained, backbone: str, classes: int, image_size: int) 
     """
     slots = _slots(backbone, classes, image_size)
     shapes = slots.shapes
-    under, state = _named_as(shapes, read_state(weights))
+    under, state = named_as(shapes, read_state(weights))
     head = head_of(backbone, classes, image_size)
     unlike = [n for n in shapes if n in state and not _fits(shapes, n, state[n])]
     there = {other for n in state for other in slots.tied.get(n, ())}
@@ -86,7 +82,7 @@ def load_pretrained(
     """
     find_fit(weights, backbone, classes, image_size)
     shapes = _slots(backbone, classes, image_size).shapes
-    _, state = _named_as(shapes, read_state(weights))
+    _, state = named_as(shapes, read_state(weights))
     own = net.state_dict()  # without what attention has replaced
     taken = {n: t for n, t in state.items() if n in own and _fits(shapes, n, t)}
     net.load_state_dict(taken, strict=False)
@@ -146,7 +142,7 @@ def _check_values(weights: Pretrained, backbone: str, classes: int, image_size: 
     Every value is looked at, once for all runs of a process.
     """
     slots = _slots(backbone, classes, image_size)
-    _, state = _named_as(slots.shapes, read_state(weights))
+    _, state = named_as(slots.shapes, read_state(weights))
     for name, tensor in state.items():
         if not _fits(slots.shapes, name, tensor) or name not in slots.floating:
             continue
@@ -161,41 +157,3 @@ def _check_values(weights: Pretrained, backbone: str, classes: int, image_size: 
                 f"weights = {weights.named!r}: {name!r} has values that are no numbers (NaN): its training "
                 "has diverged, give weights of before"
             )
-
-
-def _named_as(shapes: Mapping[str, object], held: Iterable[Held]) -> tuple[str, State]:
-    """Of the state dicts of a file the one that fits best, the first of equals, by the names of the network,
-    and under which keys the file holds it.
-    """
-    found = [(each.under, _renamed(shapes, each.tensors)) for each in held]
-    return max(found, key=lambda each: sum(name in shapes for name in each[1]))
-
-
-def _renamed(shapes: Mapping[str, object], state: State) -> State:
-    """Without what wrappers have put before all names or between them, where that makes more of them fit."""
-    plain = {name: _unwrapped(shapes, name) for name in state}
-    ends = Counter(
-        name[: len(name) - len(end)]
-        for name in plain.values()
-        for end in _ends(name)
-        if end in shapes
-    )
-    if not ends:
-        return state
-    # The most, then the shortest: names that fit as they are come first.
-    prefix = max(ends, key=lambda each: (ends[each], -len(each)))
-    return {plain[name].removeprefix(prefix): tensor for name, tensor in state.items()}
-
-
-def _ends(name: str) -> list[str]:
-    """`a.b.c` → `a.b.c`, `b.c`, `c`."""
-    parts = name.split(".")
-    return [".".join(parts[start:]) for start in range(len(parts))]
-
-
-def _unwrapped(shapes: Mapping[str, object], name: str) -> str:
-    if name in shapes:
-        return name
-    name = _OLD_DENSENET.sub(r"\1\2", name)
-    parts = [part for part in name.split(".") if part not in WRAPPERS]
-    return ".".join(parts) if any(end in shapes for end in _ends(".".join(parts))) else name
