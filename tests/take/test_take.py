@@ -23,6 +23,7 @@ from ablate.attention import ATTENTION, complete
 from ablate.commands import take
 from ablate.commands.take import Asked, take_network
 from ablate.errors import OptionError, OutputError, StudyError, UnknownNameError, WeightsError
+from ablate.explain.networks import load_networks
 from ablate.model import build
 from ablate.pixels.decode import decode_image
 from ablate.pixels.geometry import Reading
@@ -283,6 +284,9 @@ def test_what_a_search_found_is_taken_by_its_name(plan: Plan, url: str, tmp_path
     """Its study has runs of it, and no such table in the grid."""
     alone = plan.study.model_copy(update={"grid": plan.study.grid[:1]})
     assert "cbam" not in {variant.attention for variant in alone.variants()}
+    [shown] = load_networks([plan.cells[1].variant.name], alone, plan.dataset, url)
+    assert "trained: run" in shown.weights
+    assert "seed 1" in shown.weights
     take_network(Asked("cbam", alone, url, tmp_path / "found"))
     assert "CBAM(" in (tmp_path / "found.py").read_text()
     with pytest.raises(UnknownNameError, match=r"there are: none, cbam\("):
