@@ -126,8 +126,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     alone = {fold: _left_out(study, dataset, fold) for fold in folds_of(study)}
     built = dict(zip(distinct, outlines.architectures, strict=True))
     trained = [weights_of(architecture) for architecture in outlines.architectures]
-    for modules in trained:
-        check_trained(study.recipe, study.backbone, modules)
+    check_trained(study.recipe, study.backbone, trained)
     weights, weights_note = _weights(study, classes, size)
     kept, aliases = _collapse(built, study.baseline)
     return Plan(

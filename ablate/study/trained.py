@@ -45,12 +45,29 @@ def frozen_paths(modules: Sequence[Weights], globs: Iterable[str]) -> frozenset[
     return frozenset(found)
 
 
-def check_trained(recipe: Recipe, backbone: str, modules: Sequence[Weights]) -> None:
-    """Refuse globs that name nothing with weights in the backbone, and rates of what is never trained.
+def check_trained(recipe: Recipe, backbone: str, networks: Iterable[Sequence[Weights]]) -> None:
+    """Refuse globs that name nothing with weights in the backbone of any of a study's networks, in some of
+    which attention is in a module's place, and rates of what is never trained.
 
     Raises:
         StudyError: names the glob.
     """
+    # Those with all of the backbone first: in their order its last layer is last.
+    networks = sorted(
+        networks, key=lambda modules: sum(m.attention for m in modules) - len(modules)
+    )
+    _check_named(recipe, backbone, dict.fromkeys(m for modules in networks for m in modules))
+    for modules in networks:
+        for epoch in recipe.first_epochs:
+            if frozen_paths(modules, recipe.frozen_in(epoch)) >= {m.path for m in modules}:
+                raise StudyError(
+                    f"recipe: from epoch {epoch} all of {backbone} is frozen, so nothing is trained: "
+                    f"freeze less, or {BACKBONE!r}, which leaves the last layer"
+                )
+
+
+def _check_named(recipe: Recipe, backbone: str, modules: Iterable[Weights]) -> None:
+    modules = list(modules)
     paths = [module.path for module in modules if not module.attention]
     for glob in (*recipe.rates, *recipe.freeze, *(g for p in recipe.phases for g in p.freeze)):
         if glob != BACKBONE and not any(names(glob, path) for path in paths):
@@ -68,12 +85,6 @@ def check_trained(recipe: Recipe, backbone: str, modules: Sequence[Weights]) -> 
             raise StudyError(
                 f"recipe.rates: {glob!r} names what is frozen and never trained: leave out its rate, or "
                 "what freezes it"
-            )
-    for epoch in recipe.first_epochs:
-        if frozen_paths(modules, recipe.frozen_in(epoch)) >= {module.path for module in modules}:
-            raise StudyError(
-                f"recipe: from epoch {epoch} all of {backbone} is frozen, so nothing is trained: "
-                f"freeze less, or {BACKBONE!r}, which leaves the last layer"
             )
 
 

@@ -262,6 +262,14 @@ def test_globs_that_cannot_be_meant_are_told_when_planning(
         small_plan(recipe={"epochs": 2, **recipe})
 
 
+def test_what_attention_replaces_in_one_variant_is_there_in_another() -> None:
+    grid = [{"attention": "none"}, {"attention": "identity", "position": "replace:bn2"}]
+    for recipe in ({"freeze": ["bn2"]}, {"rates": {"bn2": 0.1}}):
+        assert len(small_plan(grid=grid, recipe=recipe).variants) == 2
+    with pytest.raises(StudyError, match="'bn4' names nothing"):
+        small_plan(grid=grid, recipe={"freeze": ["bn4"]})
+
+
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
