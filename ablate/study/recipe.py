@@ -96,7 +96,9 @@ class Recipe(StudyTable):
     @property
     def unfrozen(self) -> Recipe:
         """The same with everything trained, at one rate: for what a network can do at all."""
-        return self.model_copy(update={"freeze": (), "phases": (), "rates": {}})
+        return self.model_copy(
+            update={"freeze": (), "phases": (), "rates": {}, "attention_rate": 1.0}
+        )
 
     @property
     def mixes(self) -> bool:
