@@ -24,6 +24,22 @@ Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidat
 Rate = Annotated[float, Field(gt=0, le=1e6)]
 
 
+def _flat(value: Any) -> Any:
+    """`layer1.0 = 0.1` without quotes is a table in a table to TOML."""
+    if not isinstance(value, Mapping):
+        return value
+    flat: dict[Any, Any] = {}
+    for key, each in value.items():
+        inner = _flat(each)
+        within = isinstance(inner, dict) and inner
+        flat |= {f"{key}.{name}": rate for name, rate in inner.items()} if within else {key: inner}
+    return flat
+
+
+Rates = Annotated[dict[str, Rate], BeforeValidator(_flat)]
+"""Factors by globs over the paths of modules."""
+
+
 class Phase(StudyTable):
     """Some epochs of a run, in which parts of the backbone are not trained."""
 
@@ -75,7 +91,7 @@ class Recipe(StudyTable):
     cutmix_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     normalize: Literal["dataset", "imagenet"] = "dataset"
-    rates: dict[str, Rate] = Field(default={})
+    rates: Rates = Field(default={})
     attention_rate: Rate = 1.0
     freeze: Globs = ()
     phases: tuple[Phase, ...] = ()

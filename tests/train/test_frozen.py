@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from ablate.job import Cohort, Run
 from ablate.model import build
 from ablate.result import Checkpoint, Epoch, Finished
 from ablate.study import Recipe, Variant
+from ablate.study.file import load_study
 from ablate.study.trained import Weights, frozen_paths, rate_of
 from ablate.system.machine import find_machine
 from ablate.train.checkpoint import pack, unpack
@@ -94,6 +96,17 @@ def test_the_innermost_module_that_a_glob_names_has_the_say() -> None:
     rates = {"layer*": 0.1, "layer2": 0.2, "layer2.0.conv1": 0.3}
     found = [rate_of(path, rates) for path in ("layer1.0", "layer2.1", "layer2.0.conv1", "fc")]
     assert found == [0.1, 0.2, 0.3, 1.0]
+
+
+def test_a_path_without_quotes_is_a_path(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    head = (
+        'name = "mine"\ndataset = "digits"\nbackbone = "cbam_cnn"\n[[grid]]\nattention = "none"\n'
+    )
+    file.write_text(head + '[recipe.rates]\nlayer1.0.conv1 = 0.1\nlayer1.1 = 0.2\n"fc*" = 0.5\n')
+    assert load_study(file).recipe.rates == {"layer1.0.conv1": 0.1, "layer1.1": 0.2, "fc*": 0.5}
+    with pytest.raises(StudyError, match=r"recipe\.rates\.layer1: input should be a valid number"):
+        load_study(file, ["recipe.rates={layer1={}}"])
 
 
 def test_a_recipe_without_rates_has_the_groups_of_before() -> None:
