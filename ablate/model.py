@@ -18,7 +18,7 @@ from ablate.errors import AblateError, OptionError, PlacementError, StudyError
 from ablate.identity.attention import attention_settings
 from ablate.identity.known import origin
 from ablate.identity.network_state import flags
-from ablate.identity.own_attention import attention_origins
+from ablate.identity.own_attention import attention_origins, calls_in
 from ablate.identity.proof import Proof, prove_attention, prove_origin, refuse
 from ablate.insert import insert, plain_network
 from ablate.network.fresh import make_network, make_own_attention
@@ -142,7 +142,7 @@ def prove(
             said = f"when it was planned {variant.name} could be built, and now: {error}"
             refuse(whose, said, kind)
         proof = prove_attention(proof, net)
-        theirs = attention_origins(net, named.identity, as_imported=True)
+        theirs = {path: proof.origins[call.words] for path, call in calls_in(net).items()}
         if mark not in (None, fingerprint(net, image_size, named.origin, theirs)):
             refuse(whose, f"other modules or shapes in {variant.name}", kind)
     return proof

@@ -60,18 +60,13 @@ def _find(call: OwnCall, identity: str | None, *, as_imported: bool) -> Origin:
     return origin
 
 
-def attention_origins(
-    net: nn.Module, identity: str | None = None, *, as_imported: bool = False
-) -> dict[str, str]:
+def attention_origins(net: nn.Module, identity: str | None = None) -> dict[str, str]:
     """The hash of each attention of the user's in a network, by its path.
 
     Raises:
         StudyError: as `attention_origin`.
     """
-    return {
-        path: attention_origin(call, identity, as_imported=as_imported).digest
-        for path, call in calls_in(net).items()
-    }
+    return {path: attention_origin(call, identity).digest for path, call in calls_in(net).items()}
 
 
 def calls_in(net: nn.Module) -> Mapping[str, OwnCall]:

@@ -61,13 +61,15 @@ def name_network(
 class Proof:
     """That a process has the network which was named. `constants` are the hashes of the weights and buffers
     that its constructor loads or sets, `files` those of the source that it reaches; `attention` has the
-    constants of the user's attention, by the words of how it is made, `its_files` the source that it reaches.
+    constants of the user's attention, by the words of how it is made, `origins` its hashes and `its_files`
+    the source that it reaches.
     """
 
     named: NamedNetwork
     constants: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     attention: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     its_files: Mapping[str, str] = field(default_factory=dict)
 
     def check_weights(self, net: nn.Module) -> None:
@@ -136,6 +138,7 @@ def prove_attention(proof: Proof, net: nn.Module) -> Proof:
             proof,
             its_files={**proof.its_files, **origin.files},
             attention={**proof.attention, call.words: _constants(origin)},
+            origins={**proof.origins, call.words: origin.digest},
         )
     return proof
 

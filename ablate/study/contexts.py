@@ -32,9 +32,7 @@ def folder_name(context: Context, taken: Sequence[str] = ()) -> str:
 
 def assignments_of(context: Context) -> list[str]:
     """What makes of a study file this context alone, as `--set` takes it."""
-    return [
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in context
-    ]
+    return [f"{key}={value if isinstance(value, str) else _toml(value)}" for key, value in context]
 
 
 def documents_of(document: Mapping[str, Any]) -> list[tuple[Context, dict[str, Any]]]:
@@ -80,13 +78,13 @@ def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for key, value in document.items():
         if (key in AXES and isinstance(value, list)) or key.startswith(OF_RECIPE):
-            axes[key] = _values(value)
+            axes[key] = _once(_values(value))
     recipe = as_table(document.get("recipe", {}))
     if isinstance(recipe, list):
         recipe = {BASE: recipe}
     for key, value in recipe.items() if isinstance(recipe, dict) else ():
         if _varies(key, value):
-            axes.setdefault(OF_RECIPE + key, list(value))
+            axes.setdefault(OF_RECIPE + key, _once(value))
     for key, value in _of_grid(document):
         known = axes.setdefault(key, [])
         known += [each for each in _values(value) if each not in known]
@@ -142,6 +140,20 @@ def _without(table: Any, *keys: str) -> Any:
 
 def _values(value: object) -> list[Any]:
     return list(value) if isinstance(value, list) else [value]
+
+
+def _once(values: Sequence[Any]) -> list[Any]:
+    """Each value once, in their order; tables among them have no hash."""
+    return [each for number, each in enumerate(values) if each not in values[:number]]
+
+
+def _toml(value: object) -> str:
+    """A value as TOML has it in one line: tables are all in which JSON differs."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_toml(key)} = {_toml(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _numbered(name: str, number: int) -> str:

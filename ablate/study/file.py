@@ -20,7 +20,7 @@ from ablate.study.ready import BASE, with_base
 from ablate.study.recipe import OPTIMIZER_KEYS, Phase, Recipe
 from ablate.study.search import Bound, Parameter, Search
 from ablate.study.study import Study
-from ablate.system.messages.context import Context
+from ablate.system.messages.context import OF_RECIPE, Context
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 8
@@ -105,7 +105,7 @@ def parse_study(document: Mapping[str, Any], source: str, context: Context = ())
 def _assign(document: dict[str, Any], assignment: str) -> None:
     """Set one key of a document: `recipe.epochs=1`. The value is TOML, or else a plain string."""
     dotted, equals, text = assignment.partition("=")
-    keys = dotted.strip().split(".")
+    keys = _keys(dotted.strip())
     if not equals or not all(keys):
         raise StudyError(f"--set {assignment!r}: write KEY=VALUE, for example recipe.epochs=1")
     try:
@@ -120,7 +120,26 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
             f"--set {assignment!r}: {dotted!r} leads through something that is no table"
         )
     table[keys[-1]] = value
-    choose(document, dotted.strip(), value)
+    choose(document, ".".join(keys), value)
+
+
+def _keys(dotted: str) -> list[str]:
+    """`recipe.epochs` → its two keys. They may stand in quotes as in TOML, and what stands below
+    `recipe.rates` is one glob, as is `"recipe.epochs"` at the top of a file a key of the recipe.
+    """
+    try:
+        table: Any = tomllib.loads(f"{dotted} = 0")
+    except tomllib.TOMLDecodeError:
+        table = {}
+    keys: list[str] = []
+    while isinstance(table, dict) and len(table) == 1:
+        [(key, table)] = table.items()
+        keys.append(key)
+    keys = keys if keys and not isinstance(table, dict) else dotted.split(".")
+    if keys[0].startswith(OF_RECIPE):
+        keys = [*keys[0].split("."), *keys[1:]]
+    rated = keys[:2] == ["recipe", "rates"] and len(keys) > 2
+    return [*keys[:2], ".".join(keys[2:])] if rated else keys
 
 
 def _depth(value: object) -> int:

@@ -66,6 +66,26 @@ def test_a_context_is_the_plain_study_that_set_makes(tmp_path: Path) -> None:
         assert plain.setting == study.setting
 
 
+def test_a_context_of_tables_is_chosen_as_it_is_told(tmp_path: Path) -> None:
+    """Rates and phases are tables, which TOML writes in another way than JSON."""
+    text = HEAD + 'backbone = "cbam_cnn"\n[recipe]\n'
+    text += 'rates = [{}, {conv1 = 0.1, "conv[23]" = 0.5}]\n'
+    text += 'phases = [[{epochs = 1, freeze = "bn1"}, {epochs = 1}], [{epochs = 3}]]\n' + GRID
+    found = studies(tmp_path, text)
+    assert len(found) == 4
+    for study in found:
+        assert (
+            load_study(tmp_path / "many.toml", assignments_of(study.context)).setting
+            == study.setting
+        )
+
+
+def test_a_value_that_occurs_twice_counts_once(tmp_path: Path) -> None:
+    text = HEAD + 'backbone = ["cbam_cnn", "cbam_cnn"]\n"recipe.epochs" = [2, 2]\n[recipe]\n'
+    text += "label_smoothing = [0.1, 0.0, 0.1]\nrates = [{}, {}]\n" + GRID
+    assert [study.recipe.label_smoothing for study in studies(tmp_path, text)] == [0.1, 0.0]
+
+
 @pytest.mark.parametrize(
     ("recipe", "expected"),
     [

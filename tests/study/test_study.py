@@ -152,7 +152,27 @@ def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path: Path) -> 
         load_study(tmp_path)
 
 
-@pytest.mark.parametrize("assignment", ["epochs", "=3", "recipe..epochs=3", "name.x=3"])
+@pytest.mark.parametrize(
+    ("assignment", "glob"),
+    [
+        ("recipe.rates.conv1=0.5", "conv1"),
+        ("recipe.rates.layer1.0.conv1=0.5", "layer1.0.conv1"),
+        ("recipe.rates.layer*.*.bn[12]=0.5", "layer*.*.bn[12]"),
+        ('recipe.rates."layer1.0"=0.5', "layer1.0"),
+        ('"recipe.rates"={"layer1.0" = 0.5}', "layer1.0"),
+        ("'recipe'.\"rates\".a = 0.5", "a"),
+    ],
+)
+def test_keys_are_those_of_toml_and_what_is_below_rates_is_one_glob(
+    assignment: str, glob: str
+) -> None:
+    assert load_study(STUDIES / "digits-grid.toml", [assignment]).recipe.rates == {glob: 0.5}
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["recipe.rates.=1", "epochs", "=3", "recipe..epochs=3", "name.x=3"],
+)
 def test_an_assignment_that_cannot_be_made(assignment: str) -> None:
     with pytest.raises(StudyError, match="--set"):
         load_study(STUDIES / "digits-grid.toml", [assignment])
