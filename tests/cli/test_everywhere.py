@@ -129,7 +129,11 @@ def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
     }.get(command, EVERY.get(command, ()))
     if command == "merge":
         shutil.copy(folder / "merged.db", folder / f"{ODD} 2.db")
-    db = () if command in ("merge", "import", "init") else ("--db", f"sqlite:///{database.name}")
+    db = (
+        ()
+        if command in ("merge", "import", "init", "check-attention")
+        else ("--db", f"sqlite:///{database.name}")
+    )
     check(folder, (*arguments, *db), Surroundings())
     assert {p.name for p in folder.iterdir() if p.name.startswith("50")} <= {
         f"{ODD}.db", f"{ODD} 2.db", f"{ODD}.toml", f"{ODD} optuna.db"

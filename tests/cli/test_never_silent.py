@@ -34,6 +34,7 @@ from ablate.train.schedules import SCHEDULES
 STUDY = str(Path(__file__).parents[2] / "studies" / "digits.toml")
 ARGUMENTS: dict[str, list[str]] = {
     "plan": [STUDY],
+    "check-attention": ["se"],
     "init": ["cbam_cnn", "--data", "nowhere"],
     "run": [STUDY],
     "search": [STUDY],
