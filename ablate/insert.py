@@ -20,7 +20,7 @@ from ablate.errors import PlacementError
 from ablate.placement import Target
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
 from ablate.study.position import BEFORE, REPLACE
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 
 
 def insert(net: nn.Module, target: Target, attention: nn.Module) -> None:

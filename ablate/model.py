@@ -26,8 +26,8 @@ from ablate.result.named import NamedNetwork
 from ablate.study import Variant, stream_seed
 from ablate.study.position import AFTER
 from ablate.system.digest import digest
-from ablate.system.randomness import seeded
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.process.randomness import seeded
 
 VARIANT = "{variant}"
 NORMS = (

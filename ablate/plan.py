@@ -26,8 +26,8 @@ from ablate.study.controls import controls_in
 from ablate.study.keys import by_difference, run_conditions, run_keys
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
 from ablate.study.trained import Weights, check_trained, frozen_note
-from ablate.system.language import Said, _, seed_told
-from ablate.system.pulse import PULSE
+from ablate.system.messages.language import Said, _, seed_told
+from ablate.system.messages.pulse import PULSE
 
 
 @dataclass(frozen=True)

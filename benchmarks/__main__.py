@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import AblateError
-from ablate.system.machine import find_machine
-from ablate.system.text import duration
+from ablate.system.hardware.machine import find_machine
+from ablate.system.messages.text import duration
 from benchmarks import record, table
 from benchmarks.amp import measure_amp
 from benchmarks.augmentation import measure_augmentation

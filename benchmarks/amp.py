@@ -15,7 +15,7 @@ from ablate.job import Cohort, Run
 from ablate.result import Failed, Finished
 from ablate.stats import interval
 from ablate.study import Recipe
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 from benchmarks.field import VARIANTS
 from benchmarks.options import Options, watch
 from benchmarks.ours import gather, measure_kernels

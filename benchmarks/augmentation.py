@@ -19,7 +19,7 @@ from ablate.datasets import augment as by_batch
 from ablate.datasets.augment import augment
 from ablate.datasets.base import Images
 from ablate.datasets.moves import CROP_PADDING
-from ablate.system.machine import prepare_machine
+from ablate.system.hardware.machine import prepare_machine
 from ablate.train.data import CHUNK, to_device
 from benchmarks.field import RECIPE, SEED
 from benchmarks.options import Options, watch

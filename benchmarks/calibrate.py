@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablate.system.text import duration
+from ablate.system.messages.text import duration
 
 
 @dataclass(frozen=True)

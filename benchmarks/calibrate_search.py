@@ -29,7 +29,7 @@ from ablate.search.asking import Asker
 from ablate.search.mirror import OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Space
-from ablate.store.trials import TrialRow
+from ablate.store.writing.trials import TrialRow
 from ablate.study.file import load_study
 from ablate.study.search import Search
 

@@ -32,7 +32,7 @@ from ablate.measure.timings import MODES
 from ablate.plan import make_plan
 from ablate.result import Cost
 from ablate.study.file import load_study
-from ablate.system.text import duration
+from ablate.system.messages.text import duration
 
 STUDY = Path(__file__).parent.parent / "studies" / "digits-grid.toml"
 REPEATS = 26

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from ablate.report.summary import summarize
 from ablate.stats import Sample, Verdict, effects
-from ablate.store.frames import Which, read_frames
+from ablate.store.reading.frames import Which, read_frames
 from ablate.study import Study
 from ablate.study.file import load_study
-from ablate.system.console import say
+from ablate.system.messages.console import say
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "results" / "calibrate"

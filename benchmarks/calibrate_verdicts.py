@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from ablate.stats import Effect, Sample, Verdict, effects
-from ablate.system.text import duration
+from ablate.system.messages.text import duration
 from benchmarks.options import watch
 from benchmarks.worlds import World
 

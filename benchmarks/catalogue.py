@@ -18,7 +18,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from ablate.system.language import DOMAIN, ENGLISH, LANGUAGES
+from ablate.system.messages.language import DOMAIN, ENGLISH, LANGUAGES
 
 ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "ablate" / "locale"

@@ -21,8 +21,8 @@ from sklearn.datasets import load_sample_images
 from torchvision import transforms
 
 from ablate.datasets.images import ImageFiles
-from ablate.system.folders import VARIABLES
-from ablate.system.processor import count_cores
+from ablate.system.files.folders import VARIABLES
+from ablate.system.hardware.processor import count_cores
 from benchmarks.options import Options, watch
 from benchmarks.race import interleaved
 from benchmarks.statistics import ratio_of

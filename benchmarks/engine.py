@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ablate.execute.local import LocalExecutor
-from ablate.system.machine import find_machine
-from ablate.system.precision import choose_precision
+from ablate.system.hardware.machine import find_machine
+from ablate.system.hardware.precision import choose_precision
 from benchmarks.field import Entry, Field
 from benchmarks.options import Options, watch
 from benchmarks.ours import Squad

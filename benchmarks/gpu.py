@@ -28,9 +28,9 @@ from ablate.measure.bench import Conditions, make_bench
 from ablate.measure.profile import ProfileBench
 from ablate.measure.profile_rows import PYTHON, by_kernel, fastest_step
 from ablate.study.file import load_study
-from ablate.system.machine import find_machine
-from ablate.system.precision import choose_precision
-from ablate.system.text import duration
+from ablate.system.hardware.machine import find_machine
+from ablate.system.hardware.precision import choose_precision
+from ablate.system.messages.text import duration
 from ablate.tune.cohorts import MeasureCohorts
 from ablate.tune.stepped import TIMED_BATCHES
 from benchmarks import record

@@ -40,7 +40,7 @@ from ablate.execute.local import LocalExecutor
 from ablate.job import Cohort, Run
 from ablate.result import Failed, Finished
 from ablate.study import Recipe, Variant
-from ablate.system.imports import allow_imports
+from ablate.system.software.imports import allow_imports
 from benchmarks.ours import gather
 from benchmarks.race import BenchmarkError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.system.console import Counting
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
+from ablate.system.messages.console import Counting
 from benchmarks.field import VARIANTS, Field
 
 

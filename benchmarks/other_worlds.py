@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ablate.stats import Sample, Verdict, effects
-from ablate.system.text import duration
+from ablate.system.messages.text import duration
 from benchmarks.options import watch
 from benchmarks.worlds import DIFFICULTY, DIFFICULTY_SPREAD, World
 

@@ -11,7 +11,7 @@ from typing import Any, Never
 from ablate.attention import use_kernels
 from ablate.execute import Died, Done, Executor, Job
 from ablate.execute.local import LocalExecutor
-from ablate.system.machine import prepare_machine
+from ablate.system.hardware.machine import prepare_machine
 from ablate.train.cohort import Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, to_device
 from ablate.train.graphs import Graphs, kernels_on, make_graphs

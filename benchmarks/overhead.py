@@ -13,9 +13,9 @@ from ablate.drive.options import TrainingOptions
 from ablate.execute.local import LocalExecutor
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Epoch, Failed, Finished
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study.file import load_study
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 from ablate.tune.choose import Tuning
 from benchmarks.options import Options, watch
 from benchmarks.race import BenchmarkError

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ablate.attention import Attention, fusable, use_kernels
-from ablate.system.machine import prepare_machine
+from ablate.system.hardware.machine import prepare_machine
 from ablate.train.step import Trainer, make_trainer
 from benchmarks.field import IMAGE_SIZE, RECIPE
 from benchmarks.options import Options, watch

@@ -22,9 +22,9 @@ from ablate.datasets.split import stratified_draw
 from ablate.report.summary import Summary, summarize
 from ablate.stats import Effect, Sample, effects
 from ablate.stats.words import points, span
-from ablate.store.frames import Which, read_frames
+from ablate.store.reading.frames import Which, read_frames
 from ablate.study.file import load_study
-from ablate.system.console import say
+from ablate.system.messages.console import say
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "results" / "recipes"

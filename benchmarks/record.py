@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from ablate.system.environment import describe_environment, package_version
-from ablate.system.machine import find_machine
-from ablate.system.processor import count_cores
+from ablate.system.hardware.machine import find_machine
+from ablate.system.hardware.processor import count_cores
+from ablate.system.software.environment import describe_environment, package_version
 from benchmarks.options import Options
 from benchmarks.race import BenchmarkError
 

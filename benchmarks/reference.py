@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.study.file import load_study
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 from benchmarks import publish
 from benchmarks.gpu import slug
 

@@ -23,8 +23,8 @@ from torch import nn
 from ablate.attention import fusable, use_kernels
 from ablate.model import build
 from ablate.study import Recipe, Variant, stream_seed
-from ablate.system.machine import prepare_machine
-from ablate.system.precision import AMP_FP32, FP32, Precision
+from ablate.system.hardware.machine import prepare_machine
+from ablate.system.hardware.precision import AMP_FP32, FP32, Precision
 from ablate.train.batch import Batch
 from ablate.train.cohort import Member, train_epoch
 from ablate.train.data import Data, Part, load_data, train_batches

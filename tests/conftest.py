@@ -24,12 +24,12 @@ from ablate.job import Cohort
 from ablate.plan import Plan, make_plan
 from ablate.result import Started
 from ablate.store.schema import metadata
-from ablate.store.store import Claim, Store
+from ablate.store.writing.store import Claim, Store
 from ablate.study.file import parse_study
-from ablate.system.environment import describe_environment
-from ablate.system.imports import ALLOWED, allow_imports
-from ablate.system.machine import Machine, find_machine
-from ablate.system.pulse import MARK
+from ablate.system.hardware.machine import Machine, find_machine
+from ablate.system.messages.pulse import MARK
+from ablate.system.software.environment import describe_environment
+from ablate.system.software.imports import ALLOWED, allow_imports
 
 __all__ = ["postgres"]  # a fixture
 

@@ -25,9 +25,9 @@ from ablate.measure.timings import Timings, costs_of
 from ablate.model import build
 from ablate.result import Checkpoint, Failed, Finished, Halved, Noted, Profiled
 from ablate.study import Recipe, Variant
-from ablate.system.device_errors import CaptureError, ProcessSpentError
-from ablate.system.machine import describe_process, prepare_machine
-from ablate.system.precision import AMP_FP32, BF16, FP16, FP32, Precision
+from ablate.system.hardware.device_errors import CaptureError, ProcessSpentError
+from ablate.system.hardware.machine import describe_process, prepare_machine
+from ablate.system.hardware.precision import AMP_FP32, BF16, FP16, FP32, Precision
 from ablate.train import graphs as graphs_module
 from ablate.train.cohort import Course, Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, to_device

@@ -25,7 +25,7 @@ from ablate.placement import find_targets
 from ablate.report.cost.families import attended_module, is_attention
 from ablate.study import Variant
 from ablate.study.position import BEFORE
-from ablate.system.machine import prepare_machine
+from ablate.system.hardware.machine import prepare_machine
 
 SIZE = 32
 

@@ -23,7 +23,7 @@ from ablate.plan import Plan
 from ablate.result import Epoch, Failed, Finished
 from ablate.study import Recipe, Variant
 from ablate.study.metrics import BEGAN_ACCURACY
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Began, Member
 from ablate.train.loop import evaluate

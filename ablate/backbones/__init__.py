@@ -14,9 +14,9 @@ from ablate.backbones.se_cnn import SeCNN, SeCNN2
 from ablate.backbones.torchvision import make_torchvision
 from ablate.errors import StudyError, unknown
 from ablate.study.options import complete_options, split_call
-from ablate.system.imports import import_object
-from ablate.system.randomness import seeded
-from ablate.system.settings import settings_kept
+from ablate.system.process.randomness import seeded
+from ablate.system.process.settings import settings_kept
+from ablate.system.software.imports import import_object
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "cbam_cnn": CbamCNN,

@@ -13,9 +13,9 @@ from torch.nn.parameter import is_lazy
 
 from ablate.errors import OptionError, StudyError, nearest
 from ablate.study.options import REQUIRED, check_given, convert_value, no_option
-from ablate.system.imports import their_code
-from ablate.system.settings import hooks_of_all_modules, settings_kept
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.process.settings import hooks_of_all_modules, settings_kept
+from ablate.system.software.imports import their_code
 
 CLASSES_AS = "classes_as"
 """The option that says by which of its arguments a network takes the number of classes."""

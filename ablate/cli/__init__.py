@@ -18,11 +18,11 @@ from ablate import __version__
 from ablate.cli import cost, data, look, prepare, report, study, train, watch
 from ablate.cli.exits import EXIT_INTERRUPTED, EXIT_UNFORESEEN, EXIT_USER
 from ablate.errors import AblateError
-from ablate.system.language import ENGLISH, language_of, speak, spoken, written_in
-from ablate.system.output import Output, ReaderGoneError, guarded_output
-from ablate.system.pulse import PULSE
-from ablate.system.signals import ENDING, is_ignored
-from ablate.system.text import printable
+from ablate.system.messages.language import ENGLISH, language_of, speak, spoken, written_in
+from ablate.system.messages.output import Output, ReaderGoneError, guarded_output
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import printable
+from ablate.system.process.signals import ENDING, is_ignored
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Of what typer is built on, which it does not name itself."""
@@ -132,7 +132,7 @@ def _run() -> None:
     except Exception as error:
         if (foreign := _foreign()) is not None:
             _end(foreign, EXIT_USER)
-        from ablate.system.unforeseen import tell_unforeseen
+        from ablate.system.messages.unforeseen import tell_unforeseen
 
         _end(tell_unforeseen(error), EXIT_UNFORESEEN)
     finally:
@@ -200,7 +200,7 @@ def _usage(error: Any) -> str:
 
 def _foreign() -> str | None:
     """Why nobody foresaw a failure, where a database holds what ablate does not store."""
-    from ablate.store.contents import why_not_ours
+    from ablate.store.connection.contents import why_not_ours
 
     return why_not_ours()
 

@@ -11,7 +11,7 @@ from ablate.cli.completion import study_files
 from ablate.cli.exits import EXIT_FAILED_RUNS
 from ablate.cli.options import DEFAULT_DB, Db
 from ablate.cli.steps import begin, loading, study_name
-from ablate.system.text import plural
+from ablate.system.messages.text import plural
 
 
 def export(

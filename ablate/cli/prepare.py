@@ -108,7 +108,7 @@ def init(
 
 def _init_ready(name: str, out: Path | None) -> None:
     from ablate.commands.ready import copy_study, next_steps
-    from ablate.system.console import say
+    from ablate.system.messages.console import say
 
     file = copy_study(name, out)
     say(f"wrote {file}")
@@ -122,7 +122,7 @@ def _init_own(
     begin("init", about=backbone)
     with loading():
         from ablate.commands.init import write_study
-        from ablate.system.console import say
+        from ablate.system.messages.console import say
 
     file, size = write_study(backbone, data, out, image_size, packages)
     allow(packages, file)

@@ -30,7 +30,7 @@ from ablate.cli.steps import (
     tell_next,
 )
 from ablate.errors import OptionError
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 if TYPE_CHECKING:
     from ablate.study import Study

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from ablate.cli.options import DEFAULT_DB
 from ablate.errors import StudyError
-from ablate.system.language import _, amount
-from ablate.system.pulse import PULSE
+from ablate.system.messages.language import _, amount
+from ablate.system.messages.pulse import PULSE
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -91,7 +91,7 @@ def known_verdicts(given: list[str] | None) -> list[str]:
 def check(*studies: Study) -> None:
     """Refuse names that nothing has while that is quick."""
     from ablate.study.names import check_names
-    from ablate.system.context import context_name
+    from ablate.system.messages.context import context_name
 
     for study in studies:
         try:
@@ -115,7 +115,7 @@ def begin(command: str, study: Study | None = None, about: str = "", contexts: i
 
 def rehash(asked: bool) -> None:
     """Have what is remembered of images passed over, in this process and those that it starts."""
-    from ablate.system.file_state import REHASH
+    from ablate.system.files.state import REHASH
 
     if asked:
         os.environ[REHASH] = "1"
@@ -129,13 +129,13 @@ def keep_files(place: str | None) -> None:
 
 def allow(packages: list[str] | None, study: Path | None) -> None:
     """Let a study import packages: those given now, and those that were given for this file before."""
-    from ablate.system.imports import allow_imports
+    from ablate.system.software.imports import allow_imports
 
     given = packages or []
     allow_imports(given)
     if study is None:
         return
-    from ablate.system.allowed import allowed_for, remember_allowed
+    from ablate.system.software.allowed import allowed_for, remember_allowed
 
     if given:
         try:
@@ -158,8 +158,8 @@ def tell_next(
     """Say what to type next, with the options that this command was given; `names` are of variants, `note` is
     said behind it.
     """
-    from ablate.system.console import say
-    from ablate.system.environment import without_password
+    from ablate.system.messages.command_line import without_password
+    from ablate.system.messages.console import say
 
     words = [command, *names, "--study", str(study)] if names else [command, str(study)]
     words += ["--data", str(data)] if data is not None else []

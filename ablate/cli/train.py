@@ -39,7 +39,7 @@ from ablate.cli.steps import (
     tell_next,
 )
 from ablate.errors import OptionError
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 if TYPE_CHECKING:
     pass
@@ -239,8 +239,8 @@ def search(
 
 def _next_is_dashboard(db: str, storage: str | None) -> None:
     """What was made anew is there to be looked at."""
-    from ablate.system.console import say
-    from ablate.system.environment import without_password
+    from ablate.system.messages.command_line import without_password
+    from ablate.system.messages.console import say
 
     words = ["--db", without_password(db)] if db != DEFAULT_DB else []
     words += ["--storage", without_password(storage)] if storage is not None else []

@@ -11,10 +11,10 @@ from ablate.cli.completion import study_files
 from ablate.cli.options import DEFAULT_DB, AllowImport, Assignments, DataPath, Db, Rehash, Storage
 from ablate.cli.steps import allow, begin, load, load_all, loading, rehash, study_name, tell_next
 from ablate.errors import OptionError
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 if TYPE_CHECKING:
-    from ablate.store.status import StudyStatus
+    from ablate.store.progress.status import StudyStatus
 
 
 def status(
@@ -49,7 +49,7 @@ def status(
 
 def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
     """What to type next for a study, by its file if that is found here."""
-    from ablate.system.console import say
+    from ablate.system.messages.console import say
 
     command = "search" if status.open_trials else "run" if status.missing else "report"
     named = [which] if which is not None and which.endswith(".toml") else []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablate.datasets import find_dataset, open_dataset
-from ablate.store.frames import Frames, Which, read_frames
+from ablate.store.reading.frames import Frames, Which, read_frames
 from ablate.study import Study
-from ablate.system.console import say
-from ablate.system.language import _
+from ablate.system.messages.console import say
+from ablate.system.messages.language import _
 
 
 def frames_of(study: Study, data: Path | None, url: str) -> Frames:

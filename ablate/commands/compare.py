@@ -16,9 +16,9 @@ from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects, words
 from ablate.study import Study
 from ablate.study.meant import find_variant
-from ablate.system.console import say
-from ablate.system.language import ENGLISH, _, retold, spoken
-from ablate.system.pulse import PULSE
+from ablate.system.messages.console import say
+from ablate.system.messages.language import ENGLISH, _, retold, spoken
+from ablate.system.messages.pulse import PULSE
 
 
 def compare_accuracies(

@@ -21,14 +21,14 @@ from ablate.report.files.numbers import json_text
 from ablate.report.render import WIDE, ForPaper, differing_files, write_report
 from ablate.report.several.over import differing_over, numbers_over, render_contexts, write_over
 from ablate.report.summary import Summary, summarize
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 from ablate.study import Study
 from ablate.study.contexts import folder_name
-from ablate.system.console import files_told, say
-from ablate.system.context import Context, context_name
-from ablate.system.inside import inside
-from ablate.system.language import _
-from ablate.system.pulse import PULSE
+from ablate.system.files.inside import inside
+from ablate.system.messages.console import files_told, say
+from ablate.system.messages.context import Context, context_name
+from ablate.system.messages.language import _
+from ablate.system.messages.pulse import PULSE
 
 CONTEXTS = "contexts"
 """The folder of the reports of single contexts."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ablate.search.dashboard import serve
 from ablate.search.storage import open_storage, storage_url
-from ablate.system.console import say
-from ablate.system.pulse import PULSE
+from ablate.system.messages.console import say
+from ablate.system.messages.pulse import PULSE
 
 
 @dataclass(frozen=True)

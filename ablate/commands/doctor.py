@@ -18,9 +18,10 @@ from rich.console import Console
 from ablate import __version__
 from ablate.datasets.cache_health import clean_cache, look_at_cache
 from ablate.errors import DatabaseError, OutputError
-from ablate.store.connect import database_exists, files_folder, shown
-from ablate.store.health import (
+from ablate.store.connection.engine import database_exists, files_folder, shown
+from ablate.store.maintenance.health import (
     WAL_SAFE_SINCE,
+    check_integrity,
     filesystem_of,
     is_network,
     journal_mode,
@@ -28,13 +29,13 @@ from ablate.store.health import (
     running_owners,
     write_refusal,
 )
-from ablate.store.read import check_integrity
-from ablate.system.allowed import all_allowed, forget_allowed
-from ablate.system.console import say
-from ablate.system.environment import PACKAGES, package_version, without_password
-from ablate.system.folders import VARIABLES, is_writable, user_folder, usual_folder
-from ablate.system.machine import find_machine
-from ablate.system.text import plural
+from ablate.system.files.folders import VARIABLES, is_writable, user_folder, usual_folder
+from ablate.system.hardware.machine import find_machine
+from ablate.system.messages.command_line import without_password
+from ablate.system.messages.console import say
+from ablate.system.messages.text import plural
+from ablate.system.software.allowed import all_allowed, forget_allowed
+from ablate.system.software.environment import PACKAGES, package_version
 
 MORE_PACKAGES = ("pandas", "sqlalchemy", "alembic", "pyarrow", "optuna", "optuna-dashboard",
                  "tensorboard", "safetensors")  # fmt: skip

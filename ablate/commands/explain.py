@@ -7,10 +7,10 @@ from pathlib import Path
 from ablate.errors import DatabaseError
 from ablate.explain.explanation import Request, explain_networks
 from ablate.explain.page import write_page
-from ablate.store.connect import database_exists, shown
-from ablate.system.console import files_told, say
-from ablate.system.inside import inside
-from ablate.system.language import _
+from ablate.store.connection.engine import database_exists, shown
+from ablate.system.files.inside import inside
+from ablate.system.messages.console import files_told, say
+from ablate.system.messages.language import _
 
 
 def explain_targets(request: Request, out: Path | None, *, must_exist: bool = False) -> None:

@@ -9,11 +9,11 @@ import pandas as pd
 from ablate.report.summary import planned_seeds
 from ablate.result import RunStatus
 from ablate.stats.looks import ANYTIME, FIXED, Look, any_time, margin_of
-from ablate.store.frames import Frames
-from ablate.store.looks import new_look, record_look
+from ablate.store.reading.frames import Frames
+from ablate.store.writing.looks import new_look, record_look
 from ablate.study.search import last_of_grid
-from ablate.system.console import say
-from ablate.system.language import _
+from ablate.system.messages.console import say
+from ablate.system.messages.language import _
 
 
 def keep_look(frames: Frames, url: str, command: str) -> None:

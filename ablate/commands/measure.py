@@ -17,12 +17,12 @@ from ablate.result import Cost
 from ablate.search.networks import with_searched
 from ablate.stats.ratios import Ratio, in_family
 from ablate.stats.words import speed_words
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Study
-from ablate.system.console import own_console, say
-from ablate.system.context import context_name
-from ablate.system.machine import find_machine
-from ablate.system.text import plural
+from ablate.system.hardware.machine import find_machine
+from ablate.system.messages.console import own_console, say
+from ablate.system.messages.context import context_name
+from ablate.system.messages.text import plural
 from ablate.tune.choose import Tuning
 
 

@@ -26,15 +26,15 @@ from ablate.result import TOLD, RunStatus
 from ablate.result.architecture import NOT_RUN
 from ablate.result.dataset import counted, told, warnings
 from ablate.stats.planning import Outlook
-from ablate.store.sqlite_file import plain_file
+from ablate.store.connection.sqlite_file import plain_file
 from ablate.study import Study
 from ablate.study.globs import group_paths
-from ablate.system.console import Counting, plain, say
-from ablate.system.context import context_name
-from ablate.system.known_machine import KnownMachine
-from ablate.system.language import N_, NOUN_, _, amount, noun, retold
-from ablate.system.pulse import PULSE
-from ablate.system.text import duration
+from ablate.system.hardware.known_machine import KnownMachine
+from ablate.system.messages.console import Counting, plain, say
+from ablate.system.messages.context import context_name
+from ablate.system.messages.language import N_, NOUN_, _, amount, noun, retold
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import duration
 
 WIDTH_IN_A_LOG = 140
 NARROWEST = 30
@@ -181,7 +181,8 @@ def _look_up(
     content = plan.dataset.content_hash()
     if content is None or _is_first(url):
         return {}, {}, {}
-    from ablate.store.read import stored_of_study, stored_speed
+    from ablate.store.progress.run_statuses import stored_of_study
+    from ablate.store.progress.speeds import stored_speed
 
     stored, outside = stored_of_study(url, plan.study, content, keys)
     return stored, outside, stored_speed(url, machine.name, content, plan.study.conditions)
@@ -197,7 +198,7 @@ def _tell_namesakes(plan: Plan, url: str) -> None:
     content = plan.dataset.content_hash()
     if content is None or _is_first(url):
         return
-    from ablate.store.datasets import told_namesakes
+    from ablate.store.reading.datasets import told_namesakes
 
     if said := told_namesakes(url, plan.study.name, plan.dataset.label, content):
         say(said)

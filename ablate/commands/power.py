@@ -10,8 +10,8 @@ from ablate.plan import Plan
 from ablate.stats import DEFAULT_MARGIN, words
 from ablate.stats.planning import MAX_SEEDS, Expected, Outlook, assumed, measured, outlook
 from ablate.study.metrics import ACCURACY, METRICS
-from ablate.system.language import _, amount, retold
-from ablate.system.text import duration
+from ablate.system.messages.language import _, amount, retold
+from ablate.system.messages.text import duration
 
 
 def find_outlook(plan: Plan, url: str | None) -> Outlook | None:
@@ -37,7 +37,7 @@ def find_outlook(plan: Plan, url: str | None) -> Outlook | None:
 
 def _measured(plan: Plan, url: str) -> Expected | None:
     # Here, not above: the first plan of all needs no SQLAlchemy.
-    from ablate.store.samples import similar_samples
+    from ablate.store.reading.samples import similar_samples
 
     content = plan.dataset.content_hash()
     if content is None:

@@ -20,9 +20,9 @@ from ablate.result.cost import AUGMENTATION, OPTIMIZER
 from ablate.stats.words import speed_words
 from ablate.study import Study
 from ablate.study.meant import find_variant
-from ablate.system.console import plain, say
-from ablate.system.pulse import PULSE
-from ablate.system.text import plural
+from ablate.system.messages.console import plain, say
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import plural
 
 WIDTH_IN_A_LOG = 140
 MOST_MODULES = 40

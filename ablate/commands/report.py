@@ -20,14 +20,14 @@ from ablate.report.gallery import FIGURES, draw_figure
 from ablate.report.render import WIDE, ForPaper, differing_files, write_figure, write_report
 from ablate.report.summary import Summary, summarize
 from ablate.result.search import Called, SearchResult
-from ablate.store.frames import Frames
-from ablate.store.trials import TrialStore, search_key
+from ablate.store.reading.frames import Frames
+from ablate.store.writing.trials import TrialStore, search_key
 from ablate.study import Study
 from ablate.study.meant import or_meant
-from ablate.system.console import files_told, say
-from ablate.system.inside import inside
-from ablate.system.language import _
-from ablate.system.pulse import PULSE
+from ablate.system.files.inside import inside
+from ablate.system.messages.console import files_told, say
+from ablate.system.messages.language import _
+from ablate.system.messages.pulse import PULSE
 
 SHORT = 8
 WORDING = ("question", "baseline", "equivalence_margin", "controls", "metric")

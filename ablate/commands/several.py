@@ -19,14 +19,14 @@ from ablate.report.several.over import differing_over, with_pages, write_over
 from ablate.report.several.parts import make_parts
 from ablate.report.several.story import compose_several, several_numbers
 from ablate.report.summary import Summary, summarize
-from ablate.store.frames import Frames, Which, read_frames
-from ablate.store.held import held_of
+from ablate.store.reading.frames import Frames, Which, read_frames
+from ablate.store.reading.held import held_of
 from ablate.study import Study
-from ablate.system.console import files_told, say
 from ablate.system.digest import digest
-from ablate.system.inside import inside
-from ablate.system.language import ENGLISH, Said, _, retold, spoken
-from ablate.system.pulse import PULSE
+from ablate.system.files.inside import inside
+from ablate.system.messages.console import files_told, say
+from ablate.system.messages.language import ENGLISH, Said, _, retold, spoken
+from ablate.system.messages.pulse import PULSE
 
 MOST_LETTERS = 60
 """Of the names of studies in the name of a folder."""

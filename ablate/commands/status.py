@@ -16,12 +16,12 @@ from rich.text import Text
 
 from ablate.errors import DatabaseError, nearest
 from ablate.result import TOLD, RunStatus
-from ablate.store.status import RunningRun, StudyStatus
-from ablate.store.watch import read_status
-from ablate.system.context import context_name
-from ablate.system.language import NOUN_, _, amount, noun
-from ablate.system.pulse import PULSE
-from ablate.system.text import duration, printable
+from ablate.store.progress.status import RunningRun, StudyStatus
+from ablate.store.progress.watch import read_status
+from ablate.system.messages.context import context_name
+from ablate.system.messages.language import NOUN_, _, amount, noun
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import duration, printable
 
 STATES = tuple(RunStatus)
 _HEADINGS = (

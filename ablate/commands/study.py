@@ -15,22 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from ablate.errors import OptionError
-from ablate.store.address import files_folder, search_lock
-from ablate.store.connect import shown
-from ablate.store.leftovers import give_back_space, remove_files
-from ablate.store.studies import (
-    Holding,
-    Removal,
-    delete_study,
-    list_studies,
-    rename_study,
-    what_goes,
-)
-from ablate.system.console import say
-from ablate.system.environment import without_password
-from ablate.system.lock import only_one
-from ablate.system.pulse import PULSE
-from ablate.system.text import plural, printable
+from ablate.store.connection.address import files_folder, search_lock
+from ablate.store.connection.engine import shown
+from ablate.store.maintenance.leftovers import give_back_space, remove_files
+from ablate.store.maintenance.removal import Removal, delete_study, what_goes
+from ablate.store.maintenance.studies import Holding, list_studies, rename_study
+from ablate.system.files.lock import only_one
+from ablate.system.messages.command_line import without_password
+from ablate.system.messages.console import say
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import plural, printable
 
 NARROWEST = 70
 """Columns of a terminal that are too few for the table."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ablate.datasets import open_dataset
 from ablate.errors import OptionError, OutputError
-from ablate.store.read import StoredRun
+from ablate.store.reading.runs import StoredRun
 from ablate.study import Study
-from ablate.system.console import Counting, files_told, own_console, say
-from ablate.system.files import write_whole
-from ablate.system.imports import prints_to_stderr
-from ablate.system.machine import one_thread
-from ablate.system.pulse import PULSE
-from ablate.system.text import seed_and_fold
+from ablate.system.files.atomic import write_whole
+from ablate.system.hardware.machine import one_thread
+from ablate.system.messages.console import Counting, files_told, own_console, say
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import seed_and_fold
+from ablate.system.software.imports import prints_to_stderr
 from ablate.take.find import find_trained
 from ablate.take.latency import OneImage, measure_latency
 from ablate.take.onnx import export_onnx

@@ -12,15 +12,15 @@ from pathlib import Path
 from rich.console import Console
 
 from ablate.errors import DatabaseError
-from ablate.store.address import files_folder
-from ablate.store.follow import FollowedRun, followed_content
-from ablate.store.read import reading
+from ablate.store.connection.address import files_folder
+from ablate.store.connection.engine import reading
+from ablate.store.reading.follow import FollowedRun, followed_content
 from ablate.study import Study, Variant
-from ablate.system.console import say
-from ablate.system.environment import without_password
-from ablate.system.lock import only_one
-from ablate.system.pulse import PULSE
-from ablate.system.text import plural
+from ablate.system.files.lock import only_one
+from ablate.system.messages.command_line import without_password
+from ablate.system.messages.console import say
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import plural
 from ablate.tensorboard.follow import Follower
 from ablate.tensorboard.serve import serve
 from ablate.tensorboard.traces import show_traces

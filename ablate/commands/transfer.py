@@ -6,15 +6,16 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.store.connect import shown
+from ablate.store.connection.engine import shown
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.manifest import EXPORTED_VIEWS, file_of_view
 from ablate.store.transfer.merge import merge_databases
-from ablate.system.console import say
-from ablate.system.environment import describe_environment, without_password
-from ablate.system.pulse import PULSE
-from ablate.system.text import plural, printable
+from ablate.system.messages.command_line import without_password
+from ablate.system.messages.console import say
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import plural, printable
+from ablate.system.software.environment import describe_environment
 
 
 def export_results(

@@ -25,7 +25,7 @@ from ablate.datasets.layouts.base import is_named_as_image
 from ablate.datasets.passed import HIDDEN, count_passed, kind_of
 from ablate.errors import DataError
 from ablate.pixels.signatures import HEAD_BYTES, image_kind
-from ablate.system.file_state import FileState
+from ablate.system.files.state import FileState
 
 MAX_MEMBERS = 5_000_000
 MAX_FILE_BYTES = 64 * 2**20

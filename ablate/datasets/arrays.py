@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.system.file_state import FileState, state_of
+from ablate.system.files.state import FileState, state_of
 
 PIECE_BYTES = 2**26
 """Hashed at a time, before the memory that it took is given back."""

@@ -24,9 +24,9 @@ from ablate.datasets.arrays import StoredArray, array_hashes, open_array
 from ablate.datasets.drafts import new_draft, remove, stale_drafts
 from ablate.errors import OutputError
 from ablate.system.digest import digest
-from ablate.system.file_state import FileState, state_of
-from ablate.system.files import sync
-from ablate.system.folders import cache_folder
+from ablate.system.files.atomic import sync
+from ablate.system.files.folders import cache_folder
+from ablate.system.files.state import FileState, state_of
 
 FACTS = "facts.json"
 

@@ -10,8 +10,8 @@ from ablate.datasets.cache import is_whole
 from ablate.datasets.drafts import is_draft, remove, stale_drafts
 from ablate.datasets.remembered import is_of_use
 from ablate.datasets.sealed import read_sealed
-from ablate.system.folders import cache_folder
-from ablate.system.program import program_id
+from ablate.system.files.folders import cache_folder
+from ablate.system.software.program import program_id
 
 _ENTRY = re.compile(r"(images-[0-9a-f]{64}-\d+)|(cifar10-[0-9a-f]{64})")
 _INDEX = re.compile(r"index-[0-9a-f]{64}\.json")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ablate.errors import DataError, UnreadableImageError
 from ablate.pixels.decode import decode_image
 from ablate.pixels.geometry import USUAL, Reading
-from ablate.system.text import plural
+from ablate.system.messages.text import plural
 
 MOST_NAMED = 20
 """Images that are named in one line; what is beyond is counted."""

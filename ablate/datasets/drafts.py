@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ablate.system.digest import digest
-from ablate.system.files import follow_umask
-from ablate.system.owner import Owner, current_owner, host_id
+from ablate.system.files.atomic import follow_umask
+from ablate.system.process.owner import Owner, current_owner, host_id
 
 UNTOUCHED_SECONDS = 24 * 3600.0
 """A draft of another machine, or from before a reboot, is nobody's when nothing was written to it for so

@@ -29,8 +29,8 @@ from ablate.datasets.workers import decoders
 from ablate.errors import DataChangedError, DataError
 from ablate.pixels.geometry import USUAL, Reading
 from ablate.study import DataTable
-from ablate.system.file_state import state_of
-from ablate.system.folders import cache_folder
+from ablate.system.files.folders import cache_folder
+from ablate.system.files.state import state_of
 
 OPTIONAL = ("val_images", "val_labels", "train_groups", "train_folds")
 """Arrays that only some sources have."""

@@ -26,7 +26,7 @@ from ablate.datasets.split import hold_out
 from ablate.errors import DataError, nearest
 from ablate.pixels.decode import check_kind
 from ablate.pixels.geometry import TURNED, Reading, marked
-from ablate.system.text import plural
+from ablate.system.messages.text import plural
 
 READING = 4
 """Raised when a source is read otherwise than before: an index of an earlier version may lack images."""

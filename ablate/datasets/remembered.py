@@ -22,7 +22,7 @@ from ablate.datasets import cache
 from ablate.datasets.archive import ArchiveMember
 from ablate.errors import OutputError
 from ablate.system.digest import digest
-from ablate.system.file_state import REHASH, FileState, state_of
+from ablate.system.files.state import REHASH, FileState, state_of
 
 VERSION = 2
 ALL_OF_IT = ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.datasets import cache
-from ablate.system.folders import cache_folder
+from ablate.system.files.folders import cache_folder
 
 MOST_BYTES = 64 * 2**20
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ablate.datasets.arrays import OpenFile, StoredArray
 from ablate.datasets.base import Images
-from ablate.system.file_state import FileState
+from ablate.system.files.state import FileState
 
 MOST_SHARE = 0.01
 """Of the time of training that is spent hashing files which look unchanged."""

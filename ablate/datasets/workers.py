@@ -20,8 +20,8 @@ from pathlib import Path
 from ablate.errors import DecodingError
 from ablate.pixels.rows import Chunk, Reply, decode_chunk
 from ablate.pixels.wire import receive_reply, send_chunk
-from ablate.system.processor import count_cores
-from ablate.system.signals import ENDING
+from ablate.system.hardware.processor import count_cores
+from ablate.system.process.signals import ENDING
 
 FEW = 300
 """Images that this process decodes before others have started and it would be worth their while."""

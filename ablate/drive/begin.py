@@ -12,8 +12,8 @@ from ablate.drive.paths import Paths
 from ablate.job import Cohort, Run
 from ablate.plan import Plan
 from ablate.result import ComputePath
-from ablate.store.store import Claim
-from ablate.system.language import N_
+from ablate.store.writing.store import Claim
+from ablate.system.messages.language import N_
 
 OTHER_PATH = N_("it is computed in another way than those that it was taken with")
 

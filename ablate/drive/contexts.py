@@ -20,12 +20,12 @@ from ablate.drive.until import Until, refuse_alone, refuse_undecidable, run_unti
 from ablate.errors import OptionError, StudyError
 from ablate.execute import Executor, make_executor
 from ablate.plan import Cell, Plan
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Study
-from ablate.system.console import own_console, say
-from ablate.system.context import context_name
-from ablate.system.language import _, amount
-from ablate.system.machine import Machine, find_machine
+from ablate.system.hardware.machine import Machine, find_machine
+from ablate.system.messages.console import own_console, say
+from ablate.system.messages.context import context_name
+from ablate.system.messages.language import _, amount
 
 
 @dataclass

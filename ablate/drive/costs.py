@@ -27,15 +27,15 @@ from ablate.measure.timings import Timings, costs_of
 from ablate.plan import Cell, Plan
 from ablate.result import Cost, RunStatus, Started
 from ablate.stats.ratios import FEWEST_PROCESSES
-from ablate.store.store import Store
-from ablate.system.console import Counting, say
-from ablate.system.environment import package_version
-from ablate.system.folders import lock_folder
-from ablate.system.inside import inside
-from ablate.system.language import _, amount
-from ablate.system.lock import only_one
-from ablate.system.machine import Machine
-from ablate.system.text import duration
+from ablate.store.writing.store import Store
+from ablate.system.files.folders import lock_folder
+from ablate.system.files.inside import inside
+from ablate.system.files.lock import only_one
+from ablate.system.hardware.machine import Machine
+from ablate.system.messages.console import Counting, say
+from ablate.system.messages.language import _, amount
+from ablate.system.messages.text import duration
+from ablate.system.software.environment import package_version
 from ablate.tune.choose import Tuning
 
 

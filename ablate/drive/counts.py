@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ablate.drive.takeover import TakeOver
 from ablate.result import RunStatus
-from ablate.store.store import Store
-from ablate.system.language import _, amount
+from ablate.store.writing.store import Store
+from ablate.system.messages.language import _, amount
 
 
 @dataclass(frozen=True)

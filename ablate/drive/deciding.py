@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ablate.stats import Effect, Sample, effects
 from ablate.stats.effects import FEWEST_AT_A_LOOK
 from ablate.stats.planning import MAX_SEEDS
-from ablate.store.samples import Standing
+from ablate.store.reading.samples import Standing
 from ablate.study.search import FRESH_SEEDS
 
 MOST_FAILURES = 3

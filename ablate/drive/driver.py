@@ -26,10 +26,10 @@ from ablate.result import (
     Noted,
     Started,
 )
-from ablate.store.store import LAST_WORDS_SECONDS, Claim, Store
-from ablate.system.language import _
-from ablate.system.machine import find_machine
-from ablate.system.signals import uninterrupted
+from ablate.store.writing.store import LAST_WORDS_SECONDS, Claim, Store
+from ablate.system.hardware.machine import find_machine
+from ablate.system.messages.language import _
+from ablate.system.process.signals import uninterrupted
 
 RENEW_SECONDS = LEASE_SECONDS / 6
 POLL_SECONDS = 1.0

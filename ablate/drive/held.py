@@ -20,8 +20,8 @@ from ablate.result import (
     Finished,
     Histograms,
 )
-from ablate.store.store import Claim, LostClaimError, Report, Store
-from ablate.system.language import _
+from ablate.store.writing.store import Claim, LostClaimError, Report, Store
+from ablate.system.messages.language import _
 
 
 class Progress(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from ablate.store.store import Claim, Store
+from ablate.store.writing.store import Claim, Store
 
 WINDOW = 1_000
 """How many runs a claim looks at: more than a driver has slots, and little for one statement."""

@@ -10,8 +10,8 @@ from ablate.errors import DeviceError
 from ablate.execute import Executor, Where
 from ablate.job import CHECKPOINT_SECONDS
 from ablate.plan import Cell, Plan
-from ablate.store.store import Store
-from ablate.system.machine import Machine
+from ablate.store.writing.store import Store
+from ablate.system.hardware.machine import Machine
 from ablate.train.graphs import kernels_on
 from ablate.tune.choose import Tuning
 

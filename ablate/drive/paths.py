@@ -11,7 +11,7 @@ from typing import Any
 from ablate.plan import Cell
 from ablate.result import ComputePath
 from ablate.result.path import differences
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 GUESS_SECONDS = 1.0
 

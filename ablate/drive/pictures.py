@@ -14,9 +14,9 @@ from ablate.plan import Plan
 from ablate.result.flips import best_and_worst, shown_images
 from ablate.result.maps import Array, shrink
 from ablate.result.snapshot import IMAGE_SIDE
-from ablate.store.store import Store
-from ablate.system.console import say
-from ablate.system.language import _
+from ablate.store.writing.store import Store
+from ablate.system.messages.console import say
+from ablate.system.messages.language import _
 
 
 def keep_pictures(plan: Plan, store: Store, console: Console) -> None:

@@ -10,14 +10,14 @@ from ablate.drive.proven import prove_steps, trained_images
 from ablate.drive.space import refuse_unfit, space_of, told_space
 from ablate.plan import Plan, make_plan, with_data
 from ablate.result.dataset import told, warnings
-from ablate.store.beside import check_files
-from ablate.store.datasets import told_namesakes
-from ablate.store.store import Store
+from ablate.store.files.beside import check_files
+from ablate.store.reading.datasets import told_namesakes
+from ablate.store.writing.store import Store
 from ablate.study import Study
-from ablate.system.console import Counting, say
-from ablate.system.language import _, amount, retold
-from ablate.system.machine import Machine
-from ablate.system.pulse import PULSE
+from ablate.system.hardware.machine import Machine
+from ablate.system.messages.console import Counting, say
+from ablate.system.messages.language import _, amount, retold
+from ablate.system.messages.pulse import PULSE
 
 
 def prepare_plan(

@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from ablate.plan import Cell
 from ablate.result import Epoch, Failed, Finished
-from ablate.system.console import say, seconds_between_lines
-from ablate.system.language import N_, _, noun
-from ablate.system.pulse import PULSE
-from ablate.system.text import duration, printable
+from ablate.system.messages.console import say, seconds_between_lines
+from ablate.system.messages.language import N_, _, noun
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import duration, printable
 
 TRAINING = N_("training runs")
 

@@ -18,8 +18,8 @@ from ablate.study import PROTOCOL, Variant
 from ablate.study.recipe import NOT_OF_A_STEP
 from ablate.study.variant import NO_ATTENTION
 from ablate.system.digest import digest
-from ablate.system.imports import prints_to_stderr
-from ablate.system.machine import Machine, one_thread
+from ablate.system.hardware.machine import Machine, one_thread
+from ablate.system.software.imports import prints_to_stderr
 from ablate.train.batch_sizes import all_batch_sizes
 
 PROVEN_IMAGES = 8

@@ -16,8 +16,8 @@ from ablate.plan import Plan, folds_of
 from ablate.study import PROTOCOL
 from ablate.study.recipe import NOT_OF_A_STEP
 from ablate.system.digest import digest
-from ablate.system.known_machine import KnownMachine
-from ablate.system.program import program_id
+from ablate.system.hardware.known_machine import KnownMachine
+from ablate.system.software.program import program_id
 from ablate.train.batch_sizes import all_batch_sizes
 
 
@@ -33,7 +33,7 @@ def prove_steps(
     if load_sealed(name) is not None:
         return
     from ablate.drive.proof import prove_plan
-    from ablate.system.machine import find_machine
+    from ablate.system.hardware.machine import find_machine
 
     found = find_machine(machine.device, plan.study.recipe.precision)
     prove_plan(plan, found, images, watch)

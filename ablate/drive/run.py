@@ -18,12 +18,12 @@ from ablate.errors import MeasuringError
 from ablate.execute import make_executor
 from ablate.plan import Plan
 from ablate.result import RunStatus
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Study
-from ablate.system.console import own_console, say
-from ablate.system.language import N_, _, amount
-from ablate.system.machine import Machine, find_machine
-from ablate.system.text import duration
+from ablate.system.hardware.machine import Machine, find_machine
+from ablate.system.messages.console import own_console, say
+from ablate.system.messages.language import N_, _, amount
+from ablate.system.messages.text import duration
 
 NOT_DETERMINISTIC = N_(
     "not deterministic: on a GPU a run that is repeated or goes on after an "

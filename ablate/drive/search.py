@@ -33,18 +33,18 @@ from ablate.stats import Effect, Sample, words
 from ablate.stats.fresh import by_kind
 from ablate.stats.looks import ANYTIME, FIXED, any_time, margin_of
 from ablate.stats.selection import told_fresh
-from ablate.store.address import search_lock
-from ablate.store.connect import database_exists, shown
-from ablate.store.looks import new_look
-from ablate.store.store import Store
-from ablate.store.trials import SearchKey, TrialStore, search_key
+from ablate.store.connection.address import search_lock
+from ablate.store.connection.engine import database_exists, shown
+from ablate.store.writing.looks import new_look
+from ablate.store.writing.store import Store
+from ablate.store.writing.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY, METRICS
 from ablate.study.search import SPEED, Search, last_of_grid
-from ablate.system.console import own_console, say
-from ablate.system.lock import only_one
-from ablate.system.machine import Machine, find_machine
-from ablate.system.text import duration, plural
+from ablate.system.files.lock import only_one
+from ablate.system.hardware.machine import Machine, find_machine
+from ablate.system.messages.console import own_console, say
+from ablate.system.messages.text import duration, plural
 
 
 @dataclass(frozen=True)

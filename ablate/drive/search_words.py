@@ -11,8 +11,8 @@ from ablate.search.space import Space
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY, METRICS, shown_value
 from ablate.study.search import Search
-from ablate.system.environment import without_password
-from ablate.system.text import plural
+from ablate.system.messages.command_line import without_password
+from ablate.system.messages.text import plural
 
 
 def told_best(search: Search) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 from ablate.datasets import cache
 from ablate.errors import DataError
 from ablate.plan import Plan
-from ablate.system.folders import cache_folder
-from ablate.system.known_machine import KnownMachine
-from ablate.system.language import _
-from ablate.system.memory import MemoryLimits, free_bytes, gib, memory_limits
+from ablate.system.files.folders import cache_folder
+from ablate.system.hardware.known_machine import KnownMachine
+from ablate.system.hardware.memory import MemoryLimits, free_bytes, gib, memory_limits
+from ablate.system.messages.language import _
 from ablate.train.pieces import PIECE_PIXELS
 
 PROCESS_BYTES = 400 * 2**20

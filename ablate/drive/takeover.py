@@ -8,7 +8,7 @@ import time
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 LEASE_SECONDS = 30.0
 """A run elsewhere whose heartbeat stood still for this long, on our own clock, is taken over."""

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.status import Status
 
 from ablate.measure.throughput import Protocol, Turn
-from ablate.system.console import say, seconds_between_lines
-from ablate.system.language import _
-from ablate.system.pulse import PULSE
-from ablate.system.text import duration
+from ablate.system.messages.console import say, seconds_between_lines
+from ablate.system.messages.language import _
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import duration
 
 
 class Turns:

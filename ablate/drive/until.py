@@ -29,16 +29,16 @@ from ablate.stats import DEFAULT_MARGIN, words
 from ablate.stats.effects import FEWEST_AT_A_LOOK
 from ablate.stats.looks import ANYTIME, Look, margin_of
 from ablate.stats.planning import MAX_SEEDS
-from ablate.store.looks import new_look
-from ablate.store.samples import Standing
-from ablate.store.status import StudyKey
-from ablate.store.store import Store
+from ablate.store.progress.status import StudyKey
+from ablate.store.reading.samples import Standing
+from ablate.store.writing.looks import new_look
+from ablate.store.writing.store import Store
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY
-from ablate.system.console import say
-from ablate.system.language import _, amount
-from ablate.system.machine import find_machine
-from ablate.system.text import duration
+from ablate.system.hardware.machine import find_machine
+from ablate.system.messages.console import say
+from ablate.system.messages.language import _, amount
+from ablate.system.messages.text import duration
 
 Place = tuple[int, str]
 """Seed and variant."""

@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from ablate.errors import MeasuringError
-from ablate.system.device_errors import ProcessSpentError, breaks_process
-from ablate.system.text import one_line
+from ablate.system.hardware.device_errors import ProcessSpentError, breaks_process
+from ablate.system.messages.text import one_line
 
 Job = Callable[[], Iterator[Any]]
 ALONE = "alone"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ablate.execute.base import Done, Executor, Job, ended_by
-from ablate.system.imports import prints_to_stderr
+from ablate.system.software.imports import prints_to_stderr
 
 
 class InProcessExecutor(Executor):

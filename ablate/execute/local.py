@@ -18,8 +18,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ablate.execute.base import Died, Done, Executor, Job, ended_by, print_to_stderr
-from ablate.system.gpus import VISIBLE
-from ablate.system.signals import ENDING
+from ablate.system.hardware.gpus import VISIBLE
+from ablate.system.process.signals import ENDING
 
 SAFE_PATH = "PYTHONSAFEPATH"
 """Python looks into the current folder first in what it starts with `-c`: as workers and the helper that

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.errors import OptionError
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 
 INSTALL = "pip install 'attention-ablate[ray]'"
 AUTH_MODE = "RAY_AUTH_MODE"

@@ -12,12 +12,13 @@ from ablate.errors import DeviceError
 from ablate.execute.base import Died, Done, Executor, Job
 from ablate.execute.ray_cluster import connect
 from ablate.execute.ray_task import Terms, Unfit, work
-from ablate.system.environment import PROJECT, package_version, without_password
-from ablate.system.file_state import REHASH
-from ablate.system.folders import VARIABLES
-from ablate.system.gpus import VISIBLE
-from ablate.system.imports import ALLOWED
-from ablate.system.text import one_line
+from ablate.system.files.folders import VARIABLES
+from ablate.system.files.state import REHASH
+from ablate.system.hardware.gpus import VISIBLE
+from ablate.system.messages.command_line import without_password
+from ablate.system.messages.text import one_line
+from ablate.system.software.environment import PROJECT, package_version
+from ablate.system.software.imports import ALLOWED
 from ablate.system.version import VERSION
 
 HERE = f"{PROJECT} {VERSION}"

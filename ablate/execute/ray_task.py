@@ -17,8 +17,8 @@ from typing import Any
 
 from ablate.execute.base import Died, Done, Job, ended_by, print_to_stderr
 from ablate.execute.ray_cluster import asked
-from ablate.system.environment import package_version
-from ablate.system.imports import ALLOWED
+from ablate.system.software.environment import package_version
+from ablate.system.software.imports import ALLOWED
 from ablate.system.version import VERSION
 
 ASKED_EACH_SECONDS, SILENT_SECONDS = 3.0, 18.0

@@ -34,7 +34,7 @@ def explain(
     # Here, not above: a worker and the report import parts of this room without all of it.
     from ablate.explain.explanation import Request, explain_networks
     from ablate.study.file import load_study
-    from ablate.system.imports import allow_imports
+    from ablate.system.software.imports import allow_imports
 
     allow_imports(allow_import)
     return explain_networks(

@@ -21,9 +21,9 @@ from ablate.page import canvas, pictures
 from ablate.page.pictures import ChangeRow, Distribution, Heat, WeightRow
 from ablate.result.maps import Array, Gate, GateStatistics, Seen, spread, strongest
 from ablate.study import Study
-from ablate.system.imports import prints_to_stderr
-from ablate.system.language import N_, _
-from ablate.system.pulse import PULSE
+from ablate.system.messages.language import N_, _
+from ablate.system.messages.pulse import PULSE
+from ablate.system.software.imports import prints_to_stderr
 
 BATCH = 64
 DRAWING = N_("drawing pictures")

@@ -12,7 +12,7 @@ from ablate.datasets.base import Dataset, Images
 from ablate.datasets.decode import decode
 from ablate.errors import DataError, UnreadableImageError
 from ablate.result.maps import Array, sample_rows, spread
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 MAX_FILE_BYTES = 512 * 2**20
 """More than 64 megapixels take as PNG or JPEG; decoding has its own limit in pixels."""

@@ -14,11 +14,12 @@ from ablate.identity.known import forget_origins
 from ablate.model import build, identify
 from ablate.network.pretrained import load_pretrained
 from ablate.network.weights_file import find_weights
-from ablate.store.read import StoredRun, stored_runs, stored_settings
-from ablate.store.weights import read_weights
+from ablate.store.files.weights import read_weights
+from ablate.store.reading.held import stored_settings
+from ablate.store.reading.runs import StoredRun, stored_runs
 from ablate.study import Study, Variant
 from ablate.study.meant import find_variant
-from ablate.system.language import N_, _, seed_told
+from ablate.system.messages.language import N_, _, seed_told
 from ablate.train.weights import load_weights
 
 SHORTEST_PREFIX = 4

@@ -12,9 +12,9 @@ from ablate.page.document import Column, Document, Figure, Note, Row, Section, T
 from ablate.page.format import percent
 from ablate.page.html import html
 from ablate.page.vector import Picture, file_svg
-from ablate.system.files import write_whole
-from ablate.system.language import _
-from ablate.system.pulse import PULSE
+from ablate.system.files.atomic import write_whole
+from ablate.system.messages.language import _
+from ablate.system.messages.pulse import PULSE
 
 PICTURE = re.compile(r"(feature-maps|attention|weights|heat-maps|gates)(-\d+)?\.(png|svg)")
 """The names of pictures, whatever was asked for."""

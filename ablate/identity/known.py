@@ -11,7 +11,7 @@ from ablate.backbones import IMAGE_SIZE, find_factory
 from ablate.identity.origin import Origin, find_origin, module_of
 from ablate.study.options import split_call
 from ablate.system.digest import digest
-from ablate.system.modules import room_of
+from ablate.system.software.modules import room_of
 
 
 def origin(

@@ -11,7 +11,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from ablate.identity.statements import ANY, Statements, is_reading
-from ablate.system.modules import GROUND, room_of
+from ablate.system.software.modules import GROUND, room_of
 
 _PATCHED = {"torch", "numpy"}
 

@@ -15,7 +15,7 @@ from ablate.errors import StudyError
 from ablate.identity.sources import Sources, folder_of
 from ablate.identity.tensors import describe_tensor, is_empty
 from ablate.identity.values import Describer, Indescribable, Node
-from ablate.system.modules import room_of
+from ablate.system.software.modules import room_of
 
 HOOKS = (
     "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",

@@ -18,8 +18,8 @@ from ablate.identity.values import Node
 from ablate.network.fresh import make_network
 from ablate.study.options import split_call
 from ablate.system.digest import digest
-from ablate.system.machine import one_thread
-from ablate.system.randomness import seeded
+from ablate.system.hardware.machine import one_thread
+from ablate.system.process.randomness import seeded
 
 SEEDS = (1, 2, 1)
 """What is equal under two seeds does not come from the seed; what differs under one comes from nowhere."""

@@ -25,7 +25,7 @@ from ablate.identity.tensors import describe_tensor, is_empty
 from ablate.network.trace import trace
 from ablate.result.named import NamedNetwork
 from ablate.system.digest import digest
-from ablate.system.modules import imported_source
+from ablate.system.software.modules import imported_source
 
 ADVICE = (
     "bring it back to what it was and use --retry-failed, or `ablate plan` again: another network has runs "

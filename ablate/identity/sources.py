@@ -27,8 +27,8 @@ from ablate.identity.module_values import (
     variables_read,
 )
 from ablate.identity.statements import Statements, read_statements
-from ablate.system.imports import is_allowed
-from ablate.system.modules import GROUND, imported_source, is_installed, room_of
+from ablate.system.software.imports import is_allowed
+from ablate.system.software.modules import GROUND, imported_source, is_installed, room_of
 
 
 @dataclass

@@ -27,7 +27,7 @@ from ablate.errors import StudyError
 from ablate.identity.code import content, is_machinery, place
 from ablate.identity.sources import is_users_file
 from ablate.identity.tensors import describe_tensor
-from ablate.system.modules import GROUND, room_of
+from ablate.system.software.modules import GROUND, room_of
 
 Node = Any
 """JSON: plain values as themselves, everything else as a list that begins with what it is."""

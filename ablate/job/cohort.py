@@ -18,7 +18,7 @@ from ablate.result import (
 from ablate.result.named import NamedNetwork
 from ablate.result.pretrained import Pretrained
 from ablate.study import ALL_DATA, DataTable, Recipe, Variant
-from ablate.system.machine import describe_process, prepare_machine
+from ablate.system.hardware.machine import describe_process, prepare_machine
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,15 @@ from ablate.result import (
     Halved,
     Noted,
 )
-from ablate.system.device_errors import (
+from ablate.system.hardware.device_errors import (
     CaptureError,
     ProcessSpentError,
     breaks_process,
     chain,
     out_of_memory,
 )
-from ablate.system.language import N_
-from ablate.system.machine import Machine
+from ablate.system.hardware.machine import Machine
+from ablate.system.messages.language import N_
 
 if TYPE_CHECKING:
     from ablate.job.cohort import Cohort

@@ -12,7 +12,7 @@ from ablate.errors import DataChangedError
 from ablate.result import (
     PartTested,
 )
-from ablate.system.machine import Machine
+from ablate.system.hardware.machine import Machine
 from ablate.train.data import Data, draw, forget_data, load_data
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from ablate.result import (
 from ablate.result.maps import sample_rows
 from ablate.result.snapshot import IMAGES, take
 from ablate.result.snapshot import pack as pack_snapshot
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 from ablate.train.step import Trainer
 from ablate.train.unmoved import unmoved_attention
 from ablate.train.weights import weights_to_bytes

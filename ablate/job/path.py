@@ -9,7 +9,7 @@ import torch
 from ablate.result import (
     ComputePath,
 )
-from ablate.system.machine import Machine
+from ablate.system.hardware.machine import Machine
 
 
 def find_path(

@@ -29,8 +29,8 @@ from ablate.result import (
     Noted,
 )
 from ablate.study import PROTOCOL, stream_seed
-from ablate.system.machine import Machine
-from ablate.system.text import one_line
+from ablate.system.hardware.machine import Machine
+from ablate.system.messages.text import one_line
 from ablate.train.checkpoint import Unfit, pack, unpack
 from ablate.train.cohort import Began, Member, step_eagerly
 from ablate.train.data import Data

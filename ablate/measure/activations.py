@@ -13,7 +13,7 @@ from ablate.errors import unknown
 from ablate.measure.gates import infer_gate
 from ablate.result.maps import Array, Gate, Seen, spread
 from ablate.study.position import matches_glob
-from ablate.system.randomness import seeded
+from ablate.system.process.randomness import seeded
 
 MAX_LAYERS = 6
 """Layers that are shown when nobody says which."""

@@ -14,7 +14,7 @@ from ablate.model import build_outline, find_targets, fingerprint
 from ablate.result import Architecture, Layer
 from ablate.study import Variant
 from ablate.study.position import REPLACE
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 
 
 def describe(

@@ -17,7 +17,7 @@ from ablate.identity.proof import Proof
 from ablate.model import build, prove
 from ablate.result.named import NamedNetwork
 from ablate.study import Recipe, Variant
-from ablate.system.machine import Machine, describe_process, prepare_machine
+from ablate.system.hardware.machine import Machine, describe_process, prepare_machine
 from ablate.train.batch import Batch
 from ablate.train.data import load_data, train_batches
 from ablate.train.recorder import Record, record_alone

@@ -21,8 +21,8 @@ from torch.utils._pytree import tree_leaves
 
 from ablate.measure.rules import ELEMENTWISE, FREE, MACS
 from ablate.result.architecture import NOT_RUN
-from ablate.system.imports import prints_to_stderr
-from ablate.system.randomness import seeded
+from ablate.system.process.randomness import seeded
+from ablate.system.software.imports import prints_to_stderr
 
 _KNOWN = MACS.keys() | ELEMENTWISE | FREE
 

@@ -23,7 +23,7 @@ from ablate.measure.profile_rows import Totals, by_kernel, by_module, fastest_st
 from ablate.measure.profile_trace import trace_name, write_trace
 from ablate.result import Profiled, ProfilePath, ProfileRow, Trace
 from ablate.result.cost import AUGMENTATION
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 from ablate.train.data import CHUNK, Data, Part, load_data, train_batches
 from ablate.train.step import Trainer
 

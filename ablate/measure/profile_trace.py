@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch.profiler import profile
 
-from ablate.system.files import write_whole
+from ablate.system.files.atomic import write_whole
 
 FASTEST = 1
 """gzip's lowest level: a trace shrinks twentyfold with it, and little more with the highest."""

@@ -15,9 +15,9 @@ from ablate.network.kept import no_tensors
 from ablate.placement import Target
 from ablate.study import Recipe, Variant
 from ablate.study.position import REPLACE
-from ablate.system.imports import prints_to_stderr
-from ablate.system.machine import Machine
-from ablate.system.randomness import seeded
+from ablate.system.hardware.machine import Machine
+from ablate.system.process.randomness import seeded
+from ablate.system.software.imports import prints_to_stderr
 from ablate.train.step import Trainer
 
 SEED = 1

@@ -27,9 +27,9 @@ from ablate.measure.step_guards import (
     name_of,
 )
 from ablate.model import build, find_targets
-from ablate.system.imports import prints_to_stderr
-from ablate.system.randomness import seeded
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.process.randomness import seeded
+from ablate.system.software.imports import prints_to_stderr
 from ablate.train.step import Trainer, make_trainer
 
 TRIES = 8

@@ -24,7 +24,7 @@ from ablate.measure.bench import Bench, Conditions, Network, make_bench
 from ablate.measure.probe import Probe, Reading, between, clock_mhz
 from ablate.measure.timings import MODES, Entrant, Timings
 from ablate.result import Started
-from ablate.system.device_errors import CaptureError, ProcessSpentError
+from ablate.system.hardware.device_errors import CaptureError, ProcessSpentError
 
 FULL_PROCESSES = 8
 """Of 10 variants each that differs by 5 % is seen where processes lie 2.7 % apart; with 3 processes,

@@ -17,8 +17,8 @@ from torch.overrides import TorchFunctionMode
 from ablate.backbones import IMAGE_SIZE, is_own, make_backbone
 from ablate.errors import StudyError
 from ablate.study import stream_seed
-from ablate.system.randomness import seeded
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.process.randomness import seeded
 
 
 def make_network(backbone: str, classes: int, image_size: int = IMAGE_SIZE) -> nn.Module:

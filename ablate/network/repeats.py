@@ -12,8 +12,8 @@ from ablate.backbones import is_own
 from ablate.network.fresh import make_network
 from ablate.network.kept import restore_beside, tensors_beside
 from ablate.study import stream_seed
-from ablate.system.imports import prints_to_stderr
-from ablate.system.randomness import seeded
+from ablate.system.process.randomness import seeded
+from ablate.system.software.imports import prints_to_stderr
 
 IMAGES = 2
 

@@ -20,9 +20,9 @@ from ablate.network.fresh import Uninitialised, make_network
 from ablate.network.layout import is_second, mark_second
 from ablate.study.names import BACKBONES
 from ablate.study.options import split_call
-from ablate.system.imports import prints_to_stderr
-from ablate.system.randomness import seeded
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
+from ablate.system.process.randomness import seeded
+from ablate.system.software.imports import prints_to_stderr
 
 Shape = tuple[int, ...]
 Outputs = dict[str, list[Shape]]

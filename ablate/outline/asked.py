@@ -13,9 +13,9 @@ from ablate.result.named import NamedNetwork
 from ablate.study import Variant
 from ablate.study.options import split_call
 from ablate.system.digest import digest
-from ablate.system.known_machine import SET_BY_TORCH
-from ablate.system.owner import host_id
-from ablate.system.program import program_id
+from ablate.system.hardware.known_machine import SET_BY_TORCH
+from ablate.system.process.owner import host_id
+from ablate.system.software.program import program_id
 
 FORMAT = 2
 """Of what is remembered: another one is built anew."""

@@ -16,11 +16,11 @@ from ablate.outline.asked import Asked, Outlines
 from ablate.outline.reads import reads_nothing_else, watched
 from ablate.outline.unchanged import hash_read
 from ablate.result import Architecture
-from ablate.system.imports import prints_to_stderr
-from ablate.system.language import _
-from ablate.system.machine import keep_freed_memory, one_thread
-from ablate.system.modules import room_of
-from ablate.system.pulse import PULSE
+from ablate.system.hardware.machine import keep_freed_memory, one_thread
+from ablate.system.messages.language import _
+from ablate.system.messages.pulse import PULSE
+from ablate.system.software.imports import prints_to_stderr
+from ablate.system.software.modules import room_of
 
 
 @one_thread()

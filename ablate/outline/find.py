@@ -15,8 +15,8 @@ from ablate.outline.asked import Asked, Outlines
 from ablate.outline.unchanged import are_unchanged
 from ablate.result import Architecture
 from ablate.study.options import split_call
-from ablate.system.imports import check_allowed
-from ablate.system.program import runs_as_written
+from ablate.system.software.imports import check_allowed
+from ablate.system.software.program import runs_as_written
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 

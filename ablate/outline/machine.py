@@ -11,8 +11,8 @@ from ablate.datasets.sealed import load_sealed, store_sealed
 from ablate.errors import OutputError
 from ablate.outline.asked import family
 from ablate.system.digest import digest
-from ablate.system.known_machine import KnownMachine, signs_of_machine
-from ablate.system.processor import count_cores
+from ablate.system.hardware.known_machine import KnownMachine, signs_of_machine
+from ablate.system.hardware.processor import count_cores
 
 
 def see_machine(precision: str) -> KnownMachine:
@@ -23,7 +23,7 @@ def see_machine(precision: str) -> KnownMachine:
     known = _remembered(name)
     if known is not None and known.cores == count_cores():
         return known
-    from ablate.system.machine import find_machine
+    from ablate.system.hardware.machine import find_machine
 
     found = find_machine("auto", precision).known
     with contextlib.suppress(OutputError):  # a cache that cannot be written: asked again next time

@@ -26,8 +26,8 @@ from ablate.identity.sources import find_file
 from ablate.network.trace import make_outline
 from ablate.outline.asked import Asked
 from ablate.outline.unchanged import locate
-from ablate.system.environment import package_version
-from ablate.system.modules import is_installed, room_of
+from ablate.system.software.environment import package_version
+from ablate.system.software.modules import is_installed, room_of
 
 HARMLESS = frozenset({
     "__future__", "abc", "collections", "contextlib", "copy", "dataclasses", "enum", "functools",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ablate.identity.sources import hash_source
 from ablate.outline.asked import Outlines, import_path
-from ablate.system.environment import package_version
+from ablate.system.software.environment import package_version
 
 
 def are_unchanged(found: Outlines) -> bool:

@@ -13,8 +13,8 @@ from ablate.outline.asked import TORCHVISION
 from ablate.result.pretrained import Fit, Pretrained
 from ablate.study.options import split_call
 from ablate.system.digest import digest
-from ablate.system.language import N_, Said
-from ablate.system.program import program_id
+from ablate.system.messages.language import N_, Said
+from ablate.system.software.program import program_id
 
 
 def known_fit(weights: Pretrained, backbone: str, classes: int, image_size: int) -> Fit:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ablate.page import canvas
 from ablate.page.document import Figure
-from ablate.system.language import ENGLISH, spoken
+from ablate.system.messages.language import ENGLISH, spoken
 
 Draw = Callable[[], Figure | None]
 

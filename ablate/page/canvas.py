@@ -28,7 +28,7 @@ from PIL import Image
 
 from ablate.page.format import short
 from ablate.page.vector import Picture, titled, with_small_photographs
-from ablate.system.language import ENGLISH, _, language, spoken
+from ablate.system.messages.language import ENGLISH, _, language, spoken
 
 WIDTH_INCHES = 9.5
 NARROW_INCHES = 4.2

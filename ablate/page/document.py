@@ -12,7 +12,7 @@ from typing import Literal
 
 from ablate.page.vector import Picture
 from ablate.stats import Verdict
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 Value = str | float | int | None
 Records = Sequence[Mapping[str, Value]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from ablate.stats import Interval, words
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 MISSING = words.MISSING
 from_to = words.from_to

@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from ablate.page.document import Document, Figure
 from ablate.page.vector import Styles, inline
-from ablate.system.language import ENGLISH, _, closed_up, language
-from ablate.system.text import printable
+from ablate.system.messages.language import ENGLISH, _, closed_up, language
+from ablate.system.messages.text import printable
 
 MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]|#~$])")
 UNIT_SPACE = re.compile(r"(?<=\d) (?=%)|(?<=[≥=<]) (?=\d)|(?<=\bp) (?=[=<])")

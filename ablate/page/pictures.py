@@ -16,7 +16,7 @@ from ablate.page import canvas
 from ablate.page.board import Line, Tile, Words, board, letters
 from ablate.result.maps import Array, GateStatistics, HeatMaps, spread, unit
 from ablate.result.snapshot import Snapshot
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 CHANNELS = 16
 COLUMNS = 8

@@ -22,9 +22,9 @@ from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from ablate.errors import DrawingError
-from ablate.system.processor import count_cores
-from ablate.system.pulse import THREAD
-from ablate.system.signals import ENDING, is_ignored
+from ablate.system.hardware.processor import count_cores
+from ablate.system.messages.pulse import THREAD
+from ablate.system.process.signals import ENDING, is_ignored
 
 MOST_PROCESSES = 8
 """A figure takes up to 200 MB while it is drawn, and of more processes each has one or two."""

@@ -10,7 +10,7 @@ from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Verdict
 from ablate.stats.factor_words import main_claim, term
 from ablate.stats.words import claim
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 ASKED = ("position", "reduction", "kernel_size", "attention")
 """The factors that a reader asks for first, in this order."""

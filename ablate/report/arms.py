@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablate.report.summary import Summary
 from ablate.stats import Rule
 from ablate.stats.arms import Arms, gather
-from ablate.system.language import N_
+from ablate.system.messages.language import N_
 
 BARE = N_("Test-leaked: numbers without intervals, and no verdict.")
 

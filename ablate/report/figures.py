@@ -14,7 +14,7 @@ from ablate.page import format as fmt
 from ablate.page.document import Figure, Value
 from ablate.report.readable import MOST_DRAWN, MOST_SEEDS, ends, few_seeds, mean_of, of_variants
 from ablate.report.summary import Summary, VariantSummary
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 WHOLE = 0.0, 100.0
 """Percent that a share can be."""

@@ -9,7 +9,7 @@ from ablate.report.summary import Summary, VariantSummary, speed_ratio
 from ablate.stats import DEFAULT_MARGIN, Effect, Rule, Verdict
 from ablate.stats.words import claim, could_see_each, evidence, points, size, speed_words
 from ablate.study.metrics import ACCURACY
-from ablate.system.language import N_, _, amount, retold
+from ablate.system.messages.language import N_, _, amount, retold
 
 MAX_SINGLE = 6
 """More undecided variants than this stand in one finding; the table has them all."""

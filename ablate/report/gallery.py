@@ -27,8 +27,8 @@ from ablate.report.seen.curves import epoch_loss_figure, learning_figure, loss_f
 from ablate.report.seen.flips import flips_figure
 from ablate.report.summary import Summary
 from ablate.result.search import SearchResult
-from ablate.system.language import ENGLISH, _, language, spoken
-from ablate.system.pulse import PULSE
+from ablate.system.messages.language import ENGLISH, _, language, spoken
+from ablate.system.messages.pulse import PULSE
 
 Draw = Callable[[Summary], Figure | None]
 """Draws a figure of that name; None where the study has nothing to show in it."""

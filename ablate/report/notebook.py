@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ablate.errors import OptionError, StudyError, nearest, unknown
-from ablate.store.results import Results
+from ablate.store.reading.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,6 +94,6 @@ class StudyResults(Results):
 @cache
 def _summarized(results: StudyResults, study: str, setting: str) -> Summary:
     from ablate.report.summary import summarize  # noqa: PLC0415
-    from ablate.store.frames import read_frames  # noqa: PLC0415
+    from ablate.store.reading.frames import read_frames  # noqa: PLC0415
 
     return summarize(read_frames(results.url, study, setting))

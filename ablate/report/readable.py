@@ -12,7 +12,7 @@ import numpy as np
 
 from ablate.page.document import Block, Section, Table
 from ablate.stats.moderate import Floats
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 if TYPE_CHECKING:
     from ablate.report.summary import VariantSummary

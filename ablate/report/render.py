@@ -20,9 +20,9 @@ from ablate.report.files.reproduce import run_records
 from ablate.report.gallery import FIGURES, draw_all
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
-from ablate.system.files import write_whole
-from ablate.system.inside import inside
-from ablate.system.language import ENGLISH, language, spoken
+from ablate.system.files.atomic import write_whole
+from ablate.system.files.inside import inside
+from ablate.system.messages.language import ENGLISH, language, spoken
 
 FORMATS = ("png", "svg", "pdf", "csv")
 FOLDERS = ("figures", "tables")
@@ -30,7 +30,7 @@ AT_ONCE = 8
 """So many files are brought to the disk together: each waits for it twice, and a report has 80."""
 
 if TYPE_CHECKING:
-    from ablate.store.frames import Frames
+    from ablate.store.reading.frames import Frames
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ablate.result import RunStatus
 from ablate.stats import Rule, words
 from ablate.stats.fresh import Seeds
 from ablate.stats.words import could_see
-from ablate.system.language import N_, _, amount
+from ablate.system.messages.language import N_, _, amount
 
 NOT_CLAIMED = N_("not claimed (test-leaked)")
 NOT_JUDGED = N_("not judged")

@@ -12,7 +12,7 @@ from ablate.stats.sample import PackedBits, Predicted, Sample
 from ablate.study.metrics import ACCURACY, METRICS
 
 if TYPE_CHECKING:
-    from ablate.store.frames import Frames
+    from ablate.store.reading.frames import Frames
 
 
 def read_samples(

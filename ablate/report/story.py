@@ -30,8 +30,8 @@ from ablate.report.seen.metrics import metric_blocks
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.stats import words
-from ablate.system.context import context_name
-from ablate.system.language import N_, _, amount
+from ablate.system.messages.context import context_name
+from ablate.system.messages.language import N_, _, amount
 
 MOST_NOTES = 12
 Drawn = Mapping[str, Figure]

@@ -32,7 +32,7 @@ from ablate.study.search import FRESH_SEEDS, last_of_grid
 
 if TYPE_CHECKING:
     from ablate.report.effects.contexts import InContext
-    from ablate.store.frames import Frames
+    from ablate.store.reading.frames import Frames
 
 RUN_COLUMNS = (
     *("run_key", "variant", "fingerprint", "attention", "position", "reduction", "kernel_size"),

@@ -12,7 +12,7 @@ from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.keys import by_difference
-from ablate.system.language import ENGLISH, _, language
+from ablate.system.messages.language import ENGLISH, _, language
 
 MAX_ERROR = 200
 MAX_ENVIRONMENTS = 6

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ablate.system.language import N_, _, amount
+from ablate.system.messages.language import N_, _, amount
 
 UNEVEN = N_(
     "a class has {low:,} ({smallest_class}) to {high:,} ({largest_class}) to train on and validate"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.errors import DatabaseError
-from ablate.system.packed import unpack_arrays
+from ablate.system.files.packed import unpack_arrays
 
 Array = NDArray[Any]
 

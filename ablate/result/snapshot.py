@@ -11,7 +11,7 @@ import numpy as np
 
 from ablate.errors import DatabaseError
 from ablate.result.maps import Array, HeatMaps, Seen, shrink, strongest
-from ablate.system.packed import unpack_arrays
+from ablate.system.files.packed import unpack_arrays
 
 IMAGES = 2
 IMAGE_SIDE = 64

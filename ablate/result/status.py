@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from ablate.system.language import N_
+from ablate.system.messages.language import N_
 
 
 class RunStatus(StrEnum):

@@ -16,10 +16,10 @@ import numpy as np
 from ablate.search.cells import LARGEST_WALKED
 from ablate.search.mirror import OptunaMirror, Outcome
 from ablate.search.space import Point, Space
-from ablate.store.trials import TrialRow
+from ablate.store.writing.trials import TrialRow
 from ablate.study import stream_seed
 from ablate.study.search import Search
-from ablate.system.text import plural
+from ablate.system.messages.text import plural
 
 ASKED_AGAIN = 10
 """So often a sampler may ask for known networks in a row; then a new one is drawn from the space."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ablate.search import judge
 from ablate.stats import Interval, interval
-from ablate.store.trials import TrialRow
+from ablate.store.writing.trials import TrialRow
 from ablate.study.search import FRESH_SEEDS, Search
 
 Finished = Mapping[int, tuple[tuple[float, ...], tuple[float, ...]]]

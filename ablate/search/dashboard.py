@@ -14,8 +14,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna
 from optuna_dashboard import wsgi
 
-from ablate.system.own_pages import own_pages_only
-from ablate.system.ports import HOST, on_a_free_port
+from ablate.system.process.own_pages import own_pages_only
+from ablate.system.process.ports import HOST, on_a_free_port
 
 DEFAULT_PORT = 8080
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 
 from ablate.search.storage import close_storage, open_storage, storage_url
-from ablate.store.sqlite_file import SQLITE
+from ablate.store.connection.sqlite_file import SQLITE
 
 
 def forget_searches(results_url: str, study: str) -> int:

@@ -19,10 +19,10 @@ from optuna.trial import FrozenTrial, TrialState
 from ablate.search.sampling import distribution, make_pruner, make_sampler
 from ablate.search.space import Point, Space
 from ablate.search.storage import close_storage
-from ablate.store.trials import TrialRow
+from ablate.store.writing.trials import TrialRow
 from ablate.study import Option, stream_seed
 from ablate.study.search import Parameter, Search
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 
 OPTUNA_STATES = {
     "running": TrialState.RUNNING,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ablate.plan import Plan
 from ablate.search.cells import CellMaker
 from ablate.search.space import Space
-from ablate.store.trials import TrialStore, search_key
+from ablate.store.writing.trials import TrialStore, search_key
 
 
 def with_searched(plan: Plan, url: str) -> Plan:

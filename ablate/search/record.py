@@ -14,7 +14,7 @@ from ablate.result.search import Called, ConfirmedResult, SearchResult, TrialRes
 from ablate.search import judge
 from ablate.search.confirm import Confirmed, Finished, candidates, confirmed, distinct, fresh_seeds
 from ablate.search.sampling import distribution
-from ablate.store.trials import SearchKey, TrialRow, TrialStore
+from ablate.store.writing.trials import SearchKey, TrialRow, TrialStore
 from ablate.study import Option
 from ablate.study.position import pieces
 from ablate.study.search import METRICS, Parameter, Search

@@ -19,7 +19,7 @@ from ablate.search.cells import CellMaker
 from ablate.search.mirror import MirrorLostError, OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Space
-from ablate.store.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
+from ablate.store.writing.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
 from ablate.study.metrics import METRICS as METRIC_NAMES
 from ablate.study.metrics import shown_value as shown_quality
 from ablate.study.search import ACCURACY, METRICS, SPEED, Search

@@ -11,10 +11,10 @@ from urllib.parse import quote
 import optuna
 
 from ablate.errors import DatabaseError
-from ablate.store.address import POSTGRES, files_folder, parse_url, same_database
-from ablate.store.connect import server_tables
-from ablate.store.sqlite_file import SQLITE, make_empty
-from ablate.system.inside import inside
+from ablate.store.connection.address import POSTGRES, files_folder, parse_url, same_database
+from ablate.store.connection.engine import server_tables
+from ablate.store.connection.sqlite_file import SQLITE, make_empty
+from ablate.system.files.inside import inside
 
 DRIVER = "postgresql+psycopg"
 SQLITE_MAGIC = b"SQLite format 3\x00"

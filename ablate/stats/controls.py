@@ -13,7 +13,7 @@ from ablate.stats import words
 from ablate.stats.effect import Effect, Verdict
 from ablate.stats.effects import effects
 from ablate.stats.sample import Sample
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 MOST_SINGLE = 3
 """More variants than this of which the same is said stand in one sentence."""

@@ -8,7 +8,7 @@ from ablate.stats.contrasts import Estimate
 from ablate.stats.factors import Interaction, InteractionOf, MainEffect
 from ablate.stats.matched import Level
 from ablate.stats.words import points, size, span
-from ablate.system.language import ENGLISH, N_, _, language, noun
+from ablate.system.messages.language import ENGLISH, N_, _, language, noun
 
 FEW_SCORES = N_(
     "scores of fewer than eight seeds, without the bits of single images, decide nothing"

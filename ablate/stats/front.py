@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ablate.stats.arms import Arms
 from ablate.stats.contrasts import Estimate, estimates
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 Pair = tuple[str, str]
 

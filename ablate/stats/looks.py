@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ablate.system.language import N_, Said
+from ablate.system.messages.language import N_, Said
 
 FIXED = "fixed"
 """Verdicts for a number of seeds that was planned before anything was seen."""

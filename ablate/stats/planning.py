@@ -29,7 +29,7 @@ from ablate.stats.effects import FEWEST_AT_A_LOOK
 from ablate.stats.family import anytime, dunnett, smallest_detectable
 from ablate.stats.intervals import normal_to_t
 from ablate.stats.sample import Bits, Sample
-from ablate.system.language import Said, SaidAmount
+from ablate.system.messages.language import Said, SaidAmount
 
 ASSUMED_ACCURACY = 0.95
 ASSUMED_CHANCE = 1 / 3

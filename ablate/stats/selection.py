@@ -18,7 +18,7 @@ from ablate.stats import words
 from ablate.stats.effect import Effect
 from ablate.stats.intervals import finite
 from ablate.stats.moderate import Floats, residuals
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 THINNING = 0.5
 """The variance of the noise that is added, as a share of the means' own."""

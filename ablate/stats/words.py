@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from ablate.stats.effect import Effect, Rule, Verdict
 from ablate.stats.ratios import MARGIN, Ratio
-from ablate.system.language import N_, _
+from ablate.system.messages.language import N_, _
 
 MISSING = "–"
 

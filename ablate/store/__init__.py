@@ -1,1 +1,1 @@
-"""The results database: its schema, who may train what, and reading it back."""
+"""The results database: tables and views, and rooms for opening, writing, reading and looking after it."""

@@ -15,7 +15,7 @@ from typing import Any
 from ablate.errors import StudyError
 from ablate.study.ready import BASE, as_table
 from ablate.study.recipe import Recipe
-from ablate.system.context import OF_RECIPE, Context, context_name
+from ablate.system.messages.context import OF_RECIPE, Context, context_name
 
 AXES = ("backbone", "dataset")
 MOST = 64

@@ -20,7 +20,7 @@ from ablate.study.ready import BASE, with_base
 from ablate.study.recipe import OPTIMIZER_KEYS, Phase, Recipe
 from ablate.study.search import Bound, Parameter, Search
 from ablate.study.study import Study
-from ablate.system.context import Context
+from ablate.system.messages.context import Context
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 8

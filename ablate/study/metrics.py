@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ablate.errors import nearest
-from ablate.system.language import N_, _
+from ablate.system.messages.language import N_, _
 
 ACCURACY = "accuracy"
 RECALL = "recall"

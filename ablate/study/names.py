@@ -17,7 +17,7 @@ from ablate.study.options import split_call
 from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
 from ablate.study.study import Study
 from ablate.study.variant import Option
-from ablate.system.imports import check_allowed
+from ablate.system.software.imports import check_allowed
 
 ATTENTION_OPTIONS: dict[str, dict[str, Option]] = {
     "se": {"reduction": 16, "start": "paper"},

@@ -20,7 +20,7 @@ from ablate.study.recipe import Recipe
 from ablate.study.search import ACCURACY as SEARCHED
 from ablate.study.search import QUALITIES, Search
 from ablate.study.variant import NO_ATTENTION, Variant
-from ablate.system.context import Context
+from ablate.system.messages.context import Context
 
 MAX_CELLS = 100_000
 

@@ -1,1 +1,1 @@
-"""This machine and this process: device, environment, files, imports, text and console."""
+"""This machine and this process, in rooms; above them only what names things (`digest`) and the version."""

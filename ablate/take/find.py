@@ -10,8 +10,8 @@ from ablate.attention import complete
 from ablate.datasets.base import Dataset
 from ablate.errors import WeightsError
 from ablate.model import build, identify
-from ablate.store.read import StoredRun, stored_runs
-from ablate.store.weights import read_weights
+from ablate.store.files.weights import read_weights
+from ablate.store.reading.runs import StoredRun, stored_runs
 from ablate.study import Study, Variant
 from ablate.study.meant import find_variant
 from ablate.train.step import set_dropout

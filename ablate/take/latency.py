@@ -18,7 +18,7 @@ import torch
 from ablate.execute.local import LocalExecutor
 from ablate.stats.ratios import Ratio, in_family, middle_over, ratio_over
 from ablate.stats.words import speed_words
-from ablate.system.machine import THREADS, one_thread
+from ablate.system.hardware.machine import THREADS, one_thread
 from ablate.take.write import Written, built
 
 PROCESSES = 8

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ablate.errors import OptionError, StudyError
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 
 TOLERANCE = 1e-4
 """Of logits, relative to the largest: another library adds in another order."""

@@ -14,7 +14,7 @@ from ablate.attention import Attention
 from ablate.errors import StudyError
 from ablate.insert import BEFORE_HOOKS, apply_after
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 from ablate.take.source import Plain
 
 PASSED_BY = ("StochasticDepth",)

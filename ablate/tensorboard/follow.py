@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.result import RunStatus
-from ablate.store.follow import FollowedRun, explanation_of, followed_runs, history_of
-from ablate.store.histograms import stored_steps
+from ablate.store.files.histograms import stored_steps
+from ablate.store.reading.follow import FollowedRun, explanation_of, followed_runs, history_of
 from ablate.tensorboard import events
 from ablate.tensorboard.log import Log, open_log, remove_logs, run_folder
 from ablate.tensorboard.news import Row, epoch_ends, news

@@ -15,8 +15,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams import metadata
 
 from ablate.errors import OutputError
-from ablate.store.follow import FollowedRun
-from ablate.system.inside import inside
+from ablate.store.reading.follow import FollowedRun
+from ablate.system.files.inside import inside
 from ablate.tensorboard.events import decode, encode
 
 FILE = "events.out.tfevents.ablate"

@@ -12,9 +12,9 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from ablate.result import RunStatus
 from ablate.result.histograms import DamagedError, unpack
-from ablate.store.follow import FollowedRun
-from ablate.store.histograms import read_histograms, stored_steps
-from ablate.system.console import say
+from ablate.store.files.histograms import read_histograms, stored_steps
+from ablate.store.reading.follow import FollowedRun
+from ablate.system.messages.console import say
 from ablate.tensorboard import events
 from ablate.tensorboard.log import EPOCH_TAG, STEP_TAG, Log
 

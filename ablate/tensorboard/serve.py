@@ -11,8 +11,8 @@ from pathlib import Path
 from tensorboard import program
 from tensorboard.program import TensorBoardPortInUseError
 
-from ablate.system.own_pages import Application, own_pages_only
-from ablate.system.ports import HOST, on_a_free_port
+from ablate.system.process.own_pages import Application, own_pages_only
+from ablate.system.process.ports import HOST, on_a_free_port
 
 DEFAULT_PORT = 6006
 RELOAD_SECONDS = 5

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from ablate.errors import OutputError
-from ablate.system.inside import inside
+from ablate.system.files.inside import inside
 
 
 def show_traces(traces: Path, logdir: Path) -> None:

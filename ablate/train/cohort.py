@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ablate.study import Recipe, stream_seed
 from ablate.study.batches import epoch_images
-from ablate.system.randomness import restored
+from ablate.system.process.randomness import restored
 from ablate.train.batch import Batch
 from ablate.train.data import Data, train_batches
 from ablate.train.histograms import HistogramTaker

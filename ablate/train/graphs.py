@@ -23,9 +23,9 @@ from torch import nn
 
 from ablate.study import Recipe
 from ablate.study.batches import epoch_images
-from ablate.system.device_errors import CaptureError, breaks_process, out_of_memory
-from ablate.system.randomness import HostDraws
-from ablate.system.text import one_line
+from ablate.system.hardware.device_errors import CaptureError, breaks_process, out_of_memory
+from ablate.system.messages.text import one_line
+from ablate.system.process.randomness import HostDraws
 from ablate.train.batch import Batch, empty_labels
 from ablate.train.cohort import Course, Member, Stepped, step_eagerly
 from ablate.train.data import Data, chunk_images, train_chunks

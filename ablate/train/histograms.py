@@ -14,7 +14,7 @@ from torch import nn
 
 from ablate.result import Histograms
 from ablate.result.histograms import Histogram, pack
-from ablate.system.text import one_line
+from ablate.system.messages.text import one_line
 
 TUTORIAL_STEP = 500
 BINS = 64

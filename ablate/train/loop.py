@@ -17,7 +17,7 @@ from ablate.result import Epoch, Failed, Step
 from ablate.result.predictions import pack_predictions
 from ablate.study import Recipe, stream_seed
 from ablate.study.batches import epoch_images
-from ablate.system.randomness import restored
+from ablate.system.process.randomness import restored
 from ablate.train.cohort import Member, Pass, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, Part, eval_batches
 from ablate.train.step import Trainer

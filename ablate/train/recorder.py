@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from ablate.system.device_errors import CaptureError
-from ablate.system.text import one_line
+from ablate.system.hardware.device_errors import CaptureError
+from ablate.system.messages.text import one_line
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from torch.nn.utils import clip_grad_norm_
 
 from ablate.errors import StudyError
 from ablate.study import Recipe
-from ablate.system.precision import Precision
-from ablate.system.randomness import seed_all
+from ablate.system.hardware.precision import Precision
+from ablate.system.process.randomness import seed_all
 from ablate.train.average import Average
 from ablate.train.batch import Batch
 from ablate.train.frozen import Freezing

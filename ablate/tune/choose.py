@@ -11,9 +11,9 @@ from ablate.errors import MeasuringError
 from ablate.execute import Executor
 from ablate.plan import Plan
 from ablate.result import Choice
-from ablate.store.choices import ChoiceKey, Choices
+from ablate.store.writing.choices import ChoiceKey, Choices
 from ablate.study import Variant
-from ablate.system.machine import Machine
+from ablate.system.hardware.machine import Machine
 from ablate.tune.cohorts import MOST, CohortSize, MeasureCohorts, best_size
 from ablate.tune.kernels import MeasureKernels
 from ablate.tune.steps import MeasureSteps, StepPath

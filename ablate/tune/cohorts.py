@@ -15,13 +15,13 @@ import torch
 
 from ablate.datasets.base import Dataset
 from ablate.study import Recipe, Variant
-from ablate.system.device_errors import (
+from ablate.system.hardware.device_errors import (
     CaptureError,
     ProcessSpentError,
     breaks_process,
     out_of_memory,
 )
-from ablate.system.machine import Machine, prepare_machine
+from ablate.system.hardware.machine import Machine, prepare_machine
 from ablate.train.cohort import step_eagerly
 from ablate.train.data import Data, load_data
 from ablate.train.graphs import kernels_on, make_graphs

@@ -20,10 +20,10 @@ from ablate.attention import ATTENTION, KERNELS, fusable
 from ablate.attention.base import Attention
 from ablate.measure.rounds import median_seconds
 from ablate.result import Choice
-from ablate.system.device_errors import CaptureError, ProcessSpentError
-from ablate.system.machine import prepare_machine
-from ablate.system.precision import Precision
-from ablate.system.randomness import seeded
+from ablate.system.hardware.device_errors import CaptureError, ProcessSpentError
+from ablate.system.hardware.machine import prepare_machine
+from ablate.system.hardware.precision import Precision
+from ablate.system.process.randomness import seeded
 from ablate.train.recorder import Record, record_alone
 
 SHAPE = (64, 64, 16, 16)

@@ -16,8 +16,8 @@ from ablate.attention import use_kernels
 from ablate.datasets.base import Dataset
 from ablate.model import build
 from ablate.study import Recipe, Variant
-from ablate.system.precision import Precision
-from ablate.system.randomness import restored
+from ablate.system.hardware.precision import Precision
+from ablate.system.process.randomness import restored
 from ablate.train.batch import Batch
 from ablate.train.cohort import Member, Pass, Stepping, train_epoch
 from ablate.train.data import Data

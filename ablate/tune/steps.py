@@ -23,10 +23,15 @@ from ablate.datasets.base import Dataset
 from ablate.measure.rounds import median_seconds
 from ablate.study import ALL_DATA, DataTable, Recipe, Variant
 from ablate.study.batches import epoch_images
-from ablate.system.device_errors import CaptureError, ProcessSpentError, breaks_process, chain
-from ablate.system.machine import Machine, prepare_machine
-from ablate.system.precision import AMP_FP32
-from ablate.system.text import one_line
+from ablate.system.hardware.device_errors import (
+    CaptureError,
+    ProcessSpentError,
+    breaks_process,
+    chain,
+)
+from ablate.system.hardware.machine import Machine, prepare_machine
+from ablate.system.hardware.precision import AMP_FP32
+from ablate.system.messages.text import one_line
 from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, draw, load_data, train_batches

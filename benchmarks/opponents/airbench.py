@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from ablate.datasets import augment
 from ablate.datasets.moves import CROP_PADDING
-from ablate.system.precision import choose_precision
+from ablate.system.hardware.precision import choose_precision
 from benchmarks.field import LEARNING_RATE, Entry, Field
 from benchmarks.race import Turn
 

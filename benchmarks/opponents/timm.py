@@ -15,7 +15,7 @@ from timm.scheduler import create_scheduler_v2
 from timm.utils import AverageMeter
 from torch import nn
 
-from ablate.system.precision import choose_precision
+from ablate.system.hardware.precision import choose_precision
 from benchmarks.field import IMAGE_SIZE, LEARNING_RATE, RECIPE, Entry, Field
 from benchmarks.pictures import Pictures
 from benchmarks.race import Turn

@@ -18,7 +18,7 @@ from ablate.errors import OptionError, UnknownNameError
 from ablate.model import build, fingerprint
 from ablate.result import Choice
 from ablate.study import Variant
-from ablate.system.precision import FP32
+from ablate.system.hardware.precision import FP32
 from ablate.tune import kernels as measured
 from ablate.tune.kernels import MeasureKernels, measure_kernels
 

@@ -17,7 +17,7 @@ from ablate.errors import AblateError, OptionError, PlacementError, StudyError
 from ablate.measure.architecture import describe
 from ablate.model import build
 from ablate.study import Variant
-from ablate.system.imports import ALLOWED, allow_imports
+from ablate.system.software.imports import ALLOWED, allow_imports
 
 OWN = """
 from torch import nn

@@ -14,7 +14,7 @@ from ablate.errors import StudyError
 from ablate.model import build_outline
 from ablate.network.trace import check_classifies
 from ablate.study import Variant
-from ablate.system.settings import SETTINGS
+from ablate.system.process.settings import SETTINGS
 
 SOURCE = """
 import sys

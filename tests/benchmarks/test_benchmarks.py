@@ -20,7 +20,7 @@ from ablate.datasets.images import ImageFiles
 from ablate.job import Cohort, Run
 from ablate.store.transfer.export import export_database
 from ablate.study import Variant
-from ablate.system.precision import FP32
+from ablate.system.hardware.precision import FP32
 from benchmarks import __main__ as command
 from benchmarks import (
     engine,

@@ -20,10 +20,10 @@ from ablate.drive.space import Space, refuse_unfit, space_of, told_space
 from ablate.errors import DataError
 from ablate.plan import Plan, make_plan
 from ablate.study.file import parse_study
-from ablate.system import memory
-from ablate.system.folders import cache_folder
-from ablate.system.known_machine import KnownMachine
-from ablate.system.memory import MemoryLimits, memory_limits
+from ablate.system.files.folders import cache_folder
+from ablate.system.hardware import memory
+from ablate.system.hardware.known_machine import KnownMachine
+from ablate.system.hardware.memory import MemoryLimits, memory_limits
 
 STUDY = """\
 name = "mine"

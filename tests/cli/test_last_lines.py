@@ -11,7 +11,7 @@ from support.real_database import change, real_database
 from typer.main import get_command
 
 from ablate.cli import app
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "studies"

@@ -26,8 +26,8 @@ from ablate.plan import make_plan
 from ablate.study import names
 from ablate.study.file import load_study
 from ablate.study.options import keyword_options
-from ablate.system import pulse, times
-from ablate.system.pulse import ERASE, MARK, Pulse
+from ablate.system.messages import pulse, times
+from ablate.system.messages.pulse import ERASE, MARK, Pulse
 from ablate.train.optimizers import OPTIMIZERS
 from ablate.train.schedules import SCHEDULES
 
@@ -56,7 +56,7 @@ HEAVY = ("torch", "numpy", "pandas", "matplotlib", "sqlalchemy", "optuna")
 WATCHED = f"""
 import sys
 from ablate import cli
-from ablate.system.pulse import Pulse
+from ablate.system.messages.pulse import Pulse
 
 def said(self, text, first=Pulse._say):
     first(self, text)
@@ -70,8 +70,8 @@ cli.main()
 
 SLOW = """
 import sys, time
-from ablate.system.console import Counting, say
-from ablate.system.pulse import PULSE
+from ablate.system.messages.console import Counting, say
+from ablate.system.messages.pulse import PULSE
 PULSE.begin("report", "digits")
 PULSE.step("reading")
 time.sleep(4.5)

@@ -12,7 +12,7 @@ import pytest
 from conftest import Shell
 
 from ablate.commands import status as status_command
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 STUDIES = Path(__file__).parents[2] / "studies"
 DIGITS = str(STUDIES / "digits-grid.toml")
@@ -101,7 +101,7 @@ def test_files_follow_the_umask(tmp_path: Path) -> None:
 @pytest.fixture
 def nothing_foreign(monkeypatch: pytest.MonkeyPatch) -> None:
     """Databases that other tests of this process have opened are looked at too, and some are damaged."""
-    monkeypatch.setattr("ablate.store.contents.opened_files", lambda: ())
+    monkeypatch.setattr("ablate.store.connection.contents.opened_files", lambda: ())
 
 
 @pytest.mark.usefixtures("nothing_foreign")

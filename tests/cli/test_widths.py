@@ -22,7 +22,7 @@ from ablate.commands.measure import _lines as measured_lines
 from ablate.drive.costs import baseline_of
 from ablate.report.files.export import MODES
 from ablate.result import Cost
-from ablate.system.console import say
+from ablate.system.messages.console import say
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from ablate.errors import DatabaseError, OptionError, UnknownNameError
 from ablate.report.findings import LEAKED
 from ablate.report.render import render
 from ablate.report.summary import summarize
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 FRAMES = make_frames({"none": 0.83, "up": 0.85, "same": 0.83})
 

@@ -21,7 +21,7 @@ from ablate.errors import OutputError, PlacementError
 from ablate.network.branches import find_branch_ends
 from ablate.plan import make_plan
 from ablate.study.file import load_study
-from ablate.system.imports import ALLOWED
+from ablate.system.software.imports import ALLOWED
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.toml"))

@@ -12,7 +12,7 @@ from conftest import Shell, claim_one, rows_of
 from ablate.plan import make_plan
 from ablate.result import Finished
 from ablate.stats.looks import ADDED, LOWERED
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study.file import load_study
 
 pytestmark = pytest.mark.usefixtures("words_alone")

@@ -14,7 +14,7 @@ from ablate.commands.power import document, find_outlook, told
 from ablate.plan import Plan
 from ablate.result import Finished
 from ablate.stats.planning import assumed, outlook
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 
 def lines(plan: Plan, url: str | None = None, seconds: float | None = None) -> list[str]:

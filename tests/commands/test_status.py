@@ -27,14 +27,14 @@ from ablate.commands import doctor
 from ablate.commands import status as status_command
 from ablate.errors import DatabaseError
 from ablate.result import Checkpoint, Epoch, Failed, Finished
-from ablate.store import health
-from ablate.store.ask import Ask, asking
-from ablate.store.status import Counted, RunningRun, Worker
-from ablate.store.store import Store
+from ablate.store.connection.ask import Ask, asking
+from ablate.store.maintenance import health
+from ablate.store.progress.status import Counted, RunningRun, Worker
+from ablate.store.progress.watch import read_status
 from ablate.store.views import VIEWS
-from ablate.store.watch import read_status
-from ablate.system.owner import current_owner, host_id
-from ablate.system.text import printable
+from ablate.store.writing.store import Store
+from ablate.system.messages.text import printable
+from ablate.system.process.owner import current_owner, host_id
 
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 3.0, 500.0, ())
 FINISHED_RUN = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
@@ -161,7 +161,7 @@ def test_no_row_is_read_for_a_run_that_is_not_under_way(
     fill(url, big_plan(seeds=20, epochs=5))
     statements: list[str] = []
     monkeypatch.setattr(
-        "ablate.store.watch.asking", lambda url: recording(asking(url), statements.append)
+        "ablate.store.progress.watch.asking", lambda url: recording(asking(url), statements.append)
     )
     started = time.perf_counter()
     [found] = read_status(url)

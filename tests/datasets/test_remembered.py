@@ -17,8 +17,8 @@ from ablate.datasets import images, remembered
 from ablate.datasets.containers import folder
 from ablate.datasets.images import ImageFiles
 from ablate.errors import OutputError
-from ablate.system import file_state
-from ablate.system.file_state import REHASH
+from ablate.system.files import state as file_state
+from ablate.system.files.state import REHASH
 
 FILES = 28
 

@@ -20,7 +20,7 @@ from ablate.datasets.digits import Digits
 from ablate.datasets.images import ImageFiles
 from ablate.datasets.unchanged import Unchanged
 from ablate.errors import DataChangedError
-from ablate.system import file_state
+from ablate.system.files import state as file_state
 from ablate.train.data import to_device
 
 

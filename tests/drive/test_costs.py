@@ -24,9 +24,9 @@ from ablate.measure.throughput import QUICK_PROCESSES, Protocol, Throughput, Tur
 from ablate.measure.timings import Entrant, Timings
 from ablate.plan import Plan
 from ablate.result import Finished, Profiled, Started, Trace
-from ablate.store.store import Store
-from ablate.system.environment import package_version
-from ablate.system.machine import find_machine
+from ablate.store.writing.store import Store
+from ablate.system.hardware.machine import find_machine
+from ablate.system.software.environment import package_version
 
 FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
 

@@ -25,14 +25,14 @@ from ablate.drive.progress import StudyProgress
 from ablate.plan import Plan, make_plan
 from ablate.result import Failed, Finished, RunStatus
 from ablate.result.status import MISSING, READY
-from ablate.store.store import Claim, Store
+from ablate.store.writing.store import Claim, Store
 from ablate.study.file import load_study
 
 FINISHED = Finished(0.5, 0.5, 1.0, b"\xf0", 1.0, 100.0, "a machine", "fp32")
 
 CLAIM_AND_HANG = """
 import sys, time
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 store = Store(sys.argv[1])
 print(len(store.claim_cohort(sys.argv[3:], int(sys.argv[2]), lambda key: 0)), flush=True)
 time.sleep(600)

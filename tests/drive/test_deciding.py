@@ -9,7 +9,7 @@ import pytest
 
 from ablate.drive.deciding import Question, last_look, next_block
 from ablate.stats import Rule, Sample, Verdict, effects
-from ablate.store.samples import Standing
+from ablate.store.reading.samples import Standing
 
 IMAGES = 3000
 GAINS = {"none": 0.0, "better": 0.04, "same": 0.0, "other": 0.002, "twin": 0.0}

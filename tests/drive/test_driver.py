@@ -29,9 +29,9 @@ from ablate.execute.local import LocalExecutor
 from ablate.job import Cohort, Run, session
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
-from ablate.store.store import NODE_TRIES, Store
+from ablate.store.writing.store import NODE_TRIES, Store
 from ablate.study.file import load_study
-from ablate.system.owner import Owner
+from ablate.system.process.owner import Owner
 
 
 class Recorder:

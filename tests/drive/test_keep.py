@@ -13,7 +13,7 @@ from ablate.drive.driver import Driver
 from ablate.drive.options import Keep, TrainingOptions
 from ablate.execute import make_executor
 from ablate.plan import Plan
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 STUDY = {
     "backbone": "cbam_cnn(width=0.25)",

@@ -17,9 +17,9 @@ from ablate.drive.options import TrainingOptions
 from ablate.execute import Done
 from ablate.plan import Plan
 from ablate.result import Failed, Finished
-from ablate.store import store as store_module
-from ablate.store.address import files_folder
-from ablate.store.store import Report, Store
+from ablate.store.connection.address import files_folder
+from ablate.store.writing import store as store_module
+from ablate.store.writing.store import Report, Store
 
 
 class AllAtOnce(Scripted):

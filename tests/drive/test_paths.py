@@ -24,8 +24,8 @@ from ablate.job import find_path
 from ablate.plan import Plan
 from ablate.result import Checkpoint, ComputePath
 from ablate.result.path import differences
-from ablate.store.address import files_folder
-from ablate.store.store import Claim, Store
+from ablate.store.connection.address import files_folder
+from ablate.store.writing.store import Claim, Store
 
 PLAIN, FUSED = (dict.fromkeys(("cbam", "se"), kernel) for kernel in ("plain", "fused"))
 GPU = ComputePath("a GPU", "amp-bf16", "2.9", (("se", "fused"),), "graph", deterministic=False)

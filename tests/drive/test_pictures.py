@@ -20,7 +20,7 @@ from ablate.drive.pictures import keep_pictures
 from ablate.errors import DataError
 from ablate.result import Finished
 from ablate.result.predictions import pack_labels, pack_predictions
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 IMAGES = 359
 

@@ -24,9 +24,9 @@ from ablate.execute import make_executor
 from ablate.job import Cohort, Run, forget_images
 from ablate.plan import Plan
 from ablate.result import Epoch, Failed, Finished
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study.file import parse_study
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 
 RESULTS = "SELECT status, failure, test_accuracy, test_loss FROM runs"
 

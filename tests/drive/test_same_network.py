@@ -30,8 +30,8 @@ from ablate.network.fresh import _check_own, _shared_parts
 from ablate.network.trace import trace
 from ablate.plan import Plan
 from ablate.result import Epoch
-from ablate.store.store import Store
-from ablate.system.imports import ALLOWED
+from ablate.store.writing.store import Store
+from ablate.system.software.imports import ALLOWED
 
 NONE = {"attention": "none"}
 SE = {"attention": "se", "position": "conv", "reduction": 4}

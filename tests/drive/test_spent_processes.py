@@ -21,7 +21,7 @@ from ablate.execute.local import LocalExecutor
 from ablate.job import Cohort
 from ablate.plan import Plan
 from ablate.result import GivenBack, Halved
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 RECIPE = {"epochs": 1, "batch_size": 256, "augment": []}
 

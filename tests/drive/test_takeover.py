@@ -8,7 +8,7 @@ import pytest
 
 from ablate.drive import takeover
 from ablate.drive.takeover import LEASE_SECONDS, TakeOver
-from ablate.system.owner import Owner
+from ablate.system.process.owner import Owner
 
 ELSEWHERE = Owner("elsewhere/boot", 1, 1.0)
 

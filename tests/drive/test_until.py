@@ -18,7 +18,7 @@ from ablate.job import Cohort
 from ablate.plan import make_plan
 from ablate.result import Epoch, Failed, Finished
 from ablate.stats import effects
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study.file import load_study
 
 STUDY = """

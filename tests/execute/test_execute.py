@@ -17,8 +17,8 @@ from support.executors import each, started
 
 from ablate.errors import UnknownNameError
 from ablate.execute import Died, Done, Executor, make_executor
-from ablate.system.device_errors import ProcessSpentError
-from ablate.system.signals import ENDING
+from ablate.system.hardware.device_errors import ProcessSpentError
+from ablate.system.process.signals import ENDING
 
 
 @dataclass(frozen=True)

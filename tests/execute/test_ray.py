@@ -22,9 +22,9 @@ from ablate.execute import Where, make_executor, ray_cluster, ray_task
 from ablate.execute.ray_cluster import ALIVE, AUTH_MODE, check_address, connect, is_loopback
 from ablate.execute.ray_executor import RayExecutor, jobs_on_a_gpu
 from ablate.execute.ray_task import Terms
-from ablate.system.environment import package_version
-from ablate.system.gpus import VISIBLE
-from ablate.system.imports import ALLOWED
+from ablate.system.hardware.gpus import VISIBLE
+from ablate.system.software.environment import package_version
+from ablate.system.software.imports import ALLOWED
 from ablate.system.version import VERSION
 
 

@@ -15,7 +15,7 @@ from test_execute import collect
 
 from ablate.execute.base import Died
 from ablate.execute.local import LocalExecutor
-from ablate.system.gpus import VISIBLE
+from ablate.system.hardware.gpus import VISIBLE
 
 HAD_TORCH = "torch" in sys.modules
 """In a worker: whether torch was there when this module came with the first job."""

@@ -23,8 +23,9 @@ from ablate.execute import Executor
 from ablate.job import Cohort
 from ablate.plan import Cell, Plan
 from ablate.result import Epoch, Failed, Finished, Started
-from ablate.store.store import Store
-from ablate.system.environment import command_line, package_version
+from ablate.store.writing.store import Store
+from ablate.system.messages.command_line import command_line
+from ablate.system.software.environment import package_version
 
 ENVIRONMENT = {"device": "a machine", "precision": "fp32"}
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 2.0, 500.0)

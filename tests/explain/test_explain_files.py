@@ -26,10 +26,10 @@ from ablate.plan import Plan
 from ablate.report.render import write_report
 from ablate.result import Epoch, Failed, Finished, Kept
 from ablate.result.snapshot import unpack
-from ablate.store.address import files_folder
-from ablate.store.frames import read_frames
-from ablate.store.store import LostClaimError, Store
-from ablate.store.weights import weights_file
+from ablate.store.connection.address import files_folder
+from ablate.store.files.weights import weights_file
+from ablate.store.reading.frames import read_frames
+from ablate.store.writing.store import LostClaimError, Store
 
 QUICK = {"epochs": 1, "batch_size": 256, "augment": []}
 CSP = r"default-src &#39;none&#39;; img-src data:; style-src &#39;sha256-\S+&#39;; script-src &#39;sha256-"

@@ -22,8 +22,8 @@ from ablate.job.checkpoints import checkpoint_interval
 from ablate.model import build
 from ablate.result import Anew, Checkpoint, Epoch, Failed, Finished, GivenBack, Halved, Noted
 from ablate.study import Recipe, Variant
-from ablate.system.device_errors import CaptureError, ProcessSpentError
-from ablate.system.precision import BF16, FP32
+from ablate.system.hardware.device_errors import CaptureError, ProcessSpentError
+from ablate.system.hardware.precision import BF16, FP32
 from ablate.train import cohort as cohort_module
 from ablate.train.optimizers import OPTIMIZERS
 from ablate.train.step import Trainer, make_trainer

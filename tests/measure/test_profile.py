@@ -52,8 +52,8 @@ from ablate.report.cost.families import attended_module, is_attention
 from ablate.result import Cost, Finished, Profiled, ProfileRow, Trace
 from ablate.result.architecture import ATTACHED_AS
 from ablate.result.cost import AUGMENTATION, NETWORK, OPTIMIZER, STEP
-from ablate.store.store import Store
-from ablate.system.machine import find_machine
+from ablate.store.writing.store import Store
+from ablate.system.hardware.machine import find_machine
 from benchmarks.calibrate_profile import BeforeAndAfter, Shares
 
 FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")

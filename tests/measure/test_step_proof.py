@@ -19,8 +19,8 @@ from ablate.errors import PlacementError
 from ablate.measure.step_guards import StepAsked
 from ablate.measure.step_proof import prove_step
 from ablate.study import Recipe, Variant
-from ablate.system.imports import allow_imports
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
+from ablate.system.software.imports import allow_imports
 from ablate.train.batch_sizes import all_batch_sizes, batch_sizes_of
 
 NETS = """

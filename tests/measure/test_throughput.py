@@ -30,12 +30,12 @@ from ablate.measure.timings import Entrant, Timings, costs_of
 from ablate.plan import Plan
 from ablate.report.render import render
 from ablate.result import Cost, Started
-from ablate.store.frames import read_frames
-from ablate.store.store import Store
+from ablate.store.reading.frames import read_frames
+from ablate.store.writing.store import Store
 from ablate.study.file import parse_study
-from ablate.system import lock
-from ablate.system.device_errors import CaptureError, ProcessSpentError
-from ablate.system.environment import package_version
+from ablate.system.files import lock
+from ablate.system.hardware.device_errors import CaptureError, ProcessSpentError
+from ablate.system.software.environment import package_version
 
 SHORT = Protocol("full", processes=3, rounds=2, block_seconds=0.01)
 STEADY = Reading(1.0, 1.0)

@@ -16,8 +16,8 @@ from ablate.measure.step_guards import StepAsked
 from ablate.measure.step_proof import prove_step
 from ablate.network.repeats import check_repeats
 from ablate.study import Recipe, Variant
-from ablate.system.imports import import_object
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
+from ablate.system.software.imports import import_object
 
 NETS = """
 import os, random, secrets, time

@@ -23,7 +23,7 @@ from ablate.errors import StudyError
 from ablate.identity import sources
 from ablate.outline import asked, build, find, reads
 from ablate.plan import Plan
-from ablate.system import program
+from ablate.system.software import program
 
 WriteModule = Callable[[str, str], None]
 

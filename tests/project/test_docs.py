@@ -27,8 +27,8 @@ from ablate.datasets.containers import CONTAINERS
 from ablate.errors import AblateError
 from ablate.measure.architecture import describe
 from ablate.plan import make_plan
-from ablate.store.store import Store
 from ablate.store.views import VIEWS
+from ablate.store.writing.store import Store
 from ablate.study import DataTable, Recipe, Study, Variant
 from ablate.study.file import load_study, parse_study
 from ablate.study.options import keyword_options
@@ -364,3 +364,17 @@ LINKS = [
 @pytest.mark.parametrize(("page", "target"), LINKS)
 def test_every_relative_link_leads_somewhere(page: str, target: str) -> None:
     assert (ROOT / page).parent.joinpath(target.partition("#")[0]).exists()
+
+
+NAMED_FILES = [
+    pytest.param(name, id=f"{page}: {name}")
+    for page, text in PAGES.items()
+    for name in sorted(set(re.findall(r"`([\w-]+/[\w./-]*\w\.(?:py|sql|toml|c))`", text)))
+    if any((above / name.split("/")[0]).is_dir() for above in (ROOT, ROOT / "ablate"))
+]
+"""Files that pages name by a room of ours, of the repository or of the package."""
+
+
+@pytest.mark.parametrize("name", NAMED_FILES)
+def test_every_file_that_a_page_names_is_there(name: str) -> None:
+    assert any((above / name).is_file() for above in (ROOT, ROOT / "ablate"))

@@ -29,8 +29,8 @@ from ablate.page.document import Column, Document, Row, Section, Table, TableCel
 from ablate.page.html import html, markdown
 from ablate.report.files.latex import escaped
 from ablate.result import histograms, snapshot
-from ablate.store import stored_file
-from ablate.system import packed
+from ablate.store.files import stored as stored_file
+from ablate.system.files import packed
 from ablate.tensorboard.traces import show_traces
 
 STUDY = """

@@ -24,7 +24,7 @@ from ablate.attention import complete
 from ablate.cli import app
 from ablate.model import build
 from ablate.study import Variant
-from ablate.system.imports import ALLOWED
+from ablate.system.software.imports import ALLOWED
 
 ROOT = Path(__file__).parents[2]
 HOUR = (ROOT / "docs" / "first-hour.md").read_text(encoding="utf-8")

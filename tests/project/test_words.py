@@ -13,7 +13,7 @@ import pytest
 from babel.messages.catalog import Catalog
 from support.words import PROSE, TYPED
 
-from ablate.system.language import DOMAIN, ENGLISH, LANGUAGES
+from ablate.system.messages.language import DOMAIN, ENGLISH, LANGUAGES
 from benchmarks.catalogue import CONTEXTS, LOCALE, messages, messages_of, read_catalogue
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from ablate.report.effects.shapley import shares_of
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
 from ablate.stats import Verdict
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 pytestmark = pytest.mark.usefixtures("words_alone")
 

@@ -24,7 +24,7 @@ from ablate.result.image_results import Bits, ImageResults
 from ablate.stats import Verdict, effects
 from ablate.stats.planning import measured, outlook
 from ablate.stats.words import claim, evidence
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 MEANS = {"none": 0.83, "up": 0.85, "same": 0.83}
 INVENTED = re.compile(r"\b(nan|inf|None|no effect)\b")

@@ -22,7 +22,7 @@ from ablate.page import together
 from ablate.page.together import all_of, can_fork
 from ablate.report.gallery import draw_all
 from ablate.report.summary import summarize
-from ablate.system.pulse import Pulse
+from ablate.system.messages.pulse import Pulse
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
 

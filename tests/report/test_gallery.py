@@ -17,7 +17,7 @@ from ablate.report.gallery import FIGURES, Drawing, draw_section
 from ablate.report.render import render, write_report
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
-from ablate.store.frames import Frames, read_frames
+from ablate.store.reading.frames import Frames, read_frames
 from ablate.store.transfer.imports import import_folder
 from ablate.study.file import load_study
 

@@ -32,7 +32,7 @@ from ablate.report.seen.curves import epoch_loss_figure, learning_figure
 from ablate.report.summary import Summary, summarize
 from ablate.result.maps import HeatMaps
 from ablate.stats import interval
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 
 def drawing(draw: Callable[[Summary], Figure | None], frames: Frames) -> tuple[Figure, Drawing]:

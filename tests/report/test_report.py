@@ -16,7 +16,7 @@ from ablate.page import format as fmt
 from ablate.report.render import render
 from ablate.report.summary import summarize
 from ablate.stats import words
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 pytestmark = pytest.mark.usefixtures("words_alone")
 

@@ -17,7 +17,7 @@ from ablate.report.effects.contexts import InContext, where_table
 from ablate.report.several.over import render_contexts
 from ablate.report.story import compose
 from ablate.report.summary import summarize
-from ablate.system.language import spoken
+from ablate.system.messages.language import spoken
 
 pytestmark = pytest.mark.usefixtures("words_alone")
 

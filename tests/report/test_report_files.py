@@ -20,7 +20,7 @@ from support.report_frames import CBAM, TWO, Page, csv_rows, make_frames, writte
 
 from ablate.errors import OutputError
 from ablate.report.render import render, write_report
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 HOSTILE = "<script>alert(1)</script>|*x* $y$ _z_ 測試"
 

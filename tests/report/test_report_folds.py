@@ -32,12 +32,12 @@ from ablate.result.predictions import pack_labels, pack_predictions
 from ablate.stats import Sample, effects
 from ablate.stats.bootstrap import bootstrap_effects
 from ablate.stats.metrics import confusion, count, macro_f1
-from ablate.store.frames import Frames, read_frames
-from ablate.store.looks import new_look
-from ablate.store.read import check_integrity
-from ablate.store.samples import similar_samples
-from ablate.store.store import Claim, Store
-from ablate.system.language import spoken
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.reading.frames import Frames, read_frames
+from ablate.store.reading.samples import similar_samples
+from ablate.store.writing.looks import new_look
+from ablate.store.writing.store import Claim, Store
+from ablate.system.messages.language import spoken
 
 pytestmark = pytest.mark.usefixtures("words_alone")
 

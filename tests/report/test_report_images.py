@@ -21,7 +21,7 @@ from ablate.report.story import compose
 from ablate.report.summary import summarize
 from ablate.result.image_results import Bits, ImageResults, Said
 from ablate.result.predictions import pack_predictions
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
 CLASSES = ("cat", "dog & <ship>", "truck")

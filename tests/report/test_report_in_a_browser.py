@@ -21,7 +21,7 @@ from ablate.report.render import write_report
 from ablate.report.several.parts import make_parts
 from ablate.report.story import compose
 from ablate.report.summary import summarize
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 WIDTHS = (390, 800, 1280)
 A4_PIXELS = 1032

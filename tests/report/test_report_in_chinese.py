@@ -24,7 +24,7 @@ from ablate.report.render import render
 from ablate.report.summary import Summary, summarize
 from ablate.result.search import ConfirmedResult, SearchResult, TrialResult
 from ablate.store.transfer.imports import import_folder
-from ablate.system.language import DOMAIN, spoken
+from ablate.system.messages.language import DOMAIN, spoken
 from benchmarks.catalogue import LOCALE, read_catalogue
 
 ROOT = Path(__file__).parents[2]

@@ -23,7 +23,7 @@ from ablate.result.image_results import Bits, ImageResults, Said
 from ablate.result.predictions import pack_predictions
 from ablate.stats import Rule, Verdict
 from ablate.stats.metrics import measure
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 pytestmark = pytest.mark.usefixtures("words_alone")
 

@@ -13,7 +13,7 @@ from ablate.commands.compare import told
 from ablate.commands.looked import look_at
 from ablate.report.summary import summarize
 from ablate.stats.looks import FIXED, Look
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 MEANS = {"none": 0.83, "se(pool1)": 0.86, "eca(pool1)": 0.84}
 PICK, TRIED = "se(pool1)", "eca(pool1)"

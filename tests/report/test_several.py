@@ -29,8 +29,8 @@ from ablate.report.several.parts import finished, groups_of, make_parts
 from ablate.report.several.story import compose_several, several_numbers
 from ablate.report.summary import Summary, summarize
 from ablate.result.image_results import Bits, ImageResults
-from ablate.store.frames import Frames
-from ablate.system.language import spoken
+from ablate.store.reading.frames import Frames
+from ablate.system.messages.language import spoken
 
 UP = {"none": 0.80, "se": 0.84, "eca": 0.8001}
 DOWN = {"none": 0.80, "se": 0.76, "cbam": 0.85}

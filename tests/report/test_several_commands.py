@@ -11,8 +11,8 @@ from conftest import Shell
 from ablate.page import canvas
 from ablate.page.vector import Picture
 from ablate.plan import make_plan
-from ablate.store.store import Store
 from ablate.store.transfer.imports import import_folder
+from ablate.store.writing.store import Store
 from ablate.study.file import load_study
 
 ROOT = Path(__file__).parents[2]

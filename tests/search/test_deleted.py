@@ -10,7 +10,7 @@ import pytest
 from support.search_processes import Instant, make_searcher, run_search, search_plan
 
 from ablate.search.storage import open_storage
-from ablate.store.ask import asking
+from ablate.store.connection.ask import asking
 
 ASKED = "SELECT number, variant, state, point FROM trials ORDER BY number"
 

@@ -22,7 +22,7 @@ from ablate.search.confirm import candidates
 from ablate.search.judge import front
 from ablate.search.searcher import _why
 from ablate.search.storage import open_storage
-from ablate.store.trials import RunSeen, TrialRow
+from ablate.store.writing.trials import RunSeen, TrialRow
 from ablate.study import Study
 from ablate.study.file import parse_study
 from ablate.study.search import Search

@@ -45,8 +45,8 @@ from ablate.search.racing import clearly_worse
 from ablate.search.sampling import make_sampler
 from ablate.search.space import Space
 from ablate.search.storage import close_storage, open_storage, storage_url
-from ablate.store.store import Store
-from ablate.store.trials import TrialStore
+from ablate.store.writing.store import Store
+from ablate.store.writing.trials import TrialStore
 from ablate.study import Variant
 from ablate.study.file import load_study, parse_study
 from ablate.study.search import PRUNERS, SAMPLERS, Parameter, Search

@@ -35,7 +35,7 @@ from ablate.search.record import read_search
 from ablate.search.storage import open_storage
 from ablate.stats import words
 from ablate.stats.selection import told_fresh
-from ablate.store.trials import TrialStore
+from ablate.store.writing.trials import TrialStore
 
 
 @pytest.fixture(scope="module")

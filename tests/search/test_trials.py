@@ -18,8 +18,8 @@ from ablate.result import Cost, Finished
 from ablate.result.search import Called, SearchResult
 from ablate.search.networks import with_searched
 from ablate.search.record import read_search
-from ablate.store.store import Store
-from ablate.store.trials import TrialStore
+from ablate.store.writing.store import Store
+from ablate.store.writing.trials import TrialStore
 
 SPACE = {"attention": ["se"], "position": ["pool1", "pool3"], "reduction": [4, 8]}
 

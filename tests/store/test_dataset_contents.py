@@ -19,16 +19,18 @@ from ablate.errors import DatabaseError
 from ablate.plan import Plan, make_plan
 from ablate.result import Epoch, Finished
 from ablate.store import schema
-from ablate.store.address import parse_url
-from ablate.store.datasets import told_namesakes
-from ablate.store.follow import followed_runs
-from ablate.store.frames import Which, read_frames
-from ablate.store.migrate import upgrade
-from ablate.store.read import check_integrity, stored_runs, stored_settings
-from ablate.store.store import Store
+from ablate.store.connection.address import parse_url
+from ablate.store.connection.migrate import upgrade
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.progress.watch import read_status
+from ablate.store.reading.datasets import told_namesakes
+from ablate.store.reading.follow import followed_runs
+from ablate.store.reading.frames import Which, read_frames
+from ablate.store.reading.held import stored_settings
+from ablate.store.reading.runs import stored_runs
 from ablate.store.transfer.merge import merge_databases
-from ablate.store.trials import TrialRow, TrialStore, search_key
-from ablate.store.watch import read_status
+from ablate.store.writing.store import Store
+from ablate.store.writing.trials import TrialRow, TrialStore, search_key
 from ablate.study.file import parse_study
 from ablate.tensorboard.log import Log
 from ablate.tensorboard.news import news

@@ -14,12 +14,12 @@ from conftest import rows_of, study_document
 from support.picture_sets import picture_set
 
 from ablate.plan import Plan, make_plan, with_data
-from ablate.store.contents import problem_in
-from ablate.store.frames import Which, read_frames
-from ablate.store.store import Store
+from ablate.store.connection.contents import problem_in
+from ablate.store.reading.frames import Which, read_frames
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.merge import merge_databases
+from ablate.store.writing.store import Store
 from ablate.study.file import parse_study
 
 Opener = Callable[[str], Store]

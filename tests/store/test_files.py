@@ -15,12 +15,12 @@ from conftest import claim_one, message, rows_of
 from ablate.errors import DatabaseError, OptionError, WeightsError
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Epoch, Finished, Kept
-from ablate.store import remote_files
-from ablate.store.beside import VARIABLE, RemoteFiles, check_files, files_of
-from ablate.store.health import lost_files
-from ablate.store.read import StoredRun, stored_runs
-from ablate.store.store import Store
-from ablate.store.weights import read_weights
+from ablate.store.files import remote as remote_files
+from ablate.store.files.beside import VARIABLE, RemoteFiles, check_files, files_of
+from ablate.store.files.weights import read_weights
+from ablate.store.maintenance.health import lost_files
+from ablate.store.reading.runs import StoredRun, stored_runs
+from ablate.store.writing.store import Store
 
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 2.0, 500.0)
 FINISHED = Finished(0.55, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")

@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ablate.store.known_schema import ENTRIES, entries_of, ours
-from ablate.store.store import Store
+from ablate.store.connection.known_schema import ENTRIES, entries_of, ours
+from ablate.store.writing.store import Store
 
 FILE = Path(__file__).parents[2] / "ablate/store/schema.sql"
 

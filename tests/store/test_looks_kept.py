@@ -16,15 +16,15 @@ from sqlalchemy.exc import OperationalError
 from ablate.plan import Plan
 from ablate.result import Failed, Finished
 from ablate.stats.looks import ANYTIME, FIXED, Look
-from ablate.store import looks
-from ablate.store.frames import read_frames
-from ablate.store.looks import new_look, record_look
-from ablate.store.samples import similar_samples
-from ablate.store.status import StudyKey
-from ablate.store.store import Store
+from ablate.store.progress.status import StudyKey
+from ablate.store.reading.frames import read_frames
+from ablate.store.reading.samples import similar_samples
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.merge import merge_databases
+from ablate.store.writing import looks
+from ablate.store.writing.looks import new_look, record_look
+from ablate.store.writing.store import Store
 
 SECONDS = itertools.count()
 Opener = Callable[[str], Store]
@@ -161,8 +161,8 @@ def test_of_very_many_runs_the_first_seeds_tell_how_runs_vary(
     store: Store, plan: Plan, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(store, plan)
-    monkeypatch.setattr("ablate.store.samples.ENOUGH_RUNS", 1)
-    monkeypatch.setattr("ablate.store.samples.ENOUGH_SEEDS", 1)
+    monkeypatch.setattr("ablate.store.reading.samples.ENOUGH_RUNS", 1)
+    monkeypatch.setattr("ablate.store.reading.samples.ENOUGH_SEEDS", 1)
     content, recipe = str(plan.dataset.content_hash()), plan.study.recipe.model_dump(mode="json")
     found = similar_samples(url, content, plan.study.backbone, recipe)
     assert {each.seeds for each in found.values()} == {frozenset({1})}

@@ -17,15 +17,15 @@ from support.store_processes import open_killed_at_every_statement
 
 from ablate.errors import DatabaseError
 from ablate.plan import make_plan
-from ablate.store.migrate import backup_path
-from ablate.store.read import check_integrity
-from ablate.store.revisions import HEAD, REVISIONS
-from ablate.store.store import Store
-from ablate.store.trials import search_key
+from ablate.store.connection.migrate import backup_path
+from ablate.store.connection.revisions import HEAD, REVISIONS
+from ablate.store.maintenance.health import check_integrity
 from ablate.store.views import VIEWS
+from ablate.store.writing.store import Store
+from ablate.store.writing.trials import search_key
 from ablate.study import Study, keys
 from ablate.study.file import parse_study
-from ablate.system import files
+from ablate.system.files import atomic as files
 
 EARLIER = Path(__file__).parents[1] / "databases"
 IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None

@@ -20,15 +20,16 @@ from ablate.errors import DatabaseError
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, Step
 from ablate.search.storage import close_storage, open_storage
-from ablate.store import postgres
-from ablate.store.address import files_folder, parse_url, shown
-from ablate.store.claims import LostClaimError
-from ablate.store.connect import WRITE, database_exists, open_engine
-from ablate.store.frames import read_frames
-from ablate.store.migrate import upgrade
-from ablate.store.read import check_integrity, stored_statuses
-from ablate.store.revisions import HEAD
-from ablate.store.store import Store
+from ablate.store.connection import postgres
+from ablate.store.connection.address import files_folder, parse_url, shown
+from ablate.store.connection.engine import WRITE, database_exists, open_engine
+from ablate.store.connection.migrate import upgrade
+from ablate.store.connection.revisions import HEAD
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.progress.run_statuses import stored_statuses
+from ablate.store.reading.frames import read_frames
+from ablate.store.writing.claims import LostClaimError
+from ablate.store.writing.store import Store
 
 Opener = Callable[[str], Store]
 

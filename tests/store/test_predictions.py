@@ -16,9 +16,9 @@ from support.real_database import change as change_file
 from ablate.plan import Plan
 from ablate.result import Finished
 from ablate.result.predictions import Labels, pack_predictions
-from ablate.store.frames import Frames, Which, read_frames
-from ablate.store.results import Results
-from ablate.store.store import Store
+from ablate.store.reading.frames import Frames, Which, read_frames
+from ablate.store.reading.results import Results
+from ablate.store.writing.store import Store
 
 Opener = Callable[[str], Store]
 IMAGES = 301
@@ -187,7 +187,7 @@ def test_of_more_predictions_than_fit_into_memory_those_of_the_first_seeds_are_r
 ) -> None:
     keys = finish(store, plan, *(result() for _ in plan.cells))
     seeds = {str(cell.run_key): cell.seed for cell in plan.cells}
-    monkeypatch.setattr("ablate.store.image_results.MOST_SAID_BYTES", 1)
+    monkeypatch.setattr("ablate.store.reading.image_results.MOST_SAID_BYTES", 1)
     images = frames_of(url, plan).images
     assert set(images.correct) == set(keys), "what was right is known of all"
     assert {seeds[key] for key in images.said} == {1}

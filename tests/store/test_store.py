@@ -23,13 +23,16 @@ import ablate.store
 from ablate.errors import DatabaseError
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, Step
-from ablate.store import schema, sqlite, transaction
-from ablate.store.connect import open_engine
-from ablate.store.frames import Which, read_frames
-from ablate.store.read import check_integrity, stored_speed, stored_statuses
-from ablate.store.revisions import HEAD, REVISIONS, VERSION_TABLE
-from ablate.store.store import LostClaimError, Store
-from ablate.system.owner import Owner, current_owner
+from ablate.store import schema
+from ablate.store.connection import sqlite, transaction
+from ablate.store.connection.engine import open_engine
+from ablate.store.connection.revisions import HEAD, REVISIONS, VERSION_TABLE
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.progress.run_statuses import stored_statuses
+from ablate.store.progress.speeds import stored_speed
+from ablate.store.reading.frames import Which, read_frames
+from ablate.store.writing.store import LostClaimError, Store
+from ablate.system.process.owner import Owner, current_owner
 
 COLUMNS = {
     "v_runs": "run_key study variant fingerprint backbone attention position reduction kernel_size "

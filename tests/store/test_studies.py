@@ -23,14 +23,15 @@ from ablate.result import RunStatus
 from ablate.search.forget import forget_searches
 from ablate.search.storage import close_storage, open_storage
 from ablate.store import schema
-from ablate.store.address import files_folder
-from ablate.store.connect import WRITE, open_engine
-from ablate.store.leftovers import give_back_space, remove_files
-from ablate.store.read import check_integrity
-from ablate.store.studies import delete_study, list_studies, rename_study, what_goes
+from ablate.store.connection.address import files_folder
+from ablate.store.connection.engine import WRITE, open_engine
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.maintenance.leftovers import give_back_space, remove_files
+from ablate.store.maintenance.removal import delete_study, what_goes
+from ablate.store.maintenance.studies import list_studies, rename_study
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.imports import import_folder
-from ablate.system.owner import current_owner
+from ablate.system.process.owner import current_owner
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ from support.real_database import (
 
 from ablate.errors import DatabaseError, DataError, OutputError
 from ablate.store import schema
-from ablate.store.read import check_integrity
-from ablate.store.revisions import HEAD
-from ablate.store.store import Store
+from ablate.store.connection.revisions import HEAD
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.progress.watch import read_status
 from ablate.store.transfer.copies import STAYED, private_copy
 from ablate.store.transfer.export import export_database
 from ablate.store.transfer.formats import FORMATS
@@ -42,7 +42,7 @@ from ablate.store.transfer.imports import import_folder
 from ablate.store.transfer.manifest import MANIFEST, TABLES
 from ablate.store.transfer.merge import merge_databases
 from ablate.store.transfer.values import Kind, from_cell, from_json, to_cell, to_json
-from ablate.store.watch import read_status
+from ablate.store.writing.store import Store
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ablate.study.contexts import (
     folder_name,
 )
 from ablate.study.file import load_studies, load_study, parse_study
-from ablate.system.context import context_name
+from ablate.system.messages.context import context_name
 
 HEAD = 'name = "many"\ndataset = "digits"\n'
 GRID = '[[grid]]\nattention = "none"\n[[grid]]\nattention = "se"\nposition = "pool3"\n'

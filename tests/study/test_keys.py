@@ -16,7 +16,7 @@ from ablate.backbones import BACKBONES
 from ablate.backbones.cbam_cnn import CbamCNN
 from ablate.measure.architecture import describe
 from ablate.model import fingerprint
-from ablate.store.trials import search_key
+from ablate.store.writing.trials import search_key
 from ablate.study import DataTable, Recipe, Variant, run_key
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.file import parse_study

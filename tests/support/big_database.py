@@ -19,9 +19,9 @@ from sqlalchemy import Connection, bindparam, insert, update
 
 from ablate.plan import Plan, make_plan
 from ablate.store import schema
-from ablate.store.connect import WRITE, open_engine
-from ablate.store.rows import add_environment
-from ablate.store.store import Store
+from ablate.store.connection.engine import WRITE, open_engine
+from ablate.store.writing.rows import add_environment
+from ablate.store.writing.store import Store
 from ablate.study.file import parse_study
 
 POSITIONS = ["pool1", "pool2", "pool3", "pool1+pool2", "pool1+pool3", "pool2+pool3", "pool*"]

@@ -10,8 +10,8 @@ from pathlib import Path
 from ablate.model import build
 from ablate.plan import make_plan
 from ablate.result import Finished, Kept
-from ablate.store.store import Store
 from ablate.store.transfer.imports import import_folder
+from ablate.store.writing.store import Store
 from ablate.study.file import load_study
 from ablate.train.weights import weights_to_bytes
 

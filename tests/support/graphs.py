@@ -14,7 +14,7 @@ from ablate.attention import complete
 from ablate.datasets import open_dataset
 from ablate.model import build
 from ablate.study import Recipe, Variant
-from ablate.system.precision import Precision
+from ablate.system.hardware.precision import Precision
 from ablate.train.cohort import Member, Pass, train_epoch
 from ablate.train.data import Data, Part, to_device
 from ablate.train.graphs import compile_network

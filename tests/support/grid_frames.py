@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from support.report_frames import make_frames
 
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 PLACES = ["pool1", "pool2", "pool3", "pool1+pool2", "pool1+pool3", "pool2+pool3", "pool*"]
 

@@ -18,7 +18,7 @@ from ablate.model import build, identify
 from ablate.network.places import find_places
 from ablate.network.trace import trace
 from ablate.study import Variant
-from ablate.system.imports import allow_imports
+from ablate.system.software.imports import allow_imports
 
 PACKAGE = "mutant"
 SIZE = 8

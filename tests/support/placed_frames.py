@@ -13,7 +13,7 @@ from support.worlds import make_samples
 
 from ablate.result.image_results import Bits, ImageResults
 from ablate.stats import Sample
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 PLACES = ("pool1", "pool2", "pool3")
 SETS = ["+".join(c) for size in (1, 2, 3) for c in itertools.combinations(PLACES, size)]

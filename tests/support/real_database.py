@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ablate.store.store import Store
+from ablate.store.files.weights import weights_file, write_weights
 from ablate.store.views import VIEWS
-from ablate.store.weights import weights_file, write_weights
+from ablate.store.writing.store import Store
 
 EARLIER = Path(__file__).parents[1] / "databases" / "0002.sql"
 FINISHED, SECOND, THIRD, PLANNED = (

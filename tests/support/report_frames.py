@@ -15,7 +15,7 @@ from ablate.page import canvas
 from ablate.page.vector import Picture
 from ablate.report.render import render
 from ablate.result.image_results import Bits, ImageResults
-from ablate.store.frames import Frames
+from ablate.store.reading.frames import Frames
 
 TWO = {"none": 0.83, "up": 0.85}
 H200 = "NVIDIA H200"

@@ -23,8 +23,8 @@ from ablate.search.mirror import OptunaMirror
 from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
 from ablate.search.storage import open_storage, storage_url
-from ablate.store.store import Store
-from ablate.store.trials import TrialStore, search_key
+from ablate.store.writing.store import Store
+from ablate.store.writing.trials import TrialStore, search_key
 from ablate.study.file import parse_study
 
 EPOCHS = 2

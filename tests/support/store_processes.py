@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, event
 
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 
 
 def claim_all(url: str, run_keys: list[str], queue: multiprocessing.Queue[list[str]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ablate.system.device_errors import CaptureError, breaks_process, out_of_memory
+from ablate.system.hardware.device_errors import CaptureError, breaks_process, out_of_memory
 
 
 def raised_from(error: Exception, cause: BaseException) -> Exception:

@@ -13,10 +13,11 @@ from conftest import claim_one, rows_of
 
 from ablate.plan import Plan
 from ablate.result import Failed
-from ablate.store.store import Store
-from ablate.system import environment
-from ablate.system.environment import command_line, describe_environment, nvidia_driver
-from ablate.system.machine import describe_process, prepare_machine
+from ablate.store.writing.store import Store
+from ablate.system.hardware.machine import describe_process, prepare_machine
+from ablate.system.messages.command_line import command_line
+from ablate.system.software import environment
+from ablate.system.software.environment import describe_environment, nvidia_driver
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import OutputError
-from ablate.system.folders import is_writable, lock_folder, user_folder
-from ablate.system.lock import only_one
+from ablate.system.files.folders import is_writable, lock_folder, user_folder
+from ablate.system.files.lock import only_one
 
 
 @pytest.fixture(autouse=True)

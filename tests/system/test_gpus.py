@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ablate.system.gpus import gpus_of_a_kind
-from ablate.system.known_machine import KnownMachine
+from ablate.system.hardware.gpus import gpus_of_a_kind
+from ablate.system.hardware.known_machine import KnownMachine
 
 H100, A100 = "NVIDIA H100", "NVIDIA A100"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ablate.errors import OptionError
-from ablate.system.language import (
+from ablate.system.messages.language import (
     ENGLISH,
     Said,
     SaidAmount,

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ablate.system.imports import import_object
-from ablate.system.modules import imported_source
+from ablate.system.software.imports import import_object
+from ablate.system.software.modules import imported_source
 
 OwnModule = Callable[[str, str], None]
 

@@ -22,7 +22,7 @@ from ablate.errors import OptionError, OutputError, StudyError, UnknownNameError
 from ablate.model import build
 from ablate.plan import Plan
 from ablate.result import Finished, Kept
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Variant
 from ablate.take import onnx
 from ablate.take.latency import measure_latency

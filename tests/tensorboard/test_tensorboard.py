@@ -37,9 +37,9 @@ from ablate.measure.graph import stored_graph
 from ablate.plan import Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Histograms, Step
 from ablate.result.histograms import unpack
-from ablate.store.follow import followed_content
-from ablate.store.histograms import stored_steps
-from ablate.store.store import Claim, Store
+from ablate.store.files.histograms import stored_steps
+from ablate.store.reading.follow import followed_content
+from ablate.store.writing.store import Claim, Store
 from ablate.study.file import load_study
 from ablate.tensorboard.events import decode
 from ablate.tensorboard.follow import Follower

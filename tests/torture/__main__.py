@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ablate.errors import unknown
-from ablate.system.environment import describe_environment
-from ablate.system.machine import prepare_machine
-from ablate.system.text import duration
+from ablate.system.hardware.machine import prepare_machine
+from ablate.system.messages.text import duration
+from ablate.system.software.environment import describe_environment
 from tests.torture.figures import CannotBeDone, Measured, Row
 from tests.torture.rows import ROWS
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import text
 
 from ablate.result import Epoch, Failed, Finished
-from ablate.store.read import reading
+from ablate.store.connection.engine import reading
 
 if TYPE_CHECKING:
     # For its type only: a writer loads no torch.

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ablate.plan import Plan
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from tests.torture.acknowledged import count_duplicates, count_unfinished, query, wait_for
 from tests.torture.figures import CannotBeDone, Figures
 from tests.torture.life import Life, drive

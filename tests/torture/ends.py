@@ -21,10 +21,10 @@ from ablate.drive.run import run_study
 from ablate.execute import local
 from ablate.plan import Plan
 from ablate.result import Choice
-from ablate.store.choices import ChoiceKey
-from ablate.store.read import check_integrity
-from ablate.store.store import Store
-from ablate.system.machine import find_machine
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.writing.choices import ChoiceKey
+from ablate.store.writing.store import Store
+from ablate.system.hardware.machine import find_machine
 from tests.torture.acknowledged import count_unfinished, query, wait_until
 from tests.torture.figures import Figures
 from tests.torture.processes import Started, count_tracebacks, outlived, start

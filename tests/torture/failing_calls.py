@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.store.read import check_integrity
-from ablate.store.store import Store
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.writing.store import Store
 from tests.torture.acknowledged import count_duplicates, count_lost, count_unfinished, query, read
 from tests.torture.figures import CannotBeDone, Figures
 from tests.torture.pretended import weights_of

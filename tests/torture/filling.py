@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.errors import AblateError
-from ablate.store.read import check_integrity
-from ablate.store.store import Store
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.writing.store import Store
 from tests.torture.acknowledged import count_duplicates, count_lost, count_unfinished
 from tests.torture.writer import Writing, write_runs
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from tests.torture.figures import CannotBeDone, Figures
 from tests.torture.filling import Filling
 from tests.torture.processes import cold

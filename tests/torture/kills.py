@@ -11,8 +11,8 @@ import numpy as np
 import psutil
 
 from ablate.plan import Plan
-from ablate.store.read import check_integrity
-from ablate.store.store import Store
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.writing.store import Store
 from tests.torture.acknowledged import (
     count_duplicates,
     count_lost,

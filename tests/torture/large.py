@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 
 from ablate.plan import make_plan
-from ablate.store.connect import WRITE, open_engine
-from ablate.store.rows import add_environment
-from ablate.store.store import Store
+from ablate.store.connection.engine import WRITE, open_engine
+from ablate.store.writing.rows import add_environment
+from ablate.store.writing.store import Store
 from ablate.study.file import parse_study
 from tests.torture.figures import Figures
 from tests.torture.postgres import server

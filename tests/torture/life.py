@@ -17,8 +17,8 @@ from ablate.drive.options import TrainingOptions
 from ablate.errors import AblateError
 from ablate.execute import Executor, local, make_executor
 from ablate.plan import Plan
-from ablate.store.store import Store
-from ablate.system import owner
+from ablate.store.writing.store import Store
+from ablate.system.process import owner
 from tests.torture.acknowledged import Acknowledgements
 from tests.torture.pretended import Paced
 

@@ -12,7 +12,7 @@ from ablate.drive.options import TrainingOptions
 from ablate.errors import AblateError
 from ablate.execute import Where, make_executor
 from ablate.plan import Plan
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from tests.torture.acknowledged import Acknowledgements
 from tests.torture.sleepers import Sleeping
 

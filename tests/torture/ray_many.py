@@ -13,7 +13,7 @@ from ablate.errors import OptionError
 from ablate.execute import make_executor
 from ablate.plan import Cell
 from ablate.result import Failed, Finished
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from tests.torture.acknowledged import count_duplicates, count_unfinished
 from tests.torture.figures import CannotBeDone, Figures
 from tests.torture.postgres import server

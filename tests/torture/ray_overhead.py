@@ -12,7 +12,7 @@ from ablate.errors import OptionError
 from ablate.execute import make_executor
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Epoch, Failed, Finished
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study.file import parse_study
 from tests.torture.figures import CannotBeDone, Figures
 from tests.torture.sleepers import Sleeping

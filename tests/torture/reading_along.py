@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ablate.plan import Plan
-from ablate.store.frames import Frames, read_frames
-from ablate.store.moment import reading_a_copy
-from ablate.store.store import Store
+from ablate.store.reading.frames import Frames, read_frames
+from ablate.store.reading.moment import reading_a_copy
+from ablate.store.writing.store import Store
 from tests.torture.acknowledged import count_duplicates, count_lost, read
 from tests.torture.figures import Figures
 from tests.torture.processes import Started, count_tracebacks, start

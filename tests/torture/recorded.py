@@ -16,7 +16,7 @@ from psycopg.types.json import Json
 from sqlalchemy import event
 
 from ablate.drive.takeover import WATCHED
-from ablate.store.store import Claim, Report, Store
+from ablate.store.writing.store import Claim, Report, Store
 from tests.torture.pretended import ENVIRONMENT, epoch_of, result_of
 
 Values = Mapping[str, Any]

@@ -16,9 +16,9 @@ from sqlalchemy import insert, update
 from ablate.plan import Plan, make_plan
 from ablate.result import Finished
 from ablate.store import schema
-from ablate.store.connect import WRITE, open_engine
-from ablate.store.rows import add_environment
-from ablate.store.store import Store
+from ablate.store.connection.engine import WRITE, open_engine
+from ablate.store.writing.rows import add_environment
+from ablate.store.writing.store import Store
 from ablate.study.file import parse_study
 from tests.torture.figures import Figures
 from tests.torture.pretended import ENVIRONMENT, epoch_of, result_of
@@ -30,7 +30,7 @@ STAMPS = {"started_at": "2026-01-01T00:00:00.000Z", "finished_at": "2026-01-01T0
 READ = """
 import json, re, sys, time
 from pathlib import Path
-from ablate.store.frames import read_frames
+from ablate.store.reading.frames import read_frames
 before = time.perf_counter()
 frames = read_frames(*sys.argv[1:])
 seconds = time.perf_counter() - before

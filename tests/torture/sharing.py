@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from ablate.store.read import check_integrity
-from ablate.store.store import Store
+from ablate.store.maintenance.health import check_integrity
+from ablate.store.writing.store import Store
 from tests.torture.acknowledged import count_duplicates, count_unfinished, query, wait_until
 from tests.torture.figures import Figures
 from tests.torture.life import Life, drive

@@ -9,7 +9,7 @@ from typing import Any
 
 from ablate.execute.base import Executor, Job
 from ablate.result import Started
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 from tests.torture.pretended import epoch_of, result_of
 
 

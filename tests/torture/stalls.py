@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from tests.torture.acknowledged import count_duplicates, count_lost, count_unfinished, query
 from tests.torture.figures import Figures
 from tests.torture.postgres import server

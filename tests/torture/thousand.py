@@ -20,7 +20,7 @@ import psycopg
 
 from ablate.drive.driver import RENEW_SECONDS
 from ablate.drive.open_runs import WINDOW
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from tests.torture import recorded
 from tests.torture.figures import Figures
 from tests.torture.postgres import server

@@ -4,7 +4,7 @@ import alembic.command
 import torch._dynamo
 
 import ablate.result.snapshot
-import ablate.store.frames
+import ablate.store.reading.frames
 import tests.torture.ends
 import tests.torture.life
 import tests.torture.sharing

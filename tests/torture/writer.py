@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ablate.drive.takeover import TakeOver
 from ablate.errors import AblateError
-from ablate.store.store import Claim, LostClaimError, Store
-from ablate.system import owner
+from ablate.store.writing.store import Claim, LostClaimError, Store
+from ablate.system.process import owner
 from tests.torture.acknowledged import Acknowledgements
 from tests.torture.pretended import ENVIRONMENT, epoch_of, result_of, state_of
 

@@ -15,9 +15,9 @@ from conftest import claim_one, rows_of
 from ablate.errors import DatabaseError
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Step
-from ablate.store.address import files_folder
-from ablate.store.store import Claim, LostClaimError, Store
-from ablate.system import files
+from ablate.store.connection.address import files_folder
+from ablate.store.writing.store import Claim, LostClaimError, Store
+from ablate.system.files import atomic as files
 
 STEP = Step(step=1, batch_loss=2.0, batch_accuracy=0.25, learning_rate=1e-3)
 EPOCH = Epoch(1, 2.0, 0.5, 1.9, 0.55, None, None, 1e-3, 2.0, 500.0, (STEP,))

@@ -21,7 +21,7 @@ from ablate.model import build
 from ablate.result import Checkpoint, Epoch, Finished
 from ablate.study import Recipe, Variant
 from ablate.study.trained import Weights, frozen_paths, rate_of
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Member, step_eagerly
 from ablate.train.data import Data

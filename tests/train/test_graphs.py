@@ -39,10 +39,10 @@ from ablate.job import Cohort, Run
 from ablate.job import session as session_module
 from ablate.model import build
 from ablate.result import Finished, Noted, Started
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Recipe, Variant
-from ablate.system.device_errors import CaptureError, out_of_memory
-from ablate.system.precision import BF16, FP32, Precision
+from ablate.system.hardware.device_errors import CaptureError, out_of_memory
+from ablate.system.hardware.precision import BF16, FP32, Precision
 from ablate.train.cohort import step_eagerly, train_epoch
 from ablate.train.data import Data
 from ablate.train.graphs import Graphs, compile_network

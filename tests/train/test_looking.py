@@ -23,10 +23,10 @@ from ablate.job import Cohort, Run, keep, session
 from ablate.plan import Plan
 from ablate.result import Checkpoint, Epoch, Finished, Histograms, Noted
 from ablate.result.histograms import pack, unpack
-from ablate.store import stored_file
-from ablate.store.store import Store
+from ablate.store.files import stored as stored_file
+from ablate.store.writing.store import Store
 from ablate.study import Recipe, Variant
-from ablate.system.files import write_whole
+from ablate.system.files.atomic import write_whole
 from ablate.train import histograms
 from ablate.train.histograms import HistogramTaker, take_histograms
 

@@ -23,9 +23,9 @@ from ablate.model import build
 from ablate.network.fresh import check_seeds, make_network
 from ablate.network.places import find_places
 from ablate.study import Recipe, Variant
-from ablate.system.imports import ALLOWED, allow_imports
-from ablate.system.precision import FP32
-from ablate.system.randomness import HostDraws, restored, seed_all, seeded
+from ablate.system.hardware.precision import FP32
+from ablate.system.process.randomness import HostDraws, restored, seed_all, seeded
+from ablate.system.software.imports import ALLOWED, allow_imports
 from ablate.train.cohort import Member, train_epoch
 from ablate.train.data import Data, Part
 from ablate.train.graphs import Graphs
@@ -124,7 +124,7 @@ import hashlib, json, os, sys
 from ablate.datasets import open_dataset
 from ablate.job import Cohort, Run
 from ablate.study import Recipe, Variant
-from ablate.system.imports import allow_imports
+from ablate.system.software.imports import allow_imports
 
 allow_imports(["drawing"])
 os.chdir(sys.argv[1])

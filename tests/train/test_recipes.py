@@ -21,7 +21,7 @@ from ablate.errors import StudyError
 from ablate.study import Recipe
 from ablate.study.names import OPTIMIZER_KEYS
 from ablate.study.recipe import PROTOCOL_DEFAULTS
-from ablate.system.machine import find_machine
+from ablate.system.hardware.machine import find_machine
 from ablate.train.average import Average
 from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Member, _rates

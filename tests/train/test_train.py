@@ -19,8 +19,8 @@ from ablate.errors import DeviceError, UnknownNameError
 from ablate.job import Cohort, Run
 from ablate.result import Epoch, Failed, Finished
 from ablate.study import Recipe, Split, Variant
-from ablate.system.machine import find_machine, prepare_machine
-from ablate.system.precision import FP32, choose_precision, cpu_has_bf16
+from ablate.system.hardware.machine import find_machine, prepare_machine
+from ablate.system.hardware.precision import FP32, choose_precision, cpu_has_bf16
 from ablate.train import cohort
 from ablate.train.cohort import Member
 from ablate.train.data import Data, eval_batches, to_device, train_batches

@@ -19,11 +19,11 @@ from ablate.execute import make_executor
 from ablate.execute.inprocess import InProcessExecutor
 from ablate.plan import Plan
 from ablate.result import Choice
-from ablate.store.choices import ChoiceKey
-from ablate.store.store import Store
-from ablate.system.device_errors import CaptureError
-from ablate.system.machine import Machine, find_machine
-from ablate.system.precision import AMP_FP32, BF16, FP32
+from ablate.store.writing.choices import ChoiceKey
+from ablate.store.writing.store import Store
+from ablate.system.hardware.device_errors import CaptureError
+from ablate.system.hardware.machine import Machine, find_machine
+from ablate.system.hardware.precision import AMP_FP32, BF16, FP32
 from ablate.tune import choose as tuning
 from ablate.tune import kernels as kernels_module
 from ablate.tune.choose import Tuning

@@ -22,11 +22,11 @@ from ablate.attention import complete
 from ablate.datasets import open_dataset
 from ablate.execute import make_executor
 from ablate.execute.inprocess import InProcessExecutor
-from ablate.store.store import Store
+from ablate.store.writing.store import Store
 from ablate.study import Recipe, Variant
-from ablate.system.device_errors import CaptureError
-from ablate.system.machine import GPU_COHORT, Machine
-from ablate.system.precision import AMP_FP32, BF16
+from ablate.system.hardware.device_errors import CaptureError
+from ablate.system.hardware.machine import GPU_COHORT, Machine
+from ablate.system.hardware.precision import AMP_FP32, BF16
 from ablate.train.cohort import Member, step_eagerly
 from ablate.train.data import Data
 from ablate.train.graphs import Graphs

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ablate.system.file_state import FileState, state_of
+from ablate.system.files.state import FileState, state_of
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ablate.datasets.layouts.columns import Row, rows_of
 from ablate.datasets.layouts.parts import ALL, TEST, TRAIN, folder_name, part_of
 from ablate.errors import DataError, nearest
 from ablate.study.options import split_call
-from ablate.system.text import plural
+from ablate.system.messages.text import plural
 
 MOST_NAMED = 5
 

@@ -10,7 +10,7 @@ from ablate.report.summary import Summary
 from ablate.result.architecture import ATTACHED_AS, BEFORE_AS
 from ablate.result.cost import AUGMENTATION, NETWORK, OPTIMIZER, STEP
 from ablate.study import NO_ATTENTION
-from ablate.system.language import N_
+from ablate.system.messages.language import N_
 
 FAMILIES = (
     *(N_("convolution"), N_("norm"), N_("activation"), N_("pool"), N_("linear"), N_("attention")),

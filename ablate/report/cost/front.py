@@ -13,7 +13,7 @@ from ablate.stats import words
 from ablate.stats.contrasts import Estimate
 from ablate.stats.front import Pair, all_pairs, dominated, front_claim
 from ablate.stats.ratios import Ratio
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 MOST_VARIANTS = 100
 """With more of them every pair is not looked at."""

@@ -8,7 +8,7 @@ from ablate.page import canvas
 from ablate.page.document import Figure
 from ablate.page.format import short
 from ablate.report.summary import Summary
-from ablate.system.language import N_, _
+from ablate.system.messages.language import N_, _
 
 TOP_OPERATORS = 7
 MAX_BARS = 12

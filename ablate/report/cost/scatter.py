@@ -20,7 +20,7 @@ from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.figures import WHOLE, color_words, variant_color
 from ablate.report.readable import MOST_LISTED, ends, mean_of, of_variants
 from ablate.report.summary import Summary, VariantSummary
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 MOST_NAMED = 12
 """With more variants the baseline and the ends alone have a name."""

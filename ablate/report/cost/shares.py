@@ -18,7 +18,7 @@ from ablate.report.cost.families import (
 from ablate.report.cost.profiles import bar_order, left_out, pairs_of
 from ablate.report.cost.speeds import ratio_to
 from ablate.report.summary import Summary, VariantSummary
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 MAX_BARS = 12
 MAX_PLACES = 3

@@ -12,7 +12,7 @@ import pandas as pd
 from ablate.page import format as fmt
 from ablate.page.format import count
 from ablate.stats.ratios import Ratio, in_family
-from ablate.system.language import N_, _
+from ablate.system.messages.language import N_, _
 
 COST_COLUMNS = (
     *("variant", "fingerprint", "device", "precision", "mode", "batch_size", "protocol", "torch"),

@@ -8,7 +8,7 @@ from ablate.report.cost.speeds import Speed, SpeedColumn, apart, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.ratios import Ratio
 from ablate.stats.words import speed_could_see, speed_words
-from ablate.system.language import N_, _, amount
+from ablate.system.messages.language import N_, _, amount
 
 MODES = {"train": N_("training"), "infer": N_("inference"), "eager": N_("eager training")}
 EAGER = "eager"

@@ -9,7 +9,7 @@ from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.stats.words import points, size
 from ablate.study.metrics import BEGAN_ACCURACY
-from ablate.system.language import N_, _
+from ablate.system.messages.language import N_, _
 
 
 def began_blocks(summary: Summary) -> tuple[Block, ...]:

@@ -32,8 +32,8 @@ from ablate.stats.contrasts import estimates
 from ablate.stats.factor_words import interaction_claim, main_claim, main_evidence
 from ablate.stats.factors import Interaction, InteractionOf, main_effects
 from ablate.stats.matched import Compared, Level, factors_of, levels_of, square_contrasts
-from ablate.system.context import Context, context_name, short_key, value_name
-from ablate.system.language import N_, _, retold
+from ablate.system.messages.context import Context, context_name, short_key, value_name
+from ablate.system.messages.language import N_, _, retold
 
 VARIANT = "variant"
 TOGETHER = N_(

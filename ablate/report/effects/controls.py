@@ -15,7 +15,7 @@ from ablate.stats.controls import (
     variant_claims,
 )
 from ablate.study.controls import controls_in, unmatched
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 
 def control_blocks(summary: Summary) -> tuple[Block, ...]:

@@ -38,7 +38,7 @@ from ablate.stats.factors import (
     interactions,
     main_effects,
 )
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 MOST_SHOWN = 12
 """So many differences of differences of a pair of factors stand in the table, the clearest first."""

@@ -11,7 +11,7 @@ from ablate.report.readable import MOST_DRAWN, ends, of_variants
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Effect
 from ablate.stats.words import points, size, span
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 MOST_POINTS = 100.0
 

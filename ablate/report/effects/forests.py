@@ -17,7 +17,7 @@ from ablate.report.figures import interval_line, row_axes, variant_color
 from ablate.report.summary import VariantSummary
 from ablate.stats import Effect
 from ablate.stats.words import points, size, span
-from ablate.system.language import N_, _, amount, closed_up, retold
+from ablate.system.messages.language import N_, _, amount, closed_up, retold
 
 if TYPE_CHECKING:
     from ablate.report.effects.contexts import InContext

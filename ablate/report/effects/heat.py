@@ -8,7 +8,7 @@ import pandas as pd
 from ablate.page import canvas
 from ablate.page.document import Figure, Value
 from ablate.report.summary import Summary
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 LEAST_RANGE = 2.0
 """Points that the scale of colours spans at least: a few tenths must not look like all there is."""

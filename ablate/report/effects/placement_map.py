@@ -17,7 +17,7 @@ from ablate.report.design import places_of
 from ablate.report.figures import variant_color
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats.words import points, span
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 MOST_ROWS = 24
 MOST_MODULES = 14

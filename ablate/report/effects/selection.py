@@ -11,7 +11,7 @@ from ablate.result import RunStatus
 from ablate.stats import Verdict, words
 from ablate.stats.fresh import Seeds
 from ablate.stats.selection import picked_claim, picked_evidence, select
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 MOST_SHOWN = 10
 

@@ -14,7 +14,7 @@ from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import words
 from ablate.stats.contrasts import Estimate
 from ablate.stats.shapley import Coalition, shapley_estimates, shapley_values
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 
 @dataclass(frozen=True)

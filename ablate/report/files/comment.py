@@ -11,7 +11,7 @@ from ablate.report.findings import LEAKED
 from ablate.report.results import results_table
 from ablate.report.seen.images import doubts
 from ablate.report.summary import Summary, VariantSummary
-from ablate.system.language import N_, _
+from ablate.system.messages.language import N_, _
 
 MOST_ROWS = 12
 SHOWN = (N_("Variant"), "n", N_("Difference"), N_("Verdict"))

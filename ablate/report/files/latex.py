@@ -14,7 +14,7 @@ from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Interval, Verdict
-from ablate.system.text import printable
+from ablate.system.messages.text import printable
 
 Width = Literal["narrow", "wide"]
 ESCAPES = {

@@ -9,7 +9,7 @@ import pandas as pd
 from ablate.page import format as fmt
 from ablate.page.document import Column, Note, Row, Table, TableCell, Value
 from ablate.report.summary import Summary
-from ablate.system.language import N_, _, amount
+from ablate.system.messages.language import N_, _, amount
 
 MOST_RUNS = 1000
 COLUMNS = {

@@ -14,7 +14,7 @@ from ablate.page.document import Figure, Value
 from ablate.report.search.quality import best_words, objective_words, quality_of
 from ablate.result.search import SearchResult, TrialResult
 from ablate.study.search import QUALITIES
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 MOST_SLICES = 6
 

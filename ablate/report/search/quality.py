@@ -12,7 +12,7 @@ from ablate.result.search import SearchResult
 from ablate.stats import words
 from ablate.study.metrics import METRICS, Metric
 from ablate.study.search import QUALITIES
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ablate.report.search.tables import (
 from ablate.result.search import SearchResult
 from ablate.stats import Effect
 from ablate.study.metrics import ACCURACY, METRICS
-from ablate.system.language import N_, _, amount
+from ablate.system.messages.language import N_, _, amount
 
 STATES = {
     "raced": N_("{n} raced"),

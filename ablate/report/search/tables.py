@@ -15,7 +15,7 @@ from ablate.stats import Effect, words
 from ablate.stats.selection import told_fresh
 from ablate.study.metrics import ACCURACY, METRICS
 from ablate.study.search import QUALITIES
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 CostsByName = Mapping[str, Mapping[str, str]]
 """By variant: the text of each cost by the heading of its column."""

@@ -11,7 +11,7 @@ from ablate.page.pictures import Heat, described, weight_rows
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.result.snapshot import Snapshot, unpack
-from ablate.system.language import _, seed_told
+from ablate.system.messages.language import _, seed_told
 
 
 def telling_variants(summary: Summary) -> tuple[str, ...]:

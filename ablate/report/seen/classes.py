@@ -18,7 +18,7 @@ from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.stats.metrics import confusion
 from ablate.stats.words import points
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 MOST_CLASSES = 25
 """More have no matrix that can be read, and of their recalls the table has those that differ most."""

@@ -15,7 +15,7 @@ from ablate.page import canvas
 from ablate.page.document import Figure, Value
 from ablate.report.readable import MOST_DRAWN, ends, mean_of, of_variants
 from ablate.report.summary import Summary
-from ablate.system.language import N_, _, amount
+from ablate.system.messages.language import N_, _, amount
 
 MAX_SMOOTHING = 15
 SEEN = N_("Test (seen by the schedule)")

@@ -18,7 +18,7 @@ from ablate.result import RunStatus
 from ablate.result.flips import SHOWN, Flip, Flips, best_and_worst
 from ablate.stats.sample import PackedBits
 from ablate.stats.words import points
-from ablate.system.language import N_, _, amount
+from ablate.system.messages.language import N_, _, amount
 
 NAMES = ("images-best", "images-worst")
 TILE_INCHES, WORDS = 1.35, Words(above=7, below=6)

@@ -7,7 +7,7 @@ from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.result.dataset import DatasetSummary, compared_by, in_folds, told, warnings
 from ablate.study.metrics import ACCURACY
-from ablate.system.language import _
+from ablate.system.messages.language import _
 
 
 def image_blocks(summary: Summary) -> tuple[Block, ...]:

@@ -10,7 +10,7 @@ from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.study.metrics import METRICS
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 
 def metric_blocks(summary: Summary) -> tuple[Block, ...]:

@@ -14,7 +14,7 @@ from ablate.report.several.parts import (
     listed,
     networks,
 )
-from ablate.system.language import ENGLISH, N_, _, spoken
+from ablate.system.messages.language import ENGLISH, N_, _, spoken
 
 
 def compared_blocks(groups: Sequence[Group]) -> tuple[Block, ...]:

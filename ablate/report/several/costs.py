@@ -12,7 +12,7 @@ from ablate.report.effects.contexts import InContext
 from ablate.report.several.parts import listed
 from ablate.report.summary import Summary
 from ablate.stats.words import speed_words
-from ablate.system.language import _, amount
+from ablate.system.messages.language import _, amount
 
 Measured = dict[str, dict[SpeedColumn, Speed]]
 

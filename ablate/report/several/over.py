@@ -13,8 +13,8 @@ from ablate.report.files.export import over_csv
 from ablate.report.files.latex import plain_table
 from ablate.report.files.numbers import contexts_json
 from ablate.report.render import FORMATS, content_of, figure_files, write_files
-from ablate.system.inside import inside
-from ablate.system.language import ENGLISH, spoken
+from ablate.system.files.inside import inside
+from ablate.system.messages.language import ENGLISH, spoken
 
 FIGURES = "figures"
 

@@ -12,7 +12,7 @@ from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.recipe import PROTOCOL_DEFAULTS
-from ablate.system.language import N_, Said, _, noun
+from ablate.system.messages.language import N_, Said, _, noun
 
 SHORT = 8
 """Digits of a content's hash that people are shown."""

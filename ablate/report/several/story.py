@@ -38,7 +38,7 @@ from ablate.report.several.parts import (
 )
 from ablate.report.several.studies import shared_runs, studies_table
 from ablate.stats import Verdict
-from ablate.system.language import ENGLISH, _, amount, retold, spoken
+from ablate.system.messages.language import ENGLISH, _, amount, retold, spoken
 
 FIGURE = "effects"
 MOST_FINDINGS = 12

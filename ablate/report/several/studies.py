@@ -12,7 +12,7 @@ from ablate.report.several.parts import (
     finished,
     run_keys,
 )
-from ablate.system.language import N_, _, amount, retold
+from ablate.system.messages.language import N_, _, amount, retold
 
 COLUMNS = (
     (N_("Study"), "", False), (N_("Data set"), N_("its content"), False), (N_("Network"), "", False),

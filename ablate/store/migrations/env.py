@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from ablate.store.revisions import VERSION_TABLE
+from ablate.store.connection.revisions import VERSION_TABLE
 from ablate.store.schema import metadata
 
 context.configure(

@@ -18,11 +18,16 @@ from sqlalchemy import Column, Connection, Table, delete, insert, select, union,
 from ablate.errors import DatabaseError
 from ablate.result import RunStatus
 from ablate.store import schema
-from ablate.store.address import is_sqlite, parse_url, shown
-from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine
-from ablate.store.contents import refuse_other_contents
-from ablate.store.read import reading
-from ablate.store.sqlite_file import BUSY_SECONDS, UNTRUSTED
+from ablate.store.connection.address import is_sqlite, parse_url, shown
+from ablate.store.connection.contents import refuse_other_contents
+from ablate.store.connection.engine import (
+    WRITE,
+    clear_errors,
+    database_exists,
+    open_engine,
+    reading,
+)
+from ablate.store.connection.sqlite_file import BUSY_SECONDS, UNTRUSTED
 
 ROWS_AT_ONCE = 2000
 STAYED = "its file lies beside the database that it came from"

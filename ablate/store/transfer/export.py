@@ -14,9 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, column, inspect, select, table
 
 from ablate.errors import DatabaseError, OutputError
-from ablate.store.address import shown
-from ablate.store.revisions import HEAD
-from ablate.store.rows import now
+from ablate.store.connection.address import shown
+from ablate.store.connection.revisions import HEAD
 from ablate.store.transfer.copies import private_copy
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import (
@@ -32,7 +31,8 @@ from ablate.store.transfer.manifest import (
 )
 from ablate.store.transfer.values import Row, Sheet, sheet_of_table, sheet_of_view
 from ablate.store.views import ORDER
-from ablate.system.files import follow_umask
+from ablate.system.files.atomic import follow_umask
+from ablate.system.process.clock import now
 
 NOTES = {
     "csv": [

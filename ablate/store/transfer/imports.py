@@ -18,12 +18,18 @@ from sqlalchemy.exc import DataError as SqlDataError
 from sqlalchemy.exc import IntegrityError
 
 from ablate.errors import DatabaseError, DataError
-from ablate.store.address import is_sqlite, shown
-from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine, parse_url
-from ablate.store.contents import problems
-from ablate.store.migrate import upgrade
-from ablate.store.revisions import HEAD, VERSION_TABLE
-from ablate.store.sqlite import make_engine
+from ablate.store.connection.address import is_sqlite, shown
+from ablate.store.connection.contents import problems
+from ablate.store.connection.engine import (
+    WRITE,
+    clear_errors,
+    database_exists,
+    open_engine,
+    parse_url,
+)
+from ablate.store.connection.migrate import upgrade
+from ablate.store.connection.revisions import HEAD, VERSION_TABLE
+from ablate.store.connection.sqlite import make_engine
 from ablate.store.transfer.copies import copy_rows
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import TABLES, Manifest, file_of_table, read_manifest

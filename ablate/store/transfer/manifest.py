@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ablate.errors import DataError
 from ablate.store import schema
-from ablate.store.revisions import HEAD, RETIRED_TABLES, REVISIONS
+from ablate.store.connection.revisions import HEAD, RETIRED_TABLES, REVISIONS
 from ablate.store.transfer.formats import MOST_BYTES
 from ablate.store.views import NOT_EXPORTED, VIEWS
 

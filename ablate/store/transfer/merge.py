@@ -11,10 +11,16 @@ from sqlalchemy import Connection, Table, insert, select, update
 
 from ablate.errors import DatabaseError
 from ablate.store import schema
-from ablate.store.address import is_sqlite, shown
-from ablate.store.checkpoints import sweep
-from ablate.store.connect import WRITE, clear_errors, database_exists, open_engine, parse_url
-from ablate.store.rows import add_missing, chunks
+from ablate.store.connection.address import is_sqlite, shown
+from ablate.store.connection.engine import (
+    WRITE,
+    clear_errors,
+    database_exists,
+    open_engine,
+    parse_url,
+)
+from ablate.store.connection.statements import add_missing, chunks
+from ablate.store.files.checkpoints import sweep
 from ablate.store.transfer.copies import portable_columns, private_copy
 from ablate.store.transfer.merge_runs import add_cells, check, choose, join_definitions, take
 from ablate.store.transfer.weights import WeightFiles

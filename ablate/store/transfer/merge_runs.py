@@ -11,10 +11,11 @@ from sqlalchemy import Column, Connection, Table, delete, func, insert, select, 
 from ablate.errors import DatabaseError
 from ablate.result import RunStatus
 from ablate.store import schema
-from ablate.store.rows import add_missing, chunks, now
-from ablate.store.status import StudyKey
+from ablate.store.connection.statements import add_missing, chunks
+from ablate.store.progress.status import StudyKey
 from ablate.store.transfer.values import check_identifiers
-from ablate.system.text import seed_and_fold
+from ablate.system.messages.text import seed_and_fold
+from ablate.system.process.clock import now
 
 RANK = {RunStatus.FINISHED: 2, RunStatus.PLANNED: 0}
 """A run replaces one that has come less far; stopped, failed and running are 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from ablate.store.weights import checked_weights, weights_files, write_weights
+from ablate.store.files.weights import checked_weights, weights_files, write_weights
 
 
 @dataclass

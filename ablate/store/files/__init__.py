@@ -1,0 +1,1 @@
+"""The files that lie beside a database, or where `--files` says: checkpoints, weights, histograms."""

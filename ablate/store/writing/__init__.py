@@ -1,0 +1,1 @@
+"""What is written: plans, claims, epochs and results of runs, costs, trials, looks. The door is `Store`."""

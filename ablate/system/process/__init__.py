@@ -1,0 +1,1 @@
+"""What holds for a process as a whole: who it is, its signals, settings, generators and ports."""
