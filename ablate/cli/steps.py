@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 VERDICTS = ("better", "worse", "equivalent", "identical", "undecided")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 UNITS = {"cm": 2.54, "mm": 25.4, "in": 1.0, "pt": 72.27}
 LEAST_INCHES, MOST_INCHES = 2.0, 20.0
 
@@ -174,6 +175,34 @@ def study_name(given: str | None) -> str | None:
     if given is None or not (given.endswith(".toml") or Path(given).is_file()):
         return given
     return load_all(Path(given), None)[0].name
+
+
+def known_name(name: str | None) -> str:
+    """A name that a study can have: folders are called so.
+
+    Raises:
+        OptionError: it has none such.
+    """
+    from ablate.errors import OptionError
+
+    if name is None or not NAME.fullmatch(name):
+        raise OptionError(
+            f"{name!r}: is no name of a study: write small letters, digits, - and _, at most 64 of them, "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+def refuse_margin(margin: float | None) -> None:
+    """Raises:
+    OptionError: no margin of equivalence can be that.
+    """
+    from ablate.errors import OptionError
+
+    if margin is not None and not 0 < margin < 1:
+        raise OptionError(
+            f"--margin {margin:g}: is a fraction above 0 and below 1: half a point of accuracy is 0.005"
+        )
 
 
 def is_file(given: Path) -> bool:

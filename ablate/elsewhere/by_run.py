@@ -8,7 +8,7 @@ from ablate.elsewhere.cells import EMPTY, Column, shown
 from ablate.elsewhere.columns import FAILED, Columns
 from ablate.elsewhere.values import GivenResults, GivenRun
 from ablate.errors import DataError
-from ablate.result.metrics import Score
+from ablate.result.metrics import Score, Split
 from ablate.study.metrics import ACCURACY, METRICS
 
 MOST_RUNS = 100_000
@@ -56,8 +56,8 @@ def _rows(columns: Columns) -> list[Row]:
         rows.append(row)
         if len(rows) > MOST_RUNS:
             raise DataError(
-                f"{columns.sheet.file}: has more than {MOST_RUNS:,} rows, and each is a run: a file with a row "
-                "for each image has the columns image, label and predicted"
+                f"{columns.sheet.file}: has more than {MOST_RUNS:,} rows, and each is a run: a file with a "
+                "row for each image has the columns image, label and predicted"
             )
     if not rows:
         raise DataError(f"{columns.sheet.file}: has no row below the names of its columns")
@@ -136,9 +136,8 @@ def _run(
     if "seconds" in place:
         seconds = _loss(columns.of("seconds"), row, cells[place["seconds"]])
     ended = failure is None
-    known = (Score("test", ACCURACY, test),) if ended and test is not None else ()
-    if ended and validated is not None:
-        known += (Score("validation", ACCURACY, validated),)
+    accuracies: tuple[tuple[Split, float | None], ...] = (("test", test), ("validation", validated))
+    known = tuple(Score(s, ACCURACY, each) for s, each in accuracies if each is not None)
     return GivenRun(
         variant=columns.of("variant").text(row, cells[place["variant"]]),
         seed=columns.of("seed").seed(row, cells[place["seed"]]),

@@ -97,10 +97,10 @@ def _stream(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _csv(given: GivenFile) -> Sheet:
-    text = io.TextIOWrapper(_Kept(given.stream), encoding="utf-8-sig", newline="")
+    text = io.TextIOWrapper(given.stream, encoding="utf-8-sig", newline="")
     separator = _separator(given, text)
     records = _records(given, csv.reader(text, delimiter=separator, strict=True))
-    number, names = next(records, (1, []))
+    _first, names = next(records, (1, []))
     columns = tuple(name.lower() for name in names)
     return Sheet(given.name, columns, _same_width(given, columns, records), separator != ",")
 
@@ -138,18 +138,16 @@ def _not_utf8(given: GivenFile) -> DataError:
 def _same_width(given: GivenFile, columns: tuple[str, ...], records: Rows) -> Rows:
     width = len(columns)
     for number, cells in records:
-        if len(cells) != width:
-            if len(cells) < width or any(cells[width:]):
-                raise DataError(
-                    f"{given.name}: row {number}: has {len(cells)} cells, and the first row names {width} "
-                    "columns: give each cell its column"
-                )
-            cells = cells[:width]
-        yield number, cells
+        if len(cells) < width or any(cells[width:]):
+            raise DataError(
+                f"{given.name}: row {number}: has {len(cells)} cells, and the first row names {width} "
+                "columns: give each cell its column"
+            )
+        yield number, cells[:width]
 
 
 def _jsonl(given: GivenFile) -> Sheet:
-    text = io.TextIOWrapper(_Kept(given.stream), encoding="utf-8-sig", newline="\n")
+    text = io.TextIOWrapper(given.stream, encoding="utf-8-sig", newline="\n")
     objects = _objects(given, text)
     first = next(objects, None)
     names = [] if first is None else list(first[1])
@@ -234,31 +232,6 @@ def _as_text(given: GivenFile, number: int, name: str, value: Any) -> str:
             f"{given.name}: row {number}, column {name}: is {type(value).__name__}: write numbers or text"
         )
     return repr(value)
-
-
-class _Kept(io.BufferedIOBase):
-    """A stream that whoever wraps it does not close."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, place: int, whence: int = 0) -> int:
-        return self._stream.seek(place, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def read(self, size: int | None = -1) -> bytes:
-        return self._stream.read(-1 if size is None else size)
-
-    def read1(self, size: int = -1) -> bytes:
-        return self._stream.read(2**16 if size < 0 else size)
 
 
 READERS: dict[str, Callable[[GivenFile], Sheet]] = {
