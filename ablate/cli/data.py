@@ -66,8 +66,8 @@ def import_results(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="CSV, .jsonl or .parquet with variant, seed and test_accuracy, or with variant, seed, image, "
-            "label and predicted; - is CSV from stdin.",
+            help="CSV, .jsonl or .parquet with variant, seed and test_accuracy, or with variant, seed, "
+            "image, label and predicted; - is CSV from stdin.",
         ),
     ],
     study: Annotated[

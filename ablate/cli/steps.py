@@ -54,6 +54,39 @@ def load_all(
     return load_studies(path, [*(assignments or []), *numbers])
 
 
+def from_elsewhere(study: Path, db: str, data: Path | None, set: list[str] | None) -> str | None:
+    """The name of a study whose runs were trained elsewhere, where that is what is named; None of a file.
+
+    Raises:
+        OptionError: --data or --set, which change nothing that was trained elsewhere.
+    """
+    if is_file(study):
+        return None
+    from ablate.errors import OptionError
+    from ablate.store.reading.elsewhere import elsewhere_of
+
+    if elsewhere_of(db, str(study)) is None:
+        return None
+    useless = [option for option, value in (("--data", data), ("--set", set)) if value]
+    if useless:
+        raise OptionError(
+            f"{' and '.join(useless)}: for study files alone, and {study} was trained elsewhere: leave "
+            f"{'them' if len(useless) > 1 else 'it'} out"
+        )
+    return str(study)
+
+
+def refuse_elsewhere(command: str, study: Path | None, db: str) -> None:
+    """Raises:
+    StudyError: the command needs networks, and those of this study are elsewhere.
+    """
+    if study is not None and from_elsewhere(study, db, None, None) is not None:
+        raise StudyError(
+            f"{command}: needs the networks of study {study}, and these were trained elsewhere: "
+            f"`ablate report {study}` and `ablate compare A B --study {study}` say what is known of them"
+        )
+
+
 def inches(length: str) -> float:
     """A length as a paper's author writes it: `8.4cm`, `84mm`, `3.3in`, `240pt`.
 

@@ -204,6 +204,8 @@ def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColu
 def _planned(variant: VariantSummary, summary: Summary) -> int:
     """The runs of a variant: those that its study declares, and those with seeds beyond, as a search has."""
     seeds = summary.runs.loc[summary.runs["variant"] == variant.name, "seed"]
+    if summary.elsewhere:
+        return variant.planned
     declared = variant.name in summary.study["variants"] and not summary.any_time
     beyond = int((seeds > variant.planned).sum()) if declared else variant.besides
     return max(variant.planned + beyond, variant.n + variant.failed + variant.besides)

@@ -16,6 +16,7 @@ from typing import Any
 from ablate.result import RunStatus
 from ablate.store.connection.ask import Ask, asking
 from ablate.store.progress.status import Counted, Process, RunningRun, StudyKey, StudyStatus, Worker
+from ablate.study.elsewhere import is_elsewhere
 from ablate.system.process.owner import Owner
 
 STUDIES = """
@@ -74,6 +75,7 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
                 dataset,
                 _grid(definition),
                 context=_context(definition),
+                elsewhere=is_elsewhere(_decoded(definition)),
             )
             for name, content, setting, dataset, definition in ask(STUDIES)
             if study in (None, name)
@@ -98,7 +100,8 @@ def _decoded(definition: Any) -> dict[str, Any]:
 
 
 def _epochs(definition: Any) -> int:
-    return int(_decoded(definition)["recipe"]["epochs"])
+    found = _decoded(definition)
+    return 0 if is_elsewhere(found) else int(found["recipe"]["epochs"])
 
 
 def _context(definition: Any) -> dict[str, Any]:
