@@ -88,7 +88,7 @@ def optimism(validation: Mapping[str, BySeed], *, paired: bool = True) -> float 
 def run_variance(validation: Mapping[str, BySeed], *, paired: bool = True) -> float | None:
     """The variance of one run that an arm does not share with the others of its seed.
 
-    From shared seeds as blocks where all arms have the same ones and these are `paired`, else within each arm.
+    From shared seeds as blocks that are `paired` where all arms have the same ones, else within each arm.
     """
     seeds = {tuple(sorted(scores)) for scores in validation.values()}
     if paired and len(seeds) == 1 and len(validation) > 1:

@@ -74,7 +74,7 @@ class Frames:
 
     @property
     def paired(self) -> bool:
-        """Whether runs of one seed share what they begin with and their batches, as far as anybody says so."""
+        """Whether runs of one seed share what they begin with and their batches, as far as it is said."""
         return bool(told_of(self.study).get("paired", True))
 
     @property
