@@ -90,7 +90,7 @@ def report(
     _without(printed, **{"--out": out is not None})
     _without("--check" if check else other if not printed else "", **{"--fail-on": bool(verdicts)})
     rehash(again)
-    named = from_elsewhere(studies[0], db, data, set) if len(studies) == 1 else None
+    named = from_elsewhere("report", studies[0], db, data, set) if len(studies) == 1 else None
     if named is None and (len(studies) > 1 or not is_file(studies[0])):
         of_one = {
             "--comment": comment,
@@ -213,7 +213,7 @@ def compare(
     """Say in words what B does that A does not: accuracy with its interval, and cost."""
     verdicts = known_verdicts(fail_on)
     rehash(again)
-    named = from_elsewhere(study, db, data, set)
+    named = from_elsewhere("compare", study, db, data, set)
     questions: list[Study] | list[str] = load_all(study, set) if named is None else [named]
     _begin("compare", questions, _(" and ").join((first, second)))
     with loading():

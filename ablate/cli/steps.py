@@ -54,7 +54,9 @@ def load_all(
     return load_studies(path, [*(assignments or []), *numbers])
 
 
-def from_elsewhere(study: Path, db: str, data: Path | None, set: list[str] | None) -> str | None:
+def from_elsewhere(
+    command: str, study: Path, db: str, data: Path | None = None, set: list[str] | None = None
+) -> str | None:
     """The name of a study whose runs were trained elsewhere, where that is what is named; None of a file.
 
     Raises:
@@ -62,6 +64,7 @@ def from_elsewhere(study: Path, db: str, data: Path | None, set: list[str] | Non
     """
     if is_file(study):
         return None
+    begin(command, about=str(study))
     from ablate.errors import OptionError
     from ablate.store.reading.elsewhere import elsewhere_of
 
@@ -80,7 +83,7 @@ def refuse_elsewhere(command: str, study: Path | None, db: str) -> None:
     """Raises:
     StudyError: the command needs networks, and those of this study are elsewhere.
     """
-    if study is not None and from_elsewhere(study, db, None, None) is not None:
+    if study is not None and from_elsewhere(command, study, db) is not None:
         raise StudyError(
             f"{command}: needs the networks of study {study}, and these were trained elsewhere: "
             f"`ablate report {study}` and `ablate compare A B --study {study}` say what is known of them"

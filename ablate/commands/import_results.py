@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.elsewhere.read import read_results
+from ablate.elsewhere.read import read_results, refuse_numbered_by_accuracy
 from ablate.elsewhere.sheets import opened
 from ablate.elsewhere.values import GivenResults
 from ablate.store.connection.engine import shown
@@ -42,6 +42,8 @@ def import_file(path: Path, url: str, wanted: Wanted) -> Imported:
     PULSE.step("reading")
     with opened(path) as given:
         results = read_results(given, percent=wanted.percent)
+        if wanted.paired:
+            refuse_numbered_by_accuracy(results)
         asked = Asked(
             study=wanted.study,
             file=given.name,

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +47,12 @@ class GivenFile:
     sha256: str
     size: int
     stream: IO[bytes]
+    texts: list[io.TextIOWrapper] = field(default_factory=list)
+
+    def text(self, newline: str) -> io.TextIOWrapper:
+        """Its text; it is open as long as the file is."""
+        self.texts.append(io.TextIOWrapper(self.stream, encoding="utf-8-sig", newline=newline))
+        return self.texts[-1]
 
     def sheet(self) -> Sheet:
         """Its columns and rows.
@@ -79,7 +85,12 @@ def opened(path: Path) -> Iterator[GivenFile]:
                 size += len(chunk)
                 if size > MOST_BYTES:
                     raise DataError(f"{name}: has more than {MOST_BYTES // 2**30} GiB: split it")
-            yield GivenFile(name, digest.hexdigest(), size, stream)
+            given = GivenFile(name, digest.hexdigest(), size, stream)
+            try:
+                yield given
+            finally:
+                for text in given.texts:
+                    text.detach()  # else it closes the file a second time
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -97,9 +108,9 @@ def _stream(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _csv(given: GivenFile) -> Sheet:
-    text = io.TextIOWrapper(given.stream, encoding="utf-8-sig", newline="")
+    text = given.text("")
     separator = _separator(given, text)
-    records = _records(given, csv.reader(text, delimiter=separator, strict=True))
+    records = _records(given, text, separator)
     _first, names = next(records, (1, []))
     columns = tuple(name.lower() for name in names)
     return Sheet(given.name, columns, _same_width(given, columns, records), separator != ",")
@@ -115,9 +126,9 @@ def _separator(given: GivenFile, text: io.TextIOWrapper) -> str:
     return max(SEPARATORS, key=line.count)
 
 
-def _records(given: GivenFile, reader: Any) -> Rows:
+def _records(given: GivenFile, text: io.TextIOWrapper, separator: str) -> Rows:
     """Rows that are not empty, counted as a spreadsheet does, from 1."""
-    number = 0
+    number, reader = 0, csv.reader(text, delimiter=separator, strict=True)
     try:
         for number, cells in enumerate(reader, 1):
             if number % ROWS_BETWEEN_TELLING == 0:
@@ -147,7 +158,7 @@ def _same_width(given: GivenFile, columns: tuple[str, ...], records: Rows) -> Ro
 
 
 def _jsonl(given: GivenFile) -> Sheet:
-    text = io.TextIOWrapper(given.stream, encoding="utf-8-sig", newline="\n")
+    text = given.text("\n")
     objects = _objects(given, text)
     first = next(objects, None)
     names = [] if first is None else list(first[1])
