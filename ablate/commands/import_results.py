@@ -10,7 +10,7 @@ from ablate.elsewhere.read import read_results, refuse_numbered_by_accuracy
 from ablate.elsewhere.sheets import opened
 from ablate.elsewhere.values import GivenResults
 from ablate.store.connection.engine import shown
-from ablate.store.writing.elsewhere import Asked, Imported, import_results
+from ablate.store.elsewhere.importing import Asked, Imported, import_results
 from ablate.system.messages.command_line import without_password
 from ablate.system.messages.console import say
 from ablate.system.messages.pulse import PULSE

@@ -26,7 +26,8 @@ from ablate.result import (
     Noted,
     Started,
 )
-from ablate.store.writing.store import LAST_WORDS_SECONDS, Claim, Store
+from ablate.store.writing.attempts import LAST_WORDS_SECONDS
+from ablate.store.writing.store import Claim, Store
 from ablate.system.hardware.machine import find_machine
 from ablate.system.messages.language import _
 from ablate.system.process.signals import uninterrupted

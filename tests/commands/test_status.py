@@ -27,7 +27,8 @@ from ablate.commands import doctor
 from ablate.commands import status as status_command
 from ablate.errors import DatabaseError
 from ablate.result import Checkpoint, Epoch, Failed, Finished
-from ablate.store.connection.ask import Ask, asking
+from ablate.store.connection.ask import asking
+from ablate.store.connection.ask_file import Ask
 from ablate.store.maintenance import health
 from ablate.store.progress.status import Counted, RunningRun, Worker
 from ablate.store.progress.watch import read_status

@@ -29,7 +29,8 @@ from ablate.execute.local import LocalExecutor
 from ablate.job import Cohort, Run, session
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Halved
-from ablate.store.writing.store import NODE_TRIES, Store
+from ablate.store.writing.outcomes import NODE_TRIES
+from ablate.store.writing.store import Store
 from ablate.study.file import load_study
 from ablate.system.process.owner import Owner
 

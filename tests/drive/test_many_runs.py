@@ -18,7 +18,7 @@ from ablate.execute import Done
 from ablate.plan import Plan
 from ablate.result import Failed, Finished
 from ablate.store.connection.address import files_folder
-from ablate.store.writing import store as store_module
+from ablate.store.writing import attempts, queue
 from ablate.store.writing.store import Report, Store
 
 
@@ -61,13 +61,14 @@ def test_runs_that_come_together_are_stored_together(
     plan: Plan, store: Store, any_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    transact = store_module.transact
+    transact = attempts.transact
 
     def counted(*args: Any, writes: bool, **rest: Any) -> Any:
         written.extend([1] * writes)
         return transact(*args, writes=writes, **rest)
 
-    monkeypatch.setattr(store_module, "transact", counted)
+    for part in (queue, attempts):
+        monkeypatch.setattr(part, "transact", counted)
     recorder = drive(plan, store)
     assert len(recorder.results) == len(plan.cells) == 60
     assert rows_of(any_url, "SELECT DISTINCT status, epochs FROM v_runs") == [("finished", 1)]

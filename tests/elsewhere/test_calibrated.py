@@ -12,9 +12,9 @@ from ablate.elsewhere.read import read_results
 from ablate.elsewhere.sheets import opened
 from ablate.report.summary import Summary, summarize
 from ablate.stats import Rule, Verdict
+from ablate.store.elsewhere.importing import Asked, import_results
 from ablate.store.reading.elsewhere import elsewhere_of
 from ablate.store.reading.frames import Which, read_frames
-from ablate.store.writing.elsewhere import Asked, import_results
 
 IMPORTS, MOST_WRONG = 40, 6
 """At a rate of 5 % more than 6 of 40 come once in 300 times; the draws are always the same."""

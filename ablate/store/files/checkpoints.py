@@ -17,8 +17,8 @@ from sqlalchemy import Connection, delete, or_, select
 from ablate.result import Checkpoint
 from ablate.result.status import READY
 from ablate.store import schema
-from ablate.store.connection.statements import put
 from ablate.store.files.beside import Files, files_of
+from ablate.store.statements import put
 from ablate.system.process.clock import now
 
 KEPT = 2

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, func, select, update
 from ablate.errors import WeightsError
 from ablate.result import Kept
 from ablate.store import schema
-from ablate.store.connection.statements import put
 from ablate.store.files.beside import Files, files_of
 from ablate.store.reading.runs import StoredRun
+from ablate.store.statements import put
 from ablate.system.messages.text import seed_and_fold
 
 _NAME = re.compile(r"[0-9a-f]{16}\.safetensors")

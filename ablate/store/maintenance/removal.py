@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Table, delete, exists, select
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connection.engine import reading, shown
-from ablate.store.connection.statements import chunks
 from ablate.store.maintenance.studies import (
     NAMED,
     names_of,
@@ -23,6 +22,7 @@ from ablate.store.maintenance.studies import (
     runs_of,
     written,
 )
+from ablate.store.statements import chunks
 
 
 @dataclass(frozen=True)

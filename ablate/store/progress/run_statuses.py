@@ -12,7 +12,7 @@ from sqlalchemy import Connection, FromClause, Select, func, select
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connection.engine import database_exists, reading
-from ablate.store.connection.statements import chunks, listed_keys
+from ablate.store.statements import chunks, listed_keys
 
 if TYPE_CHECKING:
     from ablate.study import Study

@@ -19,8 +19,8 @@ from ablate.store.connection.engine import (
     open_engine,
     parse_url,
 )
-from ablate.store.connection.statements import add_missing, chunks
 from ablate.store.files.checkpoints import sweep
+from ablate.store.statements import add_missing, chunks
 from ablate.store.transfer.copies import portable_columns, private_copy
 from ablate.store.transfer.merge_runs import add_cells, check, choose, join_definitions, take
 from ablate.store.transfer.weights import WeightFiles

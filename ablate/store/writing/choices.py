@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Engine, select
 
 from ablate.result import Choice
 from ablate.store import schema
-from ablate.store.connection.statements import add_missing
 from ablate.store.connection.transaction import reading, writing
+from ablate.store.statements import add_missing
 from ablate.system.process.clock import now
 
 

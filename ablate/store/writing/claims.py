@@ -1,4 +1,4 @@
-"""Who trains which run: claims, heartbeats and ends, inside the transaction of the caller.
+"""Claims of runs, their heartbeats and ends, inside the transaction of the caller.
 
 Every write of an attempt carries its token; a write whose token is no longer the run's changes
 nothing and says so.
@@ -6,16 +6,15 @@ nothing and says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, update
 
 from ablate.result import RunStatus
 from ablate.store import schema
-from ablate.store.connection.statements import chunks, storable
-from ablate.store.writing.claim_statements import TAKE, ready_queries
+from ablate.store.statements import chunks, storable
 from ablate.system.process.clock import now
 from ablate.system.process.owner import Owner
 
@@ -46,128 +45,6 @@ class LostClaimError(Exception):
     def __init__(self, run_key: str) -> None:
         super().__init__(run_key)
         self.run_key = run_key
-
-
-def ready(connection: Connection, run_keys: Sequence[str]) -> Iterator[str]:
-    """Those of these runs that can be trained, in their order; looks no further than it is asked."""
-    query = ready_queries(connection.dialect.name)[0]
-    last, page = -1, 1
-    while page:
-        rows = connection.execute(query, {"keys": run_keys, "last": last}).all()
-        for place, key in rows:
-            last = place
-            yield key
-        page = len(rows)
-
-
-def count_ready(connection: Connection, run_keys: Sequence[str]) -> int:
-    """How many of these runs can be trained."""
-    query = ready_queries(connection.dialect.name)[1]
-    return connection.scalar(query, {"keys": run_keys}) or 0
-
-
-def take(
-    connection: Connection,
-    owner: Owner,
-    run_keys: Sequence[str],
-    tokens: Sequence[Sequence[str]],
-    group: Callable[[str], Hashable],
-    begun: Callable[[str], Mapping[str, Any] | None],
-) -> list[list[Claim]]:
-    """Cohorts, one for each list of tokens: the first of these runs that is ready, and more of its group, one
-    for each token. A run that nobody had before begins under the path that `begun` gives.
-
-    A run that another process is claiming at this moment is passed over. Runs that lost their
-    process or their time before are a group of their own.
-    """
-    alone = _alone(connection) if any(len(each) > 1 for each in tokens) else set()
-    cohorts, rest = [], ready(connection, run_keys)
-    for each in tokens:
-        if len(each) > 1:
-            rest = ready(connection, run_keys)  # of other groups were passed over
-        taken = _take_cohort(
-            rest,
-            each,
-            alone,
-            group,
-            lambda key, token: _take_one(connection, owner, key, token, begun),
-        )
-        if not taken:
-            break
-        cohorts.append(taken)
-    return cohorts
-
-
-def _take_cohort(
-    keys: Iterator[str],
-    tokens: Sequence[str],
-    alone: Container[str],
-    group: Callable[[str], Hashable],
-    take_one: Callable[[str, str], Claim | None],
-) -> list[Claim]:
-    taken: list[Claim] = []
-    together: Hashable = None
-    for key in keys:
-        if taken and (key in alone or group(key) != together):
-            continue
-        claim = take_one(key, tokens[len(taken)])
-        if claim is not None:
-            together = group(key)
-            taken.append(claim)
-            if len(taken) == len(tokens) or key in alone:
-                break
-    return taken
-
-
-def held(connection: Connection, tokens: Sequence[str]) -> list[Claim]:
-    """The runs that are claimed with these tokens, in the tokens' order."""
-    runs, attempts = schema.runs, schema.attempts
-    query = (
-        select(runs.c.run_key, attempts.c.token, attempts.c.number)
-        .join(runs, (runs.c.run_key == attempts.c.run_key) & (runs.c.token == attempts.c.token))
-        .where(attempts.c.token.in_(tokens))
-    )
-    found = [Claim(*row) for row in connection.execute(query)]
-    return sorted(found, key=lambda claim: tokens.index(claim.token))
-
-
-def _alone(connection: Connection) -> set[str]:
-    """Runs that were in a process that died or took too long: nobody knows whose fault that was."""
-    attempts = schema.attempts
-    query = select(attempts.c.run_key).where(attempts.c.outcome.in_((LOST, NODE, LATE)))
-    return set(connection.scalars(query))
-
-
-def _take_one(
-    connection: Connection,
-    owner: Owner,
-    run_key: str,
-    token: str,
-    begun: Callable[[str], Mapping[str, Any] | None],
-) -> Claim | None:
-    started = now()
-    taken = {
-        "key": run_key,
-        "token": token,
-        "owner_host": owner.host,
-        "owner_pid": owner.pid,
-        "owner_started": owner.started,
-        "started_at": started,
-        "path": begun(run_key),
-    }
-    number = connection.scalars(TAKE, taken).one_or_none()
-    if number is None:
-        return None
-    attempt = {
-        "token": token,
-        "run_key": run_key,
-        "number": number,
-        "started_at": started,
-        "host": owner.host,
-        "pid": owner.pid,
-    }
-    connection.execute(insert(schema.attempts), attempt)
-    return Claim(run_key, token, number)
 
 
 def touch(connection: Connection, claim: Claim) -> None:

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from ablate.result import Cost, ProfileRow, Trace
 from ablate.store import schema
-from ablate.store.connection.statements import put
 from ablate.store.connection.transaction import reading, writing
+from ablate.store.statements import put
 from ablate.store.writing.rows import add_environment
 from ablate.system.process.clock import now
 

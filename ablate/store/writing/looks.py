@@ -11,10 +11,10 @@ from ablate.errors import DatabaseError
 from ablate.stats.looks import Look
 from ablate.store import schema
 from ablate.store.connection.engine import open_engine
-from ablate.store.connection.statements import add_missing
 from ablate.store.connection.transaction import transact
 from ablate.store.progress.status import StudyKey
 from ablate.store.reading.looks import read_looks
+from ablate.store.statements import add_missing
 from ablate.system.digest import digest
 from ablate.system.process.clock import now
 

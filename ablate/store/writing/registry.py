@@ -23,10 +23,15 @@ from ablate.result import RunStatus
 from ablate.stats.looks import ANYTIME
 from ablate.store import schema
 from ablate.store.connection.postgres import take_turns
-from ablate.store.connection.statements import add_missing, chunks, put
 from ablate.store.reading.elsewhere import read_elsewhere
-from ablate.store.writing.described import put_dataset
-from ablate.store.writing.rows import add_architectures, cell_row, run_row, variant_columns
+from ablate.store.statements import add_missing, chunks, put
+from ablate.store.writing.rows import (
+    add_architectures,
+    cell_row,
+    put_dataset,
+    run_row,
+    variant_columns,
+)
 from ablate.study.search import FRESH_SEEDS
 from ablate.system.process.clock import now
 

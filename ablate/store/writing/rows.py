@@ -1,4 +1,4 @@
-"""Values → rows: of plans, environments and networks."""
+"""Values → rows: of plans, images, environments and networks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from sqlalchemy import Connection, select, update
 
 from ablate.result import RunStatus
 from ablate.store import schema
-from ablate.store.connection.statements import add_missing
+from ablate.store.statements import add_missing, put, storable
 from ablate.system.digest import digest
 
 if TYPE_CHECKING:
     from ablate.plan import Cell, Plan
     from ablate.result import Architecture
     from ablate.study import Option, Variant
+
+OF_THE_STUDY = ("validation_images", "drawn_images")
+"""What of a summary stands in the study's definition: other recipes may hold out others."""
 
 
 def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
@@ -81,3 +84,19 @@ def add_architectures(connection: Connection, architectures: Iterable[Architectu
         counted = {name: rows[fingerprint][name] for name in ("elementwise", "activations")}
         mine = table.c.fingerprint == fingerprint
         connection.execute(update(table).where(mine).values(**counted))
+
+
+def put_dataset(connection: Connection, plan: Plan, content: str) -> None:
+    """Store what a plan's images are, where they were counted; what was found last stands."""
+    if plan.data is None:
+        return
+    found = {k: v for k, v in plan.data.document().items() if k not in OF_THE_STUDY}
+    texts = {k: storable(v) for k, v in found.items() if isinstance(v, str)}
+    row = {
+        **found,
+        **texts,
+        "train_images": plan.data.train_images + plan.data.validation_images,
+        "turned": int(plan.data.turned),
+        "passed_over": {storable(kind): n for kind, n in plan.data.passed_over.items()},
+    }
+    put(connection, schema.datasets, [{"dataset_hash": content, **row}])

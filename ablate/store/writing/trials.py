@@ -15,8 +15,8 @@ from sqlalchemy import Connection, String, and_, cast, func, insert, select, upd
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connection.engine import open_engine
-from ablate.store.connection.statements import chunks
 from ablate.store.connection.transaction import reading, writing
+from ablate.store.statements import chunks
 from ablate.store.writing.registry import add_cells
 from ablate.store.writing.rows import add_architectures
 from ablate.study import Study

@@ -15,15 +15,15 @@ from ablate.result import RunStatus
 from ablate.result.metrics import Score
 from ablate.result.predictions import NUMBER
 from ablate.store import schema
-from ablate.store.connection.statements import add_missing, chunks, put, storable
-from ablate.store.writing.elsewhere_compared import compared
+from ablate.store.elsewhere.compared import compared
+from ablate.store.statements import add_missing, chunks, put, storable
 from ablate.store.writing.metrics import WHOLE, add_scores
 from ablate.store.writing.rows import add_environment
 from ablate.study.elsewhere import ELSEWHERE, SETTING, network_key, run_key_of
 from ablate.system.process.clock import now
 
 if TYPE_CHECKING:
-    from ablate.store.writing.elsewhere import Asked
+    from ablate.store.elsewhere.importing import Asked
 
 FAILURE = "elsewhere"
 """The kind of a failure of which only words are known."""

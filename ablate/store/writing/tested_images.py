@@ -12,9 +12,9 @@ from ablate.result.image_results import unpack_bits
 from ablate.result.maps import Array
 from ablate.result.predictions import image_count
 from ablate.store import schema
-from ablate.store.connection.statements import add_missing
 from ablate.store.connection.transaction import reading, writing
 from ablate.store.reading.folds import Dealt, join_bits
+from ablate.store.statements import add_missing
 
 
 def add_test_set(connection: Connection, run_key: str, result: Finished) -> bytes | None:

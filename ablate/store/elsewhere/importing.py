@@ -14,10 +14,10 @@ from ablate.errors import DatabaseError, OptionError, StudyError, unknown
 from ablate.store import schema
 from ablate.store.connection.engine import open_engine, shown
 from ablate.store.connection.postgres import take_turns
-from ablate.store.connection.statements import put, storable
 from ablate.store.connection.transaction import transact
+from ablate.store.elsewhere.runs import Changes, Place, put_runs
 from ablate.store.reading.elsewhere import FromElsewhere, read_elsewhere
-from ablate.store.writing.elsewhere_runs import Changes, Place, put_runs
+from ablate.store.statements import put, storable
 from ablate.study.elsewhere import ELSEWHERE, SETTING, UNNAMED, images_key
 from ablate.study.metrics import ACCURACY
 from ablate.system.process.clock import now
