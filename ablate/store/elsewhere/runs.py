@@ -17,7 +17,7 @@ from ablate.result.predictions import NUMBER
 from ablate.store import schema
 from ablate.store.elsewhere.compared import compared
 from ablate.store.statements import add_missing, chunks, put, storable
-from ablate.store.writing.metrics import WHOLE, add_scores
+from ablate.store.writing.outcomes import WHOLE, add_scores
 from ablate.store.writing.rows import add_environment
 from ablate.study.elsewhere import ELSEWHERE, SETTING, network_key, run_key_of
 from ablate.system.process.clock import now
