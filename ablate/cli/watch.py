@@ -9,7 +9,17 @@ import typer
 
 from ablate.cli.completion import study_files
 from ablate.cli.options import DEFAULT_DB, AllowImport, Assignments, DataPath, Db, Rehash, Storage
-from ablate.cli.steps import allow, begin, load, load_all, loading, rehash, study_name, tell_next
+from ablate.cli.steps import (
+    allow,
+    begin,
+    load,
+    load_all,
+    loading,
+    refuse_elsewhere,
+    rehash,
+    study_name,
+    tell_next,
+)
 from ablate.errors import OptionError
 from ablate.system.messages.language import _
 
@@ -51,6 +61,9 @@ def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
     """What to type next for a study, by its file if that is found here."""
     from ablate.system.messages.console import say
 
+    if status.elsewhere:
+        tell_next("report", Path(status.study), db=db)
+        return
     command = "search" if status.open_trials else "run" if status.missing else "report"
     named = [which] if which is not None and which.endswith(".toml") else []
     for file in map(Path, (*named, f"{status.study}.toml", f"studies/{status.study}.toml")):
@@ -122,6 +135,7 @@ def tensorboard(
     if study is None and (set or data is not None):
         raise OptionError("--set and --data belong to a study: name the study file too")
     rehash(again)
+    refuse_elsewhere("tensorboard", study, db)
     question = load(study, set) if study else None
     allow(allow_import, study)
     begin("tensorboard", about=question.name if question else "")

@@ -14,6 +14,7 @@ from ablate.store import schema
 from ablate.store.progress.status import StudyKey
 from ablate.store.statements import add_missing, chunks
 from ablate.store.transfer.values import check_identifiers
+from ablate.study.elsewhere import ELSEWHERE, is_elsewhere, told_of
 from ablate.system.messages.text import seed_and_fold
 from ablate.system.process.clock import now
 
@@ -212,6 +213,8 @@ def _union(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]
         return max((n for n in (ours.get(key), theirs.get(key)) if n is not None), default=None)
 
     aliases = {**(theirs.get("aliases") or {}), **(ours.get("aliases") or {})}
+    if is_elsewhere(ours) and is_elsewhere(theirs):
+        ours = {**ours, ELSEWHERE: _joined(told_of(ours), told_of(theirs))}
     counted = {key: theirs[key] for key in ("validation_images",) if key in theirs}
     return {
         **counted,
@@ -221,4 +224,16 @@ def _union(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]
         "aliases": aliases,
         "seeds": most("seeds"),
         "baseline_seeds": most("baseline_seeds"),
+    }
+
+
+def _joined(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of runs from elsewhere; they are paired where both are said to be."""
+    known = {each["sha256"] for each in ours["files"]}
+    return {
+        **ours,
+        "paired": ours["paired"] and theirs["paired"],
+        "images": ours.get("images") or theirs.get("images"),
+        "epochs": sorted({*ours["epochs"], *theirs["epochs"]}),
+        "files": [*ours["files"], *(f for f in theirs["files"] if f["sha256"] not in known)],
     }
