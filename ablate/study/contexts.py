@@ -80,17 +80,26 @@ def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for key, value in document.items():
         if (key in AXES and isinstance(value, list)) or key.startswith(OF_RECIPE):
-            axes[key] = _values(value)
+            axes[key] = _once(_values(value))
     recipe = as_table(document.get("recipe", {}))
     if isinstance(recipe, list):
-        recipe = {BASE: recipe}
+        recipe = {BASE: _names(recipe)}
     for key, value in recipe.items() if isinstance(recipe, dict) else ():
         if _varies(key, value):
-            axes.setdefault(OF_RECIPE + key, list(value))
+            axes.setdefault(OF_RECIPE + key, _once(value))
     for key, value in _of_grid(document):
         known = axes.setdefault(key, [])
         known += [each for each in _values(value) if each not in known]
     return axes
+
+
+def _names(recipes: list[Any]) -> list[str]:
+    if not all(isinstance(each, str) for each in recipes):
+        raise StudyError(
+            "recipe: must be one table, [recipe] in single brackets, or names of ready recipes, not "
+            f"{recipes!r:.60}"
+        )
+    return recipes
 
 
 def _of_grid(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -142,6 +151,11 @@ def _without(table: Any, *keys: str) -> Any:
 
 def _values(value: object) -> list[Any]:
     return list(value) if isinstance(value, list) else [value]
+
+
+def _once(values: list[Any]) -> list[Any]:
+    """What occurs twice counts once, as in the grid. Values may be lists, which no set takes."""
+    return [value for at, value in enumerate(values) if value not in values[:at]]
 
 
 def _numbered(name: str, number: int) -> str:
