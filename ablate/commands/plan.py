@@ -139,9 +139,10 @@ def _look(study: Study, data: Path | None, url: str, probe: bool) -> _Looked:
     machine = see_machine(study.recipe.precision)
     space = space_of(plan, machine)
     refuse_unfit(plan, space, every_worker=False)
+    trained_on = trained_images(plan, plan.dataset.train_labels())
     if probe:
         counting = Counting(Console(stderr=True), _("a training step of each network"))
-        prove_steps(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
+        prove_steps(plan, machine, trained_on, counting)
     PULSE.step(_("reading the database"))
     stored, outside, seconds = _look_up(plan, keys, url, machine)
     status = tuple(stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells)

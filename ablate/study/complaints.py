@@ -30,7 +30,9 @@ WORDS = {
     "model_type": "must be a table",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
-    "too_short": "is empty: fill it",
+    "too_short": "has too few values",
+    "too_long": "has too many values",
+    "string_too_short": "is empty: fill it, or leave it out",
     "string_pattern_mismatch": "has up to 64 of a–z, 0–9, _ and -, a letter or digit first",
 }
 """Of complaints whose own words are about types of Python, by their kinds."""
