@@ -83,7 +83,7 @@ def find_factory(name: str) -> Callable[..., nn.Module]:
         return partial(make_torchvision, name.removeprefix(TORCHVISION))
     if name in BACKBONES:
         return BACKBONES[name]
-    if not all(name.partition(":")):
+    if ":" not in name:
         raise unknown("backbone", name, [*BACKBONES, "torchvision:NAME", "PACKAGE.MODULE:NAME"])
     with seeded(0), settings_kept():  # what a package draws and sets while it is imported
         factory = import_object(name)

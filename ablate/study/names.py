@@ -54,7 +54,7 @@ def check_names(study: Study) -> None:
     with_whole_baseline(study, [variant.name for variant in variants])
     _check("dataset", (split_call(study.dataset)[0],), DATASETS)
     backbone, _ = split_call(study.backbone)
-    if not all(backbone.partition(":")):
+    if ":" not in backbone:
         _check("backbone", (backbone,), (*BACKBONES, *ELSEWHERE))
     elif not backbone.startswith("torchvision:"):
         check_allowed(backbone)

@@ -68,7 +68,9 @@ def check_allowed(name: str) -> None:
     Raises:
         StudyError: with the option that allows it.
     """
-    module_name = name.partition(":")[0]
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise StudyError(f"backbone {name!r}: write a network of your own as PACKAGE.MODULE:NAME")
     if not is_allowed(module_name):
         package = module_name.partition(".")[0]
         file = _CHANGED.get(package)
