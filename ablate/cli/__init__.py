@@ -44,6 +44,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "merge": data.merge,
     "export": data.export,
     "import": data.import_,
+    "import-results": data.import_results,
     "compare": report.compare,
     "doctor": data.doctor,
 }

@@ -17,7 +17,17 @@ from ablate.cli.options import (
     Rehash,
     StudyFile,
 )
-from ablate.cli.steps import allow, begin, check, load, load_all, loading, rehash, tell_next
+from ablate.cli.steps import (
+    allow,
+    begin,
+    check,
+    load,
+    load_all,
+    loading,
+    refuse_elsewhere,
+    rehash,
+    tell_next,
+)
 from ablate.errors import OptionError
 
 if TYPE_CHECKING:
@@ -69,6 +79,7 @@ def measure(
     if math.isnan(block_seconds):
         raise OptionError("--block-seconds nan: write a number of seconds, 2 or more")
     rehash(again)
+    refuse_elsewhere("measure", study, db)
     questions = load_all(study, set)
     allow(allow_import, study)
     check(*questions)
@@ -92,6 +103,7 @@ def profile(
 ) -> None:
     """Show where two variants differ in time, module by module, from the profiles in the database."""
     rehash(again)
+    refuse_elsewhere("profile", study, db)
     question = load(study, set)
     begin("profile", question, f"{first} and {second}")
     with loading():

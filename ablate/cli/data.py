@@ -10,7 +10,7 @@ import typer
 from ablate.cli.completion import study_files
 from ablate.cli.exits import EXIT_FAILED_RUNS
 from ablate.cli.options import DEFAULT_DB, Db
-from ablate.cli.steps import begin, loading, study_name
+from ablate.cli.steps import begin, known_name, loading, refuse_margin, study_name
 from ablate.system.messages.text import plural
 
 
@@ -59,6 +59,65 @@ def import_(
         from ablate.commands.transfer import import_results
 
     import_results(folder, db)
+
+
+def import_results(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV, .jsonl or .parquet with variant, seed and test_accuracy, or with variant, seed, "
+            "image, label and predicted; - is CSV from stdin.",
+        ),
+    ],
+    study: Annotated[
+        str, typer.Option("--study", metavar="NAME", help="What the study is called, or will be.")
+    ],
+    trainer: Annotated[
+        str | None,
+        typer.Option("--trainer", metavar="TEXT", help="What trained them: the report says so."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline", metavar="VARIANT", help="Default: none or baseline, if one is there."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="LABEL", help="What the images are called.")
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin", metavar="M", help="The margin of equivalence, as a fraction: 0.005."
+        ),
+    ] = None,
+    paired: Annotated[
+        bool | None,
+        typer.Option(
+            "--paired/--unpaired",
+            help="Runs of one seed share what they begin with and their batches. Default: they do not.",
+            show_default=False,
+        ),
+    ] = None,
+    percent: Annotated[
+        bool, typer.Option("--percent", help="Accuracies are in percent, without the sign.")
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Take values that differ from those that are there."),
+    ] = False,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Bring in results that were trained elsewhere: verdicts, figures and a report, without training."""
+    name = known_name(study)
+    begin("import-results", about=f"{file} as {name}")
+    refuse_margin(margin)
+    with loading():
+        from ablate.commands.import_results import Wanted, import_file
+
+    wanted = Wanted(name, trainer, baseline, dataset, margin, paired, percent, replace)
+    import_file(file, db, wanted)
 
 
 def merge(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.options import DEFAULT_DB, AllowImport, Assignments, DataPath, Db, OfStudy, Rehash
-from ablate.cli.steps import allow, begin, load, loading, rehash
+from ablate.cli.steps import allow, begin, load, loading, refuse_elsewhere, rehash
 from ablate.errors import OptionError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def explain(
     if image is not None and samples is not None:
         raise OptionError("--image and --samples: give one of them, not both")
     rehash(again)
+    refuse_elsewhere("explain", study, db)
     question = load(study, set)
     allow(allow_import, study)
     begin("explain", question)
@@ -89,6 +90,7 @@ def take(
 ) -> None:
     """Take a trained network out: its weights, and a Python file that builds it with PyTorch alone."""
     rehash(again)
+    refuse_elsewhere("take", study, db)
     question = load(study, set)
     allow(allow_import, study)
     begin("take", question, variant)

@@ -21,7 +21,17 @@ from ablate.cli.options import (
     Seeds,
     StudyFile,
 )
-from ablate.cli.steps import allow, as_typed, begin, check, load_all, loading, rehash, tell_next
+from ablate.cli.steps import (
+    allow,
+    as_typed,
+    begin,
+    check,
+    load_all,
+    loading,
+    refuse_elsewhere,
+    rehash,
+    tell_next,
+)
 from ablate.errors import OptionError
 
 if TYPE_CHECKING:
@@ -44,6 +54,7 @@ def plan(
 ) -> None:
     """List the cells of a study: parameters, MACs, status and what is missing. Trains nothing."""
     rehash(again)
+    refuse_elsewhere("plan", study, db)
     questions = load_all(study, set, seeds, baseline_seeds)
     allow(allow_import, study)
     check(*questions)

@@ -21,6 +21,7 @@ from ablate.cli.options import (
 from ablate.cli.steps import (
     begin,
     files_or_names,
+    from_elsewhere,
     inches,
     is_file,
     known_verdicts,
@@ -89,7 +90,8 @@ def report(
     _without(printed, **{"--out": out is not None})
     _without("--check" if check else other if not printed else "", **{"--fail-on": bool(verdicts)})
     rehash(again)
-    if len(studies) > 1 or not is_file(studies[0]):
+    named = from_elsewhere("report", studies[0], db, data, set) if len(studies) == 1 else None
+    if named is None and (len(studies) > 1 or not is_file(studies[0])):
         of_one = {
             "--comment": comment,
             "--figure": figure is not None,
@@ -100,8 +102,8 @@ def report(
         _report_several(studies, (data, set), db, out, way, verdicts)
         return
     (study,) = studies
-    questions = load_all(study, set)
-    begin("report", questions[0], contexts=len(questions))
+    questions: list[Study] | list[str] = load_all(study, set) if named is None else [named]
+    _begin("report", questions)
     with loading():
         from ablate.commands.contexts import Printed, build_reports, check_reports, print_reports
         from ablate.commands.report import draw_one, failing
@@ -151,7 +153,16 @@ def _report_several(
         raise typer.Exit(EXIT_VERDICT)
 
 
-def _of_one_context(questions: list[Study], option: str) -> Study:
+def _begin(command: str, questions: list[Study] | list[str], about: str = "") -> None:
+    """The first word, about a study file or the name of a study from elsewhere."""
+    first = questions[0]
+    if isinstance(first, str):
+        begin(command, about=about or first)
+    else:
+        begin(command, first, about, len(questions))
+
+
+def _of_one_context(questions: list[Study] | list[str], option: str) -> Study | str:
     """The study, where it has one context.
 
     Raises:
@@ -202,8 +213,9 @@ def compare(
     """Say in words what B does that A does not: accuracy with its interval, and cost."""
     verdicts = known_verdicts(fail_on)
     rehash(again)
-    questions = load_all(study, set)
-    begin("compare", questions[0], _(" and ").join((first, second)), len(questions))
+    named = from_elsewhere("compare", study, db, data, set)
+    questions: list[Study] | list[str] = load_all(study, set) if named is None else [named]
+    _begin("compare", questions, _(" and ").join((first, second)))
     with loading():
         from ablate.commands.contexts import compare_in_contexts
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 VERDICTS = ("better", "worse", "equivalent", "identical", "undecided")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 UNITS = {"cm": 2.54, "mm": 25.4, "in": 1.0, "pt": 72.27}
 LEAST_INCHES, MOST_INCHES = 2.0, 20.0
 
@@ -51,6 +52,42 @@ def load_all(
     given = {"seeds": seeds, "baseline_seeds": baseline_seeds}
     numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
     return load_studies(path, [*(assignments or []), *numbers])
+
+
+def from_elsewhere(
+    command: str, study: Path, db: str, data: Path | None = None, set: list[str] | None = None
+) -> str | None:
+    """The name of a study whose runs were trained elsewhere, where that is what is named; None of a file.
+
+    Raises:
+        OptionError: --data or --set, which change nothing that was trained elsewhere.
+    """
+    if is_file(study):
+        return None
+    begin(command, about=str(study))
+    from ablate.errors import OptionError
+    from ablate.store.reading.elsewhere import elsewhere_of
+
+    if elsewhere_of(db, str(study)) is None:
+        return None
+    useless = [option for option, value in (("--data", data), ("--set", set)) if value]
+    if useless:
+        raise OptionError(
+            f"{' and '.join(useless)}: for study files alone, and {study} was trained elsewhere: leave "
+            f"{'them' if len(useless) > 1 else 'it'} out"
+        )
+    return str(study)
+
+
+def refuse_elsewhere(command: str, study: Path | None, db: str) -> None:
+    """Raises:
+    StudyError: the command needs networks, and those of this study are elsewhere.
+    """
+    if study is not None and from_elsewhere(command, study, db) is not None:
+        raise StudyError(
+            f"{command}: needs the networks of study {study}, and these were trained elsewhere: "
+            f"`ablate report {study}` and `ablate compare A B --study {study}` say what is known of them"
+        )
 
 
 def inches(length: str) -> float:
@@ -129,13 +166,13 @@ def keep_files(place: str | None) -> None:
 
 def allow(packages: list[str] | None, study: Path | None) -> None:
     """Let a study import packages: those given now, and those that were given for this file before."""
-    from ablate.system.software.imports import allow_imports
+    from ablate.system.software.imports import allow_imports, note_changed
 
     given = packages or []
     allow_imports(given)
     if study is None:
         return
-    from ablate.system.software.allowed import allowed_for, remember_allowed
+    from ablate.system.software.allowed import allowed_before, allowed_for, remember_allowed
 
     if given:
         try:
@@ -143,6 +180,7 @@ def allow(packages: list[str] | None, study: Path | None) -> None:
         except OSError as error:
             print(f"ablate: --allow-import is not remembered: {error}", file=sys.stderr)
     allow_imports(dict.fromkeys([*given, *allowed_for(study)]))
+    note_changed(allowed_before(study), study.name)
 
 
 def tell_next(
@@ -174,6 +212,34 @@ def study_name(given: str | None) -> str | None:
     if given is None or not (given.endswith(".toml") or Path(given).is_file()):
         return given
     return load_all(Path(given), None)[0].name
+
+
+def known_name(name: str | None) -> str:
+    """A name that a study can have: folders are called so.
+
+    Raises:
+        OptionError: it has none such.
+    """
+    from ablate.errors import OptionError
+
+    if name is None or not NAME.fullmatch(name):
+        raise OptionError(
+            f"{name!r}: is no name of a study: write small letters, digits, - and _, at most 64 of them, "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+def refuse_margin(margin: float | None) -> None:
+    """Raises:
+    OptionError: no margin of equivalence can be that.
+    """
+    from ablate.errors import OptionError
+
+    if margin is not None and not 0 < margin < 1:
+        raise OptionError(
+            f"--margin {margin:g}: is a fraction above 0 and below 1: half a point of accuracy is 0.005"
+        )
 
 
 def is_file(given: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -10,10 +9,8 @@ import typer
 
 from ablate.cli.completion import study_files
 from ablate.cli.options import DEFAULT_DB, Db
-from ablate.cli.steps import begin, loading, study_name
+from ablate.cli.steps import begin, known_name, loading, study_name
 from ablate.errors import OptionError
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 Which = Annotated[
     str, typer.Argument(metavar="STUDY", help="Its file, or its name.", autocompletion=study_files)
@@ -40,8 +37,8 @@ def rename(
     db: Db = DEFAULT_DB,
 ) -> None:
     """Give a study another name in the database; every result stays."""
-    old = _checked(study_name(study))
-    if _checked(new) == old:
+    old = known_name(study_name(study))
+    if known_name(new) == old:
         raise OptionError(f"study rename: {old} is its name already: give another one")
     begin("study rename", about=f"{old} to {new}")
     with loading():
@@ -56,7 +53,7 @@ def delete(
     db: Db = DEFAULT_DB,
 ) -> None:
     """Delete a study and those of its runs that no other study names. Asks first."""
-    name = _checked(study_name(study))
+    name = known_name(study_name(study))
     begin("study delete", about=name)
     with loading():
         from ablate.commands.study import delete as delete_study
@@ -73,13 +70,3 @@ STUDY_COMMANDS: dict[str, Callable[..., None]] = {
 app = typer.Typer(help="List, rename or delete the studies of a database.", no_args_is_help=True)
 for _name, _command in STUDY_COMMANDS.items():
     app.command(_name)(_command)
-
-
-def _checked(name: str | None) -> str:
-    """A name that a study can have: folders are called so."""
-    if name is None or not _NAME.fullmatch(name):
-        raise OptionError(
-            f"{name!r}: is no name of a study: write small letters, digits, - and _, at most 64 of them, "
-            "beginning with a letter or digit"
-        )
-    return name

@@ -35,6 +35,7 @@ from ablate.cli.steps import (
     load,
     load_all,
     loading,
+    refuse_elsewhere,
     rehash,
     tell_next,
 )
@@ -132,6 +133,7 @@ def run(
     """Train exactly the missing runs of a study, then measure throughput. Stop and go on at any time."""
     rehash(again)
     _check_until(until_decided, margin, max_seeds, seeds, baseline_seeds)
+    refuse_elsewhere("run", study, db)
     questions = load_all(study, set, seeds, baseline_seeds)
     allow(allow_import, study)
     keep_files(files)
@@ -206,6 +208,7 @@ def search(
 ) -> None:
     """Let Optuna ask which variants to train, reusing what is trained; then confirm the best."""
     rehash(again)
+    refuse_elsewhere("search", study, db)
     question = load(study, set)
     allow(allow_import, study)
     keep_files(files)

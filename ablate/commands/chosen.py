@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablate.datasets import find_dataset, open_dataset
+from ablate.errors import DatabaseError
+from ablate.store.reading.elsewhere import elsewhere_of
 from ablate.store.reading.frames import Frames, Which, read_frames
 from ablate.study import Study
 from ablate.system.messages.console import say
 from ablate.system.messages.language import _
 
+Asked = Study | str
+"""A study as its file has it, or the name of one whose runs were trained elsewhere."""
 
-def frames_of(study: Study, data: Path | None, url: str) -> Frames:
+
+def frames_of(study: Asked, data: Path | None, url: str) -> Frames:
     """What the database has of a study on the images at `data`, without it on those that were run last.
 
     Raises:
@@ -19,6 +24,8 @@ def frames_of(study: Study, data: Path | None, url: str) -> Frames:
         DataError: `data` cannot be read.
         DatabaseError: there is nothing of this study in the database.
     """
+    if isinstance(study, str):
+        return _frames_elsewhere(study, url)
     find_dataset(study.dataset)
     which = Which(preferred=study.dataset) if data is None else which_at(data, study)
     frames = read_frames(url, study.name, study.setting, which)
@@ -35,6 +42,18 @@ def frames_of(study: Study, data: Path | None, url: str) -> Frames:
             )
         )
     return frames
+
+
+def _frames_elsewhere(name: str, url: str) -> Frames:
+    """What was imported under this name.
+
+    Raises:
+        DatabaseError: nothing was.
+    """
+    found = elsewhere_of(url, name)
+    if found is None:
+        raise DatabaseError(f"the database has no study {name!r} that was trained elsewhere")
+    return read_frames(url, name, found.setting, Which(found.dataset_hash, found.dataset))
 
 
 def which_at(data: Path, study: Study) -> Which:

@@ -7,14 +7,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
-from ablate.commands.chosen import frames_of
+from ablate.commands.chosen import Asked, frames_of
 from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError
 from ablate.report.files.numbers import effect_document, json_text
 from ablate.report.findings import LEAKED, cost, unmoved_in
 from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects, words
-from ablate.study import Study
 from ablate.study.meant import find_variant
 from ablate.system.messages.console import say
 from ablate.system.messages.language import ENGLISH, _, retold, spoken
@@ -22,7 +21,7 @@ from ablate.system.messages.pulse import PULSE
 
 
 def compare_accuracies(
-    first: str, second: str, study: Study, data: Path | None, url: str,
+    first: str, second: str, study: Asked, data: Path | None, url: str,
     format: Literal["words", "json"] = "words",
 ) -> str | None:  # fmt: skip
     """Print the effect of the second variant against the first, and what it costs; returns the verdict, None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from ablate.commands.chosen import frames_of
+from ablate.commands.chosen import Asked, frames_of
 from ablate.commands.compare import compare_accuracies, document, effect_of, told
 from ablate.commands.looked import keep_look
 from ablate.commands.report import build_report, check_report, frames_to_show, print_report
@@ -36,7 +36,7 @@ Printed = Literal["json", "comment"]
 
 
 def build_reports(
-    studies: Sequence[Study], data: Path | None, url: str, out: Path | None, paper: ForPaper = WIDE
+    studies: Sequence[Asked], data: Path | None, url: str, out: Path | None, paper: ForPaper = WIDE
 ) -> list[Summary]:
     """Write a study's report, of several contexts one over all and one of each, and say where they lie;
     returns what each is made from.
@@ -46,8 +46,9 @@ def build_reports(
     """
     if len(studies) == 1:
         return [build_report(studies[0], data, url, out, paper)]
-    folder = out or inside(Path("reports"), studies[0].name)
-    found = frames_in_contexts(studies, data, url)
+    questions = _of_a_file(studies)
+    folder = out or inside(Path("reports"), questions[0].name)
+    found = frames_in_contexts(questions, data, url)
     PULSE.step(_("computing"))
     each = _summarized(found)
     for one in each:
@@ -64,7 +65,7 @@ def build_reports(
 
 
 def print_reports(
-    studies: Sequence[Study], data: Path | None, url: str, what: Printed
+    studies: Sequence[Asked], data: Path | None, url: str, what: Printed
 ) -> list[Summary]:
     """Print report.json over all contexts, or a comment for each, and write nothing; notes go to stderr.
 
@@ -73,8 +74,9 @@ def print_reports(
     """
     if len(studies) == 1:
         return [print_report(studies[0], data, url, what)]
+    questions = _of_a_file(studies)
     with redirect_stdout(sys.stderr):
-        found = frames_in_contexts(studies, data, url)
+        found = frames_in_contexts(questions, data, url)
         PULSE.step(_("computing"))
         each = _summarized(found)
         for _context, frames in found:
@@ -88,7 +90,7 @@ def print_reports(
 
 
 def check_reports(
-    studies: Sequence[Study], data: Path | None, url: str, out: Path | None, paper: ForPaper = WIDE
+    studies: Sequence[Asked], data: Path | None, url: str, out: Path | None, paper: ForPaper = WIDE
 ) -> int:
     """Say which files of a study's reports are not what the database gives; returns how many.
 
@@ -97,8 +99,9 @@ def check_reports(
     """
     if len(studies) == 1:
         return check_report(studies[0], data, url, out, paper=paper)
-    folder = out or inside(Path("reports"), studies[0].name)
-    each = _summarized(frames_in_contexts(studies, data, url))
+    questions = _of_a_file(studies)
+    folder = out or inside(Path("reports"), questions[0].name)
+    each = _summarized(frames_in_contexts(questions, data, url))
     differing = [
         file
         for one in each
@@ -111,7 +114,7 @@ def check_reports(
 
 
 def compare_in_contexts(
-    first: str, second: str, studies: Sequence[Study], data: Path | None, url: str,
+    first: str, second: str, studies: Sequence[Asked], data: Path | None, url: str,
     format: Literal["words", "json"] = "words",
 ) -> list[str | None]:  # fmt: skip
     """Print the effect of the second variant against the first in each context that has both; returns the
@@ -123,10 +126,11 @@ def compare_in_contexts(
     """
     if len(studies) == 1:
         return [compare_accuracies(first, second, studies[0], data, url, format)]
+    questions = _of_a_file(studies)
     unknown: UnknownNameError | None = None
     documents, verdicts = [], list[str | None]()
     with redirect_stdout(sys.stderr if format == "json" else sys.stdout):
-        for context, frames in frames_in_contexts(studies, data, url):
+        for context, frames in frames_in_contexts(questions, data, url):
             say(_("context {context}", context=context_name(context)))
             try:
                 summary = summarize(frames)
@@ -148,7 +152,7 @@ def compare_in_contexts(
     if unknown is not None and not verdicts:
         raise unknown
     if format == "json":
-        print(json_text({"study": studies[0].name, "contexts": documents}), end="")
+        print(json_text({"study": questions[0].name, "contexts": documents}), end="")
     return verdicts
 
 
@@ -171,6 +175,11 @@ def frames_in_contexts(
     if not found and missing is not None:
         raise missing
     return found
+
+
+def _of_a_file(studies: Sequence[Asked]) -> list[Study]:
+    """The contexts of a study file; what was trained elsewhere has one alone."""
+    return [study for study in studies if isinstance(study, Study)]
 
 
 def _among(one: InContext, each: Sequence[InContext]) -> Summary:

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ablate.report.summary import planned_seeds
+from ablate.report.summary import last_seed, planned_seeds
 from ablate.result import RunStatus
 from ablate.stats.looks import ANYTIME, FIXED, Look, any_time, margin_of
 from ablate.store.reading.frames import Frames
 from ablate.store.writing.looks import new_look, record_look
-from ablate.study.search import last_of_grid
 from ablate.system.messages.console import say
 from ablate.system.messages.language import _
 
@@ -39,7 +38,7 @@ def look_at(frames: Frames, command: str) -> Look | None:
         return None
     planned = planned_seeds(study)
     aliases = study.get("aliases") or {}
-    last = last_of_grid(*planned.values())
+    last = last_seed(study, planned)
     names = runs["variant"].replace(dict(aliases))
     runs = runs.assign(variant=names, fresh=runs["seed"] > last)
     finished = runs[(runs["status"] == RunStatus.FINISHED) & runs["test_accuracy"].notna()]

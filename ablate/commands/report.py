@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ablate.commands.chosen import frames_of
+from ablate.commands.chosen import Asked, frames_of
 from ablate.commands.looked import keep_look
 from ablate.errors import OptionError, StudyError, nearest, unknown
 from ablate.report.files.comment import comment
@@ -35,7 +35,7 @@ WORDING = ("question", "baseline", "equivalence_margin", "controls", "metric")
 
 
 def build_report(
-    study: Study, data: Path | None, url: str, out: Path | None, paper: ForPaper = WIDE
+    study: Asked, data: Path | None, url: str, out: Path | None, paper: ForPaper = WIDE
 ) -> Summary:
     """Write a study's report and say where it lies; returns what it is made from.
 
@@ -56,7 +56,7 @@ def build_report(
 
 
 def print_report(
-    study: Study, data: Path | None, url: str, what: Literal["json", "comment"]
+    study: Asked, data: Path | None, url: str, what: Literal["json", "comment"]
 ) -> Summary:
     """Print report.json, or a comment for a pull request, and write nothing; notes go to stderr.
 
@@ -74,7 +74,7 @@ def print_report(
 
 
 def draw_one(
-    study: Study, data: Path | None, url: str, out: Path | None, name: str, inches: float | None
+    study: Asked, data: Path | None, url: str, out: Path | None, name: str, inches: float | None
 ) -> None:
     """Write one figure, of that width, in every format, with its data.
 
@@ -108,7 +108,7 @@ def failing(summary: Summary, verdicts: Sequence[str]) -> list[str]:
 
 
 def check_report(
-    study: Study, data: Path | None, url: str, out: Path | None, *,
+    study: Asked, data: Path | None, url: str, out: Path | None, *,
     paper: ForPaper = WIDE, alone: bool = False, remedy: str = "",
 ) -> int:  # fmt: skip
     """Say which files of a study's report are not what the database gives; returns how many.
@@ -133,10 +133,12 @@ def check_report(
     return len(differing)
 
 
-def frames_to_show(study: Study, data: Path | None, url: str) -> Frames:
+def frames_to_show(study: Asked, data: Path | None, url: str) -> Frames:
     """What the database has of a study, as it is worded now, with what its search has found."""
     PULSE.step(_("reading the database"))
     frames = frames_of(study, data, url)
+    if isinstance(study, str):
+        return frames
     ran = map(str, frames.study["variants"])
     study = study.model_copy(update={"baseline": or_meant(study.baseline, ran)})
     if frames.study.get("grid") != study.model_dump(mode="json")["grid"]:
@@ -151,16 +153,17 @@ def frames_to_show(study: Study, data: Path | None, url: str) -> Frames:
     )
 
 
-def usual_folder(study: Study, frames: Frames) -> Path:
+def usual_folder(study: Asked, frames: Frames) -> Path:
     """`reports/<study>`; with the setting behind it where another setting or other images lie there."""
-    folder = inside(Path("reports"), study.name)
+    name = study if isinstance(study, str) else study.name
+    folder = inside(Path("reports"), name)
     setting, content = str(frames.study.get("setting") or ""), frames.dataset_hash
     there = _what_lies_in(folder)
     if there is None or there == (setting, content):
         return folder
     own = inside(
         Path("reports"),
-        "-".join((study.name, setting[:SHORT], *([content[:SHORT]] if content else []))),
+        "-".join((name, setting[:SHORT], *([content[:SHORT]] if content else []))),
     )
     say(
         _(

@@ -19,6 +19,7 @@ from ablate.report.several.over import differing_over, with_pages, write_over
 from ablate.report.several.parts import make_parts
 from ablate.report.several.story import compose_several, several_numbers
 from ablate.report.summary import Summary, summarize
+from ablate.store.reading.elsewhere import elsewhere_of
 from ablate.store.reading.frames import Frames, Which, read_frames
 from ablate.store.reading.held import held_of
 from ablate.study import Study
@@ -128,6 +129,11 @@ def _found(asked: Sequence[Asked], data: Path | None, url: str) -> list[Frames]:
 
 
 def _by_name(name: str, url: str) -> list[Frames]:
+    if elsewhere_of(url, name) is not None:
+        raise OptionError(
+            f"{name}: its runs were trained elsewhere, and nobody here knows under what: its report stands "
+            f"by itself (`ablate report {name}`)"
+        )
     held = held_of(url, name)
     return [
         read_frames(url, each.study, each.setting, Which(each.dataset_hash, each.dataset))

@@ -92,7 +92,8 @@ def _document(status: StudyStatus) -> dict[str, Any]:
         "dataset": status.dataset,
         "setting": status.setting,
         "context": dict(status.context),
-        "epochs": status.epochs,
+        "epochs": None if status.elsewhere else status.epochs,
+        "trained_elsewhere": status.elsewhere,
         **{state: status.counts.get(state, 0) for state in STATES},
         "failures": dict(status.failures),
         "now": [
@@ -193,6 +194,8 @@ def _line(status: StudyStatus, dataset: str) -> Text:
 
 
 def _setting(status: StudyStatus) -> str:
+    if status.elsewhere:
+        return _("trained elsewhere")
     told = f"{amount(status.epochs, 'epoch')}, {status.setting[:8]}"
     name = context_name(tuple(status.context.items()))
     return f"{told}, {printable(name)}" if name else told

@@ -20,6 +20,7 @@ from ablate.store.connection.engine import shown
 from ablate.store.maintenance.leftovers import give_back_space, remove_files
 from ablate.store.maintenance.removal import Removal, delete_study, what_goes
 from ablate.store.maintenance.studies import Holding, list_studies, rename_study
+from ablate.store.reading.elsewhere import elsewhere_of
 from ablate.system.files.lock import only_one
 from ablate.system.messages.command_line import without_password
 from ablate.system.messages.console import say
@@ -64,10 +65,8 @@ def rename(old: str, new: str, url: str) -> None:
         runs = rename_study(url, old, new)
         _forget_derived(url, old)
     say(f"study {old} is {new} now in {shown(url)}, with {plural(runs, 'run')}")
-    say(
-        f'its study file needs name = "{new}" too; reports/{old} stays as it is, and `ablate report` writes '
-        f"reports/{new}"
-    )
+    file = "" if elsewhere_of(url, new) else f'its study file needs name = "{new}" too; '
+    say(f"{file}reports/{old} stays as it is, and `ablate report` writes reports/{new}")
     say(f"next: ablate status {new}{_db(url)}")
 
 

@@ -23,7 +23,7 @@ def design(summary: Summary) -> Table:
     return {
         name: levels
         for name, levels in _levels(summary).items()
-        if levels.get("attention") != NO_ATTENTION
+        if levels.get("attention", NO_ATTENTION) != NO_ATTENTION
     }
 
 

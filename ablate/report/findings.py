@@ -71,6 +71,8 @@ def _scope(summary: Summary) -> str:
         said.append(_("the verdicts are about {title}", title=summary.judged_by.title))
     if judged and all(effect.rule in about for effect in judged):
         said.append(_("the verdicts are about new images and new seeds"))
+    if summary.elsewhere and judged and all(effect.rule is Rule.SCORES for effect in judged):
+        said.append(_("the verdicts are about new seeds on these very images"))
     if _with(summary, Verdict.EQUIVALENT):
         said.append(_("equivalent means within the {margin}", margin=margin_words(summary)))
     text = _("; ").join(said)

@@ -17,6 +17,14 @@ from ablate.stats.fresh import Seeds
 from ablate.stats.words import could_see
 from ablate.system.messages.language import N_, _, amount
 
+IN_GRID = N_(
+    "Every variant in the order of the grid; differences are to the baseline "
+    "{baseline}. The ± is Student t over seeds.{told}{speed}"
+)
+IN_FILE = N_(
+    "Every variant in the order of its first run in the file; differences are to the baseline "
+    "{baseline}. The ± is Student t over seeds.{told}{speed}"
+)
 NOT_CLAIMED = N_("not claimed (test-leaked)")
 NOT_JUDGED = N_("not judged")
 FACTORS = {"attention": N_("Kind"), "position": N_("Place"), "reduction": "r", "kernel_size": "k"}
@@ -65,8 +73,7 @@ def results_table(summary: Summary) -> Table:
     if len(summary.main_columns) < len(summary.speed_columns):
         speed += _(" Speed was measured under other conditions as well: see the tables of cost.")
     caption = _(
-        "Every variant in the order of the grid; differences are to the baseline "
-        "{baseline}. The ± is Student t over seeds.{told}{speed}",
+        IN_FILE if summary.elsewhere else IN_GRID,
         baseline=summary.baseline,
         told=told,
         speed=speed,
@@ -85,7 +92,24 @@ def results_table(summary: Summary) -> Table:
     )
     caption += of_variants(len(shown), len(every), "tables/results.csv")
     rows, filters = tuple(row for _v, row in shown), (*map(_, FACTORS.values()), _("Verdict"))
-    return Table(caption, columns, rows, filters=filters, every=every)
+    whole = Table(caption, columns, rows, filters=filters, every=every)
+    return _without_unknown(whole) if summary.elsewhere else whole
+
+
+def _without_unknown(table: Table) -> Table:
+    """The table without columns in which nothing is known of any variant."""
+    every = table.every or table.rows
+    shown = [
+        i
+        for i, _column in enumerate(table.columns)
+        if any(row.cells[i].text != fmt.MISSING for row in every)
+    ]
+
+    def narrowed(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        return tuple(replace(row, cells=tuple(row.cells[i] for i in shown)) for row in rows)
+
+    columns = tuple(table.columns[i] for i in shown)
+    return replace(table, columns=columns, rows=narrowed(table.rows), every=narrowed(table.every))
 
 
 def run_keys(summary: Summary) -> dict[tuple[str, int], str]:
@@ -204,6 +228,8 @@ def _speed_cell(variant: VariantSummary, base: VariantSummary, column: SpeedColu
 def _planned(variant: VariantSummary, summary: Summary) -> int:
     """The runs of a variant: those that its study declares, and those with seeds beyond, as a search has."""
     seeds = summary.runs.loc[summary.runs["variant"] == variant.name, "seed"]
+    if summary.elsewhere:
+        return variant.planned
     declared = variant.name in summary.study["variants"] and not summary.any_time
     beyond = int((seeds > variant.planned).sum()) if declared else variant.besides
     return max(variant.planned + beyond, variant.n + variant.failed + variant.besides)
@@ -223,7 +249,8 @@ def completeness(summary: Summary) -> Bar:
     told = [
         _(STATES[name], n=fmt.count(number))
         for name, number in counts.items()
-        if number or name not in ("running", "stopped")
+        if number
+        or name not in ("running", "stopped", *(("missing",) if summary.elsewhere else ()))
     ]
     parts, before = [], 0
     for name, number in counts.items():
@@ -236,5 +263,6 @@ def completeness(summary: Summary) -> Bar:
         if summary.folds == 1
         else _("{seeds} of {folds} folds", seeds=amount(planned, "seed"), folds=summary.folds)
     )
-    said = _("{runs} planned: {told}.", runs=runs, told=_(", ").join(told))
+    told_of = N_("{runs} imported: {told}.") if summary.elsewhere else N_("{runs} planned: {told}.")
+    said = _(told_of, runs=runs, told=_(", ").join(told))
     return Bar(said, tuple(parts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -33,7 +34,7 @@ def read_samples(
         pairs = zip(rows["seed"], rows["run_key"], strict=True)
         keys = {int(seed): str(key) for seed, key in pairs if key in scores}
         values = {seed: float(scores[key]) for seed, key in keys.items()}
-        found[name] = _sample(values, keys, frames, metric)
+        found[name] = replace(_sample(values, keys, frames, metric), paired=frames.paired)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ablate.page import canvas
 from ablate.page.document import Block, Document, Figure, Findings, Note, Section
-from ablate.report import tables
+from ablate.report import elsewhere, tables
 from ablate.report.answer import answer
 from ablate.report.cost import families, profiles, shares
 from ablate.report.cost import tables as costs
@@ -29,7 +29,7 @@ from ablate.report.seen.images import doubts, image_blocks
 from ablate.report.seen.metrics import metric_blocks
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
-from ablate.stats import words
+from ablate.stats import Rule, words
 from ablate.system.messages.context import context_name
 from ablate.system.messages.language import N_, _, amount
 
@@ -91,7 +91,7 @@ def compose(summary: Summary, drawn: Drawn | None = None) -> Document:
             Section("aliases", _("The same network"), _present(tables.aliases_table(summary))),
             Section("reading", _("How to read this"), _reading(summary)),
             Section("layers", _("Parameters by layer"), _layers(summary)),
-            Section("recipe", _("Recipe"), (tables.recipe_table(summary),)),
+            Section("recipe", _("Recipe"), (_recipe(summary),)),
             Section("environment", _("How to reproduce this"), _environment(summary)),
         )
     return Document(
@@ -100,15 +100,26 @@ def compose(summary: Summary, drawn: Drawn | None = None) -> Document:
         facts=(
             *_context(study),
             (_("Dataset"), _dataset(study)),
-            (_("Backbone"), str(study.get("backbone") or "–")),
+            *_trained(summary),
             (_("Baseline"), summary.baseline),
             (_("Variants"), f"{len(summary.variants):,}"),
-            *(((_("Setting"), str(study["setting"])[:8]),) if study.get("setting") else ()),
+            *_setting(summary),
             *_finished(summary),
         ),
-        banner=_(LEAKED) if summary.leaked else "",
+        banner=elsewhere.head(summary),
         sections=tuple(few_rows(section) for section in sections if section.blocks),
     )
+
+
+def _trained(summary: Summary) -> tuple[tuple[str, str], ...]:
+    if summary.elsewhere:
+        return (elsewhere.fact(summary),)
+    return ((_("Backbone"), str(summary.study.get("backbone") or "–")),)
+
+
+def _setting(summary: Summary) -> tuple[tuple[str, str], ...]:
+    setting = summary.study.get("setting")
+    return ((_("Setting"), str(setting)[:8]),) if setting and not summary.elsewhere else ()
 
 
 def _finished(summary: Summary) -> tuple[tuple[str, str], ...]:
@@ -183,6 +194,8 @@ def _completeness(summary: Summary) -> tuple[Block, ...]:
             listed=listed,
         )
         notes.append(Note(text, "warning"))
+    if summary.elsewhere:
+        notes.extend(elsewhere.other_lengths(summary))
     unmoved = [text for variant in summary.variants if (text := unmoved_in(variant))]
     notes.extend(Note(text, "warning") for text in unmoved[:MOST_NOTES])
     if len(unmoved) > MOST_NOTES:
@@ -221,8 +234,11 @@ def _accuracy(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
 
 def _cost(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
     on_paper = _present(tables.operations_table(summary))
-    shown = (*_figures("cost", drawn), *front_blocks(summary))
+    known = any(v.parameters is not None for v in summary.variants) or not summary.elsewhere
+    shown = (*_figures("cost", drawn), *(front_blocks(summary) if known else ()))
     blocks = (*shown, *costs.cost_tables(summary), *on_paper)
+    if summary.elsewhere:
+        return blocks
     if not summary.speed_columns:
         text = _("No speed was measured for this study: ablate run does it after training.")
         blocks = (*blocks, Note(text, "warning"))
@@ -240,10 +256,13 @@ def _search(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
 
 
 def _images(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
-    return flips.blocks(summary, of_section("images", drawn))
+    shown = flips.blocks(summary, of_section("images", drawn))
+    return elsewhere.images_numbered(shown) if summary.elsewhere else shown
 
 
 def _training(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
+    if summary.elsewhere:
+        return _figures("training", drawn)
     missing = _("No finished run has left a training history.")
     return _figures("training", drawn) or _missing(missing)
 
@@ -258,18 +277,25 @@ def _profile(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
         *figures.values(),
         *tables.profile_tables(chosen),
     )
+    if summary.elsewhere:
+        return found
     missing = _("No profile was taken for this study: ablate run does it after training.")
     return (*(found or _missing(missing)), *shares.reasons(summary))
 
 
 def _layers(summary: Summary) -> tuple[Block, ...]:
     table = tables.layers_table(summary)
+    if summary.elsewhere:
+        return _present(table)
     return _present(table) or _missing(_("The layers of this study are not known yet."))
 
 
 def _reading(summary: Summary) -> tuple[Block, ...]:
-    told = (*_verdict_words(summary), _(READING[-1]), *canvas.english_words())
+    speed = () if summary.elsewhere else (_(READING[-1]),)
+    told = (*_verdict_words(summary), *speed, *canvas.english_words())
     notes = tuple(Note(text) for text in told)
+    if summary.elsewhere:
+        return (*notes, Note(elsewhere.seeds_told(summary)))
     if summary.pairing is None:
         return notes
     text = _(
@@ -286,7 +312,10 @@ def _verdict_words(summary: Summary) -> tuple[str, ...]:
     """How verdicts come about, by the rules that were used; of a test-leaked study there are none."""
     if summary.leaked:
         return (_(LEAKED),)
-    rules = words.reading(v.effect for v in summary.tested if v.effect)
+    judged = [v.effect for v in summary.tested if v.effect]
+    if not summary.paired:  # what is said of seeds instead stands at the end
+        judged = [effect for effect in judged if effect.rule is not Rule.UNPAIRED]
+    rules = words.reading(judged)
     folds = () if summary.folds == 1 else (words.told_folds(summary.folds),)
     return (
         f"{_(READING[0])} {_(words.READING[0])}",
@@ -305,7 +334,14 @@ def _contexts(summary: Summary, drawn: Drawn) -> tuple[Block, ...]:
     return context_blocks(summary.contexts, of_section("contexts", drawn))
 
 
+def _recipe(summary: Summary) -> Block:
+    return elsewhere.recipe_table(summary) if summary.elsewhere else tables.recipe_table(summary)
+
+
 def _environment(summary: Summary) -> tuple[Block, ...]:
+    if summary.elsewhere:
+        about = elsewhere.steps(summary), elsewhere.files_table(summary)
+        return (*about, *_present(reproduce.runs_table(summary)))
     table = tables.environment_table(summary)
     found = _present(table) or _missing(_("No environment is recorded."))
     return (*reproduce.steps(summary), *found, *_present(reproduce.runs_table(summary)))

@@ -25,8 +25,15 @@ from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, Sample, interval, seed_correlation
 from ablate.stats.fresh import Kinds, Seeds, by_kind
-from ablate.stats.looks import FinishedRun, any_time, exploratory, margin_of
+from ablate.stats.looks import (
+    FinishedRun,
+    any_time,
+    exploratory,
+    exploratory_imports,
+    margin_of,
+)
 from ablate.stats.ratios import Ratio
+from ablate.study.elsewhere import LARGEST_SEED, is_elsewhere, told_of
 from ablate.study.metrics import ACCURACY, METRICS, Metric
 from ablate.study.search import FRESH_SEEDS, last_of_grid
 
@@ -201,8 +208,22 @@ class Summary:
         return {str(place): int(n) for place, n in places.value_counts(sort=False).items()}
 
     @property
+    def elsewhere(self) -> Mapping[str, Any]:
+        """What is known of runs that were trained elsewhere; empty where they were trained here."""
+        return told_of(self.study)
+
+    @property
+    def paired(self) -> bool:
+        """Whether runs of one seed share what they begin with and their batches."""
+        return bool(self.elsewhere.get("paired", True))
+
+    @property
     def pairing(self) -> float | None:
-        """The correlation of accuracies by seed between variants and the baseline."""
+        """The correlation of accuracies by seed between variants and the baseline; None where equal seeds
+        have nothing in common.
+        """
+        if not self.paired:
+            return None
         base = self.reference.accuracies
         shared = [(v.accuracies, sorted(base.keys() & v.accuracies.keys())) for v in self.tested]
         return seed_correlation(
@@ -222,7 +243,7 @@ def summarize(frames: Frames) -> Summary:
     metric = str(study.get("metric") or ACCURACY)
     margin = margin_of(frames.looks, study.get("equivalence_margin"))
     planned = planned_seeds(study)
-    last = last_of_grid(*planned.values())
+    last = last_seed(study, planned)
     kinds = by_kind(read_samples(names, finished, frames, aliases, metric), baseline, planned, last)
     # By variant once: to look through all runs for each of thousands of variants would take minutes.
     each = {str(name): rows for name, rows in runs.groupby("variant", sort=False)}
@@ -274,7 +295,7 @@ def summarize(frames: Frames) -> Summary:
         images=frames.images,
         kinds=kinds,
         confirmed=kinds.confirmed(margin),
-        exploratory=exploratory(frames.looks, _judged_runs(finished, kinds, last), planned),
+        exploratory=_exploratory(frames, _judged_runs(finished, kinds, last), planned),
         any_time=any_time(frames.looks),
         data=frames.data,
         metric=metric,
@@ -301,6 +322,19 @@ def speed_ratio(variant: VariantSummary, base: VariantSummary, column: SpeedColu
 
 def _mean(sample: Sample | None) -> Interval | None:
     return interval(list(sample.scores.values())) if sample is not None and sample.scores else None
+
+
+def last_seed(study: Mapping[str, Any], planned: Mapping[str, int]) -> int:
+    """The last seed that is none of a search's fresh ones; runs from elsewhere have no such."""
+    return LARGEST_SEED if is_elsewhere(study) else last_of_grid(*planned.values())
+
+
+def _exploratory(
+    frames: Frames, runs: Sequence[FinishedRun], planned: Mapping[str, int]
+) -> str | None:
+    if is_elsewhere(frames.study):
+        return exploratory_imports(frames.looks, runs)
+    return exploratory(frames.looks, runs, planned)
 
 
 def planned_seeds(study: Mapping[str, Any]) -> dict[str, int]:
@@ -348,7 +382,8 @@ def _planned(frames: Frames, name: str, kinds: Kinds, mine: pd.DataFrame) -> int
     """The seeds that the study asks for; a variant outside its grid, or one that got seeds until it was
     decided, has the runs that it has.
     """
-    if kinds.of[name] is not Seeds.GRID or any_time(frames.looks):
+    as_it_is = any_time(frames.looks) or is_elsewhere(frames.study)
+    if kinds.of[name] is not Seeds.GRID or as_it_is:
         return len(mine)
     return _declared(frames.study, name, kinds.baseline)
 

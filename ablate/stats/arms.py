@@ -73,7 +73,8 @@ def gather(samples: Mapping[str, Sample]) -> Arms | None:
         return None
     shared = sorted(frozenset.intersection(*(sample.seeds for sample in chosen.values())))
     middle = float(np.median([len(sample.seeds) for sample in chosen.values()]))
-    blocks = len(shared) > 1 and len(shared) >= SHARE_OF_SEEDS * middle
+    may_pair = all(sample.paired for sample in chosen.values())
+    blocks = may_pair and len(shared) > 1 and len(shared) >= SHARE_OF_SEEDS * middle
     seeds = {name: shared if blocks else sorted(s.seeds) for name, s in chosen.items()}
     if all(sample.has_bits for sample in chosen.values()):
         return _by_bits(chosen, seeds, blocks=blocks)

@@ -63,7 +63,8 @@ def effects(
         raise OptionError(f"an equivalence margin is above 0, not {margin}: write 0.005")
     _same_images(samples)
     family = _Family(samples, baseline, margin or DEFAULT_MARGIN, looks)
-    drawn = _by_drawing_images(samples, baseline, family.margin)
+    # They are drawn for differences by seed, which say nothing of seeds that have nothing in common.
+    drawn = _by_drawing_images(samples, baseline, family.margin) if family._may_pair else {}
     return {name: family.effect(name, drawn) for name in samples if name != baseline}
 
 
@@ -125,7 +126,7 @@ class _Family:
         with_bits = own.has_bits and base.has_bits
         shared = sorted(own.seeds & base.seeds)
         most = max(len(own.seeds), len(base.seeds))
-        paired = len(shared) >= (1 if self.looks else SHARE_OF_SEEDS * most)
+        paired = self._may_pair and len(shared) >= (1 if self.looks else SHARE_OF_SEEDS * most)
         if with_bits and paired:
             return self._paired(name, shared)
         if min(len(own.seeds), len(base.seeds)) < 2:
@@ -171,7 +172,7 @@ class _Family:
         """Scores of every arm with two seeds or more, and the spread of its difference to the baseline."""
         arms = self._with_runs(lambda sample: len(sample.seeds) > 1)
         seeds = [sorted(self.samples[arm].seeds) for arm in arms]
-        blocks = all(each == seeds[0] for each in seeds)
+        blocks = self._may_pair and all(each == seeds[0] for each in seeds)
         scores = [self.samples[arm].at(its) for arm, its in zip(arms, seeds, strict=True)]
         images = self.samples[self.baseline].images
         spreads = score_spreads(scores, blocks=blocks, images=images, overlap=self._overlap)
@@ -262,6 +263,10 @@ class _Family:
         others = [name for name in self.samples if name != self.baseline]
         known = [name for name in others if not self.samples[name].picked_by]
         return [arm for arm in (self.baseline, *known) if enough(self.samples[arm])]
+
+    @cached_property
+    def _may_pair(self) -> bool:
+        return all(each.paired for each in self.samples.values())
 
     @cached_property
     def _size(self) -> int:

@@ -21,6 +21,10 @@ ADDED = N_(
     "exploratory: seeds were added after a look (on {date}, when {most} of {variant} were planned; "
     "seed {seed} came later)"
 )
+IMPORTED = N_(
+    "exploratory: runs were imported after a look (on {date}, when {n} of {variant} were there; seed {seed} "
+    "came later)"
+)
 LOWERED = N_(
     "exploratory: the number of seeds was lowered after a look ({name}: {before} were planned, now {now})"
 )
@@ -97,4 +101,18 @@ def exploratory(
         for name, now in planned.items():
             if now < look.planned.get(name, 0):
                 return Said(LOWERED, name=name, before=look.planned[name], now=now)
+    return None
+
+
+def exploratory_imports(looks: Sequence[Look], runs: Iterable[FinishedRun]) -> Said | None:
+    """The same of runs from elsewhere, of which nobody has declared a number: none may come after a look at
+    their variant. `finished_at` is when they were imported.
+    """
+    imported = list(runs)
+    for look in looks:
+        for run in imported:
+            if (n := look.n.get(run.variant)) and run.finished_at > look.looked_at:
+                return Said(
+                    IMPORTED, date=look.looked_at[:10], n=n, variant=run.variant, seed=run.seed
+                )
     return None

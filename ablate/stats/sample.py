@@ -73,7 +73,9 @@ class Sample:
     All bits of a comparison are about the same test images in the same order. `images` is their
     number where only the scores are known: it says how fine the scores are. `picked_by` says that a
     search chose by these seeds, and when to stop: they are lucky or unlucky, and bring no verdict. Of
-    `folds` > 1 a seed's score and bits are those of its folds together: every image is tested once.
+    `folds` > 1 a seed's score and bits are those of its folds together: every image is tested once. Without
+    `paired` equal seeds of two samples have nothing in common, as nobody says of runs from elsewhere that
+    they have: they are never taken as blocks.
     """
 
     scores: Mapping[int, float]
@@ -82,6 +84,7 @@ class Sample:
     predicted: Predicted | None = None
     picked_by: bool = False
     folds: int = 1
+    paired: bool = True
 
     @classmethod
     def of_bits(cls, correct: Mapping[int, Bits]) -> Self:

@@ -53,22 +53,24 @@ class Selection:
     optimism: float | None
 
 
-def select(validation: Mapping[str, BySeed]) -> Selection | None:
+def select(validation: Mapping[str, BySeed], *, paired: bool = True) -> Selection | None:
     """The arm with the highest mean; of equal ones the first. None where no arm has a score."""
     there = {name: scores for name, scores in validation.items() if scores}
     if not there:
         return None
     means = {name: float(finite(list(scores.values())).mean()) for name, scores in there.items()}
     picked = max(means, key=lambda name: means[name])
-    return Selection(picked, len(there), len(there[picked]), means[picked], optimism(there))
+    return Selection(
+        picked, len(there), len(there[picked]), means[picked], optimism(there, paired=paired)
+    )
 
 
-def optimism(validation: Mapping[str, BySeed]) -> float | None:
+def optimism(validation: Mapping[str, BySeed], *, paired: bool = True) -> float | None:
     """By how much the highest of these means lies above what new seeds would give it.
 
     None with a single arm, or where no arm has two seeds.
     """
-    variance = run_variance(validation)
+    variance = run_variance(validation, paired=paired)
     if len(validation) < 2 or variance is None:
         return None
     means = np.array([np.mean(list(scores.values())) for scores in validation.values()])
@@ -83,13 +85,13 @@ def optimism(validation: Mapping[str, BySeed]) -> float | None:
     return float(scale * luck)
 
 
-def run_variance(validation: Mapping[str, BySeed]) -> float | None:
+def run_variance(validation: Mapping[str, BySeed], *, paired: bool = True) -> float | None:
     """The variance of one run that an arm does not share with the others of its seed.
 
-    From shared seeds as blocks where all arms have the same ones, else within each arm.
+    From shared seeds as blocks that are `paired` where all arms have the same ones, else within each arm.
     """
     seeds = {tuple(sorted(scores)) for scores in validation.values()}
-    if len(seeds) == 1 and len(validation) > 1:
+    if paired and len(seeds) == 1 and len(validation) > 1:
         order = next(iter(seeds))
         table = np.array([[scores[s] for s in order] for scores in validation.values()])
         dof = (len(table) - 1) * (len(order) - 1)

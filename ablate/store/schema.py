@@ -69,9 +69,10 @@ architectures = Table(
     metadata,
     Column("fingerprint", String(16), primary_key=True),
     Column("backbone", Text, nullable=False),
-    Column("parameters", Count, nullable=False),
-    Column("attention_parameters", Count, nullable=False),
-    Column("macs", Count, nullable=False),
+    # None of networks from elsewhere, where nobody has said it.
+    Column("parameters", Count),
+    Column("attention_parameters", Count),
+    Column("macs", Count),
     Column("uncounted", JSON, nullable=False),
     Column("layers", JSON, nullable=False),
     # None where it was described before these were stored.

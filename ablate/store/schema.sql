@@ -6,11 +6,13 @@ CREATE TABLE ablate_version (
 CREATE TABLE architectures (
 	fingerprint VARCHAR(16) NOT NULL,
 	backbone TEXT NOT NULL,
-	parameters INTEGER NOT NULL,
-	attention_parameters INTEGER NOT NULL,
-	macs INTEGER NOT NULL,
+	parameters INTEGER,
+	attention_parameters INTEGER,
+	macs INTEGER,
 	uncounted JSON NOT NULL,
-	layers JSON NOT NULL, elementwise INTEGER, activations INTEGER,
+	layers JSON NOT NULL,
+	elementwise INTEGER,
+	activations INTEGER,
 	PRIMARY KEY (fingerprint)
 );
 
@@ -328,7 +330,7 @@ CREATE VIEW v_predictions AS
             WHERE image + 1 < (SELECT MAX(images) FROM test_sets)
         ), bytes(every) AS (SELECT X'000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebfc0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff')
         SELECT r.run_key, COALESCE(r.test_first, 0) + n.image AS image, (256 * (instr(b.every, substr(s.labels, 2 * (COALESCE(r.test_first, 0) + n.image) + 1, 1)) - 1) + (instr(b.every, substr(s.labels, 2 * (COALESCE(r.test_first, 0) + n.image) + 1 + 1, 1)) - 1)) AS label,
-               CASE WHEN length(r.test_predictions) = 4 * COALESCE(r.test_images, s.images) THEN (256 * (instr(b.every, substr(r.test_predictions, 4 * n.image + 1, 1)) - 1) + (instr(b.every, substr(r.test_predictions, 4 * n.image + 1 + 1, 1)) - 1)) END AS predicted, CASE WHEN length(r.test_predictions) = 4 * COALESCE(r.test_images, s.images) THEN CAST((256 * (instr(b.every, substr(r.test_predictions, 4 * n.image + 2 + 1, 1)) - 1) + (instr(b.every, substr(r.test_predictions, 4 * n.image + 2 + 1 + 1, 1)) - 1)) AS double precision) / 65535 END AS probability, (((instr(b.every, substr(r.test_correct, n.image / 8 + 1, 1)) - 1) >> (7 - n.image % 8)) & 1) AS correct
+               CASE WHEN length(r.test_predictions) = 4 * COALESCE(r.test_images, s.images) THEN (256 * (instr(b.every, substr(r.test_predictions, 4 * n.image + 1, 1)) - 1) + (instr(b.every, substr(r.test_predictions, 4 * n.image + 1 + 1, 1)) - 1)) END AS predicted, CASE WHEN length(r.test_predictions) = 4 * COALESCE(r.test_images, s.images) THEN CAST(NULLIF((256 * (instr(b.every, substr(r.test_predictions, 4 * n.image + 2 + 1, 1)) - 1) + (instr(b.every, substr(r.test_predictions, 4 * n.image + 2 + 1 + 1, 1)) - 1)), 0) AS double precision) / 65535 END AS probability, (((instr(b.every, substr(r.test_correct, n.image / 8 + 1, 1)) - 1) >> (7 - n.image % 8)) & 1) AS correct
         FROM runs r
         JOIN test_sets s ON s.dataset_hash = r.dataset_hash
         CROSS JOIN bytes b CROSS JOIN numbers n
@@ -342,10 +344,12 @@ CREATE VIEW v_profile AS
         FROM profiles;
 
 CREATE VIEW v_runs AS
-        SELECT c.study, c.run_key, c.variant, r.fingerprint, a.backbone, c.attention, c.position,
-               c.reduction, c.kernel_size, c.options, c.dataset, r.seed, r.status, r.failure,
-               r.error, r.attempts,
-               (SELECT COUNT(*) FROM epochs e WHERE e.run_key = r.run_key) AS epochs,
+        SELECT c.study, c.run_key, c.variant, r.fingerprint, NULLIF(a.backbone, '') AS backbone,
+               NULLIF(c.attention, '') AS attention, c.position, c.reduction, c.kernel_size, c.options,
+               c.dataset, r.seed, r.status, r.failure, r.error, r.attempts,
+               CASE WHEN json_extract(r.recipe, '$.elsewhere') IS NOT NULL THEN json_extract(r.recipe, '$.epochs')
+                    ELSE (SELECT COUNT(*) FROM epochs e WHERE e.run_key = r.run_key)
+               END AS epochs,
                r.val_accuracy, r.test_accuracy, a.parameters, a.attention_parameters, a.macs,
                r.seconds, r.train_images_per_second, r.device, r.precision,
                r.started_at, r.finished_at, c.setting, c.ordinal, a.elementwise, a.activations,

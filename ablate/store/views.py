@@ -10,10 +10,12 @@ from sqlalchemy import Connection, inspect, text
 
 VIEWS = {
     "v_runs": """
-        SELECT c.study, c.run_key, c.variant, r.fingerprint, a.backbone, c.attention, c.position,
-               c.reduction, c.kernel_size, c.options, c.dataset, r.seed, r.status, r.failure,
-               r.error, r.attempts,
-               (SELECT COUNT(*) FROM epochs e WHERE e.run_key = r.run_key) AS epochs,
+        SELECT c.study, c.run_key, c.variant, r.fingerprint, NULLIF(a.backbone, '') AS backbone,
+               NULLIF(c.attention, '') AS attention, c.position, c.reduction, c.kernel_size, c.options,
+               c.dataset, r.seed, r.status, r.failure, r.error, r.attempts,
+               CASE WHEN {elsewhere} IS NOT NULL THEN {said_epochs}
+                    ELSE (SELECT COUNT(*) FROM epochs e WHERE e.run_key = r.run_key)
+               END AS epochs,
                r.val_accuracy, r.test_accuracy, a.parameters, a.attention_parameters, a.macs,
                r.seconds, r.train_images_per_second, r.device, r.precision,
                r.started_at, r.finished_at, c.setting, c.ordinal, a.elementwise, a.activations,
@@ -107,6 +109,16 @@ _HELD_OUT = {
 }
 """Of how many images the study's recipe makes validation images."""
 
+_ELSEWHERE = {
+    "sqlite": "json_extract(r.recipe, '$.elsewhere')",
+    "postgresql": "(r.recipe ->> 'elsewhere')",
+}
+_SAID_EPOCHS = {
+    "sqlite": "json_extract(r.recipe, '$.epochs')",
+    "postgresql": "CAST(r.recipe ->> 'epochs' AS integer)",
+}
+"""How many epochs a run had that was trained elsewhere, if that was said: none was stored here."""
+
 _BYTE = {
     "sqlite": "(instr(b.every, substr({packed}, {place} + 1, 1)) - 1)",
     "postgresql": "get_byte({packed}, {place})",
@@ -149,7 +161,13 @@ def drop_views(connection: Connection) -> None:
 def create_views(connection: Connection) -> None:
     """Make all views."""
     kind = connection.dialect.name
-    words = {"torch": _TORCH[kind], "held_out": _HELD_OUT[kind], **_words_of_predictions(kind)}
+    words = {
+        "torch": _TORCH[kind],
+        "held_out": _HELD_OUT[kind],
+        "elsewhere": _ELSEWHERE[kind],
+        "said_epochs": _SAID_EPOCHS[kind],
+        **_words_of_predictions(kind),
+    }
     for name, query in VIEWS.items():
         connection.execute(text(f"CREATE VIEW {name} AS {query.format(**words)}"))
 
@@ -171,6 +189,6 @@ def _words_of_predictions(kind: str) -> dict[str, str]:
         "unpacked": _UNPACKED[kind],
         "label": number(labels, "2 * (COALESCE(r.test_first, 0) + n.image)"),
         "predicted": f"CASE WHEN {whole} THEN {said[0]} END",
-        "probability": f"CASE WHEN {whole} THEN CAST({said[1]} AS double precision) / 65535 END",
+        "probability": f"CASE WHEN {whole} THEN CAST(NULLIF({said[1]}, 0) AS double precision) / 65535 END",
         "correct": f"(({byte(correct, 'n.image / 8')} >> (7 - n.image % 8)) & 1)",
     }

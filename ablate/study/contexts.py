@@ -81,7 +81,7 @@ def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
             axes[key] = _once(_values(value))
     recipe = as_table(document.get("recipe", {}))
     if isinstance(recipe, list):
-        recipe = {BASE: recipe}
+        recipe = {BASE: _names(recipe)}
     for key, value in recipe.items() if isinstance(recipe, dict) else ():
         if _varies(key, value):
             axes.setdefault(OF_RECIPE + key, _once(value))
@@ -89,6 +89,15 @@ def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
         known = axes.setdefault(key, [])
         known += [each for each in _values(value) if each not in known]
     return axes
+
+
+def _names(recipes: list[Any]) -> list[str]:
+    if not all(isinstance(each, str) for each in recipes):
+        raise StudyError(
+            "recipe: must be one table, [recipe] in single brackets, or names of ready recipes, not "
+            f"{recipes!r:.60}"
+        )
+    return recipes
 
 
 def _of_grid(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -131,11 +131,11 @@ class Recipe(StudyTable):
     def _as_long_as_its_phases(cls, given: Any) -> Any:
         """`epochs` is the sum of the phases' and may be left out."""
         phases = given.get("phases") if isinstance(given, Mapping) else None
-        if not isinstance(phases, list | tuple):
-            return given
-        lengths = [length for phase in phases if (length := _length(phase)) is not None]
-        if not phases or len(lengths) != len(phases):
+        if not phases or not isinstance(phases, (list, tuple)):
             return given  # the fields say what is wrong
+        lengths = [length for phase in phases if (length := _length(phase)) is not None]
+        if len(lengths) != len(phases):
+            return given
         if given.get("epochs", sum(lengths)) != sum(lengths):
             raise ValueError(
                 f"phases have {sum(lengths)} epochs and epochs = {given['epochs']}: leave out recipe.epochs"

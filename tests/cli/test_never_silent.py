@@ -49,6 +49,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "merge": ["sqlite:///a.db", "sqlite:///b.db"],
     "export": [],
     "import": ["nowhere"],
+    "import-results": ["nowhere.csv", "--study", "mine"],
     "compare": ["none", "cbam", "--study", STUDY],
     "doctor": [],
 }

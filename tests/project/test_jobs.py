@@ -84,6 +84,7 @@ def test_what_may_import_is_what_has_the_option() -> None:
 @pytest.mark.slow
 def test_commands_that_need_no_torch_load_none(shell: Shell) -> None:
     shutil.copy(ROOT / "studies" / "cbam_small.toml", shell.folder / "small.toml")
+    (shell.folder / "runs.csv").write_text("variant,seed,accuracy\nnone,1,0.9\nse,1,0.8\n")
     assert shell("run", "small.toml", *TRAINING)[0] == 0
     lines = [
         ["init", "--study", "digits"],
@@ -94,6 +95,8 @@ def test_commands_that_need_no_torch_load_none(shell: Shell) -> None:
         ["study", "list"],
         ["export"],
         ["import", "export", "--db", "sqlite:///copy.db"],
+        ["import-results", "runs.csv", "--study", "theirs"],
+        ["report", "theirs"],
         ["merge", "sqlite:///copy.db", "sqlite:///results/ablation.db"],
         ["study", "rename", "small.toml", "smaller", "--db", "sqlite:///copy.db"],
         ["study", "delete", "smaller", "--yes", "--db", "sqlite:///copy.db"],

@@ -57,6 +57,18 @@ def test_the_product_of_all_lists_in_the_order_of_the_file(tmp_path: Path) -> No
     assert len({study.setting for study in found}) == 4
 
 
+def test_what_a_list_says_twice_is_one_context(tmp_path: Path) -> None:
+    text = HEAD + 'backbone = ["cbam_cnn", "cbam_cnn"]\n'
+    text += '"recipe.label_smoothing" = [0.0, 0]\n[recipe]\nbatch_size = [64, 32, 64]\n' + GRID
+    found = studies(tmp_path, text)
+    assert [study.recipe.batch_size for study in found] == [64, 32]
+
+
+def test_tables_of_recipes_are_told_their_brackets(tmp_path: Path) -> None:
+    text = HEAD + 'backbone = "cbam_cnn"\n[[recipe]]\nepochs = 1\n' + GRID
+    assert "[recipe] in single brackets" in message(StudyError, lambda: studies(tmp_path, text))
+
+
 def test_a_context_is_the_plain_study_that_set_makes(tmp_path: Path) -> None:
     text = HEAD + BACKBONES + "[recipe]\nlabel_smoothing = [0.0, 0.1]\nepochs = 2\n" + GRID
     for study in studies(tmp_path, text):

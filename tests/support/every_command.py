@@ -57,6 +57,8 @@ reduction = [4, 8]
 PAIR = ("none", "cbam(pool*, r=16, k=7)", "--study", DIGITS)
 SHORT = ("--max-runs", "1", "--no-probe", "--device", "cpu", "--executor", "inprocess")
 
+ELSEWHERE = "variant,seed,test_accuracy\nnone,1,0.91\nnone,2,0.92\nse,1,0.93\nse,2,0.91\n"
+
 QUICK: dict[str, tuple[str, ...]] = {
     "status": ("status",),
     "study list": ("study", "list"),
@@ -66,6 +68,7 @@ QUICK: dict[str, tuple[str, ...]] = {
 OTHERS: dict[str, tuple[str, ...]] = {
     "export": ("export",),
     "import": ("import", str(ROOT / "results" / "published" / "cpu"), "--db", "back.db"),
+    "import-results": ("import-results", "elsewhere.csv", "--study", "elsewhere"),
     "merge": ("merge", "merged.db", "results/ablation.db"),
     "plan": ("plan", DIGITS, "--no-probe"),
     "run": ("run", "tiny.toml", "--no-measure", *SHORT),
@@ -90,6 +93,7 @@ def working_folder(path: Path) -> Path:
     with closing(sqlite3.connect(path / "results" / "ablation.db")) as connection, connection:
         # Weights are not published: a merge would miss them.
         connection.execute("UPDATE runs SET weights_file = NULL, weights_sha256 = NULL")
+    (path / "elsewhere.csv").write_text(ELSEWHERE)
     (path / "tiny.toml").write_text(TINY + GRID)
     (path / "searched.toml").write_text(TINY.replace('"tiny"', '"searched"') + SEARCH)
     Store(f"sqlite:///{path / 'merged.db'}").close()

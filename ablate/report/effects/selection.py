@@ -19,7 +19,7 @@ MOST_SHOWN = 10
 def selection_blocks(summary: Summary) -> tuple[Block, ...]:
     """The pick in words, and the variants by what they are worth on validation images."""
     validation = _validation(summary)
-    found = select(validation)
+    found = select(validation, paired=summary.paired)
     if found is None or found.of < 2 or summary.leaked:
         return ()
     picked = next(v for v in summary.variants if v.name == found.picked)

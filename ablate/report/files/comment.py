@@ -7,7 +7,7 @@ from dataclasses import replace
 from ablate.page.document import Block, Document, Section, Table
 from ablate.page.html import markdown
 from ablate.report.answer import answer
-from ablate.report.findings import LEAKED
+from ablate.report.elsewhere import head
 from ablate.report.results import results_table
 from ablate.report.seen.images import doubts
 from ablate.report.summary import Summary, VariantSummary
@@ -30,7 +30,7 @@ def comment(summary: Summary) -> str:
                 (_("Dataset"), str(study.get("dataset") or "–")),
                 (_("Baseline"), summary.baseline),
             ),
-            banner=_(LEAKED) if summary.leaked else "",
+            banner=head(summary),
             sections=(Section("findings", _("The answer"), blocks),),
         )
     )

@@ -201,7 +201,11 @@ def paper_columns(given: str | None, width: Width) -> tuple[str, ...]:
 def latex_table(
     summary: Summary, width: Width = "wide", columns: Sequence[str] = CHOSEN["wide"]
 ) -> str:
-    """The table for a paper; it needs only the booktabs package."""
+    """The table for a paper; it needs only the booktabs package. Of runs from elsewhere it has no column that
+    nothing is known for.
+    """
+    if summary.elsewhere:
+        columns = [name for name in columns if _is_known(name, summary)]
     heads = [
         COLUMNS[name].head.replace("{metric}", escaped(summary.judged_by.heading))
         for name in columns
@@ -265,6 +269,10 @@ def _row(cells: Sequence[str]) -> str:
     return text if text[0].isalnum() else "{}" + text
 
 
+def _is_known(column: str, summary: Summary) -> bool:
+    return any(COLUMNS[column].cell(each, summary) != "--" for each in summary.variants)
+
+
 def _label(summary: Summary) -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", str(summary.study["name"])).strip("-") or "study"
 
@@ -282,6 +290,9 @@ def _caption(summary: Summary, columns: Sequence[str]) -> str:
             rf"$\Delta$: difference to {typeset(summary.baseline)} with simultaneous 95\,\% intervals; bold: "
             "better, as that interval excludes 0."
         )
+    if summary.elsewhere:
+        trainer = summary.elsewhere["trainer"]
+        said.append(f"Trained elsewhere{f' by {escaped(trainer)}' if trainer else ''}.")
     if summary.leaked:
         said.append("The schedule saw the test set: no verdict is claimed.")
     if any("images_per_second" in name for name in columns):

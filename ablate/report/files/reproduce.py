@@ -49,15 +49,23 @@ def runs_table(summary: Summary) -> Table | None:
     runs = _sorted(summary)
     if runs.empty:
         return None
+    if summary.elsewhere:
+        runs = runs.drop(columns=["device", "precision"]).dropna(axis="columns", how="all")
     rows = tuple(_row(row) for row in runs.head(MOST_RUNS).to_dict("records"))
     columns = tuple(
-        Column(_(COLUMNS[name]), numeric=name in ("seed", "fold", *SHARES)) for name in runs.columns
+        Column(_called(name, summary), numeric=name in ("seed", "fold", *SHARES))
+        for name in runs.columns
     )
     left = len(runs) - len(rows)
     caption = _("The runs that every number rests on.") + (
         _(" {left:,} more are in runs.csv.", left=left) if left else ""
     )
     return Table(caption, columns, rows, folded=_("All {runs}", runs=amount(len(runs), "run")))
+
+
+def _called(column: str, summary: Summary) -> str:
+    """What a column is called; of runs from elsewhere it is known when they came, and not when they ended."""
+    return _("Imported") if summary.elsewhere and column == "finished_at" else _(COLUMNS[column])
 
 
 def run_records(summary: Summary) -> list[dict[str, Value]]:

@@ -20,6 +20,7 @@ from ablate.result.status import RunStatus
 from ablate.store.connection.ask_file import Ask, asking_file, open_file
 from ablate.store.connection.revisions import HEAD, VERSION_TABLE
 from ablate.store.connection.sqlite_file import opened_files
+from ablate.study.elsewhere import is_elsewhere, told_of
 
 TYPES = {
     "INTEGER": ("integer",),
@@ -52,6 +53,8 @@ NULLABLE = {("runs", "path"), ("test_sets", "classes")}
 """Of these also JSON's null, which some imports of earlier versions wrote."""
 
 DEFINITION = {"backbone": str, "image_size": int, "recipe": dict}
+OF_ELSEWHERE = {"trainer": str, "paired": bool, "epochs": list, "files": list}
+"""What the definition of a study has whose runs were trained elsewhere; its recipe is not known."""
 RECIPE = {"epochs": int, "batch_size": int, "learning_rate": (int, float), "split": str}
 """What every study's definition has, and its recipe."""
 
@@ -183,6 +186,10 @@ def _of_value(table: str, column: str, value: Any) -> Iterator[str]:
     if shape is not None and not isinstance(value, shape):
         yield f"{where} is no {'object' if shape is dict else 'list'} somewhere"
     elif column == "definition":
+        if is_elsewhere(value):
+            yield from _lacks(where, value, {"backbone": str, "recipe": dict})
+            yield from _lacks(where, told_of(value), OF_ELSEWHERE)
+            return
         yield from _lacks(where, value, DEFINITION)
         yield from _lacks(where, value.get("recipe"), RECIPE)
         later = {"validation_images": 0, "context": {}, **value}

@@ -67,7 +67,7 @@ class StudyStatus:
     lasts with the processes at work; both are None until something was measured, and the second also
     while nobody is at work. `pruned` of those that are stopped were stopped by a search, for good,
     and `open_trials` of its searches are under way, or were when they ended. `context` is which of its
-    study's it is, where that has several.
+    study's it is, where that has several. Of a study from `elsewhere` nobody knows the epochs.
     """
 
     study: str
@@ -84,6 +84,7 @@ class StudyStatus:
     pruned: int = 0
     open_trials: int = 0
     context: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: bool = False
 
     @property
     def missing(self) -> int:
@@ -102,6 +103,7 @@ class Counted:
     pruned: int = 0
     open_trials: int = 0
     context: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -143,6 +145,7 @@ class Counted:
         return StudyStatus(
             study, self.dataset, setting, self.epochs, self.counts, self.failures, self.running, speeds,
             work, eta, content, self.pruned, self.open_trials, self.context,
+            self.elsewhere,
         )  # fmt: skip
 
     def _usual(self, speeds: Mapping[str, EpochSpeed]) -> float | None:

@@ -17,6 +17,7 @@ from ablate.result import RunStatus
 from ablate.store.connection.ask import asking
 from ablate.store.connection.ask_file import Ask
 from ablate.store.progress.status import Counted, Process, RunningRun, StudyKey, StudyStatus, Worker
+from ablate.study.elsewhere import is_elsewhere
 from ablate.system.process.owner import Owner
 
 STUDIES = """
@@ -75,6 +76,7 @@ def read_status(url: str, study: str | None = None) -> list[StudyStatus]:
                 dataset,
                 _grid(definition),
                 context=_context(definition),
+                elsewhere=is_elsewhere(_decoded(definition)),
             )
             for name, content, setting, dataset, definition in ask(STUDIES)
             if study in (None, name)
@@ -99,7 +101,8 @@ def _decoded(definition: Any) -> dict[str, Any]:
 
 
 def _epochs(definition: Any) -> int:
-    return int(_decoded(definition)["recipe"]["epochs"])
+    found = _decoded(definition)
+    return 0 if is_elsewhere(found) else int(found["recipe"]["epochs"])
 
 
 def _context(definition: Any) -> dict[str, Any]:

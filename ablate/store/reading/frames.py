@@ -21,6 +21,7 @@ from ablate.store.reading.folds import Dealt, join_images, join_metrics, join_ru
 from ablate.store.reading.image_results import read_dealt, read_image_results
 from ablate.store.reading.looks import read_looks
 from ablate.store.reading.moment import reading_a_copy
+from ablate.study.elsewhere import told_of
 
 ROWS_AT_ONCE = 50_000
 _EPOCHS = (
@@ -72,6 +73,11 @@ class Frames:
         return folds_of(self.study)
 
     @property
+    def paired(self) -> bool:
+        """Whether runs of one seed share what they begin with and their batches, as far as it is said."""
+        return bool(told_of(self.study).get("paired", True))
+
+    @property
     def correct(self) -> Bits:
         """Which test images each finished run got right."""
         return self.images.correct
@@ -116,7 +122,7 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
             dataset_hash=found.dataset_hash,
             others=others,
             images=read_image_results(
-                connection, _OF_STUDY, values, found.definition["image_size"]
+                connection, _OF_STUDY, values, found.definition.get("image_size", 0)
             ),
             metrics=_frame(
                 connection, _of_runs("v_metrics", "run_key, split, metric", "class IS NULL"), values

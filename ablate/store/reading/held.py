@@ -12,6 +12,7 @@ from ablate.errors import unknown
 from ablate.store import schema
 from ablate.store.connection.engine import database_exists, reading
 from ablate.study.data import DATA_PROTOCOL
+from ablate.study.elsewhere import is_elsewhere
 from ablate.study.keys import by_difference
 
 
@@ -61,6 +62,8 @@ def stored_settings(url: str, study: str) -> list[str]:
 
 def in_short(definition: Mapping[str, Any]) -> str:
     """What tells the settings of a study apart."""
+    if is_elsewhere(definition):
+        return "trained elsewhere"
     recipe, size = definition["recipe"], definition["image_size"]
     data = by_difference(definition.get("data") or {}, DATA_PROTOCOL)
     return (

@@ -71,7 +71,7 @@ def accept(
     values["environment_id"] = add_environment(connection, environment)
     if not end(connection, claim, RunStatus.FINISHED, values):
         return []
-    _add_scores(connection, claim.run_key, result.scores)
+    add_scores(connection, claim.run_key, result.scores)
     if result.kept is not None:
         keep(connection, url, claim.run_key, result.kept)
     return checkpoints.forget(connection, claim.run_key)
@@ -140,7 +140,7 @@ def end(
     raise LostClaimError(claim.run_key)
 
 
-def _add_scores(connection: Connection, run_key: str, scores: Iterable[Score]) -> None:
+def add_scores(connection: Connection, run_key: str, scores: Iterable[Score]) -> None:
     """Store the metrics of a run."""
     rows = [
         {

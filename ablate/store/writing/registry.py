@@ -18,10 +18,12 @@ from sqlalchemy import (
     update,
 )
 
+from ablate.errors import StudyError
 from ablate.result import RunStatus
 from ablate.stats.looks import ANYTIME
 from ablate.store import schema
 from ablate.store.connection.postgres import take_turns
+from ablate.store.reading.elsewhere import read_elsewhere
 from ablate.store.statements import add_missing, chunks, put
 from ablate.store.writing.rows import (
     add_architectures,
@@ -38,9 +40,18 @@ if TYPE_CHECKING:
 
 
 def register(connection: Connection, plan: Plan) -> None:
-    """Make the study's cells those of the plan; runs that exist already stay as they are."""
+    """Make the study's cells those of the plan; runs that exist already stay as they are.
+
+    Raises:
+        StudyError: the study of this name was trained elsewhere.
+    """
     take_turns(connection)
     study, content = plan.study, str(plan.dataset.content_hash())
+    if read_elsewhere(connection, study.name) is not None:
+        raise StudyError(
+            f"study {study.name}: the database has results under this name that were trained elsewhere, and "
+            "runs are never put among them: give the study another name, or rename those"
+        )
     mine = and_(
         schema.cells.c.study == study.name,
         schema.cells.c.dataset_hash == content,

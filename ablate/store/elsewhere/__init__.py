@@ -1,0 +1,1 @@
+"""Results from elsewhere into the database: a study of their own."""
