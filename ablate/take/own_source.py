@@ -15,7 +15,8 @@ from ablate.identity.origin import module_of
 from ablate.identity.sources import is_users_file
 from ablate.system.software.modules import room_of
 
-_WITH_PYTORCH = {"torch", "math", "typing", "collections", "functools", "itertools"}
+GIVEN = {"torch", *sys.stdlib_module_names}
+"""Packages that whoever has PyTorch has."""
 
 
 class NotTakenError(StudyError):
@@ -47,11 +48,31 @@ class OwnSource:
             self._import(module, statement, name)
             return
         self._from[name] = module
+        self._imported_within(module, statement)
         plain = _Unannotated().visit(statement)
         used = [each.id for each in ast.walk(plain) if isinstance(each, ast.Name)]
         for each in dict.fromkeys(used):
             self._add(module, each)
         self.definitions[name] = ast.unparse(ast.fix_missing_locations(plain))
+
+    def _imported_within(self, module: str, statement: ast.stmt) -> None:
+        """What a definition imports when it runs stays where it is: of somebody else's it is needed."""
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Import):
+                rooms = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                rooms = [_absolute(module, node)]
+            else:
+                continue
+            for room in rooms:
+                self._need(module, room)
+
+    def _need(self, module: str, room: str) -> None:
+        """Note the package of what is imported; the user's own has no place in the file."""
+        if is_users_file(room):
+            raise NotTakenError(f"{module} imports the module {room}")
+        if room_of(room) not in GIVEN:
+            self.needs[room_of(room)] = None
 
     def _import(self, module: str, statement: ast.Import | ast.ImportFrom, name: str) -> None:
         names = {each.asname or each.name.partition(".")[0]: each for each in statement.names}
@@ -68,11 +89,8 @@ class OwnSource:
                     raise NotTakenError(f"{module} imports the module {room}.{alias.name}")
                 self._add(room, alias.name)
                 return
-        if is_users_file(room) and room_of(room) not in sys.stdlib_module_names:
-            raise NotTakenError(f"{module} imports the module {room}")
+        self._need(module, room)
         self.imports[only] = None
-        if room_of(room) not in _WITH_PYTORCH and room_of(room) not in sys.stdlib_module_names:
-            self.needs[room_of(room)] = None
 
 
 def taken_along(name: str) -> OwnSource:

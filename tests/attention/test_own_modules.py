@@ -9,12 +9,21 @@ import pytest
 import torch
 from conftest import message, small_plan
 
-from ablate.attention import OwnAttention, OwnCall, build_own_attention, complete
+from ablate.attention import (
+    OwnAttention,
+    OwnCall,
+    build_own_attention,
+    complete,
+    fusable,
+    use_kernels,
+)
 from ablate.drive.proof import prove_plan
-from ablate.errors import OptionError, StudyError
+from ablate.errors import OptionError, StudyError, UnknownNameError
+from ablate.search.space import Space
 from ablate.study import Variant
 from ablate.study.file import parse_study
 from ablate.study.names import check_names
+from ablate.study.search import Parameter
 from ablate.system.hardware.machine import find_machine
 
 PUBLIC = Path(__file__).parents[1] / "support" / "public_attention.py"
@@ -260,6 +269,31 @@ def test_a_wrong_package_is_told_before_torch_is_loaded(monkeypatch: pytest.Monk
         {"attention": "none"}, {"attention": "nowhere:Att", "position": "pool1"}]}  # fmt: skip
     study = parse_study(document, "test")
     assert "add --allow-import nowhere" in message(StudyError, lambda: check_names(study))
+
+
+def test_a_search_varies_its_options_beside_those_of_ours() -> None:
+    parameters = {
+        "attention": Parameter(values=("se", "ownatts:Base", "ownpublic:SimAM")),
+        "position": Parameter(values=("pool1",)),
+        "reduction": Parameter(values=(2, 4)),
+        "scale": Parameter(values=(1.0, 2.0)),
+    }
+    space = Space(OURS, parameters)
+    names = [space.variant(point).name for point in space.points()]
+    assert names[:3] == ["se(pool1, r=2)", "se(pool1, r=4)", "ownatts:Base(pool1, r=2)"]
+    assert names[3] == "ownatts:Base(pool1, r=2, scale=2.0)"
+    assert names[-1] == "ownpublic:SimAM(pool1)"
+    assert space.size == len(names) == 7
+
+
+def test_it_is_computed_as_it_is_written() -> None:
+    """No other kernel is ever tried of it."""
+    module = built("Base")
+    use_kernels(module, {"se": "fused"})
+    assert module.kernel == "plain"
+    assert not any(":" in name for name in fusable())
+    with pytest.raises(UnknownNameError):
+        use_kernels(module, {"ownatts:Base": "fused"})
 
 
 def test_options_by_part_are_given_to_each() -> None:

@@ -165,6 +165,16 @@ class Renamed(Base):
 
 class Network(Alone):
     pass
+
+class Late(Base):
+    def forward(self, x):
+        from ownhelp import squashed
+        return x * squashed(self.fc(x))
+
+class WithNumPy(Base):
+    def forward(self, x):
+        import numpy
+        return x * self.fc(x) * float(numpy.float32(0.5))
 """
 
 
@@ -175,6 +185,8 @@ class Network(Alone):
         ("WithHelper", "PyTorch and nothing else"),
         ("Renamed", "PyTorch and owntaken"),
         ("Network", "PyTorch and owntaken"),
+        ("Late", "PyTorch and owntaken"),
+        ("WithNumPy", "PyTorch and numpy"),
     ],
 )
 def test_attention_of_ones_own_comes_along_or_the_file_says_what_it_imports(
