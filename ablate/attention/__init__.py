@@ -9,13 +9,8 @@ from torch import nn
 from ablate.attention.base import Attention
 from ablate.attention.cbam import CBAM, ChannelAttention, SpatialAttention
 from ablate.attention.eca import ECA
-from ablate.attention.own import (
-    OwnAttention,
-    OwnCall,
-    build_own_attention,
-    own_option_names,
-    own_options,
-)
+from ablate.attention.own import OwnAttention, OwnCall, build_own_attention
+from ablate.attention.own_signature import own_option_names, own_options
 from ablate.attention.placebo import Identity, RandomGate
 from ablate.attention.se import SE
 from ablate.errors import OptionError, unknown

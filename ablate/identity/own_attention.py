@@ -8,7 +8,7 @@ from functools import lru_cache
 from torch import nn
 
 from ablate.attention import OwnAttention, OwnCall
-from ablate.attention.own import find_own
+from ablate.attention.own_signature import find_own
 from ablate.errors import StudyError
 from ablate.identity.origin import Origin, Theirs, describe_theirs, module_of
 from ablate.network.fresh import make_own_attention
