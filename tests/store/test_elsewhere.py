@@ -52,7 +52,7 @@ def test_they_come_back_as_they_were_given(any_url: str) -> None:
     assert shown == [["none", 0, 7, 2 / 3], ["se", 0, 7, 1], ["se", 2**31 - 1, 7, 2 / 3]]
     for column in ("backbone", "attention", "parameters", "macs", "device"):
         assert found.runs[column].isna().all(), column
-    keys = [run_key_of(images_key("mine"), "", each.variant, each.seed) for each in runs]
+    keys = [run_key_of(images_key("mine", ""), each.variant, each.seed) for each in runs]
     assert found.runs["run_key"].tolist() == keys
     assert found.images.classes == ("a", "b")
     assert [found.correct[key].tolist() for key in keys] == [
