@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ablate.elsewhere.values import GivenImages, GivenResults, GivenRun
+from ablate.result.elsewhere import images_key, is_elsewhere, run_key_of
 from ablate.result.metrics import Score
 from ablate.result.predictions import NUMBER
 from ablate.store.elsewhere.importing import Asked, Imported, import_results
 from ablate.store.reading.elsewhere import elsewhere_of
 from ablate.store.reading.frames import Frames, Which, read_frames
 from ablate.store.writing.store import Store
-from ablate.study.elsewhere import images_key, is_elsewhere, run_key_of
 
 LABELS = b"\0\0\0\1\0\1"
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, exists, func, select, update
 
 from ablate.elsewhere.values import GivenResults
 from ablate.errors import DatabaseError, OptionError, StudyError, unknown
+from ablate.result.elsewhere import ELSEWHERE, SETTING, UNNAMED, images_key
 from ablate.store import schema
 from ablate.store.connection.engine import open_engine, shown
 from ablate.store.connection.postgres import take_turns
@@ -18,7 +19,6 @@ from ablate.store.connection.transaction import transact
 from ablate.store.elsewhere.runs import Changes, Place, put_runs
 from ablate.store.reading.elsewhere import FromElsewhere, read_elsewhere
 from ablate.store.statements import put, storable
-from ablate.study.elsewhere import ELSEWHERE, SETTING, UNNAMED, images_key
 from ablate.study.metrics import ACCURACY
 from ablate.system.process.clock import now
 

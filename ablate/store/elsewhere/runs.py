@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from ablate.elsewhere.values import GivenResults, GivenRun
 from ablate.errors import DataError
 from ablate.result import RunStatus
+from ablate.result.elsewhere import ELSEWHERE, SETTING, network_key, run_key_of
 from ablate.result.metrics import Score
 from ablate.result.predictions import NUMBER
 from ablate.store import schema
@@ -19,7 +20,6 @@ from ablate.store.elsewhere.compared import compared
 from ablate.store.statements import add_missing, chunks, put, storable
 from ablate.store.writing.outcomes import WHOLE, add_scores
 from ablate.store.writing.rows import add_environment
-from ablate.study.elsewhere import ELSEWHERE, SETTING, network_key, run_key_of
 from ablate.system.process.clock import now
 
 if TYPE_CHECKING:

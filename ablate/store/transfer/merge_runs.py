@@ -10,11 +10,11 @@ from sqlalchemy import Column, Connection, Table, delete, func, insert, select, 
 
 from ablate.errors import DatabaseError
 from ablate.result import RunStatus
+from ablate.result.elsewhere import ELSEWHERE, is_elsewhere, told_of
 from ablate.store import schema
 from ablate.store.progress.status import StudyKey
 from ablate.store.statements import add_missing, chunks
 from ablate.store.transfer.values import check_identifiers
-from ablate.study.elsewhere import ELSEWHERE, is_elsewhere, told_of
 from ablate.system.messages.text import seed_and_fold
 from ablate.system.process.clock import now
 
