@@ -81,8 +81,9 @@ class MeasuringError(AblateError):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"` for the choice that is closest to `name`, or an empty string."""
-    close = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    known = {choice.casefold(): choice for choice in choices}
+    close = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.6)
+    return f" (did you mean {known[close[0]]!r}?)" if close else ""
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], *, limit: int = 40) -> UnknownNameError:

@@ -125,8 +125,8 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     outlines = find_outlines(Asked(study.backbone, distinct, classes, size, study.identity))
     alone = {fold: _left_out(study, dataset, fold) for fold in folds_of(study)}
     built = dict(zip(distinct, outlines.architectures, strict=True))
-    for architecture in outlines.architectures:
-        check_trained(study.recipe, study.backbone, weights_of(architecture))
+    trained = [weights_of(architecture) for architecture in outlines.architectures]
+    check_trained(study.recipe, study.backbone, trained)
     weights, weights_note = _weights(study, classes, size)
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
@@ -140,7 +140,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         notes=(
             *dataset.notes(),
             *_notes(study, any(alone.values())),
-            *filter(None, (outlines.note, weights_note, frozen_note(study.recipe))),
+            *filter(None, (outlines.note, weights_note, frozen_note(study.recipe, trained[0]))),
         ),
         named=outlines.named,
         left_out=alone.get(None, 0),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import zipfile
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import run_events, small_plan
@@ -18,12 +22,14 @@ from ablate.errors import AblateError, WeightsError
 from ablate.job import Cohort, Run, load_images
 from ablate.model import build
 from ablate.network.pretrained import find_fit, load_pretrained, read_state
+from ablate.network.state_file import read_file
 from ablate.network.weights_file import find_weights, hub_folder
 from ablate.plan import Plan
 from ablate.result import Epoch, Failed, Finished
 from ablate.study import Recipe, Variant
 from ablate.study.metrics import BEGAN_ACCURACY
 from ablate.system.hardware.machine import find_machine
+from ablate.system.software.imports import ALLOWED
 from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Began, Member
 from ablate.train.loop import evaluate
@@ -122,7 +128,7 @@ def test_weights_of_another_network_are_refused_with_what_differs(
         fit_of(other)
     said = str(caught.value)
     assert (
-        "1 missing (bn1.weight); 1 unexpected (extra.weight); 1 of another shape (conv2.bias)"
+        "1 missing (bn1.weight); 1 unexpected (extra.weight); 1 of another shape (conv2.bias [3] for [16])"
         in said
     )
     assert "weights_partial = true" in said
@@ -130,7 +136,7 @@ def test_weights_of_another_network_are_refused_with_what_differs(
     assert (fit.missing, fit.unexpected, fit.unlike) == (
         ("bn1.weight",),
         ("extra.weight",),
-        ("conv2.bias",),
+        ("conv2.bias [3] for [16]",),
     )
     assert torch.equal(
         loaded(other, Variant(NET), partial=True)["conv1.weight"], state["conv1.weight"]
@@ -138,6 +144,161 @@ def test_weights_of_another_network_are_refused_with_what_differs(
     many = saved(tmp_path / "many.pth", {f"layer{i}.weight": torch.zeros(1) for i in range(9)})
     with pytest.raises(WeightsError, match=r"missing \(\S+, \S+, \S+, …\); 9 unexpected"):
         fit_of(many, partial=True)
+
+
+def prefixed(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+WRAPPED = {
+    "lightning with a prefix of its own": (
+        lambda s: {"state_dict": prefixed(s, "net."), "hyper_parameters": {"lr": 0.1}},
+        "state_dict",
+    ),
+    "parallel, compiled, parallel": (lambda s: prefixed(s, "module._orig_mod.module."), ""),
+    "parallel within": (
+        lambda s: {n.replace("conv2.", "conv2.module."): t for n, t in s.items()},
+        "",
+    ),
+    "two encoders": (
+        lambda s: {
+            "model": prefixed(s, "module.q.") | {f"module.k.{n}": 0 * t for n, t in s.items()}
+        },
+        "model",
+    ),
+    "an average alone": (lambda s: {"model_ema": prefixed(s, "module.")}, "model_ema"),
+    "an average beside": (
+        lambda s: {"ema": {n: 0 * t for n, t in s.items()}, "model": s},
+        "model",
+    ),
+    "the best": (lambda s: {"epoch": 3, "best_model": s}, "best_model"),
+    "tables in tables": (lambda s: {"model": {"state_dict": s, "step": 3}}, "model.state_dict"),
+    "an optimizer beside": (
+        lambda s: {"optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}, "net": s},
+        "net",
+    ),
+    "a counter with a dimension": (
+        lambda s: {n: t.reshape(1) if t.dim() == 0 else t for n, t in s.items()},
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_a_state_dict_is_found_where_checkpoints_hold_it(
+    name: str, tmp_path: Path, net: nn.Module
+) -> None:
+    state = {n: t.clone() for n, t in net.state_dict().items()}
+    make, under = WRAPPED[name]
+    path = saved(tmp_path / "it.pth", make(state))
+    partial = name == "two encoders"
+    assert fit_of(path, partial=partial).under == under
+    taken = loaded(path, Variant(NET), partial=partial)
+    assert all(torch.equal(taken[n], t) for n, t in state.items() if not n.endswith("tracked"))
+
+
+def test_a_block_of_another_network_is_no_wrapper(tmp_path: Path, net: nn.Module) -> None:
+    """Its layers are called as the network's, and more of them than those at the top."""
+    state = net.state_dict()
+    top = {"conv1.weight": state["conv1.weight"], "fc9.weight": torch.ones(2)}
+    block = ("conv1.weight", "conv2.weight", "bn1.weight", "bn2.weight")
+    other = top | {f"layer1.0.{name}": 0 * state[name] for name in block}
+    path = saved(tmp_path / "other.pth", other)
+    assert fit_of(path, partial=True).taken == 1
+    taken = loaded(path, Variant(NET), partial=True)
+    assert torch.equal(taken["conv1.weight"], state["conv1.weight"])
+    with pytest.raises(WeightsError, match=r"5 unexpected \(fc9\.weight, layer1\.0\.conv1\.weight"):
+        fit_of(path)
+
+
+def test_weights_of_half_precision_are_taken_as_they_are(tmp_path: Path, net: nn.Module) -> None:
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        state = {n: t.to(dtype) if t.dim() else t for n, t in net.state_dict().items()}
+        taken = loaded(saved(tmp_path / "other.pth", state), Variant(NET))
+        assert all(torch.equal(taken[n], t.float()) for n, t in state.items() if t.dim())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: (100 * t).to(torch.int8), "'fc2.weight' is no dense tensor of real numbers"),
+        (lambda t: t.to(torch.complex64), "is no dense tensor of real numbers"),
+        (lambda t: t.to_sparse(), "is no dense tensor of real numbers"),
+        (lambda t: t.to("meta"), "is no dense tensor of real numbers"),
+        (lambda t: t / 0 * 0, r"'fc2.weight' has values that are no numbers \(NaN\)"),
+    ],
+)
+def test_values_that_would_mean_something_else_are_refused(
+    change: Any, said: str, tmp_path: Path, net: nn.Module
+) -> None:
+    state = dict(net.state_dict())
+    state["fc2.weight"] = change(state["fc2.weight"])
+    with pytest.raises(WeightsError, match=said):
+        fit_of(saved(tmp_path / "bad.pth", state))
+
+
+def test_a_file_that_is_damaged_is_one_line_wherever_it_is(tmp_path: Path, net: nn.Module) -> None:
+    """Also where only values have changed, which PyTorch does not see, and where its unpickler raises what
+    nobody expects."""
+    path, random = tmp_path / "damaged.pth", np.random.default_rng(5)
+    forms = []
+    for as_archive in (True, False):
+        buffer = io.BytesIO()
+        torch.save(net.state_dict(), buffer, _use_new_zipfile_serialization=as_archive)
+        forms.append(buffer.getvalue())
+    archive, legacy = forms
+    told = set()
+    for content in (archive, legacy[:2000]):
+        for _ in range(60):
+            changed = bytearray(content)
+            for place in random.integers(0, len(changed), 3):
+                changed[place] ^= 255
+            try:
+                read_file(str(path), bytes(changed))
+            except WeightsError as error:
+                told.add(str(error).partition(":")[2][:20])
+    assert any(said.startswith(" is damaged, ") for said in told)
+    middle = archive.index(net.state_dict()["fc1.weight"].numpy().tobytes()[:64])
+    flipped = bytes([*archive[:middle], archive[middle] ^ 1, *archive[middle + 1 :]])
+    with pytest.raises(WeightsError, match="another checksum: get it anew"):
+        read_file(str(path), flipped)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><html>404</html>", "it begins with b'<!DOCTYPE html>"),
+        (b"version https://git-lfs.github.com/spec/v1", "it begins with b'version https"),
+        (b"\x10\0\0\0\0\0\0\0{", "is damaged safetensors"),
+        (b"", "it is empty"),
+    ],
+)
+def test_what_a_file_is_instead_is_told(content: bytes, said: str) -> None:
+    with pytest.raises(WeightsError) as caught:
+        read_file("net.safetensors", content)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_has_is_not_unpacked() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data.pkl", bytes(10_000_000))
+    with pytest.raises(WeightsError, match="unpacks to 10,000,000 bytes, more than it has"):
+        read_file("net.pth", packed.getvalue())
+
+
+def test_what_stands_beside_tensors_is_named(tmp_path: Path, net: nn.Module) -> None:
+    path = saved(tmp_path / "it.pth", {"model": net.state_dict(), "args": Namespace(lr=1)})
+    with pytest.raises(WeightsError, match=r"holds argparse\.Namespace beside tensors"):
+        fit_of(path)
+
+
+def test_a_pipe_is_no_file_of_weights(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(WeightsError, match=r"is no file; give a \.safetensors file"):
+            find_weights(str(path), NET)
 
 
 class Bomb:
@@ -156,7 +317,9 @@ def test_what_is_no_weights_is_refused_and_nothing_of_it_is_run(
     inside = io.BytesIO()
     torch.save({"state_dict": {"a": Bomb()}}, inside)
     path.write_bytes(inside.getvalue())
-    with pytest.raises(WeightsError, match="nothing else is unpickled"):
+    with pytest.raises(
+        WeightsError, match="holds exec beside tensors, and what could run is never unpickled"
+    ):
         fit_of(path)
 
 
@@ -315,3 +478,49 @@ def test_a_worker_that_finds_other_weights_trains_nothing(file: Path) -> None:
     assert not any(isinstance(event, Epoch) for event in events)
     [failed] = [event for event in events if isinstance(event, Failed)]
     assert failed.kind == "network_changed"
+
+
+TIED = """
+from torch import nn
+
+class Tied(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.one, self.two = nn.Conv2d(4, 4, 1, bias=False), nn.Conv2d(4, 4, 1, bias=False)
+        self.two.weight = self.one.weight
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.head(self.two(self.one(self.stem(x))).mean((2, 3)))
+"""
+
+
+def test_tied_weights_need_not_be_there_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors writes a tensor that two names share under one of them."""
+    (tmp_path / "tying").mkdir()
+    (tmp_path / "tying" / "__init__.py").write_text(TIED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(ALLOWED, "tying")
+    backbone = "tying:Tied"
+    state = dict(build(Variant(backbone), CLASSES, SIZE, 3).state_dict())
+    del state["two.weight"]
+    path = tmp_path / "tied.safetensors"
+    save_file(state, path)
+    assert not fit_of(path, backbone).differences
+    made = build(Variant(backbone), CLASSES, SIZE, 1)
+    load_pretrained(made, find_weights(str(path), backbone), backbone, CLASSES, SIZE)
+    assert torch.equal(made.state_dict()["two.weight"], state["one.weight"])
+
+
+@pytest.mark.parametrize("named", ["a\0b", "a" * 300, "~nobody-of-that-name/net.pth"])
+def test_what_is_no_path_is_one_line(named: str) -> None:
+    with pytest.raises(WeightsError, match=r"cannot be read: .*; give a \.safetensors file"):
+        find_weights(named, NET)
+
+
+def test_an_address_is_not_fetched() -> None:
+    with pytest.raises(WeightsError, match="nothing is fetched from an address"):
+        find_weights("https://example.org/net.pth", NET)

@@ -166,13 +166,13 @@ def keep_files(place: str | None) -> None:
 
 def allow(packages: list[str] | None, study: Path | None) -> None:
     """Let a study import packages: those given now, and those that were given for this file before."""
-    from ablate.system.software.imports import allow_imports
+    from ablate.system.software.imports import allow_imports, note_changed
 
     given = packages or []
     allow_imports(given)
     if study is None:
         return
-    from ablate.system.software.allowed import allowed_for, remember_allowed
+    from ablate.system.software.allowed import allowed_before, allowed_for, remember_allowed
 
     if given:
         try:
@@ -180,6 +180,7 @@ def allow(packages: list[str] | None, study: Path | None) -> None:
         except OSError as error:
             print(f"ablate: --allow-import is not remembered: {error}", file=sys.stderr)
     allow_imports(dict.fromkeys([*given, *allowed_for(study)]))
+    note_changed(allowed_before(study), study.name)
 
 
 def tell_next(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,11 +24,14 @@ from ablate.cli.steps import (
     study_name,
     tell_next,
 )
-from ablate.errors import OptionError
+from ablate.errors import OptionError, StudyError
 from ablate.system.messages.language import _
 
 if TYPE_CHECKING:
     from ablate.store.progress.status import StudyStatus
+
+MOST = 200
+"""Study files of a folder that are looked into for the one of a study."""
 
 
 def status(
@@ -65,10 +72,9 @@ def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
         tell_next("report", Path(status.study), db=db)
         return
     command = "search" if status.open_trials else "run" if status.missing else "report"
-    named = [which] if which is not None and which.endswith(".toml") else []
-    for file in map(Path, (*named, f"{status.study}.toml", f"studies/{status.study}.toml")):
-        if file.is_file() and (questions := load_all(file, None))[0].name == status.study:
-            known = [(each.setting, each.dataset) for each in questions]
+    for file in _files_of(status.study, which):
+        with suppress(StudyError):  # another file of that name: what was asked for has been shown
+            known = [(each.setting, each.dataset) for each in load_all(file, None)]
             same = (status.setting, status.dataset) in known
             note = "" if same else _(", with the --data and --set that it was run with")
             tell_next(command, file, db=db, note=note)
@@ -80,6 +86,18 @@ def _next_of(status: StudyStatus, which: str | None, db: str) -> None:
             study=status.study,
         )
     )
+
+
+def _files_of(study: str, which: str | None) -> Iterator[Path]:
+    """Files that say they are this study: the one given, those called like it, any here or in studies/."""
+    given = [Path(which)] if which is not None and which.endswith(".toml") else []
+    folders = (Path(), Path("studies"))
+    called = [folder / f"{study}.toml" for folder in folders]
+    others = [file for folder in folders for file in islice(sorted(folder.glob("*.toml")), MOST)]
+    for file in dict.fromkeys((*given, *called, *others)):
+        with suppress(OSError, ValueError):  # not there, not to be read, not TOML
+            if tomllib.loads(file.read_text(encoding="utf-8-sig")).get("name") == study:
+                yield file
 
 
 def dashboard(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
 from itertools import islice
 from pathlib import Path
@@ -13,13 +14,16 @@ from ablate.commands.ready import write_new
 from ablate.datasets import open_dataset
 from ablate.datasets.sides import shorter_sides
 from ablate.errors import PlacementError
+from ablate.measure.step_guards import find_overflow
 from ablate.network.branches import find_branch_ends
 from ablate.network.places import Place, find_places, group_places
-from ablate.network.trace import check_classifies
+from ablate.network.trace import check_classifies, make_outline
 from ablate.plan import make_plan
 from ablate.study.file import parse_study
 from ablate.study.globs import group_paths
 from ablate.study.position import escape
+from ablate.system.hardware.machine import find_machine
+from ablate.system.messages.text import printable
 
 REDUCTION = 16
 LOOKED_AT = 200
@@ -42,7 +46,7 @@ seeds = 5             # runs of each variant: fewer decide less
 [recipe]
 epochs = 20
 augment = ["crop", "flip"]
-
+{precision}
 [[grid]]
 attention = "none"
 
@@ -88,8 +92,8 @@ def write_study(
     branches = _branches(backbone, classes, image_size, places)
     positions = [*(["+".join(branches)] if branches else []), *map(escape, stages)]
     text = TEMPLATE.format(
-        file=file,
-        data=data,
+        file=_word(file),
+        data=_word(data),
         allowed="".join(f" --allow-import {package}" for package in packages),
         name=_toml(name),
         question=_toml(f"Does attention help {backbone} on {data.name}, and where?"),
@@ -97,6 +101,7 @@ def write_study(
         backbone=_toml(backbone),
         positions=_toml(positions),
         customary=_customary(branches, stages),
+        precision=_precision(backbone, classes, image_size),
         reduction=min(REDUCTION, *(places[path].shape[0] for path in stages)),
         places=_list(backbone, classes, image_size),
     )
@@ -155,6 +160,21 @@ def _list(backbone: str, classes: int, image_size: int) -> str:
         span = f"{channels[0]}" if len(channels) == 1 else f"{channels[0]} to {channels[-1]}"
         lines.append(f"#   {glob:<40} {span:<14} {len(paths)}")
     return "\n".join(lines)
+
+
+def _precision(backbone: str, classes: int, image_size: int) -> str:
+    """A line that says fp32 where mixed precision would crash on this machine, which a plan refuses."""
+    path = find_overflow(make_outline(backbone, classes, image_size), find_machine())
+    if path is None:
+        return ""
+    return (
+        f'precision = "fp32"    # mixed precision crashes on a CPU at {path} (oneDNN issue 6035)\n'
+    )
+
+
+def _word(path: Path) -> str:
+    """A path as a shell takes it, in one line whatever it is called."""
+    return printable(shlex.quote(str(path)))
 
 
 def _toml(value: str | list[str]) -> str:

@@ -65,6 +65,7 @@ class _Looked:
     missing: int
     seconds: float | None
     outside: dict[RunStatus, int]
+    others: dict[RunStatus, int]
     outlook: Outlook | None
     seconds_a_run: float | None
     space: Space | None
@@ -72,6 +73,7 @@ class _Looked:
     def document(self) -> dict[str, Any]:
         found = _document(self.plan, self.status, self.missing, self.seconds)
         found["outside_grid"] = self.outside
+        found["of_other_networks"] = self.others
         found["space"] = None if self.space is None else self.space.document()
         return {**found, "verdicts": document(self.outlook, self.seconds_a_run)}
 
@@ -139,11 +141,12 @@ def _look(study: Study, data: Path | None, url: str, probe: bool) -> _Looked:
     machine = see_machine(study.recipe.precision)
     space = space_of(plan, machine)
     refuse_unfit(plan, space, every_worker=False)
+    trained_on = trained_images(plan, plan.dataset.train_labels())
     if probe:
         counting = Counting(Console(stderr=True), _("a training step of each network"))
-        prove_steps(plan, machine, trained_images(plan, plan.dataset.train_labels()), counting)
+        prove_steps(plan, machine, trained_on, counting)
     PULSE.step(_("reading the database"))
-    stored, outside, seconds = _look_up(plan, keys, url, machine)
+    stored, outside, others, seconds = _look_up(plan, keys, url, machine)
     status = tuple(stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells)
     places = zip(plan.cells, status, strict=True)
     missing = [cell for cell, each in places if not each.is_over]
@@ -151,20 +154,28 @@ def _look(study: Study, data: Path | None, url: str, probe: bool) -> _Looked:
     PULSE.step(_("finding what seeds can see"))
     outlook = find_outlook(plan, None if _is_first(url) else url)
     each = _per_run(plan, seconds, machine)
-    return _Looked(plan, status, len(missing), estimate, outside, outlook, each, space)
+    return _Looked(plan, status, len(missing), estimate, outside, others, outlook, each, space)
 
 
 def _tell(looked: _Looked, url: str) -> None:
     space = told_space(looked.space)
     _print_table(looked.plan, looked.status, looked.missing, looked.seconds, space)
     if looked.outside:
-        told_outside = ", ".join(_(TOLD[each], n=n) for each, n in looked.outside.items())
         say(
             _(
-                "beside its grid the study has {runs} of its search, or added until a "
-                "verdict: {states}",
+                "beside its grid the study has {runs} (of its search, of more seeds or of a larger grid): "
+                "{states}",
                 runs=amount(sum(looked.outside.values()), "run"),
-                states=told_outside,
+                states=_states(looked.outside),
+            )
+        )
+    if looked.others:
+        say(
+            _(
+                "another network had these names in {runs} ({states}): its code or libraries have changed "
+                "since; they stay in the database, and count again where it is as it was",
+                runs=amount(sum(looked.others.values()), "run"),
+                states=_states(looked.others),
             )
         )
     for line in power.told(looked.plan, looked.outlook, looked.seconds_a_run):
@@ -172,20 +183,26 @@ def _tell(looked: _Looked, url: str) -> None:
     _tell_namesakes(looked.plan, url)
 
 
+def _states(counts: dict[RunStatus, int]) -> str:
+    return ", ".join(_(TOLD[each], n=n) for each, n in counts.items())
+
+
 def _look_up(
     plan: Plan, keys: list[str], url: str, machine: KnownMachine
-) -> tuple[dict[str, RunStatus], dict[RunStatus, int], dict[str, float]]:
-    """The status of runs, how many the study has beside its grid, and seconds for one epoch of each network
-    that this device has trained.
+) -> tuple[dict[str, RunStatus], dict[RunStatus, int], dict[RunStatus, int], dict[str, float]]:
+    """The status of runs, how many the study has beside its grid, of other networks too, and seconds for one
+    epoch of each network that this device has trained.
     """
     content = plan.dataset.content_hash()
     if content is None or _is_first(url):
-        return {}, {}, {}
+        return {}, {}, {}, {}
     from ablate.store.progress.run_statuses import stored_of_study
     from ablate.store.progress.speeds import stored_speed
 
-    stored, outside = stored_of_study(url, plan.study, content, keys)
-    return stored, outside, stored_speed(url, machine.name, content, plan.study.conditions)
+    networks = {name: architecture.fingerprint for name, architecture in plan.variants.items()}
+    stored = stored_of_study(url, plan.study, content, keys, networks)
+    seconds = stored_speed(url, machine.name, content, plan.study.conditions)
+    return stored.statuses, stored.outside, stored.others, seconds
 
 
 def _is_first(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,16 @@ class Asked:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that are written: weights, Python, and ONNX if it was asked for."""
+        """The files that are written: weights, Python, and ONNX if it was asked for.
+
+        Raises:
+            OptionError: `out` names none.
+        """
         ends = (".safetensors", ".py", *((".onnx",) if self.onnx else ()))
+        if self.out.name in ("", ".."):
+            raise OptionError(
+                f"--out {str(self.out)!r} names no file: give one, such as net.safetensors"
+            )
         known = self.out.suffix in (".safetensors", ".py", ".onnx")
         stem = self.out.with_suffix("") if known else self.out
         return tuple(stem.with_name(f"{stem.name}{end}") for end in ends)
@@ -52,17 +61,19 @@ def take_network(asked: Asked) -> None:
     """
     if asked.latency and not asked.onnx:
         raise OptionError("--latency compares ONNX Runtime with PyTorch: give --onnx too")
-    _check_free(asked.files)
+    _check_free(asked)
     study = asked.study
     dataset = open_dataset(study.dataset, asked.data, study.image_size, study.data).pinned()
     PULSE.step("reading the data set")
-    images = dataset.load().normalised_by(study.recipe.normalize)
+    images = dataset.load()
     PULSE.step("reading the weights")
     with one_thread(), prints_to_stderr():
         trained = find_trained(asked.variant, study, dataset, asked.url, asked.seed)
+        # Mean and deviation are those of what this fold's run was trained on.
+        shown = images.in_fold(trained.run.fold).normalised_by(study.recipe.normalize)
         network = Network(
-            trained.variant, trained.net, tuple(images.classes), dataset.image_size,
-            images.mean, images.std, _about(trained.run, dataset.label),
+            trained.variant, trained.net, tuple(shown.classes), dataset.image_size,
+            shown.mean, shown.std, _about(trained.run, dataset.label), study.data,
         )  # fmt: skip
         PULSE.step("writing it down")
         written = write_network(network, asked.files[0].name)
@@ -96,16 +107,30 @@ def _about(run: StoredRun, dataset: str) -> str:
     return f"Its weights are those of run {run.run_key} on {dataset}, {which}{accuracy}."
 
 
-def _check_free(files: tuple[Path, ...]) -> None:
-    for file in files:
-        if file.exists() or file.is_symlink():
+def _check_free(asked: Asked) -> None:
+    for file in (asked.out, *asked.files):
+        try:
+            there = file.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # who cannot make it says so
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise OutputError(f"{file}: cannot be written: {reason}") from None
+        if stat.S_ISDIR(there.st_mode):
+            raise OutputError(f"{file}: is a folder: name the file in it, such as {file / 'net'}")
+        if file in asked.files:
             raise OutputError(f"{file}: is there already: give another --out, or remove it")
 
 
 def _write(contents: dict[Path, bytes]) -> None:
+    """All of them or none."""
+    written: list[Path] = []
     for path, content in contents.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
+            written.append(path)
         except OSError as error:
+            for each in written:
+                each.unlink(missing_ok=True)
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -114,7 +114,7 @@ class Held:
             self.progress.epoch(cell, event)
             return
         if self.how.keep == "best":
-            self._keep_best(cell)
+            self.store.keep_best(self.study, run_key)
         self._ended(cell, event)
 
     def record(self, run_key: str, event: object, environment: Mapping[str, Any] | None) -> bool:
@@ -176,11 +176,6 @@ class Held:
                 self.tell_anew(cell, reason)
             case _:
                 raise TypeError(f"a run sent {type(event).__name__}")
-
-    def _keep_best(self, cell: Cell) -> None:
-        mark = cell.architecture.fingerprint
-        same = [key for key, c in self.cells.items() if c.architecture.fingerprint == mark]
-        self.store.keep_best(self.study, same)
 
     def _lose(
         self, claim: Claim, cell: Cell, died: Died, environment: Mapping[str, Any] | None

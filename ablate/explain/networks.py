@@ -84,6 +84,7 @@ def _find(
     url: str,
 ) -> LoadedNetwork:
     classes, size = len(dataset.classes()), dataset.image_size
+    target = _found_by_search(target, variants, runs)
     if not any(run.run_key.startswith(target) for run in runs) or len(target) < SHORTEST_PREFIX:
         keys = [run.run_key for run in runs if run.weights_sha256]
         target = find_variant(target, variants, "variant or run", keys)
@@ -114,6 +115,14 @@ def _find(
         begins = _("as it begins, with the weights {weights}", weights=study.weights)
     said = _("{begins}: no weights of a run of it are stored{before}", begins=begins, before=before)
     return LoadedNetwork(variant.name, said, net)
+
+
+def _found_by_search(name: str, variants: dict[str, Variant], runs: list[StoredRun]) -> str:
+    """The run whose weights are stored, of the lowest seed, of a variant that no grid has; else the name."""
+    kept = [run for run in runs if run.variant == name and run.weights_sha256 is not None]
+    if name in variants or not kept:
+        return name
+    return min(kept, key=lambda run: (run.seed, run.fold or 0)).run_key
 
 
 def _run_of(target: str, runs: list[StoredRun]) -> StoredRun:

@@ -43,7 +43,7 @@ def finish(
     unmoved, unseen = find_unmoved(session, run, member.trainer)
     kept, trouble = keep(session, run, member.trainer)
     for said in filter(None, (unseen, trouble, _one_class(session, test))):
-        yield "", Noted(f"{run.variant.name} was trained, but {said}")
+        yield "", Noted(f"{session.named(run)}, was trained, but {said}")
     yield (
         run.run_key,
         Finished(

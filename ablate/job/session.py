@@ -30,7 +30,7 @@ from ablate.result import (
 )
 from ablate.study import PROTOCOL, stream_seed
 from ablate.system.hardware.machine import Machine
-from ablate.system.messages.text import one_line
+from ablate.system.messages.text import one_line, seed_and_fold
 from ablate.train.checkpoint import Unfit, pack, unpack
 from ablate.train.cohort import Began, Member, step_eagerly
 from ablate.train.data import Data
@@ -147,8 +147,12 @@ class Session:
         ):
             member.began = Began(seen.accuracy, seen.loss)
             if run.looked_at:
-                said = f"{run.variant.name} begins with an accuracy of {100 * seen.accuracy:.2f} %"
+                said = f"{self.named(run)}, begins with an accuracy of {100 * seen.accuracy:.2f} %"
                 yield "", Noted(f"{said}, before any training")
+
+    def named(self, run: Run) -> str:
+        """As notes call a run: several seeds and folds have its variant."""
+        return f"{run.variant.name}, {seed_and_fold(self.cohort.seed, self.cohort.fold)}"
 
     def beside(
         self, run: Run, member: Member, epoch: Epoch, *, due: bool
@@ -157,7 +161,7 @@ class Session:
         taker = member.histograms
         if taker is not None and taker.trouble is not None:
             member.histograms = None
-            yield "", Noted(f"{run.variant.name} has no more histograms: {taker.trouble}")
+            yield "", Noted(f"{self.named(run)}, has no more histograms: {taker.trouble}")
         elif taker is not None and taker.latest is not None:
             yield run.run_key, taker.latest
         if due and epoch.epoch < self.cohort.recipe.epochs and run.run_key not in self.unsaved:
@@ -169,7 +173,7 @@ class Session:
             return run.run_key, Checkpoint(epoch, pack(member, self.made_by(run)))
         except Exception as error:
             self.unsaved.add(run.run_key)
-            said = f"{run.variant.name} has no checkpoints and begins anew if it is stopped"
+            said = f"{self.named(run)}, has no checkpoints and begins anew if it is stopped"
             return "", Noted(f"{said}: {one_line(error)}")
 
     def _trainer(self, run: Run) -> Trainer:

@@ -50,16 +50,21 @@ def meet_onednn(net: nn.Module, asked: StepAsked) -> None:
     Raises:
         PlacementError: the network has one, in mixed precision on a CPU.
     """
-    precision = asked.machine.precision
-    if asked.machine.is_gpu or precision.memory_format is not torch.channels_last:
-        return
-    for path, module in net.named_modules():
-        if isinstance(module, nn.Conv2d) and _overflows(module):
-            raise PlacementError(
-                f"{name_of(asked)}: {path!r} is a 1×1 convolution with stride {module.stride} of "
-                f"{module.in_channels} channels, on which mixed precision crashes on a CPU "
-                '(oneDNN issue 6035): set recipe.precision to "fp32"'
-            )
+    if path := find_overflow(net, asked.machine):
+        conv: nn.Conv2d = net.get_submodule(path)  # type: ignore[assignment]
+        raise PlacementError(
+            f"{name_of(asked)}: {path!r} is a 1×1 convolution with stride {conv.stride} of "
+            f"{conv.in_channels} channels, on which mixed precision crashes on a CPU "
+            '(oneDNN issue 6035): set recipe.precision to "fp32"'
+        )
+
+
+def find_overflow(net: nn.Module, machine: Machine) -> str | None:
+    """The path of a convolution on which this machine crashes in this precision, None without any."""
+    if machine.is_gpu or machine.precision.memory_format is not torch.channels_last:
+        return None
+    modules = net.named_modules()
+    return next((p for p, m in modules if isinstance(m, nn.Conv2d) and _overflows(m)), None)
 
 
 def check_alone(net: nn.Module, asked: StepAsked, targets: Sequence[Target]) -> None:

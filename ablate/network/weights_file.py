@@ -25,10 +25,13 @@ def find_weights(named: str, backbone: str, *, partial: bool = False) -> Pretrai
     """
     path = _path(named, backbone)
     try:
+        if path.exists() and not path.is_file():  # a pipe or device would be read for ever
+            raise WeightsError(f"weights = {named!r}: {path} is no file; {_advice(named)}")
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        # What is no path at all, as one with a zero byte, is a ValueError.
+        reason = getattr(error, "strerror", None) or str(error)
         raise WeightsError(
             f"weights = {named!r}: {path} cannot be read: {reason}; {_advice(named)}"
         ) from None
@@ -38,11 +41,15 @@ def find_weights(named: str, backbone: str, *, partial: bool = False) -> Pretrai
 def _path(named: str, backbone: str) -> Path:
     if named.startswith(TORCHVISION):
         return _torchvision_file(named, backbone)
-    return _timm_file(named) if named.startswith(TIMM) else Path(named).expanduser()
+    if named.startswith(TIMM):
+        return _timm_file(named)
+    return Path(os.path.expanduser(named))  # pathlib's raises where there is no such user
 
 
 def _advice(named: str) -> str:
-    if ":" in named:
+    if "://" in named:
+        return "nothing is fetched from an address: fetch it, and give the file"
+    if named.startswith((TORCHVISION, TIMM)):
         return "put the file there that its makers offer under that name: nothing is fetched"
     return (
         "give a .safetensors file, a .pth state dict, torchvision:TAG or timm:TAG; a path is seen from the "

@@ -45,7 +45,7 @@ def fit_note(weights: Pretrained, fit: Fit, classes: int) -> str:
     left = N_("; passed over: {names}")
     return Said(
         "weights: {name} (SHA-256 {sha256}), {taken} of {tensors} tensors{drawn}{left}",
-        name=weights.named,
+        name=f"{weights.named}[{fit.under}]" if fit.under else weights.named,
         sha256=weights.sha256[:8],
         taken=fit.taken,
         tensors=fit.tensors,

@@ -22,7 +22,7 @@ class Pretrained:
 class Fit:
     """What of a file of weights a backbone begins with: how many of its tensors, and the names of the head's,
     which are drawn anew for other classes, of those that the file lacks, that the network lacks, and that
-    have another shape.
+    have another shape, with both shapes; `under` which keys a checkpoint holds them.
     """
 
     taken: int
@@ -31,6 +31,7 @@ class Fit:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
+    under: str = ""
 
     @property
     def differences(self) -> str:

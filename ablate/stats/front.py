@@ -50,8 +50,8 @@ def front_claim(found: Mapping[str, str], costs: str) -> str:
     """How many variants are dominated; no more is claimed of the others than that."""
     if not found:
         return _(
-            "By accuracy and {costs} no variant is shown to be dominated: none has "
-            "another beside it that is decidedly more accurate and decidedly cheaper.",
+            "By accuracy and {costs} no variant is shown to be dominated: no other is "
+            "both decidedly more accurate and decidedly cheaper than it.",
             costs=costs,
         )
     listed = ", ".join(

@@ -32,9 +32,7 @@ def folder_name(context: Context, taken: Sequence[str] = ()) -> str:
 
 def assignments_of(context: Context) -> list[str]:
     """What makes of a study file this context alone, as `--set` takes it."""
-    return [
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in context
-    ]
+    return [f"{key}={value if isinstance(value, str) else _toml(value)}" for key, value in context]
 
 
 def documents_of(document: Mapping[str, Any]) -> list[tuple[Context, dict[str, Any]]]:
@@ -80,17 +78,26 @@ def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for key, value in document.items():
         if (key in AXES and isinstance(value, list)) or key.startswith(OF_RECIPE):
-            axes[key] = _values(value)
+            axes[key] = _once(_values(value))
     recipe = as_table(document.get("recipe", {}))
     if isinstance(recipe, list):
-        recipe = {BASE: recipe}
+        recipe = {BASE: _names(recipe)}
     for key, value in recipe.items() if isinstance(recipe, dict) else ():
         if _varies(key, value):
-            axes.setdefault(OF_RECIPE + key, list(value))
+            axes.setdefault(OF_RECIPE + key, _once(value))
     for key, value in _of_grid(document):
         known = axes.setdefault(key, [])
         known += [each for each in _values(value) if each not in known]
     return axes
+
+
+def _names(recipes: list[Any]) -> list[str]:
+    if not all(isinstance(each, str) for each in recipes):
+        raise StudyError(
+            "recipe: must be one table, [recipe] in single brackets, or names of ready recipes, not "
+            f"{recipes!r:.60}"
+        )
+    return recipes
 
 
 def _of_grid(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -142,6 +149,20 @@ def _without(table: Any, *keys: str) -> Any:
 
 def _values(value: object) -> list[Any]:
     return list(value) if isinstance(value, list) else [value]
+
+
+def _once(values: Sequence[Any]) -> list[Any]:
+    """Each value once, in their order; tables among them have no hash."""
+    return [each for number, each in enumerate(values) if each not in values[:number]]
+
+
+def _toml(value: object) -> str:
+    """A value as TOML has it in one line: tables are all in which JSON differs."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_toml(key)} = {_toml(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _numbered(name: str, number: int) -> str:

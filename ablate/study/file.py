@@ -11,27 +11,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from ablate.errors import StudyError, nearest
+from ablate.errors import StudyError
+from ablate.study.complaints import first_line
 from ablate.study.contexts import assignments_of, choose, documents_of
-from ablate.study.data import DataTable
 from ablate.study.ready import BASE, with_base
-from ablate.study.recipe import OPTIMIZER_KEYS, Phase, Recipe
-from ablate.study.search import Bound, Parameter, Search
+from ablate.study.recipe import OPTIMIZER_KEYS
 from ablate.study.study import Study
-from ablate.system.messages.context import Context
+from ablate.system.messages.context import OF_RECIPE, Context
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 8
-TABLES: dict[tuple[str, ...], type[BaseModel]] = {
-    ("recipe", "phases"): Phase,
-    ("recipe",): Recipe,
-    ("data",): DataTable,
-    ("search", "parameters"): Parameter,
-    ("search", "constraints"): Bound,
-    ("search",): Search,
-}
 
 
 def load_study(path: Path, assignments: Sequence[str] = ()) -> Study:
@@ -70,11 +61,13 @@ def _read(path: Path, assignments: Sequence[str]) -> dict[str, Any]:
             content = file.read(MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
             raise StudyError(f"{path}: a study file has at most {MAX_FILE_BYTES:,} bytes")
-        document = tomllib.loads(content.decode("utf-8"))
+        document = tomllib.loads(content.decode("utf-8-sig"))  # editors of Windows write a BOM
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise StudyError(f"{path}: is not UTF-8 text, so not a TOML study file") from None
+        raise StudyError(
+            f"{path}: is not UTF-8 text, so not a TOML study file: save it as UTF-8"
+        ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise StudyError(f"{path}: is not TOML: {error or 'nested too deeply'}") from None
     for assignment in assignments:
@@ -99,13 +92,13 @@ def parse_study(document: Mapping[str, Any], source: str, context: Context = ())
     try:
         return Study.model_validate(document).in_context(context)
     except ValidationError as error:
-        raise StudyError(f"{source}: {_first_line(error)}") from None
+        raise StudyError(f"{source}: {first_line(error)}") from None
 
 
 def _assign(document: dict[str, Any], assignment: str) -> None:
     """Set one key of a document: `recipe.epochs=1`. The value is TOML, or else a plain string."""
     dotted, equals, text = assignment.partition("=")
-    keys = dotted.strip().split(".")
+    keys = _keys(dotted.strip())
     if not equals or not all(keys):
         raise StudyError(f"--set {assignment!r}: write KEY=VALUE, for example recipe.epochs=1")
     try:
@@ -120,7 +113,26 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
             f"--set {assignment!r}: {dotted!r} leads through something that is no table"
         )
     table[keys[-1]] = value
-    choose(document, dotted.strip(), value)
+    choose(document, ".".join(keys), value)
+
+
+def _keys(dotted: str) -> list[str]:
+    """`recipe.epochs` → its two keys. They may stand in quotes as in TOML, and what stands below
+    `recipe.rates` is one glob, as is `"recipe.epochs"` at the top of a file a key of the recipe.
+    """
+    try:
+        table: Any = tomllib.loads(f"{dotted} = 0")
+    except tomllib.TOMLDecodeError:
+        table = {}
+    keys: list[str] = []
+    while isinstance(table, dict) and len(table) == 1:
+        [(key, table)] = table.items()
+        keys.append(key)
+    keys = keys if keys and not isinstance(table, dict) else dotted.split(".")
+    if keys[0].startswith(OF_RECIPE):
+        keys = [*keys[0].split("."), *keys[1:]]
+    rated = keys[:2] == ["recipe", "rates"] and len(keys) > 2
+    return [*keys[:2], ".".join(keys[2:])] if rated else keys
 
 
 def _depth(value: object) -> int:
@@ -133,33 +145,3 @@ def _depth(value: object) -> int:
             children = item.values() if isinstance(item, dict) else item
             stack.extend((child, level + 1) for child in children)
     return deepest
-
-
-def _first_line(error: ValidationError) -> str:
-    """The first of pydantic's complaints in one line, with a suggestion for an unknown key."""
-    errors = error.errors(include_url=False)
-    first = errors[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = list(_model_at(first["loc"]).model_fields)
-        line = f"unknown key {where!r}{nearest(str(first['loc'][-1]), known)}; there are: {', '.join(known)}"
-    elif first["type"] == "missing":
-        line = f"the key {where!r} is missing"
-    elif first["type"] == "value_error":
-        line = str(first["ctx"]["error"])
-    else:
-        line = f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, not {_shown(first['input'])}"
-    return line + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
-
-
-def _model_at(where: Sequence[int | str]) -> type[BaseModel]:
-    """The table of a study in which a key was found."""
-    for names, model in TABLES.items():
-        if tuple(where[: len(names)]) == names and len(where) > len(names):
-            return model
-    return Study
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

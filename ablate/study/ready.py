@@ -50,7 +50,7 @@ def as_table(recipe: object) -> object:
 
 def with_base(recipe: object, optimizer_keys: Mapping[str, tuple[str, ...]]) -> object:
     """A `[recipe]` table with what its base says of all that it does not say itself. Another optimizer takes
-    of the base's keys of optimizers those alone that it has.
+    of the base's keys of optimizers those alone that it has; phases say the epochs themselves.
 
     Raises:
         UnknownNameError: no such base.
@@ -65,4 +65,6 @@ def with_base(recipe: object, optimizer_keys: Mapping[str, tuple[str, ...]]) -> 
         everyones = {key for keys in optimizer_keys.values() for key in keys}
         foreign = everyones - set(optimizer_keys.get(optimizer, ()))
         base = {key: value for key, value in base.items() if key not in foreign}
+    if own.get("phases"):
+        base = {key: value for key, value in base.items() if key != "epochs"}
     return {**base, **own}

@@ -24,6 +24,22 @@ Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidat
 Rate = Annotated[float, Field(gt=0, le=1e6)]
 
 
+def _flat(value: Any) -> Any:
+    """`layer1.0 = 0.1` without quotes is a table in a table to TOML."""
+    if not isinstance(value, Mapping):
+        return value
+    flat: dict[Any, Any] = {}
+    for key, each in value.items():
+        inner = _flat(each)
+        within = isinstance(inner, dict) and inner
+        flat |= {f"{key}.{name}": rate for name, rate in inner.items()} if within else {key: inner}
+    return flat
+
+
+Rates = Annotated[dict[str, Rate], BeforeValidator(_flat)]
+"""Factors by globs over the paths of modules."""
+
+
 class Phase(StudyTable):
     """Some epochs of a run, in which parts of the backbone are not trained."""
 
@@ -75,7 +91,7 @@ class Recipe(StudyTable):
     cutmix_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     normalize: Literal["dataset", "imagenet"] = "dataset"
-    rates: dict[str, Rate] = Field(default={})
+    rates: Rates = Field(default={})
     attention_rate: Rate = 1.0
     freeze: Globs = ()
     phases: tuple[Phase, ...] = ()
@@ -96,7 +112,9 @@ class Recipe(StudyTable):
     @property
     def unfrozen(self) -> Recipe:
         """The same with everything trained, at one rate: for what a network can do at all."""
-        return self.model_copy(update={"freeze": (), "phases": (), "rates": {}})
+        return self.model_copy(
+            update={"freeze": (), "phases": (), "rates": {}, "attention_rate": 1.0}
+        )
 
     @property
     def mixes(self) -> bool:
@@ -113,9 +131,11 @@ class Recipe(StudyTable):
     def _as_long_as_its_phases(cls, given: Any) -> Any:
         """`epochs` is the sum of the phases' and may be left out."""
         phases = given.get("phases") if isinstance(given, Mapping) else None
-        lengths = [length for phase in phases or () if (length := _length(phase)) is not None]
-        if not phases or len(lengths) != len(phases):
+        if not phases or not isinstance(phases, (list, tuple)):
             return given  # the fields say what is wrong
+        lengths = [length for phase in phases if (length := _length(phase)) is not None]
+        if len(lengths) != len(phases):
+            return given
         if given.get("epochs", sum(lengths)) != sum(lengths):
             raise ValueError(
                 f"phases have {sum(lengths)} epochs and epochs = {given['epochs']}: leave out recipe.epochs"

@@ -45,16 +45,33 @@ def frozen_paths(modules: Sequence[Weights], globs: Iterable[str]) -> frozenset[
     return frozenset(found)
 
 
-def check_trained(recipe: Recipe, backbone: str, modules: Sequence[Weights]) -> None:
-    """Refuse globs that name nothing with weights in the backbone, and rates of what is never trained.
+def check_trained(recipe: Recipe, backbone: str, networks: Iterable[Sequence[Weights]]) -> None:
+    """Refuse globs that name nothing with weights in the backbone of any of a study's networks, in some of
+    which attention is in a module's place, and rates of what is never trained.
 
     Raises:
         StudyError: names the glob.
     """
+    # Those with all of the backbone first: in their order its last layer is last.
+    networks = sorted(
+        networks, key=lambda modules: sum(m.attention for m in modules) - len(modules)
+    )
+    _check_named(recipe, backbone, dict.fromkeys(m for modules in networks for m in modules))
+    for modules in networks:
+        for epoch in recipe.first_epochs:
+            if frozen_paths(modules, recipe.frozen_in(epoch)) >= {m.path for m in modules}:
+                raise StudyError(
+                    f"recipe: from epoch {epoch} all of {backbone} is frozen, so nothing is trained: "
+                    f"freeze less, or {BACKBONE!r}, which leaves the last layer"
+                )
+
+
+def _check_named(recipe: Recipe, backbone: str, modules: Iterable[Weights]) -> None:
+    modules = list(modules)
     paths = [module.path for module in modules if not module.attention]
     for glob in (*recipe.rates, *recipe.freeze, *(g for p in recipe.phases for g in p.freeze)):
         if glob != BACKBONE and not any(names(glob, path) for path in paths):
-            outer = dict.fromkeys(path.partition(".")[0] for path in paths)
+            outer = dict.fromkeys(path.partition(".")[0] for path in paths if path)
             raise StudyError(
                 f"recipe: {glob!r} names nothing of {backbone} that has weights"
                 f"{nearest(glob, [*outer, *paths])}; there are: {', '.join(list(outer)[:20])}; attention "
@@ -69,18 +86,20 @@ def check_trained(recipe: Recipe, backbone: str, modules: Sequence[Weights]) -> 
                 f"recipe.rates: {glob!r} names what is frozen and never trained: leave out its rate, or "
                 "what freezes it"
             )
-    for epoch in recipe.first_epochs:
-        if frozen_paths(modules, recipe.frozen_in(epoch)) >= {module.path for module in modules}:
-            raise StudyError(
-                f"recipe: from epoch {epoch} all of {backbone} is frozen, so nothing is trained: "
-                f"freeze less, or {BACKBONE!r}, which leaves the last layer"
-            )
 
 
-def frozen_note(recipe: Recipe) -> str | None:
-    """What a reader must know of what a recipe freezes; None where there is nothing to say."""
+def frozen_note(recipe: Recipe, modules: Sequence[Weights]) -> str | None:
+    """What a reader must know of what a recipe freezes in a network, such as which layer `backbone` leaves;
+    None where there is nothing to say.
+    """
     frozen = {epoch: recipe.frozen_in(epoch) for epoch in recipe.first_epochs}
-    said = [f"{', '.join(globs)} from epoch {epoch}" for epoch, globs in frozen.items() if globs]
+    paths = [module.path for module in modules if not module.attention]
+    meant = {} if any(names(BACKBONE, path) for path in paths) else _meant(paths)
+    said = [
+        f"{', '.join(meant.get(glob, glob) for glob in globs)} from epoch {epoch}"
+        for epoch, globs in frozen.items()
+        if globs
+    ]
     if not said:
         return None
     thawed = [f"nothing from epoch {epoch}" for epoch, globs in frozen.items() if not globs]
@@ -88,3 +107,7 @@ def frozen_note(recipe: Recipe) -> str | None:
         f"not trained: {'; '.join(said + thawed)}; the batch norm of frozen parts is in evaluation mode and "
         "keeps its statistics, attention in them is trained"
     )
+
+
+def _meant(paths: Sequence[str]) -> dict[str, str]:
+    return {BACKBONE: f"{BACKBONE}, which is all but {paths[-1]}," if paths else BACKBONE}

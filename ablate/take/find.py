@@ -13,7 +13,7 @@ from ablate.model import build, identify
 from ablate.store.files.weights import read_weights
 from ablate.store.reading.runs import StoredRun, stored_runs
 from ablate.study import Study, Variant
-from ablate.study.meant import find_variant
+from ablate.study.meant import find_variant, meant_variants
 from ablate.train.step import set_dropout
 from ablate.train.weights import load_weights
 
@@ -30,18 +30,17 @@ class Trained:
 def find_trained(
     name: str, study: Study, dataset: Dataset, url: str, seed: int | None = None
 ) -> Trained:
-    """The network of a variant: of that seed, or else the best by validation accuracy of those whose weights
-    are stored, the first of equals.
+    """The network of a variant, of the grid or one that a search found: of that seed, or else the best by
+    validation accuracy of those whose weights are stored, the first of equals.
 
     Raises:
         UnknownNameError: the study has no such variant.
         WeightsError: no weights of it are stored, or of another network by now.
     """
-    variants = {variant.name: variant for variant in map(complete, study.variants())}
-    variant = variants[find_variant(name, variants)]
+    runs = stored_runs(url, study.name, str(dataset.content_hash()), study.setting)
+    variant = _variant(name, study, runs)
     classes, size = len(dataset.classes()), dataset.image_size
     mark = identify(variant, classes, size, study.identity)
-    runs = stored_runs(url, study.name, str(dataset.content_hash()), study.setting)
     kept = [run for run in runs if run.fingerprint == mark and run.weights_sha256 is not None]
     asked = [run for run in kept if seed in (None, run.seed)]
     if not asked:
@@ -51,6 +50,20 @@ def find_trained(
     load_weights(net, read_weights(url, run), f"run {run.run_key}")
     set_dropout(net, study.recipe)
     return Trained(run, variant, net)
+
+
+def _variant(name: str, study: Study, runs: list[StoredRun]) -> Variant:
+    """The variant that a name means: of the study's own, or else of those that it has runs of."""
+    variants = {variant.name: variant for variant in map(complete, study.variants())}
+    others = {run.variant: run for run in runs if run.variant not in variants}
+    if name not in variants and not meant_variants(name, variants):
+        name = find_variant(name, [*variants, *others])
+    if name not in others:
+        return variants[find_variant(name, variants)]
+    run = others[name]
+    return complete(
+        Variant(study.backbone, run.attention, run.position, tuple(run.options.items()))
+    )
 
 
 def _none(name: str, seed: int | None, kept: list[StoredRun]) -> WeightsError:

@@ -15,7 +15,10 @@ from ablate.attention import ATTENTION, Attention, use_kernels
 from ablate.errors import StudyError
 from ablate.placement import find_targets
 from ablate.study import Variant
+from ablate.study.data import ALL_DATA, DataTable
+from ablate.system.messages.text import printable
 from ablate.take.layers import expression_of
+from ablate.take.reading import reading_source
 from ablate.take.source import plain_source
 from ablate.take.trace import Traced, trace_forward
 
@@ -23,7 +26,7 @@ from ablate.take.trace import Traced, trace_forward
 @dataclass(frozen=True)
 class Network:
     """A trained network to be taken out. `mean` and `std` are what its images are normalised by, as shares of
-    1; `about` says in words where its weights come from.
+    1; `about` says in words where its weights come from, `data` how its images were read.
     """
 
     variant: Variant
@@ -33,6 +36,7 @@ class Network:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     about: str
+    data: DataTable = ALL_DATA
 
 
 @dataclass(frozen=True)
@@ -75,22 +79,30 @@ def _source(network: Network, traced: Traced, weights_name: str) -> str:
     imports, definitions = plain_source(kinds)
     known = {"import torch", "from torch import nn"}
     values = {
-        "TITLE": f"{network.variant.name} on {network.variant.backbone}",
-        "ABOUT": network.about,
-        "WEIGHTS": weights_name,
+        "TITLE": _in_docstring(f"{network.variant.name} on {network.variant.backbone}"),
+        "ABOUT": _in_docstring(network.about),
+        "WEIGHTS": _in_docstring(repr(weights_name)),
         "IMPORTS": "\n".join(sorted(each for each in imports if each not in known)),
         "CLASSES": repr(network.classes),
         "IMAGE_SIZE": str(network.image_size),
         "MEAN": repr(network.mean),
         "STD": repr(network.std),
+        "READING": reading_source(network.data),
         "DEFINITIONS": "\n\n\n".join(dict.fromkeys(definitions)).replace(
             "OptionError", "ValueError"
         ),
-        "LAYERS": "\n".join(_layers(network.variant, network, traced)),
+        "LAYERS": "\n".join(
+            [*_layers(network.variant, network, traced), *_ties(network.net, traced)]
+        ),
         "FORWARD": _indented(traced.forward),
     }
     text = re.sub(r"<(\w+)>", lambda found: values[found[1]], TEMPLATE)
     return re.sub(r"\n{4,}", "\n\n\n", text)
+
+
+def _in_docstring(text: str) -> str:
+    """What a docstring shows as this text: a name of a file may have quotes."""
+    return printable(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _layers(variant: Variant, network: Network, traced: Traced) -> list[str]:
@@ -110,6 +122,23 @@ def _layers(variant: Variant, network: Network, traced: Traced) -> list[str]:
         kind = "nn.Parameter" if isinstance(tensor, nn.Parameter) else "nn.Buffer"
         made = f"torch.zeros({list(tensor.shape)}, dtype={tensor.dtype})"
         lines.append(f"        put(self, {path!r}, {kind}({made}))")
+    return lines
+
+
+def _ties(net: nn.Module, traced: Traced) -> list[str]:
+    """A line for each parameter that is another one's too, so that training further keeps it so."""
+    first: dict[int, str] = {}
+    lines = []
+    for name, parameter in net.named_parameters(remove_duplicate=False):
+        path, _, last = name.rpartition(".")
+        if path not in traced.layers:
+            continue
+        if id(parameter) in first:
+            of, _, theirs = first[id(parameter)].rpartition(".")
+            lines.append(
+                f"        self.get_submodule({path!r}).{last} = self.get_submodule({of!r}).{theirs}"
+            )
+        first.setdefault(id(parameter), name)
     return lines
 
 
@@ -146,8 +175,8 @@ TEMPLATE = '''"""<TITLE>, trained with ablate. Needs PyTorch and nothing else.
 <ABOUT>
 
     from pathlib import Path
-    network = build(Path("<WEIGHTS>"))
-    logits = network(normalise(images))  # images (N, 3, H, W), uint8, of IMAGE_SIZE pixels a side
+    network = build(Path(<WEIGHTS>))
+    logits = network(normalise(images))  # images (N, 3, H, W), uint8: pixels(Image.open(FILE)) is one
     print(CLASSES[logits[0].argmax()])
 
 The forward was written down in evaluation mode. The network can be trained further: batch norm and dropout
@@ -170,6 +199,13 @@ def normalise(images):
     """Pixels (N, 3, H, W), uint8, as the network was shown them: float32."""
     mean, std = (torch.tensor(each, device=images.device)[:, None, None] for each in (MEAN, STD))
     return (images.float() / 255 - mean) / std
+
+
+def pixels(image):
+    """An image of Pillow as files of images were read for training: (1, 3, IMAGE_SIZE, IMAGE_SIZE), uint8.
+    Pillow is needed for this alone.
+    """
+<READING>
 
 
 def build(weights=None):

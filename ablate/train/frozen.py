@@ -52,13 +52,15 @@ class Freezing:
         """Those with statistics in what is frozen; one without weights of its own goes by its path."""
         inserted = attention_paths(self.net)
         owners = {path for path, _ in self._trained}
-        bare = [glob for glob in globs if glob != BACKBONE]
+        paths = [module.path for module in modules_of(self.net) if not module.attention]
+        word = BACKBONE in globs and not any(names(BACKBONE, path) for path in paths)
+        bare = [glob for glob in globs if glob != BACKBONE or not word]
         return [
             module
             for path, module in self.net.named_modules()
             if isinstance(module, _NormBase)
             and not is_below(path, inserted)
-            and (path in frozen if path in owners else _is_named(path, bare) or BACKBONE in globs)
+            and (path in frozen if path in owners else _is_named(path, bare) or word)
         ]
 
 

@@ -31,8 +31,8 @@ def test_the_customary_recipe_is_compared_with_the_best_of_the_others() -> None:
 def test_its_studies_can_be_read_and_differ_by_their_recipe(tmp_path: Path) -> None:
     files = dict(recipes._studies(tmp_path, short=True))
     studies = {name: load_study(file) for name, file in files.items()}
-    assert set(studies) == set(recipes.RECIPES) == set(recipes.LEARNING_RATES)
-    assert len({study.setting for study in studies.values()}) == 3
+    assert set(studies) == set(recipes.RECIPES) == set(recipes.SETTINGS)
+    assert len({study.setting for study in studies.values()}) == 4
     for study in studies.values():
         check_recipe(study.recipe)
     assert studies["customary"].recipe.label_smoothing == 0.1

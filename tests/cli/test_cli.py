@@ -202,6 +202,8 @@ def broken_image(folder: Path) -> str:
         (["run", DIGITS, "--set", "data.train_images=9"], "is 9, fewer than the 10 classes: give"),
         (["run", DIGITS, "--set", "data.train_images=1296"], "there are 1,295 images to draw from: give"),
         (["run", DIGITS, "--set", "dataset=digits(test_fraction=1.0)"], "above 0 and below 1, not 1"),
+        (["plan", DIGITS, "--no-probe", "--set", "data.train_images=9999"], "give at most 1,295"),
+        (["plan", DIGITS, "--set", "backbone=:"], "write a network of your own as PACKAGE.MODULE:NAME"),
         (["run", DIGITS, "--seeds", "0"], "seeds: input should be greater than or equal to 1, not 0"),
         (["run", DIGITS, "--seeds", "10001"], "seeds: input should be less than or equal to 10000"),
         (["run", DIGITS, "--seeds", "10000"], "at most 100,000 fit into one study"),

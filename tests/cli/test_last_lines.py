@@ -82,3 +82,19 @@ def test_of_a_report_an_explanation_and_doctor(shell: Shell) -> None:
 
 def test_without_results_doctor_says_how_to_get_some(shell: Shell) -> None:
     assert shell("doctor")[1].splitlines()[-1] == "next: ablate init --study digits"
+
+
+def test_status_names_the_file_of_a_study_whatever_it_is_called(shell: Shell, folder: Path) -> None:
+    _, out, _ = shell("status", "--db", ODD)
+    name = out.splitlines()[-1].partition("file of study ")[2].partition(",")[0]
+    assert name, out
+    (folder / f"{name}.toml").write_text("no = [")
+    (folder / "broken.toml").write_text(f'name = "{name}"\nseeds = "many"\n')
+    text = (STUDIES / "digits-grid.toml").read_text()
+    mine = folder / "my grid.toml"
+    mine.write_text("\ufeff" + text.replace('name = "digits-grid"', f'name = "{name}"'), "utf-8")
+    code, out, errors = shell("status", "--db", ODD)
+    assert (code, errors, typed_next(out)[1]) == (0, "", mine.name)
+    mine.unlink()
+    code, out, _ = shell("status", "--db", ODD)
+    assert (code, out.splitlines()[-1].endswith("which is not in this folder")) == (0, True)

@@ -10,17 +10,21 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import typer.main
 from conftest import Shell, message
 from PIL import Image
 
 from ablate.cli import app
+from ablate.commands import init as init_module
 from ablate.commands.init import own_size, write_study
 from ablate.commands.ready import next_steps, ready_studies
 from ablate.errors import OutputError, PlacementError
 from ablate.network.branches import find_branch_ends
 from ablate.plan import make_plan
 from ablate.study.file import load_study
+from ablate.system.hardware.machine import Machine
+from ablate.system.hardware.precision import BF16
 from ablate.system.software.imports import ALLOWED
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +69,39 @@ def test_the_study_that_is_written_can_be_planned(
     assert len(plan.variants) > 2
     said = message(OutputError, lambda: write_study(backbone, photos, file, 32, []))
     assert said == f"{file} is there already; name another file with --out"
+
+
+SHORTCUT = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.short = nn.Conv2d(8, 16, 1, 2)
+        self.fc = nn.Linear(16, classes)
+
+    def forward(self, x):
+        return self.fc(self.short(self.conv(x)).mean((2, 3)))
+"""
+
+
+def test_a_network_that_mixed_precision_crashes_on_gets_a_study_in_fp32(
+    photos: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv(ALLOWED, "")
+    cpu = Machine(torch.device("cpu"), "a CPU", BF16, 2)
+    monkeypatch.setattr(init_module, "find_machine", lambda: cpu)
+    (shell.folder / "shortcut.py").write_text(SHORTCUT)
+    spaced = photos.rename(photos.with_name("my\nphotos 1"))
+    given = ["--data", str(spaced), "--out", "a b.toml", "--allow-import", "shortcut"]
+    assert shell("init", "shortcut:Net", *given)[0] == 0
+    written = (shell.folder / "a b.toml").read_text()
+    assert 'precision = "fp32"' in written
+    assert written.startswith("# ablate plan 'a b.toml' --data '")
+    assert shell("plan", "a b.toml", "--data", str(spaced))[0] == 0
+    del sys.modules["shortcut"]
 
 
 def test_the_places_are_listed_with_their_channels(photos: Path, tmp_path: Path) -> None:
@@ -130,7 +167,8 @@ def test_what_may_be_imported_is_remembered_for_the_file_as_it_is(
     study = shell.folder / "mine.toml"
     written = study.read_text()
     study.write_text(f"{written}\n# changed")
-    assert shell(*plan) == (2, "", refused)
+    why = ": mine.toml is not as it was when that was given for it\n"
+    assert shell(*plan) == (2, "", refused.replace("\n", why))
     shutil.copy(study, shell.folder / "other.toml")
     study.write_text(written)
     assert shell(*plan)[0] == 0

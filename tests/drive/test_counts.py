@@ -203,6 +203,7 @@ def test_commands_agree_on_a_search_in_every_state(shell: Shell) -> None:
     for state in RunStatus:
         inside = [cell["status"] for cell in planned["cells"]].count(state)
         assert inside + outside.get(state, 0) == status[state], state
+    assert planned["of_other_networks"] == {}
     trials = [row.state for row in searcher.trials]
     pruned, complete = trials.count("pruned"), trials.count("complete")
     assert pruned > 0

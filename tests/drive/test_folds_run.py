@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,11 @@ def test_a_network_is_shown_what_its_fold_tests(shell: Shell, study: str) -> Non
     assert rows.start <= first < rows.stop
     code, out, errors = shell("take", SE, "--study", study, "--db", DB, "--out", "net.safetensors")
     assert code == 0, errors
-    assert "seed 1, fold " in out
+    fold = int(re.findall(r"seed 1, fold (\d)", out)[0])
+    taken = dict[str, Any]()
+    exec((shell.folder / "net.py").read_text(), taken)  # noqa: S102
+    assert (taken["MEAN"], taken["STD"]) == images.statistics(images.fold(fold))
+    assert taken["MEAN"] != images.mean
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from ablate.attention import complete, fusable, use_kernels
 from ablate.datasets import open_dataset
 from ablate.datasets.augment import augment
 from ablate.job import Cohort, Run
+from ablate.job import finish as finish_module
 from ablate.job import session as session_module
 from ablate.job.checkpoints import checkpoint_interval
 from ablate.model import build
@@ -367,3 +368,10 @@ def test_no_run_fails_by_being_looked_at(own_module: Callable[[str, str], None])
     [noted], result = trained("Told")
     assert "was trained, but its weights cannot be kept: AttributeError" in noted.text
     assert result.kept is None
+
+
+def test_what_is_noted_of_a_run_says_which_seed_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finish_module, "_one_class", lambda *_: "says '3' of every test image")
+    job = replace(make_cohort("none", recipe={"epochs": 1}), seed=7)
+    noted = [event.text for _, event in run_events(job) if isinstance(event, Noted)]
+    assert "none, seed 7, was trained, but says '3' of every test image" in noted

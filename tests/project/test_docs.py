@@ -33,6 +33,7 @@ from ablate.study import DataTable, Recipe, Study, Variant
 from ablate.study.file import load_study, parse_study
 from ablate.study.options import keyword_options
 from ablate.study.ready import ready_files, ready_folder
+from ablate.study.recipe import PROTOCOL_DEFAULTS, STORED_ALWAYS
 from ablate.train.optimizers import OPTIMIZERS
 from ablate.train.schedules import SCHEDULES
 
@@ -221,6 +222,16 @@ def test_every_key_is_documented_with_its_default(heading: str, model: type[Base
 )
 def test_what_a_recipe_can_name_has_a_row(table: dict[str, Any]) -> None:
     assert set(table) <= set(rows(section(STUDIES, "The recipe")))
+
+
+def test_what_is_of_the_field_in_a_recipe_has_its_source() -> None:
+    """Keys that came after those which every run is stored with, the optimizers and the schedules."""
+    table = section(PAGES["docs/recipes.md"], "Keys")
+    first = [line.strip("|").split("|")[0] for line in table.splitlines() if line.startswith("|")]
+    named = {name.strip() for cell in first for name in cell.split(",")}
+    later = set(PROTOCOL_DEFAULTS) - set(STORED_ALWAYS)
+    # sgd is momentum, adamw the decay that it decouples, a constant rate is nobody's.
+    assert later | (set(OPTIMIZERS) - {"sgd", "adamw"}) | (set(SCHEDULES) - {"constant"}) <= named
 
 
 def test_every_ready_recipe_has_a_row() -> None:

@@ -34,11 +34,8 @@ TAKEN = {
 """What `take` writes is tried before it is given away: PyTorch's layers as they print themselves, the file
 of a network whose own code has run by then.
 """
-NAMED_ERROR = ("ablate/network/pretrained.py", "import pickle")
-"""Of pickle the name of its error alone: `torch.load(weights_only=True)` raises it."""
 ALLOWED = {
     *TAKEN,
-    NAMED_ERROR,
     (RESTRICTED_UNPICKLER, "import pickle"),
     (WHEELS, "wheel.extractall"),
     *((file, "import pickle") for file in RAY_JOBS),
@@ -185,5 +182,5 @@ def test_safetensors_are_loaded_from_bytes_that_were_checked_never_from_a_path()
     assert importing == {
         "ablate/train/weights.py": {"load"},
         "ablate/train/checkpoint.py": {"load"},
-        "ablate/network/pretrained.py": {"load"},
+        "ablate/network/state_file.py": {"load"},
     }

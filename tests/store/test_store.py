@@ -22,13 +22,13 @@ from support.store_processes import claim_all
 import ablate.store
 from ablate.errors import DatabaseError
 from ablate.plan import Plan
-from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, Step
+from ablate.result import Checkpoint, Cost, Epoch, Failed, Finished, ProfileRow, RunStatus, Step
 from ablate.store import schema
 from ablate.store.connection import sqlite, transaction
 from ablate.store.connection.engine import open_engine
 from ablate.store.connection.revisions import HEAD, REVISIONS, VERSION_TABLE
 from ablate.store.maintenance.health import check_integrity
-from ablate.store.progress.run_statuses import stored_statuses
+from ablate.store.progress.run_statuses import stored_of_study, stored_statuses
 from ablate.store.progress.speeds import stored_speed
 from ablate.store.reading.frames import Which, read_frames
 from ablate.store.writing.store import LostClaimError, Store
@@ -417,3 +417,24 @@ def test_processes_that_start_together_make_one_schema_and_share_the_cells(
         worker.join()
     assert sorted(claimed) == sorted(keys(plan))
     assert check_integrity(url) == []
+
+
+def test_runs_beside_a_plan_are_told_apart_by_whether_they_are_of_its_networks(
+    tmp_path: Path,
+) -> None:
+    url, plan = str(tmp_path / "r.db"), small_plan(seeds=2)
+    store = Store(url)
+    store.register(plan)
+    store.close()
+    content = str(plan.dataset.content_hash())
+    first = [str(cell.run_key) for cell in plan.cells if cell.seed == 1]
+    second = len(plan.cells) - len(first)
+    networks = {name: each.fingerprint for name, each in plan.variants.items()}
+    found = stored_of_study(url, plan.study, content, first, networks)
+    assert (len(found.statuses), found.outside, found.others) == (
+        len(first), {RunStatus.PLANNED: second}, {},
+    )  # fmt: skip
+    edited = dict.fromkeys(networks, "0" * 16)
+    found = stored_of_study(url, plan.study, content, [], edited)
+    assert (found.statuses, found.outside) == ({}, {})
+    assert found.others == {RunStatus.PLANNED: len(plan.cells)}

@@ -497,6 +497,29 @@ def test_new_variants_of_a_study_come_behind_and_are_named(tmp_path: Path) -> No
     assert joined["seeds"] == 7
 
 
+def test_another_network_of_the_same_name_does_not_come_into_a_study(tmp_path: Path) -> None:
+    one, two = halves(tmp_path)
+    before, new, other = views(one)["v_runs"], "f" * 16, "0" * 16
+    [mine] = [row[0] for row in rows(two, "cells") if row[1] == PLANNED]
+    architecture = next(iter(rows(two, "architectures")))
+    marks = ", ".join("?" * len(architecture))
+    change(two, f"INSERT INTO architectures VALUES ({marks})", other, *architecture[1:])  # noqa: S608
+    change(
+        two, "UPDATE runs SET run_key = ?, fingerprint = ? WHERE run_key = ?", new, other, PLANNED
+    )
+    change(two, "UPDATE cells SET run_key = ? WHERE run_key = ?", new, PLANNED)
+    merged = merge_databases(str(one), [str(two)])
+    [line] = merged.complaints
+    assert line.startswith(f"{one}, {two}: {mine}: ")
+    assert "are other networks there" in line
+    assert "1 run came along, but not into this study" in line
+    assert merged.added == 1
+    assert new in {row[0] for row in rows(one, "runs")}
+    assert new not in {row[1] for row in rows(one, "cells")}
+    assert len(views(one)["v_runs"]) == len(before)
+    assert len(merge_databases(str(one), [str(two)]).complaints) == 1, "told again"
+
+
 @pytest.mark.parametrize("damage", ["missing", "changed"])
 def test_weights_that_cannot_be_copied_are_named(damage: str, tmp_path: Path) -> None:
     one, two = halves(tmp_path)

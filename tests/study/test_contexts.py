@@ -57,6 +57,18 @@ def test_the_product_of_all_lists_in_the_order_of_the_file(tmp_path: Path) -> No
     assert len({study.setting for study in found}) == 4
 
 
+def test_what_a_list_says_twice_is_one_context(tmp_path: Path) -> None:
+    text = HEAD + 'backbone = ["cbam_cnn", "cbam_cnn"]\n'
+    text += '"recipe.label_smoothing" = [0.0, 0]\n[recipe]\nbatch_size = [64, 32, 64]\n' + GRID
+    found = studies(tmp_path, text)
+    assert [study.recipe.batch_size for study in found] == [64, 32]
+
+
+def test_tables_of_recipes_are_told_their_brackets(tmp_path: Path) -> None:
+    text = HEAD + 'backbone = "cbam_cnn"\n[[recipe]]\nepochs = 1\n' + GRID
+    assert "[recipe] in single brackets" in message(StudyError, lambda: studies(tmp_path, text))
+
+
 def test_a_context_is_the_plain_study_that_set_makes(tmp_path: Path) -> None:
     text = HEAD + BACKBONES + "[recipe]\nlabel_smoothing = [0.0, 0.1]\nepochs = 2\n" + GRID
     for study in studies(tmp_path, text):
@@ -64,6 +76,26 @@ def test_a_context_is_the_plain_study_that_set_makes(tmp_path: Path) -> None:
         assert plain.context == ()
         assert plain == study.in_context(())
         assert plain.setting == study.setting
+
+
+def test_a_context_of_tables_is_chosen_as_it_is_told(tmp_path: Path) -> None:
+    """Rates and phases are tables, which TOML writes in another way than JSON."""
+    text = HEAD + 'backbone = "cbam_cnn"\n[recipe]\n'
+    text += 'rates = [{}, {conv1 = 0.1, "conv[23]" = 0.5}]\n'
+    text += 'phases = [[{epochs = 1, freeze = "bn1"}, {epochs = 1}], [{epochs = 3}]]\n' + GRID
+    found = studies(tmp_path, text)
+    assert len(found) == 4
+    for study in found:
+        assert (
+            load_study(tmp_path / "many.toml", assignments_of(study.context)).setting
+            == study.setting
+        )
+
+
+def test_a_value_that_occurs_twice_counts_once(tmp_path: Path) -> None:
+    text = HEAD + 'backbone = ["cbam_cnn", "cbam_cnn"]\n"recipe.epochs" = [2, 2]\n[recipe]\n'
+    text += "label_smoothing = [0.1, 0.0, 0.1]\nrates = [{}, {}]\n" + GRID
+    assert [study.recipe.label_smoothing for study in studies(tmp_path, text)] == [0.1, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,18 @@ def test_another_optimizer_leaves_what_it_does_not_have() -> None:
     check_recipe(other)
 
 
+def test_phases_take_the_place_of_the_epochs_of_a_base() -> None:
+    phased = recipe_of(
+        {"base": "fine-tuning", "phases": [{"epochs": 2, "freeze": "x"}, {"epochs": 3}]}
+    )
+    assert (phased.epochs, phased.warmup_epochs) == (5, 1)
+    assert recipe_of({"base": "fine-tuning", "phases": []}).epochs == 20
+    said = message(
+        StudyError, lambda: recipe_of({"base": "airbench", "epochs": 2, "phases": [{"epochs": 3}]})
+    )
+    assert "phases have 3 epochs and epochs = 2" in said
+
+
 def test_a_base_is_named_and_changed_from_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "study.toml"
     text = 'name = "mine"\ndataset = "digits"\nbackbone = "cbam_cnn"\nrecipe = "airbench"\n'

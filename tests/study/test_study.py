@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,27 @@ def test_assignments_change_any_key(tmp_path: Path) -> None:
         ),
         ({"seeds": 0}, "seeds: input should be greater than or equal to 1, not 0"),
         ({"seeds": "many"}, "seeds: input should be a valid integer"),
-        ({"name": "../up"}, "name: string should match pattern"),
-        ({"grid": []}, "grid: tuple should have at least 1 item"),
+        ({"seeds": True}, "seeds: must be a number, not true"),
+        ({"recipe": {"phases": [{"epochs": True}]}}, "epochs: must be a number, not true"),
+        ({"weights_partial": 2}, "weights_partial: must be true or false, not 2"),
+        ({"name": "../up"}, "name: has up to 64 of a–z, 0–9, _ and -, a letter or digit first"),
+        ({"seeds": date(2026, 1, 2)}, "not the date 2026-01-02"),
+        ({"recipe": {"lr": 1}}, "unknown key 'recipe.lr' (did you mean 'learning_rate'?)"),
+        ({"epochs": 3}, "unknown key 'epochs' (it belongs in [recipe])"),
+        ({"Seeds": 3}, "unknown key 'Seeds' (did you mean 'seeds'?)"),
+        ({"recipe": {"phases": 3}}, "recipe.phases: must be a list in square brackets, not 3"),
+        ({"recipe": {"augment": "crop"}}, "recipe.augment: must be a list in square brackets"),
+        ({"recipe": {"betas": [0.9]}}, "recipe.betas: value 2 of the list is missing"),
+        ({"data": [{}]}, "data: must be one table, [data] in single brackets, not [{}]"),
+        ({"grid": []}, "grid: write at least one [[grid]] table, in double brackets, not []"),
+        ({"grid": {"attention": "none"}}, "grid: write at least one [[grid]] table"),
+        (
+            {"grid": [{"attention": 3}]},
+            "[[grid]] table 1, attention: must be text in quotes, or a list",
+        ),
         ({"grid": [{"attention": []}]}, "grid: attention is an empty list"),
         ({"grid": [{"attention": "se", "x": [[1]]}]}, "x must be a number, a string or a list"),
-        ({"grid": [{"position": "pool1"}]}, "the key 'grid.0.attention' is missing"),
+        ({"grid": [{"position": "pool1"}]}, "the key 'attention' is missing in [[grid]] table 1"),
         (
             {
                 "grid": [
@@ -141,6 +158,13 @@ def test_a_file_that_is_no_study_is_one_clear_line(tmp_path: Path, text: str, me
     assert "\n" not in str(caught.value)
 
 
+def test_the_mark_that_editors_of_windows_write_first_is_no_part_of_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    plain = (STUDIES / "digits-grid.toml").read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n"))
+    assert load_study(path) == load_study(STUDIES / "digits-grid.toml")
+
+
 def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_bytes(b"\xff\xfe\x00")
@@ -152,7 +176,27 @@ def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path: Path) -> 
         load_study(tmp_path)
 
 
-@pytest.mark.parametrize("assignment", ["epochs", "=3", "recipe..epochs=3", "name.x=3"])
+@pytest.mark.parametrize(
+    ("assignment", "glob"),
+    [
+        ("recipe.rates.conv1=0.5", "conv1"),
+        ("recipe.rates.layer1.0.conv1=0.5", "layer1.0.conv1"),
+        ("recipe.rates.layer*.*.bn[12]=0.5", "layer*.*.bn[12]"),
+        ('recipe.rates."layer1.0"=0.5', "layer1.0"),
+        ('"recipe.rates"={"layer1.0" = 0.5}', "layer1.0"),
+        ("'recipe'.\"rates\".a = 0.5", "a"),
+    ],
+)
+def test_keys_are_those_of_toml_and_what_is_below_rates_is_one_glob(
+    assignment: str, glob: str
+) -> None:
+    assert load_study(STUDIES / "digits-grid.toml", [assignment]).recipe.rates == {glob: 0.5}
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["recipe.rates.=1", "epochs", "=3", "recipe..epochs=3", "name.x=3"],
+)
 def test_an_assignment_that_cannot_be_made(assignment: str) -> None:
     with pytest.raises(StudyError, match="--set"):
         load_study(STUDIES / "digits-grid.toml", [assignment])

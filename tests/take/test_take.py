@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import io
 import re
 import subprocess
 import sys
@@ -10,22 +12,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import small_plan
+from PIL import Image
 from torch import nn
 
 from ablate.attention import ATTENTION, complete
 from ablate.commands import take
 from ablate.commands.take import Asked, take_network
 from ablate.errors import OptionError, OutputError, StudyError, UnknownNameError, WeightsError
+from ablate.explain.networks import load_networks
 from ablate.model import build
+from ablate.pixels.decode import decode_image
+from ablate.pixels.geometry import Reading
 from ablate.plan import Plan
 from ablate.result import Finished, Kept
 from ablate.store.writing.store import Store
-from ablate.study import Variant
+from ablate.study import DataTable, Variant
+from ablate.system.software.imports import ALLOWED
 from ablate.take import onnx
 from ablate.take.latency import measure_latency
+from ablate.take.reading import reading_source
 from ablate.take.write import Network, built, write_network
 from ablate.train.weights import weights_to_bytes
 
@@ -146,6 +155,51 @@ def test_networks_of_torchvision_need_no_torchvision(backbone: str, tmp_path: Pa
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
+@pytest.mark.parametrize(("orientation", "channels"), [("exif", 3), ("as_stored", 1)])
+def test_images_are_read_as_for_training(fit: Any, orientation: Any, channels: Any) -> None:
+    """Byte for byte: of either shape, turned by EXIF, with a palette and with transparency."""
+    data = DataTable(fit=fit, orientation=orientation, channels=channels)
+    found: dict[str, Any] = {"torch": torch, "IMAGE_SIZE": 24}
+    exec(f"def pixels(image):\n{reading_source(data)}", found)  # noqa: S102
+    reading = Reading(fit=fit, orientation=orientation, channels=channels)
+    noise, turned = np.random.default_rng(1), Image.Exif()
+    turned[274] = 6
+    for height, width in ((31, 24), (20, 47), (24, 24), (60, 33)):
+        image = Image.fromarray(noise.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        for kind in ("RGB", "P", "L", "RGBA"):
+            file = io.BytesIO()
+            image.convert(kind).save(file, "PNG", exif=turned)
+            shown = np.asarray(decode_image(file.getvalue(), 24, reading).square)
+            read = found["pixels"](Image.open(file))[0].permute(1, 2, 0).numpy()
+            assert np.array_equal(read, shown), (kind, height, width)
+
+
+TYING = """
+from torch import nn
+
+class Tied(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.one, self.two = nn.Conv2d(4, 4, 1, bias=False), nn.Sequential(nn.Conv2d(4, 4, 1, bias=False))
+        self.two[0].weight = self.one.weight
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.head(self.two(self.one(self.stem(x))).mean((2, 3)))
+"""
+
+
+def test_tied_weights_stay_tied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "takentie.py").write_text(TYING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(ALLOWED, "takentie")
+    variant = complete(Variant("takentie:Tied", "se", "one", (("reduction", 1),)))
+    made = built(write_network(network(variant), "net.safetensors"))
+    assert made.get_submodule("two.0").weight is made.get_submodule("one").weight
+
+
 def test_what_cannot_be_written_down_says_what_is_in_the_way() -> None:
     with pytest.raises(StudyError, match=r"its forward calls .*relative_position_bias"):
         write_network(network(Variant("torchvision:swin_t")), "net.safetensors")
@@ -226,6 +280,19 @@ def test_the_seed_that_is_meant_or_the_best_is_taken(
     assert f"seed {expected}" in (tmp_path / "in" / "net.py").read_text()
 
 
+def test_what_a_search_found_is_taken_by_its_name(plan: Plan, url: str, tmp_path: Path) -> None:
+    """Its study has runs of it, and no such table in the grid."""
+    alone = plan.study.model_copy(update={"grid": plan.study.grid[:1]})
+    assert "cbam" not in {variant.attention for variant in alone.variants()}
+    [shown] = load_networks([plan.cells[1].variant.name], alone, plan.dataset, url)
+    assert "trained: run" in shown.weights
+    assert "seed 1" in shown.weights
+    take_network(Asked("cbam", alone, url, tmp_path / "found"))
+    assert "CBAM(" in (tmp_path / "found.py").read_text()
+    with pytest.raises(UnknownNameError, match=r"there are: none, cbam\("):
+        take_network(Asked("eca", alone, url, tmp_path / "other"))
+
+
 def test_what_cannot_be_taken_is_one_line_and_nothing_is_overwritten(
     plan: Plan, url: str, tmp_path: Path
 ) -> None:
@@ -241,6 +308,52 @@ def test_what_cannot_be_taken_is_one_line_and_nothing_is_overwritten(
     with pytest.raises(OutputError, match="is there already"):
         take_network(asked(plan, url, out))
     assert (tmp_path / "net.py").read_text() == "mine"
+
+
+def test_of_several_files_all_are_written_or_none(
+    plan: Plan, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == ".py":
+            raise OSError(28, "No space left on device")
+        path.write_bytes(content)
+
+    monkeypatch.setattr(take, "write_whole", full)
+    with pytest.raises(OutputError, match=r"net\.py: cannot be written: No space left on device"):
+        take_network(asked(plan, url, tmp_path / "net"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", ["", ".", "..", "/"])
+def test_a_name_that_is_none_is_refused(plan: Plan, url: str, out: str) -> None:
+    with pytest.raises(OptionError, match="names no file: give one, such as net"):
+        take_network(asked(plan, url, Path(out)))
+
+
+def test_a_folder_is_no_file_and_too_long_a_name_is_one_line(
+    plan: Plan, url: str, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match=r"is a folder: name the file in it, such as .*/net"):
+        take_network(asked(plan, url, tmp_path))
+    for name in ("a" * 300, "a\0b"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            take_network(asked(plan, url, tmp_path / name))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ['quo"""te', "back\\new", "it's", "<DEFINITIONS>", "zwei\u202ewörter"]
+)
+def test_whatever_files_are_called_what_is_written_is_python_and_says_it(
+    plan: Plan, url: str, tmp_path: Path, name: str
+) -> None:
+    take_network(asked(plan, url, tmp_path / name))
+    source = (tmp_path / f"{name}.py").read_text()
+    said = ast.get_docstring(ast.parse(source)) or ""
+    [line] = [each for each in said.splitlines() if "build(Path(" in each]
+    shown = line.partition("Path(")[2].rpartition("))")[0]
+    assert ast.literal_eval(shown) == f"{name}.safetensors"
+    assert loaded(tmp_path / f"{name}.py").build(tmp_path / f"{name}.safetensors") is not None
 
 
 def test_onnx_without_its_packages_says_what_to_install(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from ablate.job import Cohort, Run
 from ablate.model import build
 from ablate.result import Checkpoint, Epoch, Finished
 from ablate.study import Recipe, Variant
+from ablate.study.file import load_study
 from ablate.study.trained import Weights, frozen_paths, rate_of
 from ablate.system.hardware.machine import find_machine
 from ablate.train.checkpoint import pack, unpack
@@ -95,6 +98,17 @@ def test_the_innermost_module_that_a_glob_names_has_the_say() -> None:
     assert found == [0.1, 0.2, 0.3, 1.0]
 
 
+def test_a_path_without_quotes_is_a_path(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    head = (
+        'name = "mine"\ndataset = "digits"\nbackbone = "cbam_cnn"\n[[grid]]\nattention = "none"\n'
+    )
+    file.write_text(head + '[recipe.rates]\nlayer1.0.conv1 = 0.1\nlayer1.1 = 0.2\n"fc*" = 0.5\n')
+    assert load_study(file).recipe.rates == {"layer1.0.conv1": 0.1, "layer1.1": 0.2, "fc*": 0.5}
+    with pytest.raises(StudyError, match=r"recipe\.rates\.layer1: input should be a valid number"):
+        load_study(file, ["recipe.rates={layer1={}}"])
+
+
 def test_a_recipe_without_rates_has_the_groups_of_before() -> None:
     groups = trainer(optimizer="sgd").optimizer.param_groups
     assert len(groups) == 1
@@ -137,6 +151,17 @@ def test_norms_without_weights_are_frozen_by_their_paths() -> None:
     assert moved(made, before) == {"3"}
 
 
+def test_a_module_called_backbone_takes_no_other_norm_with_it() -> None:
+    """Norms without weights outside of it go on learning their statistics."""
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False))
+    neck = nn.Sequential(nn.BatchNorm2d(4, affine=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    parts = [("backbone", backbone), ("neck", neck), ("head", nn.Linear(4, 10))]
+    made = make_trainer(nn.Sequential(OrderedDict(parts)), Recipe(freeze="backbone"), CPU, FP32)
+    before = copy_of(made)
+    steps(made, 1)
+    assert moved(made, before) == {"neck", "head"}
+
+
 PHASED: dict[str, Any] = {
     "optimizer": "sgd", "schedule": "cosine", "augment": (), "rates": RATES, "attention_rate": 3.0,
     "phases": [{"epochs": 1, "freeze": "backbone"}, {"epochs": 2, "freeze": ["conv1"]}],
@@ -164,6 +189,23 @@ def test_a_run_of_phases_goes_on_to_the_byte(
     )
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
+def test_neither_decay_nor_an_average_moves_what_is_frozen(optimizer: str) -> None:
+    """Of a part that is frozen from the beginning, and of one that is frozen after it was trained."""
+    phases = [{"epochs": 1}, {"epochs": 1, "freeze": "conv2"}]
+    made = trainer(
+        optimizer=optimizer, weight_decay=0.5, ema_decay=0.5, freeze=["conv1", "bn1"], phases=phases
+    )
+    before = copy_of(made)
+    steps(made, 1)
+    between = copy_of(made)
+    steps(made, 2)
+    assert "conv2" not in moved(made, between)
+    assert "conv2" in moved(made, before)
+    made.settle()
+    assert {"conv1", "bn1"}.isdisjoint(moved(made, before))
+
+
 def tensors(made: Trainer) -> list[torch.Tensor]:
     return list(made.net.state_dict().values())
 
@@ -184,9 +226,18 @@ def test_a_recorded_step_has_the_rates_and_phases_of_the_eager_one(data: Data) -
     assert same(states(recorded), states(eager))
 
 
-def test_a_run_of_phases_that_is_stopped_ends_as_in_peace() -> None:
+TOGETHER: dict[str, Any] = {
+    "optimizer": "muon", "no_decay_on": "norm_and_bias", "weight_decay": 0.05, "accumulate": 2,
+    "ema_decay": 0.9, "clip_norm": 1.0, "warmup_epochs": 1.5, "schedule": "cosine", "mixup_alpha": 0.2,
+    "cutmix_alpha": 1.0, "label_smoothing": 0.1, "rates": {"fc*": 0.5}, "attention_rate": 2.0,
+    "augment": ["flip", "erase"], "normalize": "imagenet",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{}, TOGETHER], ids=["phases", "everything"])
+def test_a_run_of_phases_that_is_stopped_ends_as_in_peace(more: dict[str, Any]) -> None:
     """From the checkpoint after each epoch, also the one between two phases."""
-    recipe = Recipe(**PHASED, batch_size=256, precision="fp32")
+    recipe = Recipe(**{**PHASED, "batch_size": 256, "precision": "fp32", **more})
     run = Run("key", SE, keep=True, look=False)
     cohort = Cohort(
         (run,), 1, recipe, open_dataset("digits", None, 16), "cpu", checkpoint_seconds=0
@@ -224,6 +275,21 @@ def test_globs_that_cannot_be_meant_are_told_when_planning(
         small_plan(recipe={"epochs": 2, **recipe})
 
 
+def test_a_step_is_proved_at_one_rate_as_a_proof_is_remembered() -> None:
+    """A rate at which attention loses its gradient would have the network blamed."""
+    phases = [{"epochs": 50, "freeze": "conv1"}]
+    rated = Recipe(optimizer="sgd", attention_rate=1e6, rates={"conv2": 0.1}, phases=phases)
+    assert rated.unfrozen == Recipe(optimizer="sgd")
+
+
+def test_what_attention_replaces_in_one_variant_is_there_in_another() -> None:
+    grid = [{"attention": "none"}, {"attention": "identity", "position": "replace:bn2"}]
+    for recipe in ({"freeze": ["bn2"]}, {"rates": {"bn2": 0.1}}):
+        assert len(small_plan(grid=grid, recipe=recipe).variants) == 2
+    with pytest.raises(StudyError, match="'bn4' names nothing"):
+        small_plan(grid=grid, recipe={"freeze": ["bn4"]})
+
+
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
@@ -233,6 +299,9 @@ def test_globs_that_cannot_be_meant_are_told_when_planning(
         ),
         ({"rates": {"conv1": 0}}, "greater than 0"),
         ({"phases": [{"epochs": 0}]}, "greater than or equal to 1"),
+        ({"phases": 3}, "valid tuple"),
+        ({"phases": "conv1"}, "valid tuple"),
+        ({"phases": [3]}, "valid dictionary"),
         ({"attention_rate": -1}, "greater than 0"),
     ],
 )
@@ -243,5 +312,8 @@ def test_values_that_no_recipe_has(recipe: dict[str, Any], said: str) -> None:
 
 def test_a_plan_says_what_is_frozen() -> None:
     plan = small_plan(recipe={"phases": [{"epochs": 1, "freeze": "backbone"}, {"epochs": 1}]})
-    assert any("batch norm of frozen parts is in evaluation mode" in note for note in plan.notes)
+    [note] = [
+        each for each in plan.notes if "batch norm of frozen parts is in evaluation mode" in each
+    ]
+    assert "backbone, which is all but fc2, from epoch 1; nothing from epoch 2" in note
     assert plan.study.recipe.epochs == 2

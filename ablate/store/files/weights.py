@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, func, select, update
 
@@ -56,12 +56,14 @@ def keep(connection: Connection, url: str, run_key: str, kept: Kept) -> None:
         put(connection, schema.explanations, [row])
 
 
-def forget_all_but_best(connection: Connection, study: str, run_keys: Collection[str]) -> list[str]:
-    """Of these runs of a study, let those have no weights that are not the best by validation accuracy, the
-    first seed of equals; returns the files to delete once that is committed. What another study names stays.
+def forget_all_but_best(connection: Connection, study: str, run_key: str) -> list[str]:
+    """Of all runs that a study has of this one's network under its setting, let those have no weights that
+    are not the best by validation accuracy, the first seed of equals; returns the files to delete once that
+    is committed. What another study names stays.
     """
     runs, cells = schema.runs, schema.cells
-    kept = runs.c.run_key.in_(run_keys) & runs.c.weights_file.is_not(None)
+    same = _of_same_network(connection, study, run_key)
+    kept = runs.c.run_key.in_(same) & runs.c.weights_file.is_not(None)
     order = func.coalesce(runs.c.val_accuracy, -1).desc(), runs.c.seed, runs.c.fold
     found = connection.execute(
         select(runs.c.run_key, runs.c.weights_file).where(kept).order_by(*order)
@@ -73,6 +75,16 @@ def forget_all_but_best(connection: Connection, study: str, run_keys: Collection
     none = {"weights_file": None, "weights_sha256": None}
     connection.execute(update(runs).where(runs.c.run_key.in_(worse)).values(**none))
     return list(worse.values())
+
+
+def _of_same_network(connection: Connection, study: str, run_key: str) -> list[str]:
+    """All runs of a study that differ from this one by seed or fold alone, whoever trains them."""
+    runs, cells = schema.runs, schema.cells
+    network = cells.c.dataset_hash, cells.c.setting, runs.c.fingerprint
+    of_study = select(cells.c.run_key, *network).join(runs).where(cells.c.study == study)
+    [here] = connection.execute(of_study.where(cells.c.run_key == run_key)).all()
+    alike = (column == value for column, value in zip(network, here[1:], strict=True))
+    return list(connection.scalars(of_study.where(*alike)))
 
 
 def remove_weights(url: str, files: Iterable[str]) -> None:

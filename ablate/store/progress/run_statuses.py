@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, FromClause, Select, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select
 
 from ablate.result import RunStatus
 from ablate.store import schema
@@ -34,17 +35,30 @@ def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, RunStatus]:
         return read_statuses(connection, run_keys)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What a database has of a study: the status of its runs, and how many it has beside them, by status.
+
+    Those `outside` are what its search has asked for, or of seeds and variants that the plan lacks; those of
+    `others` are of networks that are called as its variants and are others, as before their code was edited.
+    """
+
+    statuses: dict[str, RunStatus] = field(default_factory=dict)
+    outside: Counter[RunStatus] = field(default_factory=Counter)
+    others: Counter[RunStatus] = field(default_factory=Counter)
+
+
 def stored_of_study(
-    url: str, study: Study, content: str, run_keys: Sequence[str]
-) -> tuple[dict[str, RunStatus], Counter[RunStatus]]:
-    """The status of those of these runs that a database knows, of whichever study, and how many runs this
-    one has beside them, by status: those that its search has asked for, or that were added until a verdict.
+    url: str, study: Study, content: str, run_keys: Sequence[str], networks: Mapping[str, str]
+) -> Stored:
+    """What a database has of these runs, of whichever study, and of this study beside them; `networks` are
+    the fingerprints of its variants.
 
     Raises:
         DatabaseError: there is one, but it is not ours or newer.
     """
     if not database_exists(url):
-        return {}, Counter()
+        return Stored()
     cells, runs, asked = schema.cells, schema.runs, set(run_keys)
     query = by_status(runs).join(cells, cells.c.run_key == runs.c.run_key)
     mine = (cells.c.study == study.name, cells.c.dataset_hash == content)
@@ -53,8 +67,27 @@ def stored_of_study(
         known = _taken_apart(rows)
         others = [key for key in run_keys if key not in known]
         found = read_statuses(connection, others) if others else {}
+        beside = known.keys() - asked
+        here = (*mine, cells.c.setting == study.setting)
+        other = _of_others(connection, here, networks) & beside if beside else set()
     found |= {key: known[key] for key in run_keys if key in known}
-    return found, Counter(status for key, status in known.items() if key not in asked)
+    return Stored(
+        found,
+        outside=Counter(known[key] for key in beside - other),
+        others=Counter(known[key] for key in other),
+    )
+
+
+def _of_others(
+    connection: Connection, here: Sequence[ColumnElement[bool]], networks: Mapping[str, str]
+) -> set[str]:
+    """Runs of a study whose variant is a network of another fingerprint now."""
+    cells, runs = schema.cells, schema.runs
+    query = select(cells.c.run_key, cells.c.variant, runs.c.fingerprint).join(runs).where(*here)
+    rows = connection.execute(query)
+    return {
+        key for key, name, fingerprint in rows if networks.get(name, fingerprint) != fingerprint
+    }
 
 
 def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:

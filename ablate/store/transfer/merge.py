@@ -22,7 +22,8 @@ from ablate.store.connection.engine import (
 from ablate.store.files.checkpoints import sweep
 from ablate.store.statements import add_missing, chunks
 from ablate.store.transfer.copies import portable_columns, private_copy
-from ablate.store.transfer.merge_runs import add_cells, check, choose, join_definitions, take
+from ablate.store.transfer.merge_cells import add_cells, join_definitions
+from ablate.store.transfer.merge_runs import check, choose, take
 from ablate.store.transfer.weights import WeightFiles
 
 SPECIAL = ("studies", "profiles")
@@ -84,7 +85,8 @@ def _merge(
     for conflict in selection.conflicts:
         merged.complaints.append(f"{shown(weights.url)}, {shown(url)}: {conflict}")
     take(source, target, selection)
-    joined = add_cells(source, target)
+    joined, others = add_cells(source, target)
+    merged.complaints += [f"{shown(weights.url)}, {shown(url)}: {line}" for line in others]
     join_definitions(source, target, joined)
     _add_profiles(source, target)
     for file, sha256 in selection.weights.items():

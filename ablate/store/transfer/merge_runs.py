@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from ablate.errors import DatabaseError
 from ablate.result import RunStatus
 from ablate.result.elsewhere import ELSEWHERE, is_elsewhere, told_of
 from ablate.store import schema
-from ablate.store.progress.status import StudyKey
 from ablate.store.statements import add_missing, chunks
 from ablate.store.transfer.values import check_identifiers
 from ablate.system.messages.text import seed_and_fold
@@ -154,86 +153,3 @@ def _tables_of_a_run() -> list[Table]:
 def _rows(source: Connection, table: Table, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
     for row in source.execute(select(table).where(table.c.run_key.in_(keys))).mappings():
         yield dict(row)
-
-
-def add_cells(source: Connection, target: Connection) -> set[StudyKey]:
-    """Add the cells that are new, behind those of the same study; returns where others were before."""
-    cells = schema.cells
-    key, place = (cells.c.study, cells.c.run_key), _place(cells)
-    known = {tuple(row) for row in target.execute(select(*key))}
-    counts = select(*place, func.max(cells.c.ordinal) + 1).group_by(*place)
-    behind = {tuple(row[:3]): row[3] for row in target.execute(counts)}
-    studies = schema.studies
-    # The same images under another name: they get the name that they have here.
-    named = target.execute(select(*_place(studies), studies.c.dataset))
-    labels = {tuple(row[:3]): row[3] for row in named}
-    rows, joined = [], set()
-    for found in source.execute(select(cells).order_by(cells.c.ordinal)).mappings():
-        if (found["study"], found["run_key"]) not in known:
-            check(cells, dict(found))
-            where = (found["study"], found["dataset_hash"], found["setting"])
-            joined |= {where} & behind.keys()
-            ordinal = found["ordinal"] + behind.get(where, 0)
-            rows.append(
-                {**found, "ordinal": ordinal, "dataset": labels.get(where, found["dataset"])}
-            )
-    for chunk in chunks(rows):
-        target.execute(insert(cells), chunk)
-    return joined
-
-
-def join_definitions(source: Connection, target: Connection, joined: Iterable[StudyKey]) -> None:
-    """Add studies that are new, and name in the others the variants that came with new cells."""
-    studies, cells = schema.studies, schema.cells
-    place = _place(studies)
-    here = {tuple(row[:3]): row[3] for row in target.execute(select(*place, studies.c.definition))}
-    used = select(*_place(cells)).distinct()
-    filled = {tuple(row) for row in target.execute(used)}
-    for found in source.execute(select(studies)).mappings():
-        where = (found["study"], found["dataset_hash"], found["setting"])
-        if where not in here and where in filled:
-            target.execute(insert(studies), dict(found))
-        elif where in here and where in set(joined):
-            definition = _union(here[where], found["definition"])
-            mine = [column == value for column, value in zip(place, where, strict=True)]
-            target.execute(update(studies).where(*mine).values(definition=definition))
-
-
-def _place(table: Table) -> tuple[Column[str], Column[str], Column[str]]:
-    """What a row's study is known by."""
-    return table.c.study, table.c.dataset_hash, table.c.setting
-
-
-def _union(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    def both(key: str) -> list[Any]:
-        mine = list(ours.get(key) or [])
-        return mine + [value for value in theirs.get(key) or [] if value not in mine]
-
-    def most(key: str) -> int | None:
-        return max((n for n in (ours.get(key), theirs.get(key)) if n is not None), default=None)
-
-    aliases = {**(theirs.get("aliases") or {}), **(ours.get("aliases") or {})}
-    if is_elsewhere(ours) and is_elsewhere(theirs):
-        ours = {**ours, ELSEWHERE: _joined(told_of(ours), told_of(theirs))}
-    counted = {key: theirs[key] for key in ("validation_images",) if key in theirs}
-    return {
-        **counted,
-        **ours,
-        "variants": both("variants"),
-        "grid": both("grid"),
-        "aliases": aliases,
-        "seeds": most("seeds"),
-        "baseline_seeds": most("baseline_seeds"),
-    }
-
-
-def _joined(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of runs from elsewhere; they are paired where both are said to be."""
-    known = {each["sha256"] for each in ours["files"]}
-    return {
-        **ours,
-        "paired": ours["paired"] and theirs["paired"],
-        "images": ours.get("images") or theirs.get("images"),
-        "epochs": sorted({*ours["epochs"], *theirs["epochs"]}),
-        "files": [*ours["files"], *(f for f in theirs["files"] if f["sha256"] not in known)],
-    }

@@ -7,7 +7,7 @@ them. Every transaction may be run twice (`transaction.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
@@ -80,14 +80,12 @@ class Store(Queue, Attempts):
         """Store a look; False if the last one was the same."""
         return add_look(connection, key, look)
 
-    def keep_best(self, study: str, run_keys: Collection[str]) -> None:
-        """Keep weights of the best of these runs alone, which are of one variant; a file is deleted after its
+    def keep_best(self, study: str, run_key: str) -> None:
+        """Keep weights of the best alone of a study's runs of this one's network; a file is deleted after its
         row is changed, so that a process that is killed between leaves a file that nobody names.
         """
-        remove_weights(self._url, self._forget_all_but_best(study, run_keys))
+        remove_weights(self._url, self._forget_all_but_best(study, run_key))
 
     @writing
-    def _forget_all_but_best(
-        self, connection: Connection, study: str, run_keys: Collection[str]
-    ) -> list[str]:
-        return forget_all_but_best(connection, study, run_keys)
+    def _forget_all_but_best(self, connection: Connection, study: str, run_key: str) -> list[str]:
+        return forget_all_but_best(connection, study, run_key)

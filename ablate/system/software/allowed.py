@@ -46,6 +46,12 @@ def allowed_for(study: Path) -> tuple[str, ...]:
     return tuple(entry["packages"]) if entry and _holds(study, entry) else ()
 
 
+def allowed_before(study: Path) -> tuple[str, ...]:
+    """The packages that were allowed for an earlier content of this study file."""
+    entry = _load().get(str(study.resolve()))
+    return tuple(entry["packages"]) if entry and not _holds(study, entry) else ()
+
+
 def all_allowed() -> list[Allowed]:
     """Everything that is remembered."""
     return [

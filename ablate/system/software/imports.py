@@ -19,6 +19,9 @@ from ablate.system.software.modules import remember_sources
 ALLOWED = "ABLATE_ALLOW_IMPORT"
 """The environment variable that holds the allowed packages: worker processes inherit it."""
 
+_CHANGED: dict[str, str] = {}
+"""Packages that were allowed for a study file which has changed since, of the last command."""
+
 
 def allow_imports(packages: Iterable[str]) -> None:
     """Let studies of this process, and of the workers it starts, import from these packages alone.
@@ -31,6 +34,7 @@ def allow_imports(packages: Iterable[str]) -> None:
         if not all(part.isidentifier() for part in name.split(".")):
             raise StudyError(f"--allow-import {name!r}: give the name of a package, like mypkg")
     os.environ[ALLOWED] = ",".join(names)
+    _CHANGED.clear()
 
 
 def import_object(name: str) -> Any:
@@ -64,10 +68,21 @@ def check_allowed(name: str) -> None:
     Raises:
         StudyError: with the option that allows it.
     """
-    module_name = name.partition(":")[0]
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise StudyError(f"backbone {name!r}: write a network of your own as PACKAGE.MODULE:NAME")
     if not is_allowed(module_name):
         package = module_name.partition(".")[0]
-        raise StudyError(f"{name}: a study may not import {package}; add --allow-import {package}")
+        file = _CHANGED.get(package)
+        why = f": {file} is not as it was when that was given for it" if file else ""
+        raise StudyError(
+            f"{name}: a study may not import {package}; add --allow-import {package}{why}"
+        )
+
+
+def note_changed(packages: Iterable[str], file: str) -> None:
+    """Have the refusal of these packages say that they were allowed for what a study file was before."""
+    _CHANGED.update(dict.fromkeys((name.partition(".")[0] for name in packages), file))
 
 
 @contextmanager
