@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from ablate.errors import DatabaseError
 from ablate.result import RunStatus
-from ablate.result.elsewhere import ELSEWHERE, is_elsewhere, told_of
 from ablate.store import schema
 from ablate.store.statements import add_missing, chunks
 from ablate.store.transfer.values import check_identifiers
