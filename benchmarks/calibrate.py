@@ -43,6 +43,7 @@ PARTS = (
     Part("other_worlds", "--studies", 1000, 20, 10),
     Part("calibrate_until_decided", "--studies", 2000, 20, 3),
     Part("calibrate_folds", "--studies", 400, 20, 4),
+    Part("calibrate_imports", "--studies", 1000, 20, 4),
     Part("calibrate_trainings", "--sets", 20, 1, 20),
     Part("calibrate_search", "--repeats", 50, 2, 15, ("--no-kills",)),
     Part("calibrate_profile", "--rounds", 9, 1, 10),

@@ -53,7 +53,15 @@ def _frames_elsewhere(name: str, url: str) -> Frames:
     found = elsewhere_of(url, name)
     if found is None:
         raise DatabaseError(f"the database has no study {name!r} that was trained elsewhere")
-    return read_frames(url, name, found.setting, Which(found.dataset_hash, found.dataset))
+    frames = read_frames(url, name, found.setting, Which(found.dataset_hash, found.dataset))
+    if frames.others:
+        say(
+            _(
+                "note: other results from elsewhere have this name too ({others}); these were imported last",
+                others=", ".join(frames.others),
+            )
+        )
+    return frames
 
 
 def which_at(data: Path, study: Study) -> Which:

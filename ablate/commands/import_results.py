@@ -9,12 +9,15 @@ from pathlib import Path
 from ablate.elsewhere.read import read_results, refuse_numbered_by_accuracy
 from ablate.elsewhere.sheets import opened
 from ablate.elsewhere.values import GivenResults
+from ablate.errors import OptionError
 from ablate.store.connection.engine import shown
 from ablate.store.elsewhere.importing import Asked, Imported, import_results
 from ablate.system.messages.command_line import without_password
 from ablate.system.messages.console import say
 from ablate.system.messages.pulse import PULSE
-from ablate.system.messages.text import plural
+from ablate.system.messages.text import plural, printable
+
+LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ def import_file(path: Path, url: str, wanted: Wanted) -> Imported:
         StudyError: no baseline, another trainer, or an option that the file has no use for.
         DatabaseError: the database cannot be written, or has another study of this name.
     """
+    _refuse_texts(wanted)
     PULSE.step("reading")
     with opened(path) as given:
         results = read_results(given, percent=wanted.percent)
@@ -62,6 +66,16 @@ def import_file(path: Path, url: str, wanted: Wanted) -> Imported:
     for line in _told(found, results, asked, url):
         say(line)
     return found
+
+
+def _refuse_texts(wanted: Wanted) -> None:
+    """Raises:
+    OptionError: a text that no line can show.
+    """
+    for option, text in (("--trainer", wanted.trainer), ("--dataset", wanted.dataset)):
+        wrong = text is not None and (printable(text) != text or len(text) > LONGEST)
+        if wrong or (text is not None and not text.strip()):
+            raise OptionError(f"{option}: is a text of 1 to {LONGEST} letters that can be printed")
 
 
 def _told(found: Imported, results: GivenResults, asked: Asked, url: str) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ablate.errors import DataError
-from ablate.study.elsewhere import LARGEST_SEED
+from ablate.result.elsewhere import LARGEST_SEED
 from ablate.system.messages.text import printable
 
 EMPTY = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "–"})

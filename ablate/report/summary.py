@@ -21,6 +21,7 @@ from ablate.report.cost.speeds import (
 from ablate.report.samples import read_samples, validation_scores
 from ablate.result import RunStatus
 from ablate.result.dataset import DatasetSummary
+from ablate.result.elsewhere import LARGEST_SEED, is_elsewhere, told_of
 from ablate.result.image_results import ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats import Effect, Interval, Sample, interval, seed_correlation
@@ -33,7 +34,6 @@ from ablate.stats.looks import (
     margin_of,
 )
 from ablate.stats.ratios import Ratio
-from ablate.study.elsewhere import LARGEST_SEED, is_elsewhere, told_of
 from ablate.study.metrics import ACCURACY, METRICS, Metric
 from ablate.study.search import FRESH_SEEDS, last_of_grid
 

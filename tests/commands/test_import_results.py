@@ -233,6 +233,7 @@ def test_runs_that_come_after_a_look_make_it_exploratory(shell: Shell, imports: 
         ),
         (table(), ("--baseline", "nome"), "unknown baseline 'nome' (did you mean 'none'?)"),
         (table(), ("--margin", "0.5", "--percent"), "with --percent no value is above 1 %"),
+        (table(), ("--trainer", " "), "--trainer: is a text of 1 to 200 letters"),
         (table(), ("--margin", "5"), "--margin 5: is a fraction above 0 and below 1"),
     ],
 )
@@ -312,6 +313,20 @@ def test_an_export_and_a_merge_bring_it_whole(shell: Shell, imports: Any) -> Non
         ((text,),) = connection.execute("SELECT definition FROM studies").fetchall()
     told = json.loads(text)["elsewhere"]
     assert (told["paired"], len(told["files"])) == (False, 2)
+
+
+def test_a_merge_does_not_put_together_what_two_have_trained(shell: Shell, imports: Any) -> None:
+    imports(table(seeds=8), "--trainer", "a")
+    imports(table(seeds=9), "--trainer", "b", "--db", "sqlite:///other.db")
+    assert shell("merge", "results/ablation.db", "other.db")[0] == 0
+    counts = "SELECT COUNT(*) FROM v_runs GROUP BY dataset_hash ORDER BY 1"
+    assert rows_of(URL, counts) == [(16,), (18,)]
+    code, out, _ = shell("compare", "none", "se", "--study", "mine")
+    assert code == 0
+    assert out.startswith(
+        "note: other results from elsewhere have this name too (unnamed (content "
+    )
+    assert "n = 9 against 9" in out
 
 
 @pytest.mark.slow

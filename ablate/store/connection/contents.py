@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import DatabaseError
+from ablate.result.elsewhere import is_elsewhere, told_of
 from ablate.result.status import RunStatus
 from ablate.store.connection.ask_file import Ask, asking_file, open_file
 from ablate.store.connection.revisions import HEAD, VERSION_TABLE
 from ablate.store.connection.sqlite_file import opened_files
-from ablate.study.elsewhere import is_elsewhere, told_of
 
 TYPES = {
     "INTEGER": ("integer",),

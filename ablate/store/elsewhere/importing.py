@@ -11,6 +11,7 @@ from sqlalchemy import Connection, exists, func, select, update
 
 from ablate.elsewhere.values import GivenResults
 from ablate.errors import DatabaseError, OptionError, StudyError, unknown
+from ablate.result.elsewhere import ELSEWHERE, SETTING, UNNAMED, images_key
 from ablate.store import schema
 from ablate.store.connection.engine import open_engine, shown
 from ablate.store.connection.postgres import take_turns
@@ -18,7 +19,6 @@ from ablate.store.connection.transaction import transact
 from ablate.store.elsewhere.runs import Changes, Place, put_runs
 from ablate.store.reading.elsewhere import FromElsewhere, read_elsewhere
 from ablate.store.statements import put, storable
-from ablate.study.elsewhere import ELSEWHERE, SETTING, UNNAMED, images_key
 from ablate.study.metrics import ACCURACY
 from ablate.system.process.clock import now
 
@@ -75,13 +75,13 @@ def import_results(url: str, results: GivenResults, asked: Asked) -> Imported:
 def _import(connection: Connection, name: str, results: GivenResults, asked: Asked) -> Imported:
     take_turns(connection)
     there = read_elsewhere(connection, asked.study)
-    if there is None:
-        _refuse_others(connection, name, asked.study)
     told: Mapping[str, Any] = there.definition[ELSEWHERE] if there else {}
     trainer = _trainer(told, there is not None, asked)
+    if there is None:
+        _refuse_others(connection, name, asked.study, images_key(asked.study, trainer))
     place = Place(
         asked.study,
-        there.dataset_hash if there else images_key(asked.study),
+        there.dataset_hash if there else images_key(asked.study, trainer),
         storable(asked.dataset) or (there.dataset if there else UNNAMED),
         trainer,
     )
@@ -110,7 +110,7 @@ def _import(connection: Connection, name: str, results: GivenResults, asked: Ask
     )
 
 
-def _refuse_others(connection: Connection, name: str, study: str) -> None:
+def _refuse_others(connection: Connection, name: str, study: str, images: str) -> None:
     """Nothing is put beside what is trained here, nor twice under two names."""
     studies, runs, cells = schema.studies, schema.runs, schema.cells
     if connection.scalar(select(exists().where(studies.c.study == study))):
@@ -119,7 +119,7 @@ def _refuse_others(connection: Connection, name: str, study: str) -> None:
             "among them: give these another name with --study"
         )
     theirs = select(cells.c.study).join(runs, runs.c.run_key == cells.c.run_key)
-    other = connection.scalar(theirs.where(runs.c.dataset_hash == images_key(study)).limit(1))
+    other = connection.scalar(theirs.where(runs.c.dataset_hash == images).limit(1))
     if other is not None:
         raise DatabaseError(
             f"{name}: what was imported as {study!r} is called {other!r} now: add to it with --study "

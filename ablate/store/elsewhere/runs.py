@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from ablate.elsewhere.values import GivenResults, GivenRun
 from ablate.errors import DataError
 from ablate.result import RunStatus
+from ablate.result.elsewhere import ELSEWHERE, SETTING, network_key, run_key_of
 from ablate.result.metrics import Score
 from ablate.result.predictions import NUMBER
 from ablate.store import schema
@@ -19,7 +20,6 @@ from ablate.store.elsewhere.compared import compared
 from ablate.store.statements import add_missing, chunks, put, storable
 from ablate.store.writing.outcomes import WHOLE, add_scores
 from ablate.store.writing.rows import add_environment
-from ablate.study.elsewhere import ELSEWHERE, SETTING, network_key, run_key_of
 from ablate.system.process.clock import now
 
 if TYPE_CHECKING:
@@ -168,8 +168,10 @@ def _put_networks(
 ) -> int:
     """One for each variant, with the sizes that are known; returns how many were not known before."""
     table, changed = schema.architectures, 0
-    for variant, first in {run.variant: run for run in reversed(runs)}.items():
-        mine = [run for run in runs if run.variant == variant]
+    by_variant: dict[str, list[GivenRun]] = {}
+    for run in runs:
+        by_variant.setdefault(run.variant, []).append(run)
+    for variant, mine in by_variant.items():
         given = {name: next(_known(mine, name), None) for name in SIZES}
         key = network_key(place.images, variant)
         row = {"fingerprint": key, "backbone": "", "uncounted": [], "layers": []}
@@ -181,7 +183,7 @@ def _put_networks(
             ours = getattr(there, name)
             if None not in (ours, value) and ours != value and not asked.replace:
                 raise DataError(
-                    f"{asked.file}: row {first.row}: variant {variant}: {name} is {value:,} here and "
+                    f"{asked.file}: row {mine[0].row}: variant {variant}: {name} is {value:,} here and "
                     f"{ours:,} in the database: mend the file, or say --replace if it is right"
                 )
         new = {k: v for k, v in given.items() if v is not None and v != getattr(there, k)}
@@ -226,7 +228,7 @@ def _storable(scores: Sequence[Score]) -> list[Score]:
 
 
 def _key(place: Place, run: GivenRun) -> str:
-    return run_key_of(place.images, place.trainer, run.variant, run.seed)
+    return run_key_of(place.images, run.variant, run.seed)
 
 
 def _run_row(place: Place, run: GivenRun, environment: str) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from ablate.result import RunStatus
+from ablate.result.elsewhere import is_elsewhere
 from ablate.store.connection.ask import asking
 from ablate.store.connection.ask_file import Ask
 from ablate.store.progress.status import Counted, Process, RunningRun, StudyKey, StudyStatus, Worker
-from ablate.study.elsewhere import is_elsewhere
 from ablate.system.process.owner import Owner
 
 STUDIES = """

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from ablate.result.elsewhere import is_elsewhere
 from ablate.store import schema
 from ablate.store.connection.engine import database_exists, reading
-from ablate.study.elsewhere import is_elsewhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, CursorResult, select, text
 
 from ablate.errors import DatabaseError
 from ablate.result.dataset import DatasetSummary
+from ablate.result.elsewhere import told_of
 from ablate.result.image_results import Bits, ImageResults
 from ablate.result.search import SearchResult
 from ablate.stats.looks import Look
@@ -21,7 +22,6 @@ from ablate.store.reading.folds import Dealt, join_images, join_metrics, join_ru
 from ablate.store.reading.image_results import read_dealt, read_image_results
 from ablate.store.reading.looks import read_looks
 from ablate.store.reading.moment import reading_a_copy
-from ablate.study.elsewhere import told_of
 
 ROWS_AT_ONCE = 50_000
 _EPOCHS = (

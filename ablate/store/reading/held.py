@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import select
 
 from ablate.errors import unknown
+from ablate.result.elsewhere import is_elsewhere
 from ablate.store import schema
 from ablate.store.connection.engine import database_exists, reading
 from ablate.study.data import DATA_PROTOCOL
-from ablate.study.elsewhere import is_elsewhere
 from ablate.study.keys import by_difference
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, func, insert, select, update
 
+from ablate.result.elsewhere import ELSEWHERE, is_elsewhere, told_of
 from ablate.store import schema
 from ablate.store.progress.status import StudyKey
 from ablate.store.statements import chunks
 from ablate.store.transfer.merge_runs import check
-from ablate.study.elsewhere import ELSEWHERE, is_elsewhere, told_of
 from ablate.system.messages.text import plural
 
 

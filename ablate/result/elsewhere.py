@@ -36,9 +36,12 @@ def told_of(definition: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def images_key(study: str) -> str:
-    """What stands for the hash of its images, which nobody here has seen: 64 hexadecimal digits."""
-    return hashlib.sha256(f"{ELSEWHERE}\0images\0{study}".encode()).hexdigest()
+def images_key(study: str, trainer: str) -> str:
+    """What stands for the hash of its images, which nobody here has seen: 64 hexadecimal digits. Two studies
+    of one name that others have trained are on images of their own, and no merge puts them together.
+    """
+    text = "\0".join((ELSEWHERE, "images", study, trainer))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def network_key(images: str, variant: str) -> str:
@@ -46,8 +49,6 @@ def network_key(images: str, variant: str) -> str:
     return digest({ELSEWHERE: "network", "images": images, "variant": variant})
 
 
-def run_key_of(images: str, trainer: str, variant: str, seed: int) -> str:
+def run_key_of(images: str, variant: str, seed: int) -> str:
     """The key of a run, of what identifies it: 16 hexadecimal digits."""
-    return digest(
-        {ELSEWHERE: "run", "images": images, "trainer": trainer, "variant": variant, "seed": seed}
-    )
+    return digest({ELSEWHERE: "run", "images": images, "variant": variant, "seed": seed})
