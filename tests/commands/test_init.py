@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -297,11 +299,7 @@ def test_a_ready_study_needs_no_torch(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "False False", "prints of others go to stderr"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
 def test_a_study_that_cannot_be_written_whole_is_not_there(shell: Shell) -> None:
-    import resource
-    import signal
-
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
