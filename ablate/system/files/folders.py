@@ -43,7 +43,7 @@ def is_writable(folder: Path) -> bool:
 
 
 def keep_fonts() -> None:
-    """Let Matplotlib keep its list of fonts, which takes seconds to make, in our cache where there is no home:
+    """Let Matplotlib keep its list of fonts, which takes seconds to make, in our cache without a home:
     it would complain on stderr and make it anew in each process.
     """
     homes = {"XDG_CONFIG_HOME": "~/.config", "XDG_CACHE_HOME": "~/.cache"}
