@@ -49,10 +49,16 @@ def write_new(file: Path, content: bytes) -> None:
     Raises:
         OutputError: it is, or it cannot be written.
     """
+    made = False
     try:
         with file.open("xb") as stream:
+            made = True
             stream.write(content)
     except FileExistsError:
         raise OutputError(f"{file} is there already; name another file with --out") from None
     except OSError as error:
+        if made:
+            file.unlink(
+                missing_ok=True
+            )  # half of a study would stand in the way of the next `init`
         raise OutputError(f"{file} cannot be written: {error.strerror}") from None

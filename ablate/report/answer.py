@@ -10,7 +10,7 @@ from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Verdict
 from ablate.stats.factor_words import main_claim, term
 from ablate.stats.words import claim
-from ablate.system.messages.language import _
+from ablate.system.messages.language import _, noun
 
 ASKED = ("position", "reduction", "kernel_size", "attention")
 """The factors that a reader asks for first, in this order."""
@@ -19,7 +19,7 @@ MOST_ASKED = 2
 
 def answer(summary: Summary) -> tuple[Note, ...]:
     """The sentences; the first alone where there is nothing more to claim."""
-    partial = _partial(summary)
+    partial = (*_mixed(summary), *_partial(summary))
     if summary.leaked or not summary.tested or not summary.reference.n:
         return (Note(headline(summary), "lead"), *partial)
     best = _clearest(summary)
@@ -63,6 +63,20 @@ def _price(best: VariantSummary | None, summary: Summary) -> str:
         return ""
     told = costs(best, summary.reference, summary)
     return _("What {name} costs: {told}.", name=best.name, told=told) if told else ""
+
+
+def _mixed(summary: Summary) -> tuple[Note, ...]:
+    """That means are over several networks: earlier versions merged results of another state of the code."""
+    networks = summary.runs.groupby("variant", sort=False)["fingerprint"].nunique()
+    names = [str(name) for name, count in networks.items() if count > 1]
+    if not names:
+        return ()
+    text = _(
+        "Not one network each: {names}. Runs of other code or libraries have the same name, and numbers mix "
+        "them: `ablate run` of the study keeps only those of its own network.",
+        names=noun(", ").join(names),
+    )
+    return (Note(text, "warning"),)
 
 
 def _partial(summary: Summary) -> tuple[Note, ...]:

@@ -171,7 +171,7 @@ def evidence(effect: Effect) -> str:
     runs = _("n = {n} against {n_baseline}", n=effect.n, n_baseline=effect.n_baseline)
     if effect.rule is Rule.MCNEMAR and effect.p is not None:
         differ = _(
-            "difference {difference} points, McNemar's p = {p:.2g}",
+            "Difference {difference} points, McNemar's p = {p:.2g}",
             difference=points(effect.difference),
             p=effect.p,
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -295,3 +297,16 @@ def test_a_ready_study_needs_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stderr.splitlines()[-1] == "False False", "prints of others go to stderr"
+
+
+def test_a_study_that_cannot_be_written_whole_is_not_there(shell: Shell) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        code, _, errors = shell("init", "--study", "digits")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert (code, errors) == (2, "ablate: digits.toml cannot be written: File too large\n")
+    assert shell.files() == []

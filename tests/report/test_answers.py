@@ -11,6 +11,7 @@ from support.report_frames import make_frames, page
 
 from ablate.page import canvas
 from ablate.page.document import Block, Findings, Note, Table
+from ablate.report.answer import answer
 from ablate.report.cost.front import costs_less, front_blocks
 from ablate.report.design import design, placements
 from ablate.report.effects.controls import control_blocks
@@ -63,6 +64,16 @@ def test_the_table_of_main_effects_has_every_level_that_was_matched(summary: Sum
     assert ("Which r?", "r=4") in rows
     # The baseline has no place, and attention "none" is no kind to compare with.
     assert not any("none" in level for _, level in rows)
+
+
+def test_a_name_that_several_networks_have_is_told_before_any_number_is_read() -> None:
+    frames = make_frames({"none": 0.8, "a": 0.8})
+    alone = [note.text for note in answer(summarize(frames))]
+    assert not any(text.startswith("Not one network each") for text in alone)
+    runs = frames.runs.copy()
+    runs.loc[runs["variant"].eq("a") & runs["seed"].eq(2), "fingerprint"] = "another"
+    [told] = [n for n in answer(summarize(replace(frames, runs=runs))) if n.tone == "warning"]
+    assert told.text.startswith("Not one network each: a. Runs of other code")
 
 
 def test_options_beyond_r_and_k_are_factors_too() -> None:

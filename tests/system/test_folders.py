@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from ablate.errors import OutputError
-from ablate.system.files.folders import is_writable, lock_folder, user_folder
+from ablate.system.files.folders import (
+    MATPLOTLIB,
+    is_writable,
+    keep_fonts,
+    lock_folder,
+    user_folder,
+)
 from ablate.system.files.lock import only_one
 
 
@@ -52,6 +59,24 @@ def test_a_temporary_folder_of_somebody_else_is_not_taken(
     (tmp_path / "theirs").mkdir(mode=0o700)
     mine.symlink_to(tmp_path / "theirs")
     assert user_folder("state").parent != mine
+
+
+def test_fonts_are_kept_in_our_cache_where_there_is_no_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (MATPLOTLIB, "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ABLATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    keep_fonts()
+    assert MATPLOTLIB not in os.environ, "its usual places will do"
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    keep_fonts()
+    assert os.environ.pop(MATPLOTLIB) == str(tmp_path / "cache" / "matplotlib")
+    monkeypatch.setenv(MATPLOTLIB, "/mine")
+    keep_fonts()
+    assert os.environ[MATPLOTLIB] == "/mine"
 
 
 def test_what_can_be_written(tmp_path: Path) -> None:

@@ -207,7 +207,8 @@ def test_one_study_can_be_shown_alone(
     for how in (("small", "other"), ("small", setting, "0" * 64), ("small", setting, None, "cats")):
         said = message(DatabaseError, partial(followed_content, url, *how))
         assert f"it has: digits (content {content[:8]}), cbam_cnn, 16×16, epochs=2" in said
-    assert "it has: none of it" in message(DatabaseError, lambda: followed_content(url, "x", ""))
+    said = message(DatabaseError, lambda: followed_content(url, "x", ""))
+    assert said == "the database has no runs of study 'x': `ablate run` of its file trains them"
     assert logs(logdir) == []
     assert Follower(url, logdir, "small", plan.study.setting).update() == 1
 

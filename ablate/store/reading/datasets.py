@@ -27,12 +27,14 @@ def called(row: Row[tuple[object, ...]]) -> str:
 def nothing_of(study: str, rows: Sequence[Any], name: str | None, content_hash: str | None) -> str:
     """That a study was not run so, and how it was: `rows` are its rows of `studies`."""
     there = "; ".join(f"{called(row)}, {in_short(row.definition)}" for row in rows)
+    if not there:
+        return f"the database has no runs of study {study!r}: `ablate run` of its file trains them"
     content = f" (content {content_hash[:SHORT]})" if content_hash else ""
     return (
         f"the database has no runs of study {study!r}"
         + (f" on {name!r}{content}" if name else "")
         + " with this backbone, image size and recipe; it has: "
-        + (f"{there} (use the --data and --set that they were run with)" if there else "none of it")
+        + f"{there} (use the --data and --set that they were run with)"
     )
 
 

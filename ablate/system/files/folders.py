@@ -12,6 +12,7 @@ from platformdirs import user_cache_path, user_state_path
 
 Kind = Literal["cache", "state"]
 VARIABLES: dict[Kind, str] = {"cache": "ABLATE_CACHE", "state": "ABLATE_STATE"}
+MATPLOTLIB = "MPLCONFIGDIR"
 _USUAL = {"cache": user_cache_path, "state": user_state_path}
 
 
@@ -39,6 +40,16 @@ def is_writable(folder: Path) -> bool:
         return False
     there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def keep_fonts() -> None:
+    """Let Matplotlib keep its list of fonts, which takes seconds to make, in our cache without a home:
+    it would complain on stderr and make it anew in each process.
+    """
+    homes = {"XDG_CONFIG_HOME": "~/.config", "XDG_CACHE_HOME": "~/.cache"}
+    usual = [os.environ.get(name) or os.path.expanduser(home) for name, home in homes.items()]
+    if MATPLOTLIB not in os.environ and not all(is_writable(Path(each)) for each in usual):
+        os.environ[MATPLOTLIB] = str(user_folder("cache") / "matplotlib")
 
 
 def _temporary() -> Path:
