@@ -31,8 +31,13 @@ def score_spreads(
     if found is None:
         return [None] * (len(scores) - 1)
     steady, known = found
+    # Arms that happen to vary alike say that all do, and no better than all of them together show.
+    together = sum(len(each) - 1.0 for each in scores) - (len(scores[0]) - 1.0) * blocks
     return [
-        _spread(steady[[0, arm]], known[[0, arm]], [len(scores[0]), len(scores[arm])], overlap)
+        _spread(
+            *(steady[[0, arm]], known[[0, arm]], [len(scores[0]), len(scores[arm])]),
+            *(overlap, together),
+        )
         for arm in range(1, len(scores))
     ]
 
@@ -62,10 +67,15 @@ def score_variances(
     return moderated(variances, dof, common, prior), prior + dof
 
 
-def _spread(variances: Floats, dof: Floats, seeds: Sequence[int], overlap: float) -> Spread:
+def _spread(
+    variances: Floats, dof: Floats, seeds: Sequence[int], overlap: float, most: float
+) -> Spread:
     parts = variances * (1 / np.array(seeds) + overlap)
-    error, total = math.sqrt(parts.sum()), float(parts.sum() ** 2 / (parts**2 / dof).sum())
+    error, total = (
+        math.sqrt(parts.sum()),
+        min(most, float(parts.sum() ** 2 / (parts**2 / dof).sum())),
+    )
     lasting, here = float(variances.sum()) * overlap, variances / np.array(seeds)
-    here_dof = float(here.sum() ** 2 / (here**2 / dof).sum())
+    here_dof = min(most, float(here.sum() ** 2 / (here**2 / dof).sum()))
     here_error = math.sqrt(here.sum())
     return Spread(error, total, 0.0, float(variances.sum()), here_error, here_dof, lasting)
