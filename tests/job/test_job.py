@@ -359,7 +359,7 @@ def test_no_run_fails_by_being_looked_at(own_module: Callable[[str, str], None])
     own_module("viewing", VIEWING)
     [noted], result = trained("Shy")
     assert noted.text == (
-        "se(conv2, r=4) was trained, but there are no pictures of it: "
+        "se(conv2, r=4), seed 1, was trained, but there are no pictures of it: "
         "ValueError: one black image is too few"
     )
     assert result.kept is not None
