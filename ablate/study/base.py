@@ -27,4 +27,5 @@ class StudyTable(BaseModel):
         annotation = cls.model_fields[key].annotation
         kinds = {annotation, *get_args(annotation)}
         kinds |= {get_args(kind)[0] for kind in kinds if get_args(kind)}  # Annotated[int, …] | None
+        kinds |= {type(kind) for kind in kinds if not isinstance(kind, type)}  # Literal[1, 3]
         return bool(kinds & {int, float}) and bool not in kinds

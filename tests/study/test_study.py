@@ -94,6 +94,7 @@ def test_assignments_change_any_key(tmp_path: Path) -> None:
         ({"seeds": "many"}, "seeds: input should be a valid integer"),
         ({"seeds": True}, "seeds: must be a number, not true"),
         ({"recipe": {"phases": [{"epochs": True}]}}, "epochs: must be a number, not true"),
+        ({"data": {"channels": True}}, "channels: must be a number, not true"),
         ({"weights_partial": 2}, "weights_partial: must be true or false, not 2"),
         ({"name": "../up"}, "name: has up to 64 of a–z, 0–9, _ and -, a letter or digit first"),
         ({"seeds": date(2026, 1, 2)}, "not the date 2026-01-02"),
