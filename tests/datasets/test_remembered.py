@@ -239,8 +239,8 @@ def test_rehash_reads_everything(
     pictures: Path, shell: Shell, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(REHASH, "")
-    plan = ("plan", "digits.toml", "--data", str(pictures), "--no-probe")
-    assert shell("init", "--study", "digits")[0] == 0
+    plan = ("plan", "digits-grid.toml", "--data", str(pictures), "--no-probe")
+    assert shell("init", "--study", "digits-grid")[0] == 0
     assert shell(*plan)[0] == 0
     del reads[:]
     assert shell(*plan)[0] == 0
