@@ -318,6 +318,7 @@ PLACES = ["layer*.*.bn2", "layer1+layer*.*.shortcut", "before:layer*.*.conv2+rep
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated", "ignore:.*TracerWarning")
 @pytest.mark.parametrize("attention", ATTENTION)
+@pytest.mark.slow
 def test_other_tools_see_attention_wherever_it_is(attention: str) -> None:
     x = torch.randn(2, 3, SIZE, SIZE)
     for position in PLACES:

@@ -46,6 +46,7 @@ def _found(folder: Path) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("pruner", ["none", "median"])
 @pytest.mark.parametrize("disturb", [_delete_study, _delete_file])
+@pytest.mark.slow
 def test_a_search_goes_on_when_its_copy_is_deleted(
     tmp_path: Path, disturb: Callable[[Path], None], pruner: str
 ) -> None:

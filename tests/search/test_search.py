@@ -202,6 +202,7 @@ SAME = {"attention": "se", "position": "pool1", "reduction": {"low": 1, "high": 
         for slots in (1, 3)
     ],
 )
+@pytest.mark.slow
 def test_no_trial_is_spent_on_a_network_that_had_one(
     sampler: str, slots: int, tmp_path: Path
 ) -> None:
@@ -231,6 +232,7 @@ def test_a_space_that_is_tried_out_ends_the_search_early(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "options", [{"racing": True, "seeds": 3}, {"pruner": "median", "seeds": 1}]
 )
+@pytest.mark.slow
 def test_a_network_that_was_stopped_is_not_tried_again(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -403,6 +405,7 @@ def count(folder: Path, where: str = "") -> int:
 
 
 @pytest.mark.parametrize("sampler", EVERY_SAMPLER)
+@pytest.mark.slow
 def test_an_interrupted_search_asks_what_it_would_have_asked(sampler: str, tmp_path: Path) -> None:
     plan = search_plan(trials=12, sampler=sampler)
     (tmp_path / "peace").mkdir()

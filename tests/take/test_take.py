@@ -189,6 +189,7 @@ class WithNumPy(Base):
         ("WithNumPy", "PyTorch and numpy"),
     ],
 )
+@pytest.mark.slow
 def test_attention_of_ones_own_comes_along_or_the_file_says_what_it_imports(
     name: str, needs: str, own_module: Callable[[str, str], None], tmp_path: Path
 ) -> None:

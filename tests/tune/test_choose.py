@@ -180,6 +180,7 @@ def test_one_process_chooses_everything_and_trains(
     assert (how.step_path, how.cohort, how.kernels["se"]) == ("graph", 1, "fused")
 
 
+@pytest.mark.slow
 def test_the_real_measurement_is_of_the_real_modules(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

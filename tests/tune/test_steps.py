@@ -328,6 +328,7 @@ def test_a_larger_cohort_is_taken_where_it_is_clearly_faster() -> None:
 
 
 @pytest.mark.parametrize("error", [CaptureError("no"), ValueError("it syncs")])
+@pytest.mark.slow
 def test_a_size_whose_graph_failed_is_never_the_best(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -343,6 +344,7 @@ def test_a_size_whose_graph_failed_is_never_the_best(
         assert [each.size for each in worker.results(job)] == [1]
 
 
+@pytest.mark.slow
 def test_cohorts_are_measured_until_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def few_batches(members: list[Member], *rest: Any) -> SteppedCohort:
         if len(members) > 2:
