@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.jit._trace import is_tracing
 
 from ablate.attention.base import Attention
 from ablate.attention.own_signature import find_own, named_arguments
@@ -50,7 +49,8 @@ class OwnAttention(Attention):
 
     def plain(self, x: torch.Tensor) -> torch.Tensor:
         given = self.module(x)
-        return given if is_tracing() else _checked(self.call.name, x, given)
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        return given if tracing else _checked(self.call.name, x, given)
 
     @staticmethod
     def parameter_count(channels: int, **options: int) -> int:

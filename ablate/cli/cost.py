@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,9 +29,6 @@ from ablate.cli.steps import (
     tell_next,
 )
 from ablate.errors import OptionError
-
-if TYPE_CHECKING:
-    pass
 
 
 def measure(

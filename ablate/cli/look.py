@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ablate.cli.options import DEFAULT_DB, AllowImport, Assignments, DataPath, Db, OfStudy, Rehash
 from ablate.cli.steps import allow, begin, load, loading, refuse_elsewhere, rehash
 from ablate.errors import OptionError
-
-if TYPE_CHECKING:
-    pass
 
 
 def explain(

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from ablate.cli.completion import study_files
-
-if TYPE_CHECKING:
-    pass
-
 
 DEFAULT_DB = "sqlite:///results/ablation.db"
 

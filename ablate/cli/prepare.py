@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,9 +33,6 @@ from ablate.cli.steps import (
     tell_next,
 )
 from ablate.errors import OptionError
-
-if TYPE_CHECKING:
-    pass
 
 
 def plan(

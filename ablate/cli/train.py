@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -41,9 +41,6 @@ from ablate.cli.steps import (
 )
 from ablate.errors import OptionError
 from ablate.system.messages.language import _
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import select
 
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connection.engine import database_exists, reading
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
