@@ -174,10 +174,6 @@ def fingerprint(
     return digest({"modules": modules, "tensors": tensors, "image_size": image_size, **extra})
 
 
-def _form(value: object) -> object:
-    return list(value.shape) if isinstance(value, torch.Tensor) else repr(value)  # an extra state
-
-
 def _room(module: nn.Module) -> str:
     return type(module).__module__.partition(".")[0]
 
