@@ -32,7 +32,7 @@ def measure_engine(options: Options) -> dict[str, Any]:
 
 def _compare(field: Field, options: Options) -> dict[str, Any]:
     entries = _line_up(field, options.short)
-    laps = race(entries, field, options.rounds, f"engine, {field.attention}")
+    laps = race([(entry, field) for entry in entries], options.rounds, f"engine, {field.attention}")
     return {
         entry.player: {**asdict(entry), **_measured(own, laps[0])}
         for entry, own in zip(entries, laps, strict=True)
@@ -75,7 +75,9 @@ def _fastest(entries: Sequence[Entry], field: Field) -> Entry:
     """The entry with the best median over a few rounds; one alone needs none."""
     if len(entries) == 1:
         return entries[0]
-    heats = race(entries, field, HEAT_ROUNDS, f"heats of {entries[0].player}")
+    heats = race(
+        [(entry, field) for entry in entries], HEAT_ROUNDS, f"heats of {entries[0].player}"
+    )
     speeds = [statistics.median(lap.images_per_second for lap in laps) for laps in heats]
     return entries[speeds.index(max(speeds))]
 

@@ -14,7 +14,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,11 @@ RESULTS = Path(__file__).parent / "results"
 REFERENCE = Path(__file__).parents[1] / "studies" / "attention.toml"
 BATCH_SIZES = (64, 512)
 COHORTS = (1, 2, 4, 8, 16)
-EPOCHS = 16
-"""In a lap of those who would be through with one in milliseconds."""
+PATHS = ("eager", "graph", "compiled")
+SIDE_BY_SIDE = 8
+"""In the race: fewer than a cohort has of most studies."""
+LAP_EPOCHS = {"eager": 2, "compiled": 8, "graph": 16}
+"""In a lap: one takes some by eager steps seconds, and others by graph milliseconds."""
 TOP_KERNELS = 15
 
 Shots = dict[tuple[int, str], list[float]]
@@ -55,36 +58,48 @@ Shots = dict[tuple[int, str], list[float]]
 
 def measure_race(options: Options, batch_size: int) -> dict[str, Any]:
     """Everybody's images per second, and the ratio to the tutorial's way, which has batches of 64."""
-    return {name: _race(options, name, batch_size) for name in options.attention}
-
-
-def _race(options: Options, attention: str, batch_size: int) -> dict[str, Any]:
-    field = replace(options.field(attention), batch_size=batch_size)
-    entries = _entries(field, options.short)
-    laps = race(list(entries.values()), field, options.rounds, f"race, {attention}, {batch_size}")
+    fields = [replace(options.field(name), batch_size=batch_size) for name in options.attention]
+    entries = _entries(fields[0].device, options.short)
+    # All networks in one race, so that everybody warms up at the same time.
+    contestants = [(entry, field) for field in fields for entry in entries.values()]
+    laps = race(contestants, options.rounds, f"race, batches of {batch_size}")
     speeds = [[lap.images_per_second for lap in own] for own in laps]
     return {
-        name: {
-            **asdict(entry),
+        name: dict(_against_today(entries, speeds[at * len(entries) : (at + 1) * len(entries)]))
+        for at, name in enumerate(options.attention)
+    }
+
+
+def _against_today(
+    entries: Mapping[str, Entry], speeds: Sequence[list[float]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every entry with its images per second, of which the first one's are today's."""
+    for (name, entry), own in zip(entries.items(), speeds, strict=True):
+        figures = {
             "images_per_second": statistics.median(own),
             "against_today": asdict(ratio_of(own, speeds[0])),
         }
-        for (name, entry), own in zip(entries.items(), speeds, strict=True)
-    }
+        yield name, asdict(entry) | figures
 
 
-def _entries(field: Field, short: bool) -> dict[str, Entry]:
-    amp = choose_precision("amp", torch.device(field.device)).name
-    epochs = 1 if short else EPOCHS
+def _entries(device: str, short: bool) -> dict[str, Entry]:
+    """Who takes part; a lap of each is about as long as those of the others."""
+    amp = choose_precision("amp", torch.device(device)).name
+    laps = {name: 1 if short else epochs for name, epochs in LAP_EPOCHS.items()}
     entries = {
         "today": Entry("today", loader_workers=0 if short else 4),
-        "airbench": Entry("airbench", precision=amp, epochs=epochs),
-        "ablate, eager": Entry("ablate", precision=amp, epochs=epochs),
+        "airbench": Entry("airbench", precision=amp, epochs=laps["eager"]),
+        "ablate, eager": Entry("ablate", precision=amp, epochs=laps["eager"]),
     }
-    if field.device == "cuda":
+    if device == "cuda":
+        graph = Entry("ablate", precision=amp, step_path="graph", epochs=laps["graph"])
         entries |= {
-            "compiled": Entry("compiled", precision=amp, epochs=epochs),
-            "ablate": Entry("ablate", precision=amp, step_path="graph", epochs=epochs),
+            "compiled": Entry("compiled", precision=amp, epochs=laps["compiled"]),
+            "ablate": graph,
+            "ablate, compiled": replace(graph, step_path="compiled"),
+            f"ablate, {SIDE_BY_SIDE} runs": replace(
+                graph, cohort=SIDE_BY_SIDE, epochs=4 * graph.epochs
+            ),
         }
     return entries
 
@@ -107,36 +122,46 @@ def measure_grid(options: Options, batch_size: int) -> dict[str, Any]:
 
 
 def _shots(field: Field, options: Options) -> Shots:
-    cohorts = COHORTS[:2] if options.short else COHORTS
-    paths = ("eager", "graph", "compiled") if field.device == "cuda" else ("eager",)
-    plans = [(cohort, path) for cohort in cohorts for path in paths]
-    epochs = 1 if options.short else EPOCHS
+    cohorts = options.cohorts or (COHORTS[:2] if options.short else COHORTS)
+    paths = PATHS if field.device == "cuda" else PATHS[:1]
+    plans = [
+        (cohort, path)
+        for cohort in cohorts
+        for path in paths
+        if path in (options.step_paths or paths)
+    ]
     shots: Shots = {plan: [] for plan in plans}
     with LocalExecutor(1) as executor:
         squad = Squad(field, executor)
         for plan in plans:
-            squad.lap(1, *plan, epochs)
+            squad.lap(1, *plan, _lap_epochs(plan, options.short))
         seen = watch(f"grid, {field.attention}, {field.batch_size}")
         for number in range(options.rounds):
             for i in interleaved(len(plans), number):
                 started = time.perf_counter()
-                images, _ = squad.lap(1, *plans[i], epochs)
+                images, _ = squad.lap(1, *plans[i], _lap_epochs(plans[i], options.short))
                 shots[plans[i]].append(images / (time.perf_counter() - started))
             seen(number + 1, options.rounds)
     return shots
+
+
+def _lap_epochs(plan: tuple[int, str], short: bool) -> int:
+    cohort, path = plan
+    return 1 if short else cohort * LAP_EPOCHS["eager" if path == "eager" else "graph"]
 
 
 def _rows(shots: Shots, plain: Shots, roofline: float) -> Iterator[dict[str, Any]]:
     """`slower_than_plain` compares with the first network, at the same cohort and on the same path;
     its rounds were others, so it is a ratio of medians.
     """
+    first = next(iter(shots.values()))
     for plan, speeds in shots.items():
         speed = statistics.median(speeds)
         yield {
             "cohort": plan[0],
             "step_path": plan[1],
             "images_per_second": speed,
-            "against_one_eager": asdict(ratio_of(speeds, shots[1, "eager"])),
+            "against_first": asdict(ratio_of(speeds, first)),
             "slower_than_plain": statistics.median(plain[plan]) / speed,
             "share_of_roofline": speed / roofline,
         }
@@ -220,6 +245,8 @@ def main(arguments: Sequence[str]) -> int:
         attention=tuple(asked.attention or (tuple(VARIANTS)[-1:] if asked.short else VARIANTS)),
         short=asked.short,
         device=asked.device,
+        cohorts=tuple(asked.cohort or ()),
+        step_paths=tuple(asked.step_path or ()),
     )
     try:
         place = record.describe_conditions(options)
@@ -253,6 +280,10 @@ def _parser() -> argparse.ArgumentParser:
         "--attention", action="append", choices=VARIANTS, help="only these networks"
     )
     parser.add_argument("--batch-size", action="append", type=int, help="only batches of this size")
+    parser.add_argument(
+        "--cohort", action="append", type=int, help="grid: only so many runs side by side"
+    )
+    parser.add_argument("--step-path", action="append", choices=PATHS, help="grid: only this way")
     parser.add_argument("--rounds", type=int, help=f"rounds of each comparison ({Options.rounds})")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cuda")
     parser.add_argument("--short", action="store_true", help="a trial, no figures")

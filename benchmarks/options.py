@@ -16,7 +16,8 @@ from benchmarks.field import VARIANTS, Field
 class Options:
     """How much to measure, and on what.
 
-    `short` shows within a minute that everything runs; its figures mean nothing.
+    `short` shows within a minute that everything runs; its figures mean nothing. `cohorts` (runs side by
+    side) and `step_paths` say which of a GPU's are measured; all where they are empty.
     """
 
     data: Path | None = None
@@ -25,6 +26,8 @@ class Options:
     attention: tuple[str, ...] = tuple(VARIANTS)
     short: bool = False
     device: str = "auto"
+    cohorts: tuple[int, ...] = ()
+    step_paths: tuple[str, ...] = ()
 
     def field(self, attention: str) -> Field:
         """The comparison with that attention."""

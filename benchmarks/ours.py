@@ -25,7 +25,8 @@ Kernels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class CohortLap:
-    """A job: `steps` steps of `size` runs over one stream of batches. Yields its mean loss.
+    """A job: `passes` times `steps` steps of `size` runs over one stream of batches. Yields the mean loss of
+    the last pass.
 
     The runs are copies of the field's variant: nothing but the batches is shared, so copies cost
     what different variants of that kind cost.
@@ -37,10 +38,12 @@ class CohortLap:
     number: int
     kernels: Kernels
     step_path: str = "eager"
+    passes: int = 1
 
     def __call__(self) -> Iterator[float]:
         members, data, stepping = _cohort(self)
-        passes = train_epoch(members, data, self.field.recipe, SEED, 1, stepping)
+        for number in range(self.passes):
+            passes = train_epoch(members, data, self.field.recipe, SEED, number + 1, stepping)
         if isinstance(stepping, Graphs) and stepping.trouble is not None:
             raise BenchmarkError(f"the step cannot be a graph: {stepping.trouble}")
         yield sum(float(done.losses.mean()) for done in passes) / len(passes)
@@ -71,14 +74,18 @@ class Squad:
     def lap(
         self, workers: int, cohort: int, step_path: str = "eager", epochs: int = 1
     ) -> tuple[int, float]:
-        """As many images as the field has, shared out to all runs: how many, and the mean loss."""
-        steps = max(1, round(epochs * self._field.steps / (workers * cohort)))
+        """So many times the images of the field, shared out to all runs: how many, and the mean loss."""
+        share = max(1, round(epochs * self._field.steps / (workers * cohort)))
+        # No more images at a time than the field has: augmenting a pass takes memory.
+        steps = min(share, self._field.steps)
+        passes = max(1, round(share / steps))
         laps = [
-            CohortLap(self._field, cohort, steps, number, self.kernels, step_path)
+            CohortLap(self._field, cohort, steps, number, self.kernels, step_path, passes)
             for number in range(workers)
         ]
         losses = list(gather(self._executor, laps))
-        return workers * cohort * steps * RECIPE.batch_size, math.fsum(losses) / len(losses)
+        images = workers * cohort * passes * steps * RECIPE.batch_size
+        return images, math.fsum(losses) / len(losses)
 
 
 def play(field: Field, entry: Entry, turn: Turn) -> Never:

@@ -87,20 +87,39 @@ class Player:
         self._process.start()
         theirs.close()
 
-    def lap(self) -> Lap:
-        """Let it run one lap while everybody else waits.
+    def start(self) -> None:
+        """Begin a lap, which `finish` waits for.
+
+        Raises:
+            BenchmarkError: its process is gone.
+        """
+        try:
+            self._pipe.send(None)
+        except OSError:
+            raise BenchmarkError(f"{self.entry.player}: its process ended") from None
+
+    def finish(self) -> Lap:
+        """The lap that was begun.
 
         Raises:
             BenchmarkError: it raised, or its process is gone.
         """
         try:
-            self._pipe.send(None)
             answer = self._pipe.recv()
         except (EOFError, OSError):
             raise BenchmarkError(f"{self.entry.player}: its process ended") from None
         if isinstance(answer, Lap):
             return answer
         raise BenchmarkError(f"{self.entry.player}: {answer}")
+
+    def lap(self) -> Lap:
+        """Let it run one lap while everybody else waits.
+
+        Raises:
+            BenchmarkError: as `start` and `finish`.
+        """
+        self.start()
+        return self.finish()
 
     def __enter__(self) -> Self:
         return self
@@ -113,16 +132,19 @@ class Player:
             self._process.join()
 
 
-def race(entries: Sequence[Entry], field: Field, rounds: int, what: str) -> list[list[Lap]]:
-    """The laps of each entry, in the order of the entries; a first lap for warming up is dropped.
+def race(contestants: Sequence[tuple[Entry, Field]], rounds: int, what: str) -> list[list[Lap]]:
+    """The laps of each contestant, in their order; a first lap for warming up is dropped.
 
     `what` names the race to whoever watches.
     """
-    laps: list[list[Lap]] = [[] for _ in entries]
+    laps: list[list[Lap]] = [[] for _ in contestants]
     with ExitStack() as stack:
-        players = [stack.enter_context(Player(entry, field)) for entry in entries]
+        players = [stack.enter_context(Player(entry, field)) for entry, field in contestants]
+        # Side by side, as nothing is timed: they load, compile and record for half a minute each.
         for player in players:
-            player.lap()
+            player.start()
+        for player in players:
+            player.finish()
         seen = watch(what)
         for number in range(rounds):
             for i in interleaved(len(players), number):

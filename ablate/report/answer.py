@@ -15,6 +15,7 @@ from ablate.system.messages.language import _, noun
 ASKED = ("position", "reduction", "kernel_size", "attention")
 """The factors that a reader asks for first, in this order."""
 MOST_ASKED = 2
+CLEAR = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT)
 
 
 def answer(summary: Summary) -> tuple[Note, ...]:
@@ -84,4 +85,11 @@ def _partial(summary: Summary) -> tuple[Note, ...]:
     bar = completeness(summary)
     if all(part.label == "finished" for part in bar.parts) and bar.parts:
         return ()
-    return (Note(_("Partial: this study is not complete. {text}", text=bar.text), "warning"),)
+    told = _("Partial: this study is not complete. {text}", text=bar.text)
+    decided = [v for v in summary.tested if v.effect and v.effect.verdict in CLEAR]
+    if decided and not summary.any_time and not summary.elsewhere:
+        told += " " + _(
+            "Who stops at the first verdict is wrong more often than once in 20 times, and what is "
+            "missing can undo one: train it, or let `--until-decided` stop, which allows for looking."
+        )
+    return (Note(told, "warning"),)

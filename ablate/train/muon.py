@@ -19,7 +19,12 @@ class Muon(Optimizer):
     convolution is the matrix (out, in × height × width). As `torch.optim.Muon`, which takes matrices alone.
 
     Every group has `orthogonal`: those without it are stepped by AdamW, with `betas` and `eps`.
+
+    As torch's fused optimizers it takes scaled gradients, and leaves everything as it is where they have
+    overflowed, without asking the device: a graph can record its steps under a `GradScaler`.
     """
+
+    _step_supports_amp_scaling = True
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float | torch.Tensor) -> None:
         defaults = {
@@ -36,14 +41,30 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    take = self._orthogonal if group["orthogonal"] else self._adamw
-                    take(parameter, parameter.grad, group)
+                    self._take(parameter, parameter.grad, group)
 
-    def _orthogonal(self, weight: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> None:
+    def _take(self, weight: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> None:
+        """One step of one parameter; none where gradients have overflowed."""
         state = self.state[weight]
         if not state:
-            state["momentum_buffer"] = torch.zeros_like(grad)
-        momentum = state["momentum_buffer"]
+            state |= _begun(grad, orthogonal=group["orthogonal"])
+        # A `GradScaler` sets both for the time of a step.
+        grad_scale: torch.Tensor | None = getattr(self, "grad_scale", None)
+        found_inf: torch.Tensor | None = getattr(self, "found_inf", None)
+        if grad_scale is not None:
+            grad = grad / grad_scale
+        take = self._orthogonal if group["orthogonal"] else self._adamw
+        if found_inf is None:
+            take(weight, grad, group)
+            return
+        changed = [weight, *state.values()]
+        before = [tensor.clone() for tensor in changed]
+        take(weight, grad, group)
+        for tensor, was in zip(changed, before, strict=True):
+            torch.where(found_inf > 0, was, tensor, out=tensor)
+
+    def _orthogonal(self, weight: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> None:
+        momentum = self.state[weight]["momentum_buffer"]
         momentum.lerp_(grad, 1 - group["momentum"])
         update = grad.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
         matrix = orthogonalised(update.reshape(len(update), -1))
@@ -54,15 +75,20 @@ class Muon(Optimizer):
 
     def _adamw(self, weight: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
-        if not state:
-            state["step"] = torch.zeros((), device=weight.device)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(grad), torch.zeros_like(grad)
         step, (first, second) = state["step"].add_(1), group["betas"]
         mean = state["exp_avg"].lerp_(grad, 1 - first)
         square = state["exp_avg_sq"].mul_(second).addcmul_(grad, grad, value=1 - second)
         weight.mul_(1 - group["lr"] * group["weight_decay"])
         below = (square / (1 - second**step)).sqrt_().add_(group["eps"])
         weight.sub_(mean / (1 - first**step) / below * group["lr"])
+
+
+def _begun(grad: torch.Tensor, *, orthogonal: bool) -> dict[str, torch.Tensor]:
+    """The state of a parameter before its first step."""
+    if orthogonal:
+        return {"momentum_buffer": torch.zeros_like(grad)}
+    step = torch.zeros((), device=grad.device)
+    return {"step": step, "exp_avg": torch.zeros_like(grad), "exp_avg_sq": torch.zeros_like(grad)}
 
 
 def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:

@@ -60,7 +60,13 @@ def sgd(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:
     momentum = _or(recipe.momentum, 0.9)
     nesterov = _or(recipe.nesterov, momentum > 0)
     groups = _groups(net, recipe, rate, recipe.weight_decay or 0.0)
-    return _SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
+    made = _SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
+    if momentum > 0:
+        # torch makes it of memory as it lies, and leaves it so where the first gradients overflow in fp16.
+        for group in made.param_groups:
+            for parameter in group["params"]:
+                made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return made
 
 
 def muon(net: nn.Module, recipe: Recipe, rate: Rate) -> optim.Optimizer:

@@ -81,7 +81,9 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_every_contestant_trains_all_images_and_learns() -> None:
     entries = [Entry(player, cohort=2, workers=2) for player in PLAYERS]
-    laps = dict(zip(PLAYERS, race(entries, Field("cbam", STEPS), 2, "test"), strict=True))
+    field = Field("cbam", STEPS)
+    found = race([(entry, field) for entry in entries], 2, "test")
+    laps = dict(zip(PLAYERS, found, strict=True))
     for player, own in laps.items():
         assert [lap.images for lap in own] == [STEPS * RECIPE.batch_size] * 2, player
         assert all(lap.seconds > 0 for lap in own), player
@@ -313,7 +315,7 @@ def test_the_paths_run_on_this_device() -> None:
 def gpu_figures(short: bool) -> dict[str, Any]:
     """As `benchmarks.gpu` writes them, with made-up numbers."""
     ratio = {"ratio": 7.0, "low": 6.0, "high": 8.0, "rounds": 6}
-    row = {"cohort": 4, "step_path": "graph", "against_one_eager": ratio,
+    row = {"cohort": 4, "step_path": "graph", "against_first": ratio,
            "slower_than_plain": 1.25, "share_of_roofline": 0.45}  # fmt: skip
     place = record.describe_conditions(Options(device="cpu")) | {"device": "A GPU", "short": short}
     grid = {"copy_bytes_per_second": 2e12, "networks": {"se": {"rows": [row]}}}

@@ -76,6 +76,23 @@ def test_a_name_that_several_networks_have_is_told_before_any_number_is_read() -
     assert told.text.startswith("Not one network each: a. Runs of other code")
 
 
+def test_a_verdict_before_the_end_is_told_to_be_one() -> None:
+    """As of a study of which a part shows a gain that the rest does not."""
+
+    def warned(seeds: int, gain: float) -> str:
+        frames = make_frames({"none": 0.80, "up": 0.80 + gain}, seeds=seeds)
+        runs = frames.runs[frames.runs["seed"] <= 4]
+        told = answer(summarize(replace(frames, runs=runs)))
+        return " ".join(note.text for note in told if note.tone == "warning")
+
+    assert warned(seeds=4, gain=0.05) == ""
+    early, open_still = warned(seeds=6, gain=0.05), warned(seeds=6, gain=0.0)
+    assert early.startswith("Partial: this study is not complete. 12 runs planned: 8 finished")
+    assert "is wrong more often" in early
+    assert open_still.startswith("Partial: ")
+    assert "is wrong more often" not in open_still
+
+
 def test_options_beyond_r_and_k_are_factors_too() -> None:
     frames = make_frames({"none": 0.8, "a": 0.8, "b": 0.8})
     runs = frames.runs.assign(

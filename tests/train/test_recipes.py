@@ -168,6 +168,37 @@ def test_muon_takes_convolutions_as_matrices() -> None:
     assert not torch.equal(weights(made.net), before)
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_optimizer_takes_scaled_gradients_and_skips_those_that_overflow(optimizer: str) -> None:
+    """Decided where the gradients are: what asks the device cannot be recorded."""
+    plain, scaled = (trainer(optimizer=optimizer) for _ in range(2))
+    assert scaled.optimizer._step_supports_amp_scaling
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+
+    def give(overflowing: bool = False) -> None:
+        torch.manual_seed(1)
+        for p, s in zip(plain.net.parameters(), scaled.net.parameters(), strict=True):
+            p.grad = torch.randn_like(p)
+            s.grad = p.grad * scaler.scale(torch.ones(()))
+            if overflowing:
+                s.grad.view(-1)[0] = torch.inf
+        scaler.step(scaled.optimizer)
+        scaler.update()
+
+    give(overflowing=True)
+    assert torch.equal(weights(scaled.net), weights(trainer(optimizer=optimizer).net))
+    for _ in range(3):
+        give()
+        plain.optimizer.step()
+    assert torch.allclose(weights(scaled.net), weights(plain.net), atol=1e-5)
+    before = weights(scaled.net)
+    give(overflowing=True)
+    assert torch.equal(weights(scaled.net), before)
+    give()
+    plain.optimizer.step()
+    assert torch.allclose(weights(scaled.net), weights(plain.net), atol=1e-5)
+
+
 def test_clipping_is_torchs_own() -> None:
     made, other = trainer(plain_network(), optimizer="sgd", clip_norm=0.1), plain_network()
     steps(made)
