@@ -61,6 +61,19 @@ def _insert(net: nn.Module, target: Target, attention: nn.Module) -> None:
         host.register_forward_pre_hook(_hook_before(host))
 
 
+def remove(net: nn.Module, path: str) -> None:
+    """Let the attention of that path act no more; the network is as it was before `insert`, but that a module
+    which attention had replaced is an empty Sequential.
+    """
+    above, _, name = path.rpartition(".")
+    host = net.get_submodule(above)
+    ours = {apply_after} if name == ATTACHED_AS else BEFORE_HOOKS
+    for table in (host._forward_hooks, host._forward_pre_hooks):
+        for key in [key for key, hook in table.items() if hook in ours]:
+            del table[key]
+    delattr(host, name)
+
+
 def plain_network(net: nn.Module) -> nn.Module:
     """A copy of a built network in which no hook is left: attention and the module where it acts are the
     children of an ordinary Sequential.

@@ -39,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "explain": look.explain,
     "tensorboard": watch.tensorboard,
     "take": look.take,
+    "fold": look.fold,
     "profile": cost.profile,
     "status": watch.status,
     "merge": data.merge,

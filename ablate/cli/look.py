@@ -7,8 +7,25 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import DEFAULT_DB, AllowImport, Assignments, DataPath, Db, OfStudy, Rehash
-from ablate.cli.steps import allow, begin, load, loading, refuse_elsewhere, rehash
+from ablate.cli.options import (
+    DEFAULT_DB,
+    AllowImport,
+    Assignments,
+    DataPath,
+    Db,
+    Device,
+    OfStudy,
+    Rehash,
+)
+from ablate.cli.steps import (
+    allow,
+    begin,
+    load,
+    loading,
+    refuse_elsewhere,
+    refuse_margin,
+    rehash,
+)
 from ablate.errors import OptionError
 
 
@@ -95,3 +112,42 @@ def take(
         from ablate.commands.take import Asked, take_network
 
     take_network(Asked(variant, question, db, out, data, seed, onnx, latency))
+
+
+def fold(
+    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="The name of a variant.")],
+    study: OfStudy,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="The weights; beside them what builds the network."
+        ),
+    ],
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=1, metavar="N", help="The best in validation unless set."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin", metavar="M", help="The accuracy that may be lost, as a fraction: 0.005."
+        ),
+    ] = None,
+    device: Device = "auto",
+    db: Db = DEFAULT_DB,
+    data: DataPath = None,
+    again: Rehash = False,
+    set: Assignments = None,
+    allow_import: AllowImport = None,
+) -> None:
+    """Take a trained network out without attention, where a constant would do in its place."""
+    refuse_margin(margin)
+    rehash(again)
+    refuse_elsewhere("fold", study, db)
+    question = load(study, set)
+    allow(allow_import, study)
+    begin("fold", question, variant)
+    with loading():
+        from ablate.commands.fold import Asked, fold_network
+
+    fold_network(Asked(variant, question, db, out, data, seed, margin, device))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.commands.taken_files import check_free, files_of, write_all
 from ablate.datasets import open_dataset
-from ablate.errors import OptionError, OutputError
+from ablate.errors import OptionError
 from ablate.store.reading.runs import StoredRun
 from ablate.study import Study
-from ablate.system.files.atomic import write_whole
 from ablate.system.hardware.machine import one_thread
 from ablate.system.messages.console import Counting, files_told, own_console, say
 from ablate.system.messages.pulse import PULSE
@@ -42,14 +41,7 @@ class Asked:
         Raises:
             OptionError: `out` names none.
         """
-        ends = (".safetensors", ".py", *((".onnx",) if self.onnx else ()))
-        if self.out.name in ("", ".."):
-            raise OptionError(
-                f"--out {str(self.out)!r} names no file: give one, such as net.safetensors"
-            )
-        known = self.out.suffix in (".safetensors", ".py", ".onnx")
-        stem = self.out.with_suffix("") if known else self.out
-        return tuple(stem.with_name(f"{stem.name}{end}") for end in ends)
+        return files_of(self.out, *((".onnx",) if self.onnx else ()))
 
 
 def take_network(asked: Asked) -> None:
@@ -61,7 +53,7 @@ def take_network(asked: Asked) -> None:
     """
     if asked.latency and not asked.onnx:
         raise OptionError("--latency compares ONNX Runtime with PyTorch: give --onnx too")
-    _check_free(asked)
+    check_free(asked.out, asked.files)
     study = asked.study
     dataset = open_dataset(study.dataset, asked.data, study.image_size, study.data).pinned()
     PULSE.step("reading the data set")
@@ -90,7 +82,7 @@ def take_network(asked: Asked) -> None:
             said.append(f"ONNX Runtime's logits differ by at most {difference:.2g}")
         if asked.latency:
             said.append(_latency(OneImage(written, contents[-1], dataset.image_size)))
-    _write(dict(zip(asked.files, contents, strict=True)))
+    write_all(dict(zip(asked.files, contents, strict=True)))
     for line in (*said, *files_told(asked.files)):
         say(line)
 
@@ -105,32 +97,3 @@ def _about(run: StoredRun, dataset: str) -> str:
     accuracy = "" if run.val_accuracy is None else f", validation accuracy {run.val_accuracy:.4f}"
     which = seed_and_fold(run.seed, run.fold)
     return f"Its weights are those of run {run.run_key} on {dataset}, {which}{accuracy}."
-
-
-def _check_free(asked: Asked) -> None:
-    for file in (asked.out, *asked.files):
-        try:
-            there = file.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # who cannot make it says so
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise OutputError(f"{file}: cannot be written: {reason}") from None
-        if stat.S_ISDIR(there.st_mode):
-            raise OutputError(f"{file}: is a folder: name the file in it, such as {file / 'net'}")
-        if file in asked.files:
-            raise OutputError(f"{file}: is there already: give another --out, or remove it")
-
-
-def _write(contents: dict[Path, bytes]) -> None:
-    """All of them or none."""
-    written: list[Path] = []
-    for path, content in contents.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
-            written.append(path)
-        except OSError as error:
-            for each in written:
-                each.unlink(missing_ok=True)
-            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None

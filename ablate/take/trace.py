@@ -38,16 +38,7 @@ def trace_forward(net: nn.Module, name: str) -> Traced:
     Raises:
         StudyError: its forward depends on values, or calls what is no part of PyTorch.
     """
-    tracer = _Tracer({m.module for m in net.modules() if isinstance(m, OwnAttention)})
-    net.eval()
-    try:
-        graph = tracer.trace(net)
-    except Exception as error:
-        # Whatever a forward does that cannot be traced, it cannot be written down.
-        raise StudyError(
-            f"{name} cannot be written as one file: torch.fx cannot follow its forward ({one_line(error)}); "
-            "its weights are in the database's folder weights/"
-        ) from error
+    graph = graph_of(net, name)
     code = graph.python_code("self")
     forward = ast.parse(code.src)
     Plain().visit(forward)
@@ -61,9 +52,25 @@ def trace_forward(net: nn.Module, name: str) -> Traced:
     called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
     read = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
     layers = {path: module for path, module in net.named_modules() if path in called}
-    return Traced(
-        ast.unparse(forward), layers, {path: _attribute(tracer.root, path) for path in read}
-    )
+    return Traced(ast.unparse(forward), layers, {path: _attribute(net, path) for path in read})
+
+
+def graph_of(net: nn.Module, name: str) -> fx.Graph:
+    """What a network does in evaluation mode, layer by layer; attention is a layer.
+
+    Raises:
+        StudyError: its forward depends on values.
+    """
+    tracer = _Tracer({m.module for m in net.modules() if isinstance(m, OwnAttention)})
+    net.eval()
+    try:
+        return tracer.trace(net)
+    except Exception as error:
+        # Whatever a forward does that cannot be traced, it cannot be written down.
+        raise StudyError(
+            f"{name} cannot be written as one file: torch.fx cannot follow its forward ({one_line(error)}); "
+            "its weights are in the database's folder weights/"
+        ) from error
 
 
 class _Tracer(fx.Tracer):

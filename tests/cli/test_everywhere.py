@@ -126,6 +126,7 @@ def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
         "explain": (*EVERY["explain"], "--out", f"reports/{ODD}"),
         "init": (*EVERY["init"][:3], "--out", f"{ODD}.toml"),
         "take": (*EVERY["take"][:4], "--out", f"reports/{ODD}.py"),
+        "fold": (*EVERY["fold"], "--out", f"reports/{ODD}"),
     }.get(command, EVERY.get(command, ()))
     if command == "merge":
         shutil.copy(folder / "merged.db", folder / f"{ODD} 2.db")

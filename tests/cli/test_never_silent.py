@@ -44,6 +44,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "explain": ["none", "--study", STUDY],
     "tensorboard": [STUDY],
     "take": ["none", "--study", STUDY, "--out", "net.safetensors"],
+    "fold": ["se", "--study", STUDY, "--out", "net.safetensors"],
     "profile": ["none", "cbam", "--study", STUDY],
     "status": [STUDY],
     "merge": ["sqlite:///a.db", "sqlite:///b.db"],

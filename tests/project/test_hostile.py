@@ -103,6 +103,7 @@ def commands(database: str) -> Iterator[tuple[str, ...]]:
     yield ("compare", "none", "se(pool1, r=4)", "--study", "small.toml", *db)
     yield ("explain", "none", "--study", "small.toml", *db)
     yield ("take", "none", "--study", "small.toml", "--out", "taken.py", *db)
+    yield ("fold", "se(pool1, r=4)", "--study", "small.toml", "--out", "folded", *db)
     yield ("profile", "none", "se(pool1, r=4)", "--study", "small.toml", *db)
     yield ("tensorboard", "--no-serve", *db)
     yield ("export", "--out", "export", *db)

@@ -79,6 +79,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "explain": ("explain", "none", "--study", "tiny.toml", "--samples", "1"),
     "tensorboard": ("tensorboard", "--no-serve"),
     "take": ("take", "none", "--study", "tiny.toml", "--out", "taken.safetensors"),
+    "fold": ("fold", "se", "--study", "folded.toml", "--out", "folded", "--margin", "0.05"),
     "doctor": ("doctor",),
     "check-attention": ("check-attention", "se"),
 }
@@ -95,17 +96,19 @@ def working_folder(path: Path) -> Path:
         connection.execute("UPDATE runs SET weights_file = NULL, weights_sha256 = NULL")
     (path / "elsewhere.csv").write_text(ELSEWHERE)
     (path / "tiny.toml").write_text(TINY + GRID)
+    (path / "folded.toml").write_text(TINY.replace('"tiny"', '"folded"') + GRID)
     (path / "searched.toml").write_text(TINY.replace('"tiny"', '"searched"') + SEARCH)
     Store(f"sqlite:///{path / 'merged.db'}").close()
-    _finish_one(path)
+    _finish(path, "tiny", 0)
+    _finish(path, "folded", 1)
     shutil.copytree(path, _as_made(path))
     return path
 
 
-def _finish_one(path: Path) -> None:
-    """A run of the first variant of `tiny` as if it had been trained: with weights to take."""
-    plan = make_plan(load_study(path / "tiny.toml"))
-    cell = plan.cells[0]
+def _finish(path: Path, study: str, number: int) -> None:
+    """A run of that variant of a study as if it had been trained: with weights to take."""
+    plan = make_plan(load_study(path / f"{study}.toml"))
+    cell = plan.cells[number]
     net = build(cell.variant, len(plan.dataset.classes()), plan.dataset.image_size, cell.seed)
     kept = Kept(weights_to_bytes(net), None)
     store = Store(f"sqlite:///{path}/results/ablation.db")
