@@ -67,7 +67,12 @@ class Lane:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    def _end(self) -> None:
+        with self._process:  # closes both ends and waits
+            self._to.close()
+
     def _gone(self) -> BenchmarkError:
+        self._end()
         return BenchmarkError(
             f"{self._checkout}: its engine ended; is it a checkout of this project, with benchmarks/ours.py?"
         )
@@ -81,8 +86,7 @@ class Lane:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._to.close()
-        self._process.wait()
+        self._end()
 
 
 def compare(checkout: Path, attention: str, rounds: int, steps: int) -> tuple[Ratio, bool]:

@@ -23,6 +23,7 @@ from ablate.study import Variant
 from ablate.system.hardware.precision import FP32
 from benchmarks import __main__ as command
 from benchmarks import (
+    against,
     engine,
     everyday,
     gpu,
@@ -91,6 +92,18 @@ def test_every_contestant_trains_all_images_and_learns() -> None:
     # Same weights, same order, same draws, same arithmetic: Lightning trains as the tutorial does.
     for ours, theirs in zip(laps["today"], laps["lightning"], strict=True):
         assert theirs.loss == pytest.approx(ours.loss, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_this_engine_beside_itself_ends_at_the_same_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ["--attention", "se", "--rounds", "2", "--steps", str(STEPS)]
+    assert against.main([str(against.HERE), *short]) == 0
+    assert re.search(r"^se: ×\d\.\d{3} \(.*\) as fast, the same losses, 2 rounds$",
+                     capsys.readouterr().out, re.MULTILINE)  # fmt: skip
+    assert against.main([str(tmp_path), *short]) == 2
+    assert "is it a checkout of this project" in capsys.readouterr().err
 
 
 @pytest.mark.slow
