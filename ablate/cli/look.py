@@ -28,6 +28,16 @@ from ablate.cli.steps import (
 )
 from ablate.errors import OptionError
 
+OfVariant = Annotated[str, typer.Argument(metavar="VARIANT", help="The name of a variant.")]
+OutFile = Annotated[
+    Path,
+    typer.Option("--out", metavar="FILE", help="The weights; beside them what builds the network."),
+]
+OfSeed = Annotated[
+    int | None,
+    typer.Option("--seed", min=1, metavar="N", help="The best in validation unless set."),
+]
+
 
 def explain(
     targets: Annotated[
@@ -78,18 +88,10 @@ def explain(
 
 
 def take(
-    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="The name of a variant.")],
+    variant: OfVariant,
     study: OfStudy,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FILE", help="The weights; beside them what builds the network."
-        ),
-    ],
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", min=1, metavar="N", help="The best in validation unless set."),
-    ] = None,
+    out: OutFile,
+    seed: OfSeed = None,
     onnx: Annotated[
         bool, typer.Option("--onnx", help="As ONNX too, compared in ONNX Runtime (ablate[onnx]).")
     ] = False,
@@ -115,18 +117,10 @@ def take(
 
 
 def fold(
-    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="The name of a variant.")],
+    variant: OfVariant,
     study: OfStudy,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FILE", help="The weights; beside them what builds the network."
-        ),
-    ],
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", min=1, metavar="N", help="The best in validation unless set."),
-    ] = None,
+    out: OutFile,
+    seed: OfSeed = None,
     margin: Annotated[
         float | None,
         typer.Option(

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from ablate.attention import complete
-from ablate.commands.taken_files import check_free, files_of, write_all
-from ablate.datasets import open_dataset
+from ablate.commands.taken import Meant, check_free, files_of, write_all
 from ablate.errors import OptionError, StudyError
 from ablate.stats import DEFAULT_MARGIN
 from ablate.stats.words import points, size, span
-from ablate.study import Study, Variant
+from ablate.study import Variant
 from ablate.system.hardware.machine import find_machine, one_thread
 from ablate.system.messages.console import Counting, files_told, own_console, say
 from ablate.system.messages.pulse import PULSE
@@ -35,8 +33,8 @@ from ablate.take.constant import (
     in_place,
     try_constants,
 )
-from ablate.take.find import Trained, find_trained
-from ablate.take.write import Network, write_network
+from ablate.take.find import Trained
+from ablate.take.write import write_network
 from ablate.train.data import Data, Part, eval_batches, load_data
 
 FITTED_IMAGES = 2048
@@ -46,17 +44,9 @@ LARGEST_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is to be folded, and where to; `margin` is what accuracy may be lost, as a share of 1, and of the
-    study unless set. `seed` None leaves the run to the validation accuracy.
-    """
+class Asked(Meant):
+    """What is to be folded; `margin` is what accuracy may be lost, a share of 1; of the study unless set."""
 
-    variant: str
-    study: Study
-    url: str
-    out: Path
-    data: Path | None = None
-    seed: int | None = None
     margin: float | None = None
     device: str = "auto"
 
@@ -69,13 +59,10 @@ def fold_network(asked: Asked) -> None:
     """
     files = files_of(asked.out)
     check_free(asked.out, files)
-    study = asked.study
-    dataset = open_dataset(study.dataset, asked.data, study.image_size, study.data).pinned()
-    PULSE.step("reading the data set")
-    images = dataset.load()
+    study, (dataset, images) = asked.study, asked.open()
     PULSE.step("reading the weights")
     with one_thread(), prints_to_stderr():
-        trained = find_trained(asked.variant, study, dataset, asked.url, asked.seed)
+        trained = asked.find(dataset)
     run, device = trained.run, find_machine(asked.device).device
     net = trained.net.to(device).eval()
     if not attention_places(net):
@@ -95,13 +82,10 @@ def fold_network(asked: Asked) -> None:
         )
         return
     tested, absorbed = _fold(trained, net, chosen(constants, together).values(), data)
-    shown = images.in_fold(run.fold).normalised_by(study.recipe.normalize)
     rest = attention_places(net)
     left = trained.variant if rest else complete(Variant(trained.variant.backbone))
-    network = Network(
-        left, net, tuple(shown.classes), dataset.image_size, shown.mean, shown.std,
-        _about(trained, dataset.label, absorbed), study.data,
-    )  # fmt: skip
+    about = _about(trained, dataset.label, absorbed)
+    network = asked.network(replace(trained, variant=left), dataset, images, about)
     PULSE.step("writing it down")
     with one_thread(), prints_to_stderr():
         written = write_network(network, files[0].name)

@@ -5,32 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.commands.taken_files import check_free, files_of, write_all
-from ablate.datasets import open_dataset
+from ablate.commands.taken import Meant, check_free, files_of, write_all
 from ablate.errors import OptionError
 from ablate.store.reading.runs import StoredRun
-from ablate.study import Study
 from ablate.system.hardware.machine import one_thread
 from ablate.system.messages.console import Counting, files_told, own_console, say
 from ablate.system.messages.pulse import PULSE
 from ablate.system.messages.text import seed_and_fold
 from ablate.system.software.imports import prints_to_stderr
-from ablate.take.find import find_trained
 from ablate.take.latency import OneImage, measure_latency
 from ablate.take.onnx import export_onnx
-from ablate.take.write import Network, built, write_network
+from ablate.take.write import built, write_network
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is to be taken out, and where to; `seed` None leaves it to the validation accuracy."""
+class Asked(Meant):
+    """What is to be taken out, and what else is asked for."""
 
-    variant: str
-    study: Study
-    url: str
-    out: Path
-    data: Path | None = None
-    seed: int | None = None
     onnx: bool = False
     latency: bool = False
 
@@ -54,19 +45,11 @@ def take_network(asked: Asked) -> None:
     if asked.latency and not asked.onnx:
         raise OptionError("--latency compares ONNX Runtime with PyTorch: give --onnx too")
     check_free(asked.out, asked.files)
-    study = asked.study
-    dataset = open_dataset(study.dataset, asked.data, study.image_size, study.data).pinned()
-    PULSE.step("reading the data set")
-    images = dataset.load()
+    dataset, images = asked.open()
     PULSE.step("reading the weights")
     with one_thread(), prints_to_stderr():
-        trained = find_trained(asked.variant, study, dataset, asked.url, asked.seed)
-        # Mean and deviation are those of what this fold's run was trained on.
-        shown = images.in_fold(trained.run.fold).normalised_by(study.recipe.normalize)
-        network = Network(
-            trained.variant, trained.net, tuple(shown.classes), dataset.image_size,
-            shown.mean, shown.std, _about(trained.run, dataset.label), study.data,
-        )  # fmt: skip
+        trained = asked.find(dataset)
+        network = asked.network(trained, dataset, images, _about(trained.run, dataset.label))
         PULSE.step("writing it down")
         written = write_network(network, asked.files[0].name)
         contents = [written.weights, written.source.encode()]

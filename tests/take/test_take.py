@@ -21,7 +21,7 @@ from PIL import Image
 from torch import nn
 
 from ablate.attention import ATTENTION, complete
-from ablate.commands import take, taken_files
+from ablate.commands import take, taken
 from ablate.commands.take import Asked, take_network
 from ablate.errors import OptionError, OutputError, StudyError, UnknownNameError, WeightsError
 from ablate.explain.networks import load_networks
@@ -430,7 +430,7 @@ def test_of_several_files_all_are_written_or_none(
             raise OSError(28, "No space left on device")
         path.write_bytes(content)
 
-    monkeypatch.setattr(taken_files, "write_whole", full)
+    monkeypatch.setattr(taken, "write_whole", full)
     with pytest.raises(OutputError, match=r"net\.py: cannot be written: No space left on device"):
         take_network(asked(plan, url, tmp_path / "net"))
     assert not list(tmp_path.iterdir())

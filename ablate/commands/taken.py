@@ -1,12 +1,50 @@
-"""The files that a network is written to: its weights, the Python file beside them, and others."""
+"""What `take` and `fold` share: which trained network is meant, and the files that it is written to."""
 
 from __future__ import annotations
 
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.datasets import open_dataset
+from ablate.datasets.base import Dataset, Images
 from ablate.errors import OptionError, OutputError
+from ablate.study import Study
 from ablate.system.files.atomic import write_whole
+from ablate.system.messages.pulse import PULSE
+from ablate.take.find import Trained, find_trained
+from ablate.take.write import Network
+
+
+@dataclass(frozen=True)
+class Meant:
+    """The network that is meant, and where to; `seed` None leaves it to the validation accuracy."""
+
+    variant: str
+    study: Study
+    url: str
+    out: Path
+    data: Path | None = None
+    seed: int | None = None
+
+    def open(self) -> tuple[Dataset, Images]:
+        """The data set that it was trained on, and its images."""
+        study = self.study
+        dataset = open_dataset(study.dataset, self.data, study.image_size, study.data).pinned()
+        PULSE.step("reading the data set")
+        return dataset, dataset.load()
+
+    def find(self, dataset: Dataset) -> Trained:
+        """Its run, with the network."""
+        return find_trained(self.variant, self.study, dataset, self.url, self.seed)
+
+    def network(self, trained: Trained, dataset: Dataset, images: Images, about: str) -> Network:
+        """The network to be written down, with mean and deviation of what this fold's run was trained on."""
+        shown = images.in_fold(trained.run.fold).normalised_by(self.study.recipe.normalize)
+        return Network(
+            trained.variant, trained.net, tuple(shown.classes), dataset.image_size,
+            shown.mean, shown.std, about, self.study.data,
+        )  # fmt: skip
 
 
 def files_of(out: Path, *more: str) -> tuple[Path, ...]:
