@@ -66,7 +66,10 @@ def shown(count: int = 6) -> torch.Tensor:
     return torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize(("backbone", "attention", "position", "into"), PLACED)
+@pytest.mark.parametrize(
+    ("backbone", "attention", "position", "into"),
+    [p if "cbam_cnn" in p[0] else pytest.param(*p, marks=pytest.mark.slow) for p in PLACED],
+)
 def test_a_network_with_constants_in_its_weights_computes_what_it_computed_with_them(
     backbone: str, attention: str, position: str, into: list[tuple[str, ...]]
 ) -> None:
