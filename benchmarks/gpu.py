@@ -130,6 +130,8 @@ def _shots(field: Field, options: Options) -> Shots:
         for path in paths
         if path in (options.step_paths or paths)
     ]
+    if not plans:
+        raise BenchmarkError(f"a {field.device} steps by {', '.join(paths)} alone")
     shots: Shots = {plan: [] for plan in plans}
     with LocalExecutor(1) as executor:
         squad = Squad(field, executor)
@@ -237,7 +239,10 @@ QUESTIONS: dict[str, Callable[[Options, int], dict[str, Any]]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Measure what is asked for; the figures of each question are written as soon as it is answered."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if (asked.cohort or asked.step_path) and asked.what not in ("grid", "all"):
+        parser.error(f"--cohort and --step-path are of grid, not of {asked.what}")
     options = Options(
         data=asked.data,
         rounds=asked.rounds or (1 if asked.short else Options.rounds),

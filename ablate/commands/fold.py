@@ -17,6 +17,7 @@ from ablate.stats import DEFAULT_MARGIN
 from ablate.stats.words import points, size, span
 from ablate.study import Variant
 from ablate.system.hardware.machine import find_machine, one_thread
+from ablate.system.hardware.precision import forbid_tf32
 from ablate.system.messages.console import Counting, files_told, own_console, say
 from ablate.system.messages.pulse import PULSE
 from ablate.system.messages.text import plural, seed_and_fold
@@ -64,6 +65,7 @@ def fold_network(asked: Asked) -> None:
     with one_thread(), prints_to_stderr():
         trained = asked.find(dataset)
     run, device = trained.run, find_machine(asked.device).device
+    forbid_tf32()  # what is written is used in fp32
     net = trained.net.to(device).eval()
     if not attention_places(net):
         raise OptionError(f"{trained.variant.name} has no attention that could be folded")
@@ -77,9 +79,7 @@ def fold_network(asked: Asked) -> None:
     constants = fit_constants(net, (shown for shown, _ in eval_batches(data, _some(data.train))))
     together = _decided(net, constants, data, data.val, margin)
     if together is None:
-        say(
-            "no place would do with a constant: attention is worth what it costs, nothing is written"
-        )
+        say("at no place is it shown that a constant would do: nothing is written")
         return
     tested, absorbed = _fold(trained, net, chosen(constants, together).values(), data)
     rest = attention_places(net)
@@ -123,7 +123,7 @@ def _decided(
         f"{len(val):,} validation images; a constant would do that loses less than {size(margin)} points"
     )
     for constant, trial in zip(constants, alone, strict=True):
-        word = "would do" if trial.would_do(margin) else "would not do"
+        word = "would do" if trial.would_do(margin) else "not shown that it would do"
         say(
             f"  {_place(constant.path)}: differs from image to image by {constant.varies:.3f}; a constant "
             f"there {_changed(trial)}: {word}"
@@ -178,9 +178,7 @@ def _where(absorbed: Absorbed) -> str:
     place = _place(absorbed.path)
     if absorbed.into:
         return f"{place}: its constant is in the weights of {', '.join(absorbed.into)}"
-    return (
-        f"{place}: a 1×1 convolution of each channel is left, as the map goes to more than layers"
-    )
+    return f"{place}: a 1×1 convolution of each channel is left, as no layer beside it can take its constant"
 
 
 def _place(path: str) -> str:

@@ -15,6 +15,8 @@ from ablate.system.messages.language import _, noun
 ASKED = ("position", "reduction", "kernel_size", "attention")
 """The factors that a reader asks for first, in this order."""
 MOST_ASKED = 2
+TO_COME = ("running", "stopped", "missing")
+"""States of runs that may still change a verdict; failed ones are told elsewhere."""
 CLEAR = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT)
 
 
@@ -87,7 +89,8 @@ def _partial(summary: Summary) -> tuple[Note, ...]:
         return ()
     told = _("Partial: this study is not complete. {text}", text=bar.text)
     decided = [v for v in summary.tested if v.effect and v.effect.verdict in CLEAR]
-    if decided and not summary.any_time and not summary.elsewhere:
+    to_come = any(part.label in TO_COME for part in bar.parts)
+    if decided and to_come and not summary.any_time and not summary.elsewhere:
         told += " " + _(
             "Who stops at the first verdict is wrong more often than once in 20 times, and what is "
             "missing can undo one: train it, or let `--until-decided` stop, which allows for looking."

@@ -94,6 +94,14 @@ def test_every_contestant_trains_all_images_and_learns() -> None:
         assert theirs.loss == pytest.approx(ours.loss, abs=1e-4)
 
 
+def test_options_of_the_grid_are_not_ignored_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu.main(["race", "--cohort", "8", "--device", "cpu"])
+    assert "--cohort and --step-path are of grid, not of race" in capsys.readouterr().err
+    with pytest.raises(BenchmarkError, match="a cpu steps by eager alone"):
+        gpu.measure_grid(Options(device="cpu", attention=("none",), step_paths=("graph",)), 64)
+
+
 @pytest.mark.slow
 def test_this_engine_beside_itself_ends_at_the_same_loss(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -91,6 +91,11 @@ def test_a_verdict_before_the_end_is_told_to_be_one() -> None:
     assert "is wrong more often" in early
     assert open_still.startswith("Partial: ")
     assert "is wrong more often" not in open_still
+    failed = make_frames({"none": 0.80, "up": 0.85}, seeds=6)
+    failed.runs.loc[failed.runs["seed"] == 6, "status"] = "failed"
+    [told] = [n.text for n in answer(summarize(failed)) if n.tone == "warning"]
+    assert "2 failed" in told
+    assert "is wrong more often" not in told, "nothing is to come"
 
 
 def test_options_beyond_r_and_k_are_factors_too() -> None:
