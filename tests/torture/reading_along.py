@@ -13,7 +13,7 @@ from ablate.store.reading.moment import reading_a_copy
 from ablate.store.writing.store import Store
 from tests.torture.acknowledged import count_duplicates, count_lost, read
 from tests.torture.figures import Figures
-from tests.torture.processes import Started, count_tracebacks, start
+from tests.torture.processes import count_tracebacks, end_together, start
 from tests.torture.scale import fill
 from tests.torture.study import keys, wide_plan
 from tests.torture.writer import Writing, write_runs
@@ -45,7 +45,7 @@ def read_along(
     reads, locks, torn = _read_for(url, plan, seconds)
     along = _longest(files)
     alone = _alone(files, seconds)
-    _end(started)
+    end_together(started)
     measured = {
         "inconsistent": torn,
         "lost": count_lost(url, *files),
@@ -105,8 +105,3 @@ def _alone(files: list[Path], seconds: float) -> float:
     time.sleep(seconds)
     waited = [x["seconds"] for file in files for x in read(file, "waited")[before[file] :]]
     return max(waited, default=0.0)
-
-
-def _end(writers: list[Started]) -> None:
-    for writer in writers:
-        writer.kill()
