@@ -63,6 +63,10 @@ class AttentionChangedError(NetworkChangedError):
     """The same of a user's attention alone: networks without it are what they were planned as."""
 
 
+class TrainerChangedError(AblateError):
+    """A user's own trainer that is not the one which a run was planned with."""
+
+
 class DeviceError(AblateError):
     """A device that was asked for and is not there."""
 

@@ -17,7 +17,7 @@ from ablate.outline.find import find_outlines
 from ablate.outline.weights import fit_note, known_fit
 from ablate.result import Architecture
 from ablate.result.dataset import DatasetSummary
-from ablate.result.named import NamedNetwork
+from ablate.result.named import NamedFunction, NamedNetwork
 from ablate.result.pretrained import Pretrained
 from ablate.study import Study, Variant
 from ablate.study.batches import left_out
@@ -61,7 +61,8 @@ class Plan:
     builds these networks in another process must prove, None where they are not the user's own. `data` are
     its images in numbers, where somebody has counted them (`with_data`), `pretrained` the weights that its
     networks begin with. Each epoch leaves out `left_out` images, so that no batch has a single one; of folds
-    each has its own number, in its cells' keys.
+    each has its own number, in its cells' keys. `trainer` is the user's function that trains them, if not we
+    do.
     """
 
     study: Study
@@ -76,6 +77,7 @@ class Plan:
     data: DatasetSummary | None = None
     left_out: int = 0
     pretrained: Pretrained | None = None
+    trainer: NamedFunction | None = None
 
     @property
     def weights_sha256(self) -> str | None:
@@ -129,6 +131,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     trained = [weights_of(architecture) for architecture in outlines.architectures]
     check_trained(study.recipe, study.backbone, trained)
     weights, weights_note = _weights(study, classes, size)
+    trainer = _trainer(study)
     kept, aliases = _collapse(built, study.baseline)
     return Plan(
         study=study,
@@ -136,7 +139,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         names=tuple(dict.fromkeys(names)),
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
-        cells=_cells(study, dataset, kept, alone, weights),
+        cells=_cells(study, dataset, kept, alone, weights, trainer),
         own_attention=dict(outlines.own_attention),
         notes=(
             *dataset.notes(),
@@ -146,6 +149,7 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         named=outlines.named,
         left_out=alone.get(None, 0),
         pretrained=weights,
+        trainer=trainer,
     )
 
 
@@ -157,6 +161,16 @@ def _weights(study: Study, classes: int, size: int) -> tuple[Pretrained | None, 
     weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
     fit = known_fit(weights, study.backbone, classes, size)
     return weights, fit_note(weights, fit, classes)
+
+
+def _trainer(study: Study) -> NamedFunction | None:
+    """The user's function that trains the runs of a study, by all that it reaches."""
+    if study.recipe.trainer is None:
+        return None
+    PULSE.step(_("reading the trainer {trainer}", trainer=study.recipe.trainer))
+    from ablate.train.own_trainer import name_trainer
+
+    return name_trainer(study.recipe.trainer)
 
 
 def weights_of(architecture: Architecture) -> list[Weights]:
@@ -212,6 +226,11 @@ def _left_out(study: Study, dataset: Dataset, fold: int | None) -> int:
 
 
 def _notes(study: Study, alone: bool) -> Iterator[str]:
+    if study.recipe.trainer is not None:
+        yield Said(
+            "trained by {trainer}; what a training step costs is measured with a plain step of Adam",
+            trainer=study.recipe.trainer,
+        )
     if alone:
         yield Said(
             "the last batch of {size} would be of one image: each epoch leaves one out, another one each "
@@ -226,8 +245,9 @@ def _cells(
     kept: dict[Variant, Architecture],
     alone: dict[int | None, int],
     weights: Pretrained | None,
+    trainer: NamedFunction | None,
 ) -> tuple[Cell, ...]:
-    keys = _keys(study, dataset, kept, alone, weights)
+    keys = _keys(study, dataset, kept, alone, weights, trainer)
     return tuple(
         Cell(variant, seed, architecture, keys[place, fold][seed - 1], fold)
         for seed in range(1, max(map(len, keys.values())) + 1)
@@ -243,13 +263,15 @@ def _keys(
     kept: dict[Variant, Architecture],
     alone: dict[int | None, int],
     weights: Pretrained | None,
+    trainer: NamedFunction | None,
 ) -> dict[tuple[int, int | None], Sequence[str | None]]:
     """The keys of each variant, by its place, and fold: one for each of its seeds."""
     content, found = dataset.content_hash(), dict[tuple[int, int | None], Sequence[str | None]]()
     begun = None if weights is None else weights.sha256
+    by = None if trainer is None else trainer.digest
     for fold in folds_of(study):
         size, left = dataset.image_size, alone[fold]
-        conditions = run_conditions(study.recipe, content or "", size, study.data, left, begun)
+        conditions = run_conditions(study.recipe, content or "", size, study.data, left, begun, by)
         for place, (variant, architecture) in enumerate(kept.items()):
             seeds = range(1, study.seeds_of(variant.name) + 1)
             known = run_keys(conditions, architecture.fingerprint, seeds, fold)

@@ -65,6 +65,7 @@ class Begin:
             content_hash=self.plan.dataset.content_hash(),
             named=self.plan.named,
             pretrained=self.plan.pretrained,
+            trainer=self.plan.trainer,
             data=study.data,
         )
 

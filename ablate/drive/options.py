@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ablate.errors import DeviceError
+from ablate.errors import DeviceError, OptionError
 from ablate.execute import Executor, Where
 from ablate.job import CHECKPOINT_SECONDS
 from ablate.plan import Cell, Plan
@@ -94,7 +94,10 @@ def choose_training(
     Raises:
         DeviceError: a recorded step was asked for, and there is no GPU.
         MeasuringError: the kernels of attention could not be measured.
+        OptionError: a recorded step was asked for of a trainer of the user's.
     """
+    if plan.trainer is not None:
+        return _of_own_trainer(asked, plan.trainer.name)
     if not machine.is_gpu and asked.step_path not in ("auto", "eager"):
         raise DeviceError(
             f"steps of a CPU cannot be recorded, and --step-path {asked.step_path} was asked for on "
@@ -121,5 +124,28 @@ def choose_training(
         checkpoint_seconds=CHECKPOINT_SECONDS if seconds is None else seconds,
         run_timeout_seconds=asked.run_timeout,
         only_eager=asked.step_path == "eager",
+        keep=asked.keep,
+    )
+
+
+def _of_own_trainer(asked: RunOptions, trainer: str) -> TrainingOptions:
+    """A trainer of the user's has one run at a time, whose steps are its own: there is nothing to choose.
+
+    Raises:
+        OptionError: a recorded step was asked for.
+    """
+    if asked.step_path not in ("auto", "eager"):
+        raise OptionError(
+            f"--step-path {asked.step_path} is of our own training loop, and {trainer} takes its place: "
+            "leave it out"
+        )
+    seconds = asked.checkpoint_seconds
+    return TrainingOptions(
+        device=asked.device,
+        max_runs=asked.max_runs,
+        deterministic=asked.deterministic,
+        checkpoint_seconds=CHECKPOINT_SECONDS if seconds is None else seconds,
+        run_timeout_seconds=asked.run_timeout,
+        only_eager=True,
         keep=asked.keep,
     )

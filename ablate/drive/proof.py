@@ -10,6 +10,7 @@ import torch
 from ablate.datasets import cache
 from ablate.drive.together import Structure, group, joined, structures_of
 from ablate.errors import AblateError, OutputError
+from ablate.measure.rehearsal import rehearse
 from ablate.measure.step_guards import StepAsked
 from ablate.measure.step_proof import prove_step
 from ablate.network.trace import forget_outline
@@ -37,6 +38,7 @@ def prove_plan(
 
     Raises:
         PlacementError: a network that cannot be trained, or attention that does not reach the loss.
+        StudyError: a user's trainer that fails.
     """
     recipe, dataset = plan.study.recipe, plan.dataset
     classes, side = len(dataset.classes()), dataset.image_size
@@ -59,6 +61,10 @@ def prove_plan(
                 cache.store_json(names[structure], {"proven": True})
             unproven.remove(structure)
         watch(len(structures) - len(unproven), len(structures))
+    if plan.trainer is not None:
+        # Without attention, and with it: whatever a trainer asks of a network, these two show.
+        for variant in dict.fromkeys((structures[0].variant, structures[-1].variant)):
+            rehearse(plan.trainer, asked(variant))
 
 
 def _prove(structures: list[Structure], asked: Callable[[Variant], StepAsked]) -> None:

@@ -14,6 +14,7 @@ from ablate.datasets.split import hold_out, stratified_draw
 from ablate.errors import OutputError
 from ablate.plan import Plan, folds_of
 from ablate.study import PROTOCOL
+from ablate.study.keys import by_difference
 from ablate.study.recipe import NOT_OF_A_STEP
 from ablate.system.digest import digest
 from ablate.system.hardware.known_machine import KnownMachine
@@ -28,6 +29,7 @@ def prove_steps(
 
     Raises:
         PlacementError: a network that cannot be trained, or attention that does not reach the loss.
+        StudyError: a user's trainer that fails.
     """
     name = f"proof-{_key(plan, machine, images)}"
     if load_sealed(name) is not None:
@@ -68,8 +70,10 @@ def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> tuple[int, .
 def _key(plan: Plan, machine: KnownMachine, images: Sequence[int]) -> str:
     """What proofs of all networks hold for: the networks, how they are stepped, and by which program."""
     recipe, dataset = plan.study.recipe, plan.dataset
+    trainer = None if plan.trainer is None else [recipe.trainer, plan.trainer.digest]
     return digest(
         {
+            **by_difference({"trainer": trainer}, {"trainer": None}),
             "fingerprints": sorted({cell.architecture.fingerprint for cell in plan.cells}),
             "classes": len(dataset.classes()),
             "sizes": all_batch_sizes(images, recipe, dataset.image_size),

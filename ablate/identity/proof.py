@@ -99,9 +99,9 @@ class Proof:
 
 
 def _check_files(name: str, files: Mapping[str, str], kind: str = "network") -> None:
-    others = [module for module, known in files.items() if _ran_other(module, known)]
+    others = [module for module, known in files.items() if ran_other(module, known)]
     if others:
-        refuse(name, _in_words([f"source {module}" for module in others]), kind)
+        refuse(name, in_words([f"source {module}" for module in others]), kind)
 
 
 def _check_constants(
@@ -111,7 +111,7 @@ def _check_constants(
     wanted = [(n, t) for n, t in tensors if n in constants and not is_empty(t)]
     others = [n for n, t in wanted if describe_tensor(t)["bits"] != constants[n]]
     if others:
-        refuse(name, _in_words([f"weights {each}" for each in others]), kind)
+        refuse(name, in_words([f"weights {each}" for each in others]), kind)
 
 
 def prove_attention(proof: Proof, net: nn.Module) -> Proof:
@@ -133,7 +133,7 @@ def prove_attention(proof: Proof, net: nn.Module) -> Proof:
         known, found = proof.named.attention.get(call.words, {}), _marks(origin)
         others = [m for m in {**known, **found} if found.get(m) != known.get(m)]
         if others:
-            refuse(call.name, _in_words(others), "attention")
+            refuse(call.name, in_words(others), "attention")
         proof = replace(
             proof,
             its_files={**proof.its_files, **origin.files},
@@ -162,7 +162,7 @@ def prove_origin(named: NamedNetwork, image_size: int) -> Proof:
     found = _marks(origin)
     others = [m for m in {**named.marks, **found} if found.get(m) != named.marks.get(m)]
     if others:
-        refuse(named.backbone, _in_words(others))
+        refuse(named.backbone, in_words(others))
     return Proof(named, _constants(origin), origin.files)
 
 
@@ -198,7 +198,7 @@ def _parts(network: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield f"settings ({key})", digest({"is": network[key]})
 
 
-def _in_words(marks: list[str]) -> str:
+def in_words(marks: list[str]) -> str:
     """`its source mypkg.nets, its weights conv.weight and 12 more`: the causes first."""
     said: list[str] = []
     for kind in KINDS:
@@ -210,7 +210,7 @@ def _in_words(marks: list[str]) -> str:
     return f"other {'; other '.join(said)}"
 
 
-def _ran_other(name: str, known: str) -> bool:
+def ran_other(name: str, known: str) -> bool:
     if name not in sys.modules:
         return False  # it has not run
     content = imported_source(name)

@@ -16,6 +16,7 @@ from ablate.errors import (
     DataChangedError,
     DataError,
     NetworkChangedError,
+    TrainerChangedError,
 )
 from ablate.job.images import forget_images
 from ablate.job.session import train_and_test
@@ -112,6 +113,7 @@ def _spent(
 _CHANGED: dict[type[AblateError], FailureKind] = {
     DataChangedError: "data_changed",
     NetworkChangedError: "network_changed",
+    TrainerChangedError: "trainer_changed",
 }
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from ablate.attention import use_kernels
 from ablate.datasets.base import read_images
 from ablate.datasets.unchanged import Unchanged
+from ablate.identity.own_function import FunctionProof
 from ablate.identity.proof import Proof
 from ablate.job.checkpoints import CheckpointClock
 from ablate.job.finish import finish
@@ -32,11 +33,13 @@ from ablate.study import PROTOCOL, stream_seed
 from ablate.system.hardware.machine import Machine
 from ablate.system.messages.text import one_line, seed_and_fold
 from ablate.train.checkpoint import Unfit, pack, unpack
-from ablate.train.cohort import Began, Member, step_eagerly
+from ablate.train.cohort import Began, Member, Stepping, step_eagerly
 from ablate.train.data import Data
 from ablate.train.graphs import make_graphs
 from ablate.train.histograms import HistogramTaker
 from ablate.train.loop import evaluate, train
+from ablate.train.own_loop import train_own
+from ablate.train.own_trainer import OwnTrainer, prove_trainer
 from ablate.train.step import Trainer, make_trainer
 from ablate.train.unmoved import attention_values
 
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 def train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
     """Everything that happens to the runs of a cohort, if nothing raises."""
     started = time.perf_counter()
-    session = Session(cohort, machine, load_images(cohort, machine), prove_networks(cohort))
+    session = _begin(cohort, machine)
     images = read_images(cohort.dataset)
     unchanged = Unchanged(images)
     members: dict[str, Member] = {}
@@ -71,6 +74,19 @@ def train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Even
             yield from ended
 
 
+def _begin(cohort: Cohort, machine: Machine) -> Session:
+    """A cohort with its images, and proof that its networks and its trainer are those that were planned.
+
+    Raises:
+        DataChangedError, NetworkChangedError, TrainerChangedError: they are not.
+    """
+    data, proof = load_images(cohort, machine), prove_networks(cohort)
+    if cohort.trainer is None:
+        return Session(cohort, machine, data, proof)
+    trainer, code = prove_trainer(cohort.trainer, str(cohort.recipe.trainer))
+    return Session(cohort, machine, data, proof, trainer=trainer, trainer_proof=code)
+
+
 def _train(
     session: Session, members: Mapping[str, Member], unchanged: Unchanged
 ) -> Iterator[tuple[str, Event | Noted]]:
@@ -80,7 +96,7 @@ def _train(
     clock = CheckpointClock(cohort.checkpoint_seconds)
     graphs = None if cohort.step_path == "eager" else make_graphs(cohort.step_path)
     stepping, told = graphs or step_eagerly, False
-    for events in train(list(members.values()), session.data, cohort.recipe, cohort.seed, stepping):
+    for events in _epochs(session, list(members.values()), stepping):
         if graphs is not None and graphs.trouble is not None and not told:
             told = True
             said = f"a cohort is stepped eagerly, it cannot be a graph: {graphs.trouble}"
@@ -101,10 +117,26 @@ def _train(
             clock.wrote(writing)
 
 
+def _epochs(
+    session: Session, members: Sequence[Member], stepping: Stepping
+) -> Iterator[list[tuple[Member, Epoch | Failed]]]:
+    """What each epoch measured, by our own loop or a user's trainer, which trains one run after the other."""
+    cohort = session.cohort
+    if session.trainer is None:
+        yield from train(members, session.data, cohort.recipe, cohort.seed, stepping)
+        return
+    classes = len(cohort.dataset.classes())
+    for member in members:
+        yield from train_own(
+            member, session.trainer, session.data, cohort.recipe, cohort.seed, classes
+        )
+
+
 @dataclass(frozen=True)
 class Session:
     """A cohort on its machine, with its images on the device and proof of its networks. `begun` has the
-    attention of each run as it was initialised; `unsaved` runs can have no checkpoints.
+    attention of each run as it was initialised; `unsaved` runs can have no checkpoints. `trainer` is the
+    user's, if one trains, with proof of it.
     """
 
     cohort: Cohort
@@ -113,6 +145,8 @@ class Session:
     proof: Proof | None = None
     begun: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     unsaved: set[str] = field(default_factory=set)
+    trainer: OwnTrainer | None = None
+    trainer_proof: FunctionProof | None = None
 
     def made_by(self, run: Run) -> dict[str, Any]:
         """What a run's checkpoint must have been made by to be continued here."""
@@ -165,6 +199,7 @@ class Session:
         elif taker is not None and taker.latest is not None:
             yield run.run_key, taker.latest
         if due and epoch.epoch < self.cohort.recipe.epochs and run.run_key not in self.unsaved:
+            self.check_code()  # what is stored is gone on from, by a process that proves its own code
             yield self._checkpoint(run, member, epoch.epoch)
 
     def _checkpoint(self, run: Run, member: Member, epoch: int) -> tuple[str, Event | Noted]:
@@ -196,8 +231,9 @@ class Session:
 
     def check_code(self) -> None:
         """Nothing that these runs are given away with came from other code than their keys name."""
-        if self.proof is not None:
-            self.proof.check_code()
+        for proof in (self.proof, self.trainer_proof):
+            if proof is not None:
+                proof.check_code()
 
 
 def prove_networks(cohort: Cohort) -> Proof | None:

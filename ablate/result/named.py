@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ablate.system.digest import digest
+
 
 @dataclass(frozen=True)
 class NamedNetwork:
@@ -22,3 +24,18 @@ class NamedNetwork:
     origin: str | None
     marks: Mapping[str, str]
     attention: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NamedFunction:
+    """A function of the user's that the run keys of a study name, as `mypkg.train:distil`, with a hash of
+    each part of it in `marks`: `source mypkg.train`, `library timm`.
+    """
+
+    name: str
+    marks: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """All of it as one hash."""
+        return digest({"function": self.name, "marks": dict(self.marks)})

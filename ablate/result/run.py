@@ -12,7 +12,14 @@ if TYPE_CHECKING:  # which loads NumPy: `ablate status` is quicker without
     from ablate.result.predictions import Labels
 
 FailureKind = Literal[
-    "oom", "diverged", "error", "worker_died", "timeout", "data_changed", "network_changed"
+    "oom",
+    "diverged",
+    "error",
+    "worker_died",
+    "timeout",
+    "data_changed",
+    "network_changed",
+    "trainer_changed",
 ]
 
 

@@ -58,7 +58,9 @@ class CellMaker:
         study, dataset = self.plan.study, self.plan.dataset
         content, size = str(dataset.content_hash()), dataset.image_size
         given = cell.architecture.fingerprint, study.recipe, content, size, seed, study.data
-        key = run_key(*given, self.plan.left_out, self.plan.weights_sha256)
+        trainer = None if self.plan.trainer is None else self.plan.trainer.digest
+        begun = self.plan.weights_sha256
+        key = run_key(*given, self.plan.left_out, begun, trainer=trainer)
         return replace(cell, seed=seed, run_key=key)
 
     def all(self) -> list[Cell]:

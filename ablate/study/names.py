@@ -71,11 +71,14 @@ def check_recipe(recipe: Recipe) -> None:
     Raises:
         UnknownNameError: no such augmentation, optimizer or schedule.
         OptionError: an option that an augmentation does not have.
-        StudyError: a key that its optimizer does not have.
+        StudyError: a key that its optimizer does not have, or a trainer of the user's from a package that may
+            not be imported.
     """
     for augment in recipe.augment:
         parse_augment(augment)
     check_optimizer(recipe)
+    if recipe.trainer is not None:
+        check_allowed(split_call(recipe.trainer)[0])
     _check("schedule", (recipe.schedule,), SCHEDULES)
 
 

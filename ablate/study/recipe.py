@@ -64,6 +64,9 @@ class Recipe(StudyTable):
 
     None leaves a setting to the optimizer. A step is taken on `accumulate` batches of `batch_size`.
 
+    `trainer` is a function of the user's that trains in place of our loop, `mypkg.train:distil(alpha=0.5)`:
+    of the other keys there are those of the images then, `TRAINERS_KEYS`.
+
     A new key also gets a line in `PROTOCOL_DEFAULTS`, at the value that means "as before".
     """
 
@@ -95,6 +98,7 @@ class Recipe(StudyTable):
     attention_rate: Rate = 1.0
     freeze: Globs = ()
     phases: tuple[Phase, ...] = ()
+    trainer: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
 
     @property
     def first_epochs(self) -> tuple[int, ...]:
@@ -158,7 +162,26 @@ class Recipe(StudyTable):
             raise ValueError(
                 "nesterov is a kind of momentum, and momentum is 0: leave one of them out"
             )
+        if self.trainer is not None:
+            self._check_left_to(self.trainer)
         return self
+
+    def _check_left_to(self, trainer: str) -> None:
+        """Raises:
+        ValueError: a key is set that only our own loop honours.
+        """
+        values = self.model_dump(mode="json")
+        ours = [
+            key
+            for key in values
+            if key not in TRAINERS_KEYS and values[key] != PROTOCOL_DEFAULTS[key]
+        ]
+        if ours:
+            name = trainer.partition("(")[0]
+            raise ValueError(
+                f"{ours[0]} is a key of our own training loop, and trainer = {name!r} takes its place: leave "
+                f"it out, or make it an option of yours: {name}({ours[0]}=…)"
+            )
 
 
 PROTOCOL_DEFAULTS: dict[str, Any] = {
@@ -190,6 +213,7 @@ PROTOCOL_DEFAULTS: dict[str, Any] = {
     "attention_rate": 1.0,
     "freeze": [],
     "phases": [],
+    "trainer": None,
 }
 """What a run's key leaves out (`keys.py`). A value here never changes: it would change every key."""
 
@@ -204,8 +228,13 @@ OPTIMIZER_KEYS: dict[str, tuple[str, ...]] = {
 }
 """The keys of a recipe that each optimizer honours; another one is refused, not passed over."""
 
+TRAINERS_KEYS = frozenset({
+    "trainer", "epochs", "batch_size", "augment", "normalize", "precision", "split", "validation_fraction",
+})  # fmt: skip
+"""The keys of a recipe that a user's own trainer is given: how long, on which images, in which precision."""
+
 NOT_OF_A_STEP = {
     "epochs", "augment", "normalize", "split", "validation_fraction", "schedule", "warmup_epochs", "rates",
-    "attention_rate", "freeze", "phases",
+    "attention_rate", "freeze", "phases", "trainer",
 }  # fmt: skip
 """Keys of a recipe that change no step's kind."""

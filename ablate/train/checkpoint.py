@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 
 from ablate.network.kept import restore_beside, tensors_beside
 from ablate.result.path import differences
+from ablate.train.beside import Beside
 from ablate.train.cohort import Began, Member
 from ablate.train.step import Trainer
 
@@ -33,8 +34,11 @@ class Unfit:
 def pack(member: Member, made_by: Mapping[str, Any]) -> bytes:
     """Everything that the next epoch depends on. `made_by` says under what it was trained: only
     there will it be continued.
+
+    Raises:
+        StudyError: a user's own trainer has something that cannot be kept, or keeps nothing.
     """
-    trainer = member.trainer
+    trainer, kept = member.trainer, dict[str, torch.Tensor]()
     about = {
         "made_by": dict(made_by),
         "watched": member.watched,
@@ -42,6 +46,7 @@ def pack(member: Member, made_by: Mapping[str, Any]) -> bytes:
         "train_seconds": member.train_seconds,
         "scaler": trainer.scaler.state_dict(),
         **({} if member.began is None else {"began": asdict(member.began)}),
+        **({} if member.beside is None else {"beside": member.beside.pack(kept)}),
     }
     tensors = {f"net/{name}": value for name, value in trainer.net.state_dict().items()}
     tensors |= {f"beside/{name}": value for name, value in tensors_beside(trainer.net).items()}
@@ -51,6 +56,7 @@ def pack(member: Member, made_by: Mapping[str, Any]) -> bytes:
     if trainer.average is not None:
         average = enumerate(trainer.average.values)
         tensors |= {f"average/{index}": value for index, value in average}
+    tensors |= kept
     tensors[ABOUT] = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
     # Copies: safetensors refuses tensors that share memory, as tied weights do.
     return save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
@@ -72,7 +78,13 @@ def unpack(content: bytes, trainer: Trainer, made_by: Mapping[str, Any]) -> Memb
             trainer.average.values[int(index)].copy_(value)
     trainer.scaler.load_state_dict(about["scaler"])
     began = Began(**about["began"]) if "began" in about else None
-    return Member(trainer, about["watched"], about["seconds"], about["train_seconds"], began=began)
+    member = Member(
+        trainer, about["watched"], about["seconds"], about["train_seconds"], began=began
+    )
+    if "beside" in about:
+        member.beside = Beside()
+        member.beside.unpack(about["beside"], tensors)
+    return member
 
 
 def _restore_optimizer(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:

@@ -15,6 +15,7 @@ from ablate.study import Recipe, stream_seed
 from ablate.study.batches import epoch_images
 from ablate.system.process.randomness import restored
 from ablate.train.batch import Batch
+from ablate.train.beside import Beside
 from ablate.train.data import Data, train_batches
 from ablate.train.histograms import HistogramTaker
 from ablate.train.schedules import BETWEEN_EPOCHS, find_schedule, with_warmup
@@ -36,7 +37,7 @@ class Member:
     `watched` has the loss that the schedule sees, one after each epoch that is done. `seconds` is
     its share of the cohort's time, `train_seconds` the part of it without evaluation. `histograms`
     takes those of its weights and gradients, where they are wanted. `began` is its epoch 0, of those that
-    begin with trained weights.
+    begin with trained weights; `beside` what a user's own trainer goes on from.
     """
 
     trainer: Trainer
@@ -45,6 +46,7 @@ class Member:
     train_seconds: float = 0.0
     histograms: HistogramTaker | None = None
     began: Began | None = None
+    beside: Beside | None = None
 
     @property
     def epochs_done(self) -> int:

@@ -162,7 +162,7 @@ def test_golden_keys_of_what_is_trained() -> None:
 
 def test_golden_keys_of_later_keys() -> None:
     newest = {"normalize": "imagenet"}
-    fields = {*STORED_ALWAYS, *LATER, *TRAINED, *newest}
+    fields = {*STORED_ALWAYS, *LATER, *TRAINED, *newest, "trainer"}
     assert fields == set(Recipe.model_fields), "every field is in a golden key"
     mixed = Recipe(**{k: v for k, v in LATER.items() if k != "class_weights"})
     assert run_key("0" * 16, mixed, "1" * 64, 32, seed=1) == "5c2737b64be2bb1f"
@@ -177,6 +177,14 @@ def test_golden_keys_of_trained_weights() -> None:
     assert run_key("0" * 16, recipe, "1" * 64, 32, 1, weights=None) == "64c3519fd7c3b1c8"
     assert run_key("0" * 16, recipe, "1" * 64, 32, 1, weights="2" * 64) == "2e1be3958bab3f07"
     assert parse_study({**DEFAULTS, "weights": "net.pth"}, "test").setting == "3e9a4b5a3dc40fbe"
+
+
+def test_golden_keys_of_a_trainer_of_ones_own() -> None:
+    """By its name and options in the recipe, and by what it reaches."""
+    recipe = Recipe(trainer="mypkg.train:distil")
+    key = run_key("0" * 16, recipe, "1" * 64, 32, 1, trainer="3" * 16)
+    assert key == "4a437189e378701f"
+    assert run_key("0" * 16, recipe, "1" * 64, 32, 1) != key
 
 
 class Longer(Recipe):

@@ -1,0 +1,101 @@
+"""A user's trainer tried before a plan: an epoch of a few images of noise, a stop, and another epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import traceback
+from pathlib import Path
+
+import torch
+
+from ablate.errors import AblateError, StudyError
+from ablate.measure.step_guards import SEED, StepAsked
+from ablate.model import build
+from ablate.result import Epoch
+from ablate.result.named import NamedFunction
+from ablate.system.messages.text import one_line
+from ablate.system.process.randomness import restored
+from ablate.train.checkpoint import pack, unpack
+from ablate.train.cohort import Member
+from ablate.train.data import Data, Part
+from ablate.train.own_loop import train_own
+from ablate.train.own_trainer import OwnTrainer, prove_trainer
+from ablate.train.step import Trainer, make_trainer
+
+GREY = (0.5, 0.5, 0.5)
+SPREAD = (0.3, 0.3, 0.3)
+
+
+def rehearse(named: NamedFunction, asked: StepAsked) -> None:
+    """Let the trainer train a network for an epoch of one whole batch and the last one, and go on from there
+    as after an interruption. Nothing of it stays.
+
+    Raises:
+        StudyError: it fails, in one line that says where, or does not keep to what a trainer is to do.
+    """
+    trainer, _ = prove_trainer(named, str(asked.recipe.trainer))
+    data = _noise(asked)
+    with restored():
+        member = Member(_network(asked))
+        _epoch(trainer, member, data, asked)
+        if asked.recipe.epochs == 1:
+            return
+        with contextlib.suppress(
+            StudyError
+        ):  # without checkpoints: a run says so while it is trained
+            resumed = unpack(pack(member, {}), _network(asked), {})
+            member = resumed if isinstance(resumed, Member) else member
+        if member.beside is not None and member.beside.stored is not None:
+            _epoch(trainer, member, data, asked)
+
+
+def _network(asked: StepAsked) -> Trainer:
+    net = build(asked.variant, asked.classes, asked.image_size, SEED)
+    return make_trainer(net, asked.recipe, asked.machine.device, asked.machine.precision)
+
+
+def _epoch(trainer: OwnTrainer, member: Member, data: Data, asked: StepAsked) -> None:
+    steps = train_own(member, trainer, data, asked.recipe, SEED, asked.classes)
+    try:
+        [(_, ended)] = next(steps)
+        if asked.recipe.epochs == 1:
+            next(steps, None)
+    except AblateError:
+        raise
+    except Exception as error:
+        raise StudyError(
+            f"{trainer.called} fails with {asked.variant.name}: {one_line(error)}{_place(error)}"
+        ) from error
+    finally:
+        steps.close()
+    if not isinstance(ended, Epoch):
+        raise StudyError(
+            f"{trainer.called} with {asked.variant.name}: {ended.error}, of images of noise (--no-probe "
+            "plans without trying it)"
+        )
+
+
+def _place(error: Exception) -> str:
+    """In which line of the user's that happened: the innermost that is neither ours nor a library's."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    ours = Path(__file__).parents[1]
+    mine = (
+        f
+        for f in frames
+        if "site-packages" not in f.filename and ours not in Path(f.filename).parents
+    )
+    found = next(mine, None)
+    return "" if found is None else f" ({Path(found.filename).name}, line {found.lineno})"
+
+
+def _noise(asked: StepAsked) -> Data:
+    """As many images as a whole batch and the last one have; of each class one, as far as they go."""
+    side, device = asked.image_size, asked.machine.device
+    count = max(sum(dict.fromkeys(asked.batch_sizes)), 2)
+    generator = torch.Generator().manual_seed(SEED)
+    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
+    labels = torch.tensor(list(itertools.islice(itertools.cycle(range(asked.classes)), count)))
+    part = Part(images.to(device), labels.to(device))
+    leaked = asked.recipe.split == "tutorial"
+    return Data(part, None if leaked else part, part, GREY, SPREAD)

@@ -1,0 +1,52 @@
+"""What a trainer of the user's keeps beside its network, in checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ablate.errors import StudyError
+from ablate.train.states import flatten, restore
+
+KEPT = "kept"
+"""How the names of its tensors begin in a checkpoint."""
+
+
+@dataclass
+class Beside:
+    """What a trainer goes on from beside its network. `parts` is None until the trainer says it, `stored` has
+    the states of a checkpoint until the parts take them.
+    """
+
+    parts: dict[str, Any] | None = None
+    stored: dict[str, Any] | None = None
+
+    def pack(self, tensors: dict[str, torch.Tensor]) -> Any:
+        """The states of the parts as JSON, their tensors apart.
+
+        Raises:
+            StudyError: the trainer keeps nothing, or a state has something that cannot be kept.
+        """
+        if self.parts is None:
+            raise StudyError(
+                "its trainer does not say what it goes on from: run.keep(optimizer=optimizer), or run.keep() "
+                "if that is the network alone"
+            )
+        return {
+            name: flatten(part.state_dict(), tensors, f"{KEPT}/{name}")
+            for name, part in self.parts.items()
+        }
+
+    def unpack(self, states: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+        """Have the states of a checkpoint ready for the parts."""
+        self.stored = {name: restore(tree, tensors) for name, tree in states.items()}
+
+    @property
+    def learning_rate(self) -> float | None:
+        """That of the first part which has one: an optimizer."""
+        groups = [getattr(part, "param_groups", None) for part in (self.parts or {}).values()]
+        found = next((each for each in groups if each), None)
+        return None if found is None else float(found[0]["lr"])
