@@ -20,6 +20,8 @@ from ablate.study.recipe import NOT_OF_A_STEP
 from ablate.study.variant import NO_ATTENTION
 from ablate.system.digest import digest
 from ablate.system.hardware.machine import Machine, one_thread
+from ablate.system.messages.language import _
+from ablate.system.messages.pulse import PULSE
 from ablate.system.software.imports import prints_to_stderr
 from ablate.train.batch_sizes import all_batch_sizes
 
@@ -62,6 +64,7 @@ def prove_plan(
             unproven.remove(structure)
         watch(len(structures) - len(unproven), len(structures))
     if plan.trainer is not None:
+        PULSE.step(_("rehearsing {trainer}", trainer=recipe.trainer))
         # Without attention, and with it: whatever a trainer asks of a network, these two show.
         for variant in dict.fromkeys((structures[0].variant, structures[-1].variant)):
             rehearse(plan.trainer, asked(variant))

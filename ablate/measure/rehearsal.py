@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,31 +23,46 @@ from ablate.train.own_loop import train_own
 from ablate.train.own_trainer import OwnTrainer, prove_trainer
 from ablate.train.step import Trainer, make_trainer
 
+FEW = 8
+"""Images of a batch: what whole batches break, the training step has shown."""
 GREY = (0.5, 0.5, 0.5)
 SPREAD = (0.3, 0.3, 0.3)
 
 
 def rehearse(named: NamedFunction, asked: StepAsked) -> None:
-    """Let the trainer train a network for an epoch of one whole batch and the last one, and go on from there
+    """Let the trainer train a network for an epoch of a small batch and a smaller one, and go on from there
     as after an interruption. Nothing of it stays.
 
     Raises:
         StudyError: it fails, in one line that says where, or does not keep to what a trainer is to do.
     """
     trainer, _ = prove_trainer(named, str(asked.recipe.trainer))
+    few = asked.recipe.model_copy(update={"batch_size": min(asked.recipe.batch_size, FEW)})
+    asked = replace(asked, recipe=few, batch_sizes=(few.batch_size, 2))
     data = _noise(asked)
     with restored():
         member = Member(_network(asked))
         _epoch(trainer, member, data, asked)
         if asked.recipe.epochs == 1:
             return
-        with contextlib.suppress(
-            StudyError
-        ):  # without checkpoints: a run says so while it is trained
-            resumed = unpack(pack(member, {}), _network(asked), {})
-            member = resumed if isinstance(resumed, Member) else member
-        if member.beside is not None and member.beside.stored is not None:
-            _epoch(trainer, member, data, asked)
+        try:
+            content = pack(member, {})
+        except StudyError:
+            return  # without checkpoints: a run says so while it is trained
+        _epoch(trainer, _resumed(trainer, content, asked), data, asked)
+
+
+def _resumed(trainer: OwnTrainer, content: bytes, asked: StepAsked) -> Member:
+    try:
+        resumed = unpack(content, _network(asked), {})
+    except Exception as error:
+        raise StudyError(
+            f"{trainer.called} leaves a network that no checkpoint brings back: {one_line(error)}; what it "
+            "adds goes into a module of its own, run.keep(head=head)"
+        ) from error
+    if not isinstance(resumed, Member):
+        raise TypeError("a checkpoint of this very process is another one's")
+    return resumed
 
 
 def _network(asked: StepAsked) -> Trainer:
@@ -90,9 +105,9 @@ def _place(error: Exception) -> str:
 
 
 def _noise(asked: StepAsked) -> Data:
-    """As many images as a whole batch and the last one have; of each class one, as far as they go."""
+    """As many images as both batches have, or one of each class."""
     side, device = asked.image_size, asked.machine.device
-    count = max(sum(dict.fromkeys(asked.batch_sizes)), 2)
+    count = max(sum(asked.batch_sizes), asked.classes)
     generator = torch.Generator().manual_seed(SEED)
     images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
     labels = torch.tensor(list(itertools.islice(itertools.cycle(range(asked.classes)), count)))

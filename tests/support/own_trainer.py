@@ -47,6 +47,12 @@ def only_without_attention(run):
     for epoch in run.epochs:
         yield 1.0
 
+def adds_a_head(run):
+    run.network.head = torch.nn.Linear(3, 3)
+    run.keep(optimizer=torch.optim.SGD(run.network.parameters(), lr=0.1))
+    for epoch in run.epochs:
+        yield 1.0
+
 def fails_in_epoch_2(run):
     run.keep(optimizer=torch.optim.SGD(run.network.parameters(), lr=0.1))
     for epoch in run.epochs:

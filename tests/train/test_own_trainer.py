@@ -303,6 +303,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ('plain(learning_rate="x")', "must be of type float"),
         ("plain(learning_rate)", "is no option"),
         ("wrong", r"has no attribute 'layer4' \(train.py, line 25\)"),
+        ("adds_a_head", "leaves a network that no checkpoint brings back: .*head.weight"),
         ("only_without_attention", r"fails with se\(pool1, r=4\): .*no attention, please"),
     ],
 )
