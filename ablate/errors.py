@@ -63,8 +63,8 @@ class AttentionChangedError(NetworkChangedError):
     """The same of a user's attention alone: networks without it are what they were planned as."""
 
 
-class TrainerChangedError(AblateError):
-    """A user's own trainer that is not the one which a run was planned with."""
+class CodeChangedError(AblateError):
+    """A user's own trainer or metric that is not the one which a run was planned with."""
 
 
 class DeviceError(AblateError):

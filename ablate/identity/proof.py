@@ -6,7 +6,6 @@ were built: files that are edited afterwards change nothing of what is trained.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -22,12 +21,11 @@ from ablate.identity.origin import Origin, find_origin
 from ablate.identity.own_attention import attention_origin, calls_in
 from ablate.identity.running import AFTER_FORWARD
 from ablate.identity.settle import is_tensor
-from ablate.identity.sources import find_file, hash_source
+from ablate.identity.sources import ran_other
 from ablate.identity.tensors import describe_tensor, is_empty
 from ablate.network.trace import trace
 from ablate.result.named import NamedNetwork
 from ablate.system.digest import digest
-from ablate.system.software.modules import imported_source
 
 ADVICE = (
     "bring it back to what it was and use --retry-failed, or `ablate plan` again: another network has runs "
@@ -101,7 +99,7 @@ class Proof:
 def _check_files(name: str, files: Mapping[str, str], kind: str = "network") -> None:
     others = [module for module, known in files.items() if ran_other(module, known)]
     if others:
-        refuse(name, in_words([f"source {module}" for module in others]), kind)
+        refuse(name, _in_words([f"source {module}" for module in others]), kind)
 
 
 def _check_constants(
@@ -111,7 +109,7 @@ def _check_constants(
     wanted = [(n, t) for n, t in tensors if n in constants and not is_empty(t)]
     others = [n for n, t in wanted if describe_tensor(t)["bits"] != constants[n]]
     if others:
-        refuse(name, in_words([f"weights {each}" for each in others]), kind)
+        refuse(name, _in_words([f"weights {each}" for each in others]), kind)
 
 
 def prove_attention(proof: Proof, net: nn.Module) -> Proof:
@@ -133,7 +131,7 @@ def prove_attention(proof: Proof, net: nn.Module) -> Proof:
         known, found = proof.named.attention.get(call.words, {}), _marks(origin)
         others = [m for m in {**known, **found} if found.get(m) != known.get(m)]
         if others:
-            refuse(call.name, in_words(others), "attention")
+            refuse(call.name, _in_words(others), "attention")
         proof = replace(
             proof,
             its_files={**proof.its_files, **origin.files},
@@ -162,7 +160,7 @@ def prove_origin(named: NamedNetwork, image_size: int) -> Proof:
     found = _marks(origin)
     others = [m for m in {**named.marks, **found} if found.get(m) != named.marks.get(m)]
     if others:
-        refuse(named.backbone, in_words(others))
+        refuse(named.backbone, _in_words(others))
     return Proof(named, _constants(origin), origin.files)
 
 
@@ -198,7 +196,7 @@ def _parts(network: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield f"settings ({key})", digest({"is": network[key]})
 
 
-def in_words(marks: list[str]) -> str:
+def _in_words(marks: list[str]) -> str:
     """`its source mypkg.nets, its weights conv.weight and 12 more`: the causes first."""
     said: list[str] = []
     for kind in KINDS:
@@ -208,13 +206,3 @@ def in_words(marks: list[str]) -> str:
             listed = ", ".join(name or "of the whole network" for name in names[:MOST_NAMES])
             said.append(f"{kind} {listed}{more}")
     return f"other {'; other '.join(said)}"
-
-
-def ran_other(name: str, known: str) -> bool:
-    if name not in sys.modules:
-        return False  # it has not run
-    content = imported_source(name)
-    if content is None:
-        file = find_file(name)
-        content = file.read_bytes() if file is not None else b""
-    return hash_source(content) != known

@@ -13,10 +13,10 @@ import torch
 from ablate.errors import (
     AblateError,
     AttentionChangedError,
+    CodeChangedError,
     DataChangedError,
     DataError,
     NetworkChangedError,
-    TrainerChangedError,
 )
 from ablate.job.images import forget_images
 from ablate.job.session import train_and_test
@@ -73,7 +73,7 @@ def train_cohort(
         failure = _failure(error)
         captured = next((each for each in chain(error) if isinstance(each, CaptureError)), None)
         trouble = None if captured is None else str(captured)
-        of_all = isinstance(error, DataError | NetworkChangedError)
+        of_all = isinstance(error, DataError | NetworkChangedError | CodeChangedError)
         of_all = of_all and not isinstance(error, AttentionChangedError)
     if trouble is not None:
         yield from _spent(list(left), failure, trouble)
@@ -113,7 +113,7 @@ def _spent(
 _CHANGED: dict[type[AblateError], FailureKind] = {
     DataChangedError: "data_changed",
     NetworkChangedError: "network_changed",
-    TrainerChangedError: "trainer_changed",
+    CodeChangedError: "code_changed",
 }
 
 

@@ -78,12 +78,12 @@ def _begin(cohort: Cohort, machine: Machine) -> Session:
     """A cohort with its images, and proof that its networks and its trainer are those that were planned.
 
     Raises:
-        DataChangedError, NetworkChangedError, TrainerChangedError: they are not.
+        DataChangedError, NetworkChangedError, CodeChangedError: they are not.
     """
     data, proof = load_images(cohort, machine), prove_networks(cohort)
     if cohort.trainer is None:
         return Session(cohort, machine, data, proof)
-    trainer, code = prove_trainer(cohort.trainer, str(cohort.recipe.trainer))
+    trainer, code = prove_trainer(cohort.trainer)
     return Session(cohort, machine, data, proof, trainer=trainer, trainer_proof=code)
 
 

@@ -36,7 +36,7 @@ def rehearse(named: NamedFunction, asked: StepAsked) -> None:
     Raises:
         StudyError: it fails, in one line that says where, or does not keep to what a trainer is to do.
     """
-    trainer, _ = prove_trainer(named, str(asked.recipe.trainer))
+    trainer, _ = prove_trainer(named)
     few = asked.recipe.model_copy(update={"batch_size": min(asked.recipe.batch_size, FEW)})
     asked = replace(asked, recipe=few, batch_sizes=(few.batch_size, 2))
     data = _noise(asked)

@@ -28,14 +28,17 @@ class NamedNetwork:
 
 @dataclass(frozen=True)
 class NamedFunction:
-    """A function of the user's that the run keys of a study name, as `mypkg.train:distil`, with a hash of
-    each part of it in `marks`: `source mypkg.train`, `library timm`.
+    """A function of the user's that the run keys of a study name, small enough to be sent to a worker: its
+    `kind` is what it is to the study, `name` what the study calls it, with options, and `marks` has a hash of
+    each part of it: `source mypkg.train`, `library timm`, `option alpha`.
     """
 
+    kind: str
     name: str
     marks: Mapping[str, str]
 
     @property
     def digest(self) -> str:
         """All of it as one hash."""
-        return digest({"function": self.name, "marks": dict(self.marks)})
+        function = self.name.partition("(")[0]
+        return digest({self.kind: function, "marks": dict(self.marks)})

@@ -19,7 +19,7 @@ FailureKind = Literal[
     "timeout",
     "data_changed",
     "network_changed",
-    "trainer_changed",
+    "code_changed",
 ]
 
 

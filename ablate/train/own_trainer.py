@@ -5,24 +5,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 from ablate.errors import OptionError
 from ablate.identity.own_function import (
     FunctionProof,
-    find_function,
+    check_function,
     name_function,
     prove_function,
 )
 from ablate.result.named import NamedFunction
 from ablate.study.options import check_given, convert_value, no_option, split_call
+from ablate.system.their_modules import find_theirs
 from ablate.train.own import Watched
 
+KIND = "trainer"
+Function = Callable[..., Generator[Any, Watched, Any]]
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-Function = Callable[..., Generator[Any, Watched, Any]]
 
 
 @dataclass(frozen=True)
@@ -41,29 +42,32 @@ def name_trainer(called: str) -> NamedFunction:
         StudyError: it may not be imported, cannot be, or is no generator function.
         OptionError: an option that it does not have or lacks.
     """
+    return name_function(KIND, called, *_find(called))
+
+
+def prove_trainer(named: NamedFunction) -> tuple[OwnTrainer, FunctionProof]:
+    """The trainer as this process has it, which is the one that was named.
+
+    Raises:
+        CodeChangedError: it is another, or cannot be imported any more.
+    """
+    proof = prove_function(named, lambda: _find(named.name))
+    function, options = _find(named.name)
+    return OwnTrainer(split_call(named.name)[0], function, options), proof
+
+
+def _find(called: str) -> tuple[FunctionType, dict[str, Any]]:
     name, given = split_call(called)
-    function = find_function(name)
+    function = check_function(name, find_theirs(name))
     if not inspect.isgeneratorfunction(inspect.unwrap(function)):
         raise OptionError(
             f"{name} is no generator function: a trainer yields at the end of each epoch, "
             "`for epoch in run.epochs: …; yield loss`"
         )
-    _options(name, function, given)
-    return name_function(name)
+    return function, _options(name, function, given)
 
 
-def prove_trainer(named: NamedFunction, called: str) -> tuple[OwnTrainer, FunctionProof]:
-    """The trainer as this process has it, which is the one that was named.
-
-    Raises:
-        TrainerChangedError: it is another, or cannot be imported any more.
-    """
-    function, proof = prove_function(named)
-    name, given = split_call(called)
-    return OwnTrainer(name, function, _options(name, function, given)), proof
-
-
-def _options(name: str, function: Any, given: dict[str, Any]) -> dict[str, Any]:
+def _options(name: str, function: FunctionType, given: dict[str, Any]) -> dict[str, Any]:
     """What the function is called with beside the run, which is its first argument.
 
     Raises:

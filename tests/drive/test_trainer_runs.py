@@ -92,7 +92,7 @@ def test_a_trainer_that_changes_between_plan_and_start_trains_nothing(
         forget()
 
     found = train(plan, url, progress=Disturbed(edit, None))
-    assert {found_[:2] for found_ in found.values()} == {("failed", "trainer_changed")}
+    assert {found_[:2] for found_ in found.values()} == {("failed", "code_changed")}
     assert all(
         error.startswith(
             "owntrain.train:plain: is not the trainer that this run was planned with (other source "
@@ -116,7 +116,7 @@ def test_code_that_is_imported_in_the_middle_is_looked_at_before_a_checkpoint(
         (package / "imported_late.py").write_text("x = 2\n")
 
     found = train(plan, url, progress=Disturbed(None, edit), checkpoint_seconds=0)
-    assert found["none"][:2] == ("failed", "trainer_changed")
+    assert found["none"][:2] == ("failed", "code_changed")
     [(epochs,)] = rows_of(
         url, "SELECT MAX(epoch) FROM checkpoints JOIN v_runs USING (run_key) WHERE variant = 'none'"
     )

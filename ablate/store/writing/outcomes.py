@@ -25,7 +25,7 @@ TRIES = 3
 """How often a run is tried that takes its process down with it."""
 NODE_TRIES = 20
 """The same where whole machines go away: those that are lent for a while do so, whatever they train."""
-GOES_ON = ("worker_died", "timeout", "network_changed", "trainer_changed")
+GOES_ON = ("worker_died", "timeout", "network_changed", "code_changed")
 """Failures that may have been the machine's, or of the files beside it, which can be brought back: the run's
 checkpoints are kept for another try."""
 WHOLE = ""
