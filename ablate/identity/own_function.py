@@ -115,7 +115,8 @@ def _in_words(marks: list[str]) -> str:
 
 
 def _refuse(named: NamedFunction, why: str) -> NoReturn:
+    another = f"another {named.kind} has runs of its own"
     raise CodeChangedError(
-        f"{named.name}: is not the {named.kind} that this run was planned with ({why}): bring it back to what "
-        f"it was and use --retry-failed, or `ablate plan` again: another {named.kind} has runs of its own"
+        f"{named.name}: is not the {named.kind} that this run was planned with ({why}): bring it back to "
+        f"what it was and use --retry-failed, or `ablate plan` again: {another}"
     )
