@@ -243,9 +243,11 @@ def test_an_export_that_fails_leaves_the_earlier_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    text = message(OutputError, lambda: export(database, folder, "csv"))
-    assert "No space left on device" in text
+    for out in (folder, tmp_path / "new" / "one"):
+        text = message(OutputError, lambda out=out: export(database, out, "csv"))
+        assert "No space left on device" in text
     assert content(tmp_path) == before
+    assert not (tmp_path / "new").exists()
 
 
 # ── damaged and foreign folders ───────────────────────────────────────────────────────────────────

@@ -31,6 +31,7 @@ from ablate.store.transfer.manifest import (
 )
 from ablate.store.transfer.values import Row, Sheet, sheet_of_table, sheet_of_view
 from ablate.store.views import ORDER
+from ablate.system.files.all_or_none import made_folder
 from ablate.system.files.atomic import follow_umask
 from ablate.system.process.clock import now
 
@@ -143,21 +144,26 @@ def _replacing(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written; what was there before still is.
     """
-    made: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        yield made
-        for file in (file for file in made.rglob("*") if file.is_file()):
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        follow_umask(made)
-        _take_place(made, folder)
+        with made_folder(folder.parent), _beside(folder) as made:
+            yield made
+            for file in (file for file in made.rglob("*") if file.is_file()):
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+            follow_umask(made)
+            _take_place(made, folder)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards, unless it has got another name."""
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield made
     finally:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _take_place(made: Path, folder: Path) -> None:
