@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, column, inspect, select, table
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, column, inspect, select, table
 from ablate.errors import DatabaseError, OutputError
 from ablate.store.connection.address import shown
 from ablate.store.connection.revisions import HEAD
+from ablate.store.transfer.contexts import COLUMN, Contexts, contexts_in, placed, with_contexts
 from ablate.store.transfer.copies import private_copy
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import (
@@ -95,11 +97,11 @@ def export_database(
 def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, FileEntry]:
     (folder / "tables").mkdir()
     inspector = inspect(connection)
-    files = {}
+    files, contexts = {}, contexts_in(connection)
     for view in EXPORTED_VIEWS:
         sheet = sheet_of_view(view, [found["name"] for found in inspector.get_columns(view)])
         name = file_of_view(view, format)
-        files[name] = _write(connection, sheet, folder / name, format, ORDER[view])
+        files[name] = _write(connection, sheet, folder / name, format, ORDER[view], contexts)
     for each in TABLES:
         name = file_of_table(each.name, format)
         order = [key.name for key in each.primary_key.columns]
@@ -108,9 +110,13 @@ def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, F
 
 
 def _write(
-    connection: Connection, sheet: Sheet, path: Path, format: str, order: Sequence[str]
-) -> FileEntry:
-    """Write a sheet's rows; without types, so that they are what the file of the database has."""
+    connection: Connection, sheet: Sheet, path: Path, format: str, order: Sequence[str],
+    contexts: Contexts = MappingProxyType({}),
+) -> FileEntry:  # fmt: skip
+    """Write a sheet's rows, of a view with their contexts; without types, so that they are what the file of
+    the database has.
+    """
+    written = with_contexts(sheet, contexts)
     named = table(sheet.name, *map(column, sheet.columns))
     query = select(named).order_by(*map(column, order))
     found = connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE}).mappings()
@@ -120,9 +126,9 @@ def _write(
         nonlocal rows
         for batch in found.partitions():
             rows += len(batch)
-            yield [dict(row) for row in batch]
+            yield [*placed(batch, contexts)] if COLUMN in written.columns else [*map(dict, batch)]
 
-    FORMATS[format].write(path, sheet, batches())
+    FORMATS[format].write(path, written, batches())
     return describe_file(path, rows)
 
 
