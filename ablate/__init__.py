@@ -5,10 +5,9 @@ Importing this package loads neither torch nor SQLAlchemy; the rooms do when the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ablate.system.version import VERSION
 
+TYPE_CHECKING = False  # that of `typing`, which takes a while to load
 if TYPE_CHECKING:
     from ablate.report.notebook import StudyResults
 

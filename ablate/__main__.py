@@ -5,11 +5,20 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; a Ctrl-C is one line from the first moment, also while it is being loaded."""
+    """Run the command line; a Ctrl-C is one line and exit code 130 from the first moment to the last."""
     try:
+        from ablate.system.process.signals import end_at_once  # noqa: PLC0415 - within the try
+
+        end_at_once()
         from ablate.cli import main as command_line  # noqa: PLC0415 - to load it takes a moment
 
-        command_line()
+        try:
+            command_line()
+        finally:
+            end_at_once()
+            # Where Ctrl-C came to code that is made from text, as dataclasses are, Python ends by the signal
+            # and not with our code, unless some other was run since.
+            exec("")  # noqa: S102
     except KeyboardInterrupt:
         print("ablate: interrupted", file=sys.stderr)
         sys.exit(130)  # EXIT_INTERRUPTED of the command line, which is perhaps not there

@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import gc
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NoReturn
@@ -22,7 +21,7 @@ from ablate.system.messages.language import ENGLISH, language_of, speak, spoken,
 from ablate.system.messages.output import Output, ReaderGoneError, guarded_output
 from ablate.system.messages.pulse import PULSE
 from ablate.system.messages.text import printable
-from ablate.system.process.signals import ENDING, is_ignored
+from ablate.system.process.signals import before_the_end, ends_at_once, raise_interrupts
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Of what typer is built on, which it does not name itself."""
@@ -98,6 +97,7 @@ app = typer.Typer(
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 app.add_typer(study.app, name="study")
+before_the_end.append(PULSE.clear)
 
 
 def main() -> None:
@@ -114,10 +114,8 @@ def main() -> None:
 
 def _run() -> None:
     atexit.register(_leave_garbage)
-    # Whatever the command: what is under way is given back.
-    for number in ENDING:
-        if number is not signal.SIGINT and not is_ignored(number):
-            signal.signal(number, _interrupt)
+    if not ends_at_once():
+        raise_interrupts()
     try:
         code = _invoke()
         sys.stdout.flush()
@@ -206,11 +204,6 @@ def _foreign() -> str | None:
     from ablate.store.connection.contents import why_not_ours
 
     return why_not_ours()
-
-
-def _interrupt(_signal: int, _frame: Any) -> None:
-    """SIGTERM, SIGHUP and SIGUSR2 are Ctrl-C."""
-    raise KeyboardInterrupt
 
 
 def _print_no_more() -> None:

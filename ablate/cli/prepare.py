@@ -139,7 +139,8 @@ def init(
 
 
 def _init_ready(name: str, out: Path | None) -> None:
-    from ablate.commands.ready import copy_study, next_steps
+    with loading():
+        from ablate.commands.ready import copy_study, next_steps
     from ablate.system.messages.console import say
 
     file = copy_study(name, out)

@@ -16,6 +16,7 @@ from ablate.cli.options import DEFAULT_DB
 from ablate.errors import StudyError
 from ablate.system.messages.language import _, amount
 from ablate.system.messages.pulse import PULSE
+from ablate.system.process.signals import raise_interrupts
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -269,7 +270,9 @@ def files_or_names(
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """No garbage collection while a command's rooms load: saves 0.7 s of 4 s at every start."""
+    """No garbage collection while a command's rooms load: saves 0.7 s of 4 s at every start. Behind it Ctrl-C
+    no longer ends the process at once: what is under way then is given back.
+    """
     from ablate.system.files.folders import keep_fonts
 
     PULSE.step(_("loading"))
@@ -280,6 +283,7 @@ def loading() -> Iterator[None]:
     finally:
         gc.enable()
         PULSE.step("")
+        raise_interrupts()
 
 
 def as_typed(set: list[str] | None, seeds: int | None, baseline_seeds: int | None) -> list[str]:

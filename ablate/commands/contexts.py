@@ -18,8 +18,20 @@ from ablate.errors import DatabaseError, UnknownNameError
 from ablate.report.effects.contexts import InContext
 from ablate.report.files.comment import comment
 from ablate.report.files.numbers import json_text
-from ablate.report.render import WIDE, ForPaper, differing_files, write_report
-from ablate.report.several.over import differing_over, numbers_over, render_contexts, write_over
+from ablate.report.render import (
+    WIDE,
+    ForPaper,
+    differing_files,
+    of_reports,
+    render,
+    write_files,
+)
+from ablate.report.several.over import (
+    differing_over,
+    left_over,
+    numbers_over,
+    render_contexts,
+)
 from ablate.report.summary import Summary, summarize
 from ablate.store.reading.frames import Frames
 from ablate.study import Study
@@ -51,10 +63,7 @@ def build_reports(
     found = frames_in_contexts(questions, data, url)
     PULSE.step(_("computing"))
     each = _summarized(found)
-    for one in each:
-        own = inside(inside(folder, CONTEXTS), Path(one.folder).name)
-        write_report(_among(one, each), own, paper)
-    files = write_over(folder, render_contexts(each))
+    files = write_reports(folder, each, paper)
     for line in files_told(files):
         say(line)
     say(_("and a report of each context in {folder}", folder=folder / CONTEXTS))
@@ -62,6 +71,23 @@ def build_reports(
         keep_look(frames, url, "report")
     say(_("next: open {file}", file=files[-1]))
     return [one.summary for one in each]
+
+
+def write_reports(folder: Path, each: Sequence[InContext], paper: ForPaper) -> list[Path]:
+    """Write all of these reports or none; returns the files of the one over all contexts.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    over = render_contexts(each)
+    files, without = dict[str, bytes](), left_over(folder, over)
+    for one in each:
+        own = render(_among(one, each), paper)
+        files |= {f"{one.folder}/{name}": content for name, content in own.items()}
+        earlier = of_reports(folder / one.folder) - own.keys()
+        without += [f"{one.folder}/{name}" for name in earlier]
+    write_files(folder, files | over, without)
+    return [folder / name for name in over]
 
 
 def print_reports(

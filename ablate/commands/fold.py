@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ablate.attention import complete
-from ablate.commands.taken import Meant, check_free, files_of, write_all
+from ablate.commands.taken import Meant, check_free, files_of, write_network_files
 from ablate.errors import OptionError, StudyError
 from ablate.stats import DEFAULT_MARGIN
 from ablate.stats.words import points, size, span
@@ -89,7 +89,7 @@ def fold_network(asked: Asked) -> None:
     PULSE.step("writing it down")
     with one_thread(), prints_to_stderr():
         written = write_network(network, files[0].name)
-    write_all(dict(zip(files, (written.weights, written.source.encode()), strict=True)))
+    write_network_files(dict(zip(files, (written.weights, written.source.encode()), strict=True)))
     stays = [f"{_place(path)}: attention stays" for path in rest]
     for line in (*map(_where, absorbed), *stays, tested, *files_told(files)):
         say(line)

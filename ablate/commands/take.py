@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.commands.taken import Meant, check_free, files_of, write_all
+from ablate.commands.taken import Meant, check_free, files_of, write_network_files
 from ablate.errors import OptionError
 from ablate.store.reading.runs import StoredRun
 from ablate.system.hardware.machine import one_thread
@@ -65,7 +65,7 @@ def take_network(asked: Asked) -> None:
             said.append(f"ONNX Runtime's logits differ by at most {difference:.2g}")
         if asked.latency:
             said.append(_latency(OneImage(written, contents[-1], dataset.image_size)))
-    write_all(dict(zip(asked.files, contents, strict=True)))
+    write_network_files(dict(zip(asked.files, contents, strict=True)))
     for line in (*said, *files_told(asked.files)):
         say(line)
 

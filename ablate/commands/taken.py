@@ -10,7 +10,7 @@ from ablate.datasets import open_dataset
 from ablate.datasets.base import Dataset, Images
 from ablate.errors import OptionError, OutputError
 from ablate.study import Study
-from ablate.system.files.atomic import write_whole
+from ablate.system.files.all_or_none import write_all
 from ablate.system.messages.pulse import PULSE
 from ablate.take.find import Trained, find_trained
 from ablate.take.write import Network
@@ -80,19 +80,14 @@ def check_free(out: Path, files: tuple[Path, ...]) -> None:
             raise OutputError(f"{file}: is there already: give another --out, or remove it")
 
 
-def write_all(contents: dict[Path, bytes]) -> None:
+def write_network_files(contents: dict[Path, bytes]) -> None:
     """All of them or none.
 
     Raises:
         OutputError: one cannot be written.
     """
-    written: list[Path] = []
-    for path, content in contents.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
-            written.append(path)
-        except OSError as error:
-            for each in written:
-                each.unlink(missing_ok=True)
-            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    try:
+        write_all(contents)
+    except OSError as error:
+        said = f"{next(iter(contents))}: cannot be written: {error.strerror or error}"
+        raise OutputError(said) from None

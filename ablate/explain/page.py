@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ablate.page.document import Column, Document, Figure, Note, Row, Section, T
 from ablate.page.format import percent
 from ablate.page.html import html
 from ablate.page.vector import Picture, file_svg
-from ablate.system.files.atomic import write_whole
+from ablate.system.files.all_or_none import write_all
 from ablate.system.messages.language import _
 from ablate.system.messages.pulse import PULSE
 
@@ -24,7 +25,7 @@ NOTHING = 0.01
 
 
 def write_page(explanation: Explanation, folder: Path) -> list[Path]:
-    """Write explain.html and the pictures into `folder`; the page comes last.
+    """Write explain.html and the pictures into `folder`, all of them or none.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -37,13 +38,10 @@ def write_page(explanation: Explanation, folder: Path) -> list[Path]:
     files = {f"{name}.png": each.png for name, each in drawn.items()}
     files |= {f"{name}.svg": file_svg(each.svg) for name, each in drawn.items()}
     files["explain.html"] = html(document(explanation, drawn)).encode("utf-8")
+    # Pictures of an earlier call, which no page shows any more.
+    earlier = [p for p in folder.glob("*") if PICTURE.fullmatch(p.name) and os.path.isfile(p)]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_whole(folder / name, content)
-        for path in folder.iterdir():  # pictures of an earlier call, which no page shows any more
-            if PICTURE.fullmatch(path.name) and path.name not in files:
-                path.unlink()
+        write_all({folder / name: content for name, content in files.items()}, earlier)
     except OSError as error:
         raise OutputError(
             f"the pictures cannot be written to {str(folder)!r} ({error.strerror or error}): "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +20,11 @@ from ablate.report.files.reproduce import run_records
 from ablate.report.gallery import FIGURES, draw_all
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
-from ablate.system.files.atomic import write_whole
+from ablate.system.files.all_or_none import write_all
 from ablate.system.files.inside import inside
 from ablate.system.messages.language import ENGLISH, language, spoken
 
 FORMATS = ("png", "svg", "pdf", "csv")
-FOLDERS = ("figures", "tables")
-AT_ONCE = 8
-"""So many files are brought to the disk together: each waits for it twice, and a report has 80."""
 
 if TYPE_CHECKING:
     from ablate.store.reading.frames import Frames
@@ -49,48 +46,37 @@ def write_report(given: Frames | Summary, folder: Path, paper: ForPaper = WIDE) 
     """Write report.html, report.md, report.json, figures/, tables/, variants.csv, runs.csv, table.tex and
     numbers.tex into `folder`.
 
-    Everything is rendered before the first byte is written, and each file appears whole or not
-    at all. The same results give the same bytes.
+    Everything is rendered before the first byte is written, and what is there afterwards is the earlier
+    report or this one. The same results give the same bytes.
 
     Raises:
         OutputError: the folder cannot be written.
         DatabaseError: a link in the place of a folder in it.
     """
     files = render(given, paper)
-    try:
-        for name in FOLDERS:
-            inside(folder, name).mkdir(parents=True, exist_ok=True)
-        written = write_files(folder, files)
-        for name in of_reports(folder) - files.keys():  # of an earlier report
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-    return written
+    return write_files(folder, files, of_reports(folder) - files.keys())
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Write rendered files into a folder, each whole or not at all, and the last one behind all others.
+def write_files(
+    folder: Path, files: Mapping[str, bytes], without: Iterable[str] = (), what: str = "the report"
+) -> list[Path]:
+    """Write rendered files into a folder and remove those of `without`, all of it or nothing.
 
     Raises:
         OutputError: the folder cannot be written.
+        DatabaseError: a link in the place of a folder in it.
     """
+    stale = sorted(without)
+    for parent in dict.fromkeys(Path(name).parent for name in (*files, *stale)):
+        inside(folder, *parent.parts)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        *others, (last, page) = files.items()
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            paths = [folder / name for name, _content in others]
-            list(threads.map(write_whole, paths, [content for _name, content in others]))
-        write_whole(folder / last, page)
+        write_all({folder / n: c for n, c in files.items()}, [folder / name for name in stale])
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise OutputError(
+            f"{what} cannot be written to {str(folder)!r} ({error.strerror or error}): "
+            "free space or choose another folder with --out"
+        ) from None
     return [folder / name for name in files]
-
-
-def _unwritable(folder: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"the report cannot be written to {str(folder)!r} ({error.strerror or error}): "
-        "free space or choose another folder with --out"
-    )
 
 
 def differing_files(
@@ -119,7 +105,7 @@ def of_reports(folder: Path) -> set[str]:
     """The files that lie where a report's figures and tables do, by their path inside its folder."""
     figures = {f"figures/{name}.{kind}" for name in FIGURES for kind in FORMATS}
     tables = {f"tables/{path.name}" for path in (folder / "tables").glob("*.csv")}
-    return {name for name in figures if (folder / name).exists()} | tables
+    return {name for name in figures | tables if os.path.isfile(folder / name)}
 
 
 def content_of(path: Path) -> bytes | None:
@@ -184,14 +170,4 @@ def write_figure(figure: Figure, folder: Path) -> list[Path]:
     Raises:
         OutputError: the folder cannot be written.
     """
-    files = figure_files(figure, "")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_whole(folder / name, content)
-    except OSError as error:
-        raise OutputError(
-            f"the figure cannot be written to {str(folder)!r} ({error.strerror or error}): "
-            "free space or choose another folder with --out"
-        ) from None
-    return [folder / name for name in files]
+    return write_files(folder, figure_files(figure, ""), what="the figure")

@@ -16,6 +16,7 @@ from tensorboard.plugins.hparams import metadata
 
 from ablate.errors import OutputError
 from ablate.store.reading.follow import FollowedRun
+from ablate.system.files.all_or_none import made_folder
 from ablate.system.files.inside import inside
 from ablate.tensorboard.events import decode, encode
 
@@ -78,15 +79,14 @@ class Log:
         """Put events behind those that are there, in one write.
 
         Raises:
-            OutputError: they cannot be written.
+            OutputError: they cannot be written; none of them is there.
         """
         listed = list(events)
         if not listed:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with self.file.open("ab") as file:
-                file.write(encode(listed))
+            with made_folder(self.folder):
+                _append(self.file, encode(listed))
         except OSError as error:
             raise OutputError(f"{self.file}: cannot be written: {error.strerror}") from None
         for event in listed:
@@ -162,6 +162,22 @@ def safe(name: str) -> str:
     """`cbam(pool*, r=16, k=7)` → `cbam-poolX-r=16-k=7`; `pool1+pool3` → `pool1_pool3`."""
     plain = name.replace("*", "X").replace("+", "_")
     return re.sub(r"[^A-Za-z0-9_.=]+", "-", plain).strip("-.")[:LONGEST] or "variant"
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Write behind what is there; where that fails the file is as it was, and one that was made is gone."""
+    there = path.exists()
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            written = 0
+            while written < len(content):
+                written += file.write(content[written:])
+        except BaseException:
+            os.truncate(path, end)
+            if not there:
+                path.unlink(missing_ok=True)
+            raise
 
 
 def _siblings(base: Path) -> Iterable[Path]:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from ablate.errors import OutputError
+from ablate.system.files.atomic import whole_file
 from ablate.system.files.inside import inside
 
 
@@ -36,5 +37,6 @@ def _show(trace: Path, shown: Path) -> None:
     shown.unlink(missing_ok=True)
     try:
         os.link(trace, shown)
-    except OSError:
-        shutil.copyfile(trace, shown)  # another file system
+    except OSError:  # another file system
+        with whole_file(shown) as copy:
+            shutil.copyfile(trace, copy)

@@ -309,6 +309,7 @@ def test_a_report_is_checked_and_left_as_it_is(shell: Shell) -> None:
     assert shell("report", DIGITS, *TINY, "--check") == (0, "", "")
     page = folder / "report.md"
     page.write_text(page.read_text() + "And more.\n")
+    (folder / "figures").mkdir()  # of a study without a run there is none
     (folder / "figures" / "loss.png").write_bytes(b"of an earlier report")
     code, out, _ = shell("report", DIGITS, *TINY, "--check")
     assert code == 1

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import resource
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +14,7 @@ import torch
 import typer.main
 from conftest import Shell, message
 from PIL import Image
+from support.small_files import files_of_at_most
 
 from ablate.cli import app
 from ablate.commands import init as init_module
@@ -300,13 +299,7 @@ def test_a_ready_study_needs_no_torch(tmp_path: Path) -> None:
 
 
 def test_a_study_that_cannot_be_written_whole_is_not_there(shell: Shell) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
-    try:
+    with files_of_at_most(10):
         code, _, errors = shell("init", "--study", "digits")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
     assert (code, errors) == (2, "ablate: digits.toml cannot be written: File too large\n")
     assert shell.files() == []

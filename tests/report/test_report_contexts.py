@@ -6,14 +6,19 @@ import csv
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.report_frames import Page, make_frames
+from support.small_files import files_of_at_most
 from support.words import Texts, english_in
 
+from ablate.commands.contexts import write_reports
+from ablate.errors import OutputError
 from ablate.page.document import Figure, Table
 from ablate.report.effects.contexts import InContext, where_table
+from ablate.report.render import WIDE
 from ablate.report.several.over import render_contexts
 from ablate.report.story import compose
 from ablate.report.summary import summarize
@@ -93,6 +98,20 @@ def test_the_figure_over_all_contexts_lies_beside_the_page(contexts: list[InCont
     assert kinds == ["png", "svg", "pdf", "csv"]
     assert b"(figures/contexts.png)" in files["report.md"]
     assert render_contexts(contexts) == files
+
+
+def test_of_the_reports_of_all_contexts_all_are_written_or_none(tmp_path: Path) -> None:
+    folder, each = tmp_path / "a" / "b", [in_context(UP, one="small"), in_context(SAME, two="x")]
+    with files_of_at_most(20_000), pytest.raises(OutputError, match="File too large"):
+        write_reports(folder, each, WIDE)
+    assert not list(tmp_path.iterdir())
+    assert write_reports(folder, each, WIDE)[-1] == folder / "report.html"
+    for name in ("", "contexts/one", "contexts/two"):
+        assert (folder / name / "report.html").exists()
+    (folder / "contexts" / "one" / "figures" / "heat-map.png").write_bytes(b"of an earlier one")
+    (folder / "figures" / "old.svg").write_bytes(b"of an earlier one")
+    write_reports(folder, each, WIDE)
+    assert not [*folder.rglob("heat-map.png"), *folder.rglob("old.svg")]
 
 
 def test_programs_get_the_same(contexts: list[InContext]) -> None:

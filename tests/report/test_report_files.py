@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
 import subprocess
@@ -137,20 +138,28 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_leaves_the_old_page_whole(
+def test_a_full_disk_leaves_the_old_report_and_nothing_of_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_report(make_frames(TWO), tmp_path)
-    old = (tmp_path / "report.html").read_bytes()
+    write_report(make_frames({"none": 0.83, **dict.fromkeys(CBAM, 0.84)}), tmp_path)
+    old, fsync, calls = files_of(tmp_path), os.fsync, itertools.count()
 
-    def full(source: str, target: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(handle: int) -> None:
+        if next(calls) >= 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
 
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        write_report(make_frames({"none": 0.5, "up": 0.6}), tmp_path)
-    assert (tmp_path / "report.html").read_bytes() == old
-    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+        write_report(make_frames(TWO), tmp_path)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_report(make_frames(TWO), tmp_path / "another" / "folder")
+    assert files_of(tmp_path) == old
+    assert not (tmp_path / "another").exists()
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_report_needs_neither_torch_nor_the_database() -> None:

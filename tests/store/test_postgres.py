@@ -26,7 +26,7 @@ from ablate.store.connection.engine import WRITE, database_exists, open_engine
 from ablate.store.connection.migrate import upgrade
 from ablate.store.connection.revisions import HEAD
 from ablate.store.maintenance.health import check_integrity
-from ablate.store.progress.run_statuses import stored_statuses
+from ablate.store.progress.run_statuses import Stored, stored_of_study
 from ablate.store.reading.frames import read_frames
 from ablate.store.writing.claims import LostClaimError
 from ablate.store.writing.store import Store
@@ -107,11 +107,11 @@ def test_without_psycopg_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_empty_database_gets_the_schema_only_when_asked(
-    empty_postgres_url: str, open_store: Opener
+    empty_postgres_url: str, open_store: Opener, plan: Plan
 ) -> None:
     url = empty_postgres_url
     assert not database_exists(url)
-    assert stored_statuses(url, ["a"]) == {}
+    assert stored_of_study(url, plan.study, "", ["a"], {}) == Stored()
     text = message(DatabaseError, lambda: open_engine(url, create=False))
     assert text.endswith("there is no database yet: `ablate run STUDY` makes it")
     assert rows_of(url, TABLES) == []

@@ -28,7 +28,7 @@ from ablate.store.connection import sqlite, transaction
 from ablate.store.connection.engine import open_engine
 from ablate.store.connection.revisions import HEAD, REVISIONS, VERSION_TABLE
 from ablate.store.maintenance.health import check_integrity
-from ablate.store.progress.run_statuses import stored_of_study, stored_statuses
+from ablate.store.progress.run_statuses import Stored, stored_of_study
 from ablate.store.progress.speeds import stored_speed
 from ablate.store.reading.frames import Which, read_frames
 from ablate.store.writing.store import LostClaimError, Store
@@ -108,6 +108,13 @@ def test_a_registered_plan_is_in_v_runs_as_planned(plan: Plan, store: Store, url
     assert rows_of(url, "SELECT COUNT(*) FROM v_runs") == [(len(plan.cells),)]
 
 
+def known_of(plan: Plan, url: str) -> Stored:
+    """What a database has of a plan's runs, as `ablate plan` asks for it."""
+    networks = {name: each.fingerprint for name, each in plan.variants.items()}
+    content = str(plan.dataset.content_hash())
+    return stored_of_study(url, plan.study, content, keys(plan), networks)
+
+
 def test_a_run_from_claim_to_result(plan: Plan, store: Store, url: str) -> None:
     claim = claim_one(store, keys(plan))
     assert claim is not None
@@ -122,7 +129,7 @@ def test_a_run_from_claim_to_result(plan: Plan, store: Store, url: str) -> None:
     assert row == [("finished", 1, 1, 0.55, 0.5, "a machine", "fp32", None)]
     assert rows_of(url, "SELECT step, batch_loss FROM v_steps") == [(1, 2.0)]
     assert rows_of(url, "SELECT epoch, test_loss FROM v_epochs") == [(1, None)]
-    assert stored_statuses(url, keys(plan))[claim.run_key] == "finished"
+    assert known_of(plan, url).statuses[claim.run_key] == "finished"
     content, recipe = str(plan.dataset.content_hash()), plan.study.recipe.model_dump(mode="json")
     assert stored_speed(url, "a machine", content, {**recipe, "batch_size": 7}) == {}
     assert list(stored_speed(url, "a machine", content, recipe).values()) == [4.0]
@@ -321,12 +328,13 @@ def test_urls_that_cannot_be_opened(url: str, message: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_missing_database_is_made_only_when_asked(tmp_path: Path) -> None:
+def test_a_missing_database_is_made_only_when_asked(plan: Plan, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "results.db"
     with pytest.raises(DatabaseError, match="there is no database yet"):
         open_engine(str(path), create=False)
     assert not path.parent.exists()
-    assert stored_statuses(str(path), ["a"]) == {}
+    assert known_of(plan, str(path)) == Stored()
+    assert not path.parent.exists(), "asking what is known makes none"
     open_engine(str(path), create=True).dispose()
     assert check_integrity(str(path)) == []
 

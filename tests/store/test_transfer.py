@@ -104,6 +104,42 @@ def test_an_export_says_what_it_is(database: Path, tmp_path: Path) -> None:
     assert manifest["files"]["v_runs.csv"]["rows"] == 4
 
 
+READ: dict[str, Callable[[Path], list[dict[str, str | None]]]] = {
+    "csv": lambda path: list(csv.DictReader(path.read_text().splitlines())),
+    "jsonl": lambda path: [json.loads(line) for line in path.read_text().splitlines()],
+    "parquet": lambda path: pyarrow.parquet.read_table(path).to_pylist(),
+}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_rows_of_a_study_with_contexts_say_of_which_they_are(
+    format: str, database: Path, tmp_path: Path
+) -> None:
+    def columns(folder: Path, view: str) -> list[str]:
+        return list(READ[format](folder / f"{view}.{format}")[0])
+
+    for table in ("studies", "cells"):  # another study, which has no contexts
+        copied = [["plain" if v == "earlier" else v for v in row] for row in rows(database, table)]
+        for row in copied:
+            change(database, f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", *row)  # noqa: S608
+    plain = export(database, tmp_path / "plain", format)
+    [definition] = [row[3] for row in rows(database, "studies") if row[0] == "earlier"]
+    context = {"backbone": "=se", "recipe.augment": ["crop", "flip"]}
+    told = json.dumps({**json.loads(definition), "context": context})
+    change(database, "UPDATE studies SET definition = ? WHERE study = 'earlier'", told)
+    folder = export(database, tmp_path / "export", format)
+    for view in ("v_runs", "v_looks", "v_datasets"):
+        assert columns(folder, view) == [*columns(plain, view), "context"]
+        found = {row["study"]: row["context"] for row in READ[format](folder / f"{view}.{format}")}
+        assert found["earlier"] == "backbone==se, augment=crop+flip"
+        assert not found.get("plain")
+    assert columns(folder, "v_epochs") == columns(plain, "v_epochs"), "its run_key says it"
+    import_folder(folder, str(tmp_path / "back.db"))
+    again = export(tmp_path / "back.db", tmp_path / "again", format)
+    for path in folder.glob("v_*"):
+        assert (again / path.name).read_bytes() == path.read_bytes()
+
+
 def test_no_cell_of_a_csv_is_a_formula(database: Path, tmp_path: Path) -> None:
     fill_with_oddities(database)
     change(database, "UPDATE epochs SET val_loss = -1.5 WHERE epoch = 1")
@@ -243,9 +279,11 @@ def test_an_export_that_fails_leaves_the_earlier_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    text = message(OutputError, lambda: export(database, folder, "csv"))
-    assert "No space left on device" in text
+    for out in (folder, tmp_path / "new" / "one"):
+        text = message(OutputError, lambda out=out: export(database, out, "csv"))
+        assert "No space left on device" in text
     assert content(tmp_path) == before
+    assert not (tmp_path / "new").exists()
 
 
 # ── damaged and foreign folders ───────────────────────────────────────────────────────────────────

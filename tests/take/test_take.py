@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import io
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from PIL import Image
 from torch import nn
 
 from ablate.attention import ATTENTION, complete
-from ablate.commands import take, taken
+from ablate.commands import take
 from ablate.commands.take import Asked, take_network
 from ablate.errors import OptionError, OutputError, StudyError, UnknownNameError, WeightsError
 from ablate.explain.networks import load_networks
@@ -425,13 +426,15 @@ def test_what_cannot_be_taken_is_one_line_and_nothing_is_overwritten(
 def test_of_several_files_all_are_written_or_none(
     plan: Plan, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> None:
-        if path.suffix == ".py":
-            raise OSError(28, "No space left on device")
-        path.write_bytes(content)
+    move = os.replace
 
-    monkeypatch.setattr(taken, "write_whole", full)
-    with pytest.raises(OutputError, match=r"net\.py: cannot be written: No space left on device"):
+    def full(source: Path, target: Path) -> None:
+        if target.suffix == ".py":
+            raise OSError(28, "No space left on device")
+        move(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OutputError, match=r"net\.safetensors: cannot be written: No space left"):
         take_network(asked(plan, url, tmp_path / "net"))
     assert not list(tmp_path.iterdir())
 

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Shell, claim_one, message, run_events, small_plan
+from support.small_files import files_of_at_most
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.hparams import plugin_data_pb2
 from torch import nn
@@ -367,6 +368,22 @@ def test_traces_lie_where_the_plugin_looks_and_follow_new_ones(tmp_path: Path) -
         show_traces(traces, logdir)
         [shown] = (logdir / "traces").iterdir()
         assert (shown.name, shown.read_bytes()) == (trace.name, content)
+
+
+def test_what_does_not_fit_on_the_disk_leaves_the_events_that_were_there(
+    url: str, store: Store, claim: Claim, logdir: Path
+) -> None:
+    train(store, claim, 1)
+    with files_of_at_most(100), pytest.raises(OutputError, match="File too large"):
+        follow(url, logdir)
+    assert not list(logdir.rglob("seed-*")), "an empty folder would be somebody else's"
+    follow(url, logdir)
+    [file] = logs(logdir)
+    before = file.read_bytes()
+    train(store, claim, 2)
+    with files_of_at_most(len(before) + 100), pytest.raises(OutputError, match="File too large"):
+        follow(url, logdir)
+    assert file.read_bytes() == before
 
 
 # ── histograms ────────────────────────────────────────────────────────────────────────────────────

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ablate.errors import OutputError
 from ablate.page.document import Document
 from ablate.page.html import html, markdown
 from ablate.report.effects.contexts import InContext, compose_contexts, where_table
@@ -13,7 +13,6 @@ from ablate.report.files.export import over_csv
 from ablate.report.files.latex import plain_table
 from ablate.report.files.numbers import contexts_json
 from ablate.report.render import FORMATS, content_of, figure_files, write_files
-from ablate.system.files.inside import inside
 from ablate.system.messages.language import ENGLISH, spoken
 
 FIGURES = "figures"
@@ -55,16 +54,7 @@ def write_over(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
         OutputError: the folder cannot be written.
         DatabaseError: a link in the place of a folder in it.
     """
-    try:
-        inside(folder, FIGURES).mkdir(parents=True, exist_ok=True)
-        for path in _left(folder, files):
-            path.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"the report cannot be written to {str(folder)!r} ({error.strerror or error}): "
-            "free space or choose another folder with --out"
-        ) from None
-    return write_files(folder, files)
+    return write_files(folder, files, left_over(folder, files))
 
 
 def differing_over(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
@@ -72,11 +62,11 @@ def differing_over(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     differing = [
         folder / name for name, content in files.items() if content_of(folder / name) != content
     ]
-    return differing + _left(folder, files)
+    return differing + [folder / name for name in left_over(folder, files)]
 
 
-def _left(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Figures that lie there and are not among these files."""
-    names = {Path(name).name for name in files}
+def left_over(folder: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Figures that lie there and are not among these files, by their path inside the folder."""
     there = sorted(p for p in (folder / FIGURES).glob("*") if p.suffix.removeprefix(".") in FORMATS)
-    return [path for path in there if path.name not in names]
+    names = [f"{FIGURES}/{path.name}" for path in there if os.path.isfile(path)]
+    return [name for name in names if name not in files]

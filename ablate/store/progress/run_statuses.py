@@ -23,18 +23,6 @@ AT_ONCE = 10_000
 BETWEEN = ","
 
 
-def stored_statuses(url: str, run_keys: Sequence[str]) -> dict[str, RunStatus]:
-    """The status of runs that a database knows; nothing is known where there is no database.
-
-    Raises:
-        DatabaseError: there is one, but it is not ours or newer.
-    """
-    if not database_exists(url):
-        return {}
-    with reading(url) as connection:
-        return read_statuses(connection, run_keys)
-
-
 @dataclass(frozen=True)
 class Stored:
     """What a database has of a study: the status of its runs, and how many it has beside them, by status.

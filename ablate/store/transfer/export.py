@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, column, inspect, select, table
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, column, inspect, select, table
 from ablate.errors import DatabaseError, OutputError
 from ablate.store.connection.address import shown
 from ablate.store.connection.revisions import HEAD
+from ablate.store.transfer.contexts import COLUMN, Contexts, contexts_in, placed, with_contexts
 from ablate.store.transfer.copies import private_copy
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import (
@@ -31,6 +33,7 @@ from ablate.store.transfer.manifest import (
 )
 from ablate.store.transfer.values import Row, Sheet, sheet_of_table, sheet_of_view
 from ablate.store.views import ORDER
+from ablate.system.files.all_or_none import made_folder
 from ablate.system.files.atomic import follow_umask
 from ablate.system.process.clock import now
 
@@ -94,11 +97,11 @@ def export_database(
 def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, FileEntry]:
     (folder / "tables").mkdir()
     inspector = inspect(connection)
-    files = {}
+    files, contexts = {}, contexts_in(connection)
     for view in EXPORTED_VIEWS:
         sheet = sheet_of_view(view, [found["name"] for found in inspector.get_columns(view)])
         name = file_of_view(view, format)
-        files[name] = _write(connection, sheet, folder / name, format, ORDER[view])
+        files[name] = _write(connection, sheet, folder / name, format, ORDER[view], contexts)
     for each in TABLES:
         name = file_of_table(each.name, format)
         order = [key.name for key in each.primary_key.columns]
@@ -107,9 +110,13 @@ def _write_all(connection: Connection, folder: Path, format: str) -> dict[str, F
 
 
 def _write(
-    connection: Connection, sheet: Sheet, path: Path, format: str, order: Sequence[str]
-) -> FileEntry:
-    """Write a sheet's rows; without types, so that they are what the file of the database has."""
+    connection: Connection, sheet: Sheet, path: Path, format: str, order: Sequence[str],
+    contexts: Contexts = MappingProxyType({}),
+) -> FileEntry:  # fmt: skip
+    """Write a sheet's rows, of a view with their contexts; without types, so that they are what the file of
+    the database has.
+    """
+    written = with_contexts(sheet, contexts)
     named = table(sheet.name, *map(column, sheet.columns))
     query = select(named).order_by(*map(column, order))
     found = connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE}).mappings()
@@ -119,9 +126,9 @@ def _write(
         nonlocal rows
         for batch in found.partitions():
             rows += len(batch)
-            yield [dict(row) for row in batch]
+            yield [*placed(batch, contexts)] if COLUMN in written.columns else [*map(dict, batch)]
 
-    FORMATS[format].write(path, sheet, batches())
+    FORMATS[format].write(path, written, batches())
     return describe_file(path, rows)
 
 
@@ -143,21 +150,26 @@ def _replacing(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written; what was there before still is.
     """
-    made: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        yield made
-        for file in (file for file in made.rglob("*") if file.is_file()):
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        follow_umask(made)
-        _take_place(made, folder)
+        with made_folder(folder.parent), _beside(folder) as made:
+            yield made
+            for file in (file for file in made.rglob("*") if file.is_file()):
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+            follow_umask(made)
+            _take_place(made, folder)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards, unless it has got another name."""
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield made
     finally:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _take_place(made: Path, folder: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 ENDING = tuple(
     getattr(signal, name)
@@ -18,6 +21,46 @@ ENDING = tuple(
 def is_ignored(number: signal.Signals) -> bool:
     """Whether whoever started this process wants the signal ignored, as `nohup` does."""
     return signal.getsignal(number) is signal.SIG_IGN
+
+
+def end_at_once() -> None:
+    """From here on these signals end the process with one line: while it is being loaded, and when its work
+    is done, there is nothing to give back, and an exception may come to where Python, or a library, prints
+    or swallows it.
+    """
+    _handle(_end_now)
+
+
+def ends_at_once() -> bool:
+    """Whether they do now, which only the program `ablate` asks for."""
+    return signal.getsignal(signal.SIGINT) is _end_now
+
+
+def raise_interrupts() -> None:
+    """From here on each of them is Ctrl-C: what is under way is given back."""
+    _handle(_interrupt)
+
+
+before_the_end: list[Callable[[], object]] = []
+"""What is done before the line is printed: a line that moves is cleared."""
+
+
+def _handle(handler: Callable[[int, Any], None]) -> None:
+    for number in ENDING:
+        if not is_ignored(number):
+            signal.signal(number, handler)
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _end_now(_signal: int, _frame: Any) -> None:
+    for each in before_the_end:
+        with contextlib.suppress(Exception):  # whatever it was interrupted in
+            each()
+    os.write(2, b"ablate: interrupted\n")
+    os._exit(130)  # EXIT_INTERRUPTED of the command line
 
 
 @contextmanager
