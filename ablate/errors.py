@@ -56,11 +56,15 @@ class NotKeptError(DatabaseError):
 
 
 class NetworkChangedError(AblateError):
-    """A user's network that is not the one which a run was planned with: its weights, source or settings."""
+    """Code of a user's that is not what a run was planned with: a network's weights, source or settings."""
 
 
 class AttentionChangedError(NetworkChangedError):
     """The same of a user's attention alone: networks without it are what they were planned as."""
+
+
+class MetricChangedError(NetworkChangedError):
+    """The same of a user's metric, by which all runs of a study are measured."""
 
 
 class DeviceError(AblateError):

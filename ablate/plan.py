@@ -17,7 +17,7 @@ from ablate.outline.find import find_outlines
 from ablate.outline.weights import fit_note, known_fit
 from ablate.result import Architecture
 from ablate.result.dataset import DatasetSummary
-from ablate.result.named import NamedNetwork
+from ablate.result.named import NamedMetric, NamedNetwork
 from ablate.result.pretrained import Pretrained
 from ablate.study import Study, Variant
 from ablate.study.batches import left_out
@@ -25,6 +25,7 @@ from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in
 from ablate.study.keys import by_difference, run_conditions, run_keys
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
+from ablate.study.own_metrics import METRIC_SOURCE, is_own_metric
 from ablate.study.trained import Weights, check_trained, frozen_note
 from ablate.study.variant import is_own_attention
 from ablate.system.messages.language import Said, _, seed_told
@@ -60,8 +61,8 @@ class Plan:
     along: kind → paths. `notes` are what a reader of the results should know. `named` is what whoever
     builds these networks in another process must prove, None where they are not the user's own. `data` are
     its images in numbers, where somebody has counted them (`with_data`), `pretrained` the weights that its
-    networks begin with. Each epoch leaves out `left_out` images, so that no batch has a single one; of folds
-    each has its own number, in its cells' keys.
+    networks begin with, `metric` the user's function that measures its runs. Each epoch leaves out `left_out`
+    images, so that no batch has a single one; of folds each has its own number, in its cells' keys.
     """
 
     study: Study
@@ -76,6 +77,19 @@ class Plan:
     data: DatasetSummary | None = None
     left_out: int = 0
     pretrained: Pretrained | None = None
+    metric: NamedMetric | None = None
+
+    @property
+    def metric_hash(self) -> str | None:
+        """Of the user's metric; None where the study is judged by one of ours."""
+        return None if self.metric is None else self.metric.digest
+
+    @property
+    def measured_by(self) -> dict[str, str]:
+        """What is stored of the user's metric with each run, as JSON; nothing where there is none."""
+        if self.metric is None:
+            return {}
+        return {"metric": self.metric.name, METRIC_SOURCE: self.metric.digest}
 
     @property
     def weights_sha256(self) -> str | None:
@@ -93,7 +107,8 @@ class Plan:
         given = self.study.model_dump(mode="json")
         held_out = {} if self.data is None else {"validation_images": self.data.validation_images}
         context = {"context": dict(self.study.context)} if self.study.context else {}
-        begun = by_difference({"weights_sha256": self.weights_sha256}, {"weights_sha256": None})
+        hashes = {"weights_sha256": self.weights_sha256, METRIC_SOURCE: self.metric_hash}
+        begun = by_difference(hashes, dict.fromkeys(hashes))
         return {
             **given,
             **held_out,
@@ -130,13 +145,15 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     check_trained(study.recipe, study.backbone, trained)
     weights, weights_note = _weights(study, classes, size)
     kept, aliases = _collapse(built, study.baseline)
+    metric = _metric(study, classes)
+    hashes = weights.sha256 if weights else None, metric.digest if metric else None
     return Plan(
         study=study,
         dataset=dataset,
         names=tuple(dict.fromkeys(names)),
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
-        cells=_cells(study, dataset, kept, alone, weights),
+        cells=_cells(study, dataset, kept, alone, hashes),
         own_attention=dict(outlines.own_attention),
         notes=(
             *dataset.notes(),
@@ -146,7 +163,23 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         named=outlines.named,
         left_out=alone.get(None, 0),
         pretrained=weights,
+        metric=metric,
     )
+
+
+def _metric(study: Study, classes: int) -> NamedMetric | None:
+    """The user's metric by everything that names it, once it was called of made-up images."""
+    if not is_own_metric(study.metric):
+        return None
+    # Here, not above: most studies have none, and statistics take a while to load.
+    from ablate.identity.own_metric import name_metric
+    from ablate.stats.own_metric import find_own_metric, try_own_metric
+
+    PULSE.step(_("trying the metric {metric}", metric=study.metric))
+    found = find_own_metric(study.metric)
+    named = name_metric(found)
+    try_own_metric(found, classes)
+    return named
 
 
 def _weights(study: Study, classes: int, size: int) -> tuple[Pretrained | None, str | None]:
@@ -225,9 +258,9 @@ def _cells(
     dataset: Dataset,
     kept: dict[Variant, Architecture],
     alone: dict[int | None, int],
-    weights: Pretrained | None,
+    hashes: tuple[str | None, str | None],
 ) -> tuple[Cell, ...]:
-    keys = _keys(study, dataset, kept, alone, weights)
+    keys = _keys(study, dataset, kept, alone, hashes)
     return tuple(
         Cell(variant, seed, architecture, keys[place, fold][seed - 1], fold)
         for seed in range(1, max(map(len, keys.values())) + 1)
@@ -242,14 +275,15 @@ def _keys(
     dataset: Dataset,
     kept: dict[Variant, Architecture],
     alone: dict[int | None, int],
-    weights: Pretrained | None,
+    hashes: tuple[str | None, str | None],
 ) -> dict[tuple[int, int | None], Sequence[str | None]]:
-    """The keys of each variant, by its place, and fold: one for each of its seeds."""
+    """The keys of each variant, by its place, and fold: one for each of its seeds. `hashes` are those of the
+    weights that its networks begin with, and of the user's metric.
+    """
     content, found = dataset.content_hash(), dict[tuple[int, int | None], Sequence[str | None]]()
-    begun = None if weights is None else weights.sha256
     for fold in folds_of(study):
         size, left = dataset.image_size, alone[fold]
-        conditions = run_conditions(study.recipe, content or "", size, study.data, left, begun)
+        conditions = run_conditions(study.recipe, content or "", size, study.data, left, *hashes)
         for place, (variant, architecture) in enumerate(kept.items()):
             seeds = range(1, study.seeds_of(variant.name) + 1)
             known = run_keys(conditions, architecture.fingerprint, seeds, fold)

@@ -66,6 +66,7 @@ class Begin:
             named=self.plan.named,
             pretrained=self.plan.pretrained,
             data=study.data,
+            metric=self.plan.metric,
         )
 
     def _run(self, claim: Claim) -> tuple[Run, ComputePath]:

@@ -6,7 +6,6 @@ were built: files that are edited afterwards change nothing of what is trained.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -22,12 +21,11 @@ from ablate.identity.origin import Origin, find_origin
 from ablate.identity.own_attention import attention_origin, calls_in
 from ablate.identity.running import AFTER_FORWARD
 from ablate.identity.settle import is_tensor
-from ablate.identity.sources import find_file, hash_source
+from ablate.identity.sources import ran_other
 from ablate.identity.tensors import describe_tensor, is_empty
 from ablate.network.trace import trace
 from ablate.result.named import NamedNetwork
 from ablate.system.digest import digest
-from ablate.system.software.modules import imported_source
 
 ADVICE = (
     "bring it back to what it was and use --retry-failed, or `ablate plan` again: another network has runs "
@@ -99,7 +97,7 @@ class Proof:
 
 
 def _check_files(name: str, files: Mapping[str, str], kind: str = "network") -> None:
-    others = [module for module, known in files.items() if _ran_other(module, known)]
+    others = [module for module, known in files.items() if ran_other(module, known)]
     if others:
         refuse(name, _in_words([f"source {module}" for module in others]), kind)
 
@@ -208,13 +206,3 @@ def _in_words(marks: list[str]) -> str:
             listed = ", ".join(name or "of the whole network" for name in names[:MOST_NAMES])
             said.append(f"{kind} {listed}{more}")
     return f"other {'; other '.join(said)}"
-
-
-def _ran_other(name: str, known: str) -> bool:
-    if name not in sys.modules:
-        return False  # it has not run
-    content = imported_source(name)
-    if content is None:
-        file = find_file(name)
-        content = file.read_bytes() if file is not None else b""
-    return hash_source(content) != known

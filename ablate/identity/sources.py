@@ -114,6 +114,17 @@ def hash_source(content: bytes) -> str:
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
+def ran_other(name: str, known: str) -> bool:
+    """Whether this process has imported a module of other source than that of this hash."""
+    if name not in sys.modules:
+        return False  # it has not run
+    content = imported_source(name)
+    if content is None:
+        file = find_file(name)
+        content = file.read_bytes() if file is not None else b""
+    return hash_source(content) != known
+
+
 def is_users_file(name: str) -> bool:
     """Whether a module is the user's: its file counts, and not the version of a library."""
     if room_of(name) in GROUND:

@@ -15,7 +15,7 @@ from ablate.result import (
     Noted,
     Started,
 )
-from ablate.result.named import NamedNetwork
+from ablate.result.named import NamedMetric, NamedNetwork
 from ablate.result.pretrained import Pretrained
 from ablate.study import ALL_DATA, DataTable, Recipe, Variant
 from ablate.system.hardware.machine import describe_process, prepare_machine
@@ -49,7 +49,8 @@ class Cohort:
     `content_hash` is that of the images which its run keys name; a worker that has others trains nothing.
     `named` is the network of the user's that they name: a worker that builds another trains nothing either,
     and whose code turns out to be other code gives no result. `pretrained` are the weights that its networks
-    begin with; a worker that finds others trains nothing.
+    begin with; a worker that finds others trains nothing. `metric` is the user's function that measures them:
+    a worker that finds another trains nothing.
 
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
@@ -76,6 +77,7 @@ class Cohort:
     data: DataTable = ALL_DATA
     pretrained: Pretrained | None = None
     fold: int | None = None
+    metric: NamedMetric | None = None
 
     def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted | GivenBack]]:
         machine = prepare_machine(

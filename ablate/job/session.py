@@ -13,6 +13,7 @@ from torch import nn
 from ablate.attention import use_kernels
 from ablate.datasets.base import read_images
 from ablate.datasets.unchanged import Unchanged
+from ablate.identity.own_metric import ProvenMetric, prove_metric
 from ablate.identity.proof import Proof
 from ablate.job.checkpoints import CheckpointClock
 from ablate.job.finish import finish
@@ -47,7 +48,9 @@ if TYPE_CHECKING:
 def train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Event | Noted]]:
     """Everything that happens to the runs of a cohort, if nothing raises."""
     started = time.perf_counter()
-    session = Session(cohort, machine, load_images(cohort, machine), prove_networks(cohort))
+    metric = None if cohort.metric is None else prove_metric(cohort.metric)
+    data = load_images(cohort, machine)
+    session = Session(cohort, machine, data, prove_networks(cohort), metric=metric)
     images = read_images(cohort.dataset)
     unchanged = Unchanged(images)
     members: dict[str, Member] = {}
@@ -103,8 +106,8 @@ def _train(
 
 @dataclass(frozen=True)
 class Session:
-    """A cohort on its machine, with its images on the device and proof of its networks. `begun` has the
-    attention of each run as it was initialised; `unsaved` runs can have no checkpoints.
+    """A cohort on its machine, with its images on the device and proof of its networks and of the user's
+    metric. `begun` has the attention of each run as it was initialised; `unsaved` runs can have no checkpoints.
     """
 
     cohort: Cohort
@@ -113,6 +116,7 @@ class Session:
     proof: Proof | None = None
     begun: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     unsaved: set[str] = field(default_factory=set)
+    metric: ProvenMetric | None = None
 
     def made_by(self, run: Run) -> dict[str, Any]:
         """What a run's checkpoint must have been made by to be continued here."""
@@ -198,6 +202,8 @@ class Session:
         """Nothing that these runs are given away with came from other code than their keys name."""
         if self.proof is not None:
             self.proof.check_code()
+        if self.metric is not None:
+            self.metric.check_code()
 
 
 def prove_networks(cohort: Cohort) -> Proof | None:

@@ -34,7 +34,7 @@ from ablate.stats.looks import (
     margin_of,
 )
 from ablate.stats.ratios import Ratio
-from ablate.study.metrics import ACCURACY, METRICS, Metric
+from ablate.study.metrics import ACCURACY, Metric, metric_named
 from ablate.study.search import FRESH_SEEDS, last_of_grid
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Summary:
     @property
     def judged_by(self) -> Metric:
         """What verdicts and figures are about; `accuracy` and `accuracies` of variants are in it."""
-        return METRICS[self.metric]
+        return metric_named(self.metric)
 
     @property
     def samples(self) -> Mapping[str, Sample]:

@@ -1,9 +1,11 @@
-"""A network with parts of the user's own by everything that names it."""
+"""A network with parts of the user's own, and a metric of theirs, by everything that names it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from ablate.system.digest import digest
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,21 @@ class NamedNetwork:
     origin: str | None
     marks: Mapping[str, str]
     attention: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NamedMetric:
+    """A metric of the user's as the run keys of a study name it, small enough to be sent to a worker.
+
+    `name` is what the study says, `marks` has a hash of each part of it: `source mypkg.metrics`,
+    `library scipy`, `option beta`.
+    """
+
+    name: str
+    marks: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """All that can change its values as one hash."""
+        function = self.name.partition("(")[0]
+        return digest({"metric": function, "marks": dict(self.marks)})

@@ -58,7 +58,8 @@ class CellMaker:
         study, dataset = self.plan.study, self.plan.dataset
         content, size = str(dataset.content_hash()), dataset.image_size
         given = cell.architecture.fingerprint, study.recipe, content, size, seed, study.data
-        key = run_key(*given, self.plan.left_out, self.plan.weights_sha256)
+        plan = self.plan
+        key = run_key(*given, plan.left_out, plan.weights_sha256, metric=plan.metric_hash)
         return replace(cell, seed=seed, run_key=key)
 
     def all(self) -> list[Cell]:

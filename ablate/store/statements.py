@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Table, bindparam, func
+from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, Text, bindparam, cast, func
 from sqlalchemy.dialects import sqlite
+
+from ablate.study.own_metrics import METRIC_SOURCE
 
 
 def add_missing(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -47,6 +49,16 @@ def listed_keys(dialect: str) -> Any:
         listed = func.json_array_elements_text(keys)
         return listed.table_valued("value", with_ordinality="key").render_derived()
     return func.json_each(keys).table_valued("key", "value")
+
+
+def measured_otherwise(recipe: Column[Any], metric_hash: str | None) -> ColumnElement[bool]:
+    """Whether runs with this recipe are measured by another metric of the user's than the one of this hash,
+    None where they are to be measured by ours alone: they are no runs of that study.
+    """
+    text = cast(recipe, Text)
+    if metric_hash is None:
+        return text.contains(f'"{METRIC_SOURCE}"', autoescape=True)
+    return ~text.contains(metric_hash)
 
 
 def storable(text: str | None) -> str | None:

@@ -38,14 +38,16 @@ def run_key(
     left_out: int = 0,
     weights: str | None = None,
     fold: int | None = None,
+    metric: str | None = None,
 ) -> str:
     """The identity of a run: 16 hexadecimal digits.
 
     `fingerprint` is that of the built network, `content_hash` that of the images as they are read, of which
     `data` says which are used; each epoch leaves out `left_out` of them (`batches.py`). `weights` is the
-    SHA-256 of those that it begins with, `fold` the one that it is tested on.
+    SHA-256 of those that it begins with, `fold` the one that it is tested on, `metric` the hash of the user's
+    metric by which it is measured.
     """
-    conditions = run_conditions(recipe, content_hash, image_size, data, left_out, weights)
+    conditions = run_conditions(recipe, content_hash, image_size, data, left_out, weights, metric)
     return run_keys(conditions, fingerprint, [seed], fold)[0]
 
 
@@ -56,6 +58,7 @@ def run_conditions(
     data: DataTable = ALL_DATA,
     left_out: int = 0,
     weights: str | None = None,
+    metric: str | None = None,
 ) -> dict[str, Any]:
     """What runs of different networks and seeds have in common in their keys; each as in `run_key`."""
     return {
@@ -63,7 +66,7 @@ def run_conditions(
         "protocol": PROTOCOL,
         **by_difference({"left_out": left_out}, {"left_out": 0}),
         **_conditions(recipe, image_size, _of_data(data, but=READING_KEYS)),
-        **by_difference({"weights": weights}, {"weights": None}),
+        **by_difference({"weights": weights, "metric": metric}, {"weights": None, "metric": None}),
     }
 
 

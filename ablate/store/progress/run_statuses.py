@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, sele
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connection.engine import database_exists, reading
-from ablate.store.statements import chunks, listed_keys
+from ablate.store.statements import chunks, listed_keys, measured_otherwise
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -40,19 +40,26 @@ class Stored:
     """What a database has of a study: the status of its runs, and how many it has beside them, by status.
 
     Those `outside` are what its search has asked for, or of seeds and variants that the plan lacks; those of
-    `others` are of networks that are called as its variants and are others, as before their code was edited.
+    `others` are of networks that are called as its variants and are others, as before their code was edited;
+    those `measured_otherwise` lack the user's metric that the plan has, or were measured by one before.
     """
 
     statuses: dict[str, RunStatus] = field(default_factory=dict)
     outside: Counter[RunStatus] = field(default_factory=Counter)
     others: Counter[RunStatus] = field(default_factory=Counter)
+    measured_otherwise: Counter[RunStatus] = field(default_factory=Counter)
 
 
 def stored_of_study(
-    url: str, study: Study, content: str, run_keys: Sequence[str], networks: Mapping[str, str]
+    url: str,
+    study: Study,
+    content: str,
+    run_keys: Sequence[str],
+    networks: Mapping[str, str],
+    metric_hash: str | None = None,
 ) -> Stored:
     """What a database has of these runs, of whichever study, and of this study beside them; `networks` are
-    the fingerprints of its variants.
+    the fingerprints of its variants, `metric_hash` is that of the user's metric.
 
     Raises:
         DatabaseError: there is one, but it is not ours or newer.
@@ -70,11 +77,13 @@ def stored_of_study(
         beside = known.keys() - asked
         here = (*mine, cells.c.setting == study.setting)
         other = _of_others(connection, here, networks) & beside if beside else set()
+        otherwise = _otherwise(connection, here, metric_hash) & beside - other if beside else set()
     found |= {key: known[key] for key in run_keys if key in known}
     return Stored(
         found,
-        outside=Counter(known[key] for key in beside - other),
+        outside=Counter(known[key] for key in beside - other - otherwise),
         others=Counter(known[key] for key in other),
+        measured_otherwise=Counter(known[key] for key in otherwise),
     )
 
 
@@ -88,6 +97,15 @@ def _of_others(
     return {
         key for key, name, fingerprint in rows if networks.get(name, fingerprint) != fingerprint
     }
+
+
+def _otherwise(
+    connection: Connection, here: Sequence[ColumnElement[bool]], metric_hash: str | None
+) -> set[str]:
+    """Runs of a study that another metric of the user's has measured, or none where there is one now."""
+    cells, runs = schema.cells, schema.runs
+    other = measured_otherwise(runs.c.recipe, metric_hash)
+    return set(connection.scalars(select(cells.c.run_key).join(runs).where(*here, other)))
 
 
 def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:

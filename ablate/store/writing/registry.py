@@ -24,7 +24,7 @@ from ablate.stats.looks import ANYTIME
 from ablate.store import schema
 from ablate.store.connection.postgres import take_turns
 from ablate.store.reading.elsewhere import read_elsewhere
-from ablate.store.statements import add_missing, chunks, put
+from ablate.store.statements import add_missing, chunks, measured_otherwise, put
 from ablate.store.writing.rows import (
     add_architectures,
     cell_row,
@@ -148,6 +148,7 @@ def _until_decided(
         select(cells, runs.c.fingerprint)
         .join(runs, runs.c.run_key == cells.c.run_key)
         .where(mine, looked, runs.c.status != RunStatus.PLANNED)
+        .where(~measured_otherwise(runs.c.recipe, plan.metric_hash))
         .order_by(cells.c.ordinal)
     )
     found = []
@@ -178,6 +179,7 @@ def _searched(
         select(cells, runs.c.fingerprint)
         .join(runs, runs.c.run_key == cells.c.run_key)
         .where(mine, or_(asked, confirms))
+        .where(~measured_otherwise(runs.c.recipe, plan.metric_hash))
     )
     names = {cell.architecture.fingerprint: variant_columns(cell.variant) for cell in plan.cells}
     found = []
