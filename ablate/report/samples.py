@@ -39,6 +39,12 @@ def read_samples(
     return found
 
 
+def count_lacking(finished: pd.DataFrame, frames: Frames, metric: str) -> int:
+    """How many finished runs have no value of the metric on test images: nothing is judged by them."""
+    known = _of_split(finished, frames, metric, "test").dropna()
+    return int((~finished["run_key"].isin(known.index)).sum())
+
+
 def validation_scores(finished: pd.DataFrame, frames: Frames, metric: str) -> dict[str, float]:
     """The metric of the validation images by run key, of the runs that have it."""
     found = _of_split(finished, frames, metric, "validation").dropna()
