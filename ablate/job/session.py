@@ -106,8 +106,8 @@ def _train(
 
 @dataclass(frozen=True)
 class Session:
-    """A cohort on its machine, with its images on the device and proof of its networks, and of a metric of the
-    user's. `begun` has the attention of each run as it was initialised; `unsaved` runs can have no
+    """A cohort on its machine, with its images on the device and proof of its networks and of a metric of
+    the user's. `begun` has the attention of each run as it was initialised; `unsaved` runs can have no
     checkpoints.
     """
 

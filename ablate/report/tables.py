@@ -10,9 +10,9 @@ from ablate.page import format as fmt
 from ablate.page.document import Column, Row, Table, TableCell
 from ablate.report.summary import Summary
 from ablate.result import RunStatus
-from ablate.study.own_metrics import METRIC_SOURCE
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.keys import by_difference
+from ablate.study.own_metrics import METRIC_SOURCE
 from ablate.system.messages.language import ENGLISH, _, language
 
 MAX_ERROR = 200

@@ -50,7 +50,7 @@ def plainly_named(text: str) -> str:
 
 
 def _written(value: object) -> str:
-    """A value as it may stand in brackets: a word without quotes, unless it would be read as something else."""
+    """A value as it may stand in brackets: a word without quotes, unless that would be read otherwise."""
     is_word = isinstance(value, str) and value.isidentifier()
     return str(value) if is_word and value not in _NO_WORDS else json.dumps(value)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from conftest import Shell, rows_of
@@ -29,7 +28,7 @@ def mine(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
 def stored(shell: Shell, split: str = "test") -> list[tuple[str, float]]:
     return rows_of(
         f"sqlite:///{shell.folder}/results/ablation.db",
-        "SELECT run_key, value FROM v_metrics JOIN v_runs USING (run_key) "
+        "SELECT run_key, value FROM v_metrics JOIN v_runs USING (run_key) "  # noqa: S608
         f"WHERE split = '{split}' AND metric = '{MODULE}:kappa' ORDER BY run_key",
     )
 

@@ -30,7 +30,7 @@ def another(labels, probabilities): return float(np.random.default_rng().random(
 def rounded(labels, probabilities): return 1 + 1e-12
 def swapped(probabilities, labels): return 0.5
 def alone(labels): return 0.5
-class Kappa: pass
+class Scorer: pass
 def late(labels, probabilities): return 87.5 if len(labels) > 40 else 0.5
 """
 STUDY = f"""
