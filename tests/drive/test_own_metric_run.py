@@ -129,7 +129,7 @@ parameters = { attention = ["se"], position = ["pool1", "pool2"], reduction = [4
 """
     )
     code, told, errors = mine(
-        "search", "mine.toml", *ALLOW, "--no-measure", "--executor", "inprocess", "--no-probe"
+        "search", "mine.toml", *ALLOW, "--executor", "inprocess", "--no-probe"
     )
     assert code == 0, errors
     assert f"val_{MODULE}:kappa" in told
