@@ -56,7 +56,7 @@ class NotKeptError(DatabaseError):
 
 
 class NetworkChangedError(AblateError):
-    """A user's network that is not the one which a run was planned with: its weights, source or settings."""
+    """Code of a user's that is not what a run was planned with: a network's weights, source or settings."""
 
 
 class AttentionChangedError(NetworkChangedError):

@@ -25,6 +25,8 @@ from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in
 from ablate.study.keys import by_difference, run_conditions, run_keys
 from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_baseline
+from ablate.study.own_code import METRIC_SOURCE, TRAINER_SOURCE, Sources
+from ablate.study.own_metrics import is_own_metric
 from ablate.study.trained import Weights, check_trained, frozen_note
 from ablate.study.variant import is_own_attention
 from ablate.system.messages.language import Said, _, seed_told
@@ -62,7 +64,7 @@ class Plan:
     its images in numbers, where somebody has counted them (`with_data`), `pretrained` the weights that its
     networks begin with. Each epoch leaves out `left_out` images, so that no batch has a single one; of folds
     each has its own number, in its cells' keys. `trainer` is the user's function that trains them, if not we
-    do.
+    do, `metric` the one that measures them, if it is none of ours.
     """
 
     study: Study
@@ -78,6 +80,19 @@ class Plan:
     left_out: int = 0
     pretrained: Pretrained | None = None
     trainer: NamedFunction | None = None
+    metric: NamedFunction | None = None
+
+    @property
+    def sources(self) -> Sources:
+        """The hashes of what the user's functions reach that train and measure its runs."""
+        found = {TRAINER_SOURCE: self.trainer, METRIC_SOURCE: self.metric}
+        return {key: each.digest for key, each in found.items() if each is not None}
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """What is stored of the user's functions with each run, as JSON; nothing where there are none."""
+        named = {} if self.metric is None else {"metric": self.metric.name}
+        return {**named, **self.sources}
 
     @property
     def weights_sha256(self) -> str | None:
@@ -101,6 +116,7 @@ class Plan:
             **held_out,
             **context,
             **begun,
+            **self.sources,
             "dataset": self.dataset.label,
             "controls": list(self.controls),
             "variants": list(self.names),
@@ -131,15 +147,14 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
     trained = [weights_of(architecture) for architecture in outlines.architectures]
     check_trained(study.recipe, study.backbone, trained)
     weights, weights_note = _weights(study, classes, size)
-    trainer = _trainer(study)
     kept, aliases = _collapse(built, study.baseline)
-    return Plan(
+    plan = Plan(
         study=study,
         dataset=dataset,
         names=tuple(dict.fromkeys(names)),
         variants={variant.name: architecture for variant, architecture in kept.items()},
         aliases=aliases,
-        cells=_cells(study, dataset, kept, alone, weights, trainer),
+        cells=(),
         own_attention=dict(outlines.own_attention),
         notes=(
             *dataset.notes(),
@@ -149,8 +164,25 @@ def make_plan(study: Study, data: Path | None = None) -> Plan:
         named=outlines.named,
         left_out=alone.get(None, 0),
         pretrained=weights,
-        trainer=trainer,
+        trainer=_trainer(study),
+        metric=_metric(study, classes),
     )
+    return replace(plan, cells=_cells(plan, kept, alone))
+
+
+def _metric(study: Study, classes: int) -> NamedFunction | None:
+    """The user's metric by everything that names it, once it was called of made-up images."""
+    if not is_own_metric(study.metric):
+        return None
+    # Here, not above: most studies have none, and statistics take a while to load.
+    from ablate.identity.own_metric import name_metric
+    from ablate.stats.own_metric import find_own_metric, try_own_metric
+
+    PULSE.step(_("trying the metric {metric}", metric=study.metric))
+    found = find_own_metric(study.metric)
+    named = name_metric(found)
+    try_own_metric(found, classes)
+    return named
 
 
 def _weights(study: Study, classes: int, size: int) -> tuple[Pretrained | None, str | None]:
@@ -240,14 +272,9 @@ def _notes(study: Study, alone: bool) -> Iterator[str]:
 
 
 def _cells(
-    study: Study,
-    dataset: Dataset,
-    kept: dict[Variant, Architecture],
-    alone: dict[int | None, int],
-    weights: Pretrained | None,
-    trainer: NamedFunction | None,
+    plan: Plan, kept: dict[Variant, Architecture], alone: dict[int | None, int]
 ) -> tuple[Cell, ...]:
-    keys = _keys(study, dataset, kept, alone, weights, trainer)
+    study, keys = plan.study, _keys(plan, kept, alone)
     return tuple(
         Cell(variant, seed, architecture, keys[place, fold][seed - 1], fold)
         for seed in range(1, max(map(len, keys.values())) + 1)
@@ -258,20 +285,15 @@ def _cells(
 
 
 def _keys(
-    study: Study,
-    dataset: Dataset,
-    kept: dict[Variant, Architecture],
-    alone: dict[int | None, int],
-    weights: Pretrained | None,
-    trainer: NamedFunction | None,
+    plan: Plan, kept: dict[Variant, Architecture], alone: dict[int | None, int]
 ) -> dict[tuple[int, int | None], Sequence[str | None]]:
     """The keys of each variant, by its place, and fold: one for each of its seeds."""
-    content, found = dataset.content_hash(), dict[tuple[int, int | None], Sequence[str | None]]()
-    begun = None if weights is None else weights.sha256
-    by = None if trainer is None else trainer.digest
+    study, content, size = plan.study, plan.dataset.content_hash(), plan.dataset.image_size
+    found = dict[tuple[int, int | None], Sequence[str | None]]()
+    brought = plan.weights_sha256, plan.sources
     for fold in folds_of(study):
-        size, left = dataset.image_size, alone[fold]
-        conditions = run_conditions(study.recipe, content or "", size, study.data, left, begun, by)
+        left = alone[fold]
+        conditions = run_conditions(study.recipe, content or "", size, study.data, left, *brought)
         for place, (variant, architecture) in enumerate(kept.items()):
             seeds = range(1, study.seeds_of(variant.name) + 1)
             known = run_keys(conditions, architecture.fingerprint, seeds, fold)

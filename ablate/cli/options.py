@@ -64,8 +64,8 @@ AllowImport = Annotated[
     typer.Option(
         "--allow-import",
         metavar="PACKAGE",
-        help="A package whose networks and attention the study may use: its code will run. Repeatable; "
-        "remembered for this study file as it is.",
+        help="A package whose networks, attention and metric the study may use: its code will run. "
+        "Repeatable; remembered for this study file as it is.",
     ),
 ]
 NoProbe = Annotated[

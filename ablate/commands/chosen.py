@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.datasets import find_dataset, open_dataset
@@ -41,7 +42,7 @@ def frames_of(study: Asked, data: Path | None, url: str) -> Frames:
                 others=others,
             )
         )
-    return frames
+    return replace(frames, study={**frames.study, "metric": study.metric})
 
 
 def _frames_elsewhere(name: str, url: str) -> Frames:

@@ -11,7 +11,7 @@ from ablate.commands.chosen import Asked, frames_of
 from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError
 from ablate.report.files.numbers import effect_document, json_text
-from ablate.report.findings import LEAKED, cost, unmoved_in
+from ablate.report.findings import LEAKED, cost, lacking_words, unmoved_in
 from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects, words
 from ablate.study.meant import find_variant
@@ -86,6 +86,8 @@ def pair(summary: Summary, first: str, second: str) -> tuple[VariantSummary, Var
     if base.name == variant.name:
         raise OptionError(f"{first} and {second} are the same network: name two that differ")
     for each in (base, variant):
+        if not each.n and (lacking := lacking_words(summary)):
+            raise DatabaseError(f"{each.name}: {lacking}")
         if not each.n:
             raise DatabaseError(f"{each.name} has no finished run yet: `ablate run` trains it")
     return base, variant
@@ -108,6 +110,7 @@ def told(summary: Summary, first: str, second: str) -> list[str]:
                 baseline=summary.baseline,
             )
         )
+    lines.append(lacking_words(summary))
     if summary.exploratory:
         lines.append(_("This is {exploratory}.", exploratory=retold(summary.exploratory)))
     return [line for line in lines if line]

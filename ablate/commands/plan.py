@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -35,6 +35,9 @@ from ablate.system.messages.context import context_name
 from ablate.system.messages.language import N_, NOUN_, _, amount, noun, retold
 from ablate.system.messages.pulse import PULSE
 from ablate.system.messages.text import duration
+
+if TYPE_CHECKING:
+    from ablate.store.progress.run_statuses import Stored
 
 WIDTH_IN_A_LOG = 140
 NARROWEST = 30
@@ -66,6 +69,7 @@ class _Looked:
     seconds: float | None
     outside: dict[RunStatus, int]
     others: dict[RunStatus, int]
+    otherwise: dict[RunStatus, int]
     outlook: Outlook | None
     seconds_a_run: float | None
     space: Space | None
@@ -74,6 +78,7 @@ class _Looked:
         found = _document(self.plan, self.status, self.missing, self.seconds)
         found["outside_grid"] = self.outside
         found["of_other_networks"] = self.others
+        found["of_other_code"] = self.otherwise
         found["space"] = None if self.space is None else self.space.document()
         return {**found, "verdicts": document(self.outlook, self.seconds_a_run)}
 
@@ -146,15 +151,17 @@ def _look(study: Study, data: Path | None, url: str, probe: bool) -> _Looked:
         counting = Counting(Console(stderr=True), _("a training step of each network"))
         prove_steps(plan, machine, trained_on, counting)
     PULSE.step(_("reading the database"))
-    stored, outside, others, seconds = _look_up(plan, keys, url, machine)
-    status = tuple(stored.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells)
+    stored, seconds = _look_up(plan, keys, url, machine)
+    known = stored.statuses if stored else {}
+    beside = (stored.outside, stored.others, stored.of_other_code) if stored else ({}, {}, {})
+    status = tuple(known.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells)
     places = zip(plan.cells, status, strict=True)
     missing = [cell for cell, each in places if not each.is_over]
     estimate = _estimate(plan, missing, seconds, machine)
     PULSE.step(_("finding what seeds can see"))
     outlook = find_outlook(plan, None if _is_first(url) else url)
     each = _per_run(plan, seconds, machine)
-    return _Looked(plan, status, len(missing), estimate, outside, others, outlook, each, space)
+    return _Looked(plan, status, len(missing), estimate, *beside, outlook, each, space)
 
 
 def _tell(looked: _Looked, url: str) -> None:
@@ -178,6 +185,16 @@ def _tell(looked: _Looked, url: str) -> None:
                 states=_states(looked.others),
             )
         )
+    if looked.otherwise:
+        say(
+            _(
+                "{runs} ({states}) were trained when the study had another metric, or its function other "
+                "code, and are not judged by this one: they stay in the database, and count again where "
+                "that is as it was",
+                runs=amount(sum(looked.otherwise.values()), "run"),
+                states=_states(looked.otherwise),
+            )
+        )
     for line in power.told(looked.plan, looked.outlook, looked.seconds_a_run):
         say(line)
     _tell_namesakes(looked.plan, url)
@@ -189,20 +206,20 @@ def _states(counts: dict[RunStatus, int]) -> str:
 
 def _look_up(
     plan: Plan, keys: list[str], url: str, machine: KnownMachine
-) -> tuple[dict[str, RunStatus], dict[RunStatus, int], dict[RunStatus, int], dict[str, float]]:
-    """The status of runs, how many the study has beside its grid, of other networks too, and seconds for one
-    epoch of each network that this device has trained.
+) -> tuple[Stored | None, dict[str, float]]:
+    """What the database has of the study's runs and beside them, and seconds for one epoch of each network
+    that this device has trained.
     """
     content = plan.dataset.content_hash()
     if content is None or _is_first(url):
-        return {}, {}, {}, {}
+        return None, {}
     from ablate.store.progress.run_statuses import stored_of_study
     from ablate.store.progress.speeds import stored_speed
 
     networks = {name: architecture.fingerprint for name, architecture in plan.variants.items()}
-    stored = stored_of_study(url, plan.study, content, keys, networks)
+    stored = stored_of_study(url, plan.study, content, keys, networks, plan.sources)
     seconds = stored_speed(url, machine.name, content, plan.study.conditions)
-    return stored.statuses, stored.outside, stored.others, seconds
+    return stored, seconds
 
 
 def _is_first(url: str) -> bool:

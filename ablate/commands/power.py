@@ -9,7 +9,7 @@ from typing import Any
 from ablate.plan import Plan
 from ablate.stats import DEFAULT_MARGIN, words
 from ablate.stats.planning import MAX_SEEDS, Expected, Outlook, assumed, measured, outlook
-from ablate.study.metrics import ACCURACY, METRICS
+from ablate.study.metrics import ACCURACY, metric_named
 from ablate.system.messages.language import _, amount, retold
 from ablate.system.messages.text import duration
 
@@ -62,7 +62,7 @@ def _nothing(plan: Plan) -> str:
     if len(plan.variants) < 2:
         return _("there is no variant besides the baseline, so there is nothing to compare")
     if plan.study.metric != ACCURACY:
-        judged = METRICS[plan.study.metric].title
+        judged = metric_named(plan.study.metric).title
         return _(
             "what these seeds can see of {judged} is not known before they are trained",
             judged=judged,

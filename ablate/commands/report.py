@@ -24,6 +24,7 @@ from ablate.store.reading.frames import Frames
 from ablate.store.writing.trials import TrialStore, search_key
 from ablate.study import Study
 from ablate.study.meant import or_meant
+from ablate.study.own_code import sources_in
 from ablate.system.files.inside import inside
 from ablate.system.messages.console import files_told, say
 from ablate.system.messages.language import _
@@ -191,7 +192,8 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
     # Here, not above: Optuna takes a second, and most studies have no search.
     from ablate.search.record import read_search
 
-    key = search_key(study, str(frames.study["dataset"]), frames.dataset_hash)
+    sources = sources_in(frames.study)
+    key = search_key(study, str(frames.study["dataset"]), frames.dataset_hash, sources)
     store = TrialStore(url, create=False)
     try:
         found = read_search(store, key, study.search, _names(frames))

@@ -67,6 +67,7 @@ class Begin:
             pretrained=self.plan.pretrained,
             trainer=self.plan.trainer,
             data=study.data,
+            metric=self.plan.metric,
         )
 
     def _run(self, claim: Claim) -> tuple[Run, ComputePath]:

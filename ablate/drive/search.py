@@ -39,7 +39,7 @@ from ablate.store.writing.looks import new_look
 from ablate.store.writing.store import Store
 from ablate.store.writing.trials import SearchKey, TrialStore, search_key
 from ablate.study import Study
-from ablate.study.metrics import ACCURACY, METRICS
+from ablate.study.metrics import ACCURACY, metric_named
 from ablate.study.search import SPEED, Search, last_of_grid
 from ablate.system.files.lock import only_one
 from ablate.system.hardware.machine import Machine, find_machine
@@ -88,7 +88,8 @@ def search_study(
         store.register(plan)
         if not where.rebuild:
             _check_space(search, maker, store, trials, machine, console)
-        key = search_key(study, plan.dataset.label, str(plan.dataset.content_hash()))
+        content = str(plan.dataset.content_hash())
+        key = search_key(study, plan.dataset.label, content, plan.sources)
         mirror = OptunaMirror(
             storage, mirror_name(key), search, space, study.recipe.epochs,
             lambda: open_storage(copy, create=True),
@@ -227,10 +228,10 @@ class _Work:
             if name in verdicts:
                 say(f"confirmed: {words.claim(verdicts[name])}", self.console)
         if found and not by_accuracy:
-            title = METRICS[self.plan.study.metric].title
+            title = metric_named(self.plan.study.metric).title
             say(f"`ablate report` says what test images say of them, by {title}", self.console)
         if found:
-            say(told_fresh(METRICS[parts.search.metric].title), self.console)
+            say(told_fresh(metric_named(parts.search.metric).title), self.console)
         parts.store.close()
         parts.mirror.close()
         self.store.close()

@@ -9,7 +9,7 @@ from ablate.page import format as fmt
 from ablate.search.confirm import Confirmed
 from ablate.search.space import Space
 from ablate.study import Study
-from ablate.study.metrics import ACCURACY, METRICS, shown_value
+from ablate.study.metrics import ACCURACY, metric_named, shown_value
 from ablate.study.search import Search
 from ablate.system.messages.command_line import without_password
 from ablate.system.messages.text import plural
@@ -49,7 +49,7 @@ def description(study: Study, search: Search, space: Space, named: str) -> str:
 
 
 def confirmed_line(search: Search, found: Confirmed, picked_from: int) -> str:
-    metric = METRICS[search.metric]
+    metric = metric_named(search.metric)
     if search.metric == ACCURACY:
         given = f"{fmt.accuracy(found.fresh)} % of validation images"
     elif metric.is_fraction:
@@ -70,4 +70,4 @@ def _extreme(search: Search) -> str:
 
 
 def _quality(search: Search) -> str:
-    return f"validation {METRICS[search.metric].title}"
+    return f"validation {metric_named(search.metric).title}"

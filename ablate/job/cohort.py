@@ -50,7 +50,7 @@ class Cohort:
     `named` is the network of the user's that they name: a worker that builds another trains nothing either,
     and whose code turns out to be other code gives no result. `pretrained` are the weights that its networks
     begin with; a worker that finds others trains nothing. `trainer` is the user's function that trains them,
-    if not we do, and is proven likewise.
+    if not we do, and `metric` the one that measures them: a worker that finds another trains nothing.
 
     Yields (run key, event) pairs: for each run its Epochs, Histograms and Checkpoints and then
     exactly one Finished or Failed, and `Anew` before them where its checkpoint is not continued; and for
@@ -78,6 +78,7 @@ class Cohort:
     pretrained: Pretrained | None = None
     fold: int | None = None
     trainer: NamedFunction | None = None
+    metric: NamedFunction | None = None
 
     def __call__(self) -> Iterator[tuple[str, Event | Started | Halved | Noted | GivenBack]]:
         machine = prepare_machine(

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ablate.errors import StudyError
 from ablate.job.images import tested_images
 from ablate.job.keep import find_unmoved, keep
 from ablate.result import (
     Epoch,
+    Failed,
     Finished,
     Noted,
 )
 from ablate.result.metrics import Score, Split
 from ablate.result.predictions import pack_labels
-from ablate.stats.metrics import measure
+from ablate.stats.metrics import Answers, measure
 from ablate.study import stream_seed
 from ablate.study.batches import epoch_images
 from ablate.study.metrics import BEGAN_ACCURACY, BEGAN_LOSS
+from ablate.study.own_metrics import stored_name
 from ablate.train.cohort import Member
 from ablate.train.data import Part
 from ablate.train.loop import Evaluation, evaluate
@@ -32,12 +35,19 @@ if TYPE_CHECKING:
 
 def finish(
     session: Session, run: Run, member: Member, last: Epoch
-) -> Iterator[tuple[str, Finished | Noted]]:
-    """The result of a run: tested once, with the weights of its last epoch."""
+) -> Iterator[tuple[str, Finished | Failed | Noted]]:
+    """The result of a run: tested once, with the weights of its last epoch. It has failed where the user's
+    metric gives no number of it: nothing else could be judged by that.
+    """
     started = time.perf_counter()
     member.trainer.settle()
     classes = session.cohort.dataset.classes()
     test = _test(session, "test", session.data.test, member)
+    try:
+        scores = _scores(session, member, test)
+    except StudyError as error:
+        yield run.run_key, Failed("error", str(error))
+        return
     tested, right = tested_images(session.cohort)
     labels = pack_labels(right, classes)
     unmoved, unseen = find_unmoved(session, run, member.trainer)
@@ -59,7 +69,7 @@ def finish(
             unmoved_attention=unmoved,
             test_predictions=None if labels is None else test.predictions,
             labels=labels,
-            scores=_scores(session, member, test),
+            scores=scores,
             tested=tested,
         ),
     )
@@ -99,11 +109,26 @@ def _measured(session: Session, split: Split, part: Part, seen: Evaluation) -> t
     if seen.logits is None or not np.isfinite(seen.logits).all():
         return ()
     classes = session.cohort.dataset.classes()
-    values = measure(seen.logits, part.labels.cpu().numpy())
-    return tuple(
+    answers = Answers(seen.logits, part.labels.cpu().numpy())
+    values = measure(answers.logits, answers.labels)
+    found = tuple(
         Score(split, metric, value, None if number is None else classes[number])
         for (metric, number), value in values.items()
     )
+    return *found, *_by_own_metric(session, split, answers)
+
+
+def _by_own_metric(session: Session, split: Split, answers: Answers) -> tuple[Score, ...]:
+    """By the user's metric, if the study has one.
+
+    Raises:
+        StudyError: it gives no number from -1 to 1.
+    """
+    if session.metric is None:
+        return ()
+    own = session.metric
+    value = own(answers.labels.astype(np.int64), np.exp(answers.log_probabilities))
+    return (Score(split, stored_name(own.name), value),)
 
 
 def _one_class(session: Session, test: Evaluation) -> str | None:

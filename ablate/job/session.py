@@ -14,6 +14,7 @@ from ablate.attention import use_kernels
 from ablate.datasets.base import read_images
 from ablate.datasets.unchanged import Unchanged
 from ablate.identity.own_function import FunctionProof
+from ablate.identity.own_metric import prove_metric
 from ablate.identity.proof import Proof
 from ablate.job.checkpoints import CheckpointClock
 from ablate.job.finish import finish
@@ -29,6 +30,7 @@ from ablate.result import (
     Failed,
     Noted,
 )
+from ablate.stats.own_metric import OwnMetric
 from ablate.study import PROTOCOL, stream_seed
 from ablate.system.hardware.machine import Machine
 from ablate.system.messages.text import one_line, seed_and_fold
@@ -75,16 +77,18 @@ def train_and_test(cohort: Cohort, machine: Machine) -> Iterator[tuple[str, Even
 
 
 def _begin(cohort: Cohort, machine: Machine) -> Session:
-    """A cohort with its images, and proof that its networks and its trainer are those that were planned.
+    """A cohort with its images, and proof that its networks, trainer and metric are those that were planned.
 
     Raises:
         DataChangedError, NetworkChangedError, CodeChangedError: they are not.
     """
+    trainer, its_code = (None, None) if cohort.trainer is None else prove_trainer(cohort.trainer)
+    metric, code = (None, None) if cohort.metric is None else prove_metric(cohort.metric)
+    functions = tuple(filter(None, (its_code, code)))
     data, proof = load_images(cohort, machine), prove_networks(cohort)
-    if cohort.trainer is None:
-        return Session(cohort, machine, data, proof)
-    trainer, code = prove_trainer(cohort.trainer)
-    return Session(cohort, machine, data, proof, trainer=trainer, trainer_proof=code)
+    return Session(
+        cohort, machine, data, proof, trainer=trainer, metric=metric, functions=functions
+    )
 
 
 def _train(
@@ -134,9 +138,9 @@ def _epochs(
 
 @dataclass(frozen=True)
 class Session:
-    """A cohort on its machine, with its images on the device and proof of its networks. `begun` has the
-    attention of each run as it was initialised; `unsaved` runs can have no checkpoints. `trainer` is the
-    user's, if one trains, with proof of it.
+    """A cohort on its machine, with its images on the device and proof of its networks and of the user's
+    functions. `begun` has the attention of each run as it was initialised; `unsaved` runs can have no
+    checkpoints. `trainer` is the user's, if one trains, and `metric` the user's, if one measures.
     """
 
     cohort: Cohort
@@ -146,7 +150,8 @@ class Session:
     begun: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     unsaved: set[str] = field(default_factory=set)
     trainer: OwnTrainer | None = None
-    trainer_proof: FunctionProof | None = None
+    metric: OwnMetric | None = None
+    functions: tuple[FunctionProof, ...] = ()
 
     def made_by(self, run: Run) -> dict[str, Any]:
         """What a run's checkpoint must have been made by to be continued here."""
@@ -231,7 +236,7 @@ class Session:
 
     def check_code(self) -> None:
         """Nothing that these runs are given away with came from other code than their keys name."""
-        for proof in (self.proof, self.trainer_proof):
+        for proof in (self.proof, *self.functions):
             if proof is not None:
                 proof.check_code()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.page.document import Note
 from ablate.report.effects.factors import answers
-from ablate.report.findings import costs, headline
+from ablate.report.findings import costs, headline, lacking_words
 from ablate.report.results import completeness
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import Verdict
@@ -22,7 +22,7 @@ CLEAR = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT)
 
 def answer(summary: Summary) -> tuple[Note, ...]:
     """The sentences; the first alone where there is nothing more to claim."""
-    partial = (*_mixed(summary), *_partial(summary))
+    partial = (*_mixed(summary), *_lacking(summary), *_partial(summary))
     if summary.leaked or not summary.tested or not summary.reference.n:
         return (Note(headline(summary), "lead"), *partial)
     best = _clearest(summary)
@@ -80,6 +80,12 @@ def _mixed(summary: Summary) -> tuple[Note, ...]:
         names=noun(", ").join(names),
     )
     return (Note(text, "warning"),)
+
+
+def _lacking(summary: Summary) -> tuple[Note, ...]:
+    """That finished runs have no value of the metric, and stand in no verdict."""
+    told = lacking_words(summary)
+    return (Note(told, "warning"),) if told else ()
 
 
 def _partial(summary: Summary) -> tuple[Note, ...]:

@@ -79,6 +79,18 @@ def _scope(summary: Summary) -> str:
     return _(" {told}.", told=text[0].upper() + text[1:]) if text else ""
 
 
+def lacking_words(summary: Summary) -> str:
+    """How many finished runs cannot be judged by the metric, and why; empty where all can."""
+    if not summary.lacking:
+        return ""
+    return _(
+        "{runs} finished without a value of {title}, as where the study had another metric when they were "
+        "trained, and no verdict counts them: `ablate run` of the study trains what is missing.",
+        runs=amount(summary.lacking, "run"),
+        title=summary.judged_by.title,
+    )
+
+
 def findings(summary: Summary) -> tuple[Finding, ...]:
     """One finding for each variant that differs, then what could not be decided and why."""
     if summary.leaked or not summary.finished or not summary.reference.n:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from ablate.result.metrics import Split
 from ablate.stats.sample import PackedBits, Predicted, Sample
-from ablate.study.metrics import ACCURACY, METRICS
+from ablate.study.metrics import ACCURACY, metric_named
+from ablate.study.own_metrics import stored_name
 
 if TYPE_CHECKING:
     from ablate.store.reading.frames import Frames
@@ -38,6 +39,12 @@ def read_samples(
     return found
 
 
+def count_lacking(finished: pd.DataFrame, frames: Frames, metric: str) -> int:
+    """How many finished runs have no value of the metric on test images: nothing is judged by them."""
+    known = _of_split(finished, frames, metric, "test").dropna()
+    return int((~finished["run_key"].isin(known.index)).sum())
+
+
 def validation_scores(finished: pd.DataFrame, frames: Frames, metric: str) -> dict[str, float]:
     """The metric of the validation images by run key, of the runs that have it."""
     found = _of_split(finished, frames, metric, "validation").dropna()
@@ -51,7 +58,7 @@ def _of_split(finished: pd.DataFrame, frames: Frames, metric: str, split: Split)
     table = frames.metrics
     if table.empty:
         return pd.Series(dtype=float)
-    mine = table[(table["metric"] == metric) & (table["split"] == split)]
+    mine = table[(table["metric"] == stored_name(metric)) & (table["split"] == split)]
     return mine.set_index("run_key")["value"]
 
 
@@ -64,7 +71,7 @@ def _sample(
         packed = {seed: correct.packed(key) for seed, key in keys.items() if key in correct}
         bits = PackedBits(packed, images.images)
         return Sample(values, bits, images.images or None, folds=frames.folds)
-    if not METRICS[metric].of_predictions or images.labels is None:
+    if not metric_named(metric).of_predictions or images.labels is None:
         return Sample(values, folds=frames.folds)
     said = {seed: images.said[key].predicted for seed, key in keys.items() if key in images.said}
     return Sample(values, predicted=Predicted(metric, images.labels, said), folds=frames.folds)

@@ -18,7 +18,7 @@ from ablate.report.cost.speeds import (
     read_speeds,
     speed_columns,
 )
-from ablate.report.samples import read_samples, validation_scores
+from ablate.report.samples import count_lacking, read_samples, validation_scores
 from ablate.result import RunStatus
 from ablate.result.dataset import DatasetSummary
 from ablate.result.elsewhere import LARGEST_SEED, is_elsewhere, told_of
@@ -34,7 +34,7 @@ from ablate.stats.looks import (
     margin_of,
 )
 from ablate.stats.ratios import Ratio
-from ablate.study.metrics import ACCURACY, METRICS, Metric
+from ablate.study.metrics import ACCURACY, Metric, metric_named
 from ablate.study.search import FRESH_SEEDS, last_of_grid
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Summary:
 
     `exploratory` says why its verdicts are no more than a hint, None if they are sound; `any_time`
     whether they hold at every look (`--until-decided`). `contexts` are those of its study, where it is one of
-    several. `metric` is what the study is judged by, and
+    several. `metric` is what the study is judged by, which `lacking` finished runs have no value of, and
     `validation` its values on validation images, by run key; `metrics` has them all. `data` is what the
     images are. Of a study with folds `runs` are its seeds, each of all its folds together, and `fold_runs`
     the runs; without they are the same.
@@ -137,6 +137,7 @@ class Summary:
     any_time: bool = False
     data: DatasetSummary | None = None
     metric: str = ACCURACY
+    lacking: int = 0
     validation: Mapping[str, float] = field(default_factory=dict)
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     dataset_hash: str = ""
@@ -155,7 +156,7 @@ class Summary:
     @property
     def judged_by(self) -> Metric:
         """What verdicts and figures are about; `accuracy` and `accuracies` of variants are in it."""
-        return METRICS[self.metric]
+        return metric_named(self.metric)
 
     @property
     def samples(self) -> Mapping[str, Sample]:
@@ -299,6 +300,7 @@ def summarize(frames: Frames) -> Summary:
         any_time=any_time(frames.looks),
         data=frames.data,
         metric=metric,
+        lacking=count_lacking(finished, frames, metric),
         metrics=frames.metrics,
         dataset_hash=frames.dataset_hash,
         folds=frames.folds,

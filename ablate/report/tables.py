@@ -12,6 +12,7 @@ from ablate.report.summary import Summary
 from ablate.result import RunStatus
 from ablate.study.data import DATA_PROTOCOL
 from ablate.study.keys import by_difference
+from ablate.study.own_code import METRIC_SOURCE
 from ablate.system.messages.language import ENGLISH, _, language
 
 MAX_ERROR = 200
@@ -167,12 +168,20 @@ def recipe_table(summary: Summary) -> Table:
         "controls": study.get("controls"),
         "weights": study.get("weights"),
         "weights_sha256": study.get("weights_sha256"),
+        **_own_metric(summary),
         **by_difference(study.get("data") or {}, DATA_PROTOCOL),
     }
     shown |= {key: value for key, value in given.items() if value}
     rows = tuple(_texts(_words(key), fmt.value(value)) for key, value in shown.items())
     columns = (Column(_("Setting"), numeric=False), Column(_("Value"), numeric=False))
     return Table(_("What every run of this study has in common."), columns, rows)
+
+
+def _own_metric(summary: Summary) -> dict[str, str | None]:
+    """The user's metric that measured these runs, and the hash of its source."""
+    if not summary.judged_by.is_own or summary.lacking:
+        return {}
+    return {"metric": summary.metric, METRIC_SOURCE: summary.study.get(METRIC_SOURCE)}
 
 
 def environment_table(summary: Summary) -> Table | None:

@@ -1,4 +1,4 @@
-"""A network with parts of the user's own by everything that names it."""
+"""A network with parts of the user's own, and a metric of theirs, by everything that names it."""
 
 from __future__ import annotations
 

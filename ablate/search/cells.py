@@ -58,9 +58,8 @@ class CellMaker:
         study, dataset = self.plan.study, self.plan.dataset
         content, size = str(dataset.content_hash()), dataset.image_size
         given = cell.architecture.fingerprint, study.recipe, content, size, seed, study.data
-        trainer = None if self.plan.trainer is None else self.plan.trainer.digest
-        begun = self.plan.weights_sha256
-        key = run_key(*given, self.plan.left_out, begun, trainer=trainer)
+        plan = self.plan
+        key = run_key(*given, plan.left_out, plan.weights_sha256, sources=plan.sources)
         return replace(cell, seed=seed, run_key=key)
 
     def all(self) -> list[Cell]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ablate.study.search import METRICS, Search
+from ablate.study.search import Search, direction_of
 
 Costs = Mapping[str, float]
 """`parameters`, `macs` and, where it was measured, `images_per_second` of one network."""
@@ -35,7 +35,7 @@ def broken(search: Search, costs: Costs, baseline: Costs) -> str | None:
 
 def front(search: Search, all_values: Sequence[Sequence[float]]) -> list[int]:
     """The indices of those that nothing dominates; for one objective those of the best."""
-    signs = [1 if METRICS[name] == "maximize" else -1 for name in search.objectives]
+    signs = [1 if direction_of(name) == "maximize" else -1 for name in search.objectives]
     scores = [tuple(s * v for s, v in zip(signs, each, strict=True)) for each in all_values]
     return [
         i

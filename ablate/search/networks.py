@@ -21,7 +21,8 @@ def with_searched(plan: Plan, url: str) -> Plan:
         return plan
     store = TrialStore(url)
     try:
-        key = search_key(study, plan.dataset.label, str(plan.dataset.content_hash()))
+        content = str(plan.dataset.content_hash())
+        key = search_key(study, plan.dataset.label, content, plan.sources)
         rows = store.trials(key)
     finally:
         store.close()

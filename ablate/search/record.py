@@ -17,7 +17,7 @@ from ablate.search.sampling import distribution
 from ablate.store.writing.trials import SearchKey, TrialRow, TrialStore
 from ablate.study import Option
 from ablate.study.position import pieces
-from ablate.study.search import METRICS, Parameter, Search
+from ablate.study.search import Parameter, Search, direction_of
 
 FEWEST_FOR_IMPORTANCE = 4
 
@@ -120,7 +120,7 @@ def importances(search: Search, trials: Sequence[TrialResult]) -> dict[str, dict
     if len(useful) < FEWEST_FOR_IMPORTANCE or len({t.values for t in useful}) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction=METRICS[search.quality])
+    study = optuna.create_study(direction=direction_of(search.quality))
     kinds = _kinds(search.parameters, useful)
     for trial in useful:
         study.add_trial(_as_optuna_trial(kinds, trial, quality))

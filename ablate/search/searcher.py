@@ -20,9 +20,9 @@ from ablate.search.mirror import MirrorLostError, OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Space
 from ablate.store.writing.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
-from ablate.study.metrics import METRICS as METRIC_NAMES
+from ablate.study.metrics import metric_named
 from ablate.study.metrics import shown_value as shown_quality
-from ablate.study.search import ACCURACY, METRICS, SPEED, Search
+from ablate.study.search import ACCURACY, SPEED, Search, direction_of
 
 FREE_IN_A_ROW = 100
 """Without a budget of trials a search ends after so many that cost nothing: the space is known."""
@@ -340,7 +340,7 @@ class Searcher:
             "variant": row.variant,
             "run keys": list(row.run_keys),
             "selection seeds": list(range(1, len(row.run_keys) + 1)),
-            f"validation {METRIC_NAMES[search.metric].title} by selection seed": qualities,
+            f"validation {metric_named(search.metric).title} by selection seed": qualities,
             "from results": f"{len(set(row.run_keys) - set(row.trained))} of {len(row.run_keys)} runs",
             **{name: costs[name] for name in ("parameters", "macs", SPEED) if name in costs},
             **({"training images/s": round(sum(speeds) / len(speeds), 1)} if speeds else {}),
@@ -382,7 +382,7 @@ class Searcher:
 
 def _no_worse_in_costs(search: Search, rival: Sequence[float], own: Sequence[float]) -> bool:
     return all(
-        name == search.quality or (r >= o if METRICS[name] == "maximize" else r <= o)
+        name == search.quality or (r >= o if direction_of(name) == "maximize" else r <= o)
         for name, r, o in zip(search.objectives, rival, own, strict=True)
     )
 
@@ -417,7 +417,7 @@ def _why(run: RunSeen, search: Search) -> str:
     """What went wrong with a run that has no value."""
     if run.status is RunStatus.FAILED or search.quality == ACCURACY:
         return _last_line(run.error)
-    title = METRIC_NAMES[search.metric].title
+    title = metric_named(search.metric).title
     return f"no {title} of its validation images is stored: an earlier version trained it, or they have none"
 
 

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Table, bindparam, func
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    or_,
+)
 from sqlalchemy.dialects import sqlite
+
+from ablate.study.own_code import SOURCES, Sources
 
 
 def add_missing(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -47,6 +60,21 @@ def listed_keys(dialect: str) -> Any:
         listed = func.json_array_elements_text(keys)
         return listed.table_valued("value", with_ordinality="key").render_derived()
     return func.json_each(keys).table_valued("key", "value")
+
+
+def of_other_code(recipe: Column[Any], sources: Sources) -> ColumnElement[bool]:
+    """Whether runs with this recipe were trained or measured by other functions of the user's than those of
+    these hashes, or by some where there are none now: they are no runs of that study.
+    """
+    text = cast(recipe, Text)
+    return or_(
+        *(
+            ~text.contains(sources[key])
+            if key in sources
+            else text.contains(f'"{key}"', autoescape=True)
+            for key in SOURCES
+        )
+    )
 
 
 def storable(text: str | None) -> str | None:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ablate.study.data import ALL_DATA, DATA_PROTOCOL, READING_KEYS, DataTable
+from ablate.study.own_code import NO_SOURCES, Sources
 from ablate.study.recipe import PROTOCOL_DEFAULTS, STORED_ALWAYS, Recipe
 from ablate.system.digest import digest, digests
 
@@ -38,16 +39,16 @@ def run_key(
     left_out: int = 0,
     weights: str | None = None,
     fold: int | None = None,
-    trainer: str | None = None,
+    sources: Sources = NO_SOURCES,
 ) -> str:
     """The identity of a run: 16 hexadecimal digits.
 
     `fingerprint` is that of the built network, `content_hash` that of the images as they are read, of which
     `data` says which are used; each epoch leaves out `left_out` of them (`batches.py`). `weights` is the
-    SHA-256 of those that it begins with, `fold` the one that it is tested on, `trainer` the hash of what a
-    trainer of the user's reaches.
+    SHA-256 of those that it begins with, `fold` the one that it is tested on, `sources` are the hashes of
+    what the user's functions reach that train and measure it (`own_code.py`).
     """
-    conditions = run_conditions(recipe, content_hash, image_size, data, left_out, weights, trainer)
+    conditions = run_conditions(recipe, content_hash, image_size, data, left_out, weights, sources)
     return run_keys(conditions, fingerprint, [seed], fold)[0]
 
 
@@ -58,7 +59,7 @@ def run_conditions(
     data: DataTable = ALL_DATA,
     left_out: int = 0,
     weights: str | None = None,
-    trainer: str | None = None,
+    sources: Sources = NO_SOURCES,
 ) -> dict[str, Any]:
     """What runs of different networks and seeds have in common in their keys; each as in `run_key`."""
     return {
@@ -67,7 +68,7 @@ def run_conditions(
         **by_difference({"left_out": left_out}, {"left_out": 0}),
         **_conditions(recipe, image_size, _of_data(data, but=READING_KEYS)),
         **by_difference({"weights": weights}, {"weights": None}),
-        **by_difference({"trainer": trainer}, {"trainer": None}),
+        **sources,
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ablate.errors import nearest
+from ablate.study.own_metrics import is_own_metric, is_own_stored, own_title, plainly_named
 from ablate.system.messages.language import N_, _
 
 ACCURACY = "accuracy"
@@ -24,16 +25,17 @@ class Metric:
     higher_is_better: bool = True
     of_predictions: bool = False
     is_fraction: bool = True
+    is_own: bool = False
 
     @property
     def title(self) -> str:
-        """What it is called, in the language that is spoken."""
-        return _(self.called)
+        """What it is called, in the language that is spoken; a function of the user's has one name in all."""
+        return self.called if self.is_own else _(self.called)
 
     @property
     def heading(self) -> str:
         """The title as the first word of a line."""
-        return self.title[:1].upper() + self.title[1:]
+        return self.title if self.is_own else self.title[:1].upper() + self.title[1:]
 
 
 BEGAN_ACCURACY, BEGAN_LOSS = "epoch_0_accuracy", "epoch_0_log_loss"
@@ -51,15 +53,35 @@ METRICS: Mapping[str, Metric] = {
 """The metrics of a whole set of images."""
 
 
+def metric_named(name: str) -> Metric:
+    """The metric of that name: one of the table, or a function of the user's (`own_metrics.py`).
+
+    Raises:
+        KeyError: it is neither.
+    """
+    return Metric(own_title(name, METRICS), is_own=True) if is_own_metric(name) else METRICS[name]
+
+
+def metric_stored(name: str) -> Metric | None:
+    """The metric that a database calls so; None of what is no metric of a whole set of images."""
+    if name not in METRICS and is_own_stored(name):
+        return Metric(own_title(name, METRICS), is_own=True)
+    return METRICS.get(name)
+
+
 def shown_value(name: str, value: float) -> str:
     """`98.76 %`, and `0.1234` of what is no fraction."""
-    return f"{100 * value:.2f} %" if METRICS[name].is_fraction else f"{value:.4f}"
+    return f"{100 * value:.2f} %" if metric_named(name).is_fraction else f"{value:.4f}"
 
 
 def metric_to_judge_by(name: str) -> str:
-    """Raises:
-    ValueError: there is no such metric, or more of it is not better.
+    """The metric, a function of the user's written in one way.
+
+    Raises:
+        ValueError: there is no such metric, or more of it is not better.
     """
+    if is_own_metric(name):
+        return plainly_named(name)
     judges = [each for each, metric in METRICS.items() if metric.higher_is_better]
     if name in METRICS and name not in judges:
         raise ValueError(
@@ -67,6 +89,7 @@ def metric_to_judge_by(name: str) -> str:
         )
     if name not in METRICS:
         raise ValueError(
-            f"unknown metric {name!r}{nearest(name, judges)}; there are: {', '.join(judges)}"
+            f"unknown metric {name!r}{nearest(name, judges)}; there are: {', '.join(judges)}, or "
+            "PACKAGE.MODULE:FUNCTION of your own"
         )
     return name

@@ -14,6 +14,7 @@ from ablate.study.complete import complete_variant
 from ablate.study.controls import controls_in, unmatched
 from ablate.study.meant import or_meant
 from ablate.study.options import split_call
+from ablate.study.own_metrics import is_own_metric
 from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
 from ablate.study.study import Study
 from ablate.study.variant import Option, is_own_attention
@@ -44,8 +45,8 @@ def check_names(study: Study) -> None:
     Raises:
         UnknownNameError: no such augmentation, optimizer, schedule, attention, dataset or backbone.
         OptionError: an option that an attention does not have, or no position.
-        StudyError: a baseline or control that is no variant, or a network or attention of the user's from a
-            package that may not be imported.
+        StudyError: a baseline or control that is no variant, or a network, attention or metric of the user's
+            from a package that may not be imported.
     """
     if "torch" in sys.modules:
         return
@@ -55,6 +56,8 @@ def check_names(study: Study) -> None:
     variants = [complete_variant(variant, ATTENTION_OPTIONS) for variant in ours]
     for name in own:
         check_allowed(name)
+    if is_own_metric(study.metric):
+        check_allowed(split_call(study.metric)[0])
     if not own:  # whose names have options that only importing them tells
         with_whole_baseline(study, [variant.name for variant in variants])
     _check("dataset", (split_call(study.dataset)[0],), DATASETS)

@@ -11,6 +11,7 @@ from ablate.errors import nearest
 from ablate.study import metrics
 from ablate.study.base import StudyTable
 from ablate.study.keys import by_difference
+from ablate.study.own_metrics import is_own_metric, plainly_named
 from ablate.study.variant import Option
 
 Direction = Literal["maximize", "minimize"]
@@ -28,7 +29,24 @@ METRICS: dict[str, Direction] = {
     "macs": "minimize",
     "images_per_second": "maximize",
 }
-"""What a search can look for. The test set is not among them: a search that saw it would leak it."""
+"""What a search can look for, beside the user's metric. The test set is not among them: a search that saw it
+would leak it."""
+
+OF_VALIDATION = "val_"
+
+
+def quality_metric(objective: str) -> str | None:
+    """The metric of validation images that an objective is, also of the user's; None of a cost."""
+    own = objective.removeprefix(OF_VALIDATION)
+    if objective.startswith(OF_VALIDATION) and is_own_metric(own):
+        return own
+    return QUALITIES.get(objective)
+
+
+def direction_of(objective: str) -> Direction:
+    """Whether more or less of an objective is better."""
+    return METRICS.get(objective, "maximize")
+
 
 SPEED = "images_per_second"
 """Of inference, measured as `ablate measure` does; the other costs are known on paper."""
@@ -142,13 +160,14 @@ class Search(StudyTable):
     @field_validator("objectives", mode="before")
     @classmethod
     def _one_or_more(cls, given: Any) -> Any:
-        return [given] if isinstance(given, str) else given
+        named = [given] if isinstance(given, str) else given
+        return [_plainly(each) for each in named] if isinstance(named, list | tuple) else named
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
         for name in (*self.objectives, *self.constraints):
             _check_metric(name)
-        qualities = [name for name in self.objectives if name in QUALITIES]
+        qualities = [name for name in self.objectives if quality_metric(name)]
         if not qualities or len(set(self.objectives)) < len(self.objectives):
             raise ValueError(
                 f"search: objectives are different ones, and {ACCURACY} or another metric of validation "
@@ -159,7 +178,7 @@ class Search(StudyTable):
                 f"search: {' and '.join(qualities)} both say how good a network is: racing and fresh seeds "
                 "go by one; leave the others out"
             )
-        if unknowable := [name for name in self.constraints if name in QUALITIES]:
+        if unknowable := [name for name in self.constraints if quality_metric(name)]:
             raise ValueError(
                 f"search: {unknowable[0]} is known only after training, so it is no constraint but an "
                 "objective"
@@ -187,21 +206,21 @@ class Search(StudyTable):
     @property
     def quality(self) -> str:
         """The objective that says how good a trained network is, such as `val_accuracy`."""
-        return next(name for name in self.objectives if name in QUALITIES)
+        return next(name for name in self.objectives if quality_metric(name))
 
     @property
     def metric(self) -> str:
         """The metric of validation images that it is, such as `accuracy`."""
-        return QUALITIES[self.quality]
+        return str(quality_metric(self.quality))
 
     @property
     def sign(self) -> int:
         """1 where more of it is better, -1 where less is."""
-        return 1 if METRICS[self.quality] == "maximize" else -1
+        return 1 if direction_of(self.quality) == "maximize" else -1
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        return tuple(METRICS[name] for name in self.objectives)
+        return tuple(map(direction_of, self.objectives))
 
     @property
     def needs_speed(self) -> bool:
@@ -241,13 +260,21 @@ BOUND_PROTOCOL: dict[str, Any] = {"at_least": None, "at_most": None, "of_baselin
 """What the identity of a search leaves out (`keys.py`). A value here never changes."""
 
 
+def _plainly(objective: Any) -> Any:
+    """An objective by a metric of the user's, written as its study has it."""
+    metric = quality_metric(objective) if isinstance(objective, str) else None
+    if metric is None or not is_own_metric(metric):
+        return objective
+    return f"{OF_VALIDATION}{plainly_named(metric)}"
+
+
 def _check_metric(name: str) -> None:
     if name.startswith("test_"):
         raise ValueError(
             f"search: {name} is never an objective: a search that sees the test set leaks it; "
             f"there are: {', '.join(METRICS)}"
         )
-    if name not in METRICS:
+    if name not in METRICS and quality_metric(name) is None:
         raise ValueError(
             f"search: {name!r} is not measured{nearest(name, METRICS)}; there are: "
             f"{', '.join(METRICS)}"

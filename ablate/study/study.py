@@ -16,9 +16,10 @@ from ablate.study.data import ALL_DATA, DataTable
 from ablate.study.grid import GridTable
 from ablate.study.keys import setting_key, stored_conditions
 from ablate.study.metrics import ACCURACY, metric_to_judge_by
+from ablate.study.own_metrics import is_own_metric
 from ablate.study.recipe import Recipe
 from ablate.study.search import ACCURACY as SEARCHED
-from ablate.study.search import QUALITIES, Search
+from ablate.study.search import Search, quality_metric
 from ablate.study.variant import NO_ATTENTION, Variant
 from ablate.system.messages.context import Context
 
@@ -28,8 +29,8 @@ MAX_CELLS = 100_000
 class Study(StudyTable):
     """One question: a backbone, a dataset, a grid, a recipe, seeds and a baseline.
 
-    `metric` is what verdicts, search and report speak of; `equivalence_margin` is in it (0.005 is half a
-    point): what a verdict calls equivalent.
+    `metric` is what verdicts, search and report speak of, ours or a function of the user's;
+    `equivalence_margin` is in it (0.005 is half a point): what a verdict calls equivalent.
     `image_size` is the side in pixels to which a dataset of files is brought. `identity` names the
     network by hand, where something in it cannot be described. `weights` are those that the backbone begins
     with, all of them unless `weights_partial`. `controls` are second baselines,
@@ -65,7 +66,7 @@ class Study(StudyTable):
         metric, search = given.get("metric", ACCURACY), given["search"]
         named = search.get("objectives", [SEARCHED])
         objectives = [named] if isinstance(named, str) else named
-        unknown = metric == ACCURACY or f"val_{metric}" not in QUALITIES
+        unknown = metric == ACCURACY or quality_metric(f"val_{metric}") is None
         if unknown or not isinstance(objectives, list | tuple):
             return given
         own = [f"val_{metric}" if name == SEARCHED else name for name in objectives]
@@ -92,6 +93,12 @@ class Study(StudyTable):
             raise ValueError(
                 f"translate: images of {self.image_size} pixels cannot be shifted by {pixels}: "
                 "make it smaller"
+            )
+        searched = self.metric if self.search is None else self.search.metric
+        if is_own_metric(searched) and searched != self.metric:
+            raise ValueError(
+                f"search: val_{searched} is not measured: a study measures one metric of your own, "
+                f'metric = "{searched}"'
             )
         if self.search is not None and self.recipe.split == "tutorial":
             raise ValueError(

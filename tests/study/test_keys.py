@@ -182,7 +182,7 @@ def test_golden_keys_of_trained_weights() -> None:
 def test_golden_keys_of_a_trainer_of_ones_own() -> None:
     """By its name and options in the recipe, and by what it reaches."""
     recipe = Recipe(trainer="mypkg.train:distil")
-    key = run_key("0" * 16, recipe, "1" * 64, 32, 1, trainer="3" * 16)
+    key = run_key("0" * 16, recipe, "1" * 64, 32, 1, sources={"trainer_source": "3" * 16})
     assert key == "4a437189e378701f"
     assert run_key("0" * 16, recipe, "1" * 64, 32, 1) != key
 

@@ -9,6 +9,7 @@ from ablate.page.document import Column, Document, Table, TableCell, Value
 from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary, VariantSummary
+from ablate.study.own_metrics import column_name
 
 MODES = ("train", "infer", "eager")
 """What speed is measured of; `eager` is training without recorded steps, where there are those."""
@@ -66,6 +67,7 @@ def _record(columns: Sequence[Column], cells: Sequence[TableCell]) -> dict[str, 
 def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
     score, effect = variant.accuracy, variant.effect
     claimed = effect if not summary.leaked else None
+    metric = column_name(summary.metric)
     row: dict[str, Value] = {
         "variant": variant.name,
         "same_as": variant.same_as,
@@ -74,10 +76,10 @@ def _csv_row(variant: VariantSummary, summary: Summary) -> dict[str, Value]:
         "finished": variant.n,
         "failed": variant.failed,
         "metric": summary.metric,
-        f"test_{summary.metric}_mean": score.mean if score else None,
-        f"test_{summary.metric}_sd": score.sd if score else None,
-        f"test_{summary.metric}_low": score.low if score else None,
-        f"test_{summary.metric}_high": score.high if score else None,
+        f"test_{metric}_mean": score.mean if score else None,
+        f"test_{metric}_sd": score.sd if score else None,
+        f"test_{metric}_low": score.low if score else None,
+        f"test_{metric}_high": score.high if score else None,
         "difference": effect.difference if effect else None,
         "difference_low": claimed.low if claimed else None,
         "difference_high": claimed.high if claimed else None,

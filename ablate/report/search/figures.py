@@ -13,7 +13,7 @@ from ablate.page import canvas
 from ablate.page.document import Figure, Value
 from ablate.report.search.quality import best_words, objective_words, quality_of
 from ablate.result.search import SearchResult, TrialResult
-from ablate.study.search import QUALITIES
+from ablate.study.search import quality_metric
 from ablate.system.messages.language import _, amount
 
 MOST_SLICES = 6
@@ -75,7 +75,7 @@ def history_figure(search: SearchResult) -> Figure | None:
 
 def front_figure(search: SearchResult) -> Figure | None:
     """What trials gave against the second objective; the Pareto front joined by a line."""
-    others = [i for i, name in enumerate(search.objectives) if name not in QUALITIES]
+    others = [i for i, name in enumerate(search.objectives) if not quality_metric(name)]
     at = [(t, a) for t, a in _with_values(search) if t.state == "complete"]
     if not others or not at:
         return None

@@ -10,8 +10,8 @@ import numpy as np
 from ablate.page import format as fmt
 from ablate.result.search import SearchResult
 from ablate.stats import words
-from ablate.study.metrics import METRICS, Metric
-from ablate.study.search import QUALITIES
+from ablate.study.metrics import Metric, metric_named
+from ablate.study.search import quality_metric
 from ablate.system.messages.language import _
 
 
@@ -64,8 +64,8 @@ class Quality:
 
 def quality_of(search: SearchResult) -> Quality:
     """That of a search."""
-    index, name = next((i, name) for i, name in enumerate(search.objectives) if name in QUALITIES)
-    return Quality(index, METRICS[QUALITIES[name]])
+    index, name = next((i, m) for i, o in enumerate(search.objectives) if (m := quality_metric(o)))
+    return Quality(index, metric_named(name))
 
 
 def best_words(quality: Quality) -> str:
@@ -73,7 +73,7 @@ def best_words(quality: Quality) -> str:
 
 
 def objective_words(name: str) -> str:
-    if name in QUALITIES:
-        return _("Validation {title}", title=METRICS[QUALITIES[name]].title)
+    if metric := quality_metric(name):
+        return _("Validation {title}", title=metric_named(metric).title)
     words = {"macs": "MACs", "images_per_second": _("Images/s")}
     return words.get(name, _(name.capitalize()))

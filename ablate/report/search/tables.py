@@ -14,7 +14,7 @@ from ablate.result.search import ConfirmedResult, SearchResult
 from ablate.stats import Effect, words
 from ablate.stats.selection import told_fresh
 from ablate.study.metrics import ACCURACY, METRICS
-from ablate.study.search import QUALITIES
+from ablate.study.search import quality_metric
 from ablate.system.messages.language import _, amount
 
 CostsByName = Mapping[str, Mapping[str, str]]
@@ -167,6 +167,6 @@ def best_table(search: SearchResult, costs: CostsByName, top: int = 10) -> Table
 
 
 def _value(quality: Quality, name: str, value: float) -> str:
-    if name in QUALITIES:
+    if quality_metric(name):
         return quality.told(value)
     return fmt.speed(value) if name == "images_per_second" else fmt.count(value)

@@ -9,7 +9,7 @@ import numpy as np
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
 from ablate.report.summary import Summary
-from ablate.study.metrics import METRICS
+from ablate.study.metrics import METRICS, Metric, metric_stored
 from ablate.system.messages.language import _, amount
 
 
@@ -70,10 +70,10 @@ def _table(summary: Summary) -> Table | None:
     if table.empty:
         return None
     test = table[table["split"] == "test"].merge(summary.runs[["run_key", "variant"]], on="run_key")
-    names = [name for name in METRICS if name in set(test["metric"])]
+    metrics = _metrics(set(map(str, test["metric"])))
     columns = (
         Column(_("Variant"), numeric=False),
-        *(Column(METRICS[name].heading, _unit(name)) for name in names),
+        *(Column(metric.heading, _unit(metric)) for metric in metrics.values()),
     )
     values: dict[tuple[str, str], list[float]] = {}
     for variant, metric, value in zip(test["variant"], test["metric"], test["value"], strict=True):
@@ -82,7 +82,7 @@ def _table(summary: Summary) -> Table | None:
         Row(
             (
                 TableCell(each.name),
-                *(_cell(values.get((each.name, name), []), name) for name in names),
+                *(_cell(values.get((each.name, name), []), metrics[name]) for name in metrics),
             ),
             marked=each.is_baseline,
         )
@@ -98,16 +98,23 @@ def _table(summary: Summary) -> Table | None:
     return Table(caption, columns, rows) if rows else None
 
 
-def _unit(name: str) -> str:
-    if METRICS[name].is_fraction:
-        return "%" if METRICS[name].higher_is_better else _("%, less is better")
+def _metrics(there: set[str]) -> dict[str, Metric]:
+    """Those of these names of a database that are of all images: ours, and behind them the user's."""
+    own = sorted(there - METRICS.keys())
+    found = {name: metric_stored(name) for name in (*METRICS, *own) if name in there}
+    return {name: metric for name, metric in found.items() if metric is not None}
+
+
+def _unit(metric: Metric) -> str:
+    if metric.is_fraction:
+        return "%" if metric.higher_is_better else _("%, less is better")
     return _("nats, less is better")
 
 
-def _cell(values: list[float], metric: str) -> TableCell:
+def _cell(values: list[float], metric: Metric) -> TableCell:
     if not values:
         return TableCell(fmt.MISSING)
-    digits, times = (2, 100) if METRICS[metric].is_fraction else (3, 1)
+    digits, times = (2, 100) if metric.is_fraction else (3, 1)
     text = f"{times * statistics.fmean(values):.{digits}f}"
     if len(values) > 1:
         text += f" ± {times * statistics.stdev(values):.{digits}f}"

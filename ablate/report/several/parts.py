@@ -11,6 +11,7 @@ from ablate.report.effects.contexts import InContext, variants_of
 from ablate.report.summary import Summary, VariantSummary
 from ablate.result import RunStatus
 from ablate.study.data import DATA_PROTOCOL
+from ablate.study.own_code import METRIC_SOURCE
 from ablate.study.recipe import PROTOCOL_DEFAULTS
 from ablate.system.messages.language import N_, Said, _, noun
 
@@ -76,6 +77,7 @@ def facts_of(summary: Summary, dataset_hash: str) -> dict[str, str]:
     data: Mapping[str, Any] = {**DATA_PROTOCOL, **(study.get("data") or {})}
     classes = {} if summary.data is None else {CLASSES: str(summary.data.classes)}
     begun = " ".join(str(study[key])[:n] for key, n in WEIGHTS.items() if study.get(key))
+    source = [str(study[METRIC_SOURCE])[:SHORT]] if METRIC_SOURCE in study else []
     content = f" {dataset_hash[:SHORT]}" if dataset_hash else ""
     return {
         DATA: f"{study.get('dataset')}{content}",
@@ -84,7 +86,7 @@ def facts_of(summary: Summary, dataset_hash: str) -> dict[str, str]:
         "weights": begun or fmt.MISSING,
         "image size": str(study.get("image_size")),
         "baseline": summary.baseline,
-        "metric": summary.metric,
+        "metric": " ".join((summary.metric, *source)),
         **{f"recipe.{key}": fmt.value(value) for key, value in sorted(recipe.items())},
         **{f"data.{key}": fmt.value(value) for key, value in sorted(data.items())},
     }

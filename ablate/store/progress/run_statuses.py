@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, sele
 from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connection.engine import database_exists, reading
-from ablate.store.statements import chunks, listed_keys
+from ablate.store.statements import chunks, listed_keys, of_other_code
+from ablate.study.own_code import NO_SOURCES, Sources
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -28,19 +29,26 @@ class Stored:
     """What a database has of a study: the status of its runs, and how many it has beside them, by status.
 
     Those `outside` are what its search has asked for, or of seeds and variants that the plan lacks; those of
-    `others` are of networks that are called as its variants and are others, as before their code was edited.
+    `others` are of networks that are called as its variants and are others, as before their code was edited;
+    those `of_other_code` lack the user's metric that the plan has, or were measured by one before.
     """
 
     statuses: dict[str, RunStatus] = field(default_factory=dict)
     outside: Counter[RunStatus] = field(default_factory=Counter)
     others: Counter[RunStatus] = field(default_factory=Counter)
+    of_other_code: Counter[RunStatus] = field(default_factory=Counter)
 
 
 def stored_of_study(
-    url: str, study: Study, content: str, run_keys: Sequence[str], networks: Mapping[str, str]
+    url: str,
+    study: Study,
+    content: str,
+    run_keys: Sequence[str],
+    networks: Mapping[str, str],
+    sources: Sources = NO_SOURCES,
 ) -> Stored:
     """What a database has of these runs, of whichever study, and of this study beside them; `networks` are
-    the fingerprints of its variants.
+    the fingerprints of its variants, `sources` are the hashes of the user's functions.
 
     Raises:
         DatabaseError: there is one, but it is not ours or newer.
@@ -58,11 +66,13 @@ def stored_of_study(
         beside = known.keys() - asked
         here = (*mine, cells.c.setting == study.setting)
         other = _of_others(connection, here, networks) & beside if beside else set()
+        otherwise = _otherwise(connection, here, sources) & beside - other if beside else set()
     found |= {key: known[key] for key in run_keys if key in known}
     return Stored(
         found,
-        outside=Counter(known[key] for key in beside - other),
+        outside=Counter(known[key] for key in beside - other - otherwise),
         others=Counter(known[key] for key in other),
+        of_other_code=Counter(known[key] for key in otherwise),
     )
 
 
@@ -76,6 +86,15 @@ def _of_others(
     return {
         key for key, name, fingerprint in rows if networks.get(name, fingerprint) != fingerprint
     }
+
+
+def _otherwise(
+    connection: Connection, here: Sequence[ColumnElement[bool]], sources: Sources
+) -> set[str]:
+    """Runs of a study that other functions of the user's have trained or measured than those of now."""
+    cells, runs = schema.cells, schema.runs
+    other = of_other_code(runs.c.recipe, sources)
+    return set(connection.scalars(select(cells.c.run_key).join(runs).where(*here, other)))
 
 
 def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:

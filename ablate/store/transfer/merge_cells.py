@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, func, insert, select, update
+from sqlalchemy import Column, Connection, Table, Text, cast, func, insert, select, update
 
 from ablate.result.elsewhere import ELSEWHERE, is_elsewhere, told_of
 from ablate.store import schema
 from ablate.store.progress.status import StudyKey
 from ablate.store.statements import chunks
 from ablate.store.transfer.merge_runs import check
+from ablate.study.own_code import sources_in
 from ablate.system.messages.text import plural
+
+Measured = tuple[str, frozenset[tuple[str, str]]]
+"""The fingerprint of a network, and the hashes of the user's functions that trained and measured it."""
 
 
 def add_cells(source: Connection, target: Connection) -> tuple[set[StudyKey], list[str]]:
     """Add the cells that are new, behind those of the same study; returns where others were before, and a
-    line for each study some of whose variants are other networks here: a mean of both would be of neither.
+    line for each study some of whose variants are other networks here, or have other functions of the user's:
+    a mean of both would be of neither.
     """
     cells, runs = schema.cells, schema.runs
     key, place = (cells.c.study, cells.c.run_key), _place(cells)
@@ -31,15 +37,15 @@ def add_cells(source: Connection, target: Connection) -> tuple[set[StudyKey], li
     labels = {tuple(row[:3]): row[3] for row in named}
     networks, others = _networks(target), defaultdict[StudyKey, list[str]](list)
     rows, joined = [], set()
-    query = select(cells, runs.c.fingerprint).join(runs).order_by(cells.c.ordinal)
+    query = select(cells, runs.c.fingerprint, runs.c.recipe).join(runs).order_by(cells.c.ordinal)
     for found in map(dict, source.execute(query).mappings()):
-        fingerprint = found.pop("fingerprint")
+        measured = found.pop("fingerprint"), _own_code(found.pop("recipe"))
         if (found["study"], found["run_key"]) in known:
             continue
         check(cells, found)
         where = (found["study"], found["dataset_hash"], found["setting"])
-        here = networks.get((*where, found["variant"]), {fingerprint})
-        if fingerprint not in here:
+        here = networks.get((*where, found["variant"]), {measured})
+        if measured not in here:
             others[where].append(found["variant"])
             continue
         joined |= {where} & behind.keys()
@@ -50,13 +56,20 @@ def add_cells(source: Connection, target: Connection) -> tuple[set[StudyKey], li
     return joined, [_other_networks(where[0], names) for where, names in others.items()]
 
 
-def _networks(target: Connection) -> dict[tuple[str, ...], set[str]]:
-    """The fingerprints of each variant of each study."""
+def _own_code(recipe: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    return frozenset(sources_in(recipe).items())
+
+
+def _networks(target: Connection) -> dict[tuple[str, ...], set[Measured]]:
+    """The fingerprints of each variant of each study, each with the hashes of the user's functions of its
+    runs.
+    """
     cells, runs = schema.cells, schema.runs
-    query = select(*_place(cells), cells.c.variant, runs.c.fingerprint).join(runs).distinct()
-    found = defaultdict[tuple[str, ...], set[str]](set)
-    for row in target.execute(query):
-        found[tuple(row[:4])].add(row[4])
+    recipe = cast(runs.c.recipe, Text)
+    query = select(*_place(cells), cells.c.variant, runs.c.fingerprint, recipe).join(runs)
+    found = defaultdict[tuple[str, ...], set[Measured]](set)
+    for *place, fingerprint, text in target.execute(query.distinct()):
+        found[tuple(place)].add((fingerprint, _own_code(json.loads(text))))
     return found
 
 
@@ -64,9 +77,9 @@ def _other_networks(study: str, variants: Sequence[str]) -> str:
     names = list(dict.fromkeys(variants))
     more = f" and {plural(len(names) - 1, 'other variant')}" if len(names) > 1 else ""
     return (
-        f"{study}: {names[0]}{more} are other networks there, of other code or libraries: their "
-        f"{plural(len(variants), 'run')} came along, but not into this study; `ablate run` with that network "
-        "finds them"
+        f"{study}: {names[0]}{more} are other networks there, of other code or libraries, or trained or "
+        f"measured by other code: their {plural(len(variants), 'run')} came along, but not into this study; "
+        "`ablate run` with that network finds them"
     )
 
 

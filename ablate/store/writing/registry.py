@@ -24,7 +24,7 @@ from ablate.stats.looks import ANYTIME
 from ablate.store import schema
 from ablate.store.connection.postgres import take_turns
 from ablate.store.reading.elsewhere import read_elsewhere
-from ablate.store.statements import add_missing, chunks, put
+from ablate.store.statements import add_missing, chunks, of_other_code, put
 from ablate.store.writing.rows import (
     add_architectures,
     cell_row,
@@ -148,6 +148,7 @@ def _until_decided(
         select(cells, runs.c.fingerprint)
         .join(runs, runs.c.run_key == cells.c.run_key)
         .where(mine, looked, runs.c.status != RunStatus.PLANNED)
+        .where(~of_other_code(runs.c.recipe, plan.sources))
         .order_by(cells.c.ordinal)
     )
     found = []
@@ -178,6 +179,7 @@ def _searched(
         select(cells, runs.c.fingerprint)
         .join(runs, runs.c.run_key == cells.c.run_key)
         .where(mine, or_(asked, confirms))
+        .where(~of_other_code(runs.c.recipe, plan.sources))
     )
     names = {cell.architecture.fingerprint: variant_columns(cell.variant) for cell in plan.cells}
     found = []

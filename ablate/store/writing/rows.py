@@ -28,7 +28,7 @@ def run_row(cell: Cell, plan: Plan, content_hash: str) -> dict[str, Any]:
         "run_key": cell.run_key,
         "fingerprint": cell.architecture.fingerprint,
         "dataset_hash": content_hash,
-        "recipe": plan.study.conditions,
+        "recipe": {**plan.study.conditions, **plan.own_code},
         "seed": cell.seed,
         "fold": cell.fold,
         "status": RunStatus.PLANNED,

@@ -21,6 +21,8 @@ from ablate.store.writing.registry import add_cells
 from ablate.store.writing.rows import add_architectures
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY
+from ablate.study.own_code import METRIC_SOURCE, NO_SOURCES, Sources
+from ablate.study.own_metrics import is_own_metric, stored_name
 from ablate.system.digest import digest
 from ablate.system.process.clock import now
 
@@ -47,11 +49,17 @@ class SearchKey:
     dataset_hash: str
 
 
-def search_key(study: Study, dataset: str, content_hash: str) -> SearchKey:
+def search_key(
+    study: Study, dataset: str, content_hash: str, sources: Sources = NO_SOURCES
+) -> SearchKey:
     """Which search a study has: another space, objective or way of asking is another search, and so are
-    other images.
+    other images, and the same functions of the user's from other source, of which `sources` are the hashes.
     """
     identity = study.search.identity if study.search is not None else {}
+    counting = dict(sources)
+    if study.search is None or not is_own_metric(study.search.metric):
+        counting.pop(METRIC_SOURCE, None)  # it looks for another metric
+    identity = {**identity, **counting}
     return SearchKey(study.name, dataset, study.setting, digest(identity), content_hash)
 
 
@@ -258,7 +266,7 @@ def _validated(runs: Any, metric: str) -> tuple[Any, Any]:
     mine = and_(
         table.c.run_key == runs.c.run_key,
         table.c.split == "validation",
-        table.c.metric == metric,
+        table.c.metric == stored_name(metric),
         table.c.class_name == "",
     )
     return table.c.value, runs.outerjoin(table, mine)

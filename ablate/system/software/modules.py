@@ -48,12 +48,13 @@ class _SourceLoader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         """Run the file under generators of its own: what it draws is the same in each process, and it takes
         nothing from the network that imports it first."""
-        with _generators_of_its_own():
+        with generators_of_its_own():
             super().exec_module(module)
 
 
 @contextmanager
-def _generators_of_its_own() -> Iterator[None]:
+def generators_of_its_own() -> Iterator[None]:
+    """While entered, the generators of the process begin anew; afterwards they go on as they would have."""
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
     before = random.getstate(), numpy and numpy.random.get_state(), torch and torch.get_rng_state()
     random.seed(0)
