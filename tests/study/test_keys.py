@@ -179,6 +179,14 @@ def test_golden_keys_of_trained_weights() -> None:
     assert parse_study({**DEFAULTS, "weights": "net.pth"}, "test").setting == "3e9a4b5a3dc40fbe"
 
 
+def test_golden_keys_of_a_metric_of_ones_own() -> None:
+    """A run's key has it by its source; a setting has none, so that ours can judge the same runs."""
+    recipe = Recipe()
+    assert run_key("0" * 16, recipe, "1" * 64, 32, 1, metric="3" * 16) == "bb28806e0fe7f9e4"
+    study = parse_study({**DEFAULTS, "metric": "mypkg.metrics:kappa"}, "test")
+    assert study.setting == parse_study(DEFAULTS, "test").setting
+
+
 class Longer(Recipe):
     """A recipe of a later version, with a key that this one does not know."""
 
