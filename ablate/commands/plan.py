@@ -188,9 +188,8 @@ def _tell(looked: _Looked, url: str) -> None:
     if looked.otherwise:
         say(
             _(
-                "{runs} ({states}) were trained when the study had another metric, or its function other "
-                "code, and are not judged by this one: they stay in the database, and count again where "
-                "that is as it was",
+                "{runs} ({states}) were trained or measured by other code of yours, or by none, and do not "
+                "count here: they stay in the database, and count again where that is as it was",
                 runs=amount(sum(looked.otherwise.values()), "run"),
                 states=_states(looked.otherwise),
             )

@@ -12,6 +12,14 @@ from support.own_metrics import KAPPA, MODULE, STUDY, forget_module, write_modul
 from ablate.system.software.imports import ALLOWED
 
 RUN = ("--no-measure", "--executor", "inprocess", "--no-probe", "--device", "cpu")
+SEARCH = """
+[search]
+trials = 2
+seeds = 1
+confirm = 1
+confirm_seeds = 2
+parameters = { attention = ["se"], position = ["pool1", "pool2"], reduction = [4] }
+"""
 ALLOW = ("--allow-import", MODULE)
 
 
@@ -117,17 +125,7 @@ def test_a_wrong_one_ends_plan_with_one_line(mine: Shell) -> None:
 
 
 def test_a_search_looks_for_it(mine: Shell) -> None:
-    (mine.folder / "mine.toml").write_text(
-        STUDY
-        + """
-[search]
-trials = 2
-seeds = 1
-confirm = 1
-confirm_seeds = 2
-parameters = { attention = ["se"], position = ["pool1", "pool2"], reduction = [4] }
-"""
-    )
+    (mine.folder / "mine.toml").write_text(STUDY + SEARCH)
     code, told, errors = mine(
         "search", "mine.toml", *ALLOW, "--executor", "inprocess", "--no-probe"
     )
@@ -139,3 +137,33 @@ parameters = { attention = ["se"], position = ["pool1", "pool2"], reduction = [4
     code, _, errors = mine("report", "mine.toml")
     assert code == 0, errors
     assert "alidation kappa" in (mine.folder / "reports" / "mine" / "report.md").read_text()
+
+
+def test_a_merge_puts_no_runs_of_another_function_into_a_study(mine: Shell) -> None:
+    dbs = [f"sqlite:///{mine.folder}/{name}.db" for name in ("a", "b")]
+    alone = ("--set", "grid=[{attention='none'}]", "--seeds", "1")
+    for db, text in zip(dbs, (KAPPA, KAPPA + "# another\n"), strict=True):
+        write_module(mine.folder, text)
+        code, _, errors = mine("run", "mine.toml", *ALLOW, *alone, *RUN, "--db", db)
+        assert code == 0, errors
+    code, told, errors = mine("merge", dbs[0], dbs[1])
+    assert code == 1
+    assert "or measured by another metric: their 1 run came along" in told + errors
+    assert len(rows_of(dbs[0], "SELECT run_key FROM runs")) == 2
+    assert len(rows_of(dbs[0], "SELECT run_key FROM v_runs")) == 1
+
+
+def test_no_cells_of_a_search_stay_that_another_function_measured(mine: Shell) -> None:
+    (mine.folder / "mine.toml").write_text(STUDY + SEARCH)
+    line = ("search", "mine.toml", *ALLOW, "--executor", "inprocess", "--no-probe")
+    code, _, errors = mine(*line)
+    assert code == 0, errors
+    write_module(mine.folder, KAPPA + "# another\n")
+    code, told, errors = mine(*line)
+    assert code == 0, errors
+    assert "2 trials (2 now)" in told  # another search, with its own trials
+    twice = rows_of(
+        f"sqlite:///{mine.folder}/results/ablation.db",
+        "SELECT variant, seed FROM v_runs GROUP BY variant, seed HAVING COUNT(*) > 1",
+    )
+    assert twice == []

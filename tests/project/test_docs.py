@@ -269,6 +269,7 @@ def test_every_example_of_a_study_is_tried_above() -> None:
         "docs/README.zh.md",  # the blocks of README.md: test_words.py
         "docs/own-attention.md",  # in test_own_attention_page.py
         "docs/own-trainer.md",  # in test_own_trainer_page.py
+        "docs/own-metrics.md",  # in test_own_metrics_page.py
         "docs/studies.md",
         "docs/pretrained.md",  # in test_pretrained_page.py
     }

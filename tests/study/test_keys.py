@@ -179,12 +179,18 @@ def test_golden_keys_of_trained_weights() -> None:
     assert parse_study({**DEFAULTS, "weights": "net.pth"}, "test").setting == "3e9a4b5a3dc40fbe"
 
 
-def test_golden_keys_of_a_trainer_of_ones_own() -> None:
-    """By its name and options in the recipe, and by what it reaches."""
+def test_golden_keys_of_the_users_functions() -> None:
+    """A trainer stands in the recipe by its name and options, a metric in no setting, so that ours can judge the
+    same runs; what they reach is in the keys.
+    """
     recipe = Recipe(trainer="mypkg.train:distil")
-    key = run_key("0" * 16, recipe, "1" * 64, 32, 1, sources={"trainer_source": "3" * 16})
-    assert key == "4a437189e378701f"
-    assert run_key("0" * 16, recipe, "1" * 64, 32, 1) != key
+    trained = run_key("0" * 16, recipe, "1" * 64, 32, 1, sources={"trainer_source": "3" * 16})
+    assert trained == "18fffb3b32c5f13f"
+    assert run_key("0" * 16, recipe, "1" * 64, 32, 1) != trained
+    measured = {"metric_source": "3" * 16}
+    assert run_key("0" * 16, Recipe(), "1" * 64, 32, 1, sources=measured) == "eeba2c6d6e3c03ab"
+    study = parse_study({**DEFAULTS, "metric": "mypkg.metrics:kappa"}, "test")
+    assert study.setting == parse_study(DEFAULTS, "test").setting
 
 
 class Longer(Recipe):
