@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ablate.attention import ATTENTION, Attention, OwnAttention, OwnCall
+from ablate.attention import ATTENTION, Attention, OwnAttention, OwnCall, options_at
 from ablate.attention.placebo import Identity
 from ablate.backbones import is_own
 from ablate.errors import AblateError, OptionError, PlacementError, StudyError
@@ -80,7 +80,7 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
     """
     targets = find_targets(variant, classes, image_size)
     net = make_outline(variant.backbone, classes, image_size)
-    own = is_own_attention(variant.attention)
+    own = bool(variant.own_kinds)
     with nullcontext() if own else outlining(variant.backbone, classes, image_size):
         for target in targets:
             with seeded(0) if own else nullcontext():
@@ -116,8 +116,9 @@ def own_calls(variants: Iterable[Variant], classes: int, image_size: int) -> Ite
     """
     seen = set[str]()
     for variant in variants:
-        if is_own_attention(variant.attention):
-            for target in find_targets(variant, classes, image_size):
+        targets = find_targets(variant, classes, image_size) if variant.own_kinds else ()
+        for target in targets:
+            if is_own_attention(variant.kind_at(target.part)):
                 call = _own_call(variant, target)
                 if call.words not in seen:
                     yield call
@@ -134,8 +135,8 @@ def prove(
     """
     proof = prove_origin(named, image_size)
     for variant, mark in wanted:
-        alone = named.origin is None and is_own_attention(variant.attention)
-        whose, kind = (variant.attention, "attention") if alone else (named.backbone, "network")
+        own = ", ".join(variant.own_kinds) if named.origin is None else ""
+        whose, kind = (own, "attention") if own else (named.backbone, "network")
         try:
             net = build_outline(variant, named.classes, image_size)
         except AblateError as error:
@@ -222,20 +223,21 @@ def _problem_of_calls(net: nn.Module, targets: tuple[Target, ...], image_size: i
 
 
 def _make_attention(variant: Variant, target: Target) -> Attention:
-    if is_own_attention(variant.attention):
+    kind = variant.kind_at(target.part)
+    if is_own_attention(kind):
         try:
             return make_own_attention(_own_call(variant, target))
         except StudyError as error:
             raise StudyError(f"{variant.name} at {target.path!r}: {error}") from error
     try:
-        return ATTENTION[variant.attention](target.shape[0], **variant.options_at(target.part))
+        return ATTENTION[kind](target.shape[0], **options_at(variant, target.part))
     except OptionError as error:
         raise OptionError(f"{variant.name} at {target.path!r}: {error}") from None
 
 
 def _own_call(variant: Variant, target: Target) -> OwnCall:
-    options = tuple(variant.options_at(target.part).items())
-    return OwnCall(variant.attention, target.shape, options)
+    options = tuple(options_at(variant, target.part).items())
+    return OwnCall(variant.kind_at(target.part), target.shape, options)
 
 
 def _check_forward(variant: Variant, target: Target, attention: OwnAttention) -> None:
@@ -244,18 +246,18 @@ def _check_forward(variant: Variant, target: Target, attention: OwnAttention) ->
     Raises:
         StudyError: it fails, gives something else, or changes what others may use.
     """
-    where = f"{variant.name} at {target.path!r}"
+    where, name = f"{variant.name} at {target.path!r}", attention.call.name
     shape = "×".join(map(str, target.shape))
     x = torch.randn(2, *target.shape, generator=torch.Generator().manual_seed(0))
     before = x.clone()
     try:
-        with torch.no_grad(), seeded(0), their_code(f"a forward of {variant.attention} on {shape}"):
+        with torch.no_grad(), seeded(0), their_code(f"a forward of {name} on {shape}"):
             attention.eval()(x)
     except StudyError as error:
         raise PlacementError(f"{where}: {error}") from error
     if not torch.equal(x, before):
         raise PlacementError(
-            f"{where}: {variant.attention} changes the map that it is given, which other branches may use: "
+            f"{where}: {name} changes the map that it is given, which other branches may use: "
             "make a new one (x = x * gate, not x *= gate; no inplace=True on it)"
         )
     attention.train()

@@ -60,7 +60,7 @@ def find_targets(variant: Variant, classes: int, image_size: int) -> tuple[Targe
     """The modules that a variant's position names, in the network's order; `part` is the first that does.
 
     Raises:
-        PlacementError: with the paths that can be used, the nearest first.
+        PlacementError: with the paths that can be used, the nearest first; or a place of two kinds.
     """
     if variant.attention == NO_ATTENTION or variant.position is None:
         trace(variant.backbone, classes, image_size)  # it must take the images all the same
@@ -71,7 +71,7 @@ def find_targets(variant: Variant, classes: int, image_size: int) -> tuple[Targe
         for path in _matches(variant.backbone, part, places):
             place = places[path]
             target = Target(part.how, path, place.shape, number, place.maps)
-            found.setdefault((part.how, path), target)
+            _check_kinds(variant, found.setdefault((part.how, path), target), target)
     _check_replaced(variant, found.values())
     order = {path: i for i, path in enumerate(trace_outputs(variant.backbone, classes, image_size))}
     return tuple(sorted(found.values(), key=lambda target: (order[target.path], target.how)))
@@ -93,6 +93,16 @@ def _matches(backbone: str, part: PositionPart, places: dict[str, Place]) -> lis
             f"{CAN_GO[part.how]}: {list_places(places)}"
         )
     return matches
+
+
+def _check_kinds(variant: Variant, first: Target, second: Target) -> None:
+    """One place has one kind: which comes first is a question that a position does not answer."""
+    kinds = [variant.kind_at(target.part) for target in (first, second)]
+    if kinds[0] != kinds[1]:
+        raise PlacementError(
+            f"{variant.name}: two parts of its position name {first.path!r}, with {kinds[0]} and with "
+            f"{kinds[1]}: a place has one kind; name other modules in one of the two"
+        )
 
 
 def _check_replaced(variant: Variant, targets: Iterable[Target]) -> None:

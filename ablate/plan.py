@@ -28,7 +28,6 @@ from ablate.study.names import ATTENTION_OPTIONS, check_recipe, with_whole_basel
 from ablate.study.own_code import METRIC_SOURCE, TRAINER_SOURCE, Sources
 from ablate.study.own_metrics import is_own_metric
 from ablate.study.trained import Weights, check_trained, frozen_note
-from ablate.study.variant import is_own_attention
 from ablate.system.messages.language import Said, _, seed_told
 from ablate.system.messages.pulse import PULSE
 
@@ -224,7 +223,7 @@ def with_data(plan: Plan, images: Images | None = None) -> Plan:
 def _completed(variant: Variant) -> Variant:
     """With its options written out: those of the classes themselves, where a process has these, and of a
     user's own, which only importing it tells."""
-    if "ablate.attention" not in sys.modules and not is_own_attention(variant.attention):
+    if "ablate.attention" not in sys.modules and not variant.own_kinds:
         return complete_variant(variant, ATTENTION_OPTIONS)
     from ablate.attention import complete
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import nn
 
@@ -14,8 +15,9 @@ from ablate.attention.own_signature import own_option_names, own_options
 from ablate.attention.placebo import Identity, RandomGate
 from ablate.attention.se import SE
 from ablate.errors import OptionError, unknown
-from ablate.study import NO_ATTENTION, Variant
+from ablate.study import NO_ATTENTION, Option, Variant
 from ablate.study.complete import ELSEWHERE, complete_variant
+from ablate.study.complete import options_at as known_options_at
 from ablate.study.options import keyword_options
 from ablate.study.variant import is_own_attention
 
@@ -41,6 +43,7 @@ __all__ = [
     "build_own_attention",
     "complete",
     "fusable",
+    "options_at",
     "options_of",
     "use_kernels",
 ]
@@ -52,17 +55,36 @@ def complete(variant: Variant) -> Variant:
 
     Raises:
         UnknownNameError: no such attention.
-        OptionError: an option that this attention does not have, or a missing position.
+        OptionError: an option that none of its kinds has, a missing position, or not one kind for each part.
         StudyError: attention of the user's that may not be imported, or cannot be.
     """
-    name = variant.attention
-    if is_own_attention(name):
-        return complete_variant(variant, {name: own_options(name, dict(variant.options))})
-    return complete_variant(variant, {name: keyword_options(k) for name, k in ATTENTION.items()})
+    return complete_variant(variant, _known(variant))
+
+
+def options_at(variant: Variant, part: int) -> dict[str, Option]:
+    """The options at one part of the position of a variant that is complete: those that its kind there has.
+
+    Raises:
+        StudyError: attention of the user's that may not be imported, or cannot be.
+    """
+    return known_options_at(variant, part, _known(variant))
+
+
+def _known(variant: Variant) -> dict[str, dict[str, Any]]:
+    """The options, with their defaults, of every kind that a variant may name."""
+    own, given = variant.own_kinds, dict(variant.options)
+    if own and len(set(variant.kinds)) == 1:
+        return {own[0]: own_options(own[0], given)}
+    known = {name: keyword_options(kind) for name, kind in ATTENTION.items()}
+    named = {kind: options_of(kind) for kind in variant.kinds if kind in {*known, *own}}
+    for name in own:
+        others = {key for kind, keys in named.items() if kind != name for key in keys}
+        known[name] = own_options(name, given, others)
+    return known
 
 
 def options_of(name: str) -> tuple[str, ...]:
-    """The names of the options of an attention.
+    """The names of the options of one kind of attention.
 
     Raises:
         UnknownNameError: no such attention.

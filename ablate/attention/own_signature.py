@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from torch import nn
@@ -42,8 +42,11 @@ def find_own(name: str) -> Callable[..., object]:
     return found  # type: ignore[no-any-return]
 
 
-def own_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def own_options(
+    name: str, given: Mapping[str, Any], others: Collection[str] | None = None
+) -> dict[str, Any]:
     """The options of a user's attention with their defaults, in its own order, and what **kwargs is given.
+    Where other kinds are beside it, theirs are not for its **kwargs, and what it has not may be for them.
 
     Raises:
         OptionError: its constructor takes no channels, or there is an option that it has not or lacks.
@@ -52,9 +55,9 @@ def own_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     parameters = _parameters(name, find_own(name))
     options = {key: each.default for key, each in _options(parameters).items()}
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
-        options |= {key: REQUIRED for key in given if key not in options}
+        options |= {key: REQUIRED for key in given if key not in {*options, *(others or ())}}
     for key in given:
-        if key not in options:
+        if others is None and key not in options:
             raise OptionError(_no_option(name, key, options))
     missing = [key for key, default in options.items() if default is REQUIRED and key not in given]
     if missing:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ablate.attention import options_at
 from ablate.placement import Target, find_targets
 from ablate.study import Variant
 from ablate.study.position import REPLACE, pieces
@@ -49,30 +50,33 @@ def joined(structures: Sequence[Structure]) -> Variant:
 def structures_of(
     variants: Iterable[tuple[Variant, str]], classes: int, image_size: int
 ) -> list[Structure]:
-    """One for each kind and its places, of a user's own attention for each of its options too; the backbone
-    without attention comes first.
+    """One for each set of places and their kinds, of a user's own attention for each of its options too; the
+    backbone without attention comes first.
     """
     found: dict[tuple[object, ...], Structure] = {}
     for variant, fingerprint in variants:
         targets = find_targets(variant, classes, image_size)
-        key: tuple[object, ...] = (
-            variant.backbone,
-            variant.attention,
-            tuple(t.attached for t in targets),
-        )
-        if is_own_attention(variant.attention):
-            key += (variant.options,)  # which may be anything
+        key = (variant.backbone, *(_at(target, variant) for target in targets))
         found.setdefault(key, Structure(variant, fingerprint, targets))
     return sorted(found.values(), key=lambda each: each.variant.attention != NO_ATTENTION)
 
 
+def _at(target: Target, variant: Variant) -> tuple[object, ...]:
+    """What is proven at a place; a user's own attention may be anything under other options."""
+    kind = variant.kind_at(target.part)
+    own = is_own_attention(kind)
+    options = tuple(options_at(variant, target.part).items()) if own else ()
+    return target.attached, kind, *options
+
+
 def _go_together(one: Structure, other: Structure) -> bool:
-    """Of one kind and options, and no place within another: there a tensor may be the same, and only
-    the outer attention is what comes after.
+    """Of one and the same kind and options, and no place within another: there a tensor may be the same, and
+    only the outer attention is what comes after.
     """
     same = one.variant.attention == other.variant.attention != NO_ATTENTION
     return (
         same
+        and len(one.variant.kinds) == 1
         and one.variant.options == other.variant.options
         and not any(target.how == REPLACE for each in (one, other) for target in each.targets)
         and not any(isinstance(value, str) and "+" in value for _, value in one.variant.options)

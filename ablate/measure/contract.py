@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ablate.attention import ATTENTION, OwnCall, complete
-from ablate.errors import AblateError
+from ablate.attention import ATTENTION, OwnCall, complete, options_at
+from ablate.errors import AblateError, OptionError
 from ablate.measure.contract_checks import (
     CHANNELS,
     CHECKS,
@@ -22,7 +22,7 @@ from ablate.measure.contract_checks import (
 from ablate.measure.operations import Operations, count_operations
 from ablate.network.fresh import make_own_attention
 from ablate.study import Option, Variant
-from ablate.study.variant import is_own_attention
+from ablate.study.variant import is_own_attention, kinds_of
 from ablate.system.messages.text import one_line
 from ablate.system.process.randomness import seeded
 from ablate.system.software.imports import prints_to_stderr
@@ -67,10 +67,12 @@ def subject_of(name: str, options: dict[str, Option]) -> Subject:
         OptionError: options that it does not have.
         StudyError: a user's that may not be imported, or cannot be.
     """
+    if len(kinds_of(name)) > 1:
+        raise OptionError(f"{name}: the contract is of one module: check each kind by itself")
     whole = complete(Variant("any", name, "any", tuple(options.items())))
     if is_own_attention(name):
         return Subject(name, lambda shape: make_own_attention(OwnCall(name, shape, whole.options)))
-    return Subject(name, lambda shape: ATTENTION[name](shape[0], **whole.options_at(0)))
+    return Subject(name, lambda shape: ATTENTION[name](shape[0], **options_at(whole, 0)))
 
 
 def look_at(subject: Subject, checks: Mapping[str, Check] = CHECKS) -> Iterator[Held]:

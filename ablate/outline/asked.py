@@ -12,7 +12,6 @@ from ablate.result import Architecture
 from ablate.result.named import NamedNetwork
 from ablate.study import Variant
 from ablate.study.options import split_call
-from ablate.study.variant import is_own_attention
 from ablate.system.digest import digest
 from ablate.system.hardware.known_machine import SET_BY_TORCH
 from ablate.system.process.owner import host_id
@@ -51,8 +50,7 @@ class Asked:
     @property
     def own_attention(self) -> tuple[str, ...]:
         """The names of the user's attention, each once."""
-        names = (each.attention for each in self.variants if is_own_attention(each.attention))
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys(kind for each in self.variants for kind in each.own_kinds))
 
     @property
     def is_own(self) -> bool:

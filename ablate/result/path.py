@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from ablate.study.variant import kinds_of
+
 
 @dataclass(frozen=True, slots=True)
 class ComputePath:
@@ -23,8 +25,9 @@ class ComputePath:
     deterministic: bool = True
 
     def of(self, attention: str) -> ComputePath:
-        """The same for a run with that attention: the kernels of others do not belong to it."""
-        return replace(self, kernels=tuple(pair for pair in self.kernels if pair[0] == attention))
+        """The same for a run with that attention: the kernels of other kinds do not belong to it."""
+        kinds = kinds_of(attention)
+        return replace(self, kernels=tuple(pair for pair in self.kernels if pair[0] in kinds))
 
     def following(self, begun: ComputePath, attention: str) -> ComputePath | None:
         """This machine's path, changed to that under which a run with that attention was begun; None
@@ -38,7 +41,8 @@ class ComputePath:
             return None
         # A compiler makes its own of the plain equations, for everybody in the cohort.
         shared = () if begun.step_path == "compiled" else self.kernels
-        others = tuple(pair for pair in shared if pair[0] != attention)
+        kinds = kinds_of(attention)
+        others = tuple(pair for pair in shared if pair[0] not in kinds)
         return replace(begun, kernels=tuple(sorted((*others, *begun.of(attention).kernels))))
 
     def document(self) -> dict[str, Any]:

@@ -58,17 +58,19 @@ def read_search(
 def _as_called(row: TrialRow, called: Called | None) -> TrialRow:
     if called is None:
         return row
-    point = {name: _value(name, value, called) for name, value in row.point.items()}
+    point = {name: _value(name, value, called, row.point) for name, value in row.point.items()}
     return replace(row, variant=called.variant, point=point)
 
 
-def _value(name: str, asked: Option, called: Called) -> Option:
-    """The value of a parameter under a network's name; `reduction@pool1` is one part's of several."""
+def _value(name: str, asked: Option, called: Called, point: Mapping[str, Option]) -> Option:
+    """The value of a parameter under a network's name; `reduction@pool1` is one part's of several, and parts
+    that the point has no such value of have no such option.
+    """
     if name in ("attention", "position"):
         return called.attention if name == "attention" else called.position or asked
     option, _, part = name.partition("@")
     value = called.options.get(option, asked)
-    parts = pieces(called.position or "")
+    parts = [each for each in pieces(called.position or "") if f"{option}@{each}" in point]
     if not part or not isinstance(value, str) or part not in parts:
         return value
     values = value.split("+")

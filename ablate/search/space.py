@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from ablate.attention import complete, options_of
 from ablate.errors import OptionError, StudyError, nearest
 from ablate.study import NO_ATTENTION, Option, Variant
+from ablate.study.complete import check_kinds, check_parts
 from ablate.study.position import pieces
 from ablate.study.search import Parameter
+from ablate.study.variant import kinds_of
 
 Point = dict[str, Option]
 """One value for each parameter that a variant has: `{"attention": "se", "reduction": 8, …}`."""
@@ -29,9 +31,10 @@ class Space:
     def __post_init__(self) -> None:
         attention = self._required("attention").choices
         for name in attention:
+            check_kinds(str(name))
             self._options_of(str(name))  # that there is one
-        if any(name != NO_ATTENTION for name in attention):
-            self._required("position")
+            for position in self._required("position").choices if name != NO_ATTENTION else ():
+                check_parts(str(name), str(position))
         known = {key for name in attention for key in self._options_of(str(name))}
         for key, parameter in self.parameters.items():
             if key not in ("attention", "position") and key not in known:
@@ -111,15 +114,23 @@ class Space:
             parameter = self.parameters.get(key)
             if parameter is None:
                 continue
-            parts = pieces(str(point["position"])) if parameter.per_position else []
+            parts = self._parts_with(key, point) if parameter.per_position else []
             if len(parts) > 1:
                 axes |= {f"{key}@{part}": parameter for part in parts}
             else:
                 axes[key] = parameter
         return axes
 
+    def _parts_with(self, key: str, point: Mapping[str, Option]) -> list[str]:
+        """The parts of a point's position whose kind has an option."""
+        variant = Variant(self.backbone, str(point["attention"]), str(point["position"]))
+        parts = enumerate(pieces(str(variant.position)))
+        return [part for n, part in parts if key in options_of(variant.kind_at(n))]
+
     def _options_of(self, attention: str) -> list[str]:
-        return [] if attention == NO_ATTENTION else list(options_of(attention))
+        """The options of an attention, of joined kinds those of each."""
+        kinds = () if attention == NO_ATTENTION else kinds_of(attention)
+        return list(dict.fromkeys(key for kind in kinds for key in options_of(kind)))
 
     def _required(self, name: str) -> Parameter:
         if name not in self.parameters:

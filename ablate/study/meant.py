@@ -40,21 +40,26 @@ def or_meant(name: str, known: Iterable[str]) -> str:
 
 def meant_variants(name: str, known: Iterable[str]) -> list[str]:
     """Those that have everything that a name says; only those that say nothing else, if there are some."""
-    head, said = _parts(name)
-    found = {each: _parts(each) for each in known}
+    in_order = _is_by_part(name)
+    head, said = _parts(name, in_order=in_order)
+    found = {each: _parts(each, in_order=in_order) for each in known}
     exact = [each for each, parts in found.items() if parts == (head, said)]
     return exact or [each for each, (kind, has) in found.items() if kind == head and said <= has]
 
 
-def _parts(name: str) -> tuple[str, frozenset[str]]:
+def _is_by_part(name: str) -> bool:
+    """Whether the order of a position says something: a name has a kind or a value for each part of it."""
+    head, *parts = re.split(r"[(,]", name)
+    return any("+" in part for part in (head, *(part for part in parts if "=" in part)))
+
+
+def _parts(name: str, *, in_order: bool) -> tuple[str, frozenset[str]]:
     """What stands before the bracket, and what is listed in it, each without spaces; of a position joined by
-    `+` the order says nothing.
+    `+` the order says nothing unless it is meant.
     """
-    head, bracket, rest = name.strip().partition("(")
-    listed = rest.strip().removesuffix(")") if bracket else ""
-    parts = (re.sub(r"\s+", "", part) for part in listed.split(","))
-    return head.strip().lower(), frozenset(_ordered(part) for part in parts if part)
-
-
-def _ordered(part: str) -> str:
-    return part if "=" in part else "+".join(sorted(part.split("+")))
+    head, bracket, rest = re.sub(r"\s+", "", name).partition("(")
+    parts = (rest.removesuffix(")") if bracket else "").split(",")
+    order = list if in_order else sorted
+    return head.lower(), frozenset(
+        part if "=" in part else "+".join(order(part.split("+"))) for part in parts if part
+    )

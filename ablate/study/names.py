@@ -17,7 +17,7 @@ from ablate.study.options import split_call
 from ablate.study.own_metrics import is_own_metric
 from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
 from ablate.study.study import Study
-from ablate.study.variant import Option, is_own_attention
+from ablate.study.variant import Option
 from ablate.system.software.imports import check_allowed
 
 ATTENTION_OPTIONS: dict[str, dict[str, Option]] = {
@@ -51,8 +51,8 @@ def check_names(study: Study) -> None:
     if "torch" in sys.modules:
         return
     check_recipe(study.recipe)
-    own = [v.attention for v in study.variants() if is_own_attention(v.attention)]
-    ours = [v for v in study.variants() if not is_own_attention(v.attention)]
+    own = [kind for v in study.variants() for kind in v.own_kinds]
+    ours = [v for v in study.variants() if not v.own_kinds]
     variants = [complete_variant(variant, ATTENTION_OPTIONS) for variant in ours]
     for name in own:
         check_allowed(name)

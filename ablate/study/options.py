@@ -56,7 +56,7 @@ def complete_known(
     for key, value in given.items():
         if key not in known:
             raise OptionError(f"{no_option(name, key, known)}{hint}")
-        if not (by_part and type(known[key]) is int and _is_by_part(value)):
+        if not (by_part and type(known[key]) is int and is_by_part(value)):
             check_value(name, key, value, known[key])
     check_given(name, known, given)
     return {key: given.get(key, default) for key, default in known.items()}
@@ -108,6 +108,15 @@ def convert_value(name: str, key: str, value: Any, parameter: inspect.Parameter)
     return _tuples(value) if as_tuple else value
 
 
+def is_by_part(value: object) -> bool:
+    """Whether a value is text with a whole number for each of several parts: `"4+16"`."""
+    return (
+        isinstance(value, str)
+        and "+" in value
+        and all(part.strip().isdecimal() for part in value.split("+"))
+    )
+
+
 def split_call(text: str) -> tuple[str, dict[str, Any]]:
     """`"cbam_cnn(width=0.5)"` → the name and its options; a value is TOML, or else a plain string.
 
@@ -156,14 +165,6 @@ def _value(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     return value if isinstance(value, (int, float, str, list, dict)) else text
-
-
-def _is_by_part(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and "+" in value
-        and all(part.strip().isdecimal() for part in value.split("+"))
-    )
 
 
 def _member(name: str, key: str, value: object, kind: type[Enum]) -> Enum:

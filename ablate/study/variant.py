@@ -17,9 +17,17 @@ def is_own_attention(name: str) -> bool:
     return ":" in name
 
 
+def kinds_of(attention: str) -> tuple[str, ...]:
+    """`"se+cbam"` → the kinds that it joins, one for each part of the position; of one kind that alone."""
+    return tuple(kind.strip() for kind in attention.split("+"))
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One architecture: a backbone with attention at given places. Names and numbers only."""
+    """One architecture: a backbone with attention at given places. Names and numbers only.
+
+    `attention` is one kind, or several joined by `+`, one for each part of the position.
+    """
 
     backbone: str
     attention: str = NO_ATTENTION
@@ -28,7 +36,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """`none`, `se(pool3, r=16)`, `cbam(pool*, r=16, k=7)`."""
+        """`none`, `se(pool3, r=16)`, `se+cbam(pool1+pool3, r=16, k=7)`."""
         if self.attention == NO_ATTENTION:
             return NO_ATTENTION
         options = [f"{SHORT_OPTION.get(key, key)}={value}" for key, value in self.options]
@@ -38,12 +46,17 @@ class Variant:
         """The value of one option, None where this variant has no such option."""
         return dict(self.options).get(key)
 
-    def options_at(self, part: int) -> dict[str, Option]:
-        """The options at one part of the position: `"4+16"` is 4 at the first and 16 at the second."""
-        return {key: _part(value, part) for key, value in self.options}
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of attention: one, or one for each part of the position."""
+        return kinds_of(self.attention)
 
+    @property
+    def own_kinds(self) -> tuple[str, ...]:
+        """Those of them that are the user's, each once."""
+        return tuple(dict.fromkeys(filter(is_own_attention, self.kinds)))
 
-def _part(value: Option, part: int) -> Option:
-    if isinstance(value, str) and "+" in value:
-        return int(value.split("+")[part])
-    return value
+    def kind_at(self, part: int) -> str:
+        """The kind at one part of the position."""
+        kinds = self.kinds
+        return kinds[part] if len(kinds) > 1 else kinds[0]

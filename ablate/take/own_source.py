@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ablate.errors import StudyError
@@ -26,10 +26,11 @@ class NotTakenError(StudyError):
 @dataclass
 class OwnSource:
     """What makes a user's attention in another file: imports, definitions in an order in which each knows
-    those before it, and the expression of its class. `needs` are the packages beside PyTorch.
+    those before it, and the expressions of its classes by their names in a study. `needs` are the packages
+    beside PyTorch.
     """
 
-    kind: str
+    kinds: dict[str, str] = field(default_factory=dict)
     imports: dict[str, None] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
     needs: dict[str, None] = field(default_factory=dict)
@@ -93,26 +94,32 @@ class OwnSource:
         self.imports[only] = None
 
 
-def taken_along(name: str) -> OwnSource:
-    """The source of a user's class or function, with all of the user's that it uses.
+def taken_along(names: Iterable[str]) -> OwnSource:
+    """The source of a user's classes or functions, with all of the user's that they use.
 
     Raises:
-        NotTakenError: it uses what means something only where it stands.
+        NotTakenError: they use what means something only where it stands, or one name for two things.
     """
-    module_name, _, attribute = name.partition(":")
-    first = attribute.partition(".")[0]
-    found = OwnSource(attribute)
-    found._add(_home(module_name, first), first)
-    if not found.definitions:
-        raise NotTakenError(f"{name} has no source of its own")
+    found = OwnSource()
+    for name in names:
+        module_name, _, attribute = name.partition(":")
+        first = attribute.partition(".")[0]
+        found._add(_home(module_name, first), first)
+        if first not in found.definitions:
+            raise NotTakenError(f"{name} has no source of its own")
+        found.kinds[name] = attribute
     return found
 
 
-def imported(name: str) -> OwnSource:
-    """The import of a user's class or function: whoever has the file needs its package too."""
-    module, _, attribute = name.partition(":")
-    needs = {room_of(module): None}
-    return OwnSource(f"{module}.{attribute}", {f"import {module}": None}, {}, needs)
+def imported(names: Iterable[str]) -> OwnSource:
+    """The imports of a user's classes or functions: whoever has the file needs their packages too."""
+    found = OwnSource()
+    for name in names:
+        module, _, attribute = name.partition(":")
+        found.kinds[name] = f"{module}.{attribute}"
+        found.imports[f"import {module}"] = None
+        found.needs[room_of(module)] = None
+    return found
 
 
 def _home(module: str, name: str) -> str:

@@ -18,8 +18,8 @@ PLAIN = "return self.plain(x)"
 BASES = {"Attention", "nn.Module"}
 
 
-def plain_source(kinds: Iterable[type[Attention]]) -> tuple[list[str], list[str]]:
-    """The imports, and the definitions in an order in which each knows those before it."""
+def plain_source(kinds: Iterable[type[Attention]]) -> tuple[list[str], dict[str, str]]:
+    """The imports, and the definitions by name in an order in which each knows those before it."""
     found: dict[str, str] = {}
     imports: dict[str, None] = {}
     for kind in kinds:
@@ -27,7 +27,7 @@ def plain_source(kinds: Iterable[type[Attention]]) -> tuple[list[str], list[str]
         if module is None:
             raise TypeError(f"{kind.__qualname__} is in no module")
         _add(module, kind.__name__, found, imports)
-    return list(imports), list(found.values())
+    return list(imports), found
 
 
 def _add(module: ModuleType, name: str, found: dict[str, str], imports: dict[str, None]) -> None:

@@ -11,17 +11,16 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from ablate.attention import ATTENTION, Attention, OwnAttention, use_kernels
+from ablate.attention import ATTENTION, Attention, OwnAttention, options_at, use_kernels
 from ablate.attention.own import own_arguments
 from ablate.errors import StudyError
 from ablate.placement import find_targets
 from ablate.study import Variant
 from ablate.study.data import ALL_DATA, DataTable
-from ablate.study.variant import is_own_attention
 from ablate.system.messages.text import one_line, printable
 from ablate.system.process.settings import settings_kept
 from ablate.take.layers import expression_of
-from ablate.take.own_source import OwnSource, imported, taken_along
+from ablate.take.own_source import NotTakenError, OwnSource, imported, taken_along
 from ablate.take.reading import reading_source
 from ablate.take.source import plain_source
 from ablate.take.trace import Traced, trace_forward
@@ -67,8 +66,8 @@ def write_network(network: Network, weights_name: str) -> Written:
     about = {"variant": network.variant.name, "backbone": network.variant.backbone}
     content = {n: t.detach().clone().contiguous() for n, t in tensors.items() if n in called}
     weights = save(content, about)
-    if not is_own_attention(network.variant.attention):
-        written = Written(weights, _source(network, traced, weights_name))
+    if not any(isinstance(module, OwnAttention) for module in net.modules()):
+        written = Written(weights, _source(network, traced, weights_name, OwnSource()))
         _check(network, written)
         return written
     return _with_own(network, traced, weights, weights_name)
@@ -76,10 +75,11 @@ def write_network(network: Network, weights_name: str) -> Written:
 
 def _with_own(network: Network, traced: Traced, weights: bytes, weights_name: str) -> Written:
     """With the source of the user's attention where that can be taken along, or else with its import."""
-    name, why = network.variant.attention, ""
+    theirs = [each for each in network.net.modules() if isinstance(each, OwnAttention)]
+    names, why = dict.fromkeys(each.call.name for each in theirs), ""
     for find in (taken_along, imported):
         try:
-            written = Written(weights, _source(network, traced, weights_name, find(name)))
+            written = Written(weights, _source(network, traced, weights_name, find(names)))
             with settings_kept():
                 _check(network, written)
         except Exception as error:
@@ -99,23 +99,21 @@ def _owned(traced: Traced, tensors: Mapping[str, torch.Tensor]) -> list[str]:
     return [name for name in tensors if name in traced.tensors or name.startswith(layers)]
 
 
-def _source(
-    network: Network, traced: Traced, weights_name: str, own: OwnSource | None = None
-) -> str:
+def _source(network: Network, traced: Traced, weights_name: str, own: OwnSource) -> str:
     attention = [m for m in traced.layers.values() if isinstance(m, Attention)]
-    kinds = dict.fromkeys(type(module) for module in attention)
-    imports, definitions = plain_source(kinds)
-    definitions = [each.replace("OptionError", "ValueError") for each in definitions]
-    if own is not None:
-        imports, definitions = list(own.imports), list(own.definitions.values())
-    needs = ["PyTorch", *(() if own is None else own.needs)]
+    imports, ours = plain_source(dict.fromkeys(type(module) for module in attention))
+    if both := ours.keys() & own.definitions.keys():
+        raise NotTakenError(f"{', '.join(sorted(both))} is a name of ablate's attention too")
+    definitions = [each.replace("OptionError", "ValueError") for each in ours.values()]
+    definitions += own.definitions.values()
+    needs = ["PyTorch", *own.needs]
     known = {"import torch", "from torch import nn"}
     values = {
         "TITLE": _in_docstring(f"{network.variant.name} on {network.variant.backbone}"),
         "NEEDS": " and ".join([*needs, *(["nothing else"] if len(needs) == 1 else [])]),
         "ABOUT": _in_docstring(network.about),
         "WEIGHTS": _in_docstring(repr(weights_name)),
-        "IMPORTS": "\n".join(sorted(each for each in imports if each not in known)),
+        "IMPORTS": "\n".join(sorted({*imports, *own.imports} - known)),
         "CLASSES": repr(network.classes),
         "IMAGE_SIZE": str(network.image_size),
         "MEAN": repr(network.mean),
@@ -134,7 +132,7 @@ def _in_docstring(text: str) -> str:
     return printable(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _layers(network: Network, traced: Traced, own: OwnSource | None) -> list[str]:
+def _layers(network: Network, traced: Traced, own: OwnSource) -> list[str]:
     """A line for each layer, and for each tensor that the forward reads itself."""
     variant = network.variant
     theirs = {
@@ -143,17 +141,15 @@ def _layers(network: Network, traced: Traced, own: OwnSource | None) -> list[str
         if isinstance(module, OwnAttention)
     }
     targets = find_targets(variant, len(network.classes), network.image_size)
-    options = {t.attached: (t.shape[0], variant.options_at(t.part)) for t in targets}
+    ours = {target.attached: target for target in targets}
     lines = []
     for path, layer in traced.layers.items():
-        if path in options:
-            channels, given = options[path]
-            words = [str(channels), *(f"{key}={value!r}" for key, value in given.items())]
-            made = f"{ATTENTION[variant.attention].__name__}({', '.join(words)})"
-        elif path in theirs and own is not None:
-            channels, named = own_arguments(theirs[path])
-            words = [str(channels), *(f"{key}={value!r}" for key, value in named.items())]
-            made = f"{own.kind}({', '.join(words)})"
+        if path in ours and isinstance(layer, Attention):  # a constant may stand there
+            target = ours[path]
+            kind = ATTENTION[variant.kind_at(target.part)].__name__
+            made = _call(kind, target.shape[0], options_at(variant, target.part))
+        elif path in theirs:
+            made = _call(own.kinds[theirs[path].name], *own_arguments(theirs[path]))
         else:
             made = expression_of(path, layer)
         lines.append(f"        put(self, {path!r}, {made})")
@@ -162,6 +158,11 @@ def _layers(network: Network, traced: Traced, own: OwnSource | None) -> list[str
         made = f"torch.zeros({list(tensor.shape)}, dtype={tensor.dtype})"
         lines.append(f"        put(self, {path!r}, {kind}({made}))")
     return lines
+
+
+def _call(kind: str, channels: int, options: Mapping[str, Any]) -> str:
+    words = [str(channels), *(f"{key}={value!r}" for key, value in options.items())]
+    return f"{kind}({', '.join(words)})"
 
 
 def _ties(net: nn.Module, traced: Traced) -> list[str]:

@@ -64,7 +64,8 @@ class Tuning:
         """The kinds of attention in the plan for which there is something to choose."""
         if self.machine.precision.exact:
             return []
-        return sorted({cell.variant.attention for cell in self.plan.cells} & set(fusable()))
+        kinds = {kind for cell in self.plan.cells for kind in cell.variant.kinds}
+        return sorted(kinds & set(fusable()))
 
     def step_path(self, executor: Executor, kernels: Mapping[str, str]) -> str:
         """How cohorts are stepped: `eager`, the only way of a CPU, `graph` or `compiled`."""

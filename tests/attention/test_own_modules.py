@@ -15,6 +15,7 @@ from ablate.attention import (
     build_own_attention,
     complete,
     fusable,
+    options_at,
     use_kernels,
 )
 from ablate.drive.proof import prove_plan
@@ -296,8 +297,14 @@ def test_it_is_computed_as_it_is_written() -> None:
         use_kernels(module, {"ownatts:Base": "fused"})
 
 
+def test_a_word_with_a_plus_is_one_value() -> None:
+    variant = complete(Variant(OURS, "ownatts:Base", "pool1+pool2", (("mode", "avg+max"),)))
+    assert [options_at(variant, part)["mode"] for part in (0, 1)] == ["avg+max"] * 2
+    assert variant.name == "ownatts:Base(pool1+pool2, r=4, mode=avg+max)"
+
+
 def test_options_by_part_are_given_to_each() -> None:
     variant = complete(Variant(OURS, "ownatts:Base", "pool1+pool2", (("reduction", "2+4"),)))
-    assert [variant.options_at(part)["reduction"] for part in (0, 1)] == [2, 4]
+    assert [options_at(variant, part)["reduction"] for part in (0, 1)] == [2, 4]
     with pytest.raises(OptionError, match="has 3 values"):
         name_of("Base", reduction="2+4+8")

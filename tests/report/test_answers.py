@@ -21,6 +21,7 @@ from ablate.report.effects.shapley import shares_of
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
 from ablate.stats import Verdict
+from ablate.stats.matched import level_contrasts
 from ablate.store.reading.frames import Frames
 
 pytestmark = pytest.mark.usefixtures("words_alone")
@@ -55,6 +56,25 @@ def test_which_place_and_which_r_get_a_sentence_each(summary: Summary) -> None:
     assert "r=4" in r
     assert "r=16" in r
     assert not any(text.startswith("Which kernel size?") for text in told)
+
+
+def test_joined_kinds_are_a_kind_of_their_own_and_no_set_of_places_with_others() -> None:
+    found = placed_frames()
+    one, other = placed("pool1+pool3"), placed("pool1+pool2+pool3")
+    names = {one: "se+cbam(pool1+pool3, r=16)", other: "cbam+se(pool1+pool3, r=16)"}
+    runs = found.runs.copy()
+    for name, joined in names.items():
+        mine = runs["variant"] == name
+        runs.loc[mine, ["variant", "attention", "position"]] = [
+            joined, joined.partition("(")[0], "pool1+pool3",
+        ]  # fmt: skip
+    mixed = summarize(replace(found, runs=runs))
+    kinds = {levels["attention"] for levels in design(mixed).values()}
+    assert kinds == {"se", "se+cbam", "cbam+se", "random_gate"}
+    assert not any("+" in label.partition(" ")[0] for label in placements(mixed))
+    compared = level_contrasts(design(mixed), "attention")
+    found_pair = compared.get(("se+cbam", "cbam+se")) or compared["cbam+se", "se+cbam"]
+    assert set(found_pair.weights) == set(names.values())
 
 
 def test_the_table_of_main_effects_has_every_level_that_was_matched(summary: Summary) -> None:

@@ -156,12 +156,44 @@ def test_each_part_of_a_position_may_have_a_ratio_of_its_own() -> None:
     assert describe(variants[3], 10, 32).fingerprint == same.fingerprint, "equal ratios: one cell"
 
 
+def test_kinds_that_are_joined_have_the_options_of_each() -> None:
+    each = space(
+        attention=["se", "cbam+eca+se"],
+        position="pool1+pool2+pool3",
+        reduction={"values": [2, 4], "per_position": True},
+        kernel_size=[3, 5],
+    )
+    points = [point for point in each.points() if point["attention"] != "se"]
+    assert each.size == 2**3 + 2 * 2**2
+    assert list(points[1]) == [
+        "attention",
+        "position",
+        "reduction@pool1",
+        "reduction@pool3",
+        "kernel_size",
+    ]
+    names = [each.variant(point).name for point in points]
+    assert names[1] == "cbam+eca+se(pool1+pool2+pool3, r=2+2, k=5)"
+    assert names[2] == "cbam+eca+se(pool1+pool2+pool3, r=2+4, k=3)"
+    assert len(set(names)) == len(points)
+
+
 @pytest.mark.parametrize(
     ("parameters", "error", "said"),
     [
         ({"position": "pool1"}, StudyError, "parameters need 'attention'"),
         ({"attention": "se"}, StudyError, "parameters need 'position'"),
         ({"attention": "sse", "position": "pool1"}, UnknownNameError, "did you mean 'se'"),
+        (
+            {"attention": "se+none", "position": "pool1+pool2"},
+            OptionError,
+            "'none' joins with nothing",
+        ),
+        (
+            {"attention": ["se", "se+eca"], "position": ["pool1+pool2", "pool1"]},
+            OptionError,
+            "attention 'se+eca' has 2 kinds, and the position 'pool1' has 1 part",
+        ),
         (
             {"attention": "se", "position": "pool1", "kernel_size": 3},
             OptionError,

@@ -17,9 +17,10 @@ from ablate.report.search.tables import best_table, importance_table
 from ablate.result import Cost, Finished
 from ablate.result.search import Called, SearchResult
 from ablate.search.networks import with_searched
-from ablate.search.record import read_search
+from ablate.search.record import _value, read_search
 from ablate.store.writing.store import Store
 from ablate.store.writing.trials import TrialStore
+from ablate.study import Option
 
 SPACE = {"attention": ["se"], "position": ["pool1", "pool3"], "reduction": [4, 8]}
 
@@ -111,6 +112,12 @@ def test_a_report_calls_a_network_what_the_study_calls_it(tmp_path: Path) -> Non
     parts = {first: Called("x", "se", "pool1+pool3", {"reduction": "4+8"})}
     row = next(t for t in told(plan, url, searcher, parts).trials if t.fingerprint == first)
     assert row.point["position"] == "pool1+pool3"
+
+
+def test_a_value_by_part_is_that_of_the_parts_that_have_the_option() -> None:
+    called = Called("x", "se+eca+cbam", "pool1+pool2+pool3", {"reduction": "4+8"})
+    point: dict[str, Option] = {"reduction@pool1": 2, "reduction@pool3": 2}
+    assert [_value(name, 2, called, point) for name in point] == [4, 8]
 
 
 def told(plan: Plan, url: str, searcher: object, names: Mapping[str, Called]) -> SearchResult:

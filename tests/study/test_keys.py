@@ -180,8 +180,8 @@ def test_golden_keys_of_trained_weights() -> None:
 
 
 def test_golden_keys_of_the_users_functions() -> None:
-    """A trainer stands in the recipe by its name and options, a metric in no setting, so that ours can judge the
-    same runs; what they reach is in the keys.
+    """A trainer stands in the recipe by its name and options, a metric in no setting, so that ours can judge
+    the same runs; what they reach is in the keys.
     """
     recipe = Recipe(trainer="mypkg.train:distil")
     trained = run_key("0" * 16, recipe, "1" * 64, 32, 1, sources={"trainer_source": "3" * 16})

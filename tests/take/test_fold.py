@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from ablate.take.constant import (
     in_place,
     try_constants,
 )
+from ablate.take.write import Network, built, write_network
 from ablate.train.weights import weights_to_bytes
 
 SIZE = 32
@@ -91,6 +93,23 @@ def test_a_network_with_constants_in_its_weights_computes_what_it_computed_with_
     plain = build(complete(Variant(backbone)), 10, SIZE, 1)
     if () not in into and not position.startswith("replace:"):
         assert list(net.state_dict()) == list(plain.state_dict()), "nothing is left of attention"
+
+
+def test_what_is_left_of_several_kinds_is_written_down() -> None:
+    """A convolution that holds a constant stands where attention stood, which is not built for it."""
+    variant = complete(
+        Variant("cbam_cnn(width=0.25)", "se+eca", "pool3+relu1", (("reduction", 2),))
+    )
+    net = drawn(variant)
+    constants = [each for each in fit_constants(net, iter([shown()])) if "relu1" in each.path]
+    negative = [replace(each, scale=-each.scale) for each in constants]
+    assert [each.into for each in absorb(net, negative, "it")] == [()]
+    made = Network(variant, net, tuple("abcdefghij"), SIZE, (0.5,) * 3, (0.2,) * 3, "Folded.")
+    written = write_network(made, "net.safetensors")
+    assert "ECA(" not in written.source
+    assert "SE(32, reduction=2)" in written.source
+    with torch.inference_mode():
+        assert torch.equal(built(written)(shown()), net(shown()))
 
 
 def test_a_factor_below_zero_does_not_go_through_a_relu(

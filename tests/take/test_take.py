@@ -218,6 +218,46 @@ def test_attention_of_ones_own_comes_along_or_the_file_says_what_it_imports(
         torch.testing.assert_close(logits, made.net(images))  # several threads there
 
 
+@pytest.mark.parametrize(
+    ("attention", "needs", "imports"),
+    [
+        ("se+cbam+eca", "PyTorch and nothing else", 0),
+        ("se+owntaken:Alone+owntaken:WithHelper", "PyTorch and nothing else", 0),
+        ("owntaken:WithHelper+ownalike:SE+cbam_spatial", "PyTorch and nothing else", 0),
+        ("owntaken:WithHelper+ownalike:SE+se", "PyTorch and owntaken and ownalike", 2),
+    ],
+)
+def test_several_kinds_are_written_into_one_file(
+    attention: str, needs: str, imports: int, own_module: Callable[[str, str], None]
+) -> None:
+    """A class of the user's that is called as one of ours is imported where both are needed."""
+    own_module("ownhelp", HELPER)
+    own_module("owntaken", ATTENTION_OF_OURS)
+    own_module("ownalike", ALIKE)
+    position = "pool1+pool2+before:conv3"
+    given = () if attention.endswith("spatial") else (("reduction", 2),)
+    made = network(complete(Variant("cbam_cnn(width=0.25)", attention, position, given)))
+    written = write_network(made, "net.safetensors")
+    assert written.source.splitlines()[0].endswith(f"trained with ablate. Needs {needs}.")
+    assert written.source.count("\nimport own") == imports
+    images = normalised(pixels(), MEAN, STD)
+    with torch.inference_mode():
+        assert torch.equal(built(written)(images), made.net(images))
+
+
+ALIKE = """
+from torch import nn
+
+class SE(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.fc = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        return x * self.fc(x).tanh()
+"""
+
+
 def test_attention_of_ones_own_that_cannot_be_rebuilt_is_refused(
     own_module: Callable[[str, str], None],
 ) -> None:
