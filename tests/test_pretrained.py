@@ -7,6 +7,8 @@ import os
 import pickle
 import zipfile
 from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_events, small_plan
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
+from support import public_attention
 from torch import nn
 
 from ablate.attention import complete
@@ -456,6 +459,36 @@ def test_epoch_0_with_the_identity_is_the_saved_networks_to_the_image(tmp_path: 
         correct.append(seen.correct)
     assert correct[0] == correct[1] == result.test_correct, "image by image"
     assert key
+
+
+def test_own_attention_is_trained_in_a_network_whose_weights_are_taken_and_frozen(
+    file: Path, net: nn.Module, own_module: Callable[[str, str], None]
+) -> None:
+    own_module("theirs", Path(str(public_attention.__file__)).read_text())
+    own = {"attention": "theirs:CoordAtt", "position": ["pool1", "before:pool2+pool1"]}
+    recipe = {
+        "epochs": 1,
+        "batch_size": 256,
+        "augment": [],
+        "precision": "fp32",
+        "freeze": "backbone",
+    }
+    grid = [{"attention": "none"}, own]
+    plan = small_plan(backbone=NET, weights=str(file), grid=grid, recipe=recipe)
+    cells = {str(cell.run_key): cell for cell in plan.cells if cell.seed == 1}
+    runs = tuple(Run(key, cell.variant, keep=True) for key, cell in cells.items())
+    ended = dict(run_events(replace(cohort_of(plan), runs=runs)))
+    for key, cell in cells.items():
+        result = ended[key]
+        assert isinstance(result, Finished), result
+        assert result.kept is not None
+        assert BEGAN_ACCURACY in [score.metric for score in result.scores]
+        drawn = build(cell.variant, CLASSES, plan.study.image_size, 1).state_dict()
+        for name, value in load(result.kept.weights).items():
+            if "attention" in name or name.startswith("fc2"):
+                assert not torch.equal(value, drawn[name]), f"{name} was trained"
+            else:
+                assert torch.equal(value, net.state_dict()[name]), f"{name} was taken"
 
 
 def test_a_run_that_goes_on_has_its_epoch_0_and_looks_no_more(file: Path) -> None:
