@@ -148,7 +148,7 @@ def test_a_merge_puts_no_runs_of_another_function_into_a_study(mine: Shell) -> N
         assert code == 0, errors
     code, told, errors = mine("merge", dbs[0], dbs[1])
     assert code == 1
-    assert "or measured by another metric: their 1 run came along" in told + errors
+    assert "or trained or measured by other code: their 1 run came along" in told + errors
     assert len(rows_of(dbs[0], "SELECT run_key FROM runs")) == 2
     assert len(rows_of(dbs[0], "SELECT run_key FROM v_runs")) == 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import machine_of, rows_of
+from conftest import Shell, machine_of, rows_of
 from support import own_trainer
 from support.disturbed import Disturbed
 from support.own_trainer import HELPER, forget, planned
@@ -134,3 +134,76 @@ def test_steps_that_are_recorded_or_side_by_side_are_not_for_it(package: Path, u
         with pytest.raises(OptionError, match="--step-path graph is of our own training loop"):
             choose_training(asked, plan, store, machine, executor, print)
     store.close()
+
+
+STUDY = """
+name = "mine"
+dataset = "digits"
+image_size = 16
+backbone = "cbam_cnn(width=0.25)"
+seeds = 1
+[recipe]
+epochs = 1
+augment = []
+precision = "fp32"
+trainer = "owntrain.train:plain"
+[data]
+train_images = 200
+[[grid]]
+attention = "none"
+[search]
+trials = 2
+seeds = 1
+confirm = 1
+confirm_seeds = 2
+parameters = { attention = ["se"], position = ["pool1", "pool2"], reduction = [4] }
+"""
+QUICK = ("--executor", "inprocess", "--no-probe", "--device", "cpu")
+
+
+@pytest.fixture
+def mine(shell: Shell, package: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(shell.folder)
+    (shell.folder / "mine.toml").write_text(STUDY)
+    return shell
+
+
+def edit(package: Path) -> None:
+    (package / "helper.py").write_text(HELPER + "\n# another\n")
+    forget()
+
+
+def test_runs_of_another_trainer_are_in_no_study_and_plan_counts_them(
+    mine: Shell, package: Path
+) -> None:
+    line = ("--allow-import", "owntrain")
+    dbs = [f"sqlite:///{mine.folder}/{name}.db" for name in ("a", "b")]
+    for db in dbs:
+        code, _, errors = mine("run", "mine.toml", *line, *QUICK, "--no-measure", "--db", db)
+        assert code == 0, errors
+        if db == dbs[0]:
+            edit(package)
+    code, told, errors = mine("plan", "mine.toml", "--no-probe", "--db", dbs[0])
+    assert code == 0, errors
+    assert "1 run (1 finished) were trained or measured by other code of yours" in told
+    code, told, errors = mine("merge", *dbs)
+    assert code == 1
+    assert "or trained or measured by other code: their 1 run came along" in told + errors
+    assert len(rows_of(dbs[0], "SELECT run_key FROM v_runs")) == 1
+    assert len(rows_of(dbs[0], "SELECT run_key FROM runs")) == 2
+
+
+@pytest.mark.slow
+def test_a_search_under_another_trainer_is_another_search(mine: Shell, package: Path) -> None:
+    line = ("search", "mine.toml", "--allow-import", "owntrain", *QUICK)
+    for edited in (False, True):
+        if edited:
+            edit(package)
+        code, told, errors = mine(*line)
+        assert code == 0, errors
+        assert "2 trials (2 now)" in told
+    twice = rows_of(
+        f"sqlite:///{mine.folder}/results/ablation.db",
+        "SELECT variant, seed FROM v_runs GROUP BY variant, seed HAVING COUNT(*) > 1",
+    )
+    assert twice == []

@@ -100,7 +100,7 @@ def test_its_hash_is_of_source_and_options(module: Path) -> None:
 
 def test_a_worker_that_has_other_source_refuses(module: Path) -> None:
     named = name_metric(find_own_metric(f"{MODULE}:kappa"))
-    prove_metric(named).check_code()
+    prove_metric(named)[1].check_code()
     write_module(module.parent, KAPPA.replace("return (float", "return 0.5 * (float"))
     with pytest.raises(CodeChangedError, match=f"other source {MODULE}"):
         prove_metric(named)
