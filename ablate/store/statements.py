@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
@@ -19,7 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from ablate.study.own_code import SOURCES, Sources
+if TYPE_CHECKING:
+    from ablate.study.own_code import Sources
 
 
 def add_missing(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -66,6 +67,8 @@ def of_other_code(recipe: Column[Any], sources: Sources) -> ColumnElement[bool]:
     """Whether runs with this recipe were trained or measured by other functions of the user's than those of
     these hashes, or by some where there are none now: they are no runs of that study.
     """
+    from ablate.study.own_code import SOURCES
+
     text = cast(recipe, Text)
     return or_(
         *(

@@ -259,7 +259,7 @@ def test_it_is_not_imported_unless_that_is_allowed(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("name", ["ownatts:", ":Base", "own-atts:Base", "ownatts:Base(r=4)"])
 def test_what_names_nothing_says_what_would(name: str) -> None:
     grid = [{"attention": "none"}, {"attention": name, "position": "pool1"}]
-    assert "of your own as PACKAGE.MODULE:NAME, and attention too" in message(
+    assert "of your own as PACKAGE.MODULE:NAME, attention, metrics and trainers too" in message(
         StudyError, lambda: small_plan(grid=grid)
     )
 

@@ -37,12 +37,17 @@ of a network whose own code has run by then.
 CONTRACT = "ablate/measure/contract_checks.py"
 """That attention can be pickled is tried on a module that was built here: its bytes come from this process
 and stay in it."""
+ENTRY = "ablate/__main__.py"
 ALLOWED = {
     *TAKEN,
     (CONTRACT, "import pickle"),
     (RESTRICTED_UNPICKLER, "import pickle"),
     (WHEELS, "wheel.extractall"),
     *((file, "import pickle") for file in RAY_JOBS),
+    (
+        ENTRY,
+        "exec",
+    ),  # of an empty text, which makes Python forget that an earlier one was interrupted
 }
 
 

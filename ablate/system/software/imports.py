@@ -71,7 +71,8 @@ def check_allowed(name: str) -> None:
     module_name, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
         raise StudyError(
-            f"{name!r}: write a network of your own as PACKAGE.MODULE:NAME, attention and metrics too"
+            f"{name!r}: write a network of your own as PACKAGE.MODULE:NAME, attention, metrics and trainers "
+            "too"
         )
     if not is_allowed(module_name):
         package = module_name.partition(".")[0]
