@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-from ablate.study.variant import kinds_of
-
 
 @dataclass(frozen=True, slots=True)
 class ComputePath:
@@ -26,7 +24,7 @@ class ComputePath:
 
     def of(self, attention: str) -> ComputePath:
         """The same for a run with that attention: the kernels of other kinds do not belong to it."""
-        kinds = kinds_of(attention)
+        kinds = _kinds(attention)
         return replace(self, kernels=tuple(pair for pair in self.kernels if pair[0] in kinds))
 
     def following(self, begun: ComputePath, attention: str) -> ComputePath | None:
@@ -41,7 +39,7 @@ class ComputePath:
             return None
         # A compiler makes its own of the plain equations, for everybody in the cohort.
         shared = () if begun.step_path == "compiled" else self.kernels
-        kinds = kinds_of(attention)
+        kinds = _kinds(attention)
         others = tuple(pair for pair in shared if pair[0] not in kinds)
         return replace(begun, kernels=tuple(sorted((*others, *begun.of(attention).kernels))))
 
@@ -64,6 +62,12 @@ def differences(begun: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         f"{name.replace('_', ' ')} {_shown(begun.get(name))} (here {_shown(here.get(name))})"
         for name in names
     )
+
+
+def _kinds(attention: str) -> tuple[str, ...]:
+    from ablate.study.variant import kinds_of  # noqa: PLC0415 - `status` loads no words of studies
+
+    return kinds_of(attention)
 
 
 def _shown(value: object) -> str:
