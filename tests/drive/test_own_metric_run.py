@@ -48,6 +48,7 @@ def planned(shell: Shell, *more: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_it_is_judged_by_and_read_without_its_code_and_an_edit_trains_again(mine: Shell) -> None:
     code, told, errors = mine("plan", "mine.toml", "--no-probe")
     assert (code, told) == (2, "")
@@ -90,6 +91,7 @@ def test_it_is_judged_by_and_read_without_its_code_and_an_edit_trains_again(mine
     assert planned(mine)["missing"] == 0
 
 
+@pytest.mark.slow
 def test_runs_that_lack_it_are_told_and_not_judged(mine: Shell) -> None:
     code, _, errors = mine("run", "mine.toml", "--set", "metric=accuracy", *RUN)
     assert code == 0, errors
@@ -124,6 +126,7 @@ def test_a_wrong_one_ends_plan_with_one_line(mine: Shell) -> None:
     assert last.startswith(f"ablate: {MODULE}:percent gives 87.5")
 
 
+@pytest.mark.slow
 def test_a_search_looks_for_it(mine: Shell) -> None:
     (mine.folder / "mine.toml").write_text(STUDY + SEARCH)
     code, told, errors = mine(
@@ -153,6 +156,7 @@ def test_a_merge_puts_no_runs_of_another_function_into_a_study(mine: Shell) -> N
     assert len(rows_of(dbs[0], "SELECT run_key FROM v_runs")) == 1
 
 
+@pytest.mark.slow
 def test_no_cells_of_a_search_stay_that_another_function_measured(mine: Shell) -> None:
     (mine.folder / "mine.toml").write_text(STUDY + SEARCH)
     line = ("search", "mine.toml", *ALLOW, "--executor", "inprocess", "--no-probe")
