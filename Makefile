@@ -112,8 +112,8 @@ torture: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest -m 'not slow'
 
-test-all: $(READY)
-	@$(BIN)/python -m pytest
+test-all: test
+	@$(BIN)/python -m pytest -m slow
 
 check: format lint types imports test
 
