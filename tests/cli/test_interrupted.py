@@ -79,5 +79,6 @@ def test_at_whatever_moment(tmp_path: Path) -> None:
         time.sleep(moment / 30)
         process.send_signal(signal.SIGINT)
         ends.append(end_of(process))
-    assert set(ends) <= {ENDED, (0, "")}
-    assert ends[0] == ENDED
+    # In its very last moments Python has put the handlers away: the work is done, and nothing is printed.
+    assert set(ends) <= {ENDED, (0, ""), (-signal.SIGINT, "")}
+    assert ends[:3] == [ENDED] * 3
