@@ -94,7 +94,12 @@ def test_the_front_and_the_trials_of_a_real_search_are_seen_in_the_real_dashboar
         studies = fetched(f"{address}api/studies")["study_summaries"]
         (study,) = studies
         assert study["directions"] == ["maximize", "minimize"]
-        headings = ("Pareto Front", "Hyperparameter Importance", "History", "Best Trials")
+        headings = (
+            "Pareto Front",
+            "Hyperparameter Importance",
+            "History",
+            "Best Trial",
+        )  # one, or several of a front
         shown_at = f"{address}dashboard/studies/{study['study_id']}"
         front = page(chromium, shown_at, tmp_path, *headings)
         for heading in headings:
