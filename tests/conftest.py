@@ -91,13 +91,15 @@ def dot() -> Any:
 
 @pytest.fixture
 def words_alone(dot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures of reports are drawn, and a dot is written in the place of each, which takes a hundredth of the
-    time: for tests of what stands around them.
+    """Figures of reports are drawn once, for a broad window, and a dot is written in the place of each, which
+    takes a hundredth of the time: for tests of what stands around them.
     """
     from ablate.page import canvas
+    from ablate.report import gallery
 
     real = canvas.saved
     monkeypatch.setattr(canvas, "saved", lambda f: dot if canvas._KEPT.get() is None else real(f))
+    monkeypatch.setattr(gallery, "for_both", lambda draw: draw())
 
 
 class Shell:
@@ -217,7 +219,7 @@ def study_document(**changes: Any) -> dict[str, Any]:
         "name": "small",
         "question": "Does it work?",
         "dataset": "digits",
-        "backbone": "cbam_cnn",
+        "backbone": "cbam_cnn(width=0.25)",
         "image_size": 16,
         "seeds": 2,
         "recipe": recipe,

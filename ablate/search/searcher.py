@@ -19,9 +19,9 @@ from ablate.search.cells import CellMaker
 from ablate.search.mirror import MirrorLostError, OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Space
+from ablate.search.words import told_trial, why_none
 from ablate.store.writing.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
 from ablate.study.metrics import metric_named
-from ablate.study.metrics import shown_value as shown_quality
 from ablate.study.search import ACCURACY, SPEED, Search, direction_of
 
 FREE_IN_A_ROW = 100
@@ -220,7 +220,9 @@ class Searcher:
                 return self._give(trial, cell)
             self._take(trial, run_key, run)
             if run.status is RunStatus.FAILED or run.quality is None:
-                self._end(trial, "failed", f"seed {cell.seed} failed: {_why(run, parts.search)}")
+                self._end(
+                    trial, "failed", f"seed {cell.seed} failed: {why_none(run, parts.search)}"
+                )
                 return []
             if self._stops(trial):
                 have, all_seeds = len(trial.qualities), self.parts.search.seeds
@@ -295,7 +297,7 @@ class Searcher:
         except MirrorLostError as error:
             self._restore_mirror(error)  # with what it was to be told
         self._free = 0 if row.trained else self._free + 1
-        parts.say(_told(row, outcome, parts.search))
+        parts.say(told_trial(row, outcome, parts.search))
 
     def _remember(self, row: TrialRow, qualities: tuple[float, ...]) -> None:
         if row.state == "complete":
@@ -387,40 +389,8 @@ def _no_worse_in_costs(search: Search, rival: Sequence[float], own: Sequence[flo
     )
 
 
-def _told(row: TrialRow, outcome: Outcome, search: Search) -> str:
-    head = f"trial {row.number}: {row.variant}: "
-    if row.state == "infeasible":
-        return head + f"infeasible, nothing trained: {row.reason}"
-    runs = len(row.run_keys)
-    source = (
-        "from results" if not row.trained and runs else f"{len(row.trained)} of {runs} runs trained"
-    )
-    if row.state in ("failed", "pruned"):
-        return head + f"{row.reason}; {source}"
-    shown = ", ".join(
-        f"{name} {shown_quality(search.metric, value)}"
-        if name == search.quality
-        else f"{name} {value:,.0f}"
-        for name, value in zip(search.objectives, outcome.values or (), strict=True)
-    )
-    return head + f"{shown}; {source}" + (f"; {row.reason}" if row.reason else "")
-
-
 def _links(parts: Parts, row: TrialRow) -> list[str]:
     links = [f"reports/{parts.key.study}/report.html"]
     if row.run_keys and parts.told:
         links.append(f"ablate explain {row.run_keys[0]} --study {parts.told}")
     return links
-
-
-def _why(run: RunSeen, search: Search) -> str:
-    """What went wrong with a run that has no value."""
-    if run.status is RunStatus.FAILED or search.quality == ACCURACY:
-        return _last_line(run.error)
-    title = metric_named(search.metric).title
-    return f"no {title} of its validation images is stored: an earlier version trained it, or they have none"
-
-
-def _last_line(error: str | None) -> str:
-    lines = [line for line in (error or "no result").splitlines() if line.strip()]
-    return lines[-1].strip()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from conftest import Shell
 
-from ablate.commands.plan import _notes
+from ablate.commands.plan_table import notes
 from ablate.plan import make_plan
 from ablate.study.file import parse_study
 
@@ -47,7 +47,7 @@ def test_own_attention_is_named_once_with_what_takes_its_place() -> None:
         "grid": [{"attention": "none"}],
     }
     plan = make_plan(parse_study(study, "test"))
-    [line] = _notes(plan)
+    [line] = notes(plan)
     assert line == (
         "this backbone has 9 SE blocks of its own: attention stands beside them, or in their place "
         'with position = "replace:features.*.block.*"'

@@ -30,6 +30,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.profiler import profile
 
+from ablate.commands.chosen import frames_of
 from ablate.commands.profile import above, compare_times, difference, noise, noise_us
 from ablate.drive import costs
 from ablate.drive.costs import measure_costs
@@ -48,7 +49,8 @@ from ablate.measure.profile_rows import (
 )
 from ablate.plan import Plan
 from ablate.report.cost import families
-from ablate.report.cost.families import attended_module, is_attention
+from ablate.report.cost.families import attended_module, is_attention, module_times
+from ablate.report.summary import summarize
 from ablate.result import Cost, Finished, Profiled, ProfileRow, Trace
 from ablate.result.architecture import ATTACHED_AS
 from ablate.result.cost import AUGMENTATION, NETWORK, OPTIMIZER, STEP
@@ -388,7 +390,10 @@ def test_two_variants_are_compared_module_by_module(
     capsys.readouterr()
     compare_times("none", name, plan.study, None, url)
     said = capsys.readouterr().out
-    assert "pool1.attention.channel" in said or "Nothing stands above the noise" in said
+    both = difference(module_times(summarize(frames_of(plan.study, None, url))), "none", name)
+    assert "pool1.attention.channel" in both.index
+    # One profiled step on a busy machine: any module may stand above the noise, or none.
+    assert all(module in said for module in above(both, noise_us(both)).index)
     assert "the step, without (augmentation)" in said
     assert re.search(
         r"same work in both differ by up to [\d.]+\sms in one profiled step: \d+ modules? stands? "

@@ -31,7 +31,7 @@ def make_cohort(*names: str, **changes: Any) -> Cohort:
     recipe = {"epochs": 2, "augment": ("crop",), "batch_size": 256, **changes.pop("recipe", {})}
     runs = tuple(map(make_run, names))
     device = changes.pop("device", "cpu")
-    return Cohort(runs, 1, Recipe(**recipe), open_dataset("digits", None, 32), device, **changes)
+    return Cohort(runs, 1, Recipe(**recipe), open_dataset("digits", None, 16), device, **changes)
 
 
 def events_of(job: Cohort) -> dict[str, list[Any]]:

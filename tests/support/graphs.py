@@ -61,7 +61,7 @@ def make_members(
     members = []
     for name in names:
         position = None if name == "none" else "pool3"
-        net = build(complete(Variant("cbam_cnn(width=0.25)", name, position)), 10, 32, SEED)
+        net = build(complete(Variant("cbam_cnn(width=0.25)", name, position)), 10, 16, SEED)
         trainer = make_trainer(net, recipe, CPU, precision)
         for group in trainer.optimizer.param_groups:
             group["lr"] = torch.tensor(group["lr"])  # as on a GPU
@@ -72,7 +72,7 @@ def make_members(
 @pytest.fixture(scope="module")
 def data() -> Data:
     """Two whole batches of 64 and a rest."""
-    whole = to_device(open_dataset("digits", None, 32).load(), "validation", 0.1, CPU)
+    whole = to_device(open_dataset("digits", None, 16).load(), "validation", 0.1, CPU)
     part = Part(whole.train.images[:150], whole.train.labels[:150])
     return Data(part, whole.val, whole.test, whole.mean, whole.std)
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ablate.page import canvas
 from ablate.page.vector import Picture
+from ablate.report import gallery
 from ablate.report.render import render
 from ablate.result.image_results import Bits, ImageResults
 from ablate.store.reading.frames import Frames
@@ -184,9 +185,15 @@ def value(row: dict[str, str], title: str) -> str:
 
 
 def written(frames: Frames) -> dict[str, bytes]:
-    """The report's files without the time that drawing takes: for tests of its words."""
+    """The report's files without the time that drawing takes, for tests of its words: each figure is drawn
+    once, for a broad window, and not written.
+    """
     svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
-    with mock.patch.object(canvas, "saved", return_value=Picture(svg, b"a picture", b"a document")):
+    drawn = Picture(svg, b"a picture", b"a document")
+    with (
+        mock.patch.object(canvas, "saved", return_value=drawn),
+        mock.patch.object(gallery, "for_both", lambda draw: draw()),
+    ):
         return render(frames)
 
 
