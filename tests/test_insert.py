@@ -340,6 +340,7 @@ def test_other_tools_see_attention_wherever_it_is(attention: str) -> None:
                 torch.testing.assert_close(twin(x), y, msg=f"{name} of {attention} at {position}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attention", "position"), [("se", PLACES[0]), ("cbam", PLACES[2])])
 def test_a_network_with_attention_can_be_exported(attention: str, position: str) -> None:
     prepare_machine("cpu", "fp32", deterministic=False)  # as in a process that trains

@@ -90,6 +90,7 @@ def test_building_leaves_torchs_own_generator_alone() -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
+@pytest.mark.slow
 def test_a_network_with_attention_can_be_copied_pickled_and_compiled() -> None:
     net = build(variant("cbam", "pool*"), 10, 32, seed=1).eval()
     x = torch.randn(2, 3, 32, 32)

@@ -60,6 +60,7 @@ def test_attention_in_a_residual_branch_acts_before_the_addition() -> None:
     torch.testing.assert_close(block(x), torch.relu(branch + x))
 
 
+@pytest.mark.slow
 def test_a_large_network_with_attention_can_be_copied_pickled_and_compiled() -> None:
     net = build(
         complete(Variant("torchvision:resnet18", "cbam", "layer*")), 10, SIZE, seed=1
@@ -147,6 +148,7 @@ def test_attention_that_would_run_twice_is_refused() -> None:
     assert said == "strange calls attention after 'loop' 2 times: name another module"
 
 
+@pytest.mark.slow
 def test_a_users_settings_are_part_of_the_fingerprint() -> None:
     def of(backbone: str) -> str:
         return describe(Variant(backbone), 10, SIZE).fingerprint

@@ -65,6 +65,7 @@ def test_names_that_stand_nowhere(changes: dict[str, object], message: str) -> N
         small_plan(**changes)
 
 
+@pytest.mark.slow
 def test_the_resnet18_study_plans_and_one_of_its_variants_trains() -> None:
     file = Path(__file__).parents[1] / "studies" / "resnet18.toml"
     changes = ["dataset=digits", "seeds=1", "recipe.batch_size=4"]

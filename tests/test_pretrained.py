@@ -356,6 +356,7 @@ def test_nothing_is_fetched_and_the_line_says_which_file_to_put_where(
         find_weights(str(tmp_path / "nix.pth"), resnet)
 
 
+@pytest.mark.slow
 def test_files_of_the_caches_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -410,6 +411,7 @@ def cohort_of(plan: Plan, **changes: Any) -> Cohort:
     )
 
 
+@pytest.mark.slow
 def test_epoch_0_with_the_identity_is_the_saved_networks_to_the_image(tmp_path: Path) -> None:
     """Trained here, saved, loaded as pretrained, with attention that starts as the identity."""
     grid = [{"attention": "none"}]
@@ -461,6 +463,7 @@ def test_epoch_0_with_the_identity_is_the_saved_networks_to_the_image(tmp_path: 
     assert key
 
 
+@pytest.mark.slow
 def test_own_attention_is_trained_in_a_network_whose_weights_are_taken_and_frozen(
     file: Path, net: nn.Module, own_module: Callable[[str, str], None]
 ) -> None:
@@ -503,6 +506,7 @@ def test_a_run_that_goes_on_has_its_epoch_0_and_looks_no_more(file: Path) -> Non
     assert plan.pretrained is not None
 
 
+@pytest.mark.slow
 def test_a_worker_that_finds_other_weights_trains_nothing(file: Path) -> None:
     plan = plan_with(file, grid=[{"attention": "none"}])
     save_file(build(Variant(NET), CLASSES, SIZE, 5).state_dict(), file)

@@ -205,6 +205,7 @@ def test_our_engine_trains_the_same_as_a_plain_loop() -> None:
     assert plain[-1] < plain[0]
 
 
+@pytest.mark.slow
 def test_our_fast_path_trains_the_same_in_float64() -> None:
     field = Field("cbam", STEPS)
     data, classes = thinned_data(field, 4), len(field.dataset.classes())
@@ -435,6 +436,7 @@ def test_published_results_give_their_reports(
     assert publish.main(["--check", *root]) == publish.EXIT_CHANGED
 
 
+@pytest.mark.slow
 def test_everyday_commands_have_a_row_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said = ("-c", "import time; print('first', flush=True); time.sleep(0.5)")
     times = everyday.time_program(said, tmp_path)

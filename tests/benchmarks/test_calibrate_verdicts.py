@@ -8,6 +8,13 @@ import pytest
 from benchmarks.calibrate_verdicts import ROWS, Row, count
 
 STUDIES = 120
+FEW = ("equivalent at the margin", "ratio 3")
+"""Rows of the quick tests."""
+TRIED = [
+    row if row.name in FEW else pytest.param(row, marks=pytest.mark.slow, id=row.name)
+    for row in ROWS
+    if "power" not in row.name
+]
 
 
 def small(row: Row, seeds: int) -> float:
@@ -17,7 +24,7 @@ def small(row: Row, seeds: int) -> float:
 
 
 @pytest.mark.parametrize("seeds", [3, pytest.param(5, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("row", [r for r in ROWS if "power" not in r.name], ids=lambda r: r.name)
+@pytest.mark.parametrize("row", TRIED, ids=lambda r: r.name)
 def test_verdicts_err_no_more_than_they_promise(row: Row, seeds: int) -> None:
     if seeds not in row.bars:
         seeds = max(row.bars)
@@ -25,6 +32,7 @@ def test_verdicts_err_no_more_than_they_promise(row: Row, seeds: int) -> None:
     assert small(row, seeds) <= bar + 2.5 * np.sqrt(bar * (100 - bar) / STUDIES)
 
 
+@pytest.mark.slow
 def test_more_seeds_find_a_real_difference() -> None:
     row = next(r for r in ROWS if r.name.startswith("power for"))
     row = replace(row, world=replace(row.world, effect=0.01))

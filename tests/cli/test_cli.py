@@ -106,6 +106,7 @@ def test_a_measurement_that_is_lost_is_an_error_and_no_run_is(
     assert "1 of 11 runs finished" in out
 
 
+@pytest.mark.slow
 def test_images_from_an_archive_carry_its_name(shell: Shell, tmp_path: Path) -> None:
     path = archive(tmp_path / "pets.tar.xz")
     options = ["--data", str(path), "--set", "recipe.epochs=1", "--max-runs", "1", "--no-measure"]
@@ -120,6 +121,7 @@ def test_images_from_an_archive_carry_its_name(shell: Shell, tmp_path: Path) -> 
         assert database.execute("SELECT COUNT(*) FROM v_costs").fetchall() == [(0,)]
 
 
+@pytest.mark.slow
 def test_the_reference_grid_as_json(shell: Shell) -> None:
     code, out, _ = shell("plan", ATTENTION, "--format", "json")
     plan = json.loads(out)
@@ -138,6 +140,7 @@ def test_the_reference_grid_as_json(shell: Shell) -> None:
     assert shell.files() == []
 
 
+@pytest.mark.slow
 def test_a_study_can_train_on_a_few_images_that_each_seed_draws(shell: Shell) -> None:
     few = [*TINY, "--set", "data.train_images=130"]
     once = ["--device", "cpu", "--executor", "inprocess", "--max-runs", "1", "--no-measure"]
@@ -152,6 +155,7 @@ def test_a_study_can_train_on_a_few_images_that_each_seed_draws(shell: Shell) ->
     assert "split=validation, train_images=130 (use the" in errors
 
 
+@pytest.mark.slow
 def test_the_table_shows_every_variant_whole(shell: Shell) -> None:
     code, out, _ = shell("plan", ATTENTION, "--seeds", "5", "--baseline-seeds", "5")
     assert code == 0
@@ -251,6 +255,7 @@ def test_a_mistyped_command_line_exits_with_2(shell: Shell, arguments: list[str]
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["plan", "run", "report", "doctor"])
 def test_a_damaged_database_is_one_line(shell: Shell, command: str) -> None:
     shell("run", DIGITS, *TINY, "--max-runs", "0")
@@ -273,6 +278,7 @@ def test_a_damaged_database_is_one_line(shell: Shell, command: str) -> None:
         assert "malformed" in errors
 
 
+@pytest.mark.slow
 def test_a_report_follows_the_wording_of_the_study_and_refuses_what_was_not_run(
     shell: Shell,
 ) -> None:
@@ -298,6 +304,7 @@ def test_a_report_follows_the_wording_of_the_study_and_refuses_what_was_not_run(
     assert "note: the grid has changed since it was run" in out
 
 
+@pytest.mark.slow
 def test_a_report_is_checked_and_left_as_it_is(shell: Shell) -> None:
     shell("run", DIGITS, *TINY, "--max-runs", "0")
     folder = shell.folder / "reports/digits-grid"
@@ -319,6 +326,7 @@ def test_a_report_is_checked_and_left_as_it_is(shell: Shell) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_report_folder_that_cannot_be_made(shell: Shell) -> None:
     shell("run", DIGITS, *TINY, "--max-runs", "0")
     (shell.folder / "file").write_text("in the way")
@@ -327,6 +335,7 @@ def test_a_report_folder_that_cannot_be_made(shell: Shell) -> None:
     assert "file" in errors
 
 
+@pytest.mark.slow
 def test_a_failed_run_exits_with_1_and_retry_failed_trains_it_again(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

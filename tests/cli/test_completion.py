@@ -49,6 +49,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_bash_is_offered_commands_options_values_and_study_files(folder: Path) -> None:
     assert typed(folder, "ablate ") == [*COMMANDS, "study"]
     assert typed(folder, "ablate study re") == ["rename"]
@@ -60,6 +61,7 @@ def test_bash_is_offered_commands_options_values_and_study_files(folder: Path) -
     assert typed(folder, "ablate init --study att") == ["attention", "attention-core"]
 
 
+@pytest.mark.slow
 def test_zsh_and_fish_are_offered_the_same(folder: Path) -> None:
     given = {"_TYPER_COMPLETE_ARGS": "ablate run m", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     assert any("mine.toml" in line for line in asked(folder, "complete_zsh", **given))

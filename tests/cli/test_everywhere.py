@@ -85,6 +85,7 @@ def test_every_command_is_tried_or_ends_never_by_itself() -> None:
     assert known - EVERY.keys() == {"dashboard", "measure", "study rename", "study delete"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in SURROUNDINGS],

@@ -52,6 +52,7 @@ def decoded() -> list[Path]:
     return list(cache_folder().glob("images-*"))
 
 
+@pytest.mark.slow
 def test_plan_and_run_say_what_images_take(shell: Shell, pictures: Path) -> None:
     code, out, _ = shell("plan", "study.toml", "--data", "set", "--no-probe")
     assert code == 0
@@ -83,6 +84,7 @@ def test_a_disk_without_room_is_one_line_before_an_image_is_decoded(
     assert not list(shell.folder.glob("**/*.db"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
 def test_a_limit_of_addresses_is_known_before_an_image_is_decoded(
     shell: Shell, pictures: Path

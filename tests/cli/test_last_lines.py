@@ -44,6 +44,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_it_can_be_typed(name: str, shell: Shell, folder: Path) -> None:
     arguments, said = COMMANDS[name]
@@ -57,6 +58,7 @@ def test_it_can_be_typed(name: str, shell: Shell, folder: Path) -> None:
         assert parsed["db"] == ODD
 
 
+@pytest.mark.slow
 def test_an_export_is_brought_back_by_what_its_last_line_says(shell: Shell, folder: Path) -> None:
     _, out, _ = shell("export", "--db", ODD)
     assert typed_next(out)[:2] == ["import", "export"]

@@ -119,6 +119,7 @@ def test_every_command_is_tried() -> None:
     assert list(ARGUMENTS) == list(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_first_word_comes_before_anything_heavy(command: str, tmp_path: Path) -> None:
     said, _ = on_a_terminal(["-c", WATCHED, command, *ARGUMENTS[command]], tmp_path)
@@ -143,6 +144,7 @@ def test_a_line_that_moves_is_never_wider_than_the_terminal(tmp_path: Path) -> N
     assert max(len(line) for line in re.split(r"\r\x1b\[2K|\r\n", said)) < 24
 
 
+@pytest.mark.slow
 def test_a_file_gets_one_line_every_ten_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

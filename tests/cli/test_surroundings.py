@@ -43,6 +43,7 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_only_prints_ends_with_a_code_where_it_cannot(database: Path) -> None:
     arguments = ("status", "--db", database.name)
     full = ablate(database.parent, *arguments, then="> /dev/full")
@@ -141,6 +142,7 @@ def test_without_a_state_folder_the_error_is_told_all_the_same(
     assert "ZeroDivisionError" in file.read_text()
 
 
+@pytest.mark.slow
 def test_the_text_of_a_study_is_no_markup(shell: Shell) -> None:
     for question, shown in (
         ("does [/b] help?", "does [/b] help?"),

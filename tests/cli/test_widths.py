@@ -65,11 +65,20 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+NARROW = (40, "xterm")
+OTHERS = ((60, "xterm"), (80, "dumb"), (200, "xterm"))
+TRIED = [
+    *((command, *NARROW) for command in EVERY),
+    *((command, *OTHERS[n % 3]) for n, command in enumerate(EVERY) if command != "plan"),
+    *(("plan", *other) for other in OTHERS),
+]
+"""Every command on the narrowest, and on one of the others in turn; the plan's table, which chooses its
+columns, on each.
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("command", EVERY)
-@pytest.mark.parametrize(
-    ("width", "term"), [(40, "xterm"), (60, "xterm"), (80, "dumb"), (200, "xterm")]
-)
+@pytest.mark.parametrize(("command", "width", "term"), TRIED)
 def test_nothing_is_wider_than_the_terminal(
     folder: Path, command: str, width: int, term: str
 ) -> None:

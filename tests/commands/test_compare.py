@@ -19,6 +19,7 @@ from ablate.store.writing.store import Store
 FRAMES = make_frames({"none": 0.83, "up": 0.85, "same": 0.83})
 
 
+@pytest.mark.slow
 def test_the_baseline_and_a_variant_as_in_the_report() -> None:
     claim, evidence, cost = told(summarize(FRAMES), "none", "up")
     page = render(FRAMES)["report.md"].decode()

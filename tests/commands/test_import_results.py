@@ -83,6 +83,7 @@ def test_runs_become_a_study_that_says_it_was_trained_elsewhere(shell: Shell, im
     assert check_integrity(URL) == []
 
 
+@pytest.mark.slow
 def test_its_report_says_so_and_has_no_empty_section(shell: Shell, imports: Any) -> None:
     imports(table(), "--trainer", "mine 2.0")
     assert shell("report", "mine")[0] == 0
@@ -138,6 +139,7 @@ def test_its_report_has_what_predictions_tell(shell: Shell, imports: Any) -> Non
     assert "None" not in text
 
 
+@pytest.mark.slow
 def test_the_same_again_is_nothing_new(shell: Shell, imports: Any) -> None:
     for text in (table(), images(30)):
         study = f"s{len(text)}"
@@ -186,6 +188,7 @@ def test_other_images_are_refused(imports: Any) -> None:
     assert "its images or their labels are others than those of study mine" in said
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_counted_as_failed(shell: Shell, imports: Any) -> None:
     imports(
         "variant,seed,accuracy,status\nnone,1,0.9,ok\nnone,2,0.91,ok\nse,1,0.9,ok\nse,2,,crashed\n"
@@ -212,6 +215,7 @@ def test_seeds_that_a_search_would_take_are_seeds_as_others(shell: Shell, import
     assert (json.loads(out)["effect"]["n"], json.loads(out)["effect"]["verdict"]) == (10, "better")
 
 
+@pytest.mark.slow
 def test_runs_that_come_after_a_look_make_it_exploratory(shell: Shell, imports: Any) -> None:
     imports(table(seeds=8))
     shell("compare", "none", "se", "--study", "mine")
@@ -250,6 +254,7 @@ def test_what_is_not_there_and_what_is_no_name(shell: Shell) -> None:
     assert "is no name of a study" in one_line(shell("import-results", "no.csv", "--study", "S s"))
 
 
+@pytest.mark.slow
 def test_another_trainer_is_another_study(imports: Any) -> None:
     imports(table(), "--trainer", "a")
     assert "were imported by 'a'" in one_line(imports(table(), "--trainer", "b"))
@@ -284,6 +289,7 @@ def test_what_needs_a_network_says_why_not(words: str, shell: Shell, imports: An
     )
 
 
+@pytest.mark.slow
 def test_it_is_looked_after_as_any_other(shell: Shell, imports: Any) -> None:
     imports(table())
     (found,) = json.loads(shell("status", "--format", "json")[1])["studies"]
@@ -315,6 +321,7 @@ def test_an_export_and_a_merge_bring_it_whole(shell: Shell, imports: Any) -> Non
     assert (told["paired"], len(told["files"])) == (False, 2)
 
 
+@pytest.mark.slow
 def test_a_merge_does_not_put_together_what_two_have_trained(shell: Shell, imports: Any) -> None:
     imports(table(seeds=8), "--trainer", "a")
     imports(table(seeds=9), "--trainer", "b", "--db", "sqlite:///other.db")

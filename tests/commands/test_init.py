@@ -57,6 +57,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone", ["cbam_cnn", "torchvision:resnet18(stem=small)", "torchvision:mobilenet_v3_small"]
 )
@@ -87,6 +88,7 @@ class Net(nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_a_network_that_mixed_precision_crashes_on_gets_a_study_in_fp32(
     photos: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +147,7 @@ def test_images_keep_their_own_size(side: int, written: int, tmp_path: Path) -> 
     assert own_size(tmp_path / "photos") == written
 
 
+@pytest.mark.slow
 def test_what_may_be_imported_is_remembered_for_the_file_as_it_is(
     photos: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ def report(shell: Shell) -> str:
     return Path("reports/looked/report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_report_and_a_comparison_are_looks(looked: Shell) -> None:
     finish(2, of=4)
     report(looked)
@@ -109,6 +110,7 @@ def test_looking_half_way_is_allowed(looked: Shell) -> None:
     assert "exploratory" not in report(looked)
 
 
+@pytest.mark.slow
 def test_seeds_that_were_added_after_a_look_are_told(looked: Shell) -> None:
     finish(4, of=4)
     assert "exploratory" not in report(looked)

@@ -155,6 +155,7 @@ def recording(asked: AbstractContextManager[Ask], record: Callable[[str], object
         yield recorded
 
 
+@pytest.mark.slow
 def test_no_row_is_read_for_a_run_that_is_not_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

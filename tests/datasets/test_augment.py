@@ -367,6 +367,7 @@ def test_rand_augment_applies_so_many_operations() -> None:
     assert not torch.equal(at_once, weaker)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(32, 32), (200, 40)])
 def test_boxes_have_torchvisions_distributions(size: tuple[int, int]) -> None:
     """Of an image so wide that most attempts fail, too."""

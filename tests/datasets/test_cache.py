@@ -143,6 +143,7 @@ def make_full(patch: pytest.MonkeyPatch, full: FullAfter) -> None:
     patch.setattr(cache.os, "replace", full.before(cache.os.replace))
 
 
+@pytest.mark.slow
 def test_no_room_at_any_write_is_one_line_and_leaves_nothing(
     pictures: Path, own_cache: Path
 ) -> None:
@@ -205,6 +206,7 @@ except OutputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "room", "filler"), [(256, "1m", 0), (32, "64k", 65536)])
 def test_a_disk_that_is_really_full(
     pictures: Path, tmp_path: Path, size: int, room: str, filler: int
@@ -240,6 +242,7 @@ def killed_draft() -> None:
     assert process.exitcode == -9
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_swept_by_the_next_writer(own_cache: Path) -> None:
     killed_draft()
     [left] = own_cache.iterdir()
@@ -271,6 +274,7 @@ def test_drafts_of_others_are_left_until_nobody_writes_them_and_other_files_alwa
     assert list(drafts.stale_drafts(own_cache)) == [earlier]
 
 
+@pytest.mark.slow
 def test_the_doctor_shows_the_cache_and_cleans_it(
     shell: Shell, own_cache: Path, pictures: Path
 ) -> None:

@@ -105,6 +105,7 @@ def test_every_source_keeps_the_promises_of_a_dataset(pictures: Path, tmp_path: 
     assert len(set(hashes)) == 3  # the same pictures in a folder, a tar and a zip are one content
 
 
+@pytest.mark.slow
 def test_importing_the_shelf_loads_no_heavy_library() -> None:
     heavy = "{'torch', 'torchvision', 'sklearn', 'scipy'}"
     code = f"import sys, ablate.datasets; print(sorted({heavy} & set(sys.modules)))"
@@ -638,6 +639,7 @@ def test_a_broken_index_is_built_again(pictures: Path, tmp_path: Path, own_cache
         assert ImageFiles(path, 32).content_hash() == expected
 
 
+@pytest.mark.slow
 def test_several_may_write_the_same_entry(pictures: Path, own_cache: Path) -> None:
     # Processes, as workers are: CPython 3.11 cannot parse numpy's headers in several threads at once.
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -46,6 +46,7 @@ def labelled(draw: st.DrawFn) -> tuple[NDArray[np.int64], int]:
     return np.random.default_rng(draw(st.integers(0, 99))).permutation(labels), folds
 
 
+@pytest.mark.slow
 @given(labelled())
 def test_each_image_is_tested_once_and_classes_are_dealt_evenly(
     given: tuple[NDArray[np.int64], int],

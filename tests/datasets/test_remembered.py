@@ -235,6 +235,7 @@ def test_several_may_remember_one_folder(pictures: Path, own_cache: Path) -> Non
     assert not list(own_cache.glob(".ablate-*"))
 
 
+@pytest.mark.slow
 def test_rehash_reads_everything(
     pictures: Path, shell: Shell, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

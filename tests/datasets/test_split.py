@@ -49,6 +49,7 @@ def test_a_draw_is_fixed_by_its_seed() -> None:
     assert stratified_draw(labels, 40, seed=1).tolist() == list(range(40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "count", "shares"),
     [

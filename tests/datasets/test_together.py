@@ -212,6 +212,7 @@ def test_a_file_that_vanishes_is_one_line(
     assert "cannot be read to its end ([Errno 2] No such file" in message(DataError, found.load)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_process_that_is_lost_is_one_line(
     number: signal.Signals,
@@ -291,6 +292,7 @@ print(images.hashes["train_images"])
 """
 
 
+@pytest.mark.slow
 def test_a_program_from_standard_input_without_stderr(photographs: Path, own_cache: Path) -> None:
     """A main module that cannot be imported once more, and a number that the next open file would get."""
     done = subprocess.run(
@@ -302,6 +304,7 @@ def test_a_program_from_standard_input_without_stderr(photographs: Path, own_cac
     assert theirs == ImageFiles(photographs, SIDE).load().hashes["train_images"]
 
 
+@pytest.mark.slow
 def test_processes_end_with_a_program_that_is_killed(
     photographs: Path, own_cache: Path, tmp_path: Path
 ) -> None:

@@ -103,6 +103,7 @@ def refused(ablate: Shell, *arguments: str) -> str:
     return errors
 
 
+@pytest.mark.slow
 def test_what_cannot_be_in_several_contexts_is_one_line(ablate: Shell) -> None:
     said = refused(ablate, "explain", "none", "--study", "many.toml")
     assert "has 2 contexts" in said

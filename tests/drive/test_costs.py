@@ -189,6 +189,7 @@ def test_a_training_set_smaller_than_a_batch_is_measured_at_the_batch_size(plan:
     assert len(bench.batch[1]) == 2000
 
 
+@pytest.mark.slow
 def test_a_measurement_that_fails_is_one_line() -> None:
     broken = Network(small_plan().cells[0].variant, "f")
     nothing = Conditions(small_plan().study.recipe, None, "cpu")  # type: ignore[arg-type]

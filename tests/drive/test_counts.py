@@ -52,6 +52,7 @@ def claim_and_be_killed(url: str, run_keys: list[str], count: int) -> None:
         process.kill()
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_had_is_to_be_trained(url: str) -> None:
     plan, store = small_plan(), Store(url)
     store.register(plan)
@@ -68,6 +69,7 @@ def test_what_a_killed_process_had_is_to_be_trained(url: str) -> None:
     assert ours is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_run_after_a_kill_counts_to_its_end(shell: Shell, killed: int) -> None:
     document = study_document(
@@ -126,6 +128,7 @@ def test_every_status_is_ready_running_or_over(status: RunStatus) -> None:
     assert status == status.value, "as it stands in the database and in frames"
 
 
+@pytest.mark.slow
 def test_commands_agree_on_a_study_in_every_state(shell: Shell) -> None:
     """Finished, failed, stopped, planned, in training by a living process, and left by a killed one."""
     document = study_document(seeds=2, recipe={"epochs": 1, "batch_size": 256, "augment": []})

@@ -153,6 +153,7 @@ def test_max_runs_does_a_part_and_the_next_time_the_rest(plan: Plan, store: Stor
     assert drive(plan, store, instant(), max_runs=0).order == []
 
 
+@pytest.mark.slow
 def test_a_failed_run_stops_no_other(
     plan: Plan, store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +250,7 @@ def test_a_run_that_kills_its_process_fails_alone(plan: Plan, store: Store, url:
     assert rows == [("se(pool1, r=8)", 1, "failed")]
 
 
+@pytest.mark.slow
 def test_a_run_that_aborts_its_process_fails_and_the_grid_completes(
     plan: Plan, store: Store, url: str
 ) -> None:
@@ -395,6 +397,7 @@ def test_a_run_of_a_dead_process_is_taken_over_at_once(
     ]
 
 
+@pytest.mark.slow
 def test_a_run_elsewhere_is_taken_over_only_after_a_lease_without_a_heartbeat(
     plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,6 +423,7 @@ def test_a_run_elsewhere_is_taken_over_only_after_a_lease_without_a_heartbeat(
     assert time.monotonic() - started > 1.5
 
 
+@pytest.mark.slow
 def test_a_run_that_was_taken_over_meanwhile_is_dropped(
     plan: Plan,
     any_url: str,

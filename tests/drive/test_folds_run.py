@@ -62,6 +62,7 @@ def done(shell: Shell) -> list[tuple[str, int, int]]:
     return [(name, seed, fold) for name, seed, fold, status, _ in rows if status == "finished"]
 
 
+@pytest.mark.slow
 def test_what_was_cut_short_goes_on_with_the_missing_folds(shell: Shell, study: str) -> None:
     every = [(name, 1, fold) for fold in (1, 2, 3) for name in ("none", SE)]
     code, out, _ = shell("plan", study, "--db", DB, "--no-probe")

@@ -45,6 +45,7 @@ def kept(url: str, tmp_path: Path) -> list[int]:
     return [seed for seed, _ in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keep", "seeds"), [("1", [1]), ("all", [1, 2, 3]), ("none", [])])
 def test_weights_stay_of_the_seeds_that_are_asked_for(
     keep: Keep, seeds: list[int], sqlite_url: str, tmp_path: Path
@@ -55,6 +56,7 @@ def test_weights_stay_of_the_seeds_that_are_asked_for(
     assert pictures == [(1,)], "of seed 1 in any case: the report shows it"
 
 
+@pytest.mark.slow
 def test_the_best_stays_also_when_a_study_is_gone_on_with(sqlite_url: str, tmp_path: Path) -> None:
     plan = small_plan(**STUDY)
     train(sqlite_url, "best", plan, max_runs=2)
@@ -65,6 +67,7 @@ def test_the_best_stays_also_when_a_study_is_gone_on_with(sqlite_url: str, tmp_p
     assert kept(sqlite_url, tmp_path) == [min(seed for value, seed in found if value == best)]
 
 
+@pytest.mark.slow
 def test_the_best_of_each_context_stays_whoever_trains_which_seed(
     sqlite_url: str, tmp_path: Path
 ) -> None:
@@ -88,6 +91,7 @@ def test_the_best_of_each_context_stays_whoever_trains_which_seed(
     assert len(kept(sqlite_url, tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_weights_that_another_study_names_stay(sqlite_url: str, tmp_path: Path) -> None:
     plan = small_plan(**{**STUDY, "seeds": 1})
     train(sqlite_url, "1", plan)

@@ -58,6 +58,7 @@ def written(shell: Shell) -> None:
     (shell.folder / "att.py").write_text(GATE)
 
 
+@pytest.mark.slow
 def test_a_plan_lists_joined_kinds_and_asks_for_the_allowance(shell: Shell) -> None:
     written(shell)
     code, _, told = shell("plan", "kinds.toml")

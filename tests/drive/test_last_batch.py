@@ -68,6 +68,7 @@ def test_only_runs_that_leave_one_out_have_another_key() -> None:
         assert run_key(*given, left_out=plan.left_out) == keys[size]
 
 
+@pytest.mark.slow
 def test_a_network_with_batch_norm_on_one_place_is_trained(shell: Shell) -> None:
     """14 images in batches of 13, at 32×32: maps of resnet18's last stage are 1×1."""
     (shell.folder / "odd.toml").write_text(STUDY)

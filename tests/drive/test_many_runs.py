@@ -128,6 +128,7 @@ def begun(_run_key: str) -> None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_narrow")
 def test_a_claim_looks_at_a_window_and_finds_every_run_in_order(
     store: Store, keys: list[str]
@@ -155,6 +156,7 @@ def test_what_others_have_ended_is_passed_over_and_what_they_train_is_not_forgot
     assert again.run_key == keys[7]
 
 
+@pytest.mark.slow
 def test_runs_that_another_command_has_trained_again_are_not_left_out(
     plan: Plan, store: Store, keys: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

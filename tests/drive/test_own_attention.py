@@ -171,6 +171,7 @@ def test_public_modules_are_planned_and_trained_as_ours_are(
     assert all(not architecture.uncounted for architecture in plan.variants.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inprocess", pytest.param("local", marks=pytest.mark.slow)])
 def test_source_that_changes_between_plan_and_start_fails_its_runs_alone(
     package: Path, url: str, executor: str
@@ -191,6 +192,7 @@ def test_source_that_changes_between_plan_and_start_fails_its_runs_alone(
     )
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_checkpoint_to_the_same_bytes(package: Path, url: str) -> None:
     plan = planned(NONE, OWN)
     whole = train(plan, url.replace("results", "whole"))
@@ -207,6 +209,7 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bytes(package: Path, url:
     assert 1 in progress.resumes
 
 
+@pytest.mark.slow
 def test_attention_that_training_never_moved_is_told(package: Path, url: str) -> None:
     plan = planned(NONE, {"attention": "ownatt.att:Still", "position": "pool1"})
     train(plan, url)
@@ -214,6 +217,7 @@ def test_attention_that_training_never_moved_is_told(package: Path, url: str) ->
     assert dict(told) == {"none": "", "ownatt.att:Still(pool1)": "pool1.attention"}
 
 
+@pytest.mark.slow
 def test_a_gate_is_shown_where_it_is_one_and_else_it_is_said_to_be_unknown(package: Path) -> None:
     """What is added has no gate, and none is guessed."""
     grid = [{"attention": f"ownatt.public:{n}", "position": "pool1"} for n in ("SELayer", "SimAM")]

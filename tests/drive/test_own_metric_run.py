@@ -106,6 +106,7 @@ def test_runs_that_lack_it_are_told_and_not_judged(mine: Shell) -> None:
     assert planned(mine, *ALLOW)["missing"] == 4
 
 
+@pytest.mark.slow
 def test_one_that_fails_on_real_images_fails_its_runs_in_one_line(mine: Shell) -> None:
     late = ("--set", f"metric={MODULE}:late", "--set", "grid=[{attention='none'}]", "--seeds", "1")
     code, _, _ = mine("run", "mine.toml", *ALLOW, *late, *RUN)
@@ -142,6 +143,7 @@ def test_a_search_looks_for_it(mine: Shell) -> None:
     assert "alidation kappa" in (mine.folder / "reports" / "mine" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_merge_puts_no_runs_of_another_function_into_a_study(mine: Shell) -> None:
     dbs = [f"sqlite:///{mine.folder}/{name}.db" for name in ("a", "b")]
     alone = ("--set", "grid=[{attention='none'}]", "--seeds", "1")

@@ -116,6 +116,7 @@ def begun_with(url: str) -> dict[str, Any]:
     return {variant: json.loads(path) if path else None for variant, path in found}
 
 
+@pytest.mark.slow
 def test_the_path_is_stored_when_a_run_begins(plan: Plan, url: str) -> None:
     drive(plan, url, FUSED, max_runs=0)
     assert set(begun_with(url).values()) == {None}, "nobody has begun them"
@@ -156,6 +157,7 @@ def test_what_was_chosen_meanwhile_changes_no_run_that_was_begun(
     assert {name: kernels[name][name] for name in ("se", "cbam")} == PLAIN
 
 
+@pytest.mark.slow
 def test_a_run_that_was_not_begun_takes_the_path_of_today(plan: Plan, url: str) -> None:
     begin(plan, url)
     lost = next(cell for cell in plan.cells if cell.variant.position == "pool2")
@@ -203,6 +205,7 @@ def test_what_cannot_go_on_here_begins_anew_and_says_so(
     assert rows_of(url, "SELECT DISTINCT status, epochs FROM v_runs") == [("finished", 2)]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_an_unknown_path_is_not_continued_in_silence(plan: Plan, url: str) -> None:
     """As those are that were written before paths were stored: the worker compares."""
     begin(plan, url)
@@ -215,6 +218,7 @@ def test_a_checkpoint_of_an_unknown_path_is_not_continued_in_silence(plan: Plan,
     assert rows_of(url, "SELECT DISTINCT status, epochs FROM v_runs") == [("finished", 2)]
 
 
+@pytest.mark.slow
 def test_a_run_whose_steps_are_no_graph_after_all_goes_on_eagerly(plan: Plan, url: str) -> None:
     """On a CPU there is none: its checkpoint was made eagerly, whatever the path in the database says."""
     begin(plan, url)
@@ -233,6 +237,7 @@ def test_a_run_whose_steps_are_no_graph_after_all_goes_on_eagerly(plan: Plan, ur
     assert rows_of(url, "SELECT epochs FROM v_runs WHERE status = 'finished'") == [(2,)]
 
 
+@pytest.mark.slow
 def test_the_store_keeps_the_path_of_a_run_that_goes_on(
     plan: Plan, any_url: str, open_store: Callable[[str], Store]
 ) -> None:

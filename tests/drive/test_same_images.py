@@ -76,6 +76,7 @@ def undisturbed(pictures: Path, tmp_path: Path) -> tuple[Any, ...]:
     return found
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_swapped_while_the_worker_starts(
     pictures: Path, url: str, undisturbed: tuple[Any, ...]
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_folder_that_is_swapped_while_the_worker_starts(
     assert found == undisturbed
 
 
+@pytest.mark.slow
 def test_without_the_cache_it_is_a_failed_run_with_that_reason(
     pictures: Path, url: str, own_cache: Path, undisturbed: tuple[Any, ...]
 ) -> None:
@@ -109,6 +111,7 @@ def replace_an_image(pictures: Path) -> None:
     os.utime(one, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_an_image_that_is_replaced_during_training(
     pictures: Path, url: str, undisturbed: tuple[Any, ...]
 ) -> None:
@@ -118,6 +121,7 @@ def test_an_image_that_is_replaced_during_training(
     assert other.dataset.content_hash() != plan.dataset.content_hash(), "the next plan sees it"
 
 
+@pytest.mark.slow
 def test_an_entry_of_the_cache_that_is_corrupted_under_a_running_worker(
     pictures: Path, url: str, own_cache: Path, undisturbed: tuple[Any, ...]
 ) -> None:
@@ -209,6 +213,7 @@ def test_an_entry_of_the_cache_that_is_cut_short_under_a_running_worker(
     assert train(plan, url, "local") == undisturbed, "the entry was built again"
 
 
+@pytest.mark.slow
 def test_a_set_in_memory_is_compared_with_the_run_keys_too(pictures: Path) -> None:
     """As where a worker's machine has other digits than the one that planned."""
     plan = planned(pictures)

@@ -116,6 +116,7 @@ def undisturbed(package: Path, tmp_path: Path) -> list[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "executor"), in_processes(DISTURBANCES))
 def test_files_that_change_between_plan_and_start(
     package: Path, url: str, name: str, executor: str
@@ -130,6 +131,7 @@ def test_files_that_change_between_plan_and_start(
     assert error.endswith("`ablate plan` again: another network has runs of its own")
 
 
+@pytest.mark.slow
 def test_brought_back_and_tried_again_it_is_the_same_run(
     package: Path, url: str, undisturbed: list[tuple[Any, ...]]
 ) -> None:
@@ -139,6 +141,7 @@ def test_brought_back_and_tried_again_it_is_the_same_run(
     assert train(plan, url) == undisturbed
 
 
+@pytest.mark.slow
 def test_the_next_plan_has_other_keys(package: Path, url: str) -> None:
     before = planned()
     train(before, url, progress=disturbed(package, "helper", start=True))
@@ -148,6 +151,7 @@ def test_the_next_plan_has_other_keys(package: Path, url: str) -> None:
     assert [row[0] for row in train(after, url)] != ["failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "executor"), in_processes(DURING))
 def test_files_that_change_during_training_change_nothing(
     package: Path, url: str, undisturbed: list[tuple[Any, ...]], name: str, executor: str
@@ -158,6 +162,7 @@ def test_files_that_change_during_training_change_nothing(
     assert progress.at_epoch is None, "it has happened"
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_before_a_call_imports_it(package: Path, url: str) -> None:
     plan = planned()
     forget_all()
@@ -166,6 +171,7 @@ def test_a_file_that_changes_before_a_call_imports_it(package: Path, url: str) -
     assert "other source ownrun.late" in error_of(url)
 
 
+@pytest.mark.slow
 def test_in_process_the_imported_code_counts_and_the_weights_that_lie_there(
     package: Path, url: str, undisturbed: list[tuple[Any, ...]]
 ) -> None:
@@ -179,6 +185,7 @@ def test_in_process_the_imported_code_counts_and_the_weights_that_lie_there(
     assert train(plan, other, progress=progress) == [FAILED]
 
 
+@pytest.mark.slow
 def test_a_plan_of_edited_source_is_not_trained_by_a_process_that_runs_the_old(
     package: Path, url: str
 ) -> None:
@@ -189,6 +196,7 @@ def test_a_plan_of_edited_source_is_not_trained_by_a_process_that_runs_the_old(
     assert "other source ownrun.helper" in error_of(url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "second"), [("swapped", "failed"), ("helper", "finished")])
 def test_files_that_change_between_two_runs_of_one_worker(
     package: Path, url: str, name: str, second: str
@@ -197,6 +205,7 @@ def test_files_that_change_between_two_runs_of_one_worker(
     assert [row[0] for row in found] == ["finished", second]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_own_network_alone(
     package: Path, url: str, undisturbed: list[tuple[Any, ...]]
 ) -> None:
@@ -230,6 +239,7 @@ def test_networks_of_ours_and_of_torchvision_need_no_proof(package: Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_other_modules_than_the_fingerprint_says(package: Path) -> None:
     plan = planned()
     run = Run("key", plan.cells[0].variant, fingerprint="0" * 16)
@@ -252,6 +262,7 @@ def test_what_is_measured_is_proven_too(package: Path) -> None:
     assert said in message(NetworkChangedError, lambda: make_bench(conditions, networks))
 
 
+@pytest.mark.slow
 def test_pictures_of_a_network_that_was_edited_since_say_so(package: Path, url: str) -> None:
     plan = planned()
     train(plan, url)

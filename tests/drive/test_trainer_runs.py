@@ -42,6 +42,7 @@ def train(
     return {name: tuple(rest) for name, *rest in rows_of(url, TOLD)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inprocess", pytest.param("local", marks=pytest.mark.slow)])
 def test_it_trains_every_variant_and_what_it_prints_is_no_output_of_ours(
     package: Path, url: str, executor: str, capfd: pytest.CaptureFixture[str]
@@ -57,6 +58,7 @@ def test_it_trains_every_variant_and_what_it_prints_is_no_output_of_ours(
     assert rows_of(url, "SELECT COUNT(*) FROM v_metrics WHERE split = 'test'")[0][0] > 0
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(package: Path, url: str) -> None:
     plan, other = planned("plain", epochs=3), url.replace("results", "whole")
     whole = train(plan, other)
@@ -74,6 +76,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(package: Path, url: st
     assert rows_of(url, EPOCHS) == rows_of(other, EPOCHS)
 
 
+@pytest.mark.slow
 def test_what_it_raises_is_the_failure_of_its_run_alone(package: Path, url: str) -> None:
     found = train(planned("fails_in_epoch_2", epochs=3), url)
     for status, failure, error, _ in found.values():
@@ -82,6 +85,7 @@ def test_what_it_raises_is_the_failure_of_its_run_alone(package: Path, url: str)
         assert "train.py" in error, "with the way to it"
 
 
+@pytest.mark.slow
 def test_a_trainer_that_changes_between_plan_and_start_trains_nothing(
     package: Path, url: str
 ) -> None:
@@ -106,6 +110,7 @@ def test_a_trainer_that_changes_between_plan_and_start_trains_nothing(
     assert {status for status, *_ in train(plan, url).values()} == {"finished"}
 
 
+@pytest.mark.slow
 def test_code_that_is_imported_in_the_middle_is_looked_at_before_a_checkpoint(
     package: Path, url: str
 ) -> None:
@@ -173,6 +178,7 @@ def edit(package: Path) -> None:
     forget()
 
 
+@pytest.mark.slow
 def test_runs_of_another_trainer_are_in_no_study_and_plan_counts_them(
     mine: Shell, package: Path
 ) -> None:

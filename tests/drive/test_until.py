@@ -125,6 +125,7 @@ def seeds_of(begun: list[tuple[str, int]]) -> dict[str, list[int]]:
     return {name: [seed for each, seed in begun if each == name] for name in VARIANTS}
 
 
+@pytest.mark.slow
 def test_decided_variants_stop_and_the_others_go_on(run: Run) -> None:
     code, out, _, begun = run("--max-seeds", "12")
     assert code == 0
@@ -141,6 +142,7 @@ def test_decided_variants_stop_and_the_others_go_on(run: Run) -> None:
     assert len(begun) < 4 * longest
 
 
+@pytest.mark.slow
 def test_every_look_is_stored_and_its_verdicts_come_from_the_data(run: Run) -> None:
     _, _, _, begun = run("--max-seeds", "12", "--margin", "0.09")
     looks = rows_of(DB, "SELECT number, rule, command, n, margin, family FROM v_looks")
@@ -162,6 +164,7 @@ def test_every_look_is_stored_and_its_verdicts_come_from_the_data(run: Run) -> N
     }
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_cut_off(run: Run) -> None:
     _, _, _, whole = run("--max-seeds", "12")
     Path("results.db").unlink()
@@ -184,6 +187,7 @@ def test_it_goes_on_where_it_was_cut_off(run: Run) -> None:
     assert len(rows_of(DB, "SELECT 1 FROM v_looks")) == len(looks), "the same runs are one look"
 
 
+@pytest.mark.slow
 def test_max_runs_ends_it_before_the_first_look(run: Run) -> None:
     _, out, _, begun = run("--max-runs", "5")
     assert len(begun) == 5
@@ -191,6 +195,7 @@ def test_max_runs_ends_it_before_the_first_look(run: Run) -> None:
     assert rows_of(DB, "SELECT 1 FROM v_looks") == []
 
 
+@pytest.mark.slow
 def test_what_stays_open_is_named(run: Run) -> None:
     code, out, _, begun = run("--max-seeds", "3", "--margin", "0.0001")
     assert code == 0
@@ -199,6 +204,7 @@ def test_what_stays_open_is_named(run: Run) -> None:
     assert "No difference found, eca(pool3, k=5) against none (could have seen ≥" in out
 
 
+@pytest.mark.slow
 def test_a_variant_that_fails_does_not_hold_up_the_rest(run: Run) -> None:
     def failing(name: str, seed: int) -> object:
         return Failed("diverged", "loss is nan") if name == SPATIAL else finished(name, seed)
@@ -210,6 +216,7 @@ def test_a_variant_that_fails_does_not_hold_up_the_rest(run: Run) -> None:
     assert f"{BETTER} is better than none" in out
 
 
+@pytest.mark.slow
 def test_a_later_run_of_fixed_seeds_loses_none_of_those_that_were_added(
     run: Run, shell: Shell
 ) -> None:
@@ -226,6 +233,7 @@ def in_contexts(values: str) -> None:
     Path("until.toml").write_text(text)
 
 
+@pytest.mark.slow
 def test_each_context_is_decided_by_itself(run: Run) -> None:
     in_contexts("label_smoothing = [0.0, 0.1]")
     code, out, _, begun = run("--max-seeds", "12")

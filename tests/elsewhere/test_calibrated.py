@@ -71,6 +71,7 @@ def test_no_difference_is_found_where_there_is_none(
     assert sum(map(differs, found)) <= MOST_WRONG
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [by_run, by_image])
 def test_seeds_are_blocks_where_that_is_said_and_nowhere_else(
     form: Callable[[np.random.Generator], str], tmp_path: Path

@@ -117,6 +117,7 @@ def test_slots_are_counted(executor: Executor) -> None:
     assert executor.free == 1
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_is_gone_and_its_slot_free(executor: Executor) -> None:
     executor.submit("a", Count(100_000))
     executor.wait(30)
@@ -133,6 +134,7 @@ def test_unknown_executors_are_named() -> None:
         make_executor("loca", 1)
 
 
+@pytest.mark.slow
 def test_a_lost_process_is_an_event_and_a_new_one_takes_its_place(processes: Executor) -> None:
     processes.submit("a", Aborts())
     first, (job_id, end) = collect(processes)
@@ -148,6 +150,7 @@ def test_a_process_of_this_machine_tells_how_it_ended() -> None:
         assert collect(executor)[-1] == ("a", Died(-signal.SIGKILL))
 
 
+@pytest.mark.slow
 def test_a_spent_process_ends_well_and_takes_no_other_job(executor: Executor) -> None:
     executor.submit("a", Spent())
     (_, first), end = collect(executor)
@@ -158,6 +161,7 @@ def test_a_spent_process_ends_well_and_takes_no_other_job(executor: Executor) ->
     assert first != second or first == os.getpid(), "but for the process of everybody"
 
 
+@pytest.mark.slow
 def test_workers_run_side_by_side_and_are_used_again() -> None:
     with make_executor("local", 2) as executor:
         executor.submit("a", Count(1))
@@ -248,6 +252,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", each())
 def test_what_a_job_prints_is_on_stderr(tmp_path: Any, name: str) -> None:
     (tmp_path / "printing.py").write_text(PRINTING)

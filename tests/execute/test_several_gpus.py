@@ -69,6 +69,7 @@ def test_each_worker_sees_one_gpu_before_torch_is_loaded() -> None:
     assert os.environ.get(VISIBLE) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_dead_worker_is_replaced_on_the_same_gpu(lost: int) -> None:
     with LocalExecutor(2, gpus=("0", "1")) as executor:
@@ -90,6 +91,7 @@ def test_a_lost_process_is_told_of_its_own_job_alone() -> None:
     assert not isinstance(ends["lives"], Died)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "gpus", "expected"),
     [

@@ -153,6 +153,7 @@ def test_ray_and_postgresql_change_no_number(plan: Plan, url: str, postgres_url:
     assert rows_of(postgres_url, LOSSES) == rows_of(url, LOSSES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", each())
 def test_a_worker_that_raises_is_a_failed_run(plan: Plan, url: str, name: str) -> None:
     train(plan, url, Instead(started(name, 2), Raises))
@@ -163,6 +164,7 @@ def test_a_worker_that_raises_is_a_failed_run(plan: Plan, url: str, name: str) -
     assert all("ValueError: no good" in error for (error,) in errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", each())
 def test_an_interrupt_leaves_what_was_saved_and_gives_the_rest_back(
     plan: Plan, url: str, name: str

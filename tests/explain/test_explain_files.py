@@ -79,6 +79,7 @@ def test_weights_and_snapshot_are_kept_of_seed_1_alone(plan: Plan, trained: str)
     assert [heat.path for heat in snapshot.heat[0]][-1] == "pool3"
 
 
+@pytest.mark.slow
 def test_the_loaded_network_is_the_one_that_was_tested(plan: Plan, trained: str) -> None:
     """Its right and wrong answers on test images are those that the run's result recorded."""
     found = explain_networks(ask(plan, trained, "se(pool1, r=8)", samples=16))
@@ -105,6 +106,7 @@ def test_an_untrained_variant_says_so(plan: Plan, url: str) -> None:
     assert not Path(url.removeprefix("sqlite:///")).exists()
 
 
+@pytest.mark.slow
 def test_pictures_and_arrays_for_a_notebook(tmp_path: Path, url: str) -> None:
     file = tmp_path / "study.toml"
     file.write_text(
@@ -260,6 +262,7 @@ def test_weights_that_cannot_be_written_leave_the_run_to_be_trained(plan: Plan, 
     assert [path.read_bytes() for path in folder.iterdir()] == [b"weights"]
 
 
+@pytest.mark.slow
 def test_weights_are_kept_of_a_run_without_pictures(plan: Plan, url: str) -> None:
     store = Store(url)
     store.register(plan)

@@ -27,6 +27,8 @@ OPTIONS: dict[str, list[str]] = {
     "hook": ["false", "true"],
     "tied": ["false", "true"],
 }
+FEW = ("weights", "frozen", "hook")
+"""Of the options, those that the quick tests vary."""
 FILES = ("base", "deep", "file")
 QUICK = settings(
     max_examples=4,
@@ -57,7 +59,9 @@ def check(*several: Genome) -> list[str]:
     return [mark for mark, _ in seen]
 
 
-@pytest.mark.parametrize("axis", OPTIONS)
+@pytest.mark.parametrize(
+    "axis", [o if o in FEW else pytest.param(o, marks=pytest.mark.slow) for o in OPTIONS]
+)
 @QUICK
 @given(data=st.data(), base=genomes())
 def test_one_option_is_another(axis: str, data: Any, base: dict[str, str]) -> None:
@@ -65,6 +69,7 @@ def test_one_option_is_another(axis: str, data: Any, base: dict[str, str]) -> No
     check(genome(base), genome(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", FILES)
 @QUICK
 @given(base=genomes(), value=st.sampled_from([1, 2]))

@@ -146,6 +146,7 @@ def save(file: Path, seed: int | None) -> None:
     torch.save({k: v if seed else torch.zeros_like(v) for k, v in state.items()}, file)
 
 
+@pytest.mark.slow
 def test_pretrained_scratch_and_frozen_networks_are_six_runs(keys: Keys, tmp_path: Path) -> None:
     names = ("scratch", "pretrained", "frozen", "Frozen", "allfrozen")
     found = [k for name in names for k in keys(f"ownpre:{name}", "block2")]
@@ -159,6 +160,7 @@ def test_pretrained_scratch_and_frozen_networks_are_six_runs(keys: Keys, tmp_pat
         found += again
 
 
+@pytest.mark.slow
 def test_functions_lists_and_bases_are_told_apart(keys: Keys) -> None:
     names = ("Act", "Act(act=gelu)", "Act(act=silu)", "Act(dilation=2)", "Base")
     found = [k for name in names for k in keys(f"ownset:{name}")]
@@ -166,12 +168,14 @@ def test_functions_lists_and_bases_are_told_apart(keys: Keys) -> None:
     assert keys("ownset:Act(act=relu, dilation=1)") == found[:2], "defaults written out"
 
 
+@pytest.mark.slow
 def test_settings_that_torch_does_not_print_and_buffers_that_it_does_not_save(keys: Keys) -> None:
     names = ("Hidden", "Hidden(offset=0.5)", "Hidden(norm_first=true)", "Hidden(eps=0.1)")
     found = [keys(f"ownset:{name}")[0] for name in names]
     assert len(set(found)) == len(found)
 
 
+@pytest.mark.slow
 def test_one_loaded_weight_is_enough(keys: Keys) -> None:
     found = [keys(f"ownset:one_weight{at}")[0] for at in ("", "(at=0.000001)", "(at=0.5)")]
     assert len(set(found)) == len(found)
@@ -202,6 +206,7 @@ def test_what_differs_from_build_to_build_does_not_count(keys: Keys) -> None:
     assert keys("ownset:restless") == keys("ownset:restless") != keys("ownset:Base")
 
 
+@pytest.mark.slow
 def test_an_edited_file_counts_if_the_network_reaches_it(keys: Keys, tmp_path: Path) -> None:
     before, other = keys("ownset:Act"), keys("ownpre:Net", "block2")
     (tmp_path / "ownlib.py").write_text("def scaled(x): return x * 2\n")
@@ -212,6 +217,7 @@ def test_an_edited_file_counts_if_the_network_reaches_it(keys: Keys, tmp_path: P
     assert keys("ownset:Act") == after, "another system's ends of lines"
 
 
+@pytest.mark.slow
 def test_a_library_counts_by_its_version(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     before, other = keys("ownset:wrapped"), keys("ownpre:Net", "block2")
     version = importlib.metadata.version

@@ -55,8 +55,14 @@ def test_dropout_differs_from_step_to_step() -> None:
     assert torch.equal(outputs[0], outputs[2])
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("precision", [pytest.param("amp", marks=pytest.mark.slow), "fp32"])
+@pytest.mark.parametrize(
+    ("optimizer", "precision"),
+    [
+        pytest.param(o, p, marks=() if (o, p) == ("sgd", "fp32") else pytest.mark.slow)
+        for o in OPTIMIZERS
+        for p in ("amp", "fp32")
+    ],
+)
 def test_a_resumed_run_ends_with_the_same_bytes(optimizer: str, precision: str) -> None:
     recipe = {"epochs": 3, "optimizer": optimizer, "precision": precision, "schedule": "plateau"}
     job = make_cohort("cbam", recipe=recipe, checkpoint_seconds=0)
@@ -70,6 +76,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(optimizer: str, precision: str) 
         assert facts(again) == expected[checkpoint.epoch :]
 
 
+@pytest.mark.slow
 def test_a_run_with_every_augmentation_resumes_to_the_byte() -> None:
     augment = ["resized_crop", "translate", "trivial_augment", "rand_augment", "erase"]
     recipe = {"epochs": 2, "augment": augment, "normalize": "imagenet"}
@@ -81,6 +88,7 @@ def test_a_run_with_every_augmentation_resumes_to_the_byte() -> None:
     assert facts(again) == expected[1:]
 
 
+@pytest.mark.slow
 def test_runs_that_are_ahead_wait_for_the_others(alone: Any) -> None:
     job = make_cohort("none", "se", checkpoint_seconds=0)
     start = next(
@@ -92,6 +100,7 @@ def test_runs_that_are_ahead_wait_for_the_others(alone: Any) -> None:
     assert facts(events["se"]) == alone["se"][1:]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_made_otherwise_is_not_continued() -> None:
     """And never in silence; what is computed otherwise for its neighbours alone does not concern it."""
     job = make_cohort("se", checkpoint_seconds=0, kernels={"cbam": "plain", "se": "plain"})
@@ -149,6 +158,7 @@ def test_a_cohort_that_does_not_fit_goes_on_in_halves(
     }
 
 
+@pytest.mark.slow
 def test_alone_it_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cohort_module, "step_together", full_with(0))
     events = events_of(make_cohort("none", "se"))
@@ -223,6 +233,7 @@ def broken_at(step: int, error: Exception | None) -> Step:
     return broken
 
 
+@pytest.mark.slow
 def test_what_raises_fails_alone(monkeypatch: pytest.MonkeyPatch, alone: Any) -> None:
     monkeypatch.setattr(Trainer, "step", broken_at(3, ValueError("a broken network")))
     events = events_of(make_cohort("none", "cbam", "se"))
@@ -232,6 +243,7 @@ def test_what_raises_fails_alone(monkeypatch: pytest.MonkeyPatch, alone: Any) ->
     assert facts(events["se"]) == alone["se"]
 
 
+@pytest.mark.slow
 def test_what_diverges_leaves_the_cohort(monkeypatch: pytest.MonkeyPatch, alone: Any) -> None:
     monkeypatch.setattr(Trainer, "step", broken_at(7, None))
     events = events_of(make_cohort("none", "cbam", "se"))
@@ -242,6 +254,7 @@ def test_what_diverges_leaves_the_cohort(monkeypatch: pytest.MonkeyPatch, alone:
     assert facts(events["se"]) == alone["se"]
 
 
+@pytest.mark.slow
 def test_what_raises_late_goes_on_from_checkpoints(
     monkeypatch: pytest.MonkeyPatch, alone: Any
 ) -> None:
@@ -284,6 +297,7 @@ def test_waiting_for_the_device_is_noticed() -> None:
             wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["plain", "fused"])
 @pytest.mark.parametrize("precision", [FP32, BF16])
 def test_the_step_of_a_cohort_never_waits_for_the_device(kernel: str, precision: Any) -> None:
@@ -347,6 +361,7 @@ def trained(network: str) -> tuple[list[Noted], Finished]:
     return [event for event in events if isinstance(event, Noted)], events[-1]
 
 
+@pytest.mark.slow
 def test_pictures_see_images_as_training_did(own_module: Callable[[str, str], None]) -> None:
     own_module("viewing", VIEWING)
     noted, result = trained("LeNet")
@@ -355,6 +370,7 @@ def test_pictures_see_images_as_training_did(own_module: Callable[[str, str], No
     assert result.kept.snapshot is not None
 
 
+@pytest.mark.slow
 def test_no_run_fails_by_being_looked_at(own_module: Callable[[str, str], None]) -> None:
     own_module("viewing", VIEWING)
     [noted], result = trained("Shy")

@@ -292,6 +292,7 @@ def test_weights_that_do_not_fit_are_one_line(content: bytes, said: str) -> None
     ).startswith(said)
 
 
+@pytest.mark.slow
 def test_the_room_loads_no_torch_until_it_is_used() -> None:
     code = "import sys, ablate.explain, ablate.page.pictures; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

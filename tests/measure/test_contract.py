@@ -94,6 +94,7 @@ def modules(own_module: Callable[[str, str], None]) -> None:
     own_module("publicatts", PUBLIC.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLIC_ONES)
 def test_public_modules_hold_all_of_it(name: str) -> None:
     found = list(look_at(subject_of(f"publicatts:{name}", {})))
@@ -120,6 +121,7 @@ def test_the_cost_is_that_of_the_paper() -> None:
     assert (ours.parameters, ours.operations.macs) == (cost.parameters, cost.operations.macs)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_0_1_or_2(shell: Shell) -> None:
     (shell.folder / "cmdatts.py").write_text(BROKEN + "class Needs(Base):\n    def __init__(self, "
                                              "channels, oup): super().__init__(channels)\n")  # fmt: skip

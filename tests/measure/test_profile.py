@@ -63,12 +63,12 @@ FINISHED = Finished(0.5, 0.5, 1.8, b"\xf0", 4.0, 500.0, "a machine", "fp32")
 
 def few() -> Plan:
     """One seed of a small network: its profiles are taken quickly."""
-    return small_plan(backbone="cbam_cnn(width=0.25)", seeds=1)
+    return small_plan(seeds=1)
 
 
 def cbam_plan() -> Plan:
     grid = [{"attention": "none"}, {"attention": "cbam", "position": "pool1+pool3"}]
-    return small_plan(seeds=1, grid=grid)
+    return small_plan(backbone="cbam_cnn(width=0.5)", seeds=1, grid=grid)
 
 
 def job(plan: Plan, folder: Path, **kernels: str) -> Profile:
@@ -262,6 +262,7 @@ def test_a_trace_that_was_cut_off_is_not_kept(
     assert not (tmp_path / "traces").exists()
 
 
+@pytest.mark.slow
 def test_a_profiler_that_fails_or_sees_nothing_leaves_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +334,7 @@ def measured(url: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Store]:
     return plan, store
 
 
+@pytest.mark.slow
 def test_profiles_and_their_traces_are_stored(
     measured: tuple[Plan, Store], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,6 +370,7 @@ def test_a_reason_is_said_once_and_the_study_goes_on(
 # ── the command ───────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_two_variants_are_compared_module_by_module(
     measured: tuple[Plan, Store],
     url: str,
@@ -495,6 +498,7 @@ def test_the_names_that_a_profile_and_the_report_share() -> None:
     assert not is_attention("encoder.self_attention.q")
 
 
+@pytest.mark.slow
 def test_the_report_tells_attentions_share_and_where_it_is() -> None:
     frames = make_frames(TWO)
     rows = [*eager_frame(0, EAGER), *eager_frame(1, [*EAGER, *INSERTED])]

@@ -414,7 +414,7 @@ def test_places_of_a_kind_are_proven_in_one_network(monkeypatch: pytest.MonkeyPa
         {"attention": "none"},
         {"attention": ["se", "eca"], "position": ["pool1", "pool2+pool3", "pool*"]},
     ]
-    plan = small_plan(grid=grid)
+    plan = small_plan(backbone="cbam_cnn(width=0.5)", grid=grid)
     proven: list[Variant] = []
     monkeypatch.setattr(proof, "prove_step", lambda asked: proven.append(asked.variant))
     for _ in range(2):

@@ -73,6 +73,7 @@ def timed(events: Iterable[object]) -> Timings:
     return found
 
 
+@pytest.mark.slow
 def test_every_subject_in_both_modes_beside_the_baseline(plan: Plan, steady: list[Reading]) -> None:
     job = Throughput(networks(plan), baseline_of(plan), conditions(plan), SHORT)
     events = list(job())

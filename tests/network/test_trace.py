@@ -13,6 +13,7 @@ from ablate.placement import find_targets
 from ablate.study import Variant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "position"),
     [

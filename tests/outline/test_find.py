@@ -366,6 +366,7 @@ with open({file!r}) as file:
 """
 
 
+@pytest.mark.slow
 def test_what_libraries_look_at_while_they_are_imported_is_looked_at_again(
     builds: list[asked.Asked],
     own_module: WriteModule,
@@ -488,6 +489,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["table", "json"])
 def test_a_plan_that_was_made_before_loads_no_torch_and_says_the_same(
     shell: Shell, format: str
@@ -504,6 +506,7 @@ def test_a_plan_that_was_made_before_loads_no_torch_and_says_the_same(
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["torch", pytest.param("torchvision", marks=pytest.mark.slow)])
 def test_a_second_plan_of_an_own_network_loads_no_torch(
     library: str, shell: Shell, own_module: WriteModule

@@ -275,6 +275,7 @@ def test_every_example_of_a_study_is_tried_above() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "said"), [("digits", "7 variants"), ("attention", "290 runs")])
 def test_the_readme_counts_the_studies(name: str, said: str) -> None:
     plan = make_plan(load_study(ROOT / "studies" / f"{name}.toml"))
@@ -326,6 +327,7 @@ def test_every_column_is_documented_and_no_other(view: str, database: Path) -> N
     assert list(rows(table)) == columns
 
 
+@pytest.mark.slow
 def test_every_column_of_the_reports_csv_is_documented_in_its_order_and_no_other() -> None:
     text = section(PAGES["docs/report.md"], "variants.csv")
     named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)))

@@ -138,6 +138,7 @@ SCHEMAS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in SCHEMAS],
@@ -181,6 +182,7 @@ READERS = ("status", "doctor", "report", "tensorboard", "export", "merge")
 """Those that read most; the others take a plan's time each, for one kind."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in CONTENTS],
@@ -210,6 +212,7 @@ def beside(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.name != "cache")
 
 
+@pytest.mark.slow
 def test_names_out_of_a_database_lead_nowhere_else(evil: Path, shell: Shell) -> None:
     outside = shell.folder.parent
     before = beside(outside)
@@ -315,6 +318,7 @@ def answers(address: str, **headers: str) -> tuple[int, list[str]]:
             return error.code, error.headers.get_all("Content-Security-Policy")
 
 
+@pytest.mark.slow
 def test_tensorboard_answers_its_own_address_alone(evil: Path, shell: Shell) -> None:
     command = [sys.executable, "-m", "ablate", "tensorboard", "--db", "evil.db", "--port", "6106"]
     with subprocess.Popen(command, cwd=shell.folder, stdout=subprocess.PIPE, text=True) as served:
@@ -409,6 +413,7 @@ def test_search_and_dashboard_refuse_a_schema_that_is_not_ours(evil: Path, shell
         assert (shell.folder / "optuna.db").read_bytes() == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["study", "weights", "number", "control"])
 def test_an_export_from_somebody_hostile_is_one_line_and_leaves_nothing(
     kind: str, evil: Path, shell: Shell

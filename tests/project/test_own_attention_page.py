@@ -38,6 +38,7 @@ def folder(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     return shell
 
 
+@pytest.mark.slow
 def test_the_module_holds_the_contract_and_costs_what_it_should(folder: Shell) -> None:
     line, *_ = block("sh").splitlines()
     try:

@@ -43,6 +43,7 @@ def folder(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_the_page_is_planned_and_its_trainer_rehearsed(folder: Shell) -> None:
     line, *_ = block("sh").splitlines()
     code, told, errors = folder(*shlex.split(line)[1:])

@@ -173,6 +173,7 @@ def test_the_one_unpickler_is_restricted_and_comes_after_the_hash() -> None:
 LOADERS = {"load_file", "safe_open", "load"}
 
 
+@pytest.mark.slow
 def test_safetensors_are_loaded_from_bytes_that_were_checked_never_from_a_path() -> None:
     """`load` takes bytes: of the store, which compares the SHA-256, or of the file that a study names, whose
     SHA-256 stands in its runs' keys.

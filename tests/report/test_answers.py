@@ -200,6 +200,7 @@ def test_the_pick_is_by_validation_and_told_by_test_images(summary: Summary) -> 
     assert f"On test images: {picked} is better than none by" in claim
 
 
+@pytest.mark.slow
 def test_a_test_leaked_study_gets_numbers_and_no_verdict() -> None:
     frames = placed_frames(split="tutorial", **WITH_CONTROL)
     found = summarize(replace(frames, runs=frames.runs.assign(val_accuracy=None)))
@@ -256,6 +257,7 @@ def _timed(frames: Frames, name: str, ratio: tuple[float, float, float]) -> Fram
     return replace(frames, costs=costs)
 
 
+@pytest.mark.slow
 def test_the_sections_stand_in_the_report_and_only_where_there_is_something_to_say() -> None:
     found = page(placed_frames(**WITH_CONTROL)).sections
     assert set(NEW) <= set(found)

@@ -138,6 +138,7 @@ def test_a_process_forks_only_beside_threads_that_mind(monkeypatch: pytest.Monke
     assert not can_fork()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forks")
 def test_figures_are_the_same_bytes_in_one_process_and_in_two(
     monkeypatch: pytest.MonkeyPatch,

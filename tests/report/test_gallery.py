@@ -77,6 +77,7 @@ def test_a_figure_has_the_name_of_its_line(
     assert len(keys) == 1, "the numbers in it, each record with the same keys"
 
 
+@pytest.mark.slow
 def test_every_section_of_the_gallery_is_shown_in_the_report(
     summary: Summary, drawn: Callable[[str], Figure | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,6 +191,7 @@ def test_a_narrow_figure_stacks_its_panels_and_keeps_the_size_of_its_letters() -
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inches", [canvas.WIDTH_INCHES, canvas.NARROW_INCHES])
 @pytest.mark.parametrize(("which", "named"), [("two", 2), ("many", 1)])
 def test_points_of_cost_have_names_that_hide_no_other(

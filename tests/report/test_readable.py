@@ -52,6 +52,7 @@ def test_figures_draw_the_ends_and_their_data_have_all(many: Summary) -> None:
     assert "figures/effects.csv" in effects.caption
 
 
+@pytest.mark.slow
 def test_a_table_on_the_page_is_cut_and_its_file_is_whole(many: Summary) -> None:
     table = results_table(many)
     assert [row.cells[0].text for row in table.rows] == ["none", "v0", "v1", "v10", "v11"]

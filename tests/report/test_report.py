@@ -52,6 +52,7 @@ def test_the_table_has_the_numbers_of_the_frames() -> None:
     assert value(shown, "Train images/s") == "40,196 0.98×"
 
 
+@pytest.mark.slow
 def test_variants_stand_in_grid_order_and_the_baseline_is_marked() -> None:
     html = written(make_frames({"b": 0.83, "none": 0.83, "a": 0.84}))["report.html"].decode()
     shown = Page(html)
@@ -60,6 +61,7 @@ def test_variants_stand_in_grid_order_and_the_baseline_is_marked() -> None:
     assert marked[0] == "none"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("margin", "said"), [(0.005, "declared"), (None, "none is declared")])
 def test_the_margin_of_equivalence_is_said(margin: float | None, said: str) -> None:
     means = {"none": 0.83, "like": 0.83}
@@ -68,12 +70,14 @@ def test_the_margin_of_equivalence_is_said(margin: float | None, said: str) -> N
     assert said in shown["reading"]
 
 
+@pytest.mark.slow
 def test_many_undecided_variants_are_told_together() -> None:
     frames = make_frames({"none": 0.83, **{f"v{i}": 0.83 for i in range(9)}}, sd=0.005)
     text = page(frames).sections["findings"]
     assert re.search(r"No difference found for [89] variants \(these runs could have seen", text)
 
 
+@pytest.mark.slow
 def test_a_leaked_study_claims_nothing_anywhere() -> None:
     frames = make_frames({"none": 0.8, "up": 0.9}, split="tutorial")
     files = written(frames)
@@ -92,6 +96,7 @@ def test_a_leaked_study_claims_nothing_anywhere() -> None:
     assert any("test (seen by the schedule)" in alt for alt in alts if "by epoch" in alt)
 
 
+@pytest.mark.slow
 def test_failed_and_missing_runs_are_counted_and_shown() -> None:
     frames = make_frames({"none": 0.83, "up": 0.85})
     runs = frames.runs
@@ -108,6 +113,7 @@ def test_failed_and_missing_runs_are_counted_and_shown() -> None:
     assert shown.tables["failures"][1] == ["up", "4", "oom", "out of memory"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["none", "up", "twin"], ["none", "up"]])
 def test_one_network_under_two_names_is_tested_once(names: list[str]) -> None:
     frames = make_frames({"none": 0.83, "up": 0.85})
@@ -119,6 +125,7 @@ def test_one_network_under_two_names_is_tested_once(names: list[str]) -> None:
     assert "same network as up" in value(shown.row("twin"), "Variant")
 
 
+@pytest.mark.slow
 def test_the_baseline_has_its_own_number_of_seeds() -> None:
     shown = page(make_frames({"none": 0.83, "up": 0.85}, baseline_seeds=6))
     assert "10 runs planned: 8 finished, 0 failed, 2 missing." in shown.sections["completeness"]
@@ -156,6 +163,7 @@ def full_protocol(frames: Frames, **changes: Any) -> Frames:
     return replace(frames, costs=pd.concat([frames.costs, full.assign(**changes)]))
 
 
+@pytest.mark.slow
 def test_the_full_protocol_goes_before_the_quick_one_and_has_intervals() -> None:
     files = written(full_protocol(make_frames(TWO)))
     shown = Page(files["report.html"].decode())
@@ -185,6 +193,7 @@ def test_the_full_protocol_goes_before_the_quick_one_and_has_intervals() -> None
 MANY = {"none": 0.83, **{f"up{n}": 0.85 for n in range(6)}}
 
 
+@pytest.mark.slow
 def test_sentence_table_and_csv_read_one_interval() -> None:
     """Six variants at once: what one alone would be called slower is undecided among them."""
     apart = {"ratio_low": 0.84, "ratio_high": 0.964, "baseline_ratio": 0.9}
@@ -205,6 +214,7 @@ def test_sentence_table_and_csv_read_one_interval() -> None:
     assert row["train_ratio_verdict"] == "undecided"
 
 
+@pytest.mark.slow
 def test_an_interval_within_one_process_says_so_and_decides_nothing() -> None:
     shown = page(full_protocol(make_frames(TWO), processes=None))
     text = shown.sections["cost"]
@@ -231,6 +241,7 @@ def test_two_variants_are_divided_by_one_another_and_not_by_the_baseline() -> No
     assert "0.45× (" in "\n".join(told(summary, "none", "b"))
 
 
+@pytest.mark.slow
 def test_no_interval_where_too_few_processes_count() -> None:
     nothing = {"ratio_low": None, "ratio_high": None, "rounds": 3, "rounds_dropped": 6}
     nothing |= {"processes": 2}
@@ -242,6 +253,7 @@ def test_no_interval_where_too_few_processes_count() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_ratio_to_another_baseline_is_not_shown_as_one_to_this() -> None:
     shown = page(full_protocol(make_frames(TWO), baseline="f7"))
     assert value(shown.row("up"), "Train images/s") == "36,900 0.90×", "of the two speeds"
@@ -298,12 +310,14 @@ def test_what_is_missing_is_said(gap: str) -> None:
     assert len(csv_rows(files)) == len(frames().study["variants"])
 
 
+@pytest.mark.slow
 def test_one_seed_shows_no_spread() -> None:
     shown = page(make_frames(TWO, seeds=1)).row("up")
     assert "±" not in value(shown, "Accuracy")
     assert "another seed" in value(shown, "Verdict")
 
 
+@pytest.mark.slow
 def test_the_heat_map_needs_a_grid_of_two_by_two() -> None:
     whole = written(make_frames({"none": 0.83, **dict.fromkeys(CBAM, 0.84)}))
     row = written(make_frames({"none": 0.83, **dict.fromkeys(list(CBAM)[:2], 0.84)}))

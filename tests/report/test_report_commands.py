@@ -49,6 +49,7 @@ def test_json_is_report_json_and_writes_nothing(shell: Shell, url: str) -> None:
     assert not list(shell.folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("words_alone")
 def test_a_verdict_is_an_exit_code(shell: Shell, url: str) -> None:
     verdicts = {
@@ -67,6 +68,7 @@ def test_a_verdict_is_an_exit_code(shell: Shell, url: str) -> None:
     assert shell(*pair, "--fail-on", "worse")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_comment_is_short_and_has_the_answer(shell: Shell, url: str) -> None:
     code, out, _ = shell("report", STUDY, "--db", url, "--comment")
     assert code == 0
@@ -77,6 +79,7 @@ def test_a_comment_is_short_and_has_the_answer(shell: Shell, url: str) -> None:
     assert len(out) < 6000
 
 
+@pytest.mark.slow
 def test_a_figure_of_a_papers_column(shell: Shell, url: str) -> None:
     code, _, err = shell("report", STUDY, "--db", url, "--figure", "effects", "--width", "8.4cm")
     assert (code, err) == (0, "")

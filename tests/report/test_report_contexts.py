@@ -100,6 +100,7 @@ def test_the_figure_over_all_contexts_lies_beside_the_page(contexts: list[InCont
     assert render_contexts(contexts) == files
 
 
+@pytest.mark.slow
 def test_of_the_reports_of_all_contexts_all_are_written_or_none(tmp_path: Path) -> None:
     folder, each = tmp_path / "a" / "b", [in_context(UP, one="small"), in_context(SAME, two="x")]
     with files_of_at_most(20_000), pytest.raises(OutputError, match="File too large"):

@@ -27,6 +27,7 @@ def report(**changes: Any) -> dict[str, str]:
     return {name: content.decode() for name, content in files.items() if name.startswith("report")}
 
 
+@pytest.mark.slow
 def test_the_images_are_counted_in_every_form() -> None:
     files = report(drawn_images=300, passed_over={".txt": 7})
     page = Page(files["report.html"])
@@ -44,6 +45,7 @@ def test_the_images_are_counted_in_every_form() -> None:
     assert said["passed_over"] == {".txt": 7}
 
 
+@pytest.mark.slow
 def test_warnings_stand_with_the_findings() -> None:
     found = Page(report()["report.html"]).sections["findings"]
     assert "training images" not in found
@@ -57,6 +59,7 @@ def test_warnings_stand_with_the_findings() -> None:
     assert "40 of 1,200 test images" in files["report.md"].partition("## How complete")[0]
 
 
+@pytest.mark.slow
 def test_it_is_said_when_no_network_is_better_than_one_that_looks_at_nothing() -> None:
     said = "No variant is right more often than always saying healthy"
     assert said not in Page(report()["report.html"]).sections["findings"]
@@ -65,6 +68,7 @@ def test_it_is_said_when_no_network_is_better_than_one_that_looks_at_nothing() -
         assert (said in page.sections["findings"]) == (share == 0.95)
 
 
+@pytest.mark.slow
 def test_names_of_classes_are_text() -> None:
     name = "<script>alert(1)</script> [x](http://x) `y`"
     files = report(majority_class=name, majority_share=0.95, smallest_class=name)

@@ -34,6 +34,7 @@ def hostile() -> Frames:
     return replace(frames, runs=runs)
 
 
+@pytest.mark.slow
 def test_hostile_text_stays_text() -> None:
     html = written(hostile())["report.html"].decode()
     shown = Page(html)
@@ -50,6 +51,7 @@ def test_hostile_text_stays_text() -> None:
     assert "<img src=x onerror=alert(1)>" in shown.sections["failures"]
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_from_elsewhere() -> None:
     html = written(hostile())["report.html"].decode()
     assert "://" not in html
@@ -66,6 +68,7 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
         assert f"{allowed} 'sha256-{digest}'" in policy
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("words_alone")
 def test_markdown_escapes_what_would_break_a_table() -> None:
     lines = written(hostile())["report.md"].decode().splitlines()
@@ -84,6 +87,7 @@ def test_markdown_shows_figures_that_are_written() -> None:
     assert {"figures/accuracy.png", "figures/cost.png", "figures/profile.png"} <= shown
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("words_alone")
 def test_csv_guards_text_and_leaves_numbers() -> None:
     names = ["none", "=1+1", "+a", "-a", "@a", "\ta", "\ra", "a=b"]
@@ -105,10 +109,12 @@ def test_latex_is_escaped() -> None:
     assert not set("−±×≥·–") & set(tex)
 
 
+@pytest.mark.slow
 def test_the_same_frames_give_the_same_bytes() -> None:
     assert render(make_frames(TWO)) == render(make_frames(TWO))
 
 
+@pytest.mark.slow
 def test_drawing_leaves_no_global_state() -> None:
     before = dict(mpl.rcParams)
     render(make_frames(TWO))
@@ -129,6 +135,7 @@ def test_files_are_written_and_figures_of_an_earlier_report_removed(tmp_path: Pa
     assert all(path.stat().st_size < 150_000 for path in second if path.suffix == ".png")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("words_alone")
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")

@@ -176,6 +176,7 @@ def test_verdicts_are_those_of_whole_seeds_with_wider_intervals(
     assert again.finished == shown.finished, "one look, whoever takes it"
 
 
+@pytest.mark.slow
 def test_a_seed_without_all_its_folds_counts_for_nothing_and_is_named(
     store: Store, url: str, plan: Plan, images: Images
 ) -> None:
@@ -213,6 +214,7 @@ def test_a_fold_that_failed_makes_its_seed_a_failed_one(
     assert text.count("| 2 | 5 | diverged | loss is NaN |") == 2
 
 
+@pytest.mark.slow
 def test_what_is_counted_over_images_is_of_all_of_them(
     store: Store, url: str, plan: Plan, images: Images
 ) -> None:
@@ -243,6 +245,7 @@ def test_what_is_counted_over_images_is_of_all_of_them(
     assert mine["images"].sum() == np.asarray(each).sum() == SEEDS * 1797
 
 
+@pytest.mark.slow
 def test_a_metric_of_predictions_is_judged_over_folds(
     url: str, plan: Plan, images: Images, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_the_best_and_the_worst_variant_are_told_with_numbers_pictures_and_a_tab
     ]
 
 
+@pytest.mark.slow
 def test_the_pictures_are_those_that_are_stored() -> None:
     others = {i: png(255 - 20 * i) for i in range(10)}
     drawn, again = best_pictures(image_frames()), best_pictures(image_frames())

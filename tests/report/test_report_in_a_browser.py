@@ -227,6 +227,7 @@ def test_150_variants_are_few_pages(open_page: Browser, tmp_path: Path) -> None:
     open_page.ask("Emulation.setEmulatedMedia", media="")
 
 
+@pytest.mark.slow
 def test_a_figure_of_many_rows_is_printed_in_parts_that_end_between_rows(
     open_page: Browser, tmp_path: Path
 ) -> None:
@@ -280,6 +281,7 @@ def evil_frames() -> Frames:
     return replace(frames, runs=runs, environments=[{"command": EVIL[8], "commit": EVIL[4]}])
 
 
+@pytest.mark.slow
 def test_nothing_that_a_study_calls_itself_runs_or_is_fetched(
     open_page: Browser, tmp_path: Path
 ) -> None:

@@ -103,6 +103,7 @@ def words_of(summary: Summary, name: str) -> tuple[Figure, set[str]]:
     return found, texts
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chinese", "no_font")
 def test_without_a_font_the_words_of_a_figure_are_english(summary: Summary) -> None:
     """Boxes were drawn in their place: Matplotlib brings a font that has one for every character."""
@@ -119,6 +120,7 @@ def test_a_name_is_no_box_of_the_last_font() -> None:
     assert canvas.label("\N{CJK UNIFIED IDEOGRAPH-732B}") == "[732B]"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chinese", "font")
 def test_with_a_font_no_letter_of_a_figure_is_missing(summary: Summary) -> None:
     """Matplotlib warns of a letter that no font has, and a warning is an error here."""
@@ -145,6 +147,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canvas, "saved", lambda _figure: Picture(svg, b"a picture", b"a document"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_what_programs_read_is_english() -> None:
     summary = summarize(make_frames(TWO))
@@ -256,6 +259,7 @@ def test_a_run_and_its_pictures_are_told_in_chinese(shell: Shell) -> None:
     assert english_in(Texts(page).found, DATA) == []
 
 
+@pytest.mark.slow
 def test_the_locale_says_the_language(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ABLATE_LANGUAGE")
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")

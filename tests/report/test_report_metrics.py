@@ -126,6 +126,7 @@ def test_the_share_of_the_largest_class_and_runs_of_one_class_are_told(summary: 
     assert Note("blind: 6 runs said healthy of every test image.", "warning") in told.blocks
 
 
+@pytest.mark.slow
 def test_every_class_has_its_recall_and_the_matrix_is_drawn(summary: Summary) -> None:
     with canvas.style():
         figure, table = section(summary, "classes").blocks

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
+import pytest
 from support.report_frames import make_frames, page, value, written
 
 from ablate.commands.compare import told
@@ -29,6 +31,7 @@ def searched(fresh: int = 4, **study: object) -> Frames:
     return replace(frames, runs=kept.reset_index(drop=True), study=definition)
 
 
+@pytest.mark.slow
 def test_every_part_of_the_report_judges_a_pick_by_fresh_seeds_alone() -> None:
     files = written(searched())
     effects = {each["variant"]: each for each in json.loads(files["report.json"])["effects"]}

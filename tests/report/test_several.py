@@ -100,6 +100,7 @@ def test_what_may_not_be_compared_is_said_where_nothing_may() -> None:
     assert "Contexts of different images are not compared" not in page.sections.get("depends", "")
 
 
+@pytest.mark.slow
 def test_runs_that_two_studies_name_are_counted_once(three: list[InContext]) -> None:
     assert len(finished(three)) == 4 * (3 + 3), "of b none is its own"
     assert dict(three[0].elsewhere) == {}
@@ -185,6 +186,7 @@ def test_on_the_same_images_it_is_decided_what_an_effect_depends_on() -> None:
     assert "points more at small than at large" in depends
 
 
+@pytest.mark.slow
 def test_programs_get_the_same_and_the_bytes_are_the_same(three: list[InContext]) -> None:
     files = rendered(three)
     assert list(files)[-1] == "report.html"
@@ -229,6 +231,7 @@ def test_a_study_that_shares_nothing_is_refused(three: list[InContext]) -> None:
     refuse_strangers(beside)
 
 
+@pytest.mark.slow
 def test_the_page_has_the_names_of_its_studies_as_its_title(three: list[InContext]) -> None:
     document = compose_several(three)
     assert document.title == "a, b and c"
@@ -255,6 +258,7 @@ def everything() -> list[InContext]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [everything, lambda: everything()[1:3], lambda: everything()[::3]])
 def test_in_chinese_nothing_that_people_read_is_english(
     made: Callable[[], list[InContext]], monkeypatch: pytest.MonkeyPatch
@@ -272,6 +276,7 @@ def test_in_chinese_nothing_that_people_read_is_english(
     assert differing == {"report.md", "report.html"}, "what programs read is English"
 
 
+@pytest.mark.slow
 def test_without_a_font_the_words_of_the_figure_are_english(three: list[InContext]) -> None:
     """And its caption, which is in the page, is not; that is said beside it."""
     plain = over_both("effects", three, "study")

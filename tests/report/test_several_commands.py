@@ -80,6 +80,7 @@ def test_a_file_and_a_name_make_one_report_that_is_checked(report: Shell, url: s
     assert not (folder / "figures" / "old.svg").exists()
 
 
+@pytest.mark.slow
 def test_json_is_printed_and_a_verdict_is_an_exit_code(report: Shell, url: str) -> None:
     before = report.files()
     code, out, _ = report("report", "digits-grid", "digits-few", "--db", url, "--format", "json")

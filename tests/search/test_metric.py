@@ -20,8 +20,8 @@ from ablate.result import RunStatus
 from ablate.result.search import SearchResult, TrialResult
 from ablate.search.confirm import candidates
 from ablate.search.judge import front
-from ablate.search.searcher import _why
 from ablate.search.storage import open_storage
+from ablate.search.words import why_none
 from ablate.store.writing.trials import RunSeen, TrialRow
 from ablate.study import Study
 from ablate.study.file import parse_study
@@ -156,8 +156,8 @@ def test_a_real_search_by_macro_f1(
 
 def test_runs_that_have_no_value_are_told() -> None:
     seen = RunSeen(RunStatus.FINISHED, None, None, None)
-    assert _why(seen, asked(objectives="val_macro_f1")).startswith(
+    assert why_none(seen, asked(objectives="val_macro_f1")).startswith(
         "no macro F1 of its validation images is stored"
     )
     failed = RunSeen(RunStatus.FAILED, None, None, json.dumps("a\nout of memory"))
-    assert "out of memory" in _why(failed, asked(objectives="val_macro_f1"))
+    assert "out of memory" in why_none(failed, asked(objectives="val_macro_f1"))

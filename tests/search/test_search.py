@@ -250,6 +250,7 @@ def test_no_trial_is_spent_on_a_network_that_had_one(
     assert len(told(tmp_path)) == 10, "and Optuna's copy has the same"
 
 
+@pytest.mark.slow
 def test_a_space_that_is_tried_out_ends_the_search_early(tmp_path: Path) -> None:
     executor, said = Instant(2), list[str]()
     plan = search_plan(trials=40, seeds=2, parameters=SAME)
@@ -281,6 +282,7 @@ def test_a_network_that_was_stopped_is_not_tried_again(
     assert executor.trained == trained, "nor when the search goes on"
 
 
+@pytest.mark.slow
 def test_a_sampler_that_asks_again_hears_what_it_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,11 +304,12 @@ def test_a_sampler_that_asks_again_hears_what_it_knows(
     assert {len(each) for each in values.values()} == {1}, "always the same"
 
 
+@pytest.mark.slow
 def test_a_network_has_one_name_and_the_point_of_that_name(tmp_path: Path) -> None:
     """A grid that has r = 32 names what the search asks for as r = 17; with a space of its own, too."""
     table = {"parameters": SAME, "trials": 11, "seeds": 1, "sampler": "grid"}
     grid = [{"attention": "none"}, {"attention": "se", "position": "pool1", "reduction": 32}]
-    document = study_document(grid=grid, recipe={"epochs": 2}, search=table)
+    document = study_document(backbone="cbam_cnn", grid=grid, recipe={"epochs": 2}, search=table)
     plan = make_plan(parse_study(document, "test"))
     run_search(plan, tmp_path, Instant())
     rows = query(tmp_path, "SELECT variant, point FROM trials")
@@ -316,11 +319,14 @@ def test_a_network_has_one_name_and_the_point_of_that_name(tmp_path: Path) -> No
     assert ("se(pool1, r=32)",) in query(tmp_path, "SELECT variant FROM trials")
 
 
+@pytest.mark.slow
 def test_a_grid_that_names_a_searched_network_names_all_its_runs(tmp_path: Path) -> None:
     search = search_plan(trials=11, seeds=4, sampler="grid", parameters=SAME)
     run_search(search, tmp_path, Instant())
     grid = [{"attention": "none"}, {"attention": "se", "position": "pool1", "reduction": [30, 9]}]
-    later = make_plan(parse_study(study_document(grid=grid, recipe={"epochs": 2}), "test"))
+    later = make_plan(
+        parse_study(study_document(backbone="cbam_cnn", grid=grid, recipe={"epochs": 2}), "test")
+    )
     store = Store(f"sqlite:///{tmp_path / 'r.db'}")
     store.register(later)
     names = query(tmp_path, "SELECT DISTINCT fingerprint, variant, reduction FROM v_runs")
@@ -328,6 +334,7 @@ def test_a_grid_that_names_a_searched_network_names_all_its_runs(tmp_path: Path)
     assert {("se(pool1, r=30)", 30), ("se(pool1, r=9)", 9)} <= {(n, r) for _, n, r in names}
 
 
+@pytest.mark.slow
 def test_what_the_grid_has_trained_is_not_trained_again(tmp_path: Path) -> None:
     run_search(search_plan(trials=6, sampler="grid", parameters=ONLY_SE), tmp_path, Instant())
     said, second = list[str](), Instant()
@@ -357,6 +364,7 @@ def test_the_search_cannot_read_the_test_set(tmp_path: Path) -> None:
     assert {"test_loss", "test_correct", "Finished("} & set(sources.split()) == set()
 
 
+@pytest.mark.slow
 def test_variants_of_a_search_stay_in_the_study_when_its_grid_is_run(tmp_path: Path) -> None:
     plan = search_plan(trials=3, sampler="random")
     run_search(plan, tmp_path, Instant())
@@ -366,6 +374,7 @@ def test_variants_of_a_search_stay_in_the_study_when_its_grid_is_run(tmp_path: P
     assert {status for _, _, status in before} == {"planned", "finished"}
 
 
+@pytest.mark.slow
 def test_what_confirms_stays_in_the_study_when_its_grid_is_run(tmp_path: Path) -> None:
     """The baseline is in the grid, and its fresh seeds are not."""
     plan = search_plan(trials=2, sampler="random")
@@ -451,6 +460,7 @@ def test_an_interrupted_search_asks_what_it_would_have_asked(sampler: str, tmp_p
     assert query(tmp_path / "war", asked) == query(tmp_path / "peace", asked)
 
 
+@pytest.mark.slow
 def test_optunas_storage_is_made_anew_from_the_results(tmp_path: Path) -> None:
     plan = search_plan(
         trials=12,
@@ -482,6 +492,7 @@ def told(where: Path | str) -> list[tuple[Any, ...]]:
 # ── samplers, pruners, objectives ─────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", EVERY_SAMPLER)
 def test_every_sampler_finds_its_way_through_a_conditional_space(
     sampler: str, tmp_path: Path
@@ -493,6 +504,7 @@ def test_every_sampler_finds_its_way_through_a_conditional_space(
     assert query(tmp_path, "SELECT COUNT(*) FROM trials WHERE state = 'complete'") == [(6,)]
 
 
+@pytest.mark.slow
 def test_a_pruner_stops_runs_by_their_learning_curves(tmp_path: Path) -> None:
     plan = search_plan(pruner="median", trials=12, sampler="grid", seeds=1)
     watched = run_search(plan, tmp_path, Instant(worse="k=7"))
@@ -508,6 +520,7 @@ def test_a_pruner_stops_runs_by_their_learning_curves(tmp_path: Path) -> None:
     assert {len(curve) for s, curve in state.values() if s == "COMPLETE"} == {2}
 
 
+@pytest.mark.slow
 def test_a_trial_that_breaks_a_constraint_costs_nothing(tmp_path: Path) -> None:
     bound = {"parameters": {"at_most": 1.04, "of_baseline": True}}
     plan = search_plan(sampler="grid", trials=18, seeds=1, constraints=bound)
@@ -520,6 +533,7 @@ def test_a_trial_that_breaks_a_constraint_costs_nothing(tmp_path: Path) -> None:
     assert len(executor.trained) == 15
 
 
+@pytest.mark.slow
 def test_a_budget_of_runs_is_never_exceeded(tmp_path: Path) -> None:
     executor = Instant(3)
     run_search(search_plan(trials=None, runs=11, seeds=3, sampler="random"), tmp_path, executor)
@@ -549,6 +563,7 @@ def test_without_a_spread_to_judge_by_nothing_is_stopped() -> None:
     assert not clearly_worse([0.1, 0.1, 0.1], [[0.9, 0.91, 0.92]] * 8), "it has all its seeds"
 
 
+@pytest.mark.slow
 def test_a_clearly_worse_trial_stops_early_in_a_search(tmp_path: Path) -> None:
     plan = search_plan(sampler="grid", trials=9, seeds=3, racing=True)
     executor, said = Instant(worse="cbam"), list[str]()
@@ -564,6 +579,7 @@ def test_a_clearly_worse_trial_stops_early_in_a_search(tmp_path: Path) -> None:
     assert len(executor.trained) <= 6 * 3 + 3
 
 
+@pytest.mark.slow
 def test_the_best_are_picked_from_the_front_and_confirmed_with_fresh_seeds(tmp_path: Path) -> None:
     plan = search_plan(sampler="grid", trials=6, confirm=2, confirm_seeds=3)
     progress = run_search(plan, tmp_path, Instant())
@@ -612,6 +628,7 @@ def test_a_storage_that_is_not_optunas_is_refused(url: str, said: str, tmp_path:
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_search_in_postgresql_is_the_one_in_sqlite(
     postgres_url: str, empty_postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def add_fresh(plan: Plan, folder: Path, url: str, value: float) -> None:
     store.finish(claim, Finished(value, 0.5, 1.0, b"\xf0", 1.0, 100.0, "m", "fp32"), {})
 
 
+@pytest.mark.slow
 def test_trials_are_a_frame_and_kinds_of_seeds_are_never_pooled(tmp_path: Path) -> None:
     plan, url = searched(tmp_path)
     add_fresh(plan, tmp_path, url, 0.25)
@@ -62,6 +63,7 @@ def test_trials_are_a_frame_and_kinds_of_seeds_are_never_pooled(tmp_path: Path) 
     assert trials["measured_on"].isna().all()
 
 
+@pytest.mark.slow
 def test_costs_of_trials_are_of_one_condition(tmp_path: Path) -> None:
     plan, url = searched(tmp_path)
     store = Store(url)
@@ -88,6 +90,7 @@ def test_a_database_without_a_search_has_no_trials(tmp_path: Path) -> None:
     assert {"number", "variant", "selection_mean", "fresh_mean"} <= set(trials.columns)
 
 
+@pytest.mark.slow
 def test_every_network_of_a_search_is_measured(tmp_path: Path) -> None:
     plan, url = searched(tmp_path)
     measured = with_searched(plan, url)
@@ -99,6 +102,7 @@ def test_every_network_of_a_search_is_measured(tmp_path: Path) -> None:
     assert again == measured
 
 
+@pytest.mark.slow
 def test_a_report_calls_a_network_what_the_study_calls_it(tmp_path: Path) -> None:
     """Name, slices and importances are of one value, whatever the trial asked for."""
     plan, url = searched(tmp_path)
@@ -129,6 +133,7 @@ def told(plan: Plan, url: str, searcher: object, names: Mapping[str, Called]) ->
     return found
 
 
+@pytest.mark.slow
 def test_importances_that_contradict_each_other_say_so(tmp_path: Path) -> None:
     plan, url = searched(tmp_path)
     found = told(plan, url, make_searcher(plan, tmp_path), {})
@@ -147,6 +152,7 @@ def test_importances_that_contradict_each_other_say_so(tmp_path: Path) -> None:
     assert "disagree" not in unlike, "kernel_size is unknown to fANOVA"
 
 
+@pytest.mark.slow
 def test_the_best_of_a_search_stand_beside_what_they_cost(tmp_path: Path) -> None:
     plan, url = searched(tmp_path)
     found = told(plan, url, make_searcher(plan, tmp_path), {})

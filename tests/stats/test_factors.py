@@ -149,6 +149,7 @@ def test_scores_of_few_seeds_claim_nothing(seeds: int, claimable: bool) -> None:
     assert ("fewer than eight seeds" in main_claim(found)) != claimable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [1.0, 3.0])
 def test_no_more_than_five_percent_of_questions_find_what_is_not_there(
     ratio: float, monkeypatch: pytest.MonkeyPatch

@@ -76,6 +76,7 @@ def test_fewer_than_three_processes_give_no_interval() -> None:
         assert speed_words(found) == "too few processes for an interval"
 
 
+@pytest.mark.slow
 def test_intervals_of_a_family_hold_together() -> None:
     generator, family = np.random.default_rng(1), 10
     logs = generator.normal(0, NOISE, (300, family, 8, 1))
@@ -100,6 +101,7 @@ def test_a_ratio_by_itself_keeps_its_interval() -> None:
     assert wider.low < found.low
 
 
+@pytest.mark.slow
 def test_what_could_have_been_seen_is_seen_four_times_in_five() -> None:
     spread, processes, family = 0.03, 8, 5
     error = spread / math.sqrt(processes)

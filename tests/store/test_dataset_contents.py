@@ -152,6 +152,7 @@ def test_tensorboard_keeps_their_seeds_apart(both: str) -> None:
     assert len(groups) == 2
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_with_its_own_images_only(any_url: str, one: Plan, other: Plan) -> None:
     store, architecture = TrialStore(any_url), one.cells[0].architecture
     keys = [search_key(plan.study, "data", content(plan)) for plan in (one, other)]
@@ -242,6 +243,7 @@ def test_a_name_that_stood_for_two_sets_is_two_after_the_upgrade(tmp_path: Path)
     as_it_must_be(f"sqlite:///{path}", usual, second)
 
 
+@pytest.mark.slow
 def test_the_same_on_postgresql(tmp_path: Path, empty_postgres_url: str) -> None:
     path = tmp_path / "earlier.db"
     usual, second = with_two_contents(path)

@@ -102,6 +102,7 @@ def test_they_go_with_an_export_and_come_back(format: str, tmp_path: Path, fille
     assert rows_of(f"sqlite:///{back}", query) == rows_of(f"sqlite:///{filled}", query)
 
 
+@pytest.mark.slow
 def test_an_export_of_one_study_leaves_other_images_out(
     tmp_path: Path, filled: Path, open_store: Opener
 ) -> None:

@@ -63,6 +63,7 @@ def train(store: Store, plan: Plan, bits: bytes = b"\xf0", count: int = 99) -> l
     return done
 
 
+@pytest.mark.slow
 def test_a_look_is_stored_once_for_each_set_of_runs(store: Store, plan: Plan, url: str) -> None:
     key = key_of(plan)
     assert store.add_look(key, look("a", "b"))
@@ -105,6 +106,7 @@ def test_a_look_that_cannot_be_stored_is_no_error(
     assert "attempt to write a readonly database" in why
 
 
+@pytest.mark.slow
 def test_looks_go_along_with_their_study(
     sqlite_url: str, plan: Plan, open_store: Opener, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_without_psycopg_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 # ── whose database it is ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_an_empty_database_gets_the_schema_only_when_asked(
     empty_postgres_url: str, open_store: Opener, plan: Plan
 ) -> None:
@@ -197,6 +198,7 @@ def encoded(server: Server, encoding: str) -> Iterator[str]:
         server.drop(name)
 
 
+@pytest.mark.slow
 def test_a_database_of_plain_bytes_keeps_names(
     postgres: Server,
     plan: Plan,
@@ -227,6 +229,7 @@ def test_a_database_that_cannot_hold_every_name_is_refused(postgres: Server) -> 
 # ── the same as in SQLite ─────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_report_reads_the_same_from_both(
     plan: Plan, url: str, sqlite_url: str, open_store: Opener
 ) -> None:

@@ -144,6 +144,7 @@ def test_what_is_being_trained_is_left_alone(filled: str) -> None:
     assert counted(filled, "runs") == [1]
 
 
+@pytest.mark.slow
 def test_the_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     database = real_database(shell.folder / "results" / "ablation.db")
     code, out, _ = shell("study", "list")
@@ -177,6 +178,7 @@ def test_the_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "has no study yet" in shell("study", "list")[1]
 
 
+@pytest.mark.slow
 def test_it_asks_first(tmp_path: Path) -> None:
     real_database(tmp_path / "results" / "ablation.db")
     for answer, left in ((b"n\n", ["earlier"]), (b"y\n", [])):

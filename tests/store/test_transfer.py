@@ -65,6 +65,7 @@ def content(folder: Path) -> dict[str, bytes]:
 # ── export and import ─────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_is_exported_comes_back_equal(format: str, database: Path, tmp_path: Path) -> None:
     fill_with_oddities(database)
@@ -111,6 +112,7 @@ READ: dict[str, Callable[[Path], list[dict[str, str | None]]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_rows_of_a_study_with_contexts_say_of_which_they_are(
     format: str, database: Path, tmp_path: Path
@@ -227,6 +229,7 @@ def test_one_study_alone(database: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 def test_an_earlier_database_is_exported_and_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "old" / "old.db"
     path.parent.mkdir()
@@ -386,6 +389,7 @@ def test_a_damaged_or_foreign_folder_is_one_line_and_nothing_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["csv", "parquet"])
 def test_garbage_with_the_right_hash_is_one_line(
     format: str, database: Path, tmp_path: Path
@@ -463,6 +467,7 @@ def test_two_halves_make_the_whole(tmp_path: Path) -> None:
     assert views(one) == whole
 
 
+@pytest.mark.slow
 def test_a_study_that_is_new_comes_whole(database: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.db"
     Store(str(empty)).close()
@@ -625,6 +630,7 @@ def test_what_cannot_be_merged_is_refused(database: Path, tmp_path: Path) -> Non
     assert content(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_results_move_between_sqlite_and_postgresql(
     database: Path, tmp_path: Path, postgres_url: str
 ) -> None:
@@ -704,6 +710,7 @@ def said_of(path: Path) -> bytes | None:
     return bytes(said) if said is not None else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_predictions_labels_and_pictures_travel(format: str, tmp_path: Path) -> None:
     path = with_predictions(tmp_path / "one" / "a.db")
@@ -716,6 +723,7 @@ def test_predictions_labels_and_pictures_travel(format: str, tmp_path: Path) -> 
     assert values(back, "test_sets") == values(path, "test_sets")
 
 
+@pytest.mark.slow
 def test_an_export_can_leave_predictions_out_and_keeps_the_bits(tmp_path: Path) -> None:
     path, folder = with_predictions(tmp_path / "one" / "a.db"), tmp_path / "export"
     export_database(str(path), folder, "csv", {}, predictions=False)

@@ -243,10 +243,11 @@ def test_importing_ablate_and_its_words_loads_nothing_heavy() -> None:
 
 
 PLACEBOS: dict[str, Any] = {
+    "backbone": "cbam_cnn",
     "grid": [
         {"attention": "none"},
         {"attention": ["random_gate", "identity", "se"], "position": ["pool*", "pool1"]},
-    ]
+    ],
 }
 
 

@@ -112,7 +112,9 @@ class Quiet:
 def search_plan(**search: Any) -> Plan:
     """A plan of a study whose grid is the baseline, with a search."""
     table = {"parameters": PARAMETERS, "trials": 10, "seeds": 2, "racing": False, **search}
-    document = study_document(grid=[{"attention": "none"}], recipe={"epochs": EPOCHS})
+    document = study_document(
+        backbone="cbam_cnn", grid=[{"attention": "none"}], recipe={"epochs": EPOCHS}
+    )
     return make_plan(parse_study({**document, "search": table}, "test"))
 
 
@@ -176,5 +178,5 @@ def real_plan(**search: Any) -> Plan:
     table = {"parameters": {"attention": "se", "position": ["pool1", "pool3"], "reduction": 16},
              "objectives": ["val_accuracy", "parameters"], "trials": 5, "seeds": 1, **search}  # fmt: skip
     recipe = {"epochs": 1, "batch_size": 64, "augment": []}
-    document = study_document(grid=[{"attention": "none"}], recipe=recipe)
+    document = study_document(backbone="cbam_cnn", grid=[{"attention": "none"}], recipe=recipe)
     return make_plan(parse_study({**document, "search": table}, "test"))

@@ -265,6 +265,7 @@ def loaded(file: Path) -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_a_folded_network_is_written_as_one_without_attention(
     plan: Plan, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

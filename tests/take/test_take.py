@@ -291,6 +291,7 @@ BACKBONES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [b if "cbam_cnn" in b else pytest.param(b, marks=pytest.mark.slow) for b in BACKBONES],
@@ -353,6 +354,7 @@ def test_tied_weights_stay_tied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert made.get_submodule("two.0").weight is made.get_submodule("one").weight
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_down_says_what_is_in_the_way() -> None:
     with pytest.raises(StudyError, match=r"its forward calls .*relative_position_bias"):
         write_network(network(Variant("torchvision:swin_t")), "net.safetensors")
@@ -433,6 +435,7 @@ def test_the_seed_that_is_meant_or_the_best_is_taken(
     assert f"seed {expected}" in (tmp_path / "in" / "net.py").read_text()
 
 
+@pytest.mark.slow
 def test_what_a_search_found_is_taken_by_its_name(plan: Plan, url: str, tmp_path: Path) -> None:
     """Its study has runs of it, and no such table in the grid."""
     alone = plan.study.model_copy(update={"grid": plan.study.grid[:1]})
@@ -496,6 +499,7 @@ def test_a_folder_is_no_file_and_too_long_a_name_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ['quo"""te', "back\\new", "it's", "<DEFINITIONS>", "zwei\u202ewörter"]
 )

@@ -207,7 +207,9 @@ def test_one_study_can_be_shown_alone(
     assert Follower(url, logdir, "small", setting, "0" * 64).update() == 0
     for how in (("small", "other"), ("small", setting, "0" * 64), ("small", setting, None, "cats")):
         said = message(DatabaseError, partial(followed_content, url, *how))
-        assert f"it has: digits (content {content[:8]}), cbam_cnn, 16×16, epochs=2" in said
+        assert (
+            f"it has: digits (content {content[:8]}), cbam_cnn(width=0.25), 16×16, epochs=2" in said
+        )
     said = message(DatabaseError, lambda: followed_content(url, "x", ""))
     assert said == "the database has no runs of study 'x': `ablate run` of its file trains them"
     assert logs(logdir) == []
@@ -334,6 +336,7 @@ def test_it_can_be_deleted_or_rebuilt_from_the_database(
     assert (file.parent / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_two_at_a_time_would_write_everything_twice(
     url: str, store: Store, claim: Claim, logdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -437,6 +440,7 @@ def test_they_take_a_hundredth_of_the_time_at_most() -> None:
     assert taker.latest is not None
 
 
+@pytest.mark.slow
 def test_a_result_does_not_depend_on_histograms(plan: Plan) -> None:
     def events(*, histograms: bool) -> list[Any]:
         run = Run("key", plan.cells[0].variant, histograms=histograms)
@@ -470,6 +474,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     return url
 
 
+@pytest.mark.slow
 def test_a_real_run_has_histograms_and_attention(trained: str, logdir: Path) -> None:
     follow(trained, logdir)
     [file] = [file for file in logs(logdir) if "se-pool1-r=8" in str(file)]
@@ -510,6 +515,7 @@ def test_no_graph_of_another_network_is_shown(plan: Plan) -> None:
     assert stored_graph(own, mine, layers, 16) is None
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_passed_over_and_the_page_gives_what_is_stored(
     trained: str, logdir: Path
 ) -> None:
@@ -591,6 +597,7 @@ def query(url: str, sql: str, *values: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql, values).fetchall()
 
 
+@pytest.mark.slow
 def test_a_study_that_was_run_otherwise_is_told_with_its_settings(shell: Shell) -> None:
     study = str(Path(__file__).parents[2] / "studies" / "digits.toml")
     store = Store(f"sqlite:///{shell.folder / 'results' / 'ablation.db'}")

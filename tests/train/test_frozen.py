@@ -38,7 +38,7 @@ RATES = {"conv1": 0.5, "fc*": 0.1, "fc2": 2.0}
 
 
 def trainer(seed: int = 3, **recipe: Any) -> Trainer:
-    return make_trainer(build(SE, 10, 32, seed), Recipe(**recipe), CPU, FP32)
+    return make_trainer(build(SE, 10, 16, seed), Recipe(**recipe), CPU, FP32)
 
 
 def steps(made: Trainer, epoch: int, number: int = 3) -> None:
@@ -50,7 +50,7 @@ def steps(made: Trainer, epoch: int, number: int = 3) -> None:
 
 def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(8, 3, 32, 32, generator=generator)
+    images = torch.randn(8, 3, 16, 16, generator=generator)
     return images, torch.randint(0, 10, (8,), generator=generator)
 
 
@@ -67,7 +67,7 @@ def copy_of(made: Trainer) -> dict[str, torch.Tensor]:
 
 def test_rates_are_those_of_groups_of_torchs_own_optimizer() -> None:
     made = trainer(optimizer="sgd", momentum=0.8, rates=RATES, attention_rate=4.0)
-    other = build(SE, 10, 32, 3)
+    other = build(SE, 10, 16, 3)
 
     def factor(name: str) -> float:
         if ".attention." in name:
@@ -144,7 +144,7 @@ def test_a_module_called_backbone_is_meant_by_that_word() -> None:
 def test_norms_without_weights_are_frozen_by_their_paths() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.Flatten())
     net.append(nn.LazyLinear(10))
-    net(torch.zeros(2, 3, 32, 32))
+    net(torch.zeros(2, 3, 16, 16))
     made = make_trainer(net, Recipe(freeze=["0", "1"]), CPU, FP32)
     before = copy_of(made)
     steps(made, 1)
@@ -168,6 +168,7 @@ PHASED: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
 @pytest.mark.parametrize("rates", [RATES, {}])
 @pytest.mark.parametrize("stopped", [1, 2])
@@ -234,6 +235,7 @@ TOGETHER: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, TOGETHER], ids=["phases", "everything"])
 def test_a_run_of_phases_that_is_stopped_ends_as_in_peace(more: dict[str, Any]) -> None:
     """From the checkpoint after each epoch, also the one between two phases."""

@@ -53,6 +53,7 @@ from ablate.train.step import Forward
 __all__ = ["data"]  # a fixture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "precision"), [("adam", FP32), ("adamw", BF16), ("sgd", FP32)]
 )
@@ -84,6 +85,7 @@ def test_every_augmentation_is_the_same_on_a_recorded_path(data: Data) -> None:
     assert same(states(recorded), states(eager))
 
 
+@pytest.mark.slow
 def test_a_member_that_leaves_has_the_others_recorded_anew(data: Data) -> None:
     recipe = Recipe(epochs=2, augment=())
     eager, recorded = (make_members(recipe, FP32) for _ in range(2))
@@ -214,6 +216,7 @@ def test_what_is_noted_about_a_cohort_is_told(url: str) -> None:
     assert told == ["it cannot be a graph"]
 
 
+@pytest.mark.slow
 def test_what_a_graph_reads_lives_as_long_as_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph knows tensors by where they lie, and reads on there when they are gone. Without a device CUDA
     is one that captures nothing.

@@ -207,6 +207,7 @@ def full(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_file, "write_whole", write)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", [in_the_way, full])
 def test_histograms_that_cannot_be_written_are_one_line(
     url: str,

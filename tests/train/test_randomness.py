@@ -248,6 +248,7 @@ def test_a_step_that_draws_on_the_host_is_no_graph(source: Any) -> None:
     assert passes[0].losses.tolist() == passes[1].losses.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nets")
 def test_a_network_that_seeds_itself_is_told_in_plan_and_run(shell: Shell, nets: Path) -> None:
     (shell.folder / "drawing").symlink_to(nets / "drawing")

@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 def train_alone(attention: str = "none", position: str | None = None, **recipe: Any) -> list[Any]:
     """The events of one run, by itself in a cohort."""
     given = {"epochs": 2, "augment": ("crop",), **recipe}
-    run = Run("key", complete(Variant("cbam_cnn(width=0.25)", attention, position)))
+    run = Run("key", complete(Variant("cbam_cnn(width=0.5)", attention, position)))
     job = Cohort((run,), 1, Recipe(**given), open_dataset("digits", None, 16), "cpu")
     return [event for _, event in run_events(job)]
 
@@ -67,6 +67,7 @@ def test_a_run_repeats_to_the_byte(precision: str) -> None:
     assert without_times(first) == without_times(second)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_depend_on_what_ran_before_in_its_process() -> None:
     alone = without_times(train_alone(epochs=1))
     train_alone("se", "pool1", epochs=1)
@@ -91,6 +92,7 @@ def test_a_diverged_run_is_a_value_with_its_epoch() -> None:
     assert (events[-1].kind, events[-1].epoch) == ("diverged", len(events))
 
 
+@pytest.mark.slow
 def test_any_exception_is_a_value_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ValueError("something broke")
@@ -102,6 +104,7 @@ def test_any_exception_is_a_value_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ValueError: something broke" in result.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [

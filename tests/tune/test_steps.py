@@ -73,6 +73,7 @@ def compare(data: Data, recipe: Recipe, names: Sequence[str], *, exact: bool) ->
     return Comparison(make, data, recipe, exact=exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(
     ("recorder", "why"),
@@ -92,6 +93,7 @@ def test_a_graph_that_is_wrong_or_slow_or_none_is_not_taken(
     assert why in chosen.note
 
 
+@pytest.mark.slow
 def test_a_graph_that_agrees_and_is_faster_is_taken(
     data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def compared(data: Data, monkeypatch: pytest.MonkeyPatch) -> tuple[Comparison, S
     return comparison, chosen
 
 
+@pytest.mark.slow
 def test_compiling_is_tried_where_training_takes_long(
     compared: tuple[Comparison, StepPath], data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +183,7 @@ def test_a_bias_before_a_batch_norm_is_not_compared(data: Data, name: str, agree
     assert ("otherwise" not in chosen.note) == agrees, chosen.note
 
 
+@pytest.mark.slow
 def test_a_failed_capture_is_told_and_ends_the_process(data: Data) -> None:
     def failing(*given: Any) -> Repeater:
         return Repeater(*given, CaptureError("it syncs"))
