@@ -31,7 +31,10 @@ PLACES = {
 
 
 @pytest.mark.parametrize("attention", ATTENTION)
-@pytest.mark.parametrize("backbone", PLACES)
+@pytest.mark.parametrize(
+    "backbone",
+    [b if b == "cbam_cnn" else pytest.param(b, marks=pytest.mark.slow) for b in PLACES],
+)
 def test_every_attention_goes_into_every_kind_of_network(attention: str, backbone: str) -> None:
     variant = complete(Variant(backbone, attention, PLACES[backbone]))
     net = build(variant, 10, SIZE, seed=1)

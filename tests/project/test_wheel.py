@@ -86,6 +86,7 @@ def installed(wheel: Path, tmp_path: Path) -> Installed:
     return made
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_module_template_and_study(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}

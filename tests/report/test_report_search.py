@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import pytest
 from support.report_frames import make_frames, page, value, written
 
 from ablate.commands.compare import told

@@ -166,6 +166,7 @@ def told(folder: Path, **search: Any) -> SearchResult:
     return found
 
 
+@pytest.mark.slow
 def test_the_report_tells_a_search(tmp_path: Path) -> None:
     found = told(tmp_path)
     assert set(found.importances) == {"fANOVA", "PED-ANOVA"}

@@ -406,9 +406,8 @@ def test_a_lock_that_stays_is_one_line(
     assert claim_one(store, keys(plan)) is not None
 
 
-@pytest.mark.parametrize(
-    "kind", ["sqlite_url", pytest.param("empty_postgres_url", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite_url", "empty_postgres_url"])
 def test_processes_that_start_together_make_one_schema_and_share_the_cells(
     kind: str, request: pytest.FixtureRequest, open_store: Opener
 ) -> None:

@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 def train_alone(attention: str = "none", position: str | None = None, **recipe: Any) -> list[Any]:
     """The events of one run, by itself in a cohort."""
     given = {"epochs": 2, "augment": ("crop",), **recipe}
-    run = Run("key", complete(Variant("cbam_cnn(width=0.5)", attention, position)))
+    run = Run("key", complete(Variant("cbam_cnn", attention, position)))
     job = Cohort((run,), 1, Recipe(**given), open_dataset("digits", None, 16), "cpu")
     return [event for _, event in run_events(job)]
 
