@@ -31,6 +31,7 @@ def test_the_fast_way_gives_the_intervals_that_are_shipped(arms: int, seeds: int
     assert high == pytest.approx([each.high for each in found], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_worlds_are_what_they_say() -> None:
     """0.2 points from seed to seed, and the correlation by seed."""
     for world in WORLDS[:4]:

@@ -86,6 +86,7 @@ def test_without_results_doctor_says_how_to_get_some(shell: Shell) -> None:
     assert shell("doctor")[1].splitlines()[-1] == "next: ablate init --study digits"
 
 
+@pytest.mark.slow
 def test_status_names_the_file_of_a_study_whatever_it_is_called(shell: Shell, folder: Path) -> None:
     _, out, _ = shell("status", "--db", ODD)
     name = out.splitlines()[-1].partition("file of study ")[2].partition(",")[0]

@@ -159,6 +159,7 @@ def test_the_text_of_a_study_is_no_markup(shell: Shell) -> None:
         assert f": {shown}" in out.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_doctor_tests_what_errors_send_there_for(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

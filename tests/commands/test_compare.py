@@ -56,6 +56,7 @@ def test_what_cannot_be_compared_is_one_line() -> None:
     assert told(replace(summary, leaked=True), "none", "up") == [LEAKED]
 
 
+@pytest.mark.slow
 def test_the_command_reads_the_database(url: str, tmp_path: Path) -> None:
     plan, store = small_plan(), Store(url)
     store.register(plan)

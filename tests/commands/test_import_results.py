@@ -154,6 +154,7 @@ def test_the_same_again_is_nothing_new(shell: Shell, imports: Any) -> None:
         assert (shell.folder / "results" / "ablation.db").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_more_runs_are_added_and_other_values_refused(shell: Shell, imports: Any) -> None:
     imports(table(seeds=8))
     code, out, _ = imports(table(seeds=9, eca=0.91))
@@ -275,6 +276,7 @@ def test_they_are_never_put_among_runs_of_here(shell: Shell, imports: Any) -> No
     assert "its report stands by itself" in one_line(shell("report", "mine", plan.study.name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     ["run mine", "plan mine", "measure mine", "search mine", "explain se --study mine",

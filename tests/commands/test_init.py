@@ -107,6 +107,7 @@ def test_a_network_that_mixed_precision_crashes_on_gets_a_study_in_fp32(
     del sys.modules["shortcut"]
 
 
+@pytest.mark.slow
 def test_the_places_are_listed_with_their_channels(photos: Path, tmp_path: Path) -> None:
     file, _ = write_study("torchvision:resnet18", photos, tmp_path / "a.toml", 32, [])
     text = file.read_text()

@@ -83,6 +83,7 @@ def test_a_report_and_a_comparison_are_looks(looked: Shell) -> None:
     assert looks()[1:] == [("fixed", "compare", {"none": 3, name: 3}, four)]
 
 
+@pytest.mark.slow
 def test_what_decides_nothing_is_no_look(looked: Shell) -> None:
     finish(1, of=4)
     report(looked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
 from conftest import Shell
 
 from ablate.commands.plan_table import notes
@@ -54,6 +55,7 @@ def test_own_attention_is_named_once_with_what_takes_its_place() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_plan_as_json_stays_json_whatever_a_network_prints(
     shell: Shell, own_module: Callable[[str, str], None]
 ) -> None:

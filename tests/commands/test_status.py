@@ -56,6 +56,7 @@ def keys() -> list[str]:
 # ── status ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_study_in_every_state(database: str) -> None:
     [new] = read_status(database)
     assert (new.study, new.epochs, new.counts) == ("big", 5, {"planned": 40})
@@ -112,6 +113,7 @@ def test_the_time_left_counts_processes_at_work_and_what_each_does_side_by_side(
     assert counted.conclude(workers).eta_seconds == 0.0
 
 
+@pytest.mark.slow
 def test_a_run_of_two_studies_is_in_both(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'results.db'}"
     fill(url, big_plan(2, 5), finished=3)
@@ -122,6 +124,7 @@ def test_a_run_of_two_studies_is_in_both(tmp_path: Path) -> None:
     assert found["small"].speeds[DEVICE].finished == 3
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_gets_lines(
     shell: Shell, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +217,7 @@ def test_the_command_prints_tables_and_json(shell: Shell, database: str) -> None
     assert shell.files() == []
 
 
+@pytest.mark.slow
 def test_watching_shows_what_is_new_until_it_is_interrupted(
     shell: Shell,
     database: str,

@@ -62,6 +62,7 @@ def test_each_image_is_tested_once_and_classes_are_dealt_evenly(
     assert (dealt == deal_folds(labels, folds, CLASSES)).all(), "the same on every machine"
 
 
+@pytest.mark.slow
 @given(st.integers(2, 6), st.integers(0, 10_000))
 def test_a_group_is_in_one_fold_and_classes_are_near_their_share(folds: int, seed: int) -> None:
     """Groups of one to eight images, of one class or several."""

@@ -263,6 +263,7 @@ def test_a_run_that_aborts_its_process_fails_and_the_grid_completes(
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_process_is_tried_three_times_and_as_often_when_retried(
     plan: Plan, any_url: str, open_store: Callable[[str], Store]
 ) -> None:
@@ -299,6 +300,7 @@ def test_a_run_under_which_every_machine_goes_away_fails_at_last(
     ]
 
 
+@pytest.mark.slow
 def test_another_driver_trains_alone_what_lost_its_process(
     plan: Plan, any_url: str, open_store: Callable[[str], Store]
 ) -> None:
@@ -330,6 +332,7 @@ class Hanging(Scripted):
         super().cancel(job_id)
 
 
+@pytest.mark.slow
 def test_a_run_that_takes_too_long_is_ended_and_the_others_go_on(
     plan: Plan, any_url: str, open_store: Callable[[str], Store]
 ) -> None:

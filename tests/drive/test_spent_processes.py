@@ -111,6 +111,7 @@ class Capturing(Scripted):
         return [(job_id, ("", given)), (job_id, Done(spent=True))]
 
 
+@pytest.mark.slow
 def test_a_cohort_that_cannot_be_captured_is_trained_eagerly_by_another_process(
     store: Store, url: str
 ) -> None:

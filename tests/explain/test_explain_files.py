@@ -68,6 +68,7 @@ def key(plan: Plan, variant: str, seed: int = 1) -> str:
     return next(str(c.run_key) for c in plan.cells if c.variant.name == variant and c.seed == seed)
 
 
+@pytest.mark.slow
 def test_weights_and_snapshot_are_kept_of_seed_1_alone(plan: Plan, trained: str) -> None:
     files = sorted(path.name for path in (files_folder(trained) / "weights").iterdir())
     assert files == sorted(f"{c.run_key}.safetensors" for c in plan.cells if c.seed == 1)
@@ -94,6 +95,7 @@ def test_the_loaded_network_is_the_one_that_was_tested(plan: Plan, trained: str)
     assert found.networks[0].weights.startswith(f"trained: run {key(plan, 'se(pool1, r=8)')}")
 
 
+@pytest.mark.slow
 def test_a_run_key_or_its_beginning_is_that_run(plan: Plan, trained: str) -> None:
     run_key = key(plan, "se(pool3, r=8)")
     found = explain_networks(ask(plan, trained, run_key[:12], run_key))

@@ -78,7 +78,10 @@ def test_one_file_is_another(axis: str, base: dict[str, str], value: int) -> Non
     check(before, replace(before, **{axis: value}))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form",
+    [f if n % 8 == 0 else pytest.param(f, marks=pytest.mark.slow) for n, f in enumerate(FORMS)],
+)
 def test_a_setting_counts_in_every_form(form: str) -> None:
     low, high = (genome({"form": form, "level": level}) for level in "12")
     a, b, again = check(low, high, high)

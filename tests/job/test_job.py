@@ -264,6 +264,7 @@ def test_what_raises_late_goes_on_from_checkpoints(
     assert facts(events["none"]) == alone["none"], "its first epoch was not trained again"
 
 
+@pytest.mark.slow
 def test_times_are_shared_out() -> None:
     events = events_of(make_cohort("none", "cbam"))
     assert set(events) == {"none", "cbam"}

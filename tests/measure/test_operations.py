@@ -44,6 +44,9 @@ NETWORKS: list[tuple[str, int, float | None]] = [
     ("lraspp_mobilenet_v3_large", 64, None),
 ]
 
+FEW = ("resnet50", "mobilenet_v2", "vit_b_16", "lraspp_mobilenet_v3_large")
+"""Of the quick tests: a network of each kind."""
+
 
 def build(name: str) -> nn.Module:
     models = load_models()
@@ -54,7 +57,10 @@ def build(name: str) -> nn.Module:
     return net
 
 
-@pytest.mark.parametrize(("name", "size", "gmacs"), NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "size", "gmacs"),
+    [n if n[0] in FEW else pytest.param(*n, marks=pytest.mark.slow) for n in NETWORKS],
+)
 def test_torchvisions_networks_count_as_flop_counter_counts_them(
     name: str, size: int, gmacs: float | None
 ) -> None:

@@ -454,6 +454,7 @@ def test_what_stands_within_another_place_is_proven_by_itself() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nets")
 def test_a_plan_refuses_it_unless_told_not_to_look(shell: Shell) -> None:
     (shell.folder / "provennets.py").write_text(NETS)

@@ -106,6 +106,7 @@ def test_every_subject_in_both_modes_beside_the_baseline(plan: Plan, steady: lis
     assert all(cost.baseline_ratio != 1 for cost in noise), "two measurements, not one by itself"
 
 
+@pytest.mark.slow
 def test_recorded_costs_have_eager_ones_beside_them(
     plan: Plan, steady: list[Reading], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -326,6 +326,7 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_whatever_changes_under_a_warm_plan_is_noticed(
     attack: str,

@@ -141,6 +141,7 @@ def own_folder(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     return shell
 
 
+@pytest.mark.slow
 def test_a_single_file_is_a_backbone(own_folder: Shell) -> None:
     job = section(HOUR, "Your own network, to the table of a paper")
     lines = [shlex.split(line)[1:] for line in block(job, "sh").splitlines()[:2]]
@@ -209,6 +210,7 @@ BUDGET = {"trials": 2, "seeds": 1, "confirm": 1, "confirm_seeds": 2}
 # ── weights without ablate ────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_plain_pytorch_takes_the_weights(tmp_path: Path) -> None:
     net = build(complete(Variant("torchvision:resnet18", "se", "layer*.*.bn2")), 10, 32, 1).eval()
     save_file(net.state_dict(), tmp_path / "kept.safetensors")

@@ -86,6 +86,7 @@ def test_the_table_of_main_effects_has_every_level_that_was_matched(summary: Sum
     assert not any("none" in level for _, level in rows)
 
 
+@pytest.mark.slow
 def test_a_name_that_several_networks_have_is_told_before_any_number_is_read() -> None:
     frames = make_frames({"none": 0.8, "a": 0.8})
     alone = [note.text for note in answer(summarize(frames))]

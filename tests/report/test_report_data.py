@@ -78,6 +78,7 @@ def test_names_of_classes_are_text() -> None:
     assert json.loads(files["report.json"])["data"]["majority_class"] == name
 
 
+@pytest.mark.slow
 def test_without_counts_there_is_no_section() -> None:
     files = written(make_frames({"none": 0.83, "a": 0.84}))
     assert "data" not in Page(files["report.html"].decode()).sections

@@ -99,6 +99,7 @@ def test_csv_guards_text_and_leaves_numbers() -> None:
     assert float(rows[0]["test_accuracy_mean"]) == pytest.approx(0.83, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("words_alone")
 def test_latex_is_escaped() -> None:
     tex = written(make_frames({"none": 0.83, r"a_b&c%d#e$f{g}\h~i^j": 0.83}))["table.tex"].decode()

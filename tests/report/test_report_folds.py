@@ -118,6 +118,7 @@ def key(plan: Plan) -> tuple[str, str, str]:
     return plan.study.name, str(plan.dataset.content_hash()), plan.study.setting
 
 
+@pytest.mark.slow
 def test_the_folds_of_a_seed_are_one_result_of_all_images(
     store: Store, url: str, plan: Plan, images: Images
 ) -> None:
@@ -144,6 +145,7 @@ def test_the_folds_of_a_seed_are_one_result_of_all_images(
     assert check_integrity(url) == []
 
 
+@pytest.mark.slow
 def test_verdicts_are_those_of_whole_seeds_with_wider_intervals(
     store: Store, url: str, plan: Plan, images: Images
 ) -> None:
@@ -270,6 +272,7 @@ def test_a_metric_of_predictions_is_judged_over_folds(
     assert variant.effect.spread is not None
 
 
+@pytest.mark.slow
 def test_predictions_of_a_view_are_numbered_over_all_images(
     store: Store, url: str, plan: Plan, images: Images
 ) -> None:

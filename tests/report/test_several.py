@@ -167,6 +167,7 @@ def test_studies_of_unlike_machines_are_said_to_be(three: list[InContext]) -> No
     assert "unlike machines" not in page_of(three).sections["compared"]
 
 
+@pytest.mark.slow
 def test_a_name_that_is_another_network_is_told(three: list[InContext]) -> None:
     changed = study("b", UP)
     fingerprints = changed.runs["fingerprint"].where(changed.runs["variant"] != "se", "changed")

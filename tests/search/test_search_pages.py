@@ -135,6 +135,7 @@ def test_learning_curves_are_seen_in_the_real_dashboard(tmp_path: Path, chromium
     assert "trial #7" in curves
 
 
+@pytest.mark.slow
 def test_the_dashboard_answers_its_own_pages_on_this_machine_only(tmp_path: Path) -> None:
     run_search(search_plan(trials=1), tmp_path, Instant())
     storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}", create=False)

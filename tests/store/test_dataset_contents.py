@@ -79,6 +79,7 @@ def both(any_url: str, open_store: Opener, one: Plan, other: Plan) -> str:
     return any_url
 
 
+@pytest.mark.slow
 def test_two_sets_of_one_name_stand_side_by_side(both: str, one: Plan, other: Plan) -> None:
     found = rows_of(both, "SELECT dataset, dataset_hash, test_accuracy FROM v_runs ORDER BY 3")
     assert found == [("data", content(other), 0.5), ("data", content(one), 1.0)]

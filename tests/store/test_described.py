@@ -48,6 +48,7 @@ def frames_of(url: str, plan: Plan) -> object:
     return read_frames(url, "small", plan.study.setting, which).data
 
 
+@pytest.mark.slow
 def test_a_registered_plan_says_what_its_images_are(
     any_url: str, open_store: Opener, plan: Plan
 ) -> None:
@@ -93,6 +94,7 @@ def filled(tmp_path: Path, open_store: Opener, plan: Plan) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])
 def test_they_go_with_an_export_and_come_back(format: str, tmp_path: Path, filled: Path) -> None:
     back = tmp_path / "back.db"

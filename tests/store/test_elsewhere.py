@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ablate.elsewhere.values import GivenImages, GivenResults, GivenRun
 from ablate.result.elsewhere import images_key, is_elsewhere, run_key_of
 from ablate.result.metrics import Score
@@ -60,6 +62,7 @@ def test_they_come_back_as_they_were_given(any_url: str) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_class_that_came_later_leaves_the_others_their_numbers(any_url: str) -> None:
     Store(any_url).close()
     put(any_url, given(run("none", 1, (0, 1, 0)), run("se", 1, (0, 1, 1))))

@@ -340,6 +340,7 @@ def losing(store: Store, *, after_commit: bool) -> Iterator[list[str]]:
         del dialect.do_commit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_commit", [False, True])
 def test_a_connection_that_is_lost_at_a_commit_loses_and_doubles_nothing(
     plan: Plan, store: Store, url: str, after_commit: bool

@@ -97,6 +97,7 @@ def test_the_known_revisions_are_those_of_the_migrations() -> None:
     assert {script.revision for script in scripts.walk_revisions()} == set(REVISIONS)
 
 
+@pytest.mark.slow
 def test_a_registered_plan_is_in_v_runs_as_planned(plan: Plan, store: Store, url: str) -> None:
     rows = rows_of(
         url,
@@ -373,6 +374,7 @@ def test_a_full_disk_is_one_line_and_what_was_stored_stays(
     assert rows_of(url, "SELECT COUNT(*) FROM v_epochs") == [(2,)]
 
 
+@pytest.mark.slow
 def test_a_lock_that_outlasts_sqlites_own_patience_is_waited_for(
     plan: Plan, sqlite_url: str, open_store: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

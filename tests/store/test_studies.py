@@ -78,6 +78,7 @@ def counted(url: str, *tables: str) -> list[int]:
         return [connection.scalar(select(func.count()).select_from(known[t])) or 0 for t in tables]
 
 
+@pytest.mark.slow
 def test_what_another_study_names_stays(filled: str) -> None:
     held = {each.study: each for each in list_studies(filled)}
     assert [(e.runs, e.finished, e.alone) for e in held.values()] == [(4, 3, 3), (1, 1, 0)]

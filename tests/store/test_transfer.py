@@ -563,6 +563,7 @@ def test_another_network_of_the_same_name_does_not_come_into_a_study(tmp_path: P
     assert len(merge_databases(str(one), [str(two)]).complaints) == 1, "told again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["missing", "changed"])
 def test_weights_that_cannot_be_copied_are_named(damage: str, tmp_path: Path) -> None:
     one, two = halves(tmp_path)

@@ -286,6 +286,7 @@ def test_a_folded_network_is_written_as_one_without_attention(
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_folded_is_one_line_and_nothing_is_written(
     plan: Plan, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

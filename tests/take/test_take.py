@@ -417,6 +417,7 @@ def loaded(file: Path) -> Any:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "expected"), [(None, 2), (1, 1), (3, 3)])
 def test_the_seed_that_is_meant_or_the_best_is_taken(
     plan: Plan, url: str, tmp_path: Path, seed: int | None, expected: int

@@ -154,6 +154,7 @@ def test_test_curves_are_there_in_the_tutorials_split_alone(url: str, logdir: Pa
     assert tags == {*TRAIN, *EPOCHS, "Test/Epoch_Loss", "Test/Epoch_Accuracy"}
 
 
+@pytest.mark.slow
 def test_times_are_those_of_training(url: str, store: Store, claim: Claim, logdir: Path) -> None:
     train(store, claim, 1, 2)
     follow(url, logdir)

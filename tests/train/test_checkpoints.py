@@ -60,6 +60,7 @@ def lying(url: str) -> list[Path]:
     return sorted((files_folder(url) / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_an_attempt_goes_on_from_the_newest_checkpoint(store: Store, url: str, key: str) -> None:
     first = claimed(store, key)
     train(store, first, 1, 2)

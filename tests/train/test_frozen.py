@@ -211,6 +211,7 @@ def tensors(made: Trainer) -> list[torch.Tensor]:
     return list(made.net.state_dict().values())
 
 
+@pytest.mark.slow
 def test_a_recorded_step_has_the_rates_and_phases_of_the_eager_one(data: Data) -> None:
     recipe = Recipe(**PHASED)
     eager, recorded = (

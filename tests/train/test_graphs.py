@@ -96,6 +96,7 @@ def test_a_member_that_leaves_has_the_others_recorded_anew(data: Data) -> None:
     assert same(states(recorded), states(eager))
 
 
+@pytest.mark.slow
 def test_a_step_that_cannot_be_recorded_is_stepped_eagerly_and_says_why(data: Data) -> None:
     recipe = Recipe(epochs=2, augment=("crop",))
     eager, recorded = (make_members(recipe, FP32) for _ in range(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -82,8 +83,14 @@ def raising(error: Exception) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize("error", ERRORS.values(), ids=list(ERRORS))
-@pytest.mark.parametrize(("module", "name"), LOOKS.values(), ids=list(LOOKS))
+@pytest.mark.parametrize(
+    ("module", "name", "error"),
+    [
+        pytest.param(*LOOKS[look], ERRORS[error], marks=() if n % 4 == 0 else pytest.mark.slow)
+        for n, (look, error) in enumerate(itertools.product(LOOKS, ERRORS))
+    ],
+    ids=[f"{look}-{error}" for look, error in itertools.product(LOOKS, ERRORS)],
+)
 def test_a_look_that_raises_is_one_line(
     undisturbed: list[Any],
     monkeypatch: pytest.MonkeyPatch,

@@ -75,6 +75,7 @@ def test_a_run_does_not_depend_on_what_ran_before_in_its_process() -> None:
     assert without_times(train_alone(epochs=1)) == alone
 
 
+@pytest.mark.slow
 def test_the_tutorials_split_trains_on_everything_and_watches_the_test_set() -> None:
     epoch, result = train_alone(epochs=1, split="tutorial")
     assert epoch.val_loss is None
@@ -225,6 +226,7 @@ def test_every_schedule_reaches_the_learning_rate_and_never_more(name: str) -> N
     assert min(rates) > 0
 
 
+@pytest.mark.slow
 def test_the_learning_rate_changes_from_step_to_step() -> None:
     *epochs, _ = train_alone(epochs=2, schedule="cosine", augment=())
     rates = [step.learning_rate for epoch in epochs for step in epoch.steps]
@@ -259,6 +261,7 @@ def test_unknown_names_are_refused() -> None:
         small_plan(recipe={"augment": ["colour"]})
 
 
+@pytest.mark.slow
 def test_steps_are_logged_every_100_and_more_often_in_short_runs() -> None:
     assert step_interval(39_100) == 100
     assert step_interval(252) == 1
@@ -317,6 +320,7 @@ def test_fp16_needs_a_scaler_and_a_gpu_with_bf16_does_not(monkeypatch: pytest.Mo
         assert (chosen.name, chosen.scaled) == (name, scaled)
 
 
+@pytest.mark.slow
 def test_epochs_carry_what_the_views_promise() -> None:
     epoch, _ = train_alone(epochs=1)
     assert isinstance(epoch, Epoch)

@@ -114,6 +114,7 @@ def test_the_faster_kernel_is_chosen_and_the_reason_says_by_how_much() -> None:
     assert choose_faster({"plain": 1.0, "fused": 1.25}).choice == "plain"
 
 
+@pytest.mark.slow
 def test_kernels_of_a_gpu_are_chosen_by_what_the_recording_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

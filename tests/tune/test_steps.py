@@ -137,6 +137,7 @@ def test_compiling_is_tried_where_training_takes_long(
     assert exact.compiling_seconds(1e6) == 0
 
 
+@pytest.mark.slow
 def test_compiling_takes_no_more_than_a_tenth_of_what_it_can_save(
     compared: tuple[Comparison, StepPath], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +225,7 @@ def _broken(net: nn.Module) -> Forward:
     raise ValueError("no compiler")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("graphs", "why"),
     [
@@ -289,6 +291,7 @@ def test_the_path_is_measured_once_for_each_setting_and_kept(
     assert len(asked) == 1, "another question"
 
 
+@pytest.mark.slow
 def test_a_measurement_that_fails_means_eager_and_is_tried_again(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
