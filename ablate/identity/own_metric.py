@@ -28,4 +28,8 @@ def prove_metric(named: NamedFunction) -> tuple[OwnMetric, FunctionProof]:
 
 
 def _parts(metric: OwnMetric) -> tuple[FunctionType, dict[str, Any]]:
-    return metric.function, dict(metric.options)
+    """The function, and its options as values and as they are written: values of a run are stored by its name
+    in the study, so another way to write it has runs of its own.
+    """
+    written = metric.name.partition("(")[2]
+    return metric.function, {**metric.options, **({"as written": written} if written else {})}

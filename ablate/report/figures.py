@@ -16,7 +16,6 @@ from ablate.report.readable import MOST_DRAWN, MOST_SEEDS, ends, few_seeds, mean
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.messages.language import _, amount
 
-WHOLE = 0.0, 100.0
 """Percent that a share can be."""
 MANY_ROWS = 45
 LONGEST_STACK = 5
@@ -29,9 +28,10 @@ def accuracy_figure(summary: Summary) -> Figure | None:
         return None
     shown = ends(every, MOST_DRAWN, mean_of, lambda v: v.is_baseline)
     figure, ax = row_axes([v.name for v in shown])
-    limits = _limits(shown)
+    bounds = summary.judged_by.bounds_percent
+    limits = _limits(shown, bounds)
     ax.set(xlim=limits, xlabel=_("Test {title} (%)", title=summary.judged_by.title))
-    _baseline_band(ax, summary.reference)
+    _baseline_band(ax, summary.reference, bounds)
     for row, variant in enumerate(shown):
         _seeds(ax, row, variant, limits)
         _mean_with_interval(ax, row + 0.22, variant, summary)
@@ -113,15 +113,15 @@ def color_words(summary: Summary) -> str:
     )
 
 
-def _limits(shown: Sequence[VariantSummary]) -> tuple[float, float]:
+def _limits(shown: Sequence[VariantSummary], bounds: tuple[float, float]) -> tuple[float, float]:
     """Around the seeds, and the intervals as far as they are not much wider than these."""
     seeds = [100 * a for v in shown for a in v.accuracies.values()]
     pad = max(0.6 * (max(seeds) - min(seeds)), 0.5)
     known = [v.accuracy for v in shown if v.accuracy is not None]
     lows = [100 * each.low for each in known if each.low is not None]
     highs = [100 * each.high for each in known if each.high is not None]
-    low = max(WHOLE[0], min(seeds) - pad, min([*lows, min(seeds)]) - 0.05 * pad)
-    high = min(WHOLE[1], max(seeds) + pad, max([*highs, max(seeds)]) + 0.05 * pad)
+    low = max(bounds[0], min(seeds) - pad, min([*lows, min(seeds)]) - 0.05 * pad)
+    high = min(bounds[1], max(seeds) + pad, max([*highs, max(seeds)]) + 0.05 * pad)
     return low, high
 
 
@@ -148,13 +148,13 @@ def _seeds(ax: Axes, row: int, variant: VariantSummary, limits: tuple[float, flo
     canvas.tip(points, _("{name}, % by seed: {told}", name=variant.name, told=told))
 
 
-def _baseline_band(ax: Axes, base: VariantSummary) -> None:
+def _baseline_band(ax: Axes, base: VariantSummary, bounds: tuple[float, float]) -> None:
     if base.accuracy is None:
         return
     ax.axvline(100 * base.accuracy.mean, color=canvas.BASELINE, linewidth=0.8, alpha=0.5, zorder=0)
     if base.accuracy.low is not None and base.accuracy.high is not None:
         low, high = (
-            float(np.clip(100 * x, *WHOLE)) for x in (base.accuracy.low, base.accuracy.high)
+            float(np.clip(100 * x, *bounds)) for x in (base.accuracy.low, base.accuracy.high)
         )
         ax.axvspan(low, high, color=canvas.BASELINE, alpha=0.08, linewidth=0, zorder=0)
 

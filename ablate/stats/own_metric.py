@@ -22,8 +22,8 @@ Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
 CALLED_WITH = "a metric is a function of (labels, probabilities), arrays of (N,) and (N, classes)"
 WITHIN = "a metric is a number of which more is better, 1 at best and never below -1"
-ROUNDING = 1e-9
-"""How far outside a value may be that was computed in floating point."""
+ROUNDING = 1e-6
+"""How far outside a value may be that was computed in floating point, of single precision too."""
 MADE_UP_SEED = 0
 FEWEST_MADE_UP = 24
 
@@ -58,7 +58,7 @@ def _checked(name: str, value: object) -> float:
     if not math.isfinite(found):
         _refuse(name, f"gives {found}: {WITHIN}; give 0 where it has no value")
     if abs(found) > 1 + ROUNDING:
-        _refuse(name, f"gives {found:g}: {WITHIN} (divide a percentage by 100)")
+        _refuse(name, f"gives {found!r}: {WITHIN} (divide a percentage by 100)")
     return max(-1.0, min(1.0, found))
 
 

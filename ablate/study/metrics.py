@@ -33,6 +33,11 @@ class Metric:
         return self.called if self.is_own else _(self.called)
 
     @property
+    def bounds_percent(self) -> tuple[float, float]:
+        """Between which a fraction lies, in percent: a function of the user's may fall below 0."""
+        return (-100.0, 100.0) if self.is_own else (0.0, 100.0)
+
+    @property
     def heading(self) -> str:
         """The title as the first word of a line."""
         return self.title if self.is_own else self.title[:1].upper() + self.title[1:]

@@ -6,6 +6,7 @@ Nothing is imported for them, so whoever has only the database can read what it 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection
 
 from ablate.errors import OptionError
@@ -36,7 +37,9 @@ def plainly_named(text: str) -> str:
         raise ValueError(str(error)) from error
     module, _, attribute = name.partition(":")
     parts = [*module.split("."), *attribute.split(".")]
-    if not all(part.isidentifier() for part in parts) or len(text) > LONGEST:
+    if len(text) > LONGEST:
+        raise ValueError(f"{text[:40]!r}…: a metric's name has at most {LONGEST} letters")
+    if not all(part.isidentifier() for part in parts):
         raise ValueError(
             f"{text!r}: write a metric of your own as PACKAGE.MODULE:FUNCTION, options in brackets behind it"
         )
@@ -49,8 +52,19 @@ def plainly_named(text: str) -> str:
 
 def _written(value: object) -> str:
     """A value as it may stand in brackets: a word without quotes, unless that would be read otherwise."""
+    if isinstance(value, list):
+        return f"[{', '.join(_quoted(each) for each in value)}]"
     is_word = isinstance(value, str) and value.isidentifier()
-    return str(value) if is_word and value not in _NO_WORDS else json.dumps(value)
+    return str(value) if is_word and value not in _NO_WORDS else _quoted(value)
+
+
+def _quoted(value: object) -> str:
+    """As TOML has it, which JSON has but for what is not finite, and for one control character."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_quoted, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def own_title(name: str, taken: Collection[str]) -> str:

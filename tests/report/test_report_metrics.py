@@ -14,8 +14,10 @@ from support.report_frames import make_frames
 
 from ablate.page import canvas
 from ablate.page.document import Figure, Note, Section, Table
+from ablate.report.effects.heat import _scale
 from ablate.report.files.export import variants_csv
 from ablate.report.files.numbers import report_json
+from ablate.report.gallery import draw_all, draw_figure
 from ablate.report.seen.classes import MOST_CLASSES, answers, recall_table
 from ablate.report.story import compose
 from ablate.report.summary import Summary, summarize
@@ -149,3 +151,22 @@ def test_of_many_classes_the_table_has_those_that_differ_most() -> None:
     assert len(table.rows) == MOST_CLASSES
     assert "30" in [row.cells[0].text for row in table.rows]
     assert "15 more are left out" in table.caption
+
+
+def test_a_metric_that_falls_below_0_is_drawn_where_it_is() -> None:
+    frames = metric_frames(metric="mypkg.metrics:kappa")
+    values = [-0.08 + 0.004 * n for n in range(len(frames.runs))]
+    rows = pd.DataFrame({
+        "run_key": frames.runs["run_key"], "split": "test", "metric": "mypkg.metrics:kappa",
+        "class": None, "value": values,
+    })  # fmt: skip
+    summary = summarize(replace(frames, metrics=pd.concat([frames.metrics, rows])))
+    assert all(v.accuracy is not None and v.accuracy.mean < 0 for v in summary.finished)
+    assert {"accuracy", "cost"} <= draw_all(summary).keys()
+    for name in ("accuracy", "cost"):
+        with canvas.kept() as figures:
+            draw_figure(name, summary)
+        axes = figures[-1].axes[0]  # type: ignore[attr-defined]
+        low, high = axes.get_xlim() if name == "accuracy" else axes.get_ylim()
+        assert low < min(100 * v.accuracy.mean for v in summary.finished if v.accuracy) < high
+    assert _scale(np.array([[-5.0, -3.0]]), (-100.0, 100.0)) == (-5.0, -3.0)

@@ -11,8 +11,9 @@ from support.own_metrics import KAPPA, MODULE, importable, write_module
 
 from ablate.errors import CodeChangedError, OptionError, StudyError
 from ablate.identity.own_metric import name_metric, prove_metric
-from ablate.stats.own_metric import find_own_metric, made_up, try_own_metric
+from ablate.stats.own_metric import OwnMetric, find_own_metric, made_up, try_own_metric
 from ablate.study.metrics import METRICS, metric_named, metric_stored, metric_to_judge_by
+from ablate.study.options import split_call
 from ablate.study.own_metrics import LONGEST_STORED, stored_name
 from ablate.system.software.imports import ALLOWED
 
@@ -87,13 +88,18 @@ def test_its_package_must_be_allowed(module: Path, monkeypatch: pytest.MonkeyPat
         find_own_metric(f"{MODULE}:kappa")
 
 
-def test_its_hash_is_of_source_and_options(module: Path) -> None:
+def test_its_hash_is_of_source_and_options_as_they_are_written(module: Path) -> None:
+    """What it gives is stored under its name in the study: under another there would be nothing of a run."""
+
     def hash_of(call: str) -> str:
         return name_metric(find_own_metric(f"{MODULE}:{call}")).digest
 
     first = hash_of("kappa")
-    assert first == hash_of("kappa(power=1)") == hash_of("kappa")
-    assert len({first, hash_of("kappa(power=2)"), hash_of("percent")}) == 3
+    assert first == hash_of("kappa")
+    others = [hash_of(f"kappa(power={power})") for power in (1, 2)]
+    assert len({first, *others, hash_of("percent")}) == 4
+    named = name_metric(find_own_metric(f"{MODULE}:kappa(power=1)"))
+    assert prove_metric(named)[0].name == named.name
     write_module(module.parent, KAPPA + "# another line\n")
     assert hash_of("kappa") != first
 
@@ -120,6 +126,26 @@ def test_names_are_written_in_one_way_and_stored_whole_or_with_a_hash() -> None:
     assert stored.title == "fbeta"
     assert metric_named("mypkg.metrics:accuracy").title == "mypkg.metrics:accuracy"
     assert all(stored_name(name) == name for name in METRICS)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["inf", "-inf", "nan", '"\U0001f600"', "[1, 2.5, inf]", '["a b", "é"]', '"a\\u007Fb"', "true"],
+)
+def test_a_value_is_written_so_that_it_is_read_as_it_was(value: str) -> None:
+    named = metric_to_judge_by(f"m:f(beta={value})")
+    assert metric_to_judge_by(named) == named
+    told, said = (repr(split_call(each)[1]["beta"]) for each in (f"m:f(beta={value})", named))
+    assert told == said
+
+
+def test_a_name_that_is_too_long_is_told_so() -> None:
+    with pytest.raises(ValueError, match="at most 200 letters"):
+        metric_to_judge_by(f"m:{'f' * 300}")
+
+
+def test_the_best_value_in_single_precision_is_1() -> None:
+    assert OwnMetric("m:f", lambda *_: np.float32(1.0000001), {})(*made_up(2)) == 1.0  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

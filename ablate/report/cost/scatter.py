@@ -17,7 +17,7 @@ from ablate.page import canvas
 from ablate.page.document import Figure, Value
 from ablate.page.format import accuracy, speed
 from ablate.report.cost.speeds import SpeedColumn, ratio_to
-from ablate.report.figures import WHOLE, color_words, variant_color
+from ablate.report.figures import color_words, variant_color
 from ablate.report.readable import MOST_LISTED, ends, mean_of, of_variants
 from ablate.report.summary import Summary, VariantSummary
 from ablate.system.messages.language import _
@@ -111,13 +111,16 @@ def _cheapest(summary: Summary) -> set[str]:
 def _panel(ax: Axes, column: SpeedColumn | None, summary: Summary) -> list[Placed]:
     """One panel: throughput under the conditions of `column`, or parameters without one."""
     placed: list[Placed] = []
+    least, most = summary.judged_by.bounds_percent
     for variant in _drawn(summary):
         x, spread = _position(variant, summary.reference, column)
         if x is None or variant.accuracy is None:
             continue
         y, half = 100 * variant.accuracy.mean, variant.accuracy.half_width
         color = variant_color(variant, summary)
-        up_to = None if half is None else [[min(100 * half, y)], [min(100 * half, 100 - y)]]
+        up_to = (
+            None if half is None else [[min(100 * half, y - least)], [min(100 * half, most - y)]]
+        )
         ax.errorbar(
             x, y, xerr=spread, yerr=up_to, color=color, elinewidth=0.7, alpha=0.55, zorder=1
         )
@@ -127,7 +130,7 @@ def _panel(ax: Axes, column: SpeedColumn | None, summary: Summary) -> list[Place
         placed.append((x, y, variant))
     ax.margins(x=0.15, y=0.12)
     low, high = ax.get_ylim()
-    ax.set_ylim(max(low, WHOLE[0] - 0.5), min(high, WHOLE[1] + 0.5))
+    ax.set_ylim(max(low, least - 0.5), min(high, most + 0.5))
     ax.set_xlabel(column.title if column else _("Parameters"))
     ax.xaxis.set_major_formatter(FuncFormatter(_tick))
     ax.xaxis.set_major_locator(MaxNLocator(4))

@@ -27,7 +27,7 @@ def heat_map(summary: Summary) -> Figure | None:
     half = group.pivot_table(index="reduction", columns="kernel_size", values="half", dropna=False)
     spread = half.reindex(index=table.index, columns=table.columns)
     figure, (ax,) = canvas.axes(1.3 + 0.55 * len(table))
-    low, high = _scale(table.to_numpy())
+    low, high = _scale(table.to_numpy(), summary.judged_by.bounds_percent)
     canvas.seaborn().heatmap(
         table, annot=_texts(table, spread), fmt="", cmap="viridis", vmin=low, vmax=high, linewidths=2,
         linecolor=NEAR_WHITE, annot_kws={"fontsize": 8},
@@ -95,11 +95,11 @@ def _largest_grid(summary: Summary) -> tuple[pd.DataFrame, str, str] | None:
     return max(grids, key=lambda grid: len(grid[0])) if grids else None
 
 
-def _scale(means: np.ndarray) -> tuple[float, float]:
-    """From the lowest to the highest, widened about their middle to the least range, within 0 to 100."""
+def _scale(means: np.ndarray, bounds: tuple[float, float]) -> tuple[float, float]:
+    """From the lowest to the highest, widened about their middle to the least range, within the bounds."""
     low, high = float(np.nanmin(means)), float(np.nanmax(means))
     more = max(0.0, LEAST_RANGE - (high - low)) / 2
-    return max(0.0, low - more), min(100.0, high + more)
+    return max(bounds[0], low - more), min(bounds[1], high + more)
 
 
 def _texts(table: pd.DataFrame, spread: pd.DataFrame) -> np.ndarray:

@@ -77,7 +77,11 @@ def facts_of(summary: Summary, dataset_hash: str) -> dict[str, str]:
     data: Mapping[str, Any] = {**DATA_PROTOCOL, **(study.get("data") or {})}
     classes = {} if summary.data is None else {CLASSES: str(summary.data.classes)}
     begun = " ".join(str(study[key])[:n] for key, n in WEIGHTS.items() if study.get(key))
-    source = [str(study[METRIC_SOURCE])[:SHORT]] if METRIC_SOURCE in study else []
+    source = (
+        [str(study[METRIC_SOURCE])[:SHORT]]
+        if summary.judged_by.is_own and METRIC_SOURCE in study
+        else []
+    )
     content = f" {dataset_hash[:SHORT]}" if dataset_hash else ""
     return {
         DATA: f"{study.get('dataset')}{content}",

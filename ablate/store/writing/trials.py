@@ -21,8 +21,8 @@ from ablate.store.writing.registry import add_cells
 from ablate.store.writing.rows import add_architectures
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY
-from ablate.study.own_code import METRIC_SOURCE, NO_SOURCES, Sources
-from ablate.study.own_metrics import is_own_metric, stored_name
+from ablate.study.own_code import NO_SOURCES, Sources
+from ablate.study.own_metrics import stored_name
 from ablate.system.digest import digest
 from ablate.system.process.clock import now
 
@@ -53,13 +53,11 @@ def search_key(
     study: Study, dataset: str, content_hash: str, sources: Sources = NO_SOURCES
 ) -> SearchKey:
     """Which search a study has: another space, objective or way of asking is another search, and so are
-    other images, and the same functions of the user's from other source, of which `sources` are the hashes.
+    other images, and the same functions of the user's from other source, of which `sources` are the hashes:
+    their runs are others, also where the search looks for another metric than the user's.
     """
     identity = study.search.identity if study.search is not None else {}
-    counting = dict(sources)
-    if study.search is None or not is_own_metric(study.search.metric):
-        counting.pop(METRIC_SOURCE, None)  # it looks for another metric
-    identity = {**identity, **counting}
+    identity = {**identity, **sources}
     return SearchKey(study.name, dataset, study.setting, digest(identity), content_hash)
 
 
