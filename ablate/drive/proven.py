@@ -70,7 +70,7 @@ def trained_images(plan: Plan, labels: NDArray[np.int64] | None) -> tuple[int, .
 def _key(plan: Plan, machine: KnownMachine, images: Sequence[int]) -> str:
     """What proofs of all networks hold for: the networks, how they are stepped, and by which program."""
     recipe, dataset = plan.study.recipe, plan.dataset
-    trainer = None if plan.trainer is None else [recipe.trainer, plan.trainer.digest]
+    trainer = None if plan.trainer is None else [recipe.trainer, plan.trainer.digest, recipe.epochs]
     return digest(
         {
             **by_difference({"trainer": trainer}, {"trainer": None}),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 from ablate.errors import AblateError, CodeChangedError, StudyError
 from ablate.identity.sources import Sources, folder_of, ran_other
@@ -18,6 +19,10 @@ from ablate.result.named import NamedFunction
 from ablate.system.digest import digest
 
 SOURCE = "source "
+_HELD: WeakKeyDictionary[FunctionType, str] = WeakKeyDictionary()
+"""What a function held when it was first looked at, before it ran: a counter or a cache that running fills is
+no other function.
+"""
 MOST_NAMES = 3
 
 
@@ -105,7 +110,10 @@ def _values(function: FunctionType, read: Mapping[str, Any]) -> Iterator[tuple[s
     for name, value in read.items():
         yield f"value that is read, {name}", digest({"is": describe.leniently(value)})
     if held:
-        yield "value that it holds", digest({"is": describe.leniently(function)})
+        yield (
+            "value that it holds",
+            _HELD.setdefault(function, digest({"is": describe.leniently(function)})),
+        )
 
 
 def _in_words(marks: list[str]) -> str:

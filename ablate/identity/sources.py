@@ -95,7 +95,7 @@ class Sources:
         for code in sorted(self._codes):
             # Run from a file that is no module: by `exec`, `runpy`, or a loader of the user's.
             file = Path(code).resolve()
-            if file not in self._paths and _is_users_code(file):
+            if file not in self._paths and is_users_code(file):
                 self.files[f"{_NO_MODULE}{file.name}"] = hash_source(file.read_bytes())
 
 
@@ -104,7 +104,7 @@ _NO_MODULE = "file "
 """How the entry begins of a file that no module is imported from."""
 
 
-def _is_users_code(file: Path) -> bool:
+def is_users_code(file: Path) -> bool:
     others = is_installed(file) or any(map(file.is_relative_to, (_OURS, _PYTHONS)))
     return file.is_file() and not others
 

@@ -43,8 +43,12 @@ def finish(
     member.trainer.settle()
     classes = session.cohort.dataset.classes()
     test = _test(session, "test", session.data.test, member)
+    part = session.data.val
+    validated = None if part is None else _test(session, "validation", part, member)
+    # A trainer of the user's may load other weights when its last epoch is over.
+    after_all = validated if session.trainer is not None else None
     try:
-        scores = _scores(session, member, test)
+        scores = _scores(session, member, test, validated)
     except StudyError as error:
         yield run.run_key, Failed("error", str(error))
         return
@@ -57,7 +61,7 @@ def finish(
     yield (
         run.run_key,
         Finished(
-            val_accuracy=last.val_accuracy,
+            val_accuracy=last.val_accuracy if after_all is None else after_all.accuracy,
             test_accuracy=test.accuracy,
             test_loss=test.loss,
             test_correct=test.correct,
@@ -86,15 +90,15 @@ def _test(session: Session, split: Split, part: Part, member: Member) -> Evaluat
     return found
 
 
-def _scores(session: Session, member: Member, test: Evaluation) -> tuple[Score, ...]:
+def _scores(
+    session: Session, member: Member, test: Evaluation, validated: Evaluation | None
+) -> tuple[Score, ...]:
     """Every metric of the test images, and of the validation images where there are some."""
     found = _measured(session, "test", session.data.test, test) + _began(session, member)
-    if session.data.val is None:
-        return found
     part = session.data.val
-    return *_measured(
-        session, "validation", part, _test(session, "validation", part, member)
-    ), *found
+    if part is None or validated is None:
+        return found
+    return *_measured(session, "validation", part, validated), *found
 
 
 def _began(session: Session, member: Member) -> tuple[Score, ...]:

@@ -1,15 +1,20 @@
-"""A user's trainer tried before a plan: an epoch of a few images of noise, a stop, and another epoch."""
+"""A user's trainer tried before a plan: its first two epochs and its last on a few images of noise, and one
+after a stop.
+"""
 
 from __future__ import annotations
 
 import itertools
 import traceback
+from collections.abc import Generator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ablate.errors import AblateError, StudyError
+from ablate.identity.sources import is_users_code
 from ablate.measure.step_guards import SEED, StepAsked
 from ablate.model import build
 from ablate.result import Epoch
@@ -30,8 +35,8 @@ SPREAD = (0.3, 0.3, 0.3)
 
 
 def rehearse(named: NamedFunction, asked: StepAsked) -> None:
-    """Let the trainer train a network for an epoch of a small batch and a smaller one, and go on from there
-    as after an interruption. Nothing of it stays.
+    """Let the trainer train a network to its end, in up to three epochs of a small batch and a smaller one,
+    and go on from the first as after an interruption. Nothing of it stays.
 
     Raises:
         StudyError: it fails, in one line that says where, or does not keep to what a trainer is to do.
@@ -41,15 +46,14 @@ def rehearse(named: NamedFunction, asked: StepAsked) -> None:
     asked = replace(asked, recipe=few, batch_sizes=(few.batch_size, 2))
     data = _noise(asked)
     with restored():
-        member = Member(_network(asked))
-        _epoch(trainer, member, data, asked)
-        if asked.recipe.epochs == 1:
-            return
-        try:
-            content = pack(member, {})
-        except StudyError:
-            return  # without checkpoints: a run says so while it is trained
-        _epoch(trainer, _resumed(trainer, content, asked), data, asked)
+        member, content = Member(_network(asked)), None
+        for number, _ in enumerate(_epochs(trainer, member, data, asked)):
+            if number == 0 < asked.recipe.epochs - 1:
+                with suppress(StudyError):  # without checkpoints: a run says so while it is trained
+                    content = pack(member, {})
+        if content is not None:
+            with closing(_epochs(trainer, _resumed(trainer, content, asked), data, asked)) as rest:
+                next(rest)
 
 
 def _resumed(trainer: OwnTrainer, content: bytes, asked: StepAsked) -> Member:
@@ -70,37 +74,34 @@ def _network(asked: StepAsked) -> Trainer:
     return make_trainer(net, asked.recipe, asked.machine.device, asked.machine.precision)
 
 
-def _epoch(trainer: OwnTrainer, member: Member, data: Data, asked: StepAsked) -> None:
-    steps = train_own(member, trainer, data, asked.recipe, SEED, asked.classes)
-    try:
-        [(_, ended)] = next(steps)
-        if asked.recipe.epochs == 1:
-            next(steps, None)
-    except AblateError:
-        raise
-    except Exception as error:
-        raise StudyError(
-            f"{trainer.called} fails with {asked.variant.name}: {one_line(error)}{_place(error)}"
-        ) from error
-    finally:
-        steps.close()
-    if not isinstance(ended, Epoch):
-        raise StudyError(
-            f"{trainer.called} with {asked.variant.name}: {ended.error}, of images of noise (--no-probe "
-            "plans without trying it)"
-        )
+def _epochs(
+    trainer: OwnTrainer, member: Member, data: Data, asked: StepAsked
+) -> Generator[None, None, None]:
+    steps = train_own(member, trainer, data, asked.recipe, SEED, asked.classes, rehearsed=True)
+    with closing(steps):
+        while True:
+            try:
+                [(_, ended)] = next(steps)
+            except StopIteration:
+                return
+            except AblateError:
+                raise
+            except Exception as error:
+                raise StudyError(
+                    f"{trainer.called} fails with {asked.variant.name}: {one_line(error)}{_place(error)}"
+                ) from error
+            if not isinstance(ended, Epoch):
+                raise StudyError(
+                    f"{trainer.called} with {asked.variant.name}: {ended.error}, of images of noise "
+                    "(--no-probe plans without trying it)"
+                )
+            yield
 
 
 def _place(error: Exception) -> str:
     """In which line of the user's that happened: the innermost that is neither ours nor a library's."""
     frames = reversed(traceback.extract_tb(error.__traceback__))
-    ours = Path(__file__).parents[1]
-    mine = (
-        f
-        for f in frames
-        if "site-packages" not in f.filename and ours not in Path(f.filename).parents
-    )
-    found = next(mine, None)
+    found = next((f for f in frames if is_users_code(Path(f.filename))), None)
     return "" if found is None else f" ({Path(found.filename).name}, line {found.lineno})"
 
 

@@ -174,7 +174,8 @@ class Recipe(StudyTable):
         ours = [
             key
             for key in values
-            if key not in TRAINERS_KEYS and values[key] != PROTOCOL_DEFAULTS[key]
+            if key not in TRAINERS_KEYS
+            and (key in self.model_fields_set or values[key] != PROTOCOL_DEFAULTS[key])
         ]
         if ours:
             name = trainer.partition("(")[0]

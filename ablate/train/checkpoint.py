@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 
 from ablate.network.kept import restore_beside, tensors_beside
 from ablate.result.path import differences
-from ablate.train.beside import Beside
+from ablate.train.beside import Beside, Watched
 from ablate.train.cohort import Began, Member
 from ablate.train.step import Trainer
 
@@ -46,7 +46,7 @@ def pack(member: Member, made_by: Mapping[str, Any]) -> bytes:
         "train_seconds": member.train_seconds,
         "scaler": trainer.scaler.state_dict(),
         **({} if member.began is None else {"began": asdict(member.began)}),
-        **({} if member.beside is None else {"beside": member.beside.pack(kept)}),
+        **({} if member.beside is None else _beside(member.beside, kept)),
     }
     tensors = {f"net/{name}": value for name, value in trainer.net.state_dict().items()}
     tensors |= {f"beside/{name}": value for name, value in tensors_beside(trainer.net).items()}
@@ -82,9 +82,14 @@ def unpack(content: bytes, trainer: Trainer, made_by: Mapping[str, Any]) -> Memb
         trainer, about["watched"], about["seconds"], about["train_seconds"], began=began
     )
     if "beside" in about:
-        member.beside = Beside()
+        member.beside = Beside(seen=Watched(**about["seen"]) if "seen" in about else None)
         member.beside.unpack(about["beside"], tensors)
     return member
+
+
+def _beside(beside: Beside, kept: dict[str, torch.Tensor]) -> dict[str, Any]:
+    seen = {} if beside.seen is None else {"seen": asdict(beside.seen)}
+    return {"beside": beside.pack(kept), **seen}
 
 
 def _restore_optimizer(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:

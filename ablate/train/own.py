@@ -13,22 +13,12 @@ from torch import nn
 from ablate.errors import StudyError
 from ablate.study import Recipe, stream_seed
 from ablate.train.batch import Batch
-from ablate.train.beside import Beside
+from ablate.train.beside import Beside, Watched
 from ablate.train.data import Data, train_batches
 from ablate.train.step import Trainer
 
 STREAM = "trainer"
 """The name of the random stream that trainers draw from, whoever trains beside them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What a network is worth on the validation images after an epoch: the mean cross-entropy, and the
-    accuracy as a fraction. It is what a `yield` gives.
-    """
-
-    loss: float
-    accuracy: float
 
 
 @dataclass
@@ -51,9 +41,11 @@ class Training:
     classes: int
     beside: Beside = field(repr=False)
     first_epoch: int = 1
+    rehearsed: bool = False
     served_images: int = field(default=0, init=False, repr=False)
     epoch: int | None = field(default=None, init=False, repr=False)
     learning_rate: float | None = field(default=None, init=False, repr=False)
+    at_yield: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def network(self) -> nn.Module:
@@ -77,13 +69,45 @@ class Training:
         return self.recipe.epochs
 
     @property
+    def seen(self) -> Watched | None:
+        """What the network was worth after the epoch before, also where a run goes on; None at the first."""
+        return self.beside.seen
+
+    @property
+    def to_train(self) -> tuple[int, ...]:
+        """The epochs that are left, or three of them in a rehearsal: the next two and the last."""
+        every = range(self.first_epoch, self.total_epochs + 1)
+        return tuple(dict.fromkeys([*every[:2], *every[-1:]] if self.rehearsed else every))
+
+    @property
     def epochs(self) -> Iterator[int]:
-        """The epochs that are left, counted from 1: after a checkpoint those behind it."""
-        for epoch in range(self.first_epoch, self.total_epochs + 1):
+        """The epochs that are left, counted from 1: after a checkpoint those behind it.
+
+        Raises:
+            StudyError: what goes into checkpoints was changed after the `yield`, or was not taken up.
+        """
+        for epoch in self.to_train:
+            self._check_kept()
             self.epoch, self.learning_rate = epoch, self.beside.learning_rate
             self.trainer.train()
             self.trainer.draw_from(stream_seed(self.seed, STREAM, epoch))
             yield epoch
+
+    def ended(self) -> None:
+        """A `yield` has come: what is kept now is what a checkpoint has."""
+        self.at_yield = self.beside.states(self.network, whole=self.rehearsed)
+
+    def _check_kept(self) -> None:
+        if self.beside.stored is not None:
+            raise StudyError(
+                "run.keep was not called before the first epoch, where a run has back what it kept"
+            )
+        found = self.beside.states(self.network, whole=self.rehearsed) if self.at_yield else {}
+        if others := [name for name, state in found.items() if state != self.at_yield.get(name)]:
+            raise StudyError(
+                f"what comes after the yield changes {' and '.join(others)}, and a checkpoint is taken at "
+                "the yield: do it before, or as the next epoch begins, where run.seen is what the yield gave"
+            )
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The training images of an epoch, augmented and normalised as the recipe says, in the order in which
@@ -106,10 +130,14 @@ class Training:
         run that is stopped begins anew. The learning rate that is stored is that of the first optimizer.
 
         Raises:
-            StudyError: called twice, or a part without `state_dict` and `load_state_dict`.
+            StudyError: called twice or too late, or a part without `state_dict` and `load_state_dict`.
         """
         if self.beside.parts is not None:
             raise StudyError("run.keep was called before: name everything in one call")
+        if self.epoch is not None:
+            raise StudyError(
+                "run.keep comes before the first epoch: call it above `for epoch in run.epochs`"
+            )
         for name, part in parts.items():
             if not all(
                 callable(getattr(part, each, None)) for each in ("state_dict", "load_state_dict")

@@ -13,13 +13,13 @@ from ablate.datasets.split import stratified_draw
 from ablate.errors import StudyError
 from ablate.result import Epoch, Failed
 from ablate.study import Recipe, stream_seed
-from ablate.system.process.settings import settings_kept
+from ablate.system.process.settings import hooks_of_all_modules, settings_kept
 from ablate.system.software.imports import prints_to_stderr
-from ablate.train.beside import Beside
+from ablate.train.beside import Beside, Watched
 from ablate.train.cohort import Member
 from ablate.train.data import Data, Part
 from ablate.train.loop import Evaluation, evaluate
-from ablate.train.own import STREAM, Training, Watched
+from ablate.train.own import STREAM, Training
 from ablate.train.own_trainer import OwnTrainer
 
 SAYS = ("loss", "learning_rate")
@@ -27,12 +27,19 @@ SAYS = ("loss", "learning_rate")
 
 
 def train_own(
-    member: Member, trainer: OwnTrainer, data: Data, recipe: Recipe, seed: int, classes: int
+    member: Member,
+    trainer: OwnTrainer,
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    classes: int,
+    *,
+    rehearsed: bool = False,
 ) -> Generator[list[tuple[Member, Epoch | Failed]], None, None]:
     """Let a trainer train a run to its last epoch; yields what each epoch measured, as `train` does.
 
     `train_loss` is what the trainer yields, or else, as `train_accuracy` always, of the network as it is
-    after the epoch, on as many training images as are watched.
+    after the epoch, on as many training images as are watched. In a rehearsal it trains few of the epochs.
 
     Raises:
         StudyError: the trainer does not keep to what it is to do.
@@ -40,23 +47,26 @@ def train_own(
     """
     first = member.epochs_done + 1
     beside = member.beside = member.beside or Beside()
-    run = Training(member.trainer, data, recipe, seed, classes, beside, first)
+    run = Training(member.trainer, data, recipe, seed, classes, beside, first, rehearsed)
     seen, sample = None, _sample(data, seed)
-    with settings_kept():  # those of torch, which the next run of this process has too
+    # What is torch's, the next run of this process has too.
+    with settings_kept(), hooks_of_all_modules():
         member.trainer.train()
         member.trainer.draw_from(stream_seed(seed, STREAM, 0))
         steps = _begin(trainer, run)
-        for epoch in range(first, recipe.epochs + 1):
+        for epoch in run.to_train:
             run.served_images, started = 0, time.perf_counter()
             said = _until_yield(trainer, steps, seen, epoch)
             seconds = time.perf_counter() - started
             _check_epoch(trainer, run, epoch)
+            run.ended()
             ended = _measure(member, said, trainer, run, sample, seconds)
-            yield [(member, ended)]
             if isinstance(ended, Failed):
+                yield [(member, ended)]
                 steps.close()
                 return
-            seen = Watched(*_watched(ended))
+            seen = beside.seen = Watched(*_watched(ended))
+            yield [(member, ended)]
         _until_end(trainer, steps, seen)
 
 
@@ -112,7 +122,7 @@ def _numbers(trainer: OwnTrainer, said: Any) -> dict[str, float]:
             )
     try:
         return {key: float(value) for key, value in given.items()}
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise StudyError(
             f"{trainer.called} yields {type(said).__name__}: the mean loss of the epoch is a number"
         ) from None
@@ -147,6 +157,8 @@ def _measure(
             f"{trainer.called} does not say its learning rate: run.keep(optimizer=optimizer) before the "
             "first epoch, or yield {'learning_rate': …}"
         )
+    if not math.isfinite(rate):
+        raise StudyError(f"{trainer.called} says a learning rate of {rate} in epoch {epoch}")
     member.watched.append(seen.loss)
     member.train_seconds += seconds
     member.seconds += seconds + evaluating

@@ -18,7 +18,7 @@ from ablate.identity.own_function import (
 from ablate.result.named import NamedFunction
 from ablate.study.options import check_given, convert_value, no_option, split_call
 from ablate.system.their_modules import find_theirs
-from ablate.train.own import Watched
+from ablate.train.beside import Watched
 
 KIND = "trainer"
 Function = Callable[..., Generator[Any, Watched, Any]]

@@ -31,7 +31,7 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], where: str) -> Any:
         return {ARRAY: where}
     if isinstance(value, Mapping):
         pairs = [
-            [flatten(key, tensors, where), flatten(each, tensors, f"{where}/{number}")]
+            [_key(key, where), flatten(each, tensors, f"{where}/{number}")]
             for number, (key, each) in enumerate(value.items())
         ]
         return {PAIRS: pairs}
@@ -39,6 +39,21 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], where: str) -> Any:
         each = [flatten(part, tensors, f"{where}/{number}") for number, part in enumerate(value)]
         return each if isinstance(value, list) else {TUPLE: each}
     raise StudyError(f"the state of {where.split('/')[1]} has a {type(value).__name__}")
+
+
+def _key(key: Any, where: str) -> Any:
+    """A key of a mapping, whose text tells it from every other."""
+    if isinstance(key, tuple):
+        return {TUPLE: [_key(each, where) for each in key]}
+    if key is None or type(key) in (bool, int, float, str):
+        return key
+    raise StudyError(f"the state of {where.split('/')[1]} has a {type(key).__name__} as a key")
+
+
+def as_bytes(tensor: torch.Tensor) -> bytes:
+    """Its values, whatever their type."""
+    flat = tensor.detach().cpu().contiguous().flatten()
+    return bytes(flat.view(torch.uint8).numpy()) if len(flat) else b""
 
 
 def restore(tree: Any, tensors: Mapping[str, torch.Tensor]) -> Any:

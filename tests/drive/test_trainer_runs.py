@@ -213,3 +213,18 @@ def test_a_search_under_another_trainer_is_another_search(mine: Shell, package: 
         "SELECT variant, seed FROM v_runs GROUP BY variant, seed HAVING COUNT(*) > 1",
     )
     assert twice == []
+
+
+@pytest.mark.slow
+def test_what_is_validated_in_the_end_is_what_is_tested(package: Path, url: str) -> None:
+    """Whoever loads averaged weights at the end has them judged, also where seeds and trials are chosen."""
+    train(planned("zeroes_at_its_end", epochs=3), url)
+    found = rows_of(
+        url,
+        "SELECT r.val_accuracy, m.value FROM runs r JOIN metrics m USING (run_key) "
+        "WHERE m.split = 'validation' AND m.metric = 'accuracy'",
+    )
+    assert len(found) == 2
+    assert all(said == value for said, value in found)
+    last = rows_of(url, "SELECT val_accuracy FROM epochs WHERE epoch = 3")
+    assert {said for said, _ in found} != {value for (value,) in last}

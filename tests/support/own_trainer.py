@@ -14,7 +14,7 @@ from ablate.plan import Plan
 from ablate.system.software.imports import ALLOWED
 
 TRAIN = """
-import torch
+import functools, json, torch
 from owntrain.helper import step
 
 def plain(run, *, learning_rate=0.01, unused=()):
@@ -71,6 +71,57 @@ def no_generator(run):
 
 class Trainer:
     pass
+
+def misspells_what_it_sees(run):
+    run.keep(optimizer=torch.optim.SGD(run.network.parameters(), lr=0.1))
+    for epoch in run.epochs:
+        seen = yield 1.0
+        print(seen.acuracy)
+
+def misspells_its_end(run):
+    run.keep(optimizer=torch.optim.SGD(run.network.parameters(), lr=0.1))
+    for epoch in run.epochs:
+        yield 1.0
+    run.network.load_averages()
+
+def averages_after_the_yield(run):
+    average = torch.optim.swa_utils.AveragedModel(run.network)
+    run.keep(optimizer=torch.optim.SGD(run.network.parameters(), lr=0.1), average=average)
+    for epoch in run.epochs:
+        yield 1.0
+        average.update_parameters(run.network)
+
+def reads(run):
+    json.loads("{")
+    yield
+
+def counted():
+    calls, cache = [], {}
+    def decorate(function):
+        @functools.wraps(function)
+        def called(run):
+            calls.append(1)
+            cache[len(calls)] = run.seed
+            yield from function(run)
+        return called
+    return decorate
+
+@counted()
+def counts(run):
+    run.keep(optimizer=torch.optim.SGD(run.network.parameters(), lr=0.1))
+    for epoch in run.epochs:
+        yield 1.0
+
+def zeroes_at_its_end(run):
+    optimizer = torch.optim.SGD(run.network.parameters(), lr=0.01)
+    run.keep(optimizer=optimizer)
+    for epoch in run.epochs:
+        for images, labels in run.batches(epoch):
+            step(run, optimizer, images, labels)
+        yield
+    with torch.no_grad():
+        for each in run.network.parameters():
+            each.zero_()
 """
 HELPER = """
 from torch.nn import functional as F

@@ -21,12 +21,13 @@ from ablate.model import build
 from ablate.result import Epoch
 from ablate.study import Recipe, Variant
 from ablate.system.process.settings import SETTINGS
+from ablate.train.beside import Watched
 from ablate.train.checkpoint import pack, unpack
 from ablate.train.cohort import Member
 from ablate.train.data import Data, Part
-from ablate.train.own import Training, Watched
+from ablate.train.own import Training
 from ablate.train.own_loop import train_own
-from ablate.train.own_trainer import OwnTrainer
+from ablate.train.own_trainer import OwnTrainer, prove_trainer
 from ablate.train.states import flatten, restore
 from ablate.train.step import make_trainer
 
@@ -138,6 +139,72 @@ def test_every_kind_of_value_of_a_state_comes_back() -> None:
     assert not any(name.startswith("net/") for name in tensors)
 
 
+def halves(run: Training) -> Iterator[float]:
+    """Lowers its rate as an epoch begins, by what the one before was worth."""
+    optimizer = torch.optim.SGD(run.network.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    run.keep(optimizer=optimizer, schedule=schedule)
+    for epoch in run.epochs:
+        if run.seen is not None:
+            schedule.step(-run.seen.loss)  # the lower, the worse
+        for images, labels in run.batches(epoch):
+            loss = F.cross_entropy(run.network(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        seen = yield loss.detach()
+        assert run.seen == seen
+
+
+def test_what_an_epoch_was_worth_is_there_as_the_next_begins_also_after_a_stop() -> None:
+    whole = epochs_of(halves, epochs=5)
+    stopped = member_of(recipe_of(epochs=5))
+    epochs_of(halves, stopped, count=3, epochs=5)
+    resumed = unpack(pack(stopped, {}), member_of(recipe_of()).trainer, {})
+    assert isinstance(resumed, Member)
+    rest = epochs_of(halves, resumed, epochs=5)
+    assert len({e.learning_rate for e in whole}) > 1
+    assert [(e.epoch, e.val_loss, e.learning_rate) for e in rest] == [
+        (e.epoch, e.val_loss, e.learning_rate) for e in whole[3:]
+    ]
+
+
+def steps_late(run: Training) -> Iterator[float]:
+    optimizer = torch.optim.SGD(run.network.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    run.keep(optimizer=optimizer, schedule=schedule)
+    for _ in run.epochs:
+        optimizer.step()
+        yield 1.0
+        schedule.step()
+
+
+def halves_its_weights_late(run: Training) -> Iterator[float]:
+    run.keep(optimizer=torch.optim.SGD(run.network.parameters(), lr=0.1))
+    for _ in run.epochs:
+        yield 1.0
+        with torch.no_grad():
+            next(run.network.parameters()).mul_(0.5)
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [(steps_late, "optimizer and schedule"), (halves_its_weights_late, "network")],
+)
+def test_what_is_kept_must_not_change_behind_the_yield_of_which_a_checkpoint_is(
+    function: Callable[..., Any], what: str
+) -> None:
+    with pytest.raises(StudyError, match=f"after the yield changes {what}, .* run.seen is what"):
+        epochs_of(function)
+
+
+def test_keys_of_a_state_that_no_text_tells_apart_are_refused() -> None:
+    for key in (torch.tensor(1.0), np.int64(3), (1, np.int64(3))):
+        with pytest.raises(StudyError, match=r"the state of all has a .* as a key"):
+            flatten({key: 1}, {}, "kept/all")
+    assert restore(flatten({(1, (None, "a")): 1}, {}, "kept/all"), {}) == {(1, (None, "a")): 1}
+
+
 class Locked:
     def state_dict(self) -> dict[str, Any]:
         return {"lock": object()}
@@ -213,9 +280,29 @@ def keeps_twice(run: Training) -> Iterator[None]:
     yield
 
 
+def keeps_late(run: Training) -> Iterator[float]:
+    for epoch in run.epochs:
+        if epoch == 1:
+            run.keep()
+        yield 1.0
+
+
+def no_rate(run: Training) -> Iterator[dict[str, float]]:
+    for _ in run.epochs:
+        yield {"learning_rate": float("nan")}
+
+
+def too_large(run: Training) -> Iterator[int]:
+    for _ in run.epochs:
+        yield 10**400
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [
+        (keeps_late, "run.keep comes before the first epoch"),
+        (no_rate, "says a learning rate of nan in epoch 1"),
+        (too_large, "yields int"),
         (never, "ended before epoch 1 did"),
         (twice, "yields more often than there are epochs"),
         (elsewhere, "outside of run.epochs"),
@@ -275,9 +362,10 @@ def test_what_it_sets_for_the_process_and_draws_is_of_its_run_alone() -> None:
     "changes",
     [
         {"optimizer": "sgd"}, {"learning_rate": 0.1}, {"schedule": "cosine"}, {"mixup_alpha": 0.2},
+        {"learning_rate": 1e-3}, {"schedule": "plateau"}, {"optimizer": "adam"},
         {"ema_decay": 0.99}, {"freeze": ["pool1"]}, {"weight_decay": 0.1}, {"dropout": 0.1},
     ],
-    ids=lambda changes: next(iter(changes)),
+    ids=lambda changes: "=".join(map(str, *changes.items())),
 )  # fmt: skip
 def test_keys_that_only_our_loop_honours_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(
@@ -316,6 +404,32 @@ def test_a_trainer_that_cannot_train_is_told_before_anything_is_trained(
 
     with pytest.raises(AblateError, match=said):
         try_it()
+
+
+@pytest.mark.parametrize(
+    ("trainer", "said"),
+    [
+        ("misspells_what_it_sees", r"has no attribute 'acuracy' \(train.py, line"),
+        ("misspells_its_end", r"has no attribute 'load_averages' \(train.py, line"),
+        ("averages_after_the_yield", "after the yield changes average"),
+        ("reads", r"Expecting property name .* \(train.py, line"),
+    ],
+)
+def test_it_is_rehearsed_to_its_end(package: Path, trainer: str, said: str) -> None:
+    plan = planned(trainer, epochs=50)
+    with pytest.raises(AblateError, match=said):
+        prove_plan(plan, machine_of(plan), [20], lambda *_: None)
+
+
+def test_one_that_counts_its_calls_stays_the_same(package: Path) -> None:
+    plan = planned("counts", epochs=3)
+    prove_plan(plan, machine_of(plan), [20], lambda *_: None)
+    assert plan.trainer is not None
+    assert prove_trainer(plan.trainer)[0].called == "owntrain.train:counts"
+    (package / "train.py").write_text(own_trainer.TRAIN + "x = 1\n")
+    forget()
+    with pytest.raises(AblateError, match=r"other source owntrain\.train"):
+        prove_trainer(plan.trainer)
 
 
 def test_what_it_reaches_counts_and_nothing_else(package: Path) -> None:

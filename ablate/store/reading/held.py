@@ -60,6 +60,11 @@ def stored_settings(url: str, study: str) -> list[str]:
         ]
 
 
+def _trained_by(recipe: Mapping[str, Any]) -> str:
+    trainer = recipe.get("trainer")
+    return f"learning_rate={recipe['learning_rate']:g}" if trainer is None else f"trainer={trainer}"
+
+
 def in_short(definition: Mapping[str, Any]) -> str:
     """What tells the settings of a study apart."""
     if is_elsewhere(definition):
@@ -68,7 +73,7 @@ def in_short(definition: Mapping[str, Any]) -> str:
     data = by_difference(definition.get("data") or {}, DATA_PROTOCOL)
     return (
         f"{definition['backbone']}, {size}×{size}, epochs={recipe['epochs']}, "
-        f"batch_size={recipe['batch_size']}, learning_rate={recipe['learning_rate']:g}, "
+        f"batch_size={recipe['batch_size']}, {_trained_by(recipe)}, "
         f"split={recipe['split']}"
         + "".join(f", {key}={value}" for key, value in data.items())
         + (f", weights={definition['weights']}" if definition.get("weights") else "")

@@ -38,6 +38,10 @@ def _set_interrupt(handler: Any) -> None:
     signal.signal(signal.SIGINT, handler)  # only the main thread can have set another
 
 
+def _flushes_denormals() -> bool:
+    return float(torch.tensor(1e-310, dtype=torch.float64) * 1) == 0
+
+
 SETTINGS: dict[str, Setting] = {
     "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "default device": (torch.get_default_device, torch.set_default_device),
@@ -50,6 +54,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     "cuDNN benchmark": _switch(torch.backends.cudnn, "benchmark"),
     "cuDNN deterministic": _switch(torch.backends.cudnn, "deterministic"),
+    "cuDNN": _switch(torch.backends.cudnn, "enabled"),
+    "denormals": (_flushes_denormals, torch.set_flush_denormal),
     "older fp32 precision": (_precision_of_products, _set_precision_of_products),
     "fp32 precision": _switch(torch.backends, "fp32_precision"),
     "fp32 precision of products": _switch(torch.backends.cuda.matmul, "fp32_precision"),
