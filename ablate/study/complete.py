@@ -44,7 +44,7 @@ def options_at(variant: Variant, part: int, known: Known) -> dict[str, Option]:
             if key not in known[kinds[part]]:
                 continue
             number = sum(key in known[kind] for kind in kinds[:part])
-        by_part = isinstance(value, str) and is_by_part(value)
+        by_part = _goes_by_part(key, value, kinds, known)
         found[key] = int(str(value).split("+")[number]) if by_part else value
     return found
 
@@ -124,8 +124,8 @@ def _options(
     for key in keys:
         defaults = [known[kind][key] for kind in kinds if key in known[kind]]
         value = given.get(key, _default(defaults))
-        if isinstance(value, str) and is_by_part(value):
-            _check_count(name, kinds, key, value, known, position)
+        if _goes_by_part(key, value, kinds, known):
+            _check_count(name, kinds, key, str(value), known, position)
         always = key in SHORT_OPTION and isinstance(value, (int, float, str))
         if always or (key in given and any(value != default for default in defaults)):
             found[key] = value
@@ -141,13 +141,20 @@ def _keys(kinds: tuple[str, ...], known: Known) -> list[str]:
     return [*first, *(key for key in keys if key not in first)]
 
 
+def _goes_by_part(key: str, value: Option, kinds: tuple[str, ...], known: Known) -> bool:
+    """Whether each part has its own: not of an option that is text, as `scales="3+5"` of the user's own."""
+    of_text = all(isinstance(known[kind][key], str) for kind in kinds if key in known[kind])
+    return is_by_part(value) and not of_text
+
+
 def _default(defaults: Sequence[Any]) -> Any:
-    """What stands for an option that is not given: whole numbers that differ go by part, and for others
-    there is no word, so that each kind takes its own.
+    """What stands for an option that is not given: whole numbers from 0 that differ go by part, and for
+    others there is no word, so that each kind takes its own.
     """
     if all(each == defaults[0] for each in defaults):
         return defaults[0]
-    return "+".join(map(str, defaults)) if all(type(each) is int for each in defaults) else None
+    whole = all(type(each) is int and each >= 0 for each in defaults)
+    return "+".join(map(str, defaults)) if whole else None
 
 
 def _check_count(

@@ -14,7 +14,10 @@ from ablate.study.file import parse_study
 from ablate.study.meant import meant_variants
 from ablate.study.names import ATTENTION_OPTIONS
 
-OWN = {"a:A": {"reduction": 0.5, "groups": 32}, "b:B": {"reduction": 4, "groups": 16}}
+OWN: dict[str, dict[str, Option]] = {
+    "a:A": {"reduction": 0.5, "groups": 32}, "b:B": {"reduction": 4, "groups": 16},
+    "c:C": {"scales": "3+5"}, "d:D": {"kernel_size": -1},
+}  # fmt: skip
 KNOWN = {**ATTENTION_OPTIONS, **OWN}
 
 
@@ -39,6 +42,9 @@ def completed(attention: str, position: str | None = "pool1+pool3", **options: O
         ("se+a:A", {}, "se+a:A(pool1+pool3)"),
         ("se+a:A", {"reduction": 8}, "se+a:A(pool1+pool3, r=8)"),
         ("se+b:B", {}, "se+b:B(pool1+pool3, r=16+4)"),
+        ("c:C", {}, "c:C(pool1+pool3)"),
+        ("se+c:C", {"scales": "1+2+3"}, "se+c:C(pool1+pool3, r=16, scales=1+2+3)"),
+        ("cbam+d:D", {}, "cbam+d:D(pool1+pool3, r=16)"),
         ("a:A+b:B", {"groups": 32}, "a:A+b:B(pool1+pool3, groups=32)"),
     ],
 )
@@ -49,6 +55,11 @@ def test_a_name_says_what_is_built_and_is_read_again(
     found = completed(attention, **options)
     assert found.name == name
     assert complete_variant(found, KNOWN) == found
+
+
+def test_text_of_a_users_option_is_no_value_by_part() -> None:
+    assert options_at(completed("se+c:C", scales="1+2"), 1, KNOWN)["scales"] == "1+2"
+    assert "kernel_size" not in options_at(completed("cbam+d:D"), 1, KNOWN)
 
 
 def test_the_same_kind_in_every_part_is_that_kind() -> None:
