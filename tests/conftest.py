@@ -97,9 +97,9 @@ def words_alone(dot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from ablate.page import canvas
     from ablate.report import gallery
 
-    real = canvas.saved
+    real, both = canvas.saved, gallery.for_both
     monkeypatch.setattr(canvas, "saved", lambda f: dot if canvas._KEPT.get() is None else real(f))
-    monkeypatch.setattr(gallery, "for_both", lambda draw: draw())
+    monkeypatch.setattr(gallery, "for_both", lambda d: d() if canvas.can_word() else both(d))
 
 
 class Shell:

@@ -181,7 +181,9 @@ def test_commands_agree_on_a_search_in_every_state(shell: Shell) -> None:
     """Its grid, its trials (complete, pruned, under way), and the baseline's fresh seeds."""
     table = {"parameters": PARAMETERS, "trials": 12, "seeds": 1, "pruner": "median",
              "sampler": "grid", "confirm": 1}  # fmt: skip
-    document = study_document(grid=[{"attention": "none"}], recipe={"epochs": EPOCHS})
+    document = study_document(
+        backbone="cbam_cnn", grid=[{"attention": "none"}], recipe={"epochs": EPOCHS}
+    )
     search = Path("s.toml")
     search.write_text(toml_of(document) + "\n[search]\n" + "\n".join(
         f"{k} = {json.dumps(v)}" for k, v in table.items() if k != "parameters"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.page import canvas
+from ablate.page.both import for_both
 from ablate.page.vector import Picture
 from ablate.report import gallery
 from ablate.report.render import render
@@ -192,7 +193,7 @@ def written(frames: Frames) -> dict[str, bytes]:
     drawn = Picture(svg, b"a picture", b"a document")
     with (
         mock.patch.object(canvas, "saved", return_value=drawn),
-        mock.patch.object(gallery, "for_both", lambda draw: draw()),
+        mock.patch.object(gallery, "for_both", lambda d: d() if canvas.can_word() else for_both(d)),
     ):
         return render(frames)
 
