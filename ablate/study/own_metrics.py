@@ -52,8 +52,6 @@ def plainly_named(text: str) -> str:
 
 def _written(value: object) -> str:
     """A value as it may stand in brackets: a word without quotes, unless that would be read otherwise."""
-    if isinstance(value, list):
-        return f"[{', '.join(_quoted(each) for each in value)}]"
     is_word = isinstance(value, str) and value.isidentifier()
     return str(value) if is_word and value not in _NO_WORDS else _quoted(value)
 

@@ -72,8 +72,4 @@ def restore(tree: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
         return tensors[tree[ARRAY]].numpy()
     if TUPLE in tree:
         return tuple(restore(part, tensors) for part in tree[TUPLE])
-    return {_hashable(restore(key, tensors)): restore(each, tensors) for key, each in tree[PAIRS]}
-
-
-def _hashable(key: Any) -> Any:
-    return tuple(key) if isinstance(key, list) else key
+    return {restore(key, tensors): restore(each, tensors) for key, each in tree[PAIRS]}

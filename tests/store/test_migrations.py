@@ -190,7 +190,7 @@ def test_a_backup_that_cannot_be_written_leaves_everything_as_it_was(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("revision", "every"), [("0001", 9), (None, 12)], ids=["0001", "new"])
+@pytest.mark.parametrize(("revision", "every"), [("0001", 2), (None, 6)], ids=["0001", "new"])
 def test_killed_at_any_statement_a_second_try_completes(
     revision: str | None, every: int, tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ def _set_interrupt(handler: Any) -> None:
 
 
 def _flushes_denormals() -> bool:
-    return float(torch.tensor(1e-310, dtype=torch.float64) * 1) == 0
+    return float(torch.tensor(1e-310, dtype=torch.float64, device="cpu") * 1) == 0
 
 
 SETTINGS: dict[str, Setting] = {
