@@ -124,8 +124,12 @@ class Player:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def leave(self) -> None:
+        """Tell it that the race is over; it may take its time to end."""
         self._pipe.close()
+
+    def __exit__(self, *_error: object) -> None:
+        self.leave()
         self._process.join(_PATIENCE_SECONDS)
         if self._process.is_alive():
             self._process.kill()
@@ -140,6 +144,8 @@ def race(contestants: Sequence[tuple[Entry, Field]], rounds: int, what: str) -> 
     laps: list[list[Lap]] = [[] for _ in contestants]
     with ExitStack() as stack:
         players = [stack.enter_context(Player(entry, field)) for entry, field in contestants]
+        # All at once in the end: each takes seconds to free a device, or to stop a compiler's helpers.
+        stack.callback(lambda: [player.leave() for player in players])
         # Side by side, as nothing is timed: they load, compile and record for half a minute each.
         for player in players:
             player.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,8 +13,12 @@ from ablate.job import CHECKPOINT_SECONDS
 from ablate.plan import Cell, Plan
 from ablate.store.writing.store import Store
 from ablate.system.hardware.machine import Machine
+from ablate.system.messages.language import _, amount
+from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import duration
 from ablate.train.graphs import kernels_on
 from ablate.tune.choose import Tuning
+from ablate.tune.compiling import compile_ahead
 
 Keep = Literal["1", "all", "none", "best"]
 """Of which seeds of a variant trained weights stay: the first, all, none, or the best in validation."""
@@ -113,6 +118,8 @@ def choose_training(
     cohort = asked.cohort or machine.cohort
     if machine.is_gpu and asked.cohort is None and len(plan.cells) > machine.cohort:
         cohort = tuning.cohort(executor, kernels_on(step_path, kernels), step_path)
+    if machine.is_gpu and step_path == "compiled" and asked.executor == "local":
+        _compile_ahead(plan, store, machine, note)
     seconds = asked.checkpoint_seconds
     return TrainingOptions(
         device=asked.device,
@@ -126,6 +133,27 @@ def choose_training(
         only_eager=asked.step_path == "eager",
         keep=asked.keep,
     )
+
+
+def _compile_ahead(plan: Plan, store: Store, machine: Machine, note: Callable[[str], None]) -> None:
+    """Have the networks compiled that are still to be trained, before the first cohort needs them."""
+    keys: dict[str, list[str]] = {}
+    for cell in plan.cells:
+        keys.setdefault(cell.architecture.fingerprint, []).append(str(cell.run_key))
+    of = {cell.architecture.fingerprint: cell.variant for cell in plan.cells}
+    networks = [of[fingerprint] for fingerprint, runs in keys.items() if store.ready(runs)]
+    started = time.monotonic()
+    processes = compile_ahead(
+        networks,
+        plan.study.recipe,
+        plan.dataset,
+        machine,
+        lambda done, total: PULSE.count(_("compiling networks"), done, total),
+    )
+    PULSE.step(_("starting to train"))
+    if processes:
+        took = duration(time.monotonic() - started)
+        note(f"compiled: {amount(len(networks), 'network')} by {processes} processes in {took}")
 
 
 def _of_own_trainer(asked: RunOptions, trainer: str) -> TrainingOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from contextlib import ExitStack
 from types import TracebackType
@@ -32,6 +33,8 @@ class StudyProgress:
         self._console = console
         self._total, self._begun, self._done = runs, 0, 0
         self._epochs, self._workers, self._show_test = epochs, workers, show_test
+        # In the first of a run a process may compile and record: apart from all others.
+        self._first_seconds: list[float] = []
         self._epochs_seen, self._epoch_seconds = 0, 0.0
         self._tasks: dict[str, TaskID] = {}
         self._reached: dict[str, int] = {}
@@ -87,9 +90,12 @@ class StudyProgress:
         self._line(f"{_name(cell)}: {_(why)}")
 
     def epoch(self, cell: Cell, epoch: Epoch) -> None:
-        self._epochs_seen += 1
+        if _name(cell) in self._reached:
+            self._epochs_seen += 1
+            self._epoch_seconds += epoch.seconds
+        else:
+            self._first_seconds.append(epoch.seconds)
         self._reached[_name(cell)] = epoch.epoch
-        self._epoch_seconds += epoch.seconds
         accuracy = epoch.val_accuracy if epoch.val_accuracy is not None else epoch.test_accuracy
         note = _(
             "loss {train_loss:.3f}  accuracy {accuracy:.1f} %  {images_per_second:,.0f} images/s",
@@ -141,12 +147,18 @@ class StudyProgress:
             self._line(text)
 
     def eta(self) -> str:
-        """The time left, from the mean time of the epochs so far; nothing before the first."""
-        if not self._epochs_seen:
+        """The time left, from the mean time of the epochs so far; nothing before the first. The first one of
+        a run counts only until there are others.
+        """
+        if self._epochs_seen:
+            each = self._epoch_seconds / self._epochs_seen
+        elif self._first_seconds:
+            each = statistics.fmean(self._first_seconds)
+        else:
             return ""
         under_way = sum(self._reached.values())
         left = (self._total - self._done) * self._epochs - under_way
-        seconds = max(0, left) * self._epoch_seconds / self._epochs_seen / self._workers
+        seconds = max(0, left) * each / self._workers
         return _("{seconds} left", seconds=duration(seconds))
 
     def _progress(self, text: str) -> None:

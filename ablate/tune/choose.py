@@ -75,7 +75,7 @@ class Tuning:
         study, key = self.plan.study, self._step_key
         job = MeasureSteps(
             some_variants(self.plan, self.machine.cohort), study.recipe, self.plan.dataset,
-            self.machine.device.type, kernels, self.deterministic, study.data,
+            self.machine.device.type, kernels, self.deterministic, study.data, len(self.plan.cells),
         )  # fmt: skip
         found: list[StepPath] = []
         try:

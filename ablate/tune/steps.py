@@ -89,7 +89,7 @@ class MeasureSteps:
     """A job: choose how cohorts of these variants are stepped. Yields a `StepPath`, and where compiling is
     tried another one, which then counts: the first is there if compiling takes the process down.
 
-    `deterministic` asks for what eager steps give to the last bit.
+    `deterministic` asks for what eager steps give to the last bit; `runs` is how many are to be trained so.
     """
 
     variants: tuple[Variant, ...]
@@ -99,6 +99,7 @@ class MeasureSteps:
     kernels: Mapping[str, str]
     deterministic: bool = False
     data: DataTable = ALL_DATA
+    runs: int = 1
 
     def __call__(self) -> Iterator[StepPath]:
         recipe = self.recipe
@@ -113,7 +114,8 @@ class MeasureSteps:
             lambda made: self._members(machine, made), data, recipe, exact=self.deterministic
         )
         yield (chosen := comparison.graph(make_graphs("graph")))
-        passes = passes_of(data, recipe)
+        # Of all cohorts: what was compiled for the first one lies on disk for the others.
+        passes = passes_of(data, recipe) * max(1.0, self.runs / len(self.variants))
         if chosen.path == "graph" and comparison.compiling_seconds(passes) > 0:
             yield comparison.compiled(make_graphs("compiled"), passes, chosen)
         if comparison.spent:

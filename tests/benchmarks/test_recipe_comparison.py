@@ -9,7 +9,7 @@ import pytest
 from support.picture_sets import picture_set
 
 from ablate.stats import Sample
-from ablate.study.file import load_study
+from ablate.study.file import load_studies
 from ablate.study.names import check_recipe
 from benchmarks import recipes
 
@@ -30,12 +30,13 @@ def test_the_customary_recipe_is_compared_with_the_best_of_the_others() -> None:
 
 def test_its_studies_can_be_read_and_differ_by_their_recipe(tmp_path: Path) -> None:
     files = dict(recipes._studies(tmp_path, short=True))
-    studies = {name: load_study(file) for name, file in files.items()}
+    studies = {name: load_studies(file) for name, file in files.items()}
     assert set(studies) == set(recipes.RECIPES) == set(recipes.SETTINGS)
-    assert len({study.setting for study in studies.values()}) == 4
-    for study in studies.values():
+    everything = [study for each in studies.values() for study in each]
+    assert len({study.setting for study in everything}) == len(everything) == 8 + 4 + 4 + 1
+    for study in everything:
         check_recipe(study.recipe)
-    assert studies["customary"].recipe.label_smoothing == 0.1
+    assert {study.recipe.label_smoothing for study in studies["customary"]} == {0.1}
 
 
 def test_it_takes_so_many_images_of_each_part_and_none_twice(

@@ -23,10 +23,11 @@ from support.search_processes import (
 from ablate.drive.counts import Counts, count_runs
 from ablate.drive.progress import StudyProgress
 from ablate.plan import Plan, make_plan
-from ablate.result import Failed, Finished, RunStatus
+from ablate.result import Epoch, Failed, Finished, RunStatus
 from ablate.result.status import MISSING, READY
 from ablate.store.writing.store import Claim, Store
 from ablate.study.file import load_study
+from ablate.system.messages.text import duration
 
 FINISHED = Finished(0.5, 0.5, 1.0, b"\xf0", 1.0, 100.0, "a machine", "fp32")
 
@@ -118,6 +119,21 @@ def test_a_bar_grows_when_there_is_more_to_do_than_was_known(
             progress.started(cell)
             progress.ended(cell, FINISHED)
     assert re.findall(r"\[(\d)/(\d)\]", said.getvalue()) == [("1", "2"), ("2", "2"), ("3", "3")]
+
+
+def test_the_first_epoch_of_a_run_counts_for_the_time_left_only_until_there_are_others(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cohort may compile for minutes in its first epoch."""
+    monkeypatch.setattr("ablate.drive.progress.seconds_between_lines", lambda _console: 0.0)
+    progress = StudyProgress(Console(file=io.StringIO(), width=200), 2, epochs=11, workers=1)
+    seen, cell = [], plan.cells[0]
+    with progress:
+        progress.started(cell)
+        for number, seconds in ((1, 100.0), (2, 1.0), (3, 2.0)):
+            progress.epoch(cell, Epoch(number, 1, 1, 1, 1, None, None, 0.1, seconds, 1))
+            seen.append(progress.eta())
+    assert seen == [f"{duration(left)} left" for left in (21 * 100, 20 * 1, 19 * 1.5)]
 
 
 @pytest.mark.parametrize("status", RunStatus)
