@@ -22,6 +22,8 @@ from safetensors.torch import save_file
 
 from ablate.attention import complete
 from ablate.cli import app
+from ablate.drive import costs
+from ablate.measure.throughput import Protocol
 from ablate.model import build
 from ablate.study import Variant
 from ablate.system.software.imports import ALLOWED
@@ -82,7 +84,11 @@ def test_what_may_import_is_what_has_the_option() -> None:
 
 
 @pytest.mark.slow
-def test_commands_that_need_no_torch_load_none(shell: Shell) -> None:
+def test_commands_that_need_no_torch_load_none(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # How long it is measured is no matter here.
+    monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 3, 1, 0.01))
     shutil.copy(ROOT / "studies" / "cbam_small.toml", shell.folder / "small.toml")
     (shell.folder / "runs.csv").write_text("variant,seed,accuracy\nnone,1,0.9\nse,1,0.8\n")
     assert shell("run", "small.toml", *TRAINING)[0] == 0
