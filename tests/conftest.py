@@ -17,6 +17,7 @@ import pytest
 import torch
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
+from support.own_code import leaving_nothing
 from support.postgres_server import Server, postgres
 
 from ablate import cli
@@ -29,7 +30,7 @@ from ablate.study.file import parse_study
 from ablate.system.hardware.machine import Machine, find_machine
 from ablate.system.messages.pulse import MARK
 from ablate.system.software.environment import describe_environment
-from ablate.system.software.imports import ALLOWED, allow_imports
+from ablate.system.software.imports import allow_imports
 
 __all__ = ["postgres"]  # a fixture
 
@@ -52,7 +53,17 @@ def _without_waiting_for_the_disk(connection: object, *_of_the_pool: object) -> 
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def no_own_code_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A later test of the process finds nothing of a user's package that one imported: not its modules, and
+    not that it may be imported, which a node of Ray would be asked for.
+    """
+    # Before `monkeypatch`, as `own_cache` asks for them: after it, what that gives back would stay.
+    with leaving_nothing(tmp_path_factory.getbasetemp()):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_cache(no_own_code_left: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or fills the user's cache, or what is remembered for the user."""
     monkeypatch.setenv("ABLATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ABLATE_STATE", str(tmp_path / "state"))
@@ -145,9 +156,7 @@ def shell(
 
 
 @pytest.fixture
-def own_module(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str, str], None]]:
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Writes a module of the user's into the working directory, and allows it to be imported."""
     written: list[str] = []
 
@@ -157,11 +166,7 @@ def own_module(
         allow_imports(written)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv(ALLOWED, "")
-    yield write
-    for name in written:
-        sys.modules.pop(name, None)
+    return write
 
 
 def message(error: type[Exception] | tuple[type[Exception], ...], do: Callable[[], Any]) -> str:

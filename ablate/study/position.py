@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 AFTER, BEFORE, REPLACE = "after", "before", "replace"
 PREFIXES = {f"{BEFORE}:": BEFORE, f"{REPLACE}:": REPLACE}
@@ -37,7 +38,7 @@ def pieces(position: str) -> list[str]:
 
 def matches_glob(path: str, glob: str) -> bool:
     """Whether a glob names a module path, name by name; what stands in quotes is meant as it stands."""
-    names, globs = path.split("."), list(_split(glob, "."))
+    names, globs = path.split("."), _names(glob)
     return len(names) == len(globs) and all(map(_matches, names, globs))
 
 
@@ -52,6 +53,12 @@ def _part(text: str) -> PositionPart:
         if text.startswith(prefix):
             return PositionPart(how, text.removeprefix(prefix).strip())
     return PositionPart(AFTER, text)
+
+
+@lru_cache(maxsize=256)
+def _names(glob: str) -> tuple[str, ...]:
+    """Asked for each path of a network: hundreds of times in one of hundreds of modules."""
+    return tuple(_split(glob, "."))
 
 
 def _split(text: str, separator: str) -> Iterator[str]:

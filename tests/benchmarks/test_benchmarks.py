@@ -104,8 +104,10 @@ def test_options_of_the_grid_are_not_ignored_elsewhere(capsys: pytest.CaptureFix
 
 @pytest.mark.slow
 def test_this_engine_beside_itself_ends_at_the_same_loss(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(against, "count_cores", lambda: 1)  # each has a process for every core
+    monkeypatch.setattr(against, "COHORT", 2)
     short = ["--attention", "se", "--rounds", "2", "--steps", str(STEPS)]
     assert against.main([str(against.HERE), *short]) == 0
     assert re.search(r"^se: ×\d\.\d{3} \(.*\) as fast, the same losses, 2 rounds$",

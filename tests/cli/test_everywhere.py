@@ -122,7 +122,7 @@ def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
         "import": (*EVERY["import"][:2], "--db", f"{ODD} 2.db"),
         "export": ("export", "--out", f"export/{ODD}"),
         "search": (*EVERY["search"], "--storage", f"sqlite:///{ODD} optuna.db"),
-        "tensorboard": ("tensorboard", "--no-serve", "--logdir", f"tensorboard/{ODD}"),
+        "tensorboard": (*EVERY["tensorboard"], "--logdir", f"tensorboard/{ODD}"),
         "report": (*EVERY["report"], "--out", f"reports/{ODD}"),
         "explain": (*EVERY["explain"], "--out", f"reports/{ODD}"),
         "init": (*EVERY["init"][:3], "--out", f"{ODD}.toml"),

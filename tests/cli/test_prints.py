@@ -46,15 +46,26 @@ augment = []
 [[grid]]
 attention = "none"
 """
+QUICKLY = """
+import runpy
+from ablate.commands import measure
+from ablate.measure.throughput import Protocol
+
+measure.full = lambda *_: Protocol("full", 2, 3, 0.05)
+runpy.run_module("ablate", run_name="__main__", alter_sys=True)
+"""
+"""The program, but that it measures in two processes and not in eight, in blocks that are shorter."""
 RUN = ("run", "--no-measure", "--device", "cpu", "--workers", "1", "--seeds", "2")
 
 
-def ablate(folder: Path, *arguments: str) -> tuple[str, str]:
+def ablate(
+    folder: Path, *arguments: str, program: tuple[str, str] = ("-m", "ablate")
+) -> tuple[str, str]:
     """What the command prints on stdout, and on stderr."""
     command, *options = arguments
     targets = ["none", "--study"] if command == "explain" else []
     done = subprocess.run(
-        [sys.executable, "-m", "ablate", command, *targets, "loud.toml", "--allow-import", "loudnets",
+        [sys.executable, *program, command, *targets, "loud.toml", "--allow-import", "loudnets",
          "--db", f"sqlite:///{folder / 'results.db'}", *options],
         cwd=folder, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True, text=True, check=True,
@@ -85,7 +96,7 @@ def test_stdout_is_the_commands_own(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_measuring_prints_its_own_lines_alone(folder: Path) -> None:
-    out, errors = ablate(folder, "measure", "--device", "cpu")
+    out, errors = ablate(folder, "measure", "--device", "cpu", program=("-c", QUICKLY))
     assert "said" not in out
     assert "images/s" in out
     assert "said: called" in errors

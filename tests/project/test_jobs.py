@@ -22,6 +22,8 @@ from safetensors.torch import save_file
 
 from ablate.attention import complete
 from ablate.cli import app
+from ablate.drive import costs
+from ablate.measure.throughput import Protocol
 from ablate.model import build
 from ablate.study import Variant
 from ablate.system.software.imports import ALLOWED
@@ -33,6 +35,7 @@ COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[
 
 SHORT = ("--set", "recipe.epochs=1", "--set", "seeds=1")
 TRAINING = (*SHORT, "--device", "cpu", "--workers", "1")
+SMALL = ("--set", "image_size=16", "--set", "backbone=cbam_cnn(width=0.5)")
 LEFT_OUT = {"dashboard", "measure"}
 """The one does not end by itself, the other cannot be made short and has tests of its own."""
 
@@ -82,15 +85,19 @@ def test_what_may_import_is_what_has_the_option() -> None:
 
 
 @pytest.mark.slow
-def test_commands_that_need_no_torch_load_none(shell: Shell) -> None:
+def test_commands_that_need_no_torch_load_none(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # How long it is measured is no matter here.
+    monkeypatch.setattr(costs, "quick", lambda _subjects: Protocol("quick", 3, 1, 0.01))
     shutil.copy(ROOT / "studies" / "cbam_small.toml", shell.folder / "small.toml")
     (shell.folder / "runs.csv").write_text("variant,seed,accuracy\nnone,1,0.9\nse,1,0.8\n")
-    assert shell("run", "small.toml", *TRAINING)[0] == 0
+    assert shell("run", "small.toml", *TRAINING, *SMALL)[0] == 0
     lines = [
         ["init", "--study", "digits"],
-        ["report", "small.toml", *SHORT],
-        ["compare", "none", "cbam", "--study", "small.toml", *SHORT],
-        ["profile", "none", "cbam", "--study", "small.toml", *SHORT],
+        ["report", "small.toml", *SHORT, *SMALL],
+        ["compare", "none", "cbam", "--study", "small.toml", *SHORT, *SMALL],
+        ["profile", "none", "cbam", "--study", "small.toml", *SHORT, *SMALL],
         ["status"],
         ["study", "list"],
         ["export"],

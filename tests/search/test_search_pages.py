@@ -42,8 +42,8 @@ from ablate.store.writing.trials import TrialStore
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The databases of a search whose runs were really trained."""
     folder = tmp_path_factory.mktemp("searched")
-    os.environ["ABLATE_CACHE"] = str(folder / "cache")
-    with make_executor("inprocess", 1) as executor:
+    with pytest.MonkeyPatch.context() as patch, make_executor("inprocess", 1) as executor:
+        patch.setenv("ABLATE_CACHE", str(folder / "cache"))
         run_search(real_plan(), folder, executor)
     return folder
 

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from support.own_code import forget_findings
 from torch import Tensor, nn
 
-from ablate.identity.known import forget_origins
-from ablate.measure.architecture import _count_backbone
 from ablate.model import build, identify
-from ablate.network.places import find_places
-from ablate.network.trace import trace
 from ablate.study import Variant
 from ablate.system.software.imports import allow_imports
 
@@ -206,9 +203,7 @@ def imported(folder: Path, package: str = PACKAGE) -> Iterator[None]:
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     allow_imports([package])
-    for cache in (_count_backbone, trace, find_places):
-        cache.cache_clear()
-    forget_origins()
+    forget_findings()
     try:
         yield
     finally:
