@@ -145,7 +145,7 @@ def race(contestants: Sequence[tuple[Entry, Field]], rounds: int, what: str) -> 
     with ExitStack() as stack:
         players = [stack.enter_context(Player(entry, field)) for entry, field in contestants]
         # All at once in the end: each takes seconds to free a device, or to stop a compiler's helpers.
-        stack.callback(lambda: [player.leave() for player in players])
+        stack.callback(_leave, players)
         # Side by side, as nothing is timed: they load, compile and record for half a minute each.
         for player in players:
             player.start()
@@ -157,6 +157,11 @@ def race(contestants: Sequence[tuple[Entry, Field]], rounds: int, what: str) -> 
                 laps[i].append(players[i].lap())
             seen(number + 1, rounds)
     return laps
+
+
+def _leave(players: Sequence[Player]) -> None:
+    for player in players:
+        player.leave()
 
 
 def interleaved(count: int, round_number: int) -> Sequence[int]:

@@ -221,6 +221,21 @@ def test_weights_of_half_precision_are_taken_as_they_are(tmp_path: Path, net: nn
         assert all(torch.equal(taken[n], t.float()) for n, t in state.items() if t.dim())
 
 
+@pytest.mark.parametrize("first", ["plain", "wrapped"])
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod."])
+def test_of_a_name_that_is_there_twice_the_plain_one_counts_and_the_other_is_left_over(
+    tmp_path: Path, net: nn.Module, first: str, wrapper: str
+) -> None:
+    plain = net.state_dict()
+    wrapped = {wrapper + name: tensor + 1 for name, tensor in plain.items()}
+    both = plain | wrapped if first == "plain" else wrapped | plain
+    path = saved(tmp_path / "both.pth", both)
+    with pytest.raises(WeightsError, match=f"{len(plain)} unexpected.*{wrapper}"):
+        fit_of(path)
+    taken = loaded(path, Variant(NET), partial=True)
+    assert all(torch.equal(taken[name], tensor) for name, tensor in plain.items())
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -229,6 +244,11 @@ def test_weights_of_half_precision_are_taken_as_they_are(tmp_path: Path, net: nn
         (lambda t: t.to_sparse(), "is no dense tensor of real numbers"),
         (lambda t: t.to("meta"), "is no dense tensor of real numbers"),
         (lambda t: t / 0 * 0, r"'fc2.weight' has values that are no numbers \(NaN\)"),
+        (
+            lambda t: t.abs() / 0,
+            r"'fc2.weight' has values that are no numbers \(infinite in float32\)",
+        ),
+        (lambda t: t.double() * 1e40, r"no numbers \(infinite in float32\)"),
     ],
 )
 def test_values_that_would_mean_something_else_are_refused(

@@ -21,14 +21,19 @@ COUNTER = "num_batches_tracked"
 """Old files lack it, and nothing that we train looks at it."""
 
 
+STATISTICS = (".running_mean", ".running_var")
+"""Ends of the names of what a norm has seen in training."""
+
+
 @dataclass(frozen=True)
 class Slots:
-    """What a network takes: the shape of each tensor by its name, which are numbers with a point, and of each
-    that is tied to others their names.
+    """What a network takes: the shape of each tensor by its name, which are numbers with a point, which
+    training moves (others, as masks, may be infinite), and of each that is tied to others their names.
     """
 
     shapes: Mapping[str, list[int]]
     floating: frozenset[str]
+    moved: frozenset[str]
     tied: Mapping[str, frozenset[str]]
 
 
@@ -128,6 +133,8 @@ def _slots(backbone: str, classes: int, image_size: int) -> Slots:
     return Slots(
         shapes={n: list(t.shape) for n, t in state.items()},
         floating=frozenset(n for n, t in state.items() if t.is_floating_point()),
+        moved=frozenset(n for every in names.values() for n in every)
+        | {n for n in state if n.endswith(STATISTICS)},
         tied={n: frozenset(every) for every in names.values() if len(every) > 1 for n in every},
     )
 
@@ -152,8 +159,11 @@ def _check_values(weights: Pretrained, backbone: str, classes: int, image_size: 
                 f"weights = {weights.named!r}: {name!r} is no dense tensor of real numbers ({tensor.dtype}, "
                 f"{tensor.layout}, {tensor.device}): save it as float32"
             )
-        if bool(tensor.float().isnan().any()):
+        values = tensor.float()  # as they are trained, which may be too small a format for them
+        infinite = name in slots.moved and bool(values.isinf().any())
+        if infinite or bool(values.isnan().any()):
+            what = "no numbers (infinite in float32)" if infinite else "no numbers (NaN)"
             raise WeightsError(
-                f"weights = {weights.named!r}: {name!r} has values that are no numbers (NaN): its training "
-                "has diverged, give weights of before"
+                f"weights = {weights.named!r}: {name!r} has values that are {what}: its training has "
+                "diverged, give weights of before"
             )

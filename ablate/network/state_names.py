@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 
+from torch import Tensor
+
 from ablate.network.state_file import Held, State
 
 WRAPPERS = ("module", "_orig_mod")
@@ -36,7 +38,12 @@ def _renamed(shapes: Collection[str], state: State) -> State:
     prefix = max(ends, key=lambda each: (ends[each], -len(each)))
     if ends[""] and 2 * ends[prefix] < len(shapes):
         prefix = ""  # of another network, one of whose blocks has layers that are called as ours
-    return {plain[name].removeprefix(prefix): tensor for name, tensor in state.items()}
+    found: dict[str, Tensor] = {}
+    # Those that are called so come first: what a wrapper had under the same name is another one, left over.
+    for name in sorted(state, key=lambda name: plain[name].removeprefix(prefix) != name):
+        short = plain[name].removeprefix(prefix)
+        found[name if short in found else short] = state[name]
+    return found
 
 
 def _ends(name: str) -> list[str]:

@@ -136,9 +136,14 @@ def _own(rate: Rate, factor: float) -> dict[str, Any]:
 
 
 def _hidden_weights(net: nn.Module) -> frozenset[int]:
-    """The identities of the weights of two dimensions and more, without the first and the last."""
-    weights = [parameter for parameter in net.parameters() if parameter.dim() >= 2]
-    return frozenset(id(weight) for weight in weights[1:-1])
+    """The identities of the weights of two dimensions and more, without the backbone's first and last:
+    attention before the one or behind the other makes no hidden layer of it, as it is none in a baseline.
+    """
+    inserted = attention_paths(net)
+    weights = [each for each in net.named_parameters() if each[1].dim() >= 2]
+    own = [p for name, p in weights if not is_below(name.rpartition(".")[0], inserted)]
+    ends = {id(weight) for weight in own[:1] + own[-1:]}
+    return frozenset(id(weight) for _, weight in weights if id(weight) not in ends)
 
 
 def _betas(recipe: Recipe) -> tuple[float, float]:

@@ -17,8 +17,10 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ablate.attention import complete
 from ablate.errors import StudyError
-from ablate.study import Recipe
+from ablate.model import build
+from ablate.study import Recipe, Variant
 from ablate.study.names import OPTIMIZER_KEYS
 from ablate.study.recipe import PROTOCOL_DEFAULTS
 from ablate.system.hardware.machine import find_machine
@@ -157,6 +159,23 @@ def test_muon_steps_hidden_matrices_as_torchs_own_and_the_rest_as_adamw() -> Non
     peers = optim.Muon(hidden, 1e-2), optim.AdamW(rest, 1e-2, weight_decay=0.1)
     given_gradients(made, other, *peers)
     assert torch.allclose(weights(made.net), weights(other), atol=1e-6)
+
+
+@pytest.mark.parametrize("place", ["before:features", "classifier.1"])
+def test_muon_takes_the_same_layers_of_the_backbone_wherever_attention_stands(place: str) -> None:
+    """Attention registered before the first layer, or behind the last, makes no hidden layer of either."""
+
+    def hidden(variant: Variant) -> set[str]:
+        net = build(complete(variant), 10, 32, 1)
+        groups = trainer(net, optimizer="muon").optimizer.param_groups
+        taken = {id(p) for group in groups if group["orthogonal"] for p in group["params"]}
+        names = {name for name, parameter in net.named_parameters() if id(parameter) in taken}
+        return {name for name in names if "attention" not in name}
+
+    backbone = "torchvision:squeezenet1_1"
+    plain = hidden(Variant(backbone))
+    assert plain
+    assert hidden(Variant(backbone, "se", place, (("reduction", 1),))) == plain
 
 
 def test_muon_takes_convolutions_as_matrices() -> None:
