@@ -115,11 +115,11 @@ def choose_training(
         step_path = "eager"
     elif step_path == "auto":
         step_path = tuning.step_path(executor, kernels)
+    if machine.is_gpu and step_path == "compiled" and asked.executor == "local":
+        _compile_ahead(plan, store, machine, note)
     cohort = asked.cohort or machine.cohort
     if machine.is_gpu and asked.cohort is None and len(plan.cells) > machine.cohort:
         cohort = tuning.cohort(executor, kernels_on(step_path, kernels), step_path)
-    if machine.is_gpu and step_path == "compiled" and asked.executor == "local":
-        _compile_ahead(plan, store, machine, note)
     seconds = asked.checkpoint_seconds
     return TrainingOptions(
         device=asked.device,
