@@ -32,6 +32,10 @@ MOST_SECONDS = 600.0
 """After that the cohort goes on with what there is: some compilers hang."""
 
 
+_TRIED: set[str] = set()
+"""What this process has had compiled."""
+
+
 @dataclass(frozen=True)
 class CompileNetwork:
     """A job: take one step of a network as a cohort's would be compiled. Yields nothing."""
@@ -73,13 +77,15 @@ def compile_ahead(
     machine: Machine,
     said: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> int:
-    """Have these networks compiled by as many processes as the machine has room for; `said` is told how many
-    are done, of how many. What cannot be compiled is left to the cohort, which says why. Returns how many
-    processes there were.
+    """Have these networks compiled by as many processes as the machine has room for, once for all contexts of a
+    study; `said` is told how many are done, of how many. What cannot be compiled is left to the cohort, which
+    says why. Returns how many processes there were.
     """
+    networks = [each for each in networks if _code(each, recipe, dataset) not in _TRIED]
     count = processes(len(networks), machine)
     if len(networks) < FEWEST or count < 2:
         return 0
+    _TRIED.update(_code(each, recipe, dataset) for each in networks)
     left, done, ends = list(enumerate(networks)), 0, time.monotonic() + MOST_SECONDS
     with LocalExecutor(count, machine.gpus) as executor:
         said(0, len(networks))
@@ -93,6 +99,13 @@ def compile_ahead(
                     done += 1
                     said(done, len(networks))
     return count
+
+
+def _code(network: Variant, recipe: Recipe, dataset: Dataset) -> str:
+    """What the code of a network depends on, as far as a study says it."""
+    trained = recipe.batch_size, recipe.accumulate, recipe.precision, recipe.dropout
+    parts = recipe.freeze, recipe.phases
+    return repr((network, trained, parts, dataset.image_size, len(dataset.classes())))
 
 
 def processes(networks: int, machine: Machine) -> int:

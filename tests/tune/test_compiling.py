@@ -64,7 +64,10 @@ class Compiled:
 
 
 @pytest.mark.slow
-def test_what_cannot_be_compiled_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_compiled_ends_nothing_and_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiling, "_TRIED", set())
     monkeypatch.setattr(compiling, "CompileNetwork", Compiled)
     monkeypatch.setattr(compiling, "processes", lambda *_: 2)
     told: list[tuple[int, int]] = []
@@ -73,6 +76,10 @@ def test_what_cannot_be_compiled_ends_nothing(monkeypatch: pytest.MonkeyPatch) -
     count = compile_ahead(networks, RECIPE, dataset, machine, lambda *each: told.append(each))
     assert count == 2
     assert told == [(done, 6) for done in range(7)]
+    other = RECIPE.model_copy(update={"label_smoothing": 0.1})
+    assert compile_ahead(networks, other, dataset, machine) == 0, "the same code"
+    wider = RECIPE.model_copy(update={"batch_size": 32})
+    assert compile_ahead(networks, wider, dataset, machine) == 2
 
 
 def test_few_networks_are_left_to_the_cohort() -> None:
