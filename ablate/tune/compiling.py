@@ -77,9 +77,9 @@ def compile_ahead(
     machine: Machine,
     said: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> int:
-    """Have these networks compiled by as many processes as the machine has room for, once for all contexts of a
-    study; `said` is told how many are done, of how many. What cannot be compiled is left to the cohort, which
-    says why. Returns how many processes there were.
+    """Have these networks compiled by as many processes as the machine has room for, once for all contexts of
+    a study; `said` is told how many are done, of how many. What cannot be compiled is left to the cohort,
+    which says why. Returns how many processes there were.
     """
     networks = [each for each in networks if _code(each, recipe, dataset) not in _TRIED]
     count = processes(len(networks), machine)
