@@ -6,6 +6,7 @@ Names of attention, backbones and datasets are resolved later, by the shelves th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
@@ -56,6 +57,7 @@ class Study(StudyTable):
     grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
     search: Search | None = None
     _context: Context = PrivateAttr(default=())
+    _elsewhere: tuple[GridTable, ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +114,12 @@ class Study(StudyTable):
         study._context = context
         return study
 
+    def beside(self, elsewhere: Sequence[GridTable]) -> Self:
+        """The same study, of whose file only other contexts have these tables."""
+        study = self.model_copy()
+        study._elsewhere = tuple(elsewhere)
+        return study
+
     @property
     def context(self) -> Context:
         """What is special to it among the contexts of its file; nothing where there are none."""
@@ -120,6 +128,10 @@ class Study(StudyTable):
     def variants(self) -> list[Variant]:
         """The union of the grid's tables, in their order, as they are written."""
         return list(dict.fromkeys(v for table in self.grid for v in table.variants(self.backbone)))
+
+    def variants_elsewhere(self) -> list[Variant]:
+        """Those of tables that only other contexts of its file have."""
+        return [v for table in self._elsewhere for v in table.variants(self.backbone)]
 
     @property
     def setting(self) -> str:

@@ -251,6 +251,24 @@ def test_each_context_is_decided_by_itself(run: Run) -> None:
     assert (code, again) == (0, []), "what is decided stays so"
 
 
+@pytest.mark.slow
+def test_a_control_of_one_context_is_decided_there(run: Run) -> None:
+    in_contexts("label_smoothing = [0.0, 0.1]")
+    placebo = (
+        '[[grid]]\nattention = "identity"\nposition = "pool3"\n"recipe.label_smoothing" = 0.1\n'
+    )
+    text = (
+        Path("until.toml").read_text().replace("seeds = 2", 'seeds = 2\ncontrols = ["identity*"]')
+    )
+    Path("until.toml").write_text(text + placebo)
+    code, out, errors, begun = run("--max-seeds", "12")
+    assert (code, errors) == (0, "")
+    assert out.count(f"{BETTER} is better than none by") == 2
+    assert out.count("identity(pool3) against none") == 1
+    placebos = [seed for name, seed in begun if name == "identity(pool3)"]
+    assert placebos[:3] == [1, 2, 3]
+
+
 def test_a_context_that_cannot_be_decided_is_told_before_another_is_trained(run: Run) -> None:
     in_contexts('split = ["validation", "tutorial"]')
     code, _, errors, begun = run()
