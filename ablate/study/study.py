@@ -84,8 +84,7 @@ class Study(StudyTable):
                     raise ValueError(f"grid: {key} must be a number, a string or a list of them")
         if self.weights_partial and self.weights is None:
             raise ValueError("weights_partial is about weights, and there are none: leave it out")
-        variants = sum(math.prod(len(v) for v in table.axes().values()) for table in self.grid)
-        most = max(self.seeds, self.baseline_seeds or 0)
+        variants, most = self.variants_written, max(self.seeds, self.baseline_seeds or 0)
         if variants * most > MAX_CELLS:
             raise ValueError(
                 f"the grid has {variants} variants × {most} seeds = {variants * most:,} cells; "
@@ -124,6 +123,11 @@ class Study(StudyTable):
     def context(self) -> Context:
         """What is special to it among the contexts of its file; nothing where there are none."""
         return self._context
+
+    @property
+    def variants_written(self) -> int:
+        """How many variants its tables make, those that two make counted twice; none is made for it."""
+        return sum(math.prod(len(v) for v in table.axes().values()) for table in self.grid)
 
     def variants(self) -> list[Variant]:
         """The union of the grid's tables, in their order, as they are written."""

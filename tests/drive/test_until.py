@@ -12,6 +12,7 @@ import pytest
 from conftest import Shell, rows_of
 
 from ablate.drive import until
+from ablate.drive.deciding import Judged, Question
 from ablate.drive.options import RunOptions, TrainingOptions
 from ablate.execute.base import Done, Executor, Job
 from ablate.job import Cohort
@@ -228,6 +229,9 @@ def test_a_later_run_of_fixed_seeds_loses_none_of_those_that_were_added(
     assert rows_of(DB, "SELECT COUNT(*) FROM v_runs WHERE status = 'finished'") == [(len(begun),)]
 
 
+WIDE = f"grid=[{{attention='none'}}, {{attention='se', position='pool3', reduction={[*range(1, 101)]}}}]"
+
+
 def in_contexts(values: str) -> None:
     text = STUDY.replace("epochs = 1\n", f"epochs = 1\n{values}\n")
     Path("until.toml").write_text(text)
@@ -283,6 +287,14 @@ def test_a_context_that_cannot_be_decided_is_told_before_another_is_trained(run:
     [
         (("--until-decided", "--seeds", "4"), "bound them with --max-seeds"),
         (("--until-decided", "--max-seeds", "2"), "--max-seeds 2: a verdict takes 3 seeds or more"),
+        (
+            ("--until-decided", "--max-seeds", "2000000"),
+            "--max-seeds 2000000: at most 1,000, as later seeds are those that a search confirms with",
+        ),
+        (
+            ("--until-decided", "--max-seeds", "1000", "--set", WIDE),
+            "--max-seeds 1000: of 101 variants these are 101,000 cells; at most 100,000 fit into one study",
+        ),
         (("--until-decided", "--margin", "1.5"), "--margin 1.5: it is in accuracy"),
         (("--margin", "0.1"), "--margin and --max-seeds belong to --until-decided"),
         (("--max-seeds", "9"), "--margin and --max-seeds belong to --until-decided"),
@@ -300,4 +312,15 @@ def test_what_cannot_be_decided_is_refused(
     code, _, errors = shell("run", "until.toml", "--no-probe", "--db", DB, *arguments)
     assert code == 2
     assert said in errors
+    assert errors.count("\n") == 1
     assert not Path("results.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [(600, "--max-seeds 1000 goes on"), (1000, "other; no study has more seeds")],
+)
+def test_nobody_is_sent_beyond_the_seeds_of_a_grid(most: int, said: str) -> None:
+    question = Question(("other",), "none", 0.01, max_seeds=most)
+    *_, last = until.told(question, Judged(most, {}, ("other",)), 2 * most, 0)
+    assert last.endswith(said)
