@@ -18,7 +18,7 @@ from ablate.execute.base import Done, Executor, Job
 from ablate.job import Cohort
 from ablate.plan import make_plan
 from ablate.result import Epoch, Failed, Finished
-from ablate.stats import effects
+from ablate.stats import effects, words
 from ablate.store.writing.store import Store
 from ablate.study.file import load_study
 
@@ -230,6 +230,27 @@ def test_a_later_run_of_fixed_seeds_loses_none_of_those_that_were_added(
 
 
 WIDE = f"grid=[{{attention='none'}}, {{attention='se', position='pool3', reduction={[*range(1, 101)]}}}]"
+
+
+@pytest.mark.slow
+def test_runs_that_another_study_has_trained_count_as_in_a_report(run: Run) -> None:
+    grid = "grid=[{attention='none'}, {attention='cbam_spatial', position='pool3', kernel_size=3}]"
+    other = ("--set", "name=other", "--set", grid)
+    _, _, _, begun = run(*other, "--max-seeds", "5", "--margin", "0.0001")
+    assert seeds_of(begun)[SPATIAL] == [1, 2, 3, 4, 5]
+    code, out, _, begun = run("--max-seeds", "5", "--margin", "0.2")
+    assert code == 0
+    assert seeds_of(begun) == {"none": [], BETTER: [1, 2, 3], SAME: [1, 2, 3], SPATIAL: []}
+    store = Store(DB)
+    plan = make_plan(load_study(Path("until.toml"), []))
+    key = ("until", str(plan.dataset.content_hash()), plan.study.setting)
+    found = effects(store.standing(key).samples, "none", 0.2, looks=True)
+    store.close()
+    assert {name: each.n for name, each in found.items()} == {BETTER: 3, SAME: 3, SPATIAL: 5}
+    for each in found.values():
+        assert words.claim(each) in out
+    looks = rows_of(DB, "SELECT n FROM v_looks WHERE study = 'until'")
+    assert [json.loads(n)[SPATIAL] for (n,) in looks] == [5]
 
 
 def in_contexts(values: str) -> None:
