@@ -193,6 +193,11 @@ def attention(found: list[Study]) -> list[list[str]]:
             'the study has only "airbench"; write recipe = ["airbench", "a3-small"] at the top',
         ),
         (BACKBONES, "backbone = []", "grid: backbone is an empty list"),
+        (
+            'backbone = "cbam_cnn"\n[recipe]\nbase = "airbench"\noptimizer = {name = "sgd"}\n',
+            '"recipe.epochs" = 3',
+            "write epochs = [",
+        ),
         (BACKBONES, '"recipe.epoch" = 1', "grid: unknown key 'recipe.epoch'"),
     ],
 )
