@@ -24,6 +24,7 @@ from ablate.store.reading.frames import Frames
 from ablate.store.writing.trials import TrialStore, search_key
 from ablate.study import Study
 from ablate.study.meant import or_meant
+from ablate.study.names import controls_here
 from ablate.study.own_code import sources_in
 from ablate.system.files.inside import inside
 from ablate.system.messages.console import files_told, say
@@ -221,10 +222,11 @@ def _names(frames: Frames) -> dict[str, Called]:
 
 def _as_worded(stored: Mapping[str, Any], study: Study) -> dict[str, Any]:
     """The study that was run, with the question, baseline, metric and margin that are asked for now."""
-    if study.baseline not in stored["variants"]:
-        names = list(map(str, stored["variants"]))
+    names = list(map(str, stored["variants"]))
+    if study.baseline not in names:
         raise StudyError(
             f"the baseline {study.baseline!r} is no variant that was run"
             f"{nearest(study.baseline, names)}; there are: {', '.join(names)}"
         )
-    return {**stored, **study.model_dump(mode="json", include=set(WORDING))}
+    worded = study.model_dump(mode="json", include=set(WORDING))
+    return {**stored, **worded, "controls": list(controls_here(study, names))}

@@ -120,6 +120,7 @@ def _look_at_all(
     until.check()
     for study in studies:
         refuse_undecidable(study)
+        until.most(study)
     parts = [_prepared(study, data, own_console(), options, options.workers) for study in studies]
     for part in parts:
         refuse_alone(part.plan)

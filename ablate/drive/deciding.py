@@ -45,11 +45,15 @@ class Judged:
 
 
 def last_look(question: Question, standing: Standing) -> Judged:
-    """Judge by the largest number of seeds up to which nothing is missing of those who are open."""
-    names = (question.baseline, *question.variants)
-    most = max((seed for name in names for seed in standing.over(name)), default=0)
-    for seeds in range(_capped(question, standing, most), FEWEST_AT_A_LOOK - 1, -1):
-        judged = _judge(question, standing, seeds)
+    """Judge everybody by all that is there of it, as a report does; `seeds` is the largest number up to which
+    nothing is missing of those who are open.
+    """
+    most = _most(question, standing)
+    if most < FEWEST_AT_A_LOOK:
+        return Judged(0, {}, tuple(question.variants))
+    found = _effects(question, standing, most)
+    for seeds in range(most, FEWEST_AT_A_LOOK - 1, -1):
+        judged = _judged(question, standing, found, seeds)
         needed = (question.baseline, *judged.open) if judged.open else ()
         if all(standing.over(name) >= set(range(1, seeds + 1)) for name in needed):
             return judged
@@ -68,20 +72,25 @@ def next_block(question: Question, judged: Judged) -> list[tuple[int, str]]:
     return [(seed, name) for seed in range(first, last + 1) for name in names]
 
 
-def _capped(question: Question, standing: Standing, most: int) -> int:
+def _most(question: Question, standing: Standing) -> int:
     """No look can be later than the baseline's runs; what a search confirms with is no part of it."""
     grid = [seed for seed in standing.over(question.baseline) if seed <= FRESH_SEEDS]
-    return min(most, max(grid, default=0))
+    return max(grid, default=0)
 
 
-def _judge(question: Question, standing: Standing, seeds: int) -> Judged:
-    samples = {name: _up_to(each, seeds) for name, each in standing.samples.items()}
-    # The family is everybody in the grid, whoever has no run yet included; what only a search has trained
-    # is not judged by these seeds.
-    family = {
-        name: samples.get(name, Sample({})) for name in (question.baseline, *question.variants)
-    }
-    found = effects(family, question.baseline, question.margin, looks=True)
+def _effects(question: Question, standing: Standing, most: int) -> dict[str, Effect]:
+    """Of everybody in the grid, whoever has no run yet included, with the seeds up to `most`; what only a
+    search has trained is not judged by these.
+    """
+    names = (question.baseline, *question.variants)
+    family = {name: _up_to(standing.samples.get(name, Sample({})), most) for name in names}
+    return effects(family, question.baseline, question.margin, looks=True)
+
+
+def _judged(
+    question: Question, standing: Standing, found: Mapping[str, Effect], seeds: int
+) -> Judged:
+    """Who goes on after so many seeds."""
     failing = [
         name
         for name in (question.baseline, *question.variants)

@@ -35,6 +35,8 @@ from ablate.store.writing.looks import new_look
 from ablate.store.writing.store import Store
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY
+from ablate.study.search import FRESH_SEEDS
+from ablate.study.study import MAX_CELLS
 from ablate.system.hardware.machine import find_machine
 from ablate.system.messages.console import say
 from ablate.system.messages.language import _, amount
@@ -53,7 +55,7 @@ class Until:
 
     def check(self) -> None:
         """Raises:
-        OptionError: a margin that accuracy cannot have, or too few seeds for any verdict.
+        OptionError: a margin that accuracy cannot have, too few seeds for any verdict, or fresh ones.
         """
         if self.margin is not None and not 0 < self.margin < 1:
             raise OptionError(
@@ -63,6 +65,26 @@ class Until:
             raise OptionError(
                 f"--max-seeds {self.max_seeds}: a verdict takes {FEWEST_AT_A_LOOK} seeds or more"
             )
+        if self.max_seeds > FRESH_SEEDS:
+            raise OptionError(
+                f"--max-seeds {self.max_seeds}: at most {FRESH_SEEDS:,}, as later seeds are those that a "
+                "search confirms with"
+            )
+
+    def most(self, study: Study) -> Study:
+        """The study with all the seeds that it can get.
+
+        Raises:
+            OptionError: so many cells that no study has them.
+        """
+        seeds = max(self.max_seeds, study.seeds, study.baseline_seeds or 0)
+        cells = seeds * study.variants_written
+        if cells > MAX_CELLS:
+            raise OptionError(
+                f"--max-seeds {self.max_seeds}: of {study.variants_written} variants these are {cells:,} "
+                f"cells; at most {MAX_CELLS:,} fit into one study: ask for fewer"
+            )
+        return study.model_copy(update={"seeds": seeds, "baseline_seeds": None})
 
 
 def run_until_decided(
@@ -77,11 +99,10 @@ def run_until_decided(
     """
     until.check()
     refuse_undecidable(study)
+    most = until.most(study)
     console = Console()
     machine = find_machine(options.device, study.recipe.precision)
     executor = make_executor(options.executor, options.workers, options.where(machine))
-    seeds = max(until.max_seeds, study.seeds, study.baseline_seeds or 0)
-    most = study.model_copy(update={"seeds": seeds, "baseline_seeds": None})
     whole = prepare_plan(most, data, console, machine, executor.slots, probe=options.probe)
     plan = replace(whole, study=study)
     refuse_alone(plan)
@@ -308,11 +329,7 @@ def told(
     )
     if judged.open:
         names = ", ".join(judged.open)
-        more = (
-            _("--max-seeds {max_seeds} goes on", max_seeds=2 * question.max_seeds)
-            if judged.seeds >= question.max_seeds
-            else _("run again to go on")
-        )
+        more = _going_on(question, judged)
         lines.append(
             _(
                 "still open after {seeds} seeds: {names}; {more}",
@@ -331,6 +348,16 @@ def told(
             )
         )
     return lines
+
+
+def _going_on(question: Question, judged: Judged) -> str:
+    """What to do for variants that are still open."""
+    if judged.seeds < question.max_seeds:
+        return _("run again to go on")
+    if question.max_seeds >= FRESH_SEEDS:
+        return _("no study has more seeds")
+    more = min(2 * question.max_seeds, FRESH_SEEDS)
+    return _("--max-seeds {max_seeds} goes on", max_seeds=more)
 
 
 def _key(plan: Plan) -> StudyKey:

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ablate.errors import StudyError
-from ablate.study.ready import BASE, as_table
-from ablate.study.recipe import Recipe
+from ablate.study.ready import BASE, as_table, with_base
+from ablate.study.recipe import OPTIMIZER_KEYS, Recipe
 from ablate.system.messages.context import OF_RECIPE, Context, context_name
 
 AXES = ("backbone", "dataset")
@@ -39,11 +39,9 @@ def documents_of(document: Mapping[str, Any]) -> list[tuple[Context, dict[str, A
     """The plain documents that a study's document stands for; one, without a context, where it has no lists.
 
     Raises:
-        StudyError: an empty list, or too many contexts.
+        StudyError: an empty list, a key of the recipe in two places, or too many contexts.
     """
     axes = _axes(document)
-    if not axes:
-        return [((), dict(document))]
     count = 1
     for key, values in axes.items():
         if not values:
@@ -61,34 +59,106 @@ def documents_of(document: Mapping[str, Any]) -> list[tuple[Context, dict[str, A
     return found
 
 
-def choose(document: dict[str, Any], key: str, value: object) -> None:
-    """Leave of a study's contexts those alone where a key has this value, as `--set` asks."""
-    if key.startswith(OF_RECIPE):
-        document.pop(key, None)
-    if isinstance(document.get("grid"), list):
-        document["grid"] = [
-            _without(table, key)
-            for table in document["grid"]
-            if not isinstance(table, dict) or key not in table or value in _values(table[key])
-        ]
+def tables_elsewhere(document: Mapping[str, Any], plain: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The grid's tables that are not in this one of the document's contexts, or were left out by `--set`."""
+    grid = document.get("grid")
+    tables = [each for each in grid if isinstance(each, dict)] if isinstance(grid, list) else []
+    return [_without_contexts(each) for each in tables if not _is_of(each, plain)]
+
+
+def choose(document: dict[str, Any], keys: Sequence[str]) -> None:
+    """What `--set` says of the recipe goes before what stands at the top of the file."""
+    if keys[0] != "recipe":
+        return
+    for key in keys[1:2] or _recipe(document):
+        document.pop(OF_RECIPE + key, None)
+
+
+def check_tables(document: Mapping[str, Any]) -> None:
+    """Refuse a table of the grid for a context that the study has not: its value would be trained nowhere, or
+    in place of the study's own.
+
+    Raises:
+        StudyError: says where to write the value.
+    """
+    axes = _axes(document)
+    for key, value in _of_grid(document):
+        if key not in AXES and _short(key) not in (BASE, *Recipe.model_fields):
+            raise StudyError(f"grid: unknown key {key!r}: the recipe has no {_short(key)}")
+        own = _own_values(document, axes, key)
+        if value in own:
+            continue
+        if value == []:
+            raise StudyError(f"grid: {key} is an empty list; leave the key out or fill it")
+        strange = [each for each in _values(value) if each not in own]
+        if strange:
+            raise StudyError(_strange(document, key, strange, own))
+
+
+def _strange(document: Mapping[str, Any], key: str, strange: list[Any], own: list[Any]) -> str:
+    """What is wrong with values of a table, and where to write them."""
+    has = f"only {', '.join(map(_toml, own))}" if own else "none"
+    recipe = document.get("recipe", {})
+    name, where = key, "at the top"
+    if key == OF_RECIPE + BASE:
+        name = "recipe"
+    elif key not in AXES:
+        inside = isinstance(recipe, dict) and key not in document
+        name, where = (_short(key), "in [recipe]") if inside else (f'"{key}"', where)
+    return (
+        f"{key} = {_toml(strange[0])} in a [[grid]] table: the study has {has}; write "
+        f"{name} = {_toml([*own, *strange])} {where}"
+    )
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Every key that is a list of values, in the order of the file, those of the grid's tables last."""
+    """Every key that is a list of values, in the order of the file."""
     axes: dict[str, list[Any]] = {}
+    recipe = _recipe(document)
     for key, value in document.items():
-        if (key in AXES and isinstance(value, list)) or key.startswith(OF_RECIPE):
+        if key in AXES and isinstance(value, list):
+            axes[key] = _once(value)
+        elif key.startswith(OF_RECIPE):
+            if _short(key) in recipe:
+                raise StudyError(
+                    f'{key} is said twice, as "{key}" at the top and in [recipe]: leave one of them out'
+                )
             axes[key] = _once(_values(value))
+    for key, value in recipe.items():
+        if _varies(key, value):
+            axes[OF_RECIPE + key] = _once(value)
+    return axes
+
+
+def _own_values(document: Mapping[str, Any], axes: Mapping[str, list[Any]], key: str) -> list[Any]:
+    """What a key of the study is in its contexts, said there or not."""
+    if key in axes:
+        return axes[key]
+    if key in AXES:
+        return [document[key]] if key in document else []
+    plain = {own: value for own, value in _recipe(document).items() if OF_RECIPE + own not in axes}
+    bases = axes.get(OF_RECIPE + BASE)
+    recipes = [plain] if bases is None else [{**plain, BASE: base} for base in bases]
+    return _once([each for recipe in recipes for each in _in_recipe(recipe, _short(key))])
+
+
+def _in_recipe(recipe: Mapping[str, Any], key: str) -> list[Any]:
+    """The one value of a recipe's key: its own, its base's or the default; none where no base is said."""
+    whole = recipe if key in recipe else with_base(recipe, OPTIMIZER_KEYS)
+    if isinstance(whole, dict) and key in whole:
+        return [whole[key]]
+    if key not in Recipe.model_fields:
+        return []
+    usual = Recipe.model_fields[key].get_default()
+    return [list(usual) if isinstance(usual, tuple) else usual]
+
+
+def _recipe(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe as a table; an empty one of what is none, which is told elsewhere."""
     recipe = as_table(document.get("recipe", {}))
     if isinstance(recipe, list):
-        recipe = {BASE: _names(recipe)}
-    for key, value in recipe.items() if isinstance(recipe, dict) else ():
-        if _varies(key, value):
-            axes.setdefault(OF_RECIPE + key, _once(value))
-    for key, value in _of_grid(document):
-        known = axes.setdefault(key, [])
-        known += [each for each in _values(value) if each not in known]
-    return axes
+        return {BASE: _names(recipe)}
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def _names(recipes: list[Any]) -> list[str]:
@@ -104,8 +174,16 @@ def _of_grid(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     grid = document.get("grid")
     for table in grid if isinstance(grid, list) else ():
         for key, value in table.items() if isinstance(table, dict) else ():
-            if key in AXES or key.startswith(OF_RECIPE):
+            if _is_of_contexts(key):
                 yield key, value
+
+
+def _is_of_contexts(key: str) -> bool:
+    return key in AXES or key.startswith(OF_RECIPE)
+
+
+def _short(key: str) -> str:
+    return key.removeprefix(OF_RECIPE)
 
 
 def _varies(key: str, value: object) -> bool:
@@ -126,25 +204,30 @@ def _in_context(document: Mapping[str, Any], context: Mapping[str, Any]) -> dict
         if key in AXES:
             plain[key] = value
         elif isinstance(recipe, dict):
-            recipe = {**recipe, key.removeprefix(OF_RECIPE): value}
+            recipe = {**recipe, _short(key): value}
     if "recipe" in plain or recipe:
         plain["recipe"] = recipe
     if isinstance(plain.get("grid"), list):
-        tables = [table for table in plain["grid"] if _is_of(table, context)]
-        plain["grid"] = [_without(table, *context) for table in tables]
+        tables = [table for table in plain["grid"] if _is_of(table, plain)]
+        plain["grid"] = [_without_contexts(table) for table in tables]
     return plain
 
 
-def _is_of(table: object, context: Mapping[str, Any]) -> bool:
-    if not isinstance(table, dict):
-        return True
-    return all(value in _values(table[key]) for key, value in context.items() if key in table)
+def _is_of(table: object, plain: Mapping[str, Any]) -> bool:
+    """Whether what a table of the grid says of contexts is so in a plain document."""
+    said = table if isinstance(table, dict) else {}
+    return all(
+        here == value or (isinstance(value, list) and here in value)
+        for key, value in said.items()
+        if _is_of_contexts(key)
+        for here in _own_values(plain, {}, key)
+    )
 
 
-def _without(table: Any, *keys: str) -> Any:
+def _without_contexts(table: Any) -> Any:
     if not isinstance(table, dict):
         return table
-    return {key: value for key, value in table.items() if key not in keys}
+    return {key: value for key, value in table.items() if not _is_of_contexts(key)}
 
 
 def _values(value: object) -> list[Any]:

@@ -15,7 +15,14 @@ from pydantic import ValidationError
 
 from ablate.errors import StudyError
 from ablate.study.complaints import first_line
-from ablate.study.contexts import assignments_of, choose, documents_of
+from ablate.study.contexts import (
+    assignments_of,
+    check_tables,
+    choose,
+    documents_of,
+    tables_elsewhere,
+)
+from ablate.study.grid import GridTable
 from ablate.study.ready import BASE, with_base
 from ablate.study.recipe import OPTIMIZER_KEYS
 from ablate.study.study import Study
@@ -49,7 +56,20 @@ def load_studies(path: Path, assignments: Sequence[str] = ()) -> list[Study]:
         StudyError: as `load_study`.
     """
     document = _read(path, assignments)
-    return [parse_study(plain, str(path), context) for context, plain in documents_of(document)]
+    plain = documents_of(document)
+    studies = [parse_study(each, str(path), context) for context, each in plain]
+    return [
+        _beside(study, tables_elsewhere(document, each), path)
+        for study, (_, each) in zip(studies, plain, strict=True)
+    ]
+
+
+def _beside(study: Study, tables: Sequence[Mapping[str, Any]], path: Path) -> Study:
+    """The study, which knows the tables of the grid that it has in other contexts only."""
+    try:
+        return study.beside([GridTable.model_validate(table) for table in tables])
+    except ValidationError as error:
+        raise StudyError(f"{path}: a [[grid]] table: {first_line(error)}") from None
 
 
 def _read(path: Path, assignments: Sequence[str]) -> dict[str, Any]:
@@ -70,13 +90,16 @@ def _read(path: Path, assignments: Sequence[str]) -> dict[str, Any]:
         ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise StudyError(f"{path}: is not TOML: {error or 'nested too deeply'}") from None
+    _refuse_deep(document, path)
+    check_tables(
+        document
+    )  # as it is written: whatever `--set` chooses, its tables name contexts of it
     for assignment in assignments:
         # Each by itself: `recipe` may be a name before and after one.
         if isinstance(document.get("recipe"), (str, list)):
             document["recipe"] = {BASE: document["recipe"]}
         _assign(document, assignment)
-    if _depth(document) > MAX_DEPTH:
-        raise StudyError(f"{path}: nested deeper than {MAX_DEPTH} levels")
+    _refuse_deep(document, path)
     return document
 
 
@@ -113,7 +136,9 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
             f"--set {assignment!r}: {dotted!r} leads through something that is no table"
         )
     table[keys[-1]] = value
-    choose(document, ".".join(keys), value)
+    choose(document, keys)
+    if keys == ["grid"]:
+        check_tables(document)
 
 
 def _keys(dotted: str) -> list[str]:
@@ -133,6 +158,11 @@ def _keys(dotted: str) -> list[str]:
         keys = [*keys[0].split("."), *keys[1:]]
     rated = keys[:2] == ["recipe", "rates"] and len(keys) > 2
     return [*keys[:2], ".".join(keys[2:])] if rated else keys
+
+
+def _refuse_deep(document: object, path: Path) -> None:
+    if _depth(document) > MAX_DEPTH:
+        raise StudyError(f"{path}: nested deeper than {MAX_DEPTH} levels")
 
 
 def _depth(value: object) -> int:

@@ -112,6 +112,22 @@ def with_whole_baseline(study: Study, names: Sequence[str]) -> Study:
     return study
 
 
+def controls_here(study: Study, names: Sequence[str]) -> tuple[str, ...]:
+    """The controls of a study without those that name variants of other contexts alone."""
+    missing = unmatched(study.controls, names)
+    others = study.variants_elsewhere() if missing else []
+    ours = [complete_variant(v, ATTENTION_OPTIONS).name for v in others if not v.own_kinds]
+    # The options of the user's own are known to those contexts alone: their names are compared up to these.
+    own = [v.attention for v in others if v.own_kinds]
+    strange = [
+        control
+        for control in unmatched(missing, ours)
+        if unmatched([control.partition("(")[0]], own)
+    ]
+    absent = [control for control in missing if control not in strange]
+    return tuple(control for control in study.controls if control not in absent)
+
+
 def _check_baseline(study: Study, names: Sequence[str]) -> None:
     if study.baseline not in names:
         raise StudyError(
@@ -121,7 +137,7 @@ def _check_baseline(study: Study, names: Sequence[str]) -> None:
 
 
 def _check_controls(study: Study, names: Sequence[str]) -> None:
-    for control in unmatched(study.controls, names):
+    for control in unmatched(controls_here(study, names), names):
         raise StudyError(
             f"the control {control!r} is no variant of the grid{nearest(control, names)}; there are: "
             f"{', '.join(names[:40])}"

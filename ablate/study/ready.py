@@ -61,7 +61,7 @@ def with_base(recipe: object, optimizer_keys: Mapping[str, tuple[str, ...]]) -> 
     own = {key: value for key, value in recipe.items() if key != BASE}
     base = ready_recipe(str(recipe[BASE]))["recipe"]
     optimizer = own.get("optimizer", base["optimizer"])
-    if optimizer != base["optimizer"]:
+    if isinstance(optimizer, str) and optimizer != base["optimizer"]:
         everyones = {key for keys in optimizer_keys.values() for key in keys}
         foreign = everyones - set(optimizer_keys.get(optimizer, ()))
         base = {key: value for key, value in base.items() if key not in foreign}

@@ -6,6 +6,7 @@ Names of attention, backbones and datasets are resolved later, by the shelves th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
@@ -56,6 +57,7 @@ class Study(StudyTable):
     grid: Annotated[tuple[GridTable, ...], Field(min_length=1)]
     search: Search | None = None
     _context: Context = PrivateAttr(default=())
+    _elsewhere: tuple[GridTable, ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -82,8 +84,7 @@ class Study(StudyTable):
                     raise ValueError(f"grid: {key} must be a number, a string or a list of them")
         if self.weights_partial and self.weights is None:
             raise ValueError("weights_partial is about weights, and there are none: leave it out")
-        variants = sum(math.prod(len(v) for v in table.axes().values()) for table in self.grid)
-        most = max(self.seeds, self.baseline_seeds or 0)
+        variants, most = self.variants_written, max(self.seeds, self.baseline_seeds or 0)
         if variants * most > MAX_CELLS:
             raise ValueError(
                 f"the grid has {variants} variants × {most} seeds = {variants * most:,} cells; "
@@ -112,14 +113,29 @@ class Study(StudyTable):
         study._context = context
         return study
 
+    def beside(self, elsewhere: Sequence[GridTable]) -> Self:
+        """The same study, of whose file only other contexts have these tables."""
+        study = self.model_copy()
+        study._elsewhere = tuple(elsewhere)
+        return study
+
     @property
     def context(self) -> Context:
         """What is special to it among the contexts of its file; nothing where there are none."""
         return self._context
 
+    @property
+    def variants_written(self) -> int:
+        """How many variants its tables make, those that two make counted twice; none is made for it."""
+        return sum(math.prod(len(v) for v in table.axes().values()) for table in self.grid)
+
     def variants(self) -> list[Variant]:
         """The union of the grid's tables, in their order, as they are written."""
         return list(dict.fromkeys(v for table in self.grid for v in table.variants(self.backbone)))
+
+    def variants_elsewhere(self) -> list[Variant]:
+        """Those of tables that only other contexts of its file have."""
+        return [v for table in self._elsewhere for v in table.variants(self.backbone)]
 
     @property
     def setting(self) -> str:

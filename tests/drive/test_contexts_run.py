@@ -96,6 +96,38 @@ def test_runs_go_seed_by_seed_through_all_contexts_and_are_those_of_the_plain_st
     assert ablate("report", "many.toml", "--check")[0] == 1
 
 
+PLACEBO = """
+[[grid]]
+attention = "identity"
+position = "pool3"
+"recipe.label_smoothing" = 0.1
+"""
+
+
+@pytest.mark.slow
+def test_a_control_of_one_context_is_not_there_in_another(ablate: Shell) -> None:
+    text = STUDY.replace("seeds = 2", 'seeds = 2\ncontrols = ["identity*"]') + PLACEBO
+    (ablate.folder / "many.toml").write_text(text)
+    done(ablate, "run", "many.toml", *RUN)
+    assert rows_of(URL, "SELECT COUNT(*) FROM v_runs WHERE status = 'finished'") == [(10,)]
+    told = done(ablate, "compare", "none", "se(pool3, r=16)", "--study", "many.toml")
+    assert told.count("context ") == 2
+    done(ablate, "report", "many.toml")
+    folder = ablate.folder / "reports/many"
+    without, with_it = (
+        (folder / f"contexts/label_smoothing={value}/report.md").read_text()
+        for value in ("0.0", "0.1")
+    )
+    assert "## Against the controls" in with_it
+    assert "Against the control identity(pool3)." in with_it
+    assert "Against the control" not in without
+    assert "names no variant" not in without
+    one = ["--set", "recipe.label_smoothing=0.0"]
+    assert done(ablate, "run", "many.toml", *RUN, *one).count("4 of 4 runs finished") == 1
+    said = refused(ablate, "run", "many.toml", *RUN, "--set", 'controls=["cbam*"]')
+    assert "the control 'cbam*' is no variant of the grid" in said
+
+
 def refused(ablate: Shell, *arguments: str) -> str:
     code, _, errors = ablate(*arguments)
     assert code == 2

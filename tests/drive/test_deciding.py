@@ -157,3 +157,24 @@ def test_seeds_that_are_there_are_used_before_any_is_added(seeds: int) -> None:
     assert judged.seeds == seeds
     assert {each.n for each in judged.effects.values()} == {seeds}
     assert {seed for seed, _ in results.block()} <= {seeds + 1}
+
+
+@pytest.mark.parametrize("seeds", [4, 6, 9])
+@pytest.mark.parametrize("ahead", ["better", "same", "other"])
+def test_runs_that_another_study_has_trained_are_judged_as_a_report_does(
+    ahead: str, seeds: int
+) -> None:
+    """Whoever is ahead is judged by all that is there, not by the seeds that the others have, too."""
+    results = Results()
+    for seed in range(1, seeds + 1):
+        for name in ("none", ahead):
+            results.train(seed, name)
+    assert {seed for seed, _ in results.block()} == {1, 2, 3}
+    while block := results.block():
+        for place in block:
+            results.train(*place)
+        judged = last_look(QUESTION, results.standing)
+        reported = effects(results.standing.samples, "none", MARGIN, looks=True)
+        assert judged.effects == reported
+        assert judged.effects[ahead].n >= seeds
+        assert {name for name, each in reported.items() if not each.decided} == set(judged.open)

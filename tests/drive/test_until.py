@@ -12,12 +12,13 @@ import pytest
 from conftest import Shell, rows_of
 
 from ablate.drive import until
+from ablate.drive.deciding import Judged, Question
 from ablate.drive.options import RunOptions, TrainingOptions
 from ablate.execute.base import Done, Executor, Job
 from ablate.job import Cohort
 from ablate.plan import make_plan
 from ablate.result import Epoch, Failed, Finished
-from ablate.stats import effects
+from ablate.stats import effects, words
 from ablate.store.writing.store import Store
 from ablate.study.file import load_study
 
@@ -228,6 +229,30 @@ def test_a_later_run_of_fixed_seeds_loses_none_of_those_that_were_added(
     assert rows_of(DB, "SELECT COUNT(*) FROM v_runs WHERE status = 'finished'") == [(len(begun),)]
 
 
+WIDE = f"grid=[{{attention='none'}}, {{attention='se', position='pool3', reduction={[*range(1, 101)]}}}]"
+
+
+@pytest.mark.slow
+def test_runs_that_another_study_has_trained_count_as_in_a_report(run: Run) -> None:
+    grid = "grid=[{attention='none'}, {attention='cbam_spatial', position='pool3', kernel_size=3}]"
+    other = ("--set", "name=other", "--set", grid)
+    _, _, _, begun = run(*other, "--max-seeds", "5", "--margin", "0.0001")
+    assert seeds_of(begun)[SPATIAL] == [1, 2, 3, 4, 5]
+    code, out, _, begun = run("--max-seeds", "5", "--margin", "0.2")
+    assert code == 0
+    assert seeds_of(begun) == {"none": [], BETTER: [1, 2, 3], SAME: [1, 2, 3], SPATIAL: []}
+    store = Store(DB)
+    plan = make_plan(load_study(Path("until.toml"), []))
+    key = ("until", str(plan.dataset.content_hash()), plan.study.setting)
+    found = effects(store.standing(key).samples, "none", 0.2, looks=True)
+    store.close()
+    assert {name: each.n for name, each in found.items()} == {BETTER: 3, SAME: 3, SPATIAL: 5}
+    for each in found.values():
+        assert words.claim(each) in out
+    looks = rows_of(DB, "SELECT n FROM v_looks WHERE study = 'until'")
+    assert [json.loads(n)[SPATIAL] for (n,) in looks] == [5]
+
+
 def in_contexts(values: str) -> None:
     text = STUDY.replace("epochs = 1\n", f"epochs = 1\n{values}\n")
     Path("until.toml").write_text(text)
@@ -251,6 +276,24 @@ def test_each_context_is_decided_by_itself(run: Run) -> None:
     assert (code, again) == (0, []), "what is decided stays so"
 
 
+@pytest.mark.slow
+def test_a_control_of_one_context_is_decided_there(run: Run) -> None:
+    in_contexts("label_smoothing = [0.0, 0.1]")
+    placebo = (
+        '[[grid]]\nattention = "identity"\nposition = "pool3"\n"recipe.label_smoothing" = 0.1\n'
+    )
+    text = (
+        Path("until.toml").read_text().replace("seeds = 2", 'seeds = 2\ncontrols = ["identity*"]')
+    )
+    Path("until.toml").write_text(text + placebo)
+    code, out, errors, begun = run("--max-seeds", "12")
+    assert (code, errors) == (0, "")
+    assert out.count(f"{BETTER} is better than none by") == 2
+    assert out.count("identity(pool3) against none") == 1
+    placebos = [seed for name, seed in begun if name == "identity(pool3)"]
+    assert placebos[:3] == [1, 2, 3]
+
+
 def test_a_context_that_cannot_be_decided_is_told_before_another_is_trained(run: Run) -> None:
     in_contexts('split = ["validation", "tutorial"]')
     code, _, errors, begun = run()
@@ -265,6 +308,14 @@ def test_a_context_that_cannot_be_decided_is_told_before_another_is_trained(run:
     [
         (("--until-decided", "--seeds", "4"), "bound them with --max-seeds"),
         (("--until-decided", "--max-seeds", "2"), "--max-seeds 2: a verdict takes 3 seeds or more"),
+        (
+            ("--until-decided", "--max-seeds", "2000000"),
+            "--max-seeds 2000000: at most 1,000, as later seeds are those that a search confirms with",
+        ),
+        (
+            ("--until-decided", "--max-seeds", "1000", "--set", WIDE),
+            "--max-seeds 1000: of 101 variants these are 101,000 cells; at most 100,000 fit into one study",
+        ),
         (("--until-decided", "--margin", "1.5"), "--margin 1.5: it is in accuracy"),
         (("--margin", "0.1"), "--margin and --max-seeds belong to --until-decided"),
         (("--max-seeds", "9"), "--margin and --max-seeds belong to --until-decided"),
@@ -282,4 +333,15 @@ def test_what_cannot_be_decided_is_refused(
     code, _, errors = shell("run", "until.toml", "--no-probe", "--db", DB, *arguments)
     assert code == 2
     assert said in errors
+    assert errors.count("\n") == 1
     assert not Path("results.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [(600, "--max-seeds 1000 goes on"), (1000, "other; no study has more seeds")],
+)
+def test_nobody_is_sent_beyond_the_seeds_of_a_grid(most: int, said: str) -> None:
+    question = Question(("other",), "none", 0.01, max_seeds=most)
+    *_, last = until.told(question, Judged(most, {}, ("other",)), 2 * most, 0)
+    assert last.endswith(said)

@@ -9,6 +9,7 @@ import pytest
 from conftest import message
 
 from ablate.errors import StudyError
+from ablate.plan import make_plan
 from ablate.study import Study
 from ablate.study.contexts import (
     MOST,
@@ -134,13 +135,193 @@ def test_a_table_of_the_grid_may_belong_to_some_contexts_alone(tmp_path: Path) -
         '[[grid]]\nattention = "se"\nposition = "pool3"\n"recipe.label_smoothing" = 0.1\n'
         '[[grid]]\nattention = "cbam"\nposition = "pool3"\n'
     )
-    text = HEAD + 'backbone = "cbam_cnn"\n' + grid
+    text = HEAD + 'backbone = "cbam_cnn"\n"recipe.label_smoothing" = [0.0, 0.1]\n' + grid
     plain, smooth = studies(tmp_path, text)
     assert [v.attention for v in plain.variants()] == ["none", "cbam"]
     assert [v.attention for v in smooth.variants()] == ["none", "se", "cbam"]
     (chosen,) = studies(tmp_path, text, "recipe.label_smoothing=0.0")
     assert [v.attention for v in chosen.variants()] == ["none", "cbam"]
     assert chosen.setting == plain.setting
+
+
+SE = '[[grid]]\nattention = "se"\nposition = "pool3"\n'
+NONE = '[[grid]]\nattention = "none"\n'
+
+
+def attention(found: list[Study]) -> list[list[str]]:
+    return [[variant.attention for variant in study.variants()] for study in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        (
+            'backbone = "cbam_cnn(width=0.25)"\n',
+            'backbone = "cbam_cnn"',
+            'backbone = "cbam_cnn" in a [[grid]] table: the study has only "cbam_cnn(width=0.25)"; write '
+            'backbone = ["cbam_cnn(width=0.25)", "cbam_cnn"] at the top',
+        ),
+        (
+            BACKBONES,
+            'backbone = ["cbam_cnn", "se_cnn2"]',
+            'backbone = "se_cnn2" in a [[grid]] table: the study has only "cbam_cnn(width=0.25)", '
+            '"cbam_cnn"; write backbone = ["cbam_cnn(width=0.25)", "cbam_cnn", "se_cnn2"] at the top',
+        ),
+        (
+            "",
+            'backbone = "cbam_cnn"',
+            'the study has none; write backbone = ["cbam_cnn"] at the top',
+        ),
+        (
+            'backbone = "cbam_cnn"\n[recipe]\nlabel_smoothing = 0.0\n',
+            '"recipe.label_smoothing" = 0.1',
+            "the study has only 0.0; write label_smoothing = [0.0, 0.1] in [recipe]",
+        ),
+        (
+            'backbone = "cbam_cnn"\n',
+            '"recipe.augment" = [["crop"]]',
+            'write augment = [["crop", "flip", "color", "rotate"], ["crop"]] in [recipe]',
+        ),
+        (
+            'backbone = "cbam_cnn"\nrecipe = "a3-small"\n',
+            '"recipe.mixup_alpha" = 0.5',
+            'the study has only 0.1; write "recipe.mixup_alpha" = [0.1, 0.5] at the top',
+        ),
+        (
+            'backbone = "cbam_cnn"\nrecipe = "airbench"\n',
+            '"recipe.base" = "a3-small"',
+            'the study has only "airbench"; write recipe = ["airbench", "a3-small"] at the top',
+        ),
+        (BACKBONES, "backbone = []", "grid: backbone is an empty list"),
+        (
+            'backbone = "cbam_cnn"\n[recipe]\nbase = "airbench"\noptimizer = {name = "sgd"}\n',
+            '"recipe.epochs" = 3',
+            "write epochs = [",
+        ),
+        (BACKBONES, '"recipe.epoch" = 1', "grid: unknown key 'recipe.epoch'"),
+    ],
+)
+def test_a_table_is_for_contexts_that_the_study_has(
+    tmp_path: Path, text: str, key: str, said: str
+) -> None:
+    """Its value went before the study's own, which nothing was trained with then, the baseline neither."""
+    text = f"{HEAD}{text}{NONE}{SE}{key}\n"
+    for assignments in ([], ["backbone=cbam_cnn"], ["recipe.label_smoothing=0.0"]):
+        assert said in message(
+            StudyError, lambda given=assignments: studies(tmp_path, text, *given)
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('backbone = "cbam_cnn"\n', 'backbone = "cbam_cnn"'),
+        ('backbone = "cbam_cnn"\n', '"recipe.label_smoothing" = 0'),
+        ('backbone = "cbam_cnn"\n', '"recipe.augment" = ["crop", "flip", "color", "rotate"]'),
+        ('backbone = "cbam_cnn"\nrecipe = "a3-small"\n', '"recipe.mixup_alpha" = [0.1]'),
+    ],
+)
+def test_a_table_may_say_what_the_whole_study_is(tmp_path: Path, text: str, key: str) -> None:
+    (study,) = studies(tmp_path, f"{HEAD}{text}{NONE}{SE}{key}\n")
+    assert attention([study]) == [["none", "se"]]
+    assert study.context == ()
+
+
+def test_what_ready_recipes_say_is_known_of_each_context(tmp_path: Path) -> None:
+    text = HEAD + 'backbone = "cbam_cnn"\nrecipe = ["airbench", "cifar-resnet"]\n' + NONE + SE
+    found = studies(tmp_path, text + '"recipe.optimizer" = "sgd"\n')
+    assert [study.recipe.optimizer for study in found] == ["muon", "sgd"]
+    assert attention(found) == [["none"], ["none", "se"]]
+    said = message(StudyError, lambda: studies(tmp_path, text + '"recipe.optimizer" = "adam"\n'))
+    assert 'the study has only "muon", "sgd"' in said
+
+
+def test_a_key_of_the_recipe_is_said_once(tmp_path: Path) -> None:
+    text = HEAD + 'backbone = "cbam_cnn"\n"recipe.epochs" = [1, 2]\n[recipe]\nepochs = 3\n' + GRID
+    said = message(StudyError, lambda: studies(tmp_path, text))
+    assert said.startswith("recipe.epochs is said twice")
+    lists = HEAD + 'backbone = "cbam_cnn"\n"recipe.epochs" = [1, 2]\n' + GRID
+    for assignment in ("recipe.epochs=3", "recipe={epochs=3}"):
+        assert [study.recipe.epochs for study in studies(tmp_path, lists, assignment)] == [3]
+
+
+A, B, C = "cbam_cnn(width=0.25)", "cbam_cnn", "cbam_cnn(width=2)"
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        ([f'backbone=["{A}"]'], [["none", "se"]]),
+        ([f'backbone=["{B}"]'], [["none"]]),
+        ([f'backbone=["{A}", "{B}"]'], [["none", "se"], ["none"]]),
+        ([f'backbone=["{C}", "{A}"]'], [["none"], ["none", "se"]]),
+        ([f"backbone={A}"], [["none", "se"]]),
+        ([f"backbone={A}", f"backbone={B}"], [["none"]]),
+        ([f"backbone={B}", f"backbone={A}"], [["none", "se"]]),
+    ],
+)
+def test_lists_on_the_command_line_keep_the_tables_of_their_contexts(
+    tmp_path: Path, assignments: list[str], expected: list[list[str]]
+) -> None:
+    text = f'{HEAD}{BACKBONES}{NONE}{SE}backbone = "{A}"\n'
+    assert attention(studies(tmp_path, text, *assignments)) == expected
+
+
+@pytest.mark.parametrize(
+    ("head", "table", "assignment", "expected"),
+    [
+        ("dataset", '"digits"', 'dataset=["digits", "digits(test_fraction=0.2)"]', [2, 1]),
+        ("recipe.epochs", "[1, 2]", "recipe.epochs=[3, 2]", [1, 2]),
+        ("recipe.augment", '[["crop"]]', 'recipe.augment=[["crop"], ["flip"]]', [2, 1]),
+        ("recipe.augment", '["crop"]', 'recipe.augment=["crop"]', [2]),
+        ("recipe.augment", "[]", 'recipe.augment=[["crop"], []]', [1, 2]),
+        ("recipe.augment", "[[]]", 'recipe.augment=["crop"]', [1]),
+    ],
+)
+def test_lists_of_every_kind_of_key_keep_their_tables(
+    tmp_path: Path, head: str, table: str, assignment: str, expected: list[int]
+) -> None:
+    text = 'name = "many"\nbackbone = "cbam_cnn"\n'
+    text += (
+        'dataset = ["digits", "digits(test_fraction=0.5)"]\n'
+        if head == "dataset"
+        else 'dataset = "digits"\n'
+    )
+    text += '"recipe.augment" = [["crop"], []]\n"recipe.epochs" = [1, 2]\n'
+    text += f'{NONE}{SE}"{head}" = {table}\n'
+    others = [] if head == "dataset" else ["dataset=digits"]
+    others += [] if head == "recipe.augment" else ["recipe.augment=[]"]
+    others += [] if head == "recipe.epochs" else ["recipe.epochs=1"]
+    found = studies(tmp_path, text, *others, assignment)
+    assert [len(study.variants()) for study in found] == expected
+
+
+def test_a_grid_on_the_command_line_is_held_to_the_same(tmp_path: Path) -> None:
+    grid = "grid=[{attention='none'}, {attention='se', position='pool3', backbone='se_cnn'}]"
+    said = message(StudyError, lambda: studies(tmp_path, HEAD + BACKBONES + GRID, grid))
+    assert 'backbone = "se_cnn" in a [[grid]] table' in said
+
+
+@pytest.mark.parametrize("control", ["identity*", "identity(pool3)"])
+@pytest.mark.parametrize("assignments", [[], [f"backbone={A}"], [f"backbone={B}"]])
+def test_a_control_may_be_in_some_contexts_alone(
+    tmp_path: Path, control: str, assignments: list[str]
+) -> None:
+    table = f'[[grid]]\nattention = "identity"\nposition = "pool3"\nbackbone = "{A}"\n'
+    text = f'{HEAD}{BACKBONES}controls = ["{control}"]\n{NONE}{SE}{table}'
+    for study in studies(tmp_path, text, *assignments):
+        plan = make_plan(study)
+        assert plan.controls == (("identity(pool3)",) if study.backbone == A else ())
+        assert plan.definition["controls"] == list(plan.controls)
+
+
+def test_a_control_is_in_one_context_at_least(tmp_path: Path) -> None:
+    own = f'attention = "mypkg.att:Mine"\nposition = "pool3"\nbackbone = "{A}"\n'
+    text = f'{HEAD}{BACKBONES}controls = ["placebo*"]\n{NONE}{SE}[[grid]]\n{own}'
+    *_, other = studies(tmp_path, text)
+    assert "no variant of the grid" in message(StudyError, lambda: make_plan(other))
+    *_, other = studies(tmp_path, text.replace("placebo*", "mypkg.att:Mine(pool3, r=4)"))
+    assert make_plan(other).controls == ()
 
 
 def test_what_takes_one_context_says_how_to_choose_it(tmp_path: Path) -> None:

@@ -83,6 +83,10 @@ def test_a_base_is_named_and_changed_from_the_command_line(tmp_path: Path) -> No
     ("recipe", "said"),
     [
         (
+            {"base": "airbench", "optimizer": {"name": "sgd"}},
+            "test: recipe.optimizer: must be text",
+        ),
+        (
             "cifar-resnt",
             "unknown recipe 'cifar-resnt' (did you mean 'cifar-resnet'?); there are: a3-small, "
             "airbench, cifar-resnet, fine-tuning",
