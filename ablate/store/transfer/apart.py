@@ -35,9 +35,9 @@ def studies_apart(source: Connection, target: Connection) -> dict[StudyKey, str]
         if None not in begun and begun[0] != begun[1]:
             there, here = (str(each)[:SHORT] for each in begun)
             found[where] = f"began with other weights (SHA-256 {there}, here {here})"
-    for where, why in _others_in_place(source, target).items():
-        if where in both:
-            found.setdefault(where, why)
+    for where in both - found.keys():
+        if why := _others_in_place(source, target, where):
+            found[where] = why
     return found
 
 
@@ -89,38 +89,36 @@ def _definitions(connection: Connection) -> dict[StudyKey, Mapping[str, Any]]:
     return {(row[0], row[1], row[2]): row[3] for row in found}
 
 
-def _others_in_place(source: Connection, target: Connection) -> dict[StudyKey, str]:
-    """Studies in which a run of one network, trained and measured by the same code, has another key there."""
-    here, found = defaultdict[Place, list[Any]](list), dict[StudyKey, str]()
-    for place, row in _runs_by_place(target):
+def _others_in_place(source: Connection, target: Connection, where: StudyKey) -> str | None:
+    """That a run of one network, trained and measured by the same code, has another key there."""
+    here = defaultdict[Place, list[Any]](list)
+    for place, row in _runs_by_place(target, where):
         here[place].append(row)
-    for place, row in _runs_by_place(source):
+    for place, row in _runs_by_place(source, where):
         for own in here.get(place, ()):
             alike = own.fingerprint == row.fingerprint and _code(own.recipe) == _code(row.recipe)
             if alike and all(each.run_key != row.run_key for each in here[place]):
                 which = f"{place[1]}, {seed_and_fold(place[2], place[3])}"
-                found.setdefault(
-                    place[0],
+                return (
                     f"are others than those here, of the same networks ({which} is {row.run_key}, here "
-                    f"{own.run_key}; they began with other weights, or were trained by another version)",
+                    f"{own.run_key}; they began with other weights, or were trained by another version)"
                 )
-    return found
+    return None
 
 
-def _runs_by_place(
-    connection: Connection, where: StudyKey | None = None
-) -> list[tuple[Place, Any]]:
+def _runs_by_place(connection: Connection, where: StudyKey) -> list[tuple[Place, Any]]:
+    """The runs of a study in its order."""
     cells, runs = schema.cells, schema.runs
     text = cast(runs.c.recipe, Text).label("recipe")
-    query = select(cells, runs.c.seed, runs.c.fold, runs.c.fingerprint, text).join(runs)
-    if where is not None:
-        mine = zip((cells.c.study, cells.c.dataset_hash, cells.c.setting), where, strict=True)
-        query = query.where(*(column == value for column, value in mine))
-    rows = connection.execute(query.order_by(cells.c.ordinal, cells.c.run_key))
-    return [
-        (((row.study, row.dataset_hash, row.setting), row.variant, row.seed, row.fold), row)
-        for row in rows
-    ]
+    columns = cells.c.run_key, cells.c.variant, runs.c.seed, runs.c.fold, runs.c.fingerprint, text
+    mine = zip((cells.c.study, cells.c.dataset_hash, cells.c.setting), where, strict=True)
+    query = select(*columns).select_from(cells).join(runs)
+    rows = connection.execute(
+        query.where(*(column == value for column, value in mine)).order_by(
+            cells.c.ordinal, cells.c.run_key
+        )
+    )
+    return [((where, row.variant, row.seed, row.fold), row) for row in rows]
 
 
 @cache
