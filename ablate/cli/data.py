@@ -58,7 +58,8 @@ def import_(
     with loading():
         from ablate.commands.transfer import import_results
 
-    import_results(folder, db)
+    if not import_results(folder, db):
+        raise typer.Exit(EXIT_FAILED_RUNS)
 
 
 def import_results(

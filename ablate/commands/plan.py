@@ -32,6 +32,8 @@ from ablate.system.messages.text import duration
 if TYPE_CHECKING:
     from ablate.store.progress.run_statuses import Stored
 
+Counts = dict[RunStatus, int]
+
 
 @dataclass(frozen=True)
 class _Looked:
@@ -43,9 +45,10 @@ class _Looked:
     status: Sequence[RunStatus]
     missing: int
     seconds: float | None
-    outside: dict[RunStatus, int]
-    others: dict[RunStatus, int]
-    otherwise: dict[RunStatus, int]
+    outside: Counts
+    others: Counts
+    otherwise: Counts
+    begun: Counts
     outlook: Outlook | None
     seconds_a_run: float | None
     space: Space | None
@@ -55,6 +58,7 @@ class _Looked:
         found["outside_grid"] = self.outside
         found["of_other_networks"] = self.others
         found["of_other_code"] = self.otherwise
+        found["of_other_weights"] = self.begun
         found["space"] = None if self.space is None else self.space.document()
         return {**found, "verdicts": document(self.outlook, self.seconds_a_run)}
 
@@ -129,7 +133,7 @@ def _look(study: Study, data: Path | None, url: str, probe: bool) -> _Looked:
     PULSE.step(_("reading the database"))
     stored, seconds = _look_up(plan, keys, url, machine)
     known = stored.statuses if stored else {}
-    beside = (stored.outside, stored.others, stored.of_other_code) if stored else ({}, {}, {})
+    beside = _beside(stored) if stored else ({}, {}, {}, {})
     status = tuple(known.get(cell.run_key or "", RunStatus.PLANNED) for cell in plan.cells)
     places = zip(plan.cells, status, strict=True)
     missing = [cell for cell, each in places if not each.is_over]
@@ -138,6 +142,11 @@ def _look(study: Study, data: Path | None, url: str, probe: bool) -> _Looked:
     outlook = find_outlook(plan, None if _is_first(url) else url)
     each = _per_run(plan, seconds, machine)
     return _Looked(plan, status, len(missing), estimate, *beside, outlook, each, space)
+
+
+def _beside(stored: Stored) -> tuple[Counts, Counts, Counts, Counts]:
+    """What there is beside the plan's runs: of the study, of other networks, other code, other weights."""
+    return stored.outside, stored.others, stored.of_other_code, stored.of_other_weights
 
 
 def _tell(looked: _Looked, url: str) -> None:
@@ -170,12 +179,22 @@ def _tell(looked: _Looked, url: str) -> None:
                 states=_states(looked.otherwise),
             )
         )
+    if looked.begun:
+        say(
+            _(
+                "{runs} ({states}) began with other weights than {weights} as it is now, and do not count "
+                "here: they stay in the database, and count again where the file is as it was",
+                runs=amount(sum(looked.begun.values()), "run"),
+                states=_states(looked.begun),
+                weights=looked.plan.study.weights,
+            )
+        )
     for line in power.told(looked.plan, looked.outlook, looked.seconds_a_run):
         say(line)
     _tell_namesakes(looked.plan, url)
 
 
-def _states(counts: dict[RunStatus, int]) -> str:
+def _states(counts: Counts) -> str:
     return ", ".join(_(TOLD[each], n=n) for each, n in counts.items())
 
 
@@ -192,7 +211,8 @@ def _look_up(
     from ablate.store.progress.speeds import stored_speed
 
     networks = {name: architecture.fingerprint for name, architecture in plan.variants.items()}
-    stored = stored_of_study(url, plan.study, content, keys, networks, plan.sources)
+    now = plan.sources, plan.weights_sha256
+    stored = stored_of_study(url, plan.study, content, keys, networks, *now)
     seconds = stored_speed(url, machine.name, content, plan.study.conditions)
     return stored, seconds
 

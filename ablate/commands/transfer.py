@@ -39,20 +39,24 @@ def export_results(
     )
 
 
-def import_results(folder: Path, url: str) -> None:
-    """Fill an empty database from an export, and say what came.
+def import_results(folder: Path, url: str) -> bool:
+    """Fill an empty database from an export, and say what came; False if there is something to look at.
 
     Raises:
         DataError: the folder is no export, or damaged; nothing was written.
         DatabaseError: the database is not empty or cannot be written; nothing was written.
     """
     PULSE.step("importing")
-    counts = import_folder(folder, url)
+    complaints: list[str] = []
+    counts = import_folder(folder, url, complaints)
+    for complaint in complaints:
+        _print(complaint)
     _print(
         f"{plural(counts['runs'], 'run')} and {plural(counts['epochs'], 'epoch')} of "
         f"{plural(counts['studies'], 'study', 'studies')} imported into {shown(url)}"
     )
     _print(f"next: ablate status --db {shlex.quote(without_password(url))}")
+    return not complaints
 
 
 def merge_results(into: str, sources: Sequence[str]) -> bool:

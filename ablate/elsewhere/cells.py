@@ -16,7 +16,8 @@ EMPTY = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "–"})
 """What programs write where there is no number."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
-_WHOLE = re.compile(r"\d+(\.0*)?")
+_WHOLE = re.compile(r"0*(?P<digits>\d{1,19})(\.0*)?")
+"""No more digits than the largest one has: Python reads none of more than 4,300."""
 LONGEST = 60
 Cells = Sequence[tuple[int, str]]
 """The rows of a column and what stands there."""
@@ -51,12 +52,13 @@ class Column:
         """
         if cell.lower() in EMPTY:
             return None
-        if not _WHOLE.fullmatch(cell) or not least <= int(cell.partition(".")[0]) <= most:
+        digits = _WHOLE.fullmatch(cell)
+        if digits is None or not least <= int(digits["digits"]) <= most:
             upper = f" to {most:,}" if most < 2**62 else " on"
             raise self.error(
                 row, f"{shown(cell)} is no whole number from {least}{upper}: write its digits alone"
             )
-        return int(cell.partition(".")[0])
+        return int(digits["digits"])
 
     def shares(self, cells: Cells, *, percent: bool) -> list[float | None]:
         """A column of fractions from 0 to 1. Percent are those that have their sign, or all with `percent`.

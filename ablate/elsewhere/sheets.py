@@ -175,7 +175,7 @@ def _objects(given: GivenFile, text: io.TextIOWrapper) -> Iterator[tuple[int, di
                 PULSE.count("reading", min(given.stream.tell(), given.size), given.size)
             if not line.strip():
                 continue
-            found = json.loads(line)
+            found = _parsed(line)
             if not isinstance(found, dict):
                 raise DataError(f"{given.name}: row {number}: is no JSON object")
             yield number, found
@@ -183,6 +183,18 @@ def _objects(given: GivenFile, text: io.TextIOWrapper) -> Iterator[tuple[int, di
         raise _not_utf8(given) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{given.name}: row {number}: is no JSON: {error}") from None
+
+
+def _parsed(line: str) -> Any:
+    """What a line of JSON says. A whole number with more digits than Python reads is text, which its column
+    refuses.
+    """
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return json.loads(line, parse_int=str)
 
 
 def _of_objects(given: GivenFile, names: list[str], first: Any, objects: Iterator[Any]) -> Rows:

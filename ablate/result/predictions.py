@@ -58,6 +58,18 @@ def unpack_labels(packed: bytes) -> NDArray[np.int64]:
     return np.frombuffer(packed, dtype=NUMBER).astype(np.int64)
 
 
+def renumber_labels(packed: bytes, numbers: NDArray[np.int64]) -> bytes:
+    """Packed labels where class i has become `numbers[i]`."""
+    return numbers[unpack_labels(packed)].astype(NUMBER).tobytes()
+
+
+def renumber_classes(packed: bytes, numbers: NDArray[np.int64]) -> bytes:
+    """Packed predictions where class i has become `numbers[i]`; probabilities stay."""
+    table = np.frombuffer(packed, NUMBER).reshape(-1, 2).copy()
+    table[:, 0] = numbers[table[:, 0]]
+    return table.tobytes()
+
+
 def image_count(bits: bytes, accuracy: float) -> int | None:
     """Of how many images these bits are, which fill whole bytes: as many as make that accuracy of them.
     None where no number does, or where none was right, so that any would.

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ablate.errors import StudyError
+from ablate.errors import OptionError, StudyError
 from ablate.study.complaints import first_line
 from ablate.study.contexts import (
     assignments_of,
@@ -26,6 +26,7 @@ from ablate.study.grid import GridTable
 from ablate.study.ready import BASE, with_base
 from ablate.study.recipe import OPTIMIZER_KEYS
 from ablate.study.study import Study
+from ablate.study.toml import parse_toml
 from ablate.system.messages.context import OF_RECIPE, Context
 
 MAX_FILE_BYTES = 1_000_000
@@ -81,7 +82,7 @@ def _read(path: Path, assignments: Sequence[str]) -> dict[str, Any]:
             content = file.read(MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
             raise StudyError(f"{path}: a study file has at most {MAX_FILE_BYTES:,} bytes")
-        document = tomllib.loads(content.decode("utf-8-sig"))  # editors of Windows write a BOM
+        document = parse_toml(content.decode("utf-8-sig"))  # editors of Windows write a BOM
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -90,10 +91,11 @@ def _read(path: Path, assignments: Sequence[str]) -> dict[str, Any]:
         ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise StudyError(f"{path}: is not TOML: {error or 'nested too deeply'}") from None
+    except OptionError as error:
+        raise StudyError(f"{path}: {error}") from None
     _refuse_deep(document, path)
-    check_tables(
-        document
-    )  # as it is written: whatever `--set` chooses, its tables name contexts of it
+    # As it is written: whatever `--set` chooses, its tables name contexts of it.
+    check_tables(document)
     for assignment in assignments:
         # Each by itself: `recipe` may be a name before and after one.
         if isinstance(document.get("recipe"), (str, list)):
@@ -125,9 +127,11 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
     if not equals or not all(keys):
         raise StudyError(f"--set {assignment!r}: write KEY=VALUE, for example recipe.epochs=1")
     try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
+        value = parse_toml(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    except OptionError as error:
+        raise StudyError(f"--set {dotted.strip()}: {error}") from None
     table: Any = document
     for key in keys[:-1]:
         table = table.setdefault(key, {}) if isinstance(table, dict) else None
@@ -146,7 +150,7 @@ def _keys(dotted: str) -> list[str]:
     `recipe.rates` is one glob, as is `"recipe.epochs"` at the top of a file a key of the recipe.
     """
     try:
-        table: Any = tomllib.loads(f"{dotted} = 0")
+        table: Any = parse_toml(f"{dotted} = 0")
     except tomllib.TOMLDecodeError:
         table = {}
     keys: list[str] = []

@@ -10,11 +10,14 @@ from enum import Enum
 from typing import Any
 
 from ablate.errors import OptionError, nearest
+from ablate.study.toml import parse_toml
 
 CALL = re.compile(r"(?P<name>[^()]+)(?:\((?P<options>.*)\))?", re.DOTALL)
 REQUIRED = inspect.Parameter.empty
 """The default of an argument that has none."""
 
+LONGEST_COUNT = 18
+"""Digits of a whole number that stands in text: none is larger, and Python reads none of more than 4,300."""
 _PYTHON = {"True": "write true", "False": "write false", "None": "leave the option out"}
 _OPENING, _CLOSING = "([{", ")]}"
 
@@ -113,8 +116,12 @@ def is_by_part(value: object) -> bool:
     return (
         isinstance(value, str)
         and "+" in value
-        and all(part.strip().isdecimal() for part in value.split("+"))
+        and all(_is_count(part.strip()) for part in value.split("+"))
     )
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= LONGEST_COUNT
 
 
 def split_call(text: str) -> tuple[str, dict[str, Any]]:
@@ -133,7 +140,7 @@ def split_call(text: str) -> tuple[str, dict[str, Any]]:
             raise OptionError(f"{text!r}: {part.strip()!r} is no option; write option=value")
         if value in _PYTHON:
             raise OptionError(f"{text!r}: {value} is Python's word, not TOML's: {_PYTHON[value]}")
-        options[key] = _value(value)
+        options[key] = _value(key, value)
     return call["name"].strip(), options
 
 
@@ -159,11 +166,13 @@ def _pieces(text: str, options: str) -> Iterator[str]:
         yield piece
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
     try:
-        value: Any = tomllib.loads(f"value = {text}")["value"]
+        value: Any = parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except OptionError as error:
+        raise OptionError(f"{key}: {error}") from None
     return value if isinstance(value, (int, float, str, list, dict)) else text
 
 

@@ -10,10 +10,13 @@ from ablate.attention import complete
 from ablate.datasets.base import Dataset
 from ablate.errors import WeightsError
 from ablate.model import build, identify
+from ablate.network.weights_file import find_weights
 from ablate.store.files.weights import read_weights
 from ablate.store.reading.runs import StoredRun, stored_runs
 from ablate.study import Study, Variant
+from ablate.study.began import began_so
 from ablate.study.meant import find_variant, meant_variants
+from ablate.system.messages.text import plural
 from ablate.train.step import set_dropout
 from ablate.train.weights import load_weights
 
@@ -35,13 +38,16 @@ def find_trained(
 
     Raises:
         UnknownNameError: the study has no such variant.
-        WeightsError: no weights of it are stored, or of another network by now.
+        WeightsError: no weights of it are stored, or of another network by now, or only of runs that began
+            with other weights than the study's networks do now.
     """
-    runs = stored_runs(url, study.name, str(dataset.content_hash()), study.setting)
+    content = str(dataset.content_hash())
+    runs = stored_runs(url, study.name, content, study.setting)
     variant = _variant(name, study, runs)
     classes, size = len(dataset.classes()), dataset.image_size
     mark = identify(variant, classes, size, study.identity)
     kept = [run for run in runs if run.fingerprint == mark and run.weights_sha256 is not None]
+    kept = begun_as_now(kept, variant.name, study, content)
     asked = [run for run in kept if seed in (None, run.seed)]
     if not asked:
         raise _none(variant.name, seed, kept)
@@ -50,6 +56,29 @@ def find_trained(
     load_weights(net, read_weights(url, run), f"run {run.run_key}")
     set_dropout(net, study.recipe)
     return Trained(run, variant, net)
+
+
+def begun_as_now(runs: list[StoredRun], name: str, study: Study, content: str) -> list[StoredRun]:
+    """Those that began with the weights that the study's networks begin with now; all where their file is not
+    here, so that nobody can tell.
+
+    Raises:
+        WeightsError: there are others, and none of these.
+    """
+    if study.weights is None:
+        return runs
+    try:
+        weights = find_weights(study.weights, study.backbone).sha256
+    except WeightsError:
+        return runs
+    found = [run for run in runs if began_so(run, study, content, weights)]
+    if runs and not found:
+        raise WeightsError(
+            f"no weights of {name} are stored that began with {study.weights} as it is now (SHA-256 "
+            f"{weights[:8]}): those of {plural(len(runs), 'run')} began with others. Put the file back that "
+            "they began with, or let `ablate run` train it"
+        )
+    return found
 
 
 def _variant(name: str, study: Study, runs: list[StoredRun]) -> Variant:

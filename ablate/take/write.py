@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from ablate.take.own_source import NotTakenError, OwnSource, imported, taken_alo
 from ablate.take.reading import reading_source
 from ablate.take.source import plain_source
 from ablate.take.trace import Traced, trace_forward
+
+ABOUT = "ablate"
+"""The key of a file's metadata under which it says what network it is of."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,21 @@ def write_network(network: Network, weights_name: str) -> Written:
     state = {name: t for name, t in net.state_dict().items() if isinstance(t, torch.Tensor)}
     tensors = {**traced.tensors, **state}
     called = set(_owned(traced, tensors))
-    about = {"variant": network.variant.name, "backbone": network.variant.backbone}
     content = {n: t.detach().clone().contiguous() for n, t in tensors.items() if n in called}
-    weights = save(content, about)
+    weights = save(content, _about(network.variant))
     if not any(isinstance(module, OwnAttention) for module in net.modules()):
         written = Written(weights, _source(network, traced, weights_name, OwnSource()))
         _check(network, written)
         return written
     return _with_own(network, traced, weights, weights_name)
+
+
+def _about(variant: Variant) -> dict[str, str]:
+    """What a file of weights says of itself, under one key: safetensors writes several in an order of chance,
+    and the same network has the same bytes, whose SHA-256 is in the keys of runs that begin with them.
+    """
+    about = {"variant": variant.name, "backbone": variant.backbone}
+    return {ABOUT: json.dumps(about, sort_keys=True)}
 
 
 def _with_own(network: Network, traced: Traced, weights: bytes, weights_name: str) -> Written:

@@ -122,6 +122,8 @@ def test_a_failed_run_is_one_that_a_column_says_so_of(tmp_path: Path) -> None:
         (RUNS + "none,1.5,0.9\n", "row 2, column seed: 1.5 is no whole number"),
         (RUNS + "none,-1,0.9\n", "row 2, column seed: -1 is no whole number"),
         (RUNS + "none,3000000000,0.9\n", "column seed: 3000000000 is no whole number"),
+        (RUNS + f"none,1,0.9\nse,{'9' * 5000},0.9\n", "row 3, column seed: 999"),
+        (RUNS + f"se,{'0' * 5000}3.5,0.9\n", "row 2, column seed: 000"),
         (RUNS + ",1,0.9\n", "row 2, column variant: is empty"),
         (RUNS + "none,1,0.9\nnone,1.0,0.8\n", "rows 2 and 3 are both variant none, seed 1"),
         (RUNS + "none,1\n", "row 2: has 2 cells, and the first row names 3 columns"),
@@ -139,6 +141,19 @@ def test_what_is_wrong_is_said_where_it_stands(
     content: str | bytes, said: str, tmp_path: Path
 ) -> None:
     assert said in refused(tmp_path, content)
+
+
+def test_whole_numbers_may_have_zeros_before_and_behind(tmp_path: Path) -> None:
+    found = read(tmp_path, RUNS + f"none,{'0' * 5000}3,0.9\nnone,4.000,0.9\n")
+    assert [run.seed for run in found.runs] == [3, 4]
+
+
+def test_json_with_more_digits_than_python_reads_says_its_row_and_column(tmp_path: Path) -> None:
+    row = '{"variant": "n", "seed": SEED, "accuracy": 0.9}\n'
+    content = row.replace("SEED", "1") + row.replace("SEED", "9" * 5000)
+    said = message(DataError, lambda: read(tmp_path, content, "r.jsonl"))
+    assert "row 2, column seed: 999" in said
+    assert "is no whole number from 0" in said
 
 
 def test_fractions_are_no_percent(tmp_path: Path) -> None:

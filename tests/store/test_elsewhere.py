@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from conftest import message
 
 from ablate.elsewhere.values import GivenImages, GivenResults, GivenRun
+from ablate.errors import DatabaseError
 from ablate.result.elsewhere import images_key, is_elsewhere, run_key_of
 from ablate.result.metrics import Score
 from ablate.result.predictions import NUMBER
 from ablate.store.elsewhere.importing import Asked, Imported, import_results
 from ablate.store.reading.elsewhere import elsewhere_of
 from ablate.store.reading.frames import Frames, Which, read_frames
+from ablate.store.transfer.merge import merge_databases
 from ablate.store.writing.store import Store
 
 LABELS = b"\0\0\0\1\0\1"
@@ -77,3 +83,52 @@ def test_a_class_that_came_later_leaves_the_others_their_numbers(any_url: str) -
     said = {seed: found.images.said[key].predicted.tolist() for seed, key in zip(
         found.runs["seed"], found.runs["run_key"], strict=True) if seed == 2}  # fmt: skip
     assert said == {2: [2, 2, 2]}
+
+
+def merged(folder: Path, ours: GivenResults, theirs: GivenResults) -> str:
+    """A database with ours, into which one with theirs was merged."""
+    into, other = (f"sqlite:///{folder / name}" for name in ("ours.db", "theirs.db"))
+    put(into, ours)
+    import_results(other, theirs, Asked("mine", "b.csv", "1" * 64, baseline="se"))
+    assert merge_databases(into, [other]).complaints == []
+    return into
+
+
+@pytest.mark.slow
+def test_a_merge_numbers_classes_as_the_first_database_does(tmp_path: Path) -> None:
+    # The other file knows a class whose name comes first: b, c are 1, 2 there.
+    theirs = GivenImages(3, b"\0\1\0\2\0\2", ("_", "a", "b"), "of three images")
+    said = replace(
+        run("se", 1, (0, 0, 0)), predictions=b"".join(bytes((0, n, 9, 9)) for n in (1, 0, 2))
+    )
+    into = merged(tmp_path, given(run("none", 1, (0, 1, 0))), GivenResults((said,), 1, theirs))
+    found = frames(into)
+    assert found.images.classes == ("a", "b", "_")
+    assert found.images.labels is not None
+    assert found.images.labels.tolist() == [0, 1, 1]
+    told = dict(zip(found.runs["variant"], found.runs["run_key"], strict=True))
+    assert found.images.said[told["se"]].predicted.tolist() == [0, 2, 1]
+    assert found.images.said[told["none"]].predicted.tolist() == [0, 1, 0]
+    alone = f"sqlite:///{tmp_path / 'theirs.db'}"
+    assert frames(alone).images.classes == ("_", "a", "b"), "the other is only read"
+    assert merge_databases(into, [alone]).complaints == [], "the same once more is no conflict"
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        GivenImages(3, LABELS, ("a", "b"), "of three others"),
+        GivenImages(3, b"\0\0\0\0\0\0", ("a", "b"), "of three images"),
+    ],
+)
+def test_a_merge_does_not_put_runs_on_other_images_together(
+    tmp_path: Path, images: GivenImages
+) -> None:
+    into, other = (f"sqlite:///{tmp_path / name}" for name in ("ours.db", "theirs.db"))
+    put(into, given(run("none", 1, (0, 1, 0))))
+    theirs = GivenResults((run("se", 1, (0, 1, 1)),), 1, images)
+    import_results(other, theirs, Asked("mine", "b.csv", "1" * 64, baseline="se"))
+    said = message(DatabaseError, lambda: merge_databases(into, [other]))
+    assert "theirs.db: study mine: its images or their labels are others than those of" in said
+    assert "import its file under another name" in said
+    assert frames(into).runs["variant"].tolist() == ["none"], "nothing was written"

@@ -14,6 +14,7 @@ from conftest import message, small_plan, study_document
 from ablate.errors import StudyError
 from ablate.study import Recipe, Variant, run_key, stream_seed
 from ablate.study.file import load_study, parse_study
+from ablate.study.options import is_by_part, split_call
 from ablate.study.recipe import STORED_ALWAYS
 from ablate.study.study import MAX_CELLS
 
@@ -151,12 +152,29 @@ def test_too_large_a_grid_is_refused_before_it_is_built() -> None:
         ("a = " + "[" * 20 + "]" * 20, "nested deeper than 8 levels"),
         ("a = " + "[" * 5000, "is not TOML"),
         ("x = '" + "y" * 1_100_000 + "'", "a study file has at most 1,000,000 bytes"),
+        ("seeds = " + "9" * 5000, "study.toml: a whole number of more than 4,300 digits"),
+        ("x = [1, {y = -" + "9" * 5000 + "}]", "a whole number of more than 4,300 digits"),
     ],
 )
 def test_a_file_that_is_no_study_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(StudyError, match=message) as caught:
         load_study(write(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_of_more_digits_than_python_reads_is_one_clear_line(tmp_path: Path) -> None:
+    text = 'name = "s"\ndataset = "digits"\nbackbone = "cbam_cnn"\n[[grid]]\nattention = "none"\n'
+    path, many = write(tmp_path, text), "9" * 5000
+    for key, value in (("seeds", many), ("recipe.phases", f"[{{epochs={many}}}]")):
+        told = message(StudyError, lambda change=f"{key}={value}": load_study(path, [change]))
+        assert told.startswith(f"--set {key}: a whole number of more than 4,300 digits")
+    told = message(StudyError, lambda: split_call(f"cbam_cnn(width={many})"))
+    assert told.startswith("width: a whole number of more than 4,300 digits")
+
+
+def test_a_value_by_part_with_that_many_digits_is_none() -> None:
+    assert is_by_part("4+16")
+    assert not is_by_part("4+" + "9" * 5000)
 
 
 def test_the_mark_that_editors_of_windows_write_first_is_no_part_of_a_study(tmp_path: Path) -> None:

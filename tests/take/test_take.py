@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import importlib.util
 import io
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pytest
 import torch
 from conftest import small_plan
 from PIL import Image
+from safetensors.torch import load, save
 from torch import nn
 
 from ablate.attention import ATTENTION, complete
@@ -38,8 +41,23 @@ from ablate.take import onnx
 from ablate.take.latency import measure_latency
 from ablate.take.reading import reading_source
 from ablate.take.write import Network, built, write_network
-from ablate.train.weights import weights_to_bytes
+from ablate.train.weights import load_weights, weights_to_bytes
 
+WRITES = """
+import sys
+from pathlib import Path
+
+import torch
+
+from ablate.attention import complete
+from ablate.model import build
+from ablate.study import Variant
+from ablate.take.write import Network, write_network
+
+variant = complete(Variant("cbam_cnn(width=0.25)", "se", "pool*", (("reduction", 4),)))
+network = Network(variant, build(variant, 3, 16, 1), tuple("abc"), 16, (0.5,) * 3, (0.2,) * 3, "")
+Path(sys.argv[1]).write_bytes(write_network(network, "net.safetensors").weights)
+"""
 CLASSES = tuple("abcdefghij")
 SIZE = 32
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
@@ -281,6 +299,45 @@ class Odd(nn.Module):
     def forward(self, x):
         return x * self.scale
 """
+
+
+def test_the_same_network_has_the_same_bytes_however_often_it_is_written() -> None:
+    """The order of several keys of safetensors' metadata is one of chance, drawn anew each time."""
+    asked = network(complete(Variant("cbam_cnn(width=0.25)", "se", "pool3", ())))
+    first = write_network(asked, "net.safetensors")
+    assert {write_network(asked, "net.safetensors").weights for _ in range(9)} == {first.weights}
+    start = 8 + int.from_bytes(first.weights[:8], "little")
+    told = json.loads(first.weights[8:start])["__metadata__"]
+    assert [*told] == ["ablate"]
+    assert json.loads(told["ablate"]) == {
+        "backbone": "cbam_cnn(width=0.25)", "variant": "se(pool3, r=16)",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", WRITES, str(tmp_path / seed)],
+            check=True, env={**os.environ, "PYTHONHASHSEED": seed}, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_a_file_with_its_metadata_as_they_were_once_is_still_read() -> None:
+    asked = network(complete(Variant("cbam_cnn(width=0.25)", "none", None, ())))
+    now = write_network(asked, "net.safetensors")
+    before = save(load(now.weights), {"variant": "none", "backbone": "cbam_cnn(width=0.25)"})
+    assert before != now.weights
+    images = torch.rand(2, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        expected = built(now)(images)
+        assert torch.equal(built(replace(now, weights=before))(images), expected)
+    net = build(asked.variant, len(CLASSES), SIZE, 5)
+    load_weights(net, before, "a file of before")
+    with torch.inference_mode():
+        assert torch.equal(net.eval()(images), expected)
+
 
 BACKBONES = {
     "cbam_cnn(width=0.25)": "pool*",

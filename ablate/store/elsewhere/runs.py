@@ -14,7 +14,7 @@ from ablate.errors import DataError
 from ablate.result import RunStatus
 from ablate.result.elsewhere import ELSEWHERE, SETTING, network_key, run_key_of
 from ablate.result.metrics import Score
-from ablate.result.predictions import NUMBER
+from ablate.result.predictions import renumber_classes, renumber_labels
 from ablate.store import schema
 from ablate.store.elsewhere.compared import compared
 from ablate.store.statements import add_missing, chunks, put, storable
@@ -110,7 +110,7 @@ def _on_images(
     row = {
         "dataset_hash": place.images,
         "images": results.images.count,
-        "labels": numbers[np.frombuffer(results.images.labels, NUMBER)].astype(NUMBER).tobytes(),
+        "labels": renumber_labels(results.images.labels, numbers),
         "classes": [storable(name) for name in classes],
     }
     put(connection, sets, [row])
@@ -120,9 +120,7 @@ def _on_images(
 def _renumbered(run: GivenRun, numbers: Any) -> GivenRun:
     if run.predictions is None or np.array_equal(numbers, np.arange(len(numbers))):
         return run
-    table = np.frombuffer(run.predictions, NUMBER).reshape(-1, 2).copy()
-    table[:, 0] = numbers[table[:, 0]]
-    return replace(run, predictions=table.tobytes())
+    return replace(run, predictions=renumber_classes(run.predictions, numbers))
 
 
 def _there(connection: Connection, place: Place) -> dict[tuple[str, int], GivenRun]:

@@ -14,6 +14,7 @@ from ablate.result import RunStatus
 from ablate.store import schema
 from ablate.store.connection.engine import database_exists, reading
 from ablate.store.statements import chunks, listed_keys, of_other_code
+from ablate.study.began import began_so
 from ablate.study.own_code import NO_SOURCES, Sources
 
 if TYPE_CHECKING:
@@ -30,13 +31,15 @@ class Stored:
 
     Those `outside` are what its search has asked for, or of seeds and variants that the plan lacks; those of
     `others` are of networks that are called as its variants and are others, as before their code was edited;
-    those `of_other_code` lack the user's metric that the plan has, or were measured by one before.
+    those `of_other_code` lack the user's metric that the plan has, or were measured by one before; those
+    `of_other_weights` began with other weights than its networks do now.
     """
 
     statuses: dict[str, RunStatus] = field(default_factory=dict)
     outside: Counter[RunStatus] = field(default_factory=Counter)
     others: Counter[RunStatus] = field(default_factory=Counter)
     of_other_code: Counter[RunStatus] = field(default_factory=Counter)
+    of_other_weights: Counter[RunStatus] = field(default_factory=Counter)
 
 
 def stored_of_study(
@@ -46,9 +49,11 @@ def stored_of_study(
     run_keys: Sequence[str],
     networks: Mapping[str, str],
     sources: Sources = NO_SOURCES,
+    weights: str | None = None,
 ) -> Stored:
     """What a database has of these runs, of whichever study, and of this study beside them; `networks` are
-    the fingerprints of its variants, `sources` are the hashes of the user's functions.
+    the fingerprints of its variants, `sources` are the hashes of the user's functions, `weights` is the
+    SHA-256 of those that its networks begin with.
 
     Raises:
         DatabaseError: there is one, but it is not ours or newer.
@@ -67,12 +72,17 @@ def stored_of_study(
         here = (*mine, cells.c.setting == study.setting)
         other = _of_others(connection, here, networks) & beside if beside else set()
         otherwise = _otherwise(connection, here, sources) & beside - other if beside else set()
+        rest = beside - other - otherwise
+        begun = (
+            _begun_otherwise(connection, here, study, content, weights) & rest if rest else set()
+        )
     found |= {key: known[key] for key in run_keys if key in known}
     return Stored(
         found,
-        outside=Counter(known[key] for key in beside - other - otherwise),
+        outside=Counter(known[key] for key in rest - begun),
         others=Counter(known[key] for key in other),
         of_other_code=Counter(known[key] for key in otherwise),
+        of_other_weights=Counter(known[key] for key in begun),
     )
 
 
@@ -95,6 +105,22 @@ def _otherwise(
     cells, runs = schema.cells, schema.runs
     other = of_other_code(runs.c.recipe, sources)
     return set(connection.scalars(select(cells.c.run_key).join(runs).where(*here, other)))
+
+
+def _begun_otherwise(
+    connection: Connection,
+    here: Sequence[ColumnElement[bool]],
+    study: Study,
+    content: str,
+    weights: str | None,
+) -> set[str]:
+    """Runs of a study that began with other weights than those of now; none where these are drawn."""
+    if weights is None:
+        return set()
+    cells, runs = schema.cells, schema.runs
+    columns = runs.c.run_key, runs.c.fingerprint, runs.c.seed, runs.c.fold, runs.c.recipe
+    rows = connection.execute(select(*columns).select_from(cells).join(runs).where(*here))
+    return {row.run_key for row in rows if not began_so(row, study, content, weights)}
 
 
 def read_statuses(connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:

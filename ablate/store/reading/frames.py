@@ -22,6 +22,7 @@ from ablate.store.reading.folds import Dealt, join_images, join_metrics, join_ru
 from ablate.store.reading.image_results import read_dealt, read_image_results
 from ablate.store.reading.looks import read_looks
 from ablate.store.reading.moment import reading_a_copy
+from ablate.system.messages.text import seed_and_fold
 
 ROWS_AT_ONCE = 50_000
 _EPOCHS = (
@@ -98,7 +99,8 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
     """What the database holds of a study under one recipe and on one dataset.
 
     Raises:
-        DatabaseError: no such database, or nothing of that study in it; says what there is.
+        DatabaseError: no such database, or nothing of that study in it; says what there is. Or a variant
+            with two runs of one seed.
     """
     with reading_a_copy(url) as connection:
         found, others = _choose(connection, study, setting, which or Which())
@@ -108,6 +110,7 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
         runs = _frame(
             connection, f"SELECT * FROM v_runs WHERE {_OF_STUDY} ORDER BY ordinal", values
         )
+        _refuse_doubles(runs, study)
         frames = Frames(
             study={**found.definition, "dataset": found.dataset, "setting": setting, **content},
             runs=runs,
@@ -133,6 +136,21 @@ def read_frames(url: str, study: str, setting: str, which: Which | None = None) 
         if frames.folds == 1:
             return frames
         return _of_seeds(frames, read_dealt(connection, _OF_STUDY, values))
+
+
+def _refuse_doubles(runs: pd.DataFrame, study: str) -> None:
+    """Which of two runs of one variant, seed and fold is meant, nobody can say."""
+    twice = runs[runs.duplicated(["variant", "seed", "fold"], keep=False)]
+    if twice.empty:
+        return
+    first = twice.iloc[0]
+    alike = twice[(twice["variant"] == first["variant"]) & (twice["seed"] == first["seed"])]
+    which = seed_and_fold(first["seed"], None if pd.isna(first["fold"]) else int(first["fold"]))
+    raise DatabaseError(
+        f"study {study}: {first['variant']}, {which} is there as {alike['run_key'].iloc[0]} and "
+        f"{alike['run_key'].iloc[1]}, and which of them is meant nobody can say: an earlier version merged "
+        "runs that began otherwise. `ablate run` of the study keeps those of its own"
+    )
 
 
 def folds_of(definition: Mapping[str, Any]) -> int:

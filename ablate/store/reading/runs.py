@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
@@ -28,6 +28,7 @@ class StoredRun:
     weights_file: str | None
     val_accuracy: float | None = None
     fold: int | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
 
 
 def stored_runs(url: str, study: str, dataset_hash: str, setting: str) -> list[StoredRun]:

@@ -30,14 +30,16 @@ from ablate.store.connection.engine import (
 from ablate.store.connection.migrate import upgrade
 from ablate.store.connection.revisions import HEAD, VERSION_TABLE
 from ablate.store.connection.sqlite import make_engine
+from ablate.store.transfer.apart import leave_out_doubles
 from ablate.store.transfer.copies import copy_rows
 from ablate.store.transfer.formats import FORMATS, ROWS_AT_ONCE
 from ablate.store.transfer.manifest import TABLES, Manifest, file_of_table, read_manifest
 from ablate.store.transfer.values import Row, check_identifiers, sheet_of_table
 
 
-def import_folder(folder: Path, url: str) -> dict[str, int]:
-    """Fill an empty database from an export; returns how many rows each table got.
+def import_folder(folder: Path, url: str, complaints: list[str] | None = None) -> dict[str, int]:
+    """Fill an empty database from an export; returns how many rows each table got. `complaints` gets a line
+    for each study in which runs had the place of others, as earlier versions merged them.
 
     Raises:
         DataError: the folder is no export, or damaged; nothing was written.
@@ -46,16 +48,18 @@ def import_folder(folder: Path, url: str) -> dict[str, int]:
     manifest = read_manifest(folder)
     parsed = parse_url(url)
     if not is_sqlite(parsed) or database_exists(url):
-        return _fill(url, folder, manifest)
+        return _fill(url, folder, manifest, complaints)
     path = Path(str(parsed.database))
     with _new_file(path) as made:
         try:
-            return _fill(f"sqlite:///{made}", folder, manifest)
+            return _fill(f"sqlite:///{made}", folder, manifest, complaints)
         except DatabaseError as error:
             raise DatabaseError(str(error).replace(str(made), str(path))) from None
 
 
-def _fill(url: str, folder: Path, manifest: Manifest) -> dict[str, int]:
+def _fill(
+    url: str, folder: Path, manifest: Manifest, complaints: list[str] | None
+) -> dict[str, int]:
     engine = open_engine(url, create=True)
     try:
         with (
@@ -71,6 +75,9 @@ def _fill(url: str, folder: Path, manifest: Manifest) -> dict[str, int]:
                         copy_rows(source, connection, table)
                 counts = {t.name: _count(connection, t) for t in TABLES}
             _refuse_other_contents(connection, folder)
+            twice = leave_out_doubles(connection)
+            if complaints is not None:
+                complaints += [f"{folder}: {line}" for line in twice]
             return counts
     finally:
         engine.dispose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,11 @@ from ablate.store.connection.engine import (
     parse_url,
 )
 from ablate.store.files.checkpoints import sweep
+from ablate.store.progress.status import StudyKey
 from ablate.store.statements import add_missing, chunks
+from ablate.store.transfer.apart import key_of, leave_out_doubles, studies_apart
 from ablate.store.transfer.copies import portable_columns, private_copy
+from ablate.store.transfer.images_elsewhere import align_images
 from ablate.store.transfer.merge_cells import add_cells, join_definitions
 from ablate.store.transfer.merge_runs import check, choose, take
 from ablate.store.transfer.weights import WeightFiles
@@ -77,17 +80,20 @@ def _merge(
     source: Connection, target: Connection, url: str, weights: WeightFiles, merged: Merged
 ) -> list[str]:
     """Merge one database; returns the keys of runs that another result replaced."""
+    align_images(source, target, shown(url), shown(weights.url))
+    apart = studies_apart(source, target)
     for table in schema.metadata.sorted_tables:
         if "run_key" not in table.columns and table.name not in SPECIAL:
-            _add_new(source, target, table)
+            _add_new(source, target, table, apart)
     _add_labels(source, target)
     selection = choose(source, target)
     for conflict in selection.conflicts:
         merged.complaints.append(f"{shown(weights.url)}, {shown(url)}: {conflict}")
     take(source, target, selection)
-    joined, others = add_cells(source, target)
-    merged.complaints += [f"{shown(weights.url)}, {shown(url)}: {line}" for line in others]
+    joined, others = add_cells(source, target, apart)
     join_definitions(source, target, joined)
+    others += leave_out_doubles(target)
+    merged.complaints += [f"{shown(weights.url)}, {shown(url)}: {line}" for line in others]
     _add_profiles(source, target)
     for file, sha256 in selection.weights.items():
         if complaint := weights.copy(url, file, sha256):
@@ -97,8 +103,13 @@ def _merge(
     return selection.replaced
 
 
-def _add_new(source: Connection, target: Connection, table: Table) -> None:
-    rows = [dict(row) for row in source.execute(select(*portable_columns(table))).mappings()]
+def _add_new(
+    source: Connection, target: Connection, table: Table, apart: Container[StudyKey]
+) -> None:
+    """Add the rows whose keys are new; trials and looks of studies that are kept apart stay behind."""
+    found = map(dict, source.execute(select(*portable_columns(table))).mappings())
+    of_studies = "setting" in table.columns
+    rows = [row for row in found if not (of_studies and key_of(row) in apart)]
     for row in rows:
         check(table, row)
     for chunk in chunks(rows):

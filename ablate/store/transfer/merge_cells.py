@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from ablate.result.elsewhere import ELSEWHERE, is_elsewhere, told_of
 from ablate.store import schema
 from ablate.store.progress.status import StudyKey
 from ablate.store.statements import chunks
+from ablate.store.transfer.apart import key_of, told_apart
 from ablate.store.transfer.merge_runs import check
 from ablate.study.own_code import sources_in
 from ablate.system.messages.text import plural
@@ -21,10 +22,12 @@ Measured = tuple[str, frozenset[tuple[str, str]]]
 """The fingerprint of a network, and the hashes of the user's functions that trained and measured it."""
 
 
-def add_cells(source: Connection, target: Connection) -> tuple[set[StudyKey], list[str]]:
+def add_cells(
+    source: Connection, target: Connection, apart: Mapping[StudyKey, str]
+) -> tuple[set[StudyKey], list[str]]:
     """Add the cells that are new, behind those of the same study; returns where others were before, and a
-    line for each study some of whose variants are other networks here, or have other functions of the user's:
-    a mean of both would be of neither.
+    line for each study that is `apart`, or some of whose variants are other networks here, or have other
+    functions of the user's: a mean of both would be of neither.
     """
     cells, runs = schema.cells, schema.runs
     key, place = (cells.c.study, cells.c.run_key), _place(cells)
@@ -36,14 +39,17 @@ def add_cells(source: Connection, target: Connection) -> tuple[set[StudyKey], li
     named = target.execute(select(*_place(studies), studies.c.dataset))
     labels = {tuple(row[:3]): row[3] for row in named}
     networks, others = _networks(target), defaultdict[StudyKey, list[str]](list)
-    rows, joined = [], set()
+    rows, joined, beside = [], set(), Counter[StudyKey]()
     query = select(cells, runs.c.fingerprint, runs.c.recipe).join(runs).order_by(cells.c.ordinal)
     for found in map(dict, source.execute(query).mappings()):
         measured = found.pop("fingerprint"), _own_code(found.pop("recipe"))
         if (found["study"], found["run_key"]) in known:
             continue
         check(cells, found)
-        where = (found["study"], found["dataset_hash"], found["setting"])
+        where = key_of(found)
+        if where in apart:
+            beside[where] += 1
+            continue
         here = networks.get((*where, found["variant"]), {measured})
         if measured not in here:
             others[where].append(found["variant"])
@@ -53,7 +59,8 @@ def add_cells(source: Connection, target: Connection) -> tuple[set[StudyKey], li
         rows.append({**found, "ordinal": ordinal, "dataset": labels.get(where, found["dataset"])})
     for chunk in chunks(rows):
         target.execute(insert(cells), chunk)
-    return joined, [_other_networks(where[0], names) for where, names in others.items()]
+    told = [told_apart(where[0], apart[where], number) for where, number in beside.items()]
+    return joined, told + [_other_networks(where[0], names) for where, names in others.items()]
 
 
 def _own_code(recipe: Mapping[str, Any]) -> frozenset[tuple[str, str]]:

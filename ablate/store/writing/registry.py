@@ -32,6 +32,7 @@ from ablate.store.writing.rows import (
     run_row,
     variant_columns,
 )
+from ablate.study.began import began_so
 from ablate.study.search import FRESH_SEEDS
 from ablate.system.process.clock import now
 
@@ -64,6 +65,7 @@ def register(connection: Connection, plan: Plan) -> None:
     keys = [str(cell.run_key) for cell in plan.cells]
     kept = _searched(connection, mine, plan, set(keys))
     kept += _until_decided(connection, mine, plan, {*keys, *(row["run_key"] for row in kept)})
+    kept = _once(connection, kept, plan, content)
     connection.execute(delete(schema.cells).where(mine))
     _move_looks(connection, plan, content, keys)
     for chunk in chunks(keys):
@@ -157,6 +159,31 @@ def _until_decided(
         if name is not None and row["run_key"] not in keys:
             found.append({**row, "variant": name})
     return found
+
+
+def _once(
+    connection: Connection, kept: Sequence[dict[str, Any]], plan: Plan, content: str
+) -> list[dict[str, Any]]:
+    """Those cells that began with the weights that the plan's networks begin with, and that have the place of
+    none of its own: no variant, seed and fold has two runs in a study.
+    """
+    runs, known = schema.runs, dict[str, Any]()
+    columns = runs.c.run_key, runs.c.fingerprint, runs.c.seed, runs.c.fold, runs.c.recipe
+    for chunk in chunks([row["run_key"] for row in kept]):
+        found = connection.execute(select(*columns).where(runs.c.run_key.in_(chunk)))
+        known |= {row.run_key: row for row in found}
+    taken = {(cell.variant.name, cell.seed, cell.fold) for cell in plan.cells}
+    stays = list[dict[str, Any]]()
+    for row in kept:
+        run = known[row["run_key"]]
+        place = row["variant"], run.seed, run.fold
+        begun = plan.weights_sha256 is None or began_so(
+            run, plan.study, content, plan.weights_sha256
+        )
+        if begun and place not in taken:
+            taken.add(place)
+            stays.append(row)
+    return stays
 
 
 def _searched(
