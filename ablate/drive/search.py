@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from ablate.errors import StudyError
 from ablate.execute import make_executor
 from ablate.measure.throughput import quick
 from ablate.plan import Cell, Plan
-from ablate.search.cells import LARGEST_CHECKED, CellMaker, check_constraints
+from ablate.search.cells import LARGEST_CHECKED, LARGEST_COUNTED, CellMaker, check_constraints
 from ablate.search.confirm import candidates, distinct, fresh_seeds
 from ablate.search.mirror import OptunaMirror
 from ablate.search.record import read_confirmed
@@ -87,6 +86,8 @@ def search_study(
         check_places(plan, store, url, console)
         store.register(plan)
         if not where.rebuild:
+            if left_out := maker.check_points():
+                say(left_out, console)
             _check_space(search, maker, store, trials, machine, console)
         content = str(plan.dataset.content_hash())
         key = search_key(study, plan.dataset.label, content, plan.sources)
@@ -148,7 +149,7 @@ class _Work:
         # At most: what is asked for again costs nothing.
         networks = min(search.trials or 0, self.searcher.parts.space.size)
         expected = networks * search.seeds + search.confirm * search.confirm_seeds
-        asked = replace(self.plan, cells=tuple(self._one_of_each()))
+        asked = replace(self.plan, cells=tuple(self.maker.one_of_each()))
         # Whoever picks by what stands here picks as the search does.
         progress = StudyProgress(
             self.console, expected, study.recipe.epochs, executor.slots, show_test=False
@@ -183,11 +184,6 @@ class _Work:
         parts.store.add_cells(self.plan, cells)
         return cells
 
-    def _one_of_each(self) -> Sequence[Cell]:
-        """A cell of each kind of attention that can be asked for: their fused paths are chosen first."""
-        kinds = {str(point["attention"]): point for point in self.searcher.parts.space.firsts()}
-        return [self.maker(point, 1) for point in kinds.values()]
-
     def _announce(self, slots: int, before: int) -> None:
         search, space = self.searcher.parts.search, self.searcher.parts.space
         budget = [
@@ -218,6 +214,8 @@ class _Work:
             f"in {duration(seconds)}",
             self.console,
         )
+        if parts.space.size > LARGEST_COUNTED and self.maker.problems:
+            say(self.maker.told_problems(self.maker.problems), self.console)
         picked_from = len(distinct(trials, self.searcher.finished))
         found = read_confirmed(parts.store, parts.search, trials, self.searcher.finished)
         by_accuracy = self.plan.study.metric == ACCURACY

@@ -143,6 +143,11 @@ class OptunaMirror:
         if first.state != "running":
             self.tell(replace(first, number=number), outcome(first))
 
+    def refuse(self, number: int) -> None:
+        """Tell a draft's trial that its point cannot be built: pruned before its first epoch."""
+        with _quiet():
+            self._study.tell(number, state=TrialState.PRUNED)
+
     @_told_if_lost()
     def add(self, row: TrialRow) -> None:
         """A trial has begun."""

@@ -156,7 +156,7 @@ def _kinds(
     for name, values in seen.items():
         parameter = parameters[name.partition("@")[0]]
         known = parameter.choices
-        if set(values) <= set(known):
+        if all(value in known for value in values):
             kinds[name] = distribution(parameter)
         else:  # a grid calls a network by a value that the space does not have
             kinds[name] = CategoricalDistribution(tuple(dict.fromkeys([*known, *values])))

@@ -82,7 +82,7 @@ class Searcher:
         self._rows = parts.store.trials(parts.key)
         self._asker = Asker(
             parts.search, parts.space, parts.mirror,
-            lambda point: parts.cell_of(point, 1).architecture.fingerprint,
+            parts.cell_of.network_of,
         )  # fmt: skip
         if parts.search.hours is not None:
             self._ends_at = time.monotonic() + 3600 * parts.search.hours
@@ -310,9 +310,9 @@ class Searcher:
     def _called(self, row: TrialRow) -> TrialRow:
         """A trial by the name that the study has for its network now: its grid may have grown since."""
         point = dict(row.point)
-        cell = self.parts.cell_of(point, 1)
-        if cell.architecture.fingerprint != row.fingerprint:
+        if self.parts.cell_of.network_of(point) != row.fingerprint:
             return row  # of another version of this attention: its results stay under its own name
+        cell = self.parts.cell_of(point, 1)
         named = replace(row, point=self.parts.cell_of.named_point(point), variant=cell.variant.name)
         if named != row:
             self.parts.store.update(self.parts.key, named)
