@@ -21,7 +21,7 @@ from ablate.identity.network_state import flags
 from ablate.identity.own_attention import attention_origins, calls_in
 from ablate.identity.proof import Proof, prove_attention, prove_origin, refuse
 from ablate.insert import insert, plain_network
-from ablate.network.fresh import make_network, make_own_attention
+from ablate.network.fresh import Uninitialised, make_network, make_own_attention
 from ablate.network.trace import make_outline, outlining, record_outputs
 from ablate.placement import Target, find_targets
 from ablate.result.named import NamedNetwork
@@ -30,7 +30,7 @@ from ablate.study.position import AFTER
 from ablate.study.variant import is_own_attention
 from ablate.system.digest import digest
 from ablate.system.messages.text import one_line
-from ablate.system.process.randomness import seeded
+from ablate.system.process.randomness import restored, seeded
 from ablate.system.software.imports import their_code
 
 VARIANT = "{variant}"
@@ -95,6 +95,38 @@ def build_outline(variant: Variant, classes: int, image_size: int) -> nn.Module:
     if problem is not None:
         raise PlacementError(f"{variant.backbone} {problem.replace('{variant}', variant.name)}")
     return net.train()
+
+
+Made = dict[tuple[str, tuple[int, ...], tuple[tuple[str, Any], ...]], str | None]
+"""What became of attention that was made alone, by its kind, the shape of its place and its options: None, or
+why it could not be made."""
+
+
+def check_options(variant: Variant, classes: int, image_size: int, made: Made) -> None:
+    """Refuse options that do not fit the channels of their places, without building the network. What is in
+    `made` is not made again, for thousands of variants have few kinds of modules.
+
+    Raises:
+        PlacementError: the position matches nothing, or something that cannot carry attention.
+        StudyError: the options do not fit the channels that were found.
+    """
+    for target in find_targets(variant, classes, image_size):
+        options = tuple(options_at(variant, target.part).items())
+        each = variant.kind_at(target.part), tuple(target.shape), options
+        if each not in made:
+            made[each] = _problem_of_options(variant, target)
+        if (problem := made[each]) is not None:
+            raise StudyError(problem)
+
+
+def _problem_of_options(variant: Variant, target: Target) -> str | None:
+    own = bool(variant.own_kinds)
+    try:
+        with seeded(0) if own else restored(), nullcontext() if own else Uninitialised():
+            _make_attention(variant, target)
+    except StudyError as error:
+        return str(error)
+    return None
 
 
 def identify(variant: Variant, classes: int, image_size: int, identity: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -75,12 +76,18 @@ def _known(variant: Variant) -> dict[str, dict[str, Any]]:
     own, given = variant.own_kinds, dict(variant.options)
     if own and len(set(variant.kinds)) == 1:
         return {own[0]: own_options(own[0], given)}
-    known = {name: keyword_options(kind) for name, kind in ATTENTION.items()}
+    known = {name: _defaults(kind) for name, kind in ATTENTION.items()}
     named = {kind: options_of(kind) for kind in variant.kinds if kind in {*known, *own}}
     for name in own:
         others = {key for kind, keys in named.items() if kind != name for key in keys}
         known[name] = own_options(name, given, others)
     return known
+
+
+@cache
+def _defaults(kind: type[Attention]) -> dict[str, Any]:
+    """Read once: a search looks at thousands of variants."""
+    return keyword_options(kind)
 
 
 def options_of(name: str) -> tuple[str, ...]:
@@ -94,7 +101,7 @@ def options_of(name: str) -> tuple[str, ...]:
         return own_option_names(name)
     if name not in ATTENTION:
         raise unknown("attention", name, [NO_ATTENTION, *ATTENTION, ELSEWHERE])
-    return tuple(keyword_options(ATTENTION[name]))
+    return tuple(_defaults(ATTENTION[name]))
 
 
 def fusable() -> tuple[str, ...]:

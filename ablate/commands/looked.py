@@ -8,7 +8,7 @@ import pandas as pd
 
 from ablate.report.summary import last_seed, planned_seeds
 from ablate.result import RunStatus
-from ablate.stats.looks import ANYTIME, FIXED, Look, any_time, margin_of
+from ablate.stats.looks import ANYTIME, FIXED, Look, any_time, fresh_of, margin_of
 from ablate.store.reading.frames import Frames
 from ablate.store.writing.looks import new_look, record_look
 from ablate.system.messages.console import say
@@ -45,15 +45,18 @@ def look_at(frames: Frames, command: str) -> Look | None:
     baseline = aliases.get(study["baseline"], study["baseline"])
     fresh = runs[runs["fresh"]]
     n = _counts(finished[~finished["fresh"]], planned)
-    confirmed = [name for name in fresh["variant"].unique() if name not in planned]
-    of_fresh = _counts(finished[finished["fresh"]], [baseline, *confirmed])
+    named = list(map(str, fresh["variant"].unique()))
+    of_fresh = _counts(finished[finished["fresh"]], dict.fromkeys([baseline, *named]))
     if not (_comparable(n, baseline) or _comparable(of_fresh, baseline)):
         return None
-    n |= {name: of_fresh[name] for name in confirmed}
-    planned |= _counts(fresh, confirmed)
+    # A variant of the grid has a verdict by its own seeds and one by fresh ones: each is counted.
+    counted = {name: fresh_of(name) if name in planned else name for name in named}
+    family = len(planned.keys() | {name for name in named if name not in planned}) - 1
+    n |= {counted[name]: of_fresh[name] for name in named}
+    planned |= {counted[name]: count for name, count in _counts(fresh, named).items()}
     rule = ANYTIME if any_time(frames.looks) else FIXED
     margin = margin_of(frames.looks, study.get("equivalence_margin"))
-    return new_look(rule, command, n, planned, margin, len(planned) - 1, finished["run_key"])
+    return new_look(rule, command, n, planned, margin, family, finished["run_key"])
 
 
 def _counts(runs: pd.DataFrame, names: Iterable[str]) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,22 +21,23 @@ from ablate.errors import StudyError
 from ablate.execute import make_executor
 from ablate.measure.throughput import quick
 from ablate.plan import Cell, Plan
-from ablate.search.cells import LARGEST_CHECKED, CellMaker, check_constraints
+from ablate.search.cells import LARGEST_CHECKED, LARGEST_COUNTED, CellMaker, check_constraints
 from ablate.search.confirm import candidates, distinct, fresh_seeds
 from ablate.search.mirror import OptunaMirror
 from ablate.search.record import read_confirmed
 from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
+from ablate.search.speeds import place_of
 from ablate.search.storage import open_storage, storage_url
 from ablate.stats import Effect, Sample, words
 from ablate.stats.fresh import by_kind
-from ablate.stats.looks import ANYTIME, FIXED, any_time, margin_of
+from ablate.stats.looks import ANYTIME, FIXED, any_time, fresh_of, margin_of
 from ablate.stats.selection import told_fresh
 from ablate.store.connection.address import search_lock
 from ablate.store.connection.engine import database_exists, shown
 from ablate.store.writing.looks import new_look
 from ablate.store.writing.store import Store
-from ablate.store.writing.trials import SearchKey, TrialStore, search_key
+from ablate.store.writing.trials import Place, SearchKey, TrialStore, search_key
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY, metric_named
 from ablate.study.search import SPEED, Search, last_of_grid
@@ -86,17 +86,23 @@ def search_study(
         tell_namesakes(plan, url, console)
         check_places(plan, store, url, console)
         store.register(plan)
-        if not where.rebuild:
-            _check_space(search, maker, store, trials, machine, console)
         content = str(plan.dataset.content_hash())
         key = search_key(study, plan.dataset.label, content, plan.sources)
+        place = Place(machine.name, machine.precision.name, study.recipe.batch_size)
+        anew = False
+        if where.rebuild:
+            place = place_of(trials, trials.trials(key)) or place
+        else:
+            if left_out := maker.check_points():
+                say(left_out, console)
+            anew = _check_space(search, maker, store, trials, machine, place, console)
         mirror = OptunaMirror(
             storage, mirror_name(key), search, space, study.recipe.epochs,
             lambda: open_storage(copy, create=True),
         )  # fmt: skip
         parts = Parts(
             plan, search, space, key, trials, mirror, maker, lambda text: say(text, console),
-            machine.name if search.needs_speed else None, named_study(where.file, url),
+            place if search.needs_speed else None, named_study(where.file, url), anew,
         )  # fmt: skip
         searcher = Searcher(parts)
         mirror.describe(description(study, search, space, parts.told), {"best": told_best(search)})
@@ -148,7 +154,7 @@ class _Work:
         # At most: what is asked for again costs nothing.
         networks = min(search.trials or 0, self.searcher.parts.space.size)
         expected = networks * search.seeds + search.confirm * search.confirm_seeds
-        asked = replace(self.plan, cells=tuple(self._one_of_each()))
+        asked = replace(self.plan, cells=tuple(self.maker.one_of_each()))
         # Whoever picks by what stands here picks as the search does.
         progress = StudyProgress(
             self.console, expected, study.recipe.epochs, executor.slots, show_test=False
@@ -183,11 +189,6 @@ class _Work:
         parts.store.add_cells(self.plan, cells)
         return cells
 
-    def _one_of_each(self) -> Sequence[Cell]:
-        """A cell of each kind of attention that can be asked for: their fused paths are chosen first."""
-        kinds = {str(point["attention"]): point for point in self.searcher.parts.space.firsts()}
-        return [self.maker(point, 1) for point in kinds.values()]
-
     def _announce(self, slots: int, before: int) -> None:
         search, space = self.searcher.parts.search, self.searcher.parts.space
         budget = [
@@ -218,6 +219,8 @@ class _Work:
             f"in {duration(seconds)}",
             self.console,
         )
+        if parts.space.size > LARGEST_COUNTED and self.maker.problems:
+            say(self.maker.told_problems(self.maker.problems), self.console)
         picked_from = len(distinct(trials, self.searcher.finished))
         found = read_confirmed(parts.store, parts.search, trials, self.searcher.finished)
         by_accuracy = self.plan.study.metric == ACCURACY
@@ -248,9 +251,12 @@ class _Work:
         kinds = by_kind(samples, study.baseline, plan.variants, last_of_grid(study.seeds))
         margin = margin_of(looks, study.equivalence_margin)
         effects = kinds.confirmed(margin)
-        # The baseline is not among them: what the study plans of it are its seeds in the grid.
-        n = {name: len(kinds.fresh[name].scores) for name in effects if name not in plan.variants}
-        if n:
+        if effects:
+            # What the study plans of its grid's variants, the baseline among them, are other seeds.
+            n = {
+                fresh_of(name) if name in plan.variants else name: len(each.scores)
+                for name, each in kinds.fresh.items()
+            }
             rule = ANYTIME if any_time(looks) else FIXED
             look = new_look(rule, "search", n, n, margin, len(effects), standing.finished)
             self.store.add_look(key, look)
@@ -259,25 +265,26 @@ class _Work:
 
 def _check_space(
     search: Search, maker: CellMaker, store: Store, trials: TrialStore, machine: Machine,
-    console: Console,
-) -> None:  # fmt: skip
-    """Refuse a space in which nothing can be found, and measure speeds if they count."""
+    place: Place, console: Console,
+) -> bool:  # fmt: skip
+    """Refuse a space in which nothing can be found, and measure speeds if they count; whether they were."""
     if maker.space.size > LARGEST_CHECKED and not search.needs_speed:
-        return
+        return False
     cells, plan = maker.all(), maker.plan
     baseline = plan.variants[plan.study.baseline]
     networks = [cell.architecture for cell in cells] + [baseline]
     trials.add_architectures(networks)
     fingerprints = [network.fingerprint for network in networks]
-    device = machine.name if search.needs_speed else None
-    costs = trials.costs(fingerprints, device)
-    if search.needs_speed and any(SPEED not in costs[f] for f in fingerprints):
+    costs = trials.costs(fingerprints, place)
+    missing = search.needs_speed and any(SPEED not in costs[f] for f in fingerprints)
+    if missing:
         everything = (maker.named(baseline.fingerprint, 1), *cells)
         space_plan = replace(plan, cells=everything)
         protocol = quick(len(everything))
         measure_throughput(space_plan, store, machine, console, protocol)
-        costs = trials.costs(fingerprints, device)
+        costs = trials.costs(fingerprints, place)
     check_constraints(search, maker, costs)
+    return missing
 
 
 def _alone(url: str, study: str) -> AbstractContextManager[None]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ablate.result.metrics import Split
+from ablate.stats.fresh import Kinds, Seeds
+from ablate.stats.looks import FinishedRun, fresh_of
 from ablate.stats.sample import PackedBits, Predicted, Sample
 from ablate.study.metrics import ACCURACY, metric_named
 from ablate.study.own_metrics import stored_name
@@ -75,3 +77,20 @@ def _sample(
         return Sample(values, folds=frames.folds)
     said = {seed: images.said[key].predicted for seed, key in keys.items() if key in images.said}
     return Sample(values, predicted=Predicted(metric, images.labels, said), folds=frames.folds)
+
+
+def judged_runs(
+    finished: pd.DataFrame, kinds: Kinds, last: int, planned: Collection[str]
+) -> list[FinishedRun]:
+    """Finished runs that verdicts stand on: those by which a variant is judged, and the fresh seeds of
+    `planned` ones, which have a verdict of their own.
+    """
+    rows = finished.loc[finished["finished_at"].notna(), ["variant", "seed", "finished_at"]]
+    runs = list[FinishedRun]()
+    for name, seed, at in rows.itertuples(index=False, name=None):
+        if seed > last:
+            counted = fresh_of(name) if name in planned else str(name)
+            runs.append(FinishedRun(counted, int(seed), str(at), last))
+        elif kinds.of.get(name) is not Seeds.FRESH:
+            runs.append(FinishedRun(str(name), int(seed), str(at)))
+    return runs

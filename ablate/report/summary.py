@@ -18,7 +18,7 @@ from ablate.report.cost.speeds import (
     read_speeds,
     speed_columns,
 )
-from ablate.report.samples import count_lacking, read_samples, validation_scores
+from ablate.report.samples import count_lacking, judged_runs, read_samples, validation_scores
 from ablate.result import RunStatus
 from ablate.result.dataset import DatasetSummary
 from ablate.result.elsewhere import LARGEST_SEED, is_elsewhere, told_of
@@ -296,7 +296,7 @@ def summarize(frames: Frames) -> Summary:
         images=frames.images,
         kinds=kinds,
         confirmed=kinds.confirmed(margin),
-        exploratory=_exploratory(frames, _judged_runs(finished, kinds, last), planned),
+        exploratory=_exploratory(frames, judged_runs(finished, kinds, last, planned), planned),
         any_time=any_time(frames.looks),
         data=frames.data,
         metric=metric,
@@ -350,15 +350,6 @@ def planned_seeds(study: Mapping[str, Any]) -> dict[str, int]:
 def _declared(study: Mapping[str, Any], name: str, baseline: str) -> int:
     seeds = study.get("baseline_seeds") if name == baseline else None
     return int(seeds or study["seeds"])
-
-
-def _judged_runs(finished: pd.DataFrame, kinds: Kinds, last: int) -> list[FinishedRun]:
-    """Finished runs that verdicts stand on: by fresh seeds only where there are no others."""
-    rows = finished.loc[finished["finished_at"].notna(), ["variant", "seed", "finished_at"]]
-    values = rows.itertuples(index=False, name=None)
-    above = {name: last * (kind is Seeds.FRESH) for name, kind in kinds.of.items()}
-    runs = [FinishedRun(str(n), int(seed), str(at), above.get(n, 0)) for n, seed, at in values]
-    return [run for run in runs if (run.seed > last) == bool(run.above)]
 
 
 def _tidy(

@@ -3,6 +3,7 @@
 Points that differ may build one network: two ratios end at one hidden width, or a parameter does not
 matter where attention stands. Optuna cannot know that. So it is asked on a draft in memory, where a
 network that is known is told with what it gave, until it asks for a new one; that one becomes a trial.
+A point that cannot be built is no network: it is told there as one that breaks a bound.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ Known = Mapping[str, TrialRow]
 
 @dataclass
 class Asker:
-    """`next` gives points until the networks of the space have all been tried; `ended` says so."""
+    """`next` gives points until the networks of the space have all been tried; `ended` says so.
+
+    `network_of` gives the fingerprint of a point's network, None where it cannot be built.
+    """
 
     search: Search
     space: Space
     mirror: OptunaMirror
-    network_of: Callable[[Point], str]
+    network_of: Callable[[Point], str | None]
     ended: str | None = field(init=False, default=None)
 
     def next(
@@ -52,10 +56,13 @@ class Asker:
         draft, state = self.mirror.draft(), dict[str, Any]()
         for attempt in range(ASKED_AGAIN):
             point, state = draft.ask(number, attempt)
-            first = known.get(self.network_of(point))
-            if first is None:
+            network = self.network_of(point)
+            if network is None:
+                draft.refuse(number + attempt)
+            elif (first := known.get(network)) is None:
                 return point, state
-            draft.answer(number + attempt, first, outcome)
+            else:
+                draft.answer(number + attempt, first, outcome)
         point = self._first_new(self._drawn(number), known)
         return None if point is None else (point, state)
 
@@ -63,6 +70,8 @@ class Asker:
         seen = set[str]()
         for point in points:
             network = self.network_of(point)
+            if network is None:
+                continue
             if network not in known:
                 return point
             seen.add(network)

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 
-from ablate.errors import StudyError
+from ablate.errors import PlacementError, StudyError
 from ablate.measure.architecture import describe
+from ablate.model import Made, check_options
 from ablate.plan import Cell, Plan
 from ablate.search import judge
 from ablate.search.space import Point, Space
-from ablate.study import Variant, run_key
+from ablate.study import Option, Variant, run_key
 from ablate.study.search import SPEED, Search
+from ablate.system.messages.text import plural
+
+Marked = tuple[tuple[str, Option], ...]
+"""A point as the key of a table."""
 
 LARGEST_WALKED = 10_000
 """The points of a space of at most so many are looked through one by one."""
+LARGEST_COUNTED = 2_000
+"""Of a space of at most so many points it is told beforehand how many cannot be built: 1 to 2 ms each."""
 LARGEST_CHECKED = 300
 """A space of at most so many points is built in outline before it is searched."""
 
 
 @dataclass
 class CellMaker:
-    """`maker(point, seed)` is the cell of a point. Points that build one network are one cell."""
+    """`maker(point, seed)` is the cell of a point. Points that build one network are one cell, and
+    `problems` says of those that were looked at and cannot be built, why.
+    """
 
     plan: Plan
     space: Space
     _known: dict[Variant, Cell] = field(init=False, default_factory=dict)
     _by_network: dict[str, Cell] = field(init=False, default_factory=dict)
+    _problem_of: dict[Marked, str | None] = field(init=False, default_factory=dict)
+    _made: Made = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for cell in self.plan.cells:
@@ -35,6 +49,85 @@ class CellMaker:
 
     def __call__(self, point: Point, seed: int) -> Cell:
         return self.with_seed(self._cell(self.space.variant(point)), seed)
+
+    def network_of(self, point: Point) -> str | None:
+        """The fingerprint of a point's network; None if it cannot be built."""
+        if self.problem(point) is not None:
+            return None
+        try:
+            return self(point, 1).architecture.fingerprint
+        except StudyError as error:
+            self._problem_of[tuple(point.items())] = str(error)
+            return None
+
+    def problem(self, point: Point) -> str | None:
+        """Why a point cannot be built, as far as that can be told without building its network."""
+        mark: Marked = tuple(point.items())
+        if mark not in self._problem_of:
+            dataset = self.plan.dataset
+            classes, size = len(dataset.classes()), dataset.image_size
+            try:
+                check_options(self.space.variant(point), classes, size, self._made)
+                self._problem_of[mark] = None
+            except StudyError as error:
+                self._problem_of[mark] = str(error)
+        return self._problem_of[mark]
+
+    @property
+    def problems(self) -> list[str]:
+        """Why points that were looked at cannot be built, in the order in which that was found."""
+        return [problem for problem in self._problem_of.values() if problem is not None]
+
+    def check_points(self) -> str | None:
+        """What to say beforehand of points that cannot be built; None of a large space.
+
+        Raises:
+            PlacementError: a position that this network does not have.
+            StudyError: nothing can be built.
+        """
+        for point in self.space.firsts():
+            try:
+                self(point, 1)
+            except PlacementError:
+                raise  # whatever the options are: a slip in the study, no corner of the space
+            except StudyError:
+                continue
+        if self.space.size > LARGEST_COUNTED:
+            return None
+        problems = [p for point in self.space.points() if (p := self.problem(point)) is not None]
+        if len(problems) == self.space.size:
+            raise StudyError(
+                f"search: none of the {plural(len(problems), 'point')} of this space can be built; the "
+                f"first: {problems[0]}"
+            )
+        return self.told_problems(problems, f" of {self.space.size:,}") if problems else None
+
+    @staticmethod
+    def told_problems(problems: Sequence[str], of: str = "") -> str:
+        """How many points cannot be built, and why the first of them cannot."""
+        return (
+            f"{len(problems):,}{of} points of the space cannot be built and are left out; the first: "
+            f"{problems[0]}"
+        )
+
+    def one_of_each(self) -> list[Cell]:
+        """A cell of each kind of attention of which something can be built.
+
+        Raises:
+            StudyError: of none of them.
+        """
+        firsts = [point for point in self.space.firsts() if self.network_of(point) is not None]
+        found = {str(point["attention"]): point for point in firsts}
+        for kind in map(str, self.space.parameters["attention"].choices):
+            if kind not in found:
+                points = islice(self.space.points(kind), LARGEST_WALKED)
+                there = next((p for p in points if self.network_of(p) is not None), None)
+                found |= {} if there is None else {kind: there}
+        if not found:
+            raise StudyError(
+                f"search: nothing of this space could be built; the first: {self.problems[0]}"
+            )
+        return [self(point, 1) for point in found.values()]
 
     def named_point(self, point: Point) -> Point:
         """The point that a network is called by: another one where the study knows it under that name."""
@@ -47,7 +140,11 @@ class CellMaker:
     def _by_variant(self) -> dict[Variant, Point]:
         if self.space.size > LARGEST_WALKED:
             return {}
-        return {self.space.variant(point): point for point in self.space.points()}
+        found = dict[Variant, Point]()
+        for point in self.space.points():
+            with suppress(StudyError):  # one that cannot be built
+                found[self.space.variant(point)] = point
+        return found
 
     def named(self, fingerprint: str, seed: int) -> Cell:
         """The cell of a network that was made before."""
@@ -66,14 +163,15 @@ class CellMaker:
         """One cell for each network of the space, in the order of its points.
 
         Raises:
-            StudyError: the space is too large, or a point cannot be built.
+            StudyError: the space is too large.
         """
         if self.space.size > LARGEST_CHECKED:
             raise StudyError(
                 f"search: {SPEED} is measured for every variant of the space, and this one has "
                 f"{self.space.size:,} points: at most {LARGEST_CHECKED}"
             )
-        cells = [self(point, 1) for point in self.space.points()]
+        points = self.space.points()
+        cells = [self(point, 1) for point in points if self.network_of(point) is not None]
         return list({cell.architecture.fingerprint: cell for cell in cells}.values())
 
     def _cell(self, variant: Variant) -> Cell:

@@ -16,6 +16,19 @@ def values(search: Search, qualities: Sequence[float], costs: Costs) -> tuple[fl
     return tuple(mean if name == search.quality else costs[name] for name in search.objectives)
 
 
+def is_known(search: Search, costs: Costs) -> bool:
+    """Whether every cost among the objectives is known of a network."""
+    return all(name == search.quality or name in costs for name in search.objectives)
+
+
+def no_worse_in_costs(search: Search, rival: Sequence[float], own: Sequence[float]) -> bool:
+    """Whether a rival is at least as good in everything but the search's metric."""
+    return all(
+        name == search.quality or (r >= o if direction_of(name) == "maximize" else r <= o)
+        for name, r, o in zip(search.objectives, rival, own, strict=True)
+    )
+
+
 def excesses(search: Search, costs: Costs, baseline: Costs) -> dict[str, float]:
     """By how much each constraint is broken; 0 or less where it is kept."""
     return {

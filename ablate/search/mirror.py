@@ -34,6 +34,9 @@ OPTUNA_STATES = {
 }
 """A raced trial has the values of the seeds that it had: fewer, but its own."""
 
+GENERATION = ":generation"
+"""How the names end under which Optuna keeps a sampler's state with a trial."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -136,12 +139,17 @@ class OptunaMirror:
             trial = self._study.ask()
             point = self._space.ask(lambda name, p: _suggest(trial, name, p))
         attributes = self._storage.get_trial_system_attrs(self._trial_id(trial.number))
-        return point, {k: v for k, v in attributes.items() if k.endswith(":generation")}
+        return point, {k: v for k, v in attributes.items() if k.endswith(GENERATION)}
 
     def answer(self, number: int, first: TrialRow, outcome: Callable[[TrialRow], Outcome]) -> None:
         """Tell a draft's trial what the first trial of its network has given; nothing while that runs."""
         if first.state != "running":
             self.tell(replace(first, number=number), outcome(first))
+
+    def refuse(self, number: int) -> None:
+        """Tell a draft's trial that its point cannot be built: pruned before its first epoch."""
+        with _quiet():
+            self._study.tell(number, state=TrialState.PRUNED)
 
     @_told_if_lost()
     def add(self, row: TrialRow) -> None:
@@ -218,7 +226,7 @@ class OptunaMirror:
             params=dict(row.point),
             distributions={name: distribution(axes[name]) for name in row.point},
             user_attrs=dict(outcome.attributes),
-            system_attrs=dict(row.sampler_state),
+            system_attrs={k: v for k, v in row.sampler_state.items() if k.endswith(GENERATION)},
             intermediate_values=dict(outcome.curve) if single else {},
             constraints=dict(outcome.constraints),
         )

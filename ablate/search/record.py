@@ -14,6 +14,7 @@ from ablate.result.search import Called, ConfirmedResult, SearchResult, TrialRes
 from ablate.search import judge
 from ablate.search.confirm import Confirmed, Finished, candidates, confirmed, distinct, fresh_seeds
 from ablate.search.sampling import distribution
+from ablate.search.speeds import costs_of
 from ablate.store.writing.trials import SearchKey, TrialRow, TrialStore
 from ablate.study import Option
 from ablate.study.position import pieces
@@ -80,8 +81,12 @@ def _value(name: str, asked: Option, called: Called, point: Mapping[str, Option]
 
 def finished_trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> Finished:
     """The search's metric by seed, and objectives, of the trials that had all their seeds."""
-    done = [row for row in rows if row.state == "complete"]
-    costs = store.costs([row.fingerprint for row in done])
+    costs = costs_of(store, search, rows)
+    done = [
+        row
+        for row in rows
+        if row.state == "complete" and judge.is_known(search, costs[row.fingerprint])
+    ]
     seen = store.seen([key for row in done for key in row.run_keys], search.metric)
     found = {}
     for row in done:
@@ -156,7 +161,7 @@ def _kinds(
     for name, values in seen.items():
         parameter = parameters[name.partition("@")[0]]
         known = parameter.choices
-        if set(values) <= set(known):
+        if all(value in known for value in values):
             kinds[name] = distribution(parameter)
         else:  # a grid calls a network by a value that the space does not have
             kinds[name] = CategoricalDistribution(tuple(dict.fromkeys([*known, *values])))
@@ -176,15 +181,16 @@ def _as_optuna_trial(
 
 def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tuple[TrialResult, ...]:
     ended = sorted((r for r in rows if r.ended_at), key=lambda r: (str(r.ended_at), r.number))
-    costs = store.costs([row.fingerprint for row in ended])
+    costs = costs_of(store, search, rows)
     seen = store.seen([key for row in ended for key in row.run_keys], search.metric)
     values: dict[int, tuple[float, ...]] = {}
     for row in ended:
         qualities = [seen[k].quality for k in row.run_keys]
         known = [a for a in qualities if a is not None]
-        if row.state in ("complete", "raced") and known:
+        has_costs = judge.is_known(search, costs[row.fingerprint])
+        if row.state in ("complete", "raced") and known and has_costs:
             values[row.number] = judge.values(search, known, costs[row.fingerprint])
-    complete = [row.number for row in ended if row.state == "complete"]
+    complete = [row.number for row in ended if row.state == "complete" and row.number in values]
     best = {complete[i] for i in judge.front(search, [values[n] for n in complete])}
     spent, told = 0, []
     for row in ended:

@@ -19,10 +19,11 @@ from ablate.search.cells import CellMaker
 from ablate.search.mirror import MirrorLostError, OptunaMirror, Outcome
 from ablate.search.racing import clearly_worse
 from ablate.search.space import Space
+from ablate.search.speeds import costs_of, keep_speeds
 from ablate.search.words import told_trial, why_none
-from ablate.store.writing.trials import RunSeen, SearchKey, TrialRow, TrialState, TrialStore
+from ablate.store.writing.trials import Place, RunSeen, SearchKey, TrialRow, TrialState, TrialStore
 from ablate.study.metrics import metric_named
-from ablate.study.search import ACCURACY, SPEED, Search, direction_of
+from ablate.study.search import ACCURACY, SPEED, Search
 
 FREE_IN_A_ROW = 100
 """Without a budget of trials a search ends after so many that cost nothing: the space is known."""
@@ -33,7 +34,8 @@ BUSY_SECONDS = 5.0
 @dataclass(frozen=True)
 class Parts:
     """What a search works with. `cell_of` gives the cell of a point and a seed; `told` are the words
-    behind a command that name the study and the database, empty where the study has no file.
+    behind a command that name the study and the database, empty where the study has no file. Speeds count
+    as they were measured at `place`; `measured_anew` says that the whole space just was.
     """
 
     plan: Plan
@@ -44,8 +46,9 @@ class Parts:
     mirror: OptunaMirror
     cell_of: CellMaker
     say: Callable[[str], None]
-    device: str | None = None
+    place: Place | None = None
     told: str = ""
+    measured_anew: bool = False
 
 
 @dataclass
@@ -82,13 +85,19 @@ class Searcher:
         self._rows = parts.store.trials(parts.key)
         self._asker = Asker(
             parts.search, parts.space, parts.mirror,
-            lambda point: parts.cell_of(point, 1).architecture.fingerprint,
+            parts.cell_of.network_of,
         )  # fmt: skip
         if parts.search.hours is not None:
             self._ends_at = time.monotonic() + 3600 * parts.search.hours
         self._baseline = parts.plan.variants[parts.plan.study.baseline]
         # In this order: the first point of a network names it, as it did before.
         self._rows = [self._called(row) for row in self._rows]
+        if parts.place is not None:
+            self._rows = kept = keep_speeds(
+                parts.store, parts.key, self._rows, parts.place, anew=parts.measured_anew
+            )
+            found = costs_of(parts.store, parts.search, kept, parts.place)
+            self._costs |= {network: costs for network, costs in found.items() if SPEED in costs}
         for row in self._rows:
             self._first.setdefault(row.fingerprint, row.number)
             self._restore(row)
@@ -187,6 +196,8 @@ class Searcher:
         point, state = parts.cell_of.named_point(asked[0]), asked[1]
         cell = parts.cell_of(point, 1)
         row = TrialRow(number, point, state, cell.variant.name, cell.architecture.fingerprint)
+        if parts.place is not None:
+            row = row.measured(parts.place, self._costs_of(row.fingerprint)[SPEED])
         row = parts.store.begin(parts.key, row, cell.architecture)
         self._rows.append(row)
         self._first[row.fingerprint] = number
@@ -268,7 +279,7 @@ class Searcher:
         rivals = [
             qualities
             for qualities, values in finished.values()
-            if _no_worse_in_costs(search, values, own)
+            if judge.no_worse_in_costs(search, values, own)
         ]
         return clearly_worse(
             self._signed(trial.qualities),
@@ -310,9 +321,9 @@ class Searcher:
     def _called(self, row: TrialRow) -> TrialRow:
         """A trial by the name that the study has for its network now: its grid may have grown since."""
         point = dict(row.point)
-        cell = self.parts.cell_of(point, 1)
-        if cell.architecture.fingerprint != row.fingerprint:
+        if self.parts.cell_of.network_of(point) != row.fingerprint:
             return row  # of another version of this attention: its results stay under its own name
+        cell = self.parts.cell_of(point, 1)
         named = replace(row, point=self.parts.cell_of.named_point(point), variant=cell.variant.name)
         if named != row:
             self.parts.store.update(self.parts.key, named)
@@ -366,11 +377,11 @@ class Searcher:
 
     def _costs_of(self, fingerprint: str) -> Mapping[str, float]:
         if fingerprint not in self._costs:
-            found = self.parts.store.costs([fingerprint], self.parts.device)
+            found = self.parts.store.costs([fingerprint], self.parts.place)
             costs = self._costs[fingerprint] = found[fingerprint]
             if self.parts.search.needs_speed and SPEED not in costs:
                 raise StudyError(
-                    f"search: {SPEED} of a variant is not measured on this device: run "
+                    f"search: {SPEED} of a variant is not measured on this device in this precision: run "
                     "`ablate search STUDY` again to measure it"
                 )
         return self._costs[fingerprint]
@@ -380,13 +391,6 @@ class Searcher:
         if new:
             self.parts.store.add_cells(self.parts.plan, new)
             self._registered |= {str(cell.run_key) for cell in new}
-
-
-def _no_worse_in_costs(search: Search, rival: Sequence[float], own: Sequence[float]) -> bool:
-    return all(
-        name == search.quality or (r >= o if direction_of(name) == "maximize" else r <= o)
-        for name, r, o in zip(search.objectives, rival, own, strict=True)
-    )
 
 
 def _links(parts: Parts, row: TrialRow) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.attention import complete, options_of
@@ -50,9 +50,11 @@ class Space:
         """How many points there are; several may be the same network."""
         return sum(math.prod(len(v) for v in axes) for _, axes in self._products())
 
-    def points(self) -> Iterator[Point]:
-        """Every point, in the order of the study file."""
+    def points(self, attention: str | None = None) -> Iterator[Point]:
+        """Every point, or those of one attention, in the order of the study file."""
         for names, axes in self._products():
+            if attention not in (None, axes[0][0]):
+                continue
             for values in itertools.product(*axes):
                 yield dict(zip(names, values, strict=True))
 
@@ -93,10 +95,10 @@ class Space:
                 options[key] = "+".join(parts)
         return complete(Variant(self.backbone, attention, str(position), tuple(options.items())))
 
-    def _products(self) -> Iterator[tuple[list[str], list[tuple[Option, ...]]]]:
+    def _products(self) -> Iterator[tuple[list[str], list[Sequence[Option]]]]:
         """For each attention and position the names of the parameters and the values of each."""
         for attention in self.parameters["attention"].choices:
-            positions: tuple[Option | None, ...] = (None,)
+            positions: Sequence[Option | None] = (None,)
             if attention != NO_ATTENTION:
                 positions = self.parameters["position"].choices
             for position in positions:
@@ -104,7 +106,7 @@ class Space:
                 if position is not None:
                     point["position"] = position
                 axes = self._axes(point)
-                fixed = [(value,) for value in point.values()]
+                fixed: list[Sequence[Option]] = [(value,) for value in point.values()]
                 yield [*point, *axes], [*fixed, *(p.choices for p in axes.values())]
 
     def _axes(self, point: Mapping[str, Option]) -> dict[str, Parameter]:

@@ -30,9 +30,15 @@ LOWERED = N_(
 )
 
 
+def fresh_of(name: str) -> str:
+    """The name under which a look counts the fresh seeds of a variant that the grid has seeds of too."""
+    return f"{name} (fresh seeds)"
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A verdict that was shown. `n` and `planned` are seeds by variant: finished, and to be trained.
+    """A verdict that was shown. `n` and `planned` are seeds by variant: finished, and to be trained. Those of
+    variants of the grid are the grid's; their fresh ones stand beside them (`fresh_of`).
 
     `margin` is the declared margin of equivalence, None for the customary one; `family` the number of
     variants that were judged together; `finished` a digest of the runs that it stood on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -57,6 +58,10 @@ FRESH_SEEDS = 1000
 """Confirmation trains with the seeds above: no search has looked at them, nor a grid of fewer seeds."""
 
 
+LARGEST_VALUE = 65_536
+"""More than any network has channels: a range that goes further is a slip of the keyboard."""
+
+
 def last_of_grid(*declared: int) -> int:
     """The seeds above it are fresh, where a grid declares so many."""
     return max((FRESH_SEEDS, *declared))
@@ -98,16 +103,21 @@ class Parameter(StudyTable):
             raise ValueError(
                 f"search: 1 ≤ low ≤ high is needed, not low = {self.low}, high = {self.high}"
             )
+        if self.high > LARGEST_VALUE:
+            raise ValueError(
+                f"search: high = {self.high:,} is more than any network has channels: write at most "
+                f"{LARGEST_VALUE:,}, or a list of the values that you mean"
+            )
         if self.log and self.step != 1:
             raise ValueError("search: a parameter has either log or a step, not both")
         return self
 
     @property
-    def choices(self) -> tuple[Option, ...]:
-        """Every value that it can have."""
+    def choices(self) -> Sequence[Option]:
+        """Every value that it can have; those of a range are not written out."""
         if self.low is None or self.high is None:
             return tuple(dict.fromkeys(self.values))
-        return tuple(range(self.low, self.high + 1, self.step))
+        return range(self.low, self.high + 1, self.step)
 
 
 class Bound(StudyTable):

@@ -79,7 +79,28 @@ def test_seeds_added_to_a_confirmation_after_a_look_make_it_exploratory() -> Non
     more = searched(fresh=6)
     late = more.runs["finished_at"].where(more.runs["seed"] <= 1004, "2026-01-04T00:00:00")
     added = replace(more, runs=more.runs.assign(finished_at=late), looks=[seen])
-    assert "when 4 of se(pool1) were planned" in str(summarize(added).exploratory)
+    assert "when 4 of none (fresh seeds) were planned" in str(summarize(added).exploratory)
+
+
+def test_fresh_seeds_of_a_variant_of_the_grid_are_counted_beside_its_own() -> None:
+    def of_grid(frames: Frames) -> Frames:
+        return replace(frames, study={**frames.study, "variants": ["none", PICK]})
+
+    look = look_at(of_grid(searched()), "report")
+    assert look is not None
+    fresh = {f"{name} (fresh seeds)": 4 for name in ("none", PICK)}
+    assert look.n == {"none": 3, PICK: 3, **fresh}
+    assert look.planned == {"none": 3, PICK: 3, **fresh}
+    assert look.family == 1
+    seen = replace(look, looked_at="2026-01-03T00:00:00")
+    assert summarize(replace(of_grid(searched()), looks=[seen])).exploratory is None
+    more = of_grid(searched(fresh=6))
+    late = more.runs["finished_at"].where(more.runs["seed"] <= 1004, "2026-01-04T00:00:00")
+    for name in ("none", PICK):
+        only = late.where(more.runs["variant"] == name, "2026-01-02T00:00:00")
+        added = replace(more, runs=more.runs.assign(finished_at=only), looks=[seen])
+        said = str(summarize(added).exploratory)
+        assert f"when 4 of {name} (fresh seeds) were planned; seed 1005 came later" in said
 
 
 def test_a_look_at_what_only_a_search_has_trained_is_none() -> None:

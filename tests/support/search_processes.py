@@ -24,7 +24,7 @@ from ablate.search.searcher import Parts, Searcher
 from ablate.search.space import Space
 from ablate.search.storage import open_storage, storage_url
 from ablate.store.writing.store import Store
-from ablate.store.writing.trials import TrialStore, search_key
+from ablate.store.writing.trials import Place, TrialStore, search_key
 from ablate.study.file import parse_study
 
 EPOCHS = 2
@@ -130,7 +130,12 @@ class Databases:
         return cls(f"sqlite:///{folder / 'r.db'}", f"sqlite:///{folder / 'optuna.db'}")
 
 
-def make_searcher(plan: Plan, where: Path | Databases, said: list[str] | None = None) -> Searcher:
+def make_searcher(
+    plan: Plan,
+    where: Path | Databases,
+    said: list[str] | None = None,
+    place: Place | None = None,
+) -> Searcher:
     """A searcher on databases, which are made where they are missing."""
     search = plan.study.search
     assert search is not None
@@ -146,15 +151,20 @@ def make_searcher(plan: Plan, where: Path | Databases, said: list[str] | None = 
     mirror = OptunaMirror(storage, "small", search, space, EPOCHS, again)
     say = (said if said is not None else []).append
     trials = TrialStore(databases.results)
-    return Searcher(Parts(plan, search, space, key, trials, mirror, CellMaker(plan, space), say))
+    maker = CellMaker(plan, space)
+    return Searcher(Parts(plan, search, space, key, trials, mirror, maker, say, place))
 
 
 def run_search(
-    plan: Plan, where: Path | Databases, executor: Executor, said: list[str] | None = None
+    plan: Plan,
+    where: Path | Databases,
+    executor: Executor,
+    said: list[str] | None = None,
+    place: Place | None = None,
 ) -> Quiet:
     """A whole search, with the real driver and databases."""
     databases = Databases.in_folder(where) if isinstance(where, Path) else where
-    searcher = make_searcher(plan, databases, said)
+    searcher = make_searcher(plan, databases, said, place)
     nothing = Plan(plan.study, plan.dataset, plan.names, plan.variants, plan.aliases, ())
     progress = Quiet(searcher)
 

@@ -62,6 +62,19 @@ def search_key(
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Under what speeds are measured: only those of one place can be compared."""
+
+    device: str
+    precision: str
+    batch_size: int
+
+
+MEASURED = "measured"
+"""Where a trial keeps the speed that it was judged by, beside what of the sampler's state belongs to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrialRow:
     """One trial. `run_keys` are those of the seeds that it had, `trained` those it had to train."""
 
@@ -76,6 +89,23 @@ class TrialRow:
     reason: str | None = None
     asked_at: str = ""
     ended_at: str | None = None
+
+    @property
+    def place(self) -> Place | None:
+        """Where the speed that it is judged by was measured; None if it keeps none."""
+        kept = self.sampler_state.get(MEASURED)
+        return None if kept is None else Place(**{name: kept[name] for name in Place.__slots__})
+
+    @property
+    def speed(self) -> float | None:
+        """The images per second that it is judged by, None if it keeps none."""
+        kept = self.sampler_state.get(MEASURED)
+        return None if kept is None else float(kept["images_per_second"])
+
+    def measured(self, place: Place, speed: float) -> TrialRow:
+        """The trial that is judged by this speed from now on."""
+        kept = {**asdict(place), "images_per_second": speed}
+        return replace(self, sampler_state={**self.sampler_state, MEASURED: kept})
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,37 +253,63 @@ class TrialStore:
 
     @reading
     def costs(
-        self, connection: Connection, fingerprints: Sequence[str], device: str | None = None
+        self, connection: Connection, fingerprints: Sequence[str], place: Place | None = None
     ) -> dict[str, dict[str, float]]:
-        """Parameters and MACs of networks, and images per second where that was measured.
-
-        Speeds are those of one device and precision: of the device that is given, and of that
-        which was measured last.
-        """
+        """Parameters and MACs of networks, and the images per second that were measured last at a place."""
         table, speeds = schema.architectures, schema.costs
-        place = (speeds.c.device, speeds.c.precision, speeds.c.batch_size)
         found: dict[str, dict[str, float]] = {}
-        measured: dict[tuple[Any, ...], dict[str, float]] = {}
-        last: tuple[str, tuple[Any, ...]] | None = None
         for chunk in chunks(list(fingerprints)):
             sizes = select(table.c.fingerprint, table.c.parameters, table.c.macs)
             for fingerprint, parameters, macs in connection.execute(
                 sizes.where(table.c.fingerprint.in_(chunk))
             ):
                 found[fingerprint] = {"parameters": parameters, "macs": macs}
-            rows = select(
-                speeds.c.fingerprint, speeds.c.images_per_second, speeds.c.measured_at, *place
-            ).where(speeds.c.mode == "infer", speeds.c.fingerprint.in_(chunk))
-            for fingerprint, speed, measured_at, *where in connection.execute(
-                rows.order_by(speeds.c.measured_at)
-            ):
-                if device in (None, where[0]):
-                    newest = (measured_at, tuple(where))
-                    last = newest if last is None else max(last, newest)
-                    measured.setdefault(tuple(where), {})[fingerprint] = speed
-        for fingerprint, speed in (measured[last[1]] if last else {}).items():
-            found[fingerprint]["images_per_second"] = speed
+            if place is None:
+                continue
+            mine = (speeds.c[name] == value for name, value in asdict(place).items())
+            rows = select(speeds.c.fingerprint, speeds.c.images_per_second).where(
+                speeds.c.mode == "infer", speeds.c.fingerprint.in_(chunk), *mine
+            )
+            for fingerprint, speed in connection.execute(rows.order_by(speeds.c.measured_at)):
+                found[fingerprint]["images_per_second"] = speed
         return found
+
+    @reading
+    def measured_at(
+        self, connection: Connection, fingerprints: Sequence[str]
+    ) -> dict[Place, set[str]]:
+        """Which of these networks were measured where; the place of the last measurement comes last."""
+        speeds = schema.costs
+        rows = [
+            tuple(row)
+            for chunk in chunks(list(fingerprints))
+            for row in connection.execute(
+                select(speeds.c.measured_at, *(speeds.c[name] for name in Place.__slots__),
+                       speeds.c.fingerprint)
+                .where(speeds.c.mode == "infer", speeds.c.fingerprint.in_(chunk))
+            )
+        ]  # fmt: skip
+        found: dict[Place, set[str]] = {}
+        for _, *at, fingerprint in sorted(rows):
+            place = Place(*at)
+            found[place] = found.pop(place, set()) | {fingerprint}
+        return found
+
+    @reading
+    def trained_at(self, connection: Connection, run_keys: Sequence[str]) -> Place | None:
+        """Where the last of these runs was trained; None if none of them was."""
+        runs = schema.runs
+        rows = [
+            (str(finished_at), Place(device, precision, int(recipe["batch_size"])))
+            for chunk in chunks(list(run_keys))
+            for finished_at, device, precision, recipe in connection.execute(
+                select(runs.c.finished_at, runs.c.device, runs.c.precision, runs.c.recipe).where(
+                    runs.c.run_key.in_(chunk), runs.c.status == RunStatus.FINISHED
+                )
+            )
+            if device is not None and precision is not None and recipe.get("batch_size")
+        ]
+        return max(rows, key=lambda row: row[0])[1] if rows else None
 
 
 def _validated(runs: Any, metric: str) -> tuple[Any, Any]:
