@@ -19,7 +19,7 @@ from typing import Any
 
 from ablate.execute.base import Died, Done, Executor, Job, ended_by, print_to_stderr
 from ablate.system.hardware.gpus import VISIBLE
-from ablate.system.process.signals import ENDING
+from ablate.system.process.signals import ENDING, whole
 
 SAFE_PATH = "PYTHONSAFEPATH"
 """Python looks into the current folder first in what it starts with `-c`: as workers and the helper that
@@ -86,12 +86,14 @@ class LocalExecutor(Executor):
         place = next(place for place in range(self.slots) if place not in taken)
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=_work, args=(theirs, os.getpid()), daemon=True)
-        # As it is started with, so that it stands there before anything can load torch.
-        with _environment({SAFE_PATH: "1", **self._seen_from(place)}):
-            process.start()
-        theirs.close()
         worker = _Worker(place, process, ours)
-        self._workers.append(worker)
+        # A process that nobody knows of is never ended, and Python waits for it when it ends itself.
+        with whole():
+            # As it is started with, so that it stands there before anything can load torch.
+            with _environment({SAFE_PATH: "1", **self._seen_from(place)}):
+                process.start()
+            theirs.close()
+            self._workers.append(worker)
         return worker
 
     def _seen_from(self, place: int) -> dict[str, str]:

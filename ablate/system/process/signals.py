@@ -64,6 +64,23 @@ def _end_now(_signal: int, _frame: Any) -> None:
 
 
 @contextmanager
+def whole() -> Iterator[None]:
+    """What ends this process waits until this is done, and then comes: for what must not be half done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {s: signal.signal(s, lambda number, _frame: came.append(number)) for s in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+@contextmanager
 def uninterrupted() -> Iterator[None]:
     """A second Ctrl-C must not end the giving back that the first one began."""
     if threading.current_thread() is not threading.main_thread():
