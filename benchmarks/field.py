@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from ablate.attention import complete
 from ablate.datasets import Dataset, open_dataset
 from ablate.datasets.base import Images
 from ablate.model import build
 from ablate.study import Recipe, Variant
+from ablate.study.file import load_study
 
 IMAGE_SIZE = 32
 LEARNING_RATE = 1e-3
@@ -24,9 +26,16 @@ VARIANTS = {
 }
 """The networks of the comparison, by the name of their attention."""
 
+REFERENCE = Path(__file__).parents[1] / "studies" / "attention.toml"
+
 RECIPE = Recipe(schedule="constant", precision="amp")
 """The tutorial's: batches of 64, Adam, crop, flip, colour, rotation. Without its schedule, which
 costs nothing."""
+
+
+def reference_grid() -> tuple[Variant, ...]:
+    """All networks of the reference grid, with every option that they stand for."""
+    return tuple(complete(variant) for variant in load_study(REFERENCE).variants())
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 Questions for each batch size: what a step takes a run of the reference grid, by the way it is taken and the
 runs beside it (paths); who trains how many images a second (race); how much several runs side by side and
 the recorded step bring, what attention costs, and how near that is to the roofline (grid); how many
-kernels a step launches and which of them take its time (steps). `--short` shows on any
-device that it runs; on a CPU steps are eager, and nothing is compiled.
+kernels an eager step of one run launches (steps) and the recorded one of a whole seed, and which of them take
+its time (kernels). `--short` shows on any device that it runs; on a CPU steps are eager, and nothing is
+compiled.
 """
 
 from __future__ import annotations
@@ -21,20 +22,17 @@ from typing import Any
 
 import torch
 
-from ablate.attention import complete, fusable, use_kernels
+from ablate.attention import fusable
 from ablate.errors import AblateError
 from ablate.execute.local import LocalExecutor
-from ablate.measure.bench import Conditions, make_bench
-from ablate.measure.profile import ProfileBench
-from ablate.measure.profile_rows import PYTHON, by_kernel, fastest_step
-from ablate.study.file import load_study
 from ablate.system.hardware.machine import find_machine
 from ablate.system.hardware.precision import choose_precision
 from ablate.system.messages.text import duration
 from ablate.tune.cohorts import MeasureCohorts
 from ablate.tune.stepped import TIMED_BATCHES
 from benchmarks import record
-from benchmarks.field import IMAGE_SIZE, VARIANTS, Entry, Field
+from benchmarks.field import IMAGE_SIZE, VARIANTS, Entry, Field, reference_grid
+from benchmarks.kernels import measure_kernels, measure_steps
 from benchmarks.options import Options, watch
 from benchmarks.ours import Squad
 from benchmarks.race import BenchmarkError, interleaved, race
@@ -42,7 +40,6 @@ from benchmarks.roofline import bytes_per_image, copy_bytes_per_second
 from benchmarks.statistics import ratio_of
 
 RESULTS = Path(__file__).parent / "results"
-REFERENCE = Path(__file__).parents[1] / "studies" / "attention.toml"
 BATCH_SIZES = (64, 512)
 COHORTS = (1, 2, 4, 8, 16)
 PATHS = ("eager", "graph", "compiled")
@@ -50,7 +47,6 @@ SIDE_BY_SIDE = 8
 """In the race: fewer than a cohort has of most studies."""
 LAP_EPOCHS = {"eager": 2, "compiled": 8, "graph": 16}
 """In a lap: one takes some by eager steps seconds, and others by graph milliseconds."""
-TOP_KERNELS = 15
 
 Shots = dict[tuple[int, str], list[float]]
 """(runs side by side, step path) → images per second, one for each round."""
@@ -169,46 +165,12 @@ def _rows(shots: Shots, plain: Shots, roofline: float) -> Iterator[dict[str, Any
         }
 
 
-def measure_steps(options: Options, batch_size: int) -> dict[str, Any]:
-    """Kernels of one eager step of one run (on a CPU: operators), and those that take its time."""
-    return {name: _step(options, name, batch_size) for name in options.attention}
-
-
-def _step(options: Options, attention: str, batch_size: int) -> dict[str, Any]:
-    field = replace(options.field(attention), batch_size=batch_size)
-    bench = make_bench(Conditions(field.recipe, field.dataset, field.device))
-    trainer = bench.trainer_of(field.net())
-    use_kernels(
-        trainer.net, {} if bench.machine.precision.exact else dict.fromkeys(fusable(), "fused")
-    )
-    trainer.net.train()
-    profiler = ProfileBench(bench).record(lambda: trainer.step(bench.batch))
-    on_gpu = bench.device.type == "cuda"
-    spent = {
-        name: (each.device_us if on_gpu else each.cpu_us, each.calls)
-        for (_, name), each in by_kernel(fastest_step(profiler.events()), 1).items()
-        if name != PYTHON and (each.device_us or not on_gpu)
-    }
-    if not spent:
-        raise BenchmarkError("the profiler recorded no kernel of the step")
-    total = sum(us for us, _ in spent.values())
-    top = sorted(spent.items(), key=lambda item: -item[1][0])[:TOP_KERNELS]
-    return {
-        "kernels": sum(calls for _, calls in spent.values()),
-        "us": total,
-        "top": [
-            {"name": name, "us": us, "calls": calls, "share": us / total}
-            for name, (us, calls) in top
-        ],
-    }
-
-
 def measure_paths(options: Options, batch_size: int) -> dict[str, Any]:
     """Microseconds that a step takes a run of the reference grid, one seed of it, by step path and cohort;
     and the seconds of all that was measured on a path, of which compiling is the most.
     """
     field = replace(options.field("none"), batch_size=batch_size)
-    grid = tuple(complete(variant) for variant in load_study(REFERENCE).variants())
+    grid = reference_grid()
     on_gpu = field.device == "cuda"
     networks = (
         {"eager": grid[:2], "graph": grid, "compiled": grid} if on_gpu else {"eager": grid[:2]}
@@ -234,6 +196,7 @@ QUESTIONS: dict[str, Callable[[Options, int], dict[str, Any]]] = {
     "race": measure_race,
     "grid": measure_grid,
     "steps": measure_steps,
+    "kernels": measure_kernels,
 }
 
 
@@ -241,8 +204,8 @@ def main(arguments: Sequence[str]) -> int:
     """Measure what is asked for; the figures of each question are written as soon as it is answered."""
     parser = _parser()
     asked = parser.parse_args(arguments)
-    if (asked.cohort or asked.step_path) and asked.what not in ("grid", "all"):
-        parser.error(f"--cohort and --step-path are of grid, not of {asked.what}")
+    if (asked.cohort or asked.step_path) and asked.what not in ("grid", "kernels", "all"):
+        parser.error(f"--cohort and --step-path are of grid and kernels, not of {asked.what}")
     options = Options(
         data=asked.data,
         rounds=asked.rounds or (1 if asked.short else Options.rounds),
@@ -286,9 +249,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--batch-size", action="append", type=int, help="only batches of this size")
     parser.add_argument(
-        "--cohort", action="append", type=int, help="grid: only so many runs side by side"
+        "--cohort", action="append", type=int, help="grid, kernels: only so many runs side by side"
     )
-    parser.add_argument("--step-path", action="append", choices=PATHS, help="grid: only this way")
+    parser.add_argument(
+        "--step-path", action="append", choices=PATHS, help="grid, kernels: only this way"
+    )
     parser.add_argument("--rounds", type=int, help=f"rounds of each comparison ({Options.rounds})")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cuda")
     parser.add_argument("--short", action="store_true", help="a trial, no figures")

@@ -103,10 +103,27 @@ def _steps(figures: Mapping[str, Any], batch_size: int) -> Iterator[str]:
     for network, title in NETWORKS.items():
         if network in figures:
             found = figures[network]
-            top = "; ".join(
-                f"`{each['name'][:40]}` {100 * each['share']:.0f} %" for each in found["top"][:TOP]
-            )
-            yield f"| {title} | {found['kernels']:.0f} | {found['us']:.0f} µs | {top} |"
+            yield f"| {title} | {found['kernels']:.0f} | {found['us']:.0f} µs | {_top(found)} |"
+
+
+def _kernels(figures: Mapping[str, Any], batch_size: int) -> Iterator[str]:
+    yield (
+        f"**Kernels of a recorded step**, for each run of those side by side, batches of {batch_size}: how "
+        "many, their time, and how long any of them ran."
+    )
+    yield ""
+    yield "| steps, runs | kernels | their time | while any ran | the largest |"
+    yield "|---|---|---|---|---|"
+    for plan, found in figures.items():
+        yield (
+            f"| {', '.join(plan.split())} | {found['kernels']:.0f} | {found['us']:.0f} µs | "
+            f"{found['busy_us']:.0f} µs | {_top(found)} |"
+        )
+
+
+def _top(found: Mapping[str, Any]) -> str:
+    largest = found["top"][:TOP]
+    return "; ".join(f"`{each['name'][:40]}` {100 * each['share']:.0f} %" for each in largest)
 
 
 def _head(first: str, names: Any) -> Iterator[str]:
@@ -119,4 +136,10 @@ def _first(sections: Mapping[str, Any]) -> Any:
     return next(iter(sections.values()))
 
 
-QUESTIONS = {"paths": _paths, "race": _race, "grid": _grid, "steps": _steps}
+QUESTIONS = {
+    "paths": _paths,
+    "race": _race,
+    "grid": _grid,
+    "steps": _steps,
+    "kernels": _kernels,
+}

@@ -17,11 +17,11 @@ from ablate.store.writing.store import Store
 from ablate.study.file import load_study
 from ablate.system.hardware.machine import find_machine
 from ablate.tune.choose import Tuning
+from benchmarks.field import REFERENCE
 from benchmarks.options import Options, watch
 from benchmarks.race import BenchmarkError
 
 DIGITS = Path("studies/digits-grid.toml")
-REFERENCE = Path("studies/attention.toml")
 
 
 @dataclass

@@ -7,6 +7,7 @@ import math
 import re
 import resource
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from benchmarks import (
     everyday,
     gpu,
     gpu_table,
+    kernels,
     memory,
     publish,
     record,
@@ -323,9 +325,27 @@ def test_the_grid_and_the_steps_run_on_this_device(monkeypatch: pytest.MonkeyPat
         (1, "eager"), (2, "eager"),
     ]  # fmt: skip
     assert all(0 < row["share_of_roofline"] < 1 for row in figures["rows"])
-    steps = gpu.measure_steps(options, 64)["none"]
+    steps = kernels.measure_steps(options, 64)["none"]
     assert steps["kernels"] > 50
     assert sum(each["share"] for each in steps["top"]) <= 1 + 1e-9
+
+
+@pytest.mark.slow
+def test_a_cohort_is_profiled_kernel_by_kernel() -> None:
+    options = Options(short=True, device="cpu")
+    [(plan, found)] = kernels.measure_kernels(options, 16).items()
+    assert plan == "eager 2"
+    assert found["kernels"] > 50
+    assert found["busy_us"] > 0
+    assert any("conv" in each["name"] for each in found["top"])
+    with pytest.raises(BenchmarkError, match="by eager alone"):
+        kernels.measure_kernels(replace(options, step_paths=("graph",)), 16)
+
+
+def test_kernels_are_counted_by_kind_and_what_overlaps_once() -> None:
+    assert kernels.kind("triton_poi_fused_relu_12") == kernels.kind("triton_poi_fused_relu_3")
+    assert kernels.kind("void copy<4, float_2>(int)") == "void copy<4, float_2>(int)"
+    assert kernels.busy_us([(5.0, 7.0), (0.0, 2.0), (1.0, 3.0), (1.5, 2.5)]) == 5.0
 
 
 @pytest.mark.slow
@@ -352,6 +372,9 @@ def gpu_figures(short: bool) -> dict[str, Any]:
         "gpu/race/512": {"none": {"airbench": {"against_today": ratio}}},
         "gpu/grid/64": grid,
         "gpu/steps/64": {"cbam": {"kernels": 120, "us": 300.0, "top": top}},
+        "gpu/kernels/64": {
+            "compiled 27": {"kernels": 174, "us": 1200.0, "busy_us": 180.0, "top": top}
+        },
     }
     return {name: {"place": place, "figures": each} for name, each in figures.items()}
 
@@ -368,6 +391,7 @@ def test_figures_of_a_gpu_are_shown_and_those_of_a_trial_are_not(tmp_path: Path)
     assert "| airbench-style eager loop | ×7.0 (6.0–8.0) | not measured | not measured |" in written
     assert "| 4, graph | ×7.00; 1.25; 45 % |" in written
     assert "| CBAM ×3 | 120 | 300 µs | `a kernel` 50 % |" in written
+    assert "| compiled, 27 | 174 | 1200 µs | 180 µs | `a kernel` 50 % |" in written
 
 
 def test_a_slice_that_is_over_says_that_something_is_missing(
