@@ -193,8 +193,8 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
     # Here, not above: Optuna takes a second, and most studies have no search.
     from ablate.search.record import read_search
 
-    sources = sources_in(frames.study)
-    key = search_key(study, str(frames.study["dataset"]), frames.dataset_hash, sources)
+    brought = sources_in(frames.study), frames.study.get("weights_sha256")
+    key = search_key(study, str(frames.study["dataset"]), frames.dataset_hash, *brought)
     store = TrialStore(url, create=False)
     try:
         found = read_search(store, key, study.search, _names(frames))

@@ -87,7 +87,8 @@ def search_study(
         check_places(plan, store, url, console)
         store.register(plan)
         content = str(plan.dataset.content_hash())
-        key = search_key(study, plan.dataset.label, content, plan.sources)
+        brought = plan.sources, plan.weights_sha256
+        key = search_key(study, plan.dataset.label, content, *brought)
         place = Place(machine.name, machine.precision.name, study.recipe.batch_size)
         anew = False
         if where.rebuild:

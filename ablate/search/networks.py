@@ -22,7 +22,8 @@ def with_searched(plan: Plan, url: str) -> Plan:
     store = TrialStore(url)
     try:
         content = str(plan.dataset.content_hash())
-        key = search_key(study, plan.dataset.label, content, plan.sources)
+        brought = plan.sources, plan.weights_sha256
+        key = search_key(study, plan.dataset.label, content, *brought)
         rows = store.trials(key)
     finally:
         store.close()

@@ -20,6 +20,7 @@ from ablate.store.statements import chunks
 from ablate.store.writing.registry import add_cells
 from ablate.store.writing.rows import add_architectures
 from ablate.study import Study
+from ablate.study.keys import by_difference
 from ablate.study.metrics import ACCURACY
 from ablate.study.own_code import NO_SOURCES, Sources
 from ablate.study.own_metrics import stored_name
@@ -50,14 +51,20 @@ class SearchKey:
 
 
 def search_key(
-    study: Study, dataset: str, content_hash: str, sources: Sources = NO_SOURCES
+    study: Study,
+    dataset: str,
+    content_hash: str,
+    sources: Sources = NO_SOURCES,
+    weights_sha256: str | None = None,
 ) -> SearchKey:
     """Which search a study has: another space, objective or way of asking is another search, and so are
-    other images, and the same functions of the user's from other source, of which `sources` are the hashes:
-    their runs are others, also where the search looks for another metric than the user's.
+    other images, other weights that its networks begin with, and the same functions of the user's from other
+    source, of which `sources` are the hashes: their runs are others, also where the search looks for another
+    metric than the user's.
     """
     identity = study.search.identity if study.search is not None else {}
-    identity = {**identity, **sources}
+    begun = by_difference({"weights_sha256": weights_sha256}, {"weights_sha256": None})
+    identity = {**identity, **sources, **begun}
     return SearchKey(study.name, dataset, study.setting, digest(identity), content_hash)
 
 
