@@ -40,8 +40,6 @@ SURROUNDINGS = {
     "head": Surroundings(then="| head -c 1 > /dev/null", codes=(0, 130)),
     "40 columns": Surroundings({"COLUMNS": "40"}),
 }
-FEW = ("no home", "ascii", "40 columns")
-"""Those that the quick tests try; `test_surroundings.py` has some more."""
 TRIED = {
     name: tuple(list(OTHERS)[(2 * number + i) % len(OTHERS)] for i in range(2))
     for number, name in enumerate(SURROUNDINGS)
@@ -86,10 +84,7 @@ def test_every_command_is_tried_or_ends_never_by_itself() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in SURROUNDINGS],
-)
+@pytest.mark.parametrize("name", SURROUNDINGS)
 def test_quick_commands(name: str, folder: Path) -> None:
     for command in ("study list",) if name != "no home" else QUICK:
         check(made_anew(folder), EVERY[command], SURROUNDINGS[name])
