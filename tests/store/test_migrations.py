@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import sqlite3
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import claim_one, message
-from support.store_processes import open_killed_at_every_statement
 
 from ablate.errors import DatabaseError
 from ablate.plan import make_plan
@@ -28,8 +25,6 @@ from ablate.study.file import parse_study
 from ablate.system.files import atomic as files
 
 EARLIER = Path(__file__).parents[1] / "databases"
-IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
-"""Where hundreds of commits take no time; what the disk does is not what is tested."""
 
 
 def rows(path: Path, table: str, columns: str = "*") -> list[tuple[object, ...]]:
@@ -187,23 +182,3 @@ def test_a_backup_that_cannot_be_written_leaves_everything_as_it_was(
     assert text.endswith("No space left on device. Nothing was changed")
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["earlier.db"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("revision", "every"), [("0001", 2), (None, 6)], ids=["0001", "new"])
-def test_killed_at_any_statement_a_second_try_completes(
-    revision: str | None, every: int, tmp_path: Path
-) -> None:
-    """With SIGKILL, in a process without torch; `every` leaves some statements out, for time."""
-    source = earlier(revision, tmp_path / "earlier.db") if revision else None
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
-        arguments = (source, Path(folder), every, queue)
-        process = context.Process(target=open_killed_at_every_statement, args=arguments)
-        process.start()
-        kills, ends = queue.get(timeout=500)
-        process.join()
-    assert kills >= 8
-    assert len(ends) == 1, "every second try came to the same end"
-    assert f"VALUES('{HEAD}')" in ends[0]

@@ -19,6 +19,7 @@ from tests.torture.scale import measure_scale
 from tests.torture.sharing import claim_together, claim_together_on_postgres, start_together
 from tests.torture.stalls import stall_postgres
 from tests.torture.thousand import measure_nodes
+from tests.torture.upgrades import kill_upgrades
 from tests.torture.waiting import lock_database, stop_drivers
 
 NOTHING_LOST = {"lost": 0, "duplicates": 0, "unfinished": 0}
@@ -87,6 +88,16 @@ ROWS = (
         full={"drivers": 4, "rounds": 20},
         short={"drivers": 4, "rounds": 1},
         most={"wrong_schemas": 0, "unfinished": 0, "duplicates": 0, "tracebacks": 0, "failed": 0},
+    ),
+    Row(
+        "upgrades",
+        "kill -9 at each statement that makes a database or brings one up to date",
+        "a second try comes to the same database of today",
+        kill_upgrades,
+        full={"every_of_oldest": 1, "every_of_new": 1},
+        short={"every_of_oldest": 13, "every_of_new": 13},
+        most={"other_ends": 0, "not_of_today": 0},
+        least={"kills": 8},
     ),
     Row(
         "calls",
