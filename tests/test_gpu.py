@@ -13,6 +13,7 @@ import torch
 from conftest import run_events
 from support.cohorts import events_of, facts, make_cohort
 from support.graphs import numbers, same, states
+from support.recipes import RECIPES
 from torch._dynamo.utils import counters
 
 from ablate.attention import complete, fusable, use_kernels
@@ -103,6 +104,17 @@ def test_a_graph_gives_the_bytes_of_eager_steps(
     chosen = PRECISIONS[precision]
     eager = stepped(VARIANTS, data, chosen, step_eagerly, optimizer=optimizer)
     graph = stepped(VARIANTS, data, chosen, Graphs(), optimizer=optimizer)
+    assert graph[0] == eager[0]
+    assert same(graph[1], eager[1])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_graph_gives_the_bytes_of_eager_steps_whatever_the_recipe(
+    data: Data, repeating: None, name: str
+) -> None:
+    recipe = {"augment": (), **RECIPES[name]}
+    eager = stepped(("se",), data, BF16, step_eagerly, **recipe)
+    graph = stepped(("se",), data, BF16, Graphs(), **recipe)
     assert graph[0] == eager[0]
     assert same(graph[1], eager[1])
 

@@ -111,8 +111,9 @@ class Trainer:
         done = [
             self._backward(part, forward, share) for part, share in zip(parts, shares, strict=True)
         ]
-        losses, right = (torch.stack(values) for values in zip(*done, strict=True))
-        return (losses * losses.new_tensor(shares)).sum(), right.sum()
+        # Shares stay numbers: to bring them to the device would wait for it, which no graph can record.
+        losses = torch.stack([loss * share for (loss, _), share in zip(done, shares, strict=True)])
+        return losses.sum(), torch.stack([right for _, right in done]).sum()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

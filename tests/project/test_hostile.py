@@ -113,7 +113,7 @@ def commands(database: str) -> Iterator[tuple[str, ...]]:
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT * FROM n"
 EVERYWHERE = ("view for the revision", "older revision with a trigger", "other JSON")
-"""Kinds that every command is shown, one of each check; the others those that read most, as a plan takes time."""
+"""Kinds that every command is shown, one of each check; the others those that read most: plans take time."""
 READERS = ("status", "doctor", "report", "tensorboard", "export", "merge")
 REFUSED = ("is not made as", "an older database", "a database of another program")
 SCHEMAS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 
@@ -9,12 +10,24 @@ OUT_OF_MEMORY = (
     "can't allocate memory",  # torch's allocator of a CPU
     "cuda out of memory",
     "cuda error: out of memory",
+    "cuda driver error: out of memory",  # torch's own calls of the driver, such as loading compiled kernels
+    "triton error [cuda]: out of memory",
     "unable to find an engine to execute this computation",  # cuDNN, without room for a workspace
     "cublas_status_alloc_failed",
     "cudnn_status_alloc_failed",
     "device_allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_…, as cuDNN 9 says it
 )
 """What libraries say, in small letters, when memory ran out: most of it is no `torch.OutOfMemoryError`."""
+
+BROKEN = re.compile(
+    r"(?:cuda error|cuda driver error|triton error \[cuda\]): .*"
+    r"(?:illegal|misaligned|address space|program counter|launch|assert|hardware|uncorrectable|nvlink"
+    r"|destroyed|unknown error)"
+    r"|(?:cudnn|cublas)_status_(?:execution_failed|mapping_error)"
+)
+"""What the driver, Triton, cuDNN and cuBLAS say, in small letters, of a device that is broken for a process;
+most of it is no `torch.AcceleratorError`.
+"""
 
 
 class ProcessSpentError(Exception):
@@ -46,10 +59,17 @@ def breaks_process(error: BaseException) -> bool:
     """Whether the device answers this process with the same error from now on, as after an illegal access:
     whatever is computed next fails too. Another process is not touched.
     """
-    kind = getattr(sys.modules.get("torch"), "AcceleratorError", None)
-    if kind is None or any(isinstance(each, CaptureError) for each in chain(error)):
+    if any(isinstance(each, CaptureError) for each in chain(error)):
         return False
-    return any(isinstance(each, kind) and not _says_so(each) for each in chain(error))
+    return any(_is_broken(each) for each in chain(error))
+
+
+def _is_broken(error: BaseException) -> bool:
+    if not isinstance(error, RuntimeError) or _says_so(error):
+        return False
+    of_torch = getattr(sys.modules.get("torch"), "AcceleratorError", None)
+    known = of_torch is not None and isinstance(error, of_torch)
+    return known or BROKEN.search(str(error).lower()) is not None
 
 
 def _says_so(error: BaseException) -> bool:
