@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 from ablate.errors import DeviceError, OptionError
-from ablate.execute import Executor, Where
+from ablate.execute import Executor, Where, jobs_on_a_gpu
 from ablate.job import CHECKPOINT_SECONDS
 from ablate.plan import Cell, Plan
 from ablate.store.writing.store import Store
@@ -60,6 +62,13 @@ class RunOptions:
         """What an executor gets to work with."""
         return Where(machine.workers, machine.gpus, self.ray_address, self.gpu_share)
 
+    def jobs_on_a_gpu(self, machine: Machine) -> int:
+        """How many cohorts may be trained on one GPU at the same time."""
+        if self.executor == "ray":
+            return jobs_on_a_gpu(self.gpu_share or 1)
+        workers = 1 if self.executor == "inprocess" else self.workers or machine.workers
+        return math.ceil(workers / max(1, len(machine.gpus)))
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -99,8 +108,13 @@ def choose_training(
     Raises:
         DeviceError: a recorded step was asked for, and there is no GPU.
         MeasuringError: the kernels of attention could not be measured.
-        OptionError: a recorded step was asked for of a trainer of the user's.
+        OptionError: a recorded step was asked for of a trainer of the user's, or compiled steps that repeat.
     """
+    if asked.deterministic and asked.step_path == "compiled":
+        raise OptionError(
+            "--deterministic --step-path compiled: a compiler sums and rounds in other places, and what it "
+            "writes need not repeat: use --step-path graph, or leave one of them out"
+        )
     if plan.trainer is not None:
         return _of_own_trainer(asked, plan.trainer.name)
     if not machine.is_gpu and asked.step_path not in ("auto", "eager"):
@@ -108,7 +122,8 @@ def choose_training(
             f"steps of a CPU cannot be recorded, and --step-path {asked.step_path} was asked for on "
             f"{machine.name}: leave it out, or use --device cuda"
         )
-    tuning = Tuning(plan, store.choices, machine, asked.deterministic, note)
+    shared_by = asked.jobs_on_a_gpu(machine)
+    tuning = Tuning(plan, store.choices, machine, asked.deterministic, note, shared_by)
     kernels = tuning.kernels(executor)
     step_path = asked.step_path
     if not machine.is_gpu:
@@ -116,7 +131,7 @@ def choose_training(
     elif step_path == "auto":
         step_path = tuning.step_path(executor, kernels)
     if machine.is_gpu and step_path == "compiled" and asked.executor == "local":
-        _compile_ahead(plan, store, machine, note)
+        _compile_ahead(plan, store, machine, asked.max_runs, note)
     cohort = asked.cohort or machine.cohort
     if machine.is_gpu and asked.cohort is None and len(plan.cells) > machine.cohort:
         cohort = tuning.cohort(executor, kernels_on(step_path, kernels), step_path)
@@ -135,25 +150,30 @@ def choose_training(
     )
 
 
-def _compile_ahead(plan: Plan, store: Store, machine: Machine, note: Callable[[str], None]) -> None:
-    """Have the networks compiled that are still to be trained, before the first cohort needs them."""
-    keys: dict[str, list[str]] = {}
-    for cell in plan.cells:
-        keys.setdefault(cell.architecture.fingerprint, []).append(str(cell.run_key))
-    of = {cell.architecture.fingerprint: cell.variant for cell in plan.cells}
-    networks = [of[fingerprint] for fingerprint, runs in keys.items() if store.ready(runs)]
+def _compile_ahead(
+    plan: Plan, store: Store, machine: Machine, max_runs: int | None, note: Callable[[str], None]
+) -> None:
+    """Have the networks compiled of the runs that are now to be trained, before a cohort needs them."""
+    cells = {str(cell.run_key): cell for cell in plan.cells}
+    ready = islice(store.ready_of(list(cells)), max_runs)
+    networks = {cells[key].architecture.fingerprint: cells[key].variant for key in ready}
     started = time.monotonic()
-    processes = compile_ahead(
-        networks,
+    compiled = compile_ahead(
+        list(networks.values()),
         plan.study.recipe,
         plan.dataset,
         machine,
         lambda done, total: PULSE.count(_("compiling networks"), done, total),
     )
     PULSE.step(_("starting to train"))
-    if processes:
-        took = duration(time.monotonic() - started)
-        note(f"compiled: {amount(len(networks), 'network')} by {processes} processes in {took}")
+    if not compiled.processes:
+        return
+    took = duration(time.monotonic() - started)
+    done = amount(len(networks) - compiled.failed, "network")
+    note(f"compiled: {done} by {compiled.processes} processes in {took}")
+    if compiled.failed:
+        left = amount(compiled.failed, "network")
+        note(f"compiled ahead: not {left}, left to their cohort: {compiled.reason}")
 
 
 def _of_own_trainer(asked: RunOptions, trainer: str) -> TrainingOptions:

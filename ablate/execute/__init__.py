@@ -9,7 +9,7 @@ from ablate.errors import OptionError, unknown
 from ablate.execute.base import Died, Done, Executor, Job
 from ablate.execute.inprocess import InProcessExecutor
 from ablate.execute.local import LocalExecutor
-from ablate.execute.ray_executor import RayExecutor
+from ablate.execute.ray_executor import RayExecutor, jobs_on_a_gpu
 
 RAY = "ray"
 
@@ -38,7 +38,16 @@ EXECUTORS: dict[str, Callable[[int | None, Where], Executor]] = {
     ),
 }
 
-__all__ = ["EXECUTORS", "Died", "Done", "Executor", "Job", "Where", "make_executor"]
+__all__ = [
+    "EXECUTORS",
+    "Died",
+    "Done",
+    "Executor",
+    "Job",
+    "Where",
+    "jobs_on_a_gpu",
+    "make_executor",
+]
 
 
 def make_executor(name: str, workers: int | None, where: Where = Where()) -> Executor:

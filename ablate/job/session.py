@@ -106,6 +106,9 @@ def _train(
             said = f"a cohort is stepped eagerly, it cannot be a graph: {graphs.trouble}"
             yield "", Noted(said, step_path="eager")
             session = replace(session, cohort=replace(cohort, step_path="eager"))
+        if graphs is not None and graphs.compiled is not None:
+            yield "", Noted(graphs.compiled)
+            graphs.compiled = None
         due, writing = clock.is_due, 0.0
         # Before anything of this epoch is given away: what is stored may be gone on from.
         unchanged.prove(thoroughly=due)

@@ -13,6 +13,8 @@ between two convolutions (batch norm, ReLU, pooling, attention) becomes a few ke
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +26,7 @@ from torch import nn
 from ablate.study import Recipe
 from ablate.study.batches import epoch_images
 from ablate.system.hardware.device_errors import CaptureError, breaks_process, out_of_memory
-from ablate.system.messages.text import one_line
+from ablate.system.messages.text import duration, one_line
 from ablate.system.process.randomness import HostDraws
 from ablate.train.batch import Batch, empty_labels
 from ablate.train.cohort import Course, Member, Stepped, step_eagerly
@@ -39,6 +41,8 @@ from ablate.train.step import Forward, Trainer
 
 MOST_NETWORKS = 1024
 """That one process compiles."""
+QUICK_SECONDS = 10.0
+"""Compiling that nobody need be told of."""
 
 
 def compile_network(net: nn.Module, backend: str = "inductor") -> Forward:
@@ -64,12 +68,14 @@ class Graphs:
 
     `compiler` makes of a network what is recorded in its place; None records the network itself.
     `trouble` says why the plain way was taken after all, from then on; None while all is well. A capture
-    that fails is no such thing: after it this process must not go on, and it raises.
+    that fails is no such thing: after it this process must not go on, and it raises. `compiled` says what the
+    compiler has not found on the disk, and how long that took; None where it was quick.
     """
 
     recorder: Callable[[torch.device, int], Recorder] = CudaRecorder
     compiler: Callable[[nn.Module], Forward] | None = None
     trouble: str | None = None
+    compiled: str | None = None
     _recorded: RecordedCohort | None = None
     _compiled: list[tuple[nn.Module, Forward]] = field(default_factory=list)
 
@@ -89,6 +95,7 @@ class Graphs:
             return None
         if self._recorded is None or not self._recorded.is_of(trainers, data):
             self._recorded = None  # frees its memory first
+            began, known = time.perf_counter(), misses()
             try:
                 self._recorded = RecordedCohort(
                     trainers, data, recipe, course.steps, self.recorder, self._forwards(trainers)
@@ -98,7 +105,14 @@ class Graphs:
                 if spent or out_of_memory(error) is not None:
                     raise
                 self.trouble = one_line(error)
+            self._note_compiling(time.perf_counter() - began, misses() - known, len(trainers))
         return self._recorded
+
+    def _note_compiling(self, seconds: float, anew: Counter[str], networks: int) -> None:
+        if anew and seconds > QUICK_SECONDS:
+            graphs = ", ".join(f"{count} {what}" for what, count in anew.items())
+            said = f"a cohort of {networks} has compiled for {duration(seconds)}"
+            self.compiled = f"{said}: not on the disk were {graphs}"
 
     def _forwards(self, trainers: Sequence[Trainer]) -> list[Forward | None]:
         """What computes each network in its place; compiled once, however often it is recorded."""
@@ -108,6 +122,17 @@ class Graphs:
         nets = [trainer.net for trainer in trainers]
         self._compiled = [(net, known.get(id(net)) or self.compiler(net)) for net in nets]
         return [forward for _, forward in self._compiled]
+
+
+def misses() -> Counter[str]:
+    """What this process's compiler has looked for on the disk and not found, so far. torch's own counters."""
+    counted = torch._dynamo.utils.counters
+    return Counter(
+        {
+            "traced networks": counted["aot_autograd"]["autograd_cache_miss"],
+            "compiled passes": counted["inductor"]["fxgraph_cache_miss"],
+        }
+    )
 
 
 def make_graphs(step_path: str) -> Graphs:

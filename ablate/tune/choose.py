@@ -28,7 +28,8 @@ def _silent(_text: str) -> None:
 
 @dataclass(frozen=True)
 class Tuning:
-    """The choices for a plan on a machine. `note` is told what came out of a measurement.
+    """The choices for a plan on a machine. `note` is told what came out of a measurement; `shared_by` is how
+    many cohorts are trained on one GPU at the same time.
 
     What is not in the database is measured in a worker of the executor that is given, which is warm for
     training then; one in which a capture failed is replaced.
@@ -39,6 +40,7 @@ class Tuning:
     machine: Machine
     deterministic: bool = False
     note: Callable[[str], None] = _silent
+    shared_by: int = 1
 
     def kernels(self, executor: Executor) -> dict[str, str]:
         """The kernel of each kind of attention that has more than one; empty if the plan uses none, or
@@ -76,6 +78,7 @@ class Tuning:
         job = MeasureSteps(
             some_variants(self.plan, self.machine.cohort), study.recipe, self.plan.dataset,
             self.machine.device.type, kernels, self.deterministic, study.data, len(self.plan.cells),
+            len({cell.architecture.fingerprint for cell in self.plan.cells}),
         )  # fmt: skip
         found: list[StepPath] = []
         try:
@@ -109,13 +112,14 @@ class Tuning:
         if not self.machine.is_gpu or len(variants) == 1:
             return usual
         study = self.plan.study
-        key = self._key("cohort", study.setting, step_path, *self._conditions)
+        shared = (f"{self.shared_by} on a GPU",) if self.shared_by > 1 else ()
+        key = self._key("cohort", study.setting, step_path, *self._conditions, *shared)
         known = self.choices.find(key)
         if known is not None:
             return int(known.choice)
         job = MeasureCohorts(
             variants, study.recipe, self.plan.dataset, self.machine.device.type, kernels, step_path,
-            self.deterministic,
+            self.deterministic, self.shared_by,
         )  # fmt: skip
         measured: list[CohortSize] = []
         try:

@@ -51,7 +51,9 @@ class CohortSize:
 
 @dataclass(frozen=True)
 class MeasureCohorts:
-    """A job: step cohorts of 1, 2, 4 … of these networks. Yields a `CohortSize` for each that fits."""
+    """A job: step cohorts of 1, 2, 4 … of these networks. Yields a `CohortSize` for each that fits, as one of
+    the `shared_by` that are on the device at the same time.
+    """
 
     variants: tuple[Variant, ...]
     recipe: Recipe
@@ -60,6 +62,7 @@ class MeasureCohorts:
     kernels: Mapping[str, str]
     step_path: str
     deterministic: bool = False
+    shared_by: int = 1
 
     def __call__(self) -> Iterator[CohortSize]:
         recipe = self.recipe
@@ -80,8 +83,11 @@ class MeasureCohorts:
                 seconds = None
             if seconds is None:  # too large to fit, or no graph
                 break
+            taken = self.shared_by * _memory_taken(device)
+            if taken > MOST_MEMORY and size > 1:
+                break  # it fits alone, but not beside the others
             yield CohortSize(size, seconds / size)
-            if 2 * _memory_taken(device) > MOST_MEMORY:
+            if 2 * taken > MOST_MEMORY:
                 break
         free_memory(device)  # training goes on in this process
 

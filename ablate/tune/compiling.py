@@ -19,9 +19,9 @@ from ablate.execute import Died, Done
 from ablate.execute.local import LocalExecutor
 from ablate.study import Recipe, Variant
 from ablate.system.hardware.machine import Machine, prepare_machine
+from ablate.system.messages.text import duration
 from ablate.train.batch import empty_labels
 from ablate.train.graphs import compile_network
-from ablate.train.recorder import record_alone
 from ablate.tune.stepped import make_members
 
 FEWEST = 4
@@ -36,9 +36,27 @@ _TRIED: set[str] = set()
 """What this process has had compiled."""
 
 
+@dataclass
+class Compiled:
+    """What came of it: by how many processes, of how many networks nothing, and why of the first of these."""
+
+    processes: int = 0
+    failed: int = 0
+    reason: str | None = None
+
+    def count(self, event: Done | Died) -> None:
+        """One network more."""
+        said = event.reason if isinstance(event, Died) else event.error
+        if said is not None:
+            self.failed += 1
+            self.reason = self.reason or said.strip().splitlines()[-1]
+
+
 @dataclass(frozen=True)
 class CompileNetwork:
-    """A job: take one step of a network as a cohort's would be compiled. Yields nothing."""
+    """A job: take one step of a network as a cohort's would be compiled, and one more for each phase in which
+    other parts of it are frozen: that is other code. Yields nothing.
+    """
 
     variant: Variant
     recipe: Recipe
@@ -60,11 +78,9 @@ class CompileNetwork:
         images = torch.zeros(count, size, size, 3, device=device).permute(0, 3, 1, 2)
         batch = images, empty_labels(count, recipe, device)
         trainer = member.trainer
-        trainer.begin(1)
         forward = compile_network(trainer.net)
-        if machine.is_gpu:  # as a cohort's: what is compiled may depend on the stream
-            record_alone(device, lambda: trainer.step(batch, forward))
-        else:
+        for epoch in recipe.first_epochs:
+            trainer.begin(epoch)
             trainer.step(batch, forward)
         return
         yield
@@ -76,15 +92,16 @@ def compile_ahead(
     dataset: Dataset,
     machine: Machine,
     said: Callable[[int, int], object] = lambda _done, _total: None,
-) -> int:
+) -> Compiled:
     """Have these networks compiled by as many processes as the machine has room for, once for all contexts of
-    a study; `said` is told how many are done, of how many. What cannot be compiled is left to the cohort,
-    which says why. Returns how many processes there were.
+    a study; `said` is told how many are done, of how many. What cannot be compiled is left to the cohort.
     """
+    compiled = Compiled()
     networks = [each for each in networks if _code(each, recipe, dataset) not in _TRIED]
     count = processes(len(networks), machine)
     if len(networks) < FEWEST or count < 2:
-        return 0
+        return compiled
+    compiled.processes = count
     _TRIED.update(_code(each, recipe, dataset) for each in networks)
     left, done, ends = list(enumerate(networks)), 0, time.monotonic() + MOST_SECONDS
     with LocalExecutor(count, machine.gpus) as executor:
@@ -96,9 +113,13 @@ def compile_ahead(
                 executor.submit(str(number), job)
             for _, event in executor.wait(timeout_seconds=1.0):
                 if isinstance(event, Done | Died):
+                    compiled.count(event)
                     done += 1
                     said(done, len(networks))
-    return count
+    if done < len(networks):
+        compiled.failed += len(networks) - done
+        compiled.reason = compiled.reason or f"not done in {duration(MOST_SECONDS)}"
+    return compiled
 
 
 def _code(network: Variant, recipe: Recipe, dataset: Dataset) -> str:

@@ -37,6 +37,7 @@ from ablate.train.cohort import Member, Stepping, step_eagerly, train_epoch
 from ablate.train.data import Data, draw, load_data, train_batches
 from ablate.train.graphs import Graphs, kernels_on, make_graphs
 from ablate.train.step import Forward
+from ablate.tune.compiling import FEWEST, processes
 from ablate.tune.stepped import (
     SEED,
     TIMED_BATCHES,
@@ -89,7 +90,8 @@ class MeasureSteps:
     """A job: choose how cohorts of these variants are stepped. Yields a `StepPath`, and where compiling is
     tried another one, which then counts: the first is there if compiling takes the process down.
 
-    `deterministic` asks for what eager steps give to the last bit; `runs` is how many are to be trained so.
+    `deterministic` asks for what eager steps give to the last bit; `runs` is how many are to be trained so,
+    of how many different `networks`.
     """
 
     variants: tuple[Variant, ...]
@@ -100,6 +102,7 @@ class MeasureSteps:
     deterministic: bool = False
     data: DataTable = ALL_DATA
     runs: int = 1
+    networks: int = 1
 
     def __call__(self) -> Iterator[StepPath]:
         recipe = self.recipe
@@ -116,12 +119,20 @@ class MeasureSteps:
         yield (chosen := comparison.graph(make_graphs("graph")))
         # Of all cohorts: what was compiled for the first one lies on disk for the others.
         passes = passes_of(data, recipe) * max(1.0, self.runs / len(self.variants))
+        comparison.compiled_times = self._compiled_times(machine)
         if chosen.path == "graph" and comparison.compiling_seconds(passes) > 0:
             yield comparison.compiled(make_graphs("compiled"), passes, chosen)
         if comparison.spent:
             raise ProcessSpentError
         del comparison
         free_memory(device)  # training goes on in this process
+
+    def _compiled_times(self, machine: Machine) -> float:
+        """How many times as long as that of these variants the compiling of all networks takes, side by side
+        where there is room; never less than once, as that of these is done.
+        """
+        at_once = processes(self.networks, machine) if self.networks >= FEWEST else 1
+        return max(1.0, self.networks / len(self.variants) / max(1, at_once))
 
     def _members(self, machine: Machine, made: Made) -> list[Member]:
         precision = machine.precision
@@ -142,7 +153,8 @@ class Comparison:
     """The ways to step one cohort, over the same few batches of `data`.
 
     `make_members` makes the cohort anew; `exact` asks for the same to the last bit. `spent` says that a
-    capture failed: nothing else must be computed in this process then.
+    capture failed: nothing else must be computed in this process then. What compiling this cohort takes
+    counts `compiled_times`.
     """
 
     def __init__(
@@ -164,6 +176,7 @@ class Comparison:
         self._graph: SteppedCohort | None = None
         self._allowed = 0.0
         self.spent = False
+        self.compiled_times = 1.0
 
     def graph(self, graphs: Graphs) -> StepPath:
         """`graph` if it can be had, agrees with eager steps and is faster."""
@@ -176,10 +189,11 @@ class Comparison:
             return StepPath("eager", f"the step cannot be a graph: {self._said(error)}")
 
     def compiling_seconds(self, passes: float) -> float:
-        """What compiling may take before so many passes by graph; 0 if it is not to be tried."""
+        """What compiling this cohort may take before so many passes by graph; 0 if it is not to be tried."""
         if self._exact or self._graph is None:
             return 0.0  # a compiler sums in another order
         seconds = WORTH_SHARE * MOST_SAVED * self._graph.seconds(self._timed) * passes
+        seconds /= self.compiled_times
         return seconds if seconds >= LEAST_COMPILING_SECONDS * len(self._warmed) else 0.0
 
     def compiled(self, graphs: Graphs, passes: float, otherwise: StepPath) -> StepPath:
@@ -234,7 +248,7 @@ class Comparison:
         started, most = time.perf_counter(), self.compiling_seconds(passes)
         graphs.compiler = bounded(graphs.compiler, started + most, most)
         compiled = self._stepped("compiled", graphs)
-        costs = time.perf_counter() - started
+        took = time.perf_counter() - started
         if graphs.trouble is not None:
             return otherwise.noting(f"cannot be compiled: {graphs.trouble}")
         truth = self._stepped("fp32", step_eagerly)
@@ -246,8 +260,8 @@ class Comparison:
             )
         ratio = _speed_ratio(self._graph, compiled, self._timed)
         saves = self._graph.seconds(self._timed) * passes * (1 - 1 / ratio)
-        compared = f"compiled {ratio:.2f} times as fast, in {costs:.0f} s, {apart:.2g} from fp32"
-        if saves <= costs:
+        compared = f"compiled {ratio:.2f} times as fast, in {took:.0f} s, {apart:.2g} from fp32"
+        if saves <= took * self.compiled_times:
             return otherwise.noting(f"{compared}: saves no time here")
         return StepPath("compiled", f"{otherwise.note}; {compared}")
 
@@ -271,7 +285,7 @@ def bounded(
             nonlocal begun
             if not begun and time.perf_counter() > ends:
                 raise TimeoutError(
-                    f"it takes longer than {seconds:.0f} s, a tenth of what it can save"
+                    f"it takes longer than {seconds:.0f} s, its part of a tenth of what all can save"
                 )
             begun = True
             return forward(images)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections import Counter
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
@@ -43,6 +44,7 @@ from ablate.store.writing.store import Store
 from ablate.study import Recipe, Variant
 from ablate.system.hardware.device_errors import CaptureError, out_of_memory
 from ablate.system.hardware.precision import BF16, FP32, Precision
+from ablate.train import graphs as graphs_module
 from ablate.train.cohort import step_eagerly, train_epoch
 from ablate.train.data import Data
 from ablate.train.graphs import Graphs, compile_network
@@ -206,6 +208,23 @@ def test_a_cohort_that_cannot_be_a_graph_says_so_and_trains(
         Noted("a cohort is stepped eagerly, it cannot be a graph: ValueError: it syncs", "eager")
     ]
     assert isinstance(events[-1][1], Finished)
+
+
+def test_a_cohort_that_compiles_for_long_says_what_was_not_on_the_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = iter([Counter[str](), Counter({"compiled passes": 2})])
+    monkeypatch.setattr(graphs_module, "misses", lambda: next(found))
+    monkeypatch.setattr(graphs_module, "QUICK_SECONDS", 0.0)
+    monkeypatch.setattr("ablate.train.graphs.set_learning_rate", lambda *_: None)
+    made = Graphs(Repeater, lambda net: net)
+    monkeypatch.setattr(session_module, "make_graphs", lambda _path: made)
+    run = Run("key", complete(Variant("cbam_cnn(width=0.25)")))
+    recipe = Recipe(epochs=2, batch_size=256, augment=(), optimizer="sgd")
+    job = Cohort((run,), 1, recipe, open_dataset("digits", None, 16), "cpu", step_path="compiled")
+    [note] = [event for key, event in job() if key == "" and isinstance(event, Noted)]
+    assert note.text.startswith("a cohort of 1 has compiled for ")
+    assert note.text.endswith(" s: not on the disk were 2 compiled passes")
 
 
 def test_what_is_noted_about_a_cohort_is_told(url: str) -> None:

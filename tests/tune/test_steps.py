@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,7 @@ from torch import nn
 
 from ablate.attention import complete
 from ablate.datasets import open_dataset
+from ablate.drive.options import RunOptions
 from ablate.execute import make_executor
 from ablate.execute.inprocess import InProcessExecutor
 from ablate.store.writing.store import Store
@@ -132,6 +134,9 @@ def test_compiling_is_tried_where_training_takes_long(
     comparison, _ = compared
     assert comparison.compiling_seconds(1e6) > 1
     assert comparison.compiling_seconds(1.0) == 0
+    comparison.compiled_times = 1e9
+    assert comparison.compiling_seconds(1e6) == 0, "too long for so many networks"
+    comparison.compiled_times = 1.0
     exact = compare(data, Recipe(augment=()), ["se"], exact=True)
     assert exact.graph(Graphs(Repeater)).path == "graph"
     assert exact.compiling_seconds(1e6) == 0
@@ -155,7 +160,10 @@ def test_compiling_takes_no_more_than_a_tenth_of_what_it_can_save(
 
     kept = comparison.compiled(Graphs(Repeater, slow), 1e6, graph)
     assert kept.path == "graph"
-    assert "cannot be compiled: TimeoutError: it takes longer than 0 s, a tenth" in kept.note
+    assert (
+        "cannot be compiled: TimeoutError: it takes longer than 0 s, its part of a tenth"
+        in kept.note
+    )
     assert len(begun) == 1
 
 
@@ -214,6 +222,27 @@ def test_compiled_steps_are_taken_where_they_save_more_than_they_cost(
     assert kept.path == "graph"
     assert "compiled 1.00 times as fast" in kept.note
     assert kept.note.endswith("saves no time here")
+    monkeypatch.setattr(steps, "_speed_ratio", lambda *_: 2.0)
+    monkeypatch.setattr(comparison, "compiling_seconds", lambda _passes: 1e9)
+    comparison.compiled_times = 1e12  # networks that stand behind this one
+    kept = comparison.compiled(Graphs(Repeater, quickly), 1e6, graph)
+    assert kept.note.endswith("saves no time here")
+
+
+def test_what_compiling_takes_counts_all_networks_side_by_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    eight = tuple(Variant("cbam_cnn", "se", "pool1", (("reduction", r),)) for r in range(1, 9))
+
+    def times(networks: int, at_once: int) -> float:
+        monkeypatch.setattr(steps, "processes", lambda *_: at_once)
+        job = MeasureSteps(eight, Recipe(), None, "cuda", {}, networks=networks)  # type: ignore[arg-type]
+        return job._compiled_times(GPU)
+
+    assert times(8, 16) == 1.0
+    assert times(27, 16) == 1.0, "what was compiled to be measured is no faster for that"
+    assert times(64, 2) == 4.0
+    assert times(27, 0) == times(27, 1) == 27 / 8, "without room for two they come one by one"
 
 
 def _as_it_is(net: nn.Module) -> Forward:
@@ -370,6 +399,32 @@ def test_cohorts_are_measured_until_memory_runs_out(monkeypatch: pytest.MonkeyPa
     assert all(each.seconds_a_run > 0 for each in measured)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("taken", "shared_by", "fit"),
+    [(0.1, 1, 3), (0.5, 1, 1), (0.3, 2, 1), (0.15, 4, 1), (0.15, 2, 3)],
+)
+def test_a_cohort_has_its_part_of_the_memory(
+    monkeypatch: pytest.MonkeyPatch, taken: float, shared_by: int, fit: int
+) -> None:
+    monkeypatch.setattr(cohorts, "_memory_taken", lambda _device: taken)
+    monkeypatch.setattr(cohorts, "TIMED_BATCHES", 1)
+    variants = (complete(Variant("cbam_cnn(width=0.25)")),) * 4
+    recipe, dataset = Recipe(batch_size=16, augment=()), open_dataset("digits", None, 16)
+    job = MeasureCohorts(variants, recipe, dataset, "cpu", {}, "eager", shared_by=shared_by)
+    assert len(list(job())) == fit
+
+
+def test_how_many_cohorts_share_a_gpu() -> None:
+    two = replace(GPU, gpus=("0", "1"))
+    assert RunOptions().jobs_on_a_gpu(two) == 1
+    assert RunOptions(workers=2).jobs_on_a_gpu(two) == 1
+    assert RunOptions(workers=5).jobs_on_a_gpu(two) == 3
+    assert RunOptions(executor="inprocess", workers=5).jobs_on_a_gpu(two) == 1
+    assert RunOptions(executor="ray", gpu_share=0.3333).jobs_on_a_gpu(two) == 3
+    assert RunOptions(executor="ray").jobs_on_a_gpu(two) == 1
+
+
 def test_the_size_is_measured_once_for_each_setting_and_kept(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,6 +457,8 @@ def test_the_size_is_measured_once_for_each_setting_and_kept(
     )
     assert chosen(broken) == (6, []), "as it is stored"
     assert chosen(lambda: iter(SIZES[:1]), deterministic=True)[0] == 1, "another question"
+    assert chosen(lambda: iter(SIZES[:2]), shared_by=2)[0] == 2, "and another"
+    assert chosen(broken) == (6, [])
     store.close()
 
 

@@ -87,6 +87,11 @@ class Queue:
         return taking.count_ready(connection, run_keys)
 
     @reading
+    def ready_of(self, connection: Connection, run_keys: Sequence[str]) -> list[str]:
+        """Those of these runs that wait to be trained, in their order."""
+        return list(taking.ready(connection, run_keys))
+
+    @reading
     def statuses(self, connection: Connection, run_keys: Sequence[str]) -> dict[str, RunStatus]:
         """The status of those of these runs that the database knows."""
         return read_statuses(connection, run_keys)
