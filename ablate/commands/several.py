@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import pandas as pd
+
 from ablate.commands.contexts import frames_in_contexts
 from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError
@@ -19,6 +21,8 @@ from ablate.report.several.over import differing_over, with_pages, write_over
 from ablate.report.several.parts import make_parts
 from ablate.report.several.story import compose_several, several_numbers
 from ablate.report.summary import Summary, summarize
+from ablate.result import RunStatus
+from ablate.result.failures import failed_told
 from ablate.store.reading.elsewhere import elsewhere_of
 from ablate.store.reading.frames import Frames, Which, read_frames
 from ablate.store.reading.held import held_of
@@ -153,13 +157,15 @@ def _begun(found: Sequence[Frames]) -> list[Frames]:
     """
     there = [frames for frames in found if _has_baseline(frames)]
     for frames in found:
-        study = frames.study
+        study, runs = frames.study, _of_baseline(frames)
+        failed = list(runs.loc[runs["status"] == RunStatus.FAILED, "failure"])
         said = Said(
             "{study} on {dataset}: its baseline {baseline} has no finished run yet, and every effect is to "
-            "the baseline: `ablate run` trains it",
+            "the baseline: {why}",
             study=study["name"],
             dataset=study["dataset"],
             baseline=study["baseline"],
+            why=failed_told(failed, len(runs)) or Said("`ablate run` trains it"),
         )
         if not there:
             raise DatabaseError(said)
@@ -169,10 +175,15 @@ def _begun(found: Sequence[Frames]) -> list[Frames]:
 
 
 def _has_baseline(frames: Frames) -> bool:
+    runs = _of_baseline(frames)
+    return bool(runs.loc[runs["status"] == RunStatus.FINISHED, "test_accuracy"].notna().any())
+
+
+def _of_baseline(frames: Frames) -> pd.DataFrame:
     study, runs = frames.study, frames.runs
     baseline = (study.get("aliases") or {}).get(study["baseline"], study["baseline"])
-    mine = runs[(runs["variant"] == baseline) & (runs["status"] == "finished")]
-    return bool(mine["test_accuracy"].notna().any())
+    found: pd.DataFrame = runs[runs["variant"] == baseline]
+    return found
 
 
 def _parts(found: Sequence[Frames]) -> list[InContext]:

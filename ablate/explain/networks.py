@@ -16,10 +16,10 @@ from ablate.network.pretrained import load_pretrained
 from ablate.network.weights_file import find_weights
 from ablate.store.files.weights import read_weights
 from ablate.store.reading.held import stored_settings
-from ablate.store.reading.runs import StoredRun, stored_runs
+from ablate.store.reading.runs import StoredRun, stored_runs, why_none_finished
 from ablate.study import Study, Variant
 from ablate.study.meant import find_variant
-from ablate.system.messages.language import N_, _, seed_told
+from ablate.system.messages.language import N_, _, retold, seed_told
 from ablate.train.weights import load_weights
 
 SHORTEST_PREFIX = 4
@@ -113,6 +113,9 @@ def _find(
         weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
         load_pretrained(net, weights, study.backbone, classes, size)
         begins = _("as it begins, with the weights {weights}", weights=study.weights)
+    failed = why_none_finished([run for run in runs if run.fingerprint == mark])
+    if failed:
+        before = _("; {failed}{before}", failed=retold(failed), before=before)
     said = _("{begins}: no weights of a run of it are stored{before}", begins=begins, before=before)
     return LoadedNetwork(variant.name, said, net)
 
