@@ -89,16 +89,16 @@ def pair(summary: Summary, first: str, second: str) -> tuple[VariantSummary, Var
         if not each.n and (lacking := lacking_words(summary)):
             raise DatabaseError(f"{each.name}: {lacking}")
         if not each.n:
-            raise DatabaseError(_unfinished(each, summary))
+            raise _unfinished(each, summary)
     return base, variant
 
 
-def _unfinished(variant: VariantSummary, summary: Summary) -> str:
+def _unfinished(variant: VariantSummary, summary: Summary) -> DatabaseError:
     """Why there is no finished run of a variant, and what makes one."""
     if summary.elsewhere:
-        return f"{variant.name} has no finished run among those that were imported"
+        return DatabaseError(f"{variant.name} has no finished run among those that were imported")
     why = failed_words(variant, summary) or "`ablate run` trains it"
-    return f"{variant.name} has no finished run yet: {why}"
+    return DatabaseError(f"{variant.name} has no finished run yet: {why}")
 
 
 def told(summary: Summary, first: str, second: str) -> list[str]:
