@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from ablate.commands.compare import compare_accuracies, document, effect_of, tol
 from ablate.commands.looked import keep_look
 from ablate.commands.report import build_report, check_report, frames_to_show, print_report
 from ablate.datasets import data_of
-from ablate.errors import DatabaseError, UnknownNameError
+from ablate.errors import AblateError, DatabaseError, UnknownNameError
 from ablate.report.effects.contexts import InContext
 from ablate.report.files.comment import comment
 from ablate.report.files.numbers import json_text
@@ -139,24 +139,41 @@ def check_reports(
     return len(differing)
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The verdict on a pair in each context that it was compared in, None where none is claimed, and why it
+    was not in others that have it, by the context.
+    """
+
+    verdicts: tuple[str | None, ...]
+    not_compared: Mapping[Context, str] = field(default_factory=dict)
+
+
 def compare_in_contexts(
     first: str, second: str, studies: Sequence[Asked], data: Path | None, url: str,
     format: Literal["words", "json"] = "words",
-) -> list[str | None]:  # fmt: skip
-    """Print the effect of the second variant against the first in each context that has both; returns the
-    verdicts, None where none is claimed.
+) -> Compared:  # fmt: skip
+    """Print the effect of the second variant against the first in each context that has both; returns what
+    was compared.
 
     Raises:
         UnknownNameError: no context has such a variant.
-        OptionError, DatabaseError: as `compare_accuracies`.
+        OptionError, DatabaseError: as `compare_accuracies`; of contexts, where they are compared in none.
     """
     if len(studies) == 1:
-        return [compare_accuracies(first, second, studies[0], data, url, format)]
+        return Compared((compare_accuracies(first, second, studies[0], data, url, format),))
     questions = _of_a_file(studies)
     unknown: UnknownNameError | None = None
     documents, verdicts = [], list[str | None]()
     with redirect_stdout(sys.stderr if format == "json" else sys.stdout):
-        for context, frames in frames_in_contexts(questions, data, url):
+        found = frames_in_contexts(questions, data, url)
+        begun = [context for context, _frames in found]
+        without = {
+            study.context: f"nothing of study {study.name!r} in this context yet: `ablate run` trains it"
+            for study in questions
+            if study.context not in begun
+        }
+        for context, frames in found:
             say(_("context {context}", context=context_name(context)))
             try:
                 summary = summarize(frames)
@@ -166,6 +183,7 @@ def compare_in_contexts(
                 say(_("  not in this context"))
                 continue
             except DatabaseError as error:
+                without[context] = str(error)
                 say(f"  {error}")
                 continue
             verdicts.append(None if effect is None else str(effect.verdict))
@@ -175,11 +193,25 @@ def compare_in_contexts(
                 say(f"  {line}")
             keep_look(frames, url, "compare")
         PULSE.end()
-    if unknown is not None and not verdicts:
-        raise unknown
+    if not verdicts:
+        raise _compared_nowhere(first, second, without, unknown)
     if format == "json":
-        print(json_text({"study": questions[0].name, "contexts": documents}), end="")
-    return verdicts
+        left = [{"context": dict(context), "why": why} for context, why in without.items()]
+        printed = {"study": questions[0].name, "contexts": documents, "not_compared": left}
+        print(json_text(printed), end="")
+    return Compared(tuple(verdicts), without)
+
+
+def _compared_nowhere(
+    first: str, second: str, without: Mapping[Context, str], unknown: UnknownNameError | None
+) -> AblateError:
+    """Why a pair was compared in no context: that none has it, or what a context lacks."""
+    if unknown is not None and not without:
+        return unknown
+    context, why = list(without.items())[-1]  # behind those that were never begun
+    return DatabaseError(
+        f"{first} and {second} can be compared in none of the contexts: in {context_name(context)} {why}"
+    )
 
 
 def frames_in_contexts(

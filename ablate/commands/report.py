@@ -109,6 +109,27 @@ def failing(summary: Summary, verdicts: Sequence[str]) -> list[str]:
     return [v.name for v in summary.tested if v.effect and v.effect.verdict in verdicts]
 
 
+def refuse_unjudged(found: Sequence[Summary], asked: int) -> None:
+    """Refuse to pass where a study, or one of the contexts asked for, has nothing to be judged by yet.
+
+    Raises:
+        OptionError: there is no pair of finished runs in it.
+    """
+    without = asked - sum(map(_is_judged, found))
+    if without:
+        of = "the study has" if asked == 1 else f"{without:,} of {asked:,} contexts have"
+        raise OptionError(
+            f"--fail-on: {of} no finished run of the baseline and of another variant yet, so there is no "
+            "verdict: `ablate run` trains what is missing"
+        )
+
+
+def _is_judged(summary: Summary) -> bool:
+    """Whether a variant was compared with the baseline, where there is another one."""
+    others = [each for each in summary.variants if not each.is_baseline and each.same_as is None]
+    return not others or (summary.reference.n > 0 and any(each.n for each in others))
+
+
 def check_report(
     study: Asked, data: Path | None, url: str, out: Path | None, *,
     paper: ForPaper = WIDE, alone: bool = False, remedy: str = "",
