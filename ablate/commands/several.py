@@ -11,13 +11,15 @@ from pathlib import Path
 import pandas as pd
 
 from ablate.commands.contexts import frames_in_contexts
+from ablate.commands.folders import Report, usual_folder
 from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError
 from ablate.report.effects.contexts import InContext
 from ablate.report.files.export import over_csv
 from ablate.report.files.numbers import json_text
+from ablate.report.render import differing_in
 from ablate.report.several.compared import refuse_strangers
-from ablate.report.several.over import differing_over, with_pages, write_over
+from ablate.report.several.over import with_pages, write_over
 from ablate.report.several.parts import make_parts
 from ablate.report.several.story import compose_several, several_numbers
 from ablate.report.summary import Summary, summarize
@@ -28,7 +30,6 @@ from ablate.store.reading.frames import Frames, Which, read_frames
 from ablate.store.reading.held import held_of
 from ablate.study import Study
 from ablate.system.digest import digest
-from ablate.system.files.inside import inside
 from ablate.system.messages.console import files_told, say
 from ablate.system.messages.language import ENGLISH, Said, _, retold, spoken
 from ablate.system.messages.pulse import PULSE
@@ -53,7 +54,7 @@ def build_several(
     found = _found(asked, data, url)
     parts = _parts(found)
     PULSE.step(_("drawing"))
-    files = write_over(out or usual_folder(parts), rendered(parts))
+    files = write_over(out or folder_of(parts), rendered(parts))
     for line in files_told(files):
         say(line)
     _keep_looks(found, url)
@@ -83,7 +84,7 @@ def check_several(asked: Sequence[Asked], data: Path | None, url: str, out: Path
         OptionError, UnknownNameError, DatabaseError: as `build_several`.
     """
     parts = _parts(_found(asked, data, url))
-    differing = differing_over(out or usual_folder(parts), rendered(parts))
+    differing = differing_in(out or folder_of(parts), rendered(parts))
     for file in differing:
         say(_("{file}: not what the database gives; `ablate report` writes it anew", file=file))
     return len(differing)
@@ -99,13 +100,17 @@ def rendered(parts: Sequence[InContext]) -> dict[str, bytes]:
     return with_pages(texts, compose_several(parts))
 
 
-def usual_folder(parts: Sequence[InContext]) -> Path:
-    """`reports/a-and-b`; of many names the first ones, and a hash of all of them."""
+def folder_of(parts: Sequence[InContext]) -> Path:
+    """`reports/a-and-b`; of many names the first ones, and a hash of all of them; with a hash of what it
+    tells of where another report lies there.
+    """
     names = list(dict.fromkeys(str(part.summary.study["name"]) for part in parts))
     joined = "-and-".join(names) if len(names) > 1 else f"{names[0]}-all"
     if len(joined) > MOST_LETTERS:
         joined = f"{joined[:MOST_LETTERS].rstrip('-')}-{digest(names)[:8]}"
-    return inside(Path("reports"), joined)
+    told = {(str(part.summary.study.get("setting") or ""), part.dataset_hash) for part in parts}
+    apart = f"{joined}-{digest(sorted(told))[:8]}"
+    return usual_folder(Report("studies", frozenset(told)), joined, apart)
 
 
 def _found(asked: Sequence[Asked], data: Path | None, url: str) -> list[Frames]:

@@ -1,4 +1,4 @@
-"""`ablate compare` and `report --fail-on` where contexts have nothing to be judged by: that passes nothing."""
+"""`compare` and `report --fail-on` where contexts have nothing to be judged by: that passes nothing."""
 
 from __future__ import annotations
 
@@ -42,9 +42,13 @@ def test_a_study_is_judged_where_its_baseline_and_a_variant_have_a_finished_run(
     refuse_unjudged([full, without(full, "se")], 2)
     refuse_unjudged([summarize(make_frames({"none": 0.8}))], 1)  # nothing is to be compared
     for lacking in (without(full, "none"), without(full, "se", "cbam")):
-        with pytest.raises(OptionError, match="--fail-on: the study has no finished run"):
+        with pytest.raises(
+            OptionError, match="--fail-on: 1 of 1 context asked for: no finished run"
+        ):
             refuse_unjudged([lacking], 1)
-        with pytest.raises(OptionError, match="--fail-on: 2 of 3 contexts have no finished run"):
+        with pytest.raises(
+            OptionError, match="--fail-on: 2 of 3 contexts asked for: no finished run"
+        ):
             refuse_unjudged([full, lacking], 3)
 
 
@@ -114,10 +118,33 @@ def test_a_report_without_a_verdict_does_not_pass_fail_on(
 ) -> None:
     report = ("report", "many.toml", *way, "--fail-on", "worse")
     code, _, err = ablate(*report)
-    assert (code, "2 of 2 contexts have no finished run" in err) == (2, True)
+    assert (code, "2 of 2 contexts asked for: no finished run" in err) == (2, True)
     code, _, err = ablate(*report, "--set", *FIRST)
-    assert (code, "--fail-on: the study has no finished run" in err) == (2, True)
+    assert (code, "--fail-on: 1 of 1 context asked for: no finished run" in err) == (2, True)
     end(ablate, SECOND, 0.5)
     assert ablate(*report, "--set", *SECOND)[0] == 0
     code, _, err = ablate(*report)
-    assert (code, "1 of 2 contexts have no finished run" in err) == (2, True)
+    assert (code, "1 of 2 contexts asked for: no finished run" in err) == (2, True)
+
+
+@pytest.mark.slow
+def test_reports_of_one_context_of_all_and_of_others_do_not_take_each_others_place(
+    ablate: Shell,
+) -> None:
+    end(ablate, SECOND, 0.5)
+    report = ("report", "many.toml")
+    assert "of its own" not in ablate(*report)[1]
+    reports = ablate.folder / "reports"
+    before = (reports / "many" / "report.json").read_bytes()
+    code, out, _ = ablate(*report, "--set", *SECOND)
+    assert (code, "this report has a folder of its own" in " ".join(out.split())) == (0, True)
+    assert ablate(*report, "--set", *SECOND, "--check")[0] == 0
+    for one in ("0.2", "0.3"):
+        end(ablate, (f"recipe.label_smoothing={one}",), 0.5)
+    others = (*report, "--set", "recipe.label_smoothing=[0.2,0.3]")
+    code, out, _ = ablate(*others)
+    assert (code, "reports/many-contexts-" in out) == (0, True)
+    assert ablate(*others, "--check")[0] == 0
+    assert ablate(*report, "--check")[0] == 0
+    assert (reports / "many" / "report.json").read_bytes() == before
+    assert len(list(reports.iterdir())) == 3
