@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from ablate.attention import complete
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError
+from ablate.explain.titles import titles_of
 from ablate.identity.known import forget_origins
 from ablate.model import build, identify
 from ablate.network.pretrained import load_pretrained
@@ -39,13 +40,16 @@ OF_BEFORE = N_(
 @dataclass(frozen=True)
 class LoadedNetwork:
     """A network to look into: `weights` says in words where its weights come from, `fold` which images it was
-    tested on where there are folds; None of an untrained one.
+    tested on where there are folds; None of an untrained one, which has no `run_key`. `title` tells it from
+    the others that it is shown with.
     """
 
     name: str
     weights: str
     net: nn.Module = field(repr=False)
     fold: int | None = None
+    run_key: str = ""
+    title: str = ""
 
 
 def load_networks(
@@ -72,7 +76,9 @@ def load_networks(
             "the study another name with --set name=NAME)"
         )
     variants = {v.name: v for v in map(complete, study.variants())}
-    return [_find(target, variants, runs, study, dataset, url) for target in targets]
+    found = [_find(target, variants, runs, study, dataset, url) for target in targets]
+    titles = titles_of([(each.name, each.run_key) for each in found])
+    return [replace(each, title=title) for each, title in zip(found, titles, strict=True)]
 
 
 def _find(
@@ -147,4 +153,4 @@ def _trained(
         which=seed_told(run.seed, run.fold),
         said=said,
     )
-    return LoadedNetwork(variant.name, trained, net, run.fold)
+    return LoadedNetwork(variant.name, trained, net, run.fold, run.run_key)
