@@ -32,6 +32,7 @@ from ablate.cli.steps import (
 )
 from ablate.errors import OptionError
 from ablate.system.messages.language import _
+from ablate.system.messages.text import plural
 
 if TYPE_CHECKING:
     from ablate.study import Study
@@ -106,7 +107,7 @@ def report(
     _begin("report", questions)
     with loading():
         from ablate.commands.contexts import Printed, build_reports, check_reports, print_reports
-        from ablate.commands.report import draw_one, failing
+        from ablate.commands.report import draw_one, failing, refuse_unjudged
         from ablate.report.files.latex import paper_columns
         from ablate.report.render import ForPaper
 
@@ -126,6 +127,8 @@ def report(
         found = build_reports(questions, data, db, out, paper)
     if any(failing(each, verdicts) for each in found):
         raise typer.Exit(EXIT_VERDICT)
+    if verdicts:
+        refuse_unjudged(found, len(questions))
 
 
 def _report_several(
@@ -222,7 +225,12 @@ def compare(
     found = compare_in_contexts(first, second, questions, data, db, format)
     if format == "words":
         tell_next("report", study, db=db, data=data, set=set)
-    if verdicts and None in found:
+    if verdicts and None in found.verdicts:
         raise OptionError("--fail-on: the study is test-leaked, so no verdict is claimed")
-    if any(verdict in verdicts for verdict in found):
+    if any(verdict in verdicts for verdict in found.verdicts):
         raise typer.Exit(EXIT_VERDICT)
+    if verdicts and found.not_compared:
+        raise OptionError(
+            f"--fail-on: none of these verdicts where the two were compared, which they were not in "
+            f"{plural(len(found.not_compared), 'context')}: `ablate run` them, or choose others with --set"
+        )

@@ -11,7 +11,7 @@ from ablate.commands.chosen import Asked, frames_of
 from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError
 from ablate.report.files.numbers import effect_document, json_text
-from ablate.report.findings import LEAKED, cost, lacking_words, unmoved_in
+from ablate.report.findings import LEAKED, cost, failed_words, lacking_words, unmoved_in
 from ablate.report.summary import Summary, VariantSummary, summarize
 from ablate.stats import Effect, effects, words
 from ablate.study.meant import find_variant
@@ -89,8 +89,16 @@ def pair(summary: Summary, first: str, second: str) -> tuple[VariantSummary, Var
         if not each.n and (lacking := lacking_words(summary)):
             raise DatabaseError(f"{each.name}: {lacking}")
         if not each.n:
-            raise DatabaseError(f"{each.name} has no finished run yet: `ablate run` trains it")
+            raise _unfinished(each, summary)
     return base, variant
+
+
+def _unfinished(variant: VariantSummary, summary: Summary) -> DatabaseError:
+    """Why there is no finished run of a variant, and what makes one."""
+    if summary.elsewhere:
+        return DatabaseError(f"{variant.name} has no finished run among those that were imported")
+    why = failed_words(variant, summary) or "`ablate run` trains it"
+    return DatabaseError(f"{variant.name} has no finished run yet: {why}")
 
 
 def told(summary: Summary, first: str, second: str) -> list[str]:

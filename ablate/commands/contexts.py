@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from ablate.commands.chosen import Asked, frames_of
 from ablate.commands.compare import compare_accuracies, document, effect_of, told
+from ablate.commands.folders import Report, usual_folder
 from ablate.commands.looked import keep_look
 from ablate.commands.report import build_report, check_report, frames_to_show, print_report
 from ablate.datasets import data_of
-from ablate.errors import DatabaseError, UnknownNameError
+from ablate.errors import AblateError, DatabaseError, UnknownNameError
 from ablate.report.effects.contexts import InContext
 from ablate.report.files.comment import comment
 from ablate.report.files.numbers import json_text
 from ablate.report.render import (
+    CONTEXTS,
     WIDE,
     ForPaper,
-    differing_files,
+    differing_in,
     of_reports,
     render,
     write_files,
 )
-from ablate.report.several.over import (
-    differing_over,
-    left_over,
-    numbers_over,
-    render_contexts,
-)
+from ablate.report.several.over import numbers_over, render_contexts
 from ablate.report.summary import Summary, summarize
 from ablate.store.reading.frames import Frames
 from ablate.study import Study
 from ablate.study.contexts import folder_name
-from ablate.system.files.inside import inside
+from ablate.system.digest import digest
 from ablate.system.messages.console import files_told, say
 from ablate.system.messages.context import Context, context_name
 from ablate.system.messages.language import _
 from ablate.system.messages.pulse import PULSE
 
-CONTEXTS = "contexts"
-"""The folder of the reports of single contexts."""
 Printed = Literal["json", "comment"]
 
 
@@ -59,8 +54,8 @@ def build_reports(
     if len(studies) == 1:
         return [build_report(studies[0], data, url, out, paper)]
     questions = _of_a_file(studies)
-    folder = out or inside(Path("reports"), questions[0].name)
     found = frames_in_contexts(questions, data, url)
+    folder = out or _folder_of(questions, data, found)
     PULSE.step(_("computing"))
     each = _summarized(found)
     files = write_reports(folder, each, paper)
@@ -74,20 +69,24 @@ def build_reports(
 
 
 def write_reports(folder: Path, each: Sequence[InContext], paper: ForPaper) -> list[Path]:
-    """Write all of these reports or none; returns the files of the one over all contexts.
+    """Write all of these reports or none, in place of an earlier one; returns the files of the one over all
+    contexts.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    over = render_contexts(each)
-    files, without = dict[str, bytes](), left_over(folder, over)
+    files = _rendered(each, paper)
+    write_files(folder, files, of_reports(folder) - files.keys())
+    return [folder / name for name in files if not name.startswith(f"{CONTEXTS}/")]
+
+
+def _rendered(each: Sequence[InContext], paper: ForPaper) -> dict[str, bytes]:
+    """The content of every file by its path inside the folder: those of each context, then those over all."""
+    over, files = render_contexts(each), dict[str, bytes]()
     for one in each:
         own = render(_among(one, each), paper)
         files |= {f"{one.folder}/{name}": content for name, content in own.items()}
-        earlier = of_reports(folder / one.folder) - own.keys()
-        without += [f"{one.folder}/{name}" for name in earlier]
-    write_files(folder, files | over, without)
-    return [folder / name for name in over]
+    return files | over
 
 
 def print_reports(
@@ -126,37 +125,49 @@ def check_reports(
     if len(studies) == 1:
         return check_report(studies[0], data, url, out, paper=paper)
     questions = _of_a_file(studies)
-    folder = out or inside(Path("reports"), questions[0].name)
-    each = _summarized(frames_in_contexts(questions, data, url))
-    differing = [
-        file
-        for one in each
-        for file in differing_files(_among(one, each), folder / one.folder, paper)
-    ]
-    differing += differing_over(folder, render_contexts(each))
+    found = frames_in_contexts(questions, data, url)
+    folder = out or _folder_of(questions, data, found)
+    differing = differing_in(folder, _rendered(_summarized(found), paper))
     for file in differing:
         say(_("{file}: not what the database gives; `ablate report` writes it anew", file=file))
     return len(differing)
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The verdict on a pair in each context that it was compared in, None where none is claimed, and why it
+    was not in others that have it, by the context.
+    """
+
+    verdicts: tuple[str | None, ...]
+    not_compared: Mapping[Context, DatabaseError] = field(default_factory=dict)
+
+
 def compare_in_contexts(
     first: str, second: str, studies: Sequence[Asked], data: Path | None, url: str,
     format: Literal["words", "json"] = "words",
-) -> list[str | None]:  # fmt: skip
-    """Print the effect of the second variant against the first in each context that has both; returns the
-    verdicts, None where none is claimed.
+) -> Compared:  # fmt: skip
+    """Print the effect of the second variant against the first in each context that has both; returns what
+    was compared.
 
     Raises:
         UnknownNameError: no context has such a variant.
-        OptionError, DatabaseError: as `compare_accuracies`.
+        OptionError, DatabaseError: as `compare_accuracies`; of contexts, where they are compared in none.
     """
     if len(studies) == 1:
-        return [compare_accuracies(first, second, studies[0], data, url, format)]
+        return Compared((compare_accuracies(first, second, studies[0], data, url, format),))
     questions = _of_a_file(studies)
     unknown: UnknownNameError | None = None
     documents, verdicts = [], list[str | None]()
     with redirect_stdout(sys.stderr if format == "json" else sys.stdout):
-        for context, frames in frames_in_contexts(questions, data, url):
+        found = frames_in_contexts(questions, data, url)
+        begun = [context for context, _frames in found]
+        without = {
+            study.context: DatabaseError("nothing of it is in the database: `ablate run` trains it")
+            for study in questions
+            if study.context not in begun
+        }
+        for context, frames in found:
             say(_("context {context}", context=context_name(context)))
             try:
                 summary = summarize(frames)
@@ -166,6 +177,7 @@ def compare_in_contexts(
                 say(_("  not in this context"))
                 continue
             except DatabaseError as error:
+                without[context] = error
                 say(f"  {error}")
                 continue
             verdicts.append(None if effect is None else str(effect.verdict))
@@ -175,11 +187,28 @@ def compare_in_contexts(
                 say(f"  {line}")
             keep_look(frames, url, "compare")
         PULSE.end()
-    if unknown is not None and not verdicts:
-        raise unknown
+    if not verdicts:
+        raise _compared_nowhere(first, second, without, unknown)
     if format == "json":
-        print(json_text({"study": questions[0].name, "contexts": documents}), end="")
-    return verdicts
+        left = [{"context": dict(context), "why": str(why)} for context, why in without.items()]
+        printed = {"study": questions[0].name, "contexts": documents, "not_compared": left}
+        print(json_text(printed), end="")
+    return Compared(tuple(verdicts), without)
+
+
+def _compared_nowhere(
+    first: str,
+    second: str,
+    without: Mapping[Context, DatabaseError],
+    unknown: UnknownNameError | None,
+) -> AblateError:
+    """Why a pair was compared in no context: that none has it, or what a context lacks."""
+    if unknown is not None and not without:
+        return unknown
+    context, why = list(without.items())[-1]  # behind those that were never begun
+    return DatabaseError(
+        f"{first} and {second} can be compared in none of the contexts: in {context_name(context)} {why}"
+    )
 
 
 def frames_in_contexts(
@@ -201,6 +230,21 @@ def frames_in_contexts(
     if not found and missing is not None:
         raise missing
     return found
+
+
+def _folder_of(
+    studies: Sequence[Study], data: Path | None, found: Sequence[tuple[Context, Frames]]
+) -> Path:
+    """`reports/<study>`; with a hash of its contexts, and of images that were chosen, where another report
+    lies there.
+    """
+    name = studies[0].name
+    told = {
+        (str(frames.study.get("setting") or ""), frames.dataset_hash) for _context, frames in found
+    }
+    images = [] if data is None else sorted({content for _setting, content in told})
+    chosen = digest([sorted({study.setting for study in studies}), images])[:8]
+    return usual_folder(Report("contexts", frozenset(told)), name, f"{name}-contexts-{chosen}")
 
 
 def _of_a_file(studies: Sequence[Asked]) -> list[Study]:

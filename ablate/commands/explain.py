@@ -26,7 +26,7 @@ def explain_targets(request: Request, out: Path | None, *, must_exist: bool = Fa
         )
     explanation = explain_networks(request)
     files = write_page(explanation, out or inside(Path("reports"), request.study.name, "explain"))
-    lines = [f"{network.name}: {network.weights}" for network in explanation.networks]
+    lines = [f"{network.title}: {network.weights}" for network in explanation.networks]
     lines += [
         _("{n} pictures, as PNG and SVG", n=len(explanation.pictures)),
         *files_told(files),

@@ -15,6 +15,7 @@ from ablate.commands.chosen import frames_of
 from ablate.errors import DatabaseError
 from ablate.page.format import MISSING, milliseconds, percent, ratio
 from ablate.report.cost.families import module_times
+from ablate.report.findings import failed_words
 from ablate.report.summary import Summary, speed_ratio, summarize
 from ablate.result.cost import AUGMENTATION, OPTIMIZER
 from ablate.stats.words import speed_words
@@ -134,9 +135,11 @@ def _why_not(names: list[str], times: pd.DataFrame, summary: Summary) -> str:
     if len(traces):
         return f"{missing[0]} has no profile by module: {traces['reason'].iloc[0]}"
     if missing:
+        failed = {v.name: failed_words(v, summary) for v in summary.variants if v.name in missing}
+        told = [f"; {name}: {why}" for name, why in failed.items() if why]
         return (
             f"{' and '.join(missing)}: no profile by module in the database; `ablate run` takes one "
-            "of every variant with a finished run"
+            f"of every variant with a finished run{''.join(told)}"
         )
     return (
         f"{names[0]} and {names[1]} were profiled on different devices, which cannot be compared: "

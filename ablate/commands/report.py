@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablate.commands.chosen import Asked, frames_of
+from ablate.commands.folders import Report, usual_folder
 from ablate.commands.looked import keep_look
 from ablate.errors import OptionError, StudyError, nearest, unknown
 from ablate.report.files.comment import comment
@@ -30,6 +31,7 @@ from ablate.system.files.inside import inside
 from ablate.system.messages.console import files_told, say
 from ablate.system.messages.language import _
 from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import plural
 
 SHORT = 8
 WORDING = ("question", "baseline", "equivalence_margin", "controls", "metric")
@@ -49,7 +51,7 @@ def build_report(
     frames = frames_to_show(study, data, url)
     PULSE.step(_("computing"))
     summary = summarize(frames)
-    files = write_report(summary, out or usual_folder(study, frames), paper)
+    files = write_report(summary, out or folder_of(study, frames), paper)
     for line in files_told(files):
         say(line)
     keep_look(frames, url, "report")
@@ -92,7 +94,7 @@ def draw_one(
     figure = draw_figure(name, summarize(frames), inches)
     if figure is None:
         raise OptionError(f"--figure {name}: this study has nothing to show in it")
-    folder = out or inside(usual_folder(study, frames), "paper")
+    folder = out or inside(folder_of(study, frames), "paper")
     for line in files_told(write_figure(figure, folder)):
         say(line)
     keep_look(frames, url, "report")
@@ -109,6 +111,26 @@ def failing(summary: Summary, verdicts: Sequence[str]) -> list[str]:
     return [v.name for v in summary.tested if v.effect and v.effect.verdict in verdicts]
 
 
+def refuse_unjudged(found: Sequence[Summary], asked: int) -> None:
+    """Refuse to pass where a study, or one of the contexts asked for, has nothing to be judged by yet.
+
+    Raises:
+        OptionError: there is no pair of finished runs in it.
+    """
+    without = asked - sum(map(_is_judged, found))
+    if without:
+        raise OptionError(
+            f"--fail-on: {without:,} of {plural(asked, 'context')} asked for: no finished run of the "
+            "baseline and of another variant yet, so there is no verdict: `ablate run` trains them"
+        )
+
+
+def _is_judged(summary: Summary) -> bool:
+    """Whether a variant was compared with the baseline, where there is another one."""
+    others = [each for each in summary.variants if not each.is_baseline and each.same_as is None]
+    return not others or (summary.reference.n > 0 and any(each.n for each in others))
+
+
 def check_report(
     study: Asked, data: Path | None, url: str, out: Path | None, *,
     paper: ForPaper = WIDE, alone: bool = False, remedy: str = "",
@@ -122,7 +144,7 @@ def check_report(
         OutputError: the report cannot be read.
     """
     frames = frames_to_show(study, data, url)
-    folder = out or usual_folder(study, frames)
+    folder = out or folder_of(study, frames)
     differing = differing_files(summarize(frames), folder, paper, alone=alone)
     for file in differing:
         say(
@@ -155,35 +177,12 @@ def frames_to_show(study: Asked, data: Path | None, url: str) -> Frames:
     )
 
 
-def usual_folder(study: Asked, frames: Frames) -> Path:
-    """`reports/<study>`; with the setting behind it where another setting or other images lie there."""
+def folder_of(study: Asked, frames: Frames) -> Path:
+    """`reports/<study>`; with the setting behind it where another report lies there."""
     name = study if isinstance(study, str) else study.name
-    folder = inside(Path("reports"), name)
     setting, content = str(frames.study.get("setting") or ""), frames.dataset_hash
-    there = _what_lies_in(folder)
-    if there is None or there == (setting, content):
-        return folder
-    own = inside(
-        Path("reports"),
-        "-".join((name, setting[:SHORT], *([content[:SHORT]] if content else []))),
-    )
-    say(
-        _(
-            "note: {folder} is of another setting or of other images; this report has a "
-            "folder of its own",
-            folder=folder,
-        )
-    )
-    return own
-
-
-def _what_lies_in(folder: Path) -> tuple[str, str] | None:
-    """Setting and images of the report that lies there; None without one that says so."""
-    try:
-        told = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        return str(told["setting"]), str(told["dataset_hash"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # nothing there, or of a version that did not say
+    apart = "-".join((name, setting[:SHORT], *([content[:SHORT]] if content else [])))
+    return usual_folder(Report("study", frozenset([(setting, content)])), name, apart)
 
 
 def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:

@@ -8,23 +8,28 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import pandas as pd
+
 from ablate.commands.contexts import frames_in_contexts
+from ablate.commands.folders import Report, usual_folder
 from ablate.commands.looked import keep_look
 from ablate.errors import DatabaseError, OptionError
 from ablate.report.effects.contexts import InContext
 from ablate.report.files.export import over_csv
 from ablate.report.files.numbers import json_text
+from ablate.report.render import differing_in
 from ablate.report.several.compared import refuse_strangers
-from ablate.report.several.over import differing_over, with_pages, write_over
+from ablate.report.several.over import with_pages, write_over
 from ablate.report.several.parts import make_parts
 from ablate.report.several.story import compose_several, several_numbers
 from ablate.report.summary import Summary, summarize
+from ablate.result import RunStatus
+from ablate.result.failures import failed_told
 from ablate.store.reading.elsewhere import elsewhere_of
 from ablate.store.reading.frames import Frames, Which, read_frames
 from ablate.store.reading.held import held_of
 from ablate.study import Study
 from ablate.system.digest import digest
-from ablate.system.files.inside import inside
 from ablate.system.messages.console import files_told, say
 from ablate.system.messages.language import ENGLISH, Said, _, retold, spoken
 from ablate.system.messages.pulse import PULSE
@@ -49,7 +54,7 @@ def build_several(
     found = _found(asked, data, url)
     parts = _parts(found)
     PULSE.step(_("drawing"))
-    files = write_over(out or usual_folder(parts), rendered(parts))
+    files = write_over(out or folder_of(parts), rendered(parts))
     for line in files_told(files):
         say(line)
     _keep_looks(found, url)
@@ -79,7 +84,7 @@ def check_several(asked: Sequence[Asked], data: Path | None, url: str, out: Path
         OptionError, UnknownNameError, DatabaseError: as `build_several`.
     """
     parts = _parts(_found(asked, data, url))
-    differing = differing_over(out or usual_folder(parts), rendered(parts))
+    differing = differing_in(out or folder_of(parts), rendered(parts))
     for file in differing:
         say(_("{file}: not what the database gives; `ablate report` writes it anew", file=file))
     return len(differing)
@@ -95,13 +100,17 @@ def rendered(parts: Sequence[InContext]) -> dict[str, bytes]:
     return with_pages(texts, compose_several(parts))
 
 
-def usual_folder(parts: Sequence[InContext]) -> Path:
-    """`reports/a-and-b`; of many names the first ones, and a hash of all of them."""
+def folder_of(parts: Sequence[InContext]) -> Path:
+    """`reports/a-and-b`; of many names the first ones, and a hash of all of them; with a hash of what it
+    tells of where another report lies there.
+    """
     names = list(dict.fromkeys(str(part.summary.study["name"]) for part in parts))
     joined = "-and-".join(names) if len(names) > 1 else f"{names[0]}-all"
     if len(joined) > MOST_LETTERS:
         joined = f"{joined[:MOST_LETTERS].rstrip('-')}-{digest(names)[:8]}"
-    return inside(Path("reports"), joined)
+    told = {(str(part.summary.study.get("setting") or ""), part.dataset_hash) for part in parts}
+    apart = f"{joined}-{digest(sorted(told))[:8]}"
+    return usual_folder(Report("studies", frozenset(told)), joined, apart)
 
 
 def _found(asked: Sequence[Asked], data: Path | None, url: str) -> list[Frames]:
@@ -153,13 +162,15 @@ def _begun(found: Sequence[Frames]) -> list[Frames]:
     """
     there = [frames for frames in found if _has_baseline(frames)]
     for frames in found:
-        study = frames.study
+        study, runs = frames.study, _of_baseline(frames)
+        failed = list(runs.loc[runs["status"] == RunStatus.FAILED, "failure"])
         said = Said(
             "{study} on {dataset}: its baseline {baseline} has no finished run yet, and every effect is to "
-            "the baseline: `ablate run` trains it",
+            "the baseline: {why}",
             study=study["name"],
             dataset=study["dataset"],
             baseline=study["baseline"],
+            why=failed_told(failed, len(runs)) or Said("`ablate run` trains it"),
         )
         if not there:
             raise DatabaseError(said)
@@ -169,10 +180,15 @@ def _begun(found: Sequence[Frames]) -> list[Frames]:
 
 
 def _has_baseline(frames: Frames) -> bool:
+    runs = _of_baseline(frames)
+    return bool(runs.loc[runs["status"] == RunStatus.FINISHED, "test_accuracy"].notna().any())
+
+
+def _of_baseline(frames: Frames) -> pd.DataFrame:
     study, runs = frames.study, frames.runs
     baseline = (study.get("aliases") or {}).get(study["baseline"], study["baseline"])
-    mine = runs[(runs["variant"] == baseline) & (runs["status"] == "finished")]
-    return bool(mine["test_accuracy"].notna().any())
+    found: pd.DataFrame = runs[runs["variant"] == baseline]
+    return found
 
 
 def _parts(found: Sequence[Frames]) -> list[InContext]:

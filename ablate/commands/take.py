@@ -30,7 +30,7 @@ class Asked(Meant):
         """The files that are written: weights, Python, and ONNX if it was asked for.
 
         Raises:
-            OptionError: `out` names none.
+            OptionError: `out` names none, or the Python file could not be imported.
         """
         return files_of(self.out, *((".onnx",) if self.onnx else ()))
 
@@ -44,14 +44,15 @@ def take_network(asked: Asked) -> None:
     """
     if asked.latency and not asked.onnx:
         raise OptionError("--latency compares ONNX Runtime with PyTorch: give --onnx too")
-    check_free(asked.out, asked.files)
+    files = asked.files
+    check_free(asked.out, files)
     dataset, images = asked.open()
     PULSE.step("reading the weights")
     with one_thread(), prints_to_stderr():
         trained = asked.find(dataset)
         network = asked.network(trained, dataset, images, _about(trained.run, dataset.label))
         PULSE.step("writing it down")
-        written = write_network(network, asked.files[0].name)
+        written = write_network(network, files[0].name)
         contents = [written.weights, written.source.encode()]
         run = trained.run
         which = seed_and_fold(run.seed, run.fold)
@@ -65,8 +66,8 @@ def take_network(asked: Asked) -> None:
             said.append(f"ONNX Runtime's logits differ by at most {difference:.2g}")
         if asked.latency:
             said.append(_latency(OneImage(written, contents[-1], dataset.image_size)))
-    write_network_files(dict(zip(asked.files, contents, strict=True)))
-    for line in (*said, *files_told(asked.files)):
+    write_network_files(dict(zip(files, contents, strict=True)))
+    for line in (*said, *files_told(files)):
         say(line)
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import keyword
 import stat
+import sys
+import sysconfig
+import unicodedata
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from ablate.datasets import open_dataset
@@ -51,13 +57,51 @@ def files_of(out: Path, *more: str) -> tuple[Path, ...]:
     """Weights and Python, and a file with each other ending.
 
     Raises:
-        OptionError: `out` names none.
+        OptionError: `out` names none, or the Python file could not be imported by its name.
     """
     if out.name in ("", ".."):
         raise OptionError(f"--out {str(out)!r} names no file: give one, such as net.safetensors")
     known = out.suffix in (".safetensors", ".py", ".onnx")
     stem = out.with_suffix("") if known else out
+    _check_name(stem.name)
     return tuple(stem.with_name(f"{stem.name}{end}") for end in (".safetensors", ".py", *more))
+
+
+def _check_name(name: str) -> None:
+    """
+    Raises:
+        OptionError: no `import` finds a file of this name, or one finds it in place of another module.
+    """
+    plain = unicodedata.normalize("NFKC", name) == name  # as Python reads a name
+    if not (name.isidentifier() and plain) or keyword.iskeyword(name):
+        raise OptionError(
+            f"--out: {name}.py cannot be imported: give letters, digits and _ alone, no digit first and no "
+            "word of Python's, such as net.safetensors"
+        )
+    installed = {sysconfig.get_path(each) for each in ("purelib", "platlib")}
+    loaded = {*sys.stdlib_module_names, *sys.modules}
+    if name in loaded or PathFinder.find_spec(name, sorted(installed)) is not None:
+        raise _hiding(name)
+
+
+def _hiding(name: str) -> OptionError:
+    return OptionError(
+        f"--out: {name}.py would stand in the place of the module {name}, which Python, a package that is "
+        f"installed or code of yours has: give another name, such as my_{name}"
+    )
+
+
+def _check_imports(name: str, source: str) -> None:
+    """
+    Raises:
+        OptionError: a file of this name stands in the place of a module that it imports.
+    """
+    for node in ast.walk(ast.parse(source)):
+        found = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            found = [str(node.module)]
+        if name in {each.partition(".")[0] for each in found}:
+            raise _hiding(name)
 
 
 def check_free(out: Path, files: tuple[Path, ...]) -> None:
@@ -84,8 +128,12 @@ def write_network_files(contents: dict[Path, bytes]) -> None:
     """All of them or none.
 
     Raises:
+        OptionError: the Python file stands in the place of a module that it imports.
         OutputError: one cannot be written.
     """
+    for file, content in contents.items():
+        if file.suffix == ".py":
+            _check_imports(file.stem, content.decode())
     try:
         write_all(contents)
     except OSError as error:

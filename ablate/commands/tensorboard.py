@@ -67,7 +67,7 @@ def show_tensorboard(study: Study | None, url: str, options: TensorBoardOptions)
         console = Console()
         PULSE.step("writing event files")
         count = follower.update()
-        show_traces(results / "traces", logdir)
+        show_traces(results / "traces", logdir, follower.fingerprints)
         say(f"wrote {logdir}: event files of {plural(count, 'run')}", console)
         if options.serve:
             PULSE.end()

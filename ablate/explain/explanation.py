@@ -15,6 +15,7 @@ from ablate.datasets.base import Images
 from ablate.errors import StudyError
 from ablate.explain.inputs import Inputs, gate_images, image_file, normalised, test_samples
 from ablate.explain.networks import LoadedNetwork, load_networks
+from ablate.explain.titles import labels
 from ablate.measure.activations import capture, find_layers
 from ablate.measure.gates import statistics
 from ablate.page import canvas, pictures
@@ -33,7 +34,7 @@ MAX_ROWS = 8
 
 @dataclass(frozen=True)
 class GateRow:
-    """The values of one gate over the test images, with their statistics.
+    """The values of one gate over the test images, with their statistics; `network` is its title.
 
     Shape: values (N, C) for `kind` "channel", (N, H, W) for "spatial".
     """
@@ -169,7 +170,7 @@ def _gate_rows(network: LoadedNetwork, images: Images) -> Iterator[GateRow]:
                 continue  # of some batches alone: no gate of that kind
             numbers = statistics(np.concatenate(values))
             if numbers is not None:
-                yield GateRow(network.name, parts[0].path, kind, np.concatenate(values), numbers)
+                yield GateRow(network.title, parts[0].path, kind, np.concatenate(values), numbers)
 
 
 def _pictures(
@@ -178,7 +179,7 @@ def _pictures(
     """The pictures of each image, all networks side by side."""
     for i, name in enumerate(inputs.names):
         number = f"-{i + 1}" if len(inputs.names) > 1 else ""
-        titles = [canvas.label(s.name) for s in networks]
+        titles = labels([s.title for s in networks])
         yield Picture(
             f"feature-maps{number}",
             _("Feature maps of {name}", name=name),
@@ -188,7 +189,10 @@ def _pictures(
                 channels=pictures.CHANNELS,
             ),
             pictures.feature_maps(
-                {t: {p: m[i] for p, m in s.maps.items()} for t, s in zip(titles, seen, strict=True)}
+                [
+                    (t, {p: m[i] for p, m in s.maps.items()})
+                    for t, s in zip(titles, seen, strict=True)
+                ]
             ),
         )
         heats = [_heat(t, s, inputs, classes, i) for t, s in zip(titles, seen, strict=True)]
@@ -203,12 +207,14 @@ def _pictures(
             pictures.heat_maps(heats),
         )
         gates = [
-            (canvas.label(f"{s.name}, {gate.path}", 80), gate)
+            (f"{s.title}, {gate.path}", gate)
             for s, found in zip(networks, seen, strict=True)
             for gate in spread(found.gates, MAX_ROWS)
         ]
         if gates:
-            yield from _gate_pictures(gates, i, name, number)
+            rows = labels([title for title, _gate in gates], 80)
+            shown = list(zip(rows, (gate for _title, gate in gates), strict=True))
+            yield from _gate_pictures(shown, i, name, number)
 
 
 def _gate_pictures(
@@ -241,10 +247,9 @@ def _gate_pictures(
 def _gate_picture(gates: Sequence[GateRow]) -> Iterator[Picture]:
     if not gates:
         return
-    rows = [
-        Distribution(canvas.label(f"{g.network}: {g.path}, {g.kind}", 90), g.values, g.statistics)
-        for g in spread(gates, MAX_ROWS)
-    ]
+    shown = spread(gates, MAX_ROWS)
+    titles = labels([f"{g.network}: {g.path}, {g.kind}" for g in shown], 90)
+    rows = [Distribution(t, g.values, g.statistics) for t, g in zip(titles, shown, strict=True)]
     yield Picture(
         "gates",
         _("Gate values over the test set"),

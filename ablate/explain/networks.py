@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from ablate.attention import complete
 from ablate.datasets.base import Dataset
 from ablate.errors import StudyError
+from ablate.explain.titles import titles_of
 from ablate.identity.known import forget_origins
 from ablate.model import build, identify
 from ablate.network.pretrained import load_pretrained
 from ablate.network.weights_file import find_weights
 from ablate.store.files.weights import read_weights
 from ablate.store.reading.held import stored_settings
-from ablate.store.reading.runs import StoredRun, stored_runs
+from ablate.store.reading.runs import StoredRun, stored_runs, why_none_finished
 from ablate.study import Study, Variant
 from ablate.study.meant import find_variant
-from ablate.system.messages.language import N_, _, seed_told
+from ablate.system.messages.language import N_, _, retold, seed_told
 from ablate.train.weights import load_weights
 
 SHORTEST_PREFIX = 4
@@ -39,13 +40,16 @@ OF_BEFORE = N_(
 @dataclass(frozen=True)
 class LoadedNetwork:
     """A network to look into: `weights` says in words where its weights come from, `fold` which images it was
-    tested on where there are folds; None of an untrained one.
+    tested on where there are folds; None of an untrained one, which has no `run_key`. `title` tells it from
+    the others that it is shown with.
     """
 
     name: str
     weights: str
     net: nn.Module = field(repr=False)
     fold: int | None = None
+    run_key: str = ""
+    title: str = ""
 
 
 def load_networks(
@@ -72,7 +76,9 @@ def load_networks(
             "the study another name with --set name=NAME)"
         )
     variants = {v.name: v for v in map(complete, study.variants())}
-    return [_find(target, variants, runs, study, dataset, url) for target in targets]
+    found = [_find(target, variants, runs, study, dataset, url) for target in targets]
+    titles = titles_of([(each.name, each.run_key) for each in found])
+    return [replace(each, title=title) for each, title in zip(found, titles, strict=True)]
 
 
 def _find(
@@ -113,6 +119,9 @@ def _find(
         weights = find_weights(study.weights, study.backbone, partial=study.weights_partial)
         load_pretrained(net, weights, study.backbone, classes, size)
         begins = _("as it begins, with the weights {weights}", weights=study.weights)
+    failed = why_none_finished([run for run in runs if run.fingerprint == mark])
+    if failed:
+        before = _("; {failed}{before}", failed=retold(failed), before=before)
     said = _("{begins}: no weights of a run of it are stored{before}", begins=begins, before=before)
     return LoadedNetwork(variant.name, said, net)
 
@@ -144,4 +153,4 @@ def _trained(
         which=seed_told(run.seed, run.fold),
         said=said,
     )
-    return LoadedNetwork(variant.name, trained, net, run.fold)
+    return LoadedNetwork(variant.name, trained, net, run.fold, run.run_key)

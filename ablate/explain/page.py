@@ -52,7 +52,7 @@ def write_page(explanation: Explanation, folder: Path) -> list[Path]:
 
 def document(explanation: Explanation, drawn: dict[str, Picture]) -> Document:
     """The page's content; `drawn` are the pictures by name."""
-    told = (_("{name} – {weights}.", name=s.name, weights=s.weights) for s in explanation.networks)
+    told = (_("{name} – {weights}.", name=s.title, weights=s.weights) for s in explanation.networks)
     networks = tuple(Note(text) for text in (*told, *canvas.english_words()))
     shown = tuple(
         Section(p.name, p.title, (Figure(p.name, f"{p.title}.", p.caption, drawn[p.name]),))
@@ -97,7 +97,7 @@ def _numbers(explanation: Explanation) -> tuple[Note | Table, ...]:
 def _unknown(explanation: Explanation) -> tuple[Note, ...]:
     """Of which attention no gate can be told."""
     found = [
-        f"{network.name}, {gate.path}"
+        f"{network.title}, {gate.path}"
         for network, seen in zip(explanation.networks, explanation.seen, strict=True)
         for gate in seen.gates
         if gate.channel is None and gate.spatial is None

@@ -74,15 +74,15 @@ class Distribution:
 
 
 @canvas.worded
-def feature_maps(columns: Mapping[str, Mapping[str, Array]]) -> Figure:
+def feature_maps(columns: Sequence[tuple[str, Mapping[str, Array]]]) -> Figure:
     """The first 16 channels of each layer, 8 in a row: a row for each layer, a column for each network.
 
-    Shape: `columns` maps a title to layers (C, H, W) by path.
+    Shape: `columns` are titles with layers (C, H, W) by path.
     """
-    paths = list(dict.fromkeys(path for layers in columns.values() for path in layers))
+    paths = list(dict.fromkeys(path for _title, layers in columns for path in layers))
     figure, boxes = _grid(len(paths), len(columns), 0.4 + canvas.width_inches() / len(columns) / 4)
     for row, path in zip(boxes, paths, strict=True):
-        for ax, (title, layers) in zip(row, columns.items(), strict=True):
+        for ax, (title, layers) in zip(row, columns, strict=True):
             ax.set_axis_off()
             if path in layers:
                 count, height, width = layers[path].shape

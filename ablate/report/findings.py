@@ -6,10 +6,12 @@ from ablate.page.document import Finding
 from ablate.page.format import count, percent, ratio
 from ablate.report.cost.speeds import apart
 from ablate.report.summary import Summary, VariantSummary, speed_ratio
+from ablate.result import RunStatus
+from ablate.result.failures import failed_told
 from ablate.stats import DEFAULT_MARGIN, Effect, Rule, Verdict
 from ablate.stats.words import claim, could_see_each, evidence, points, size, speed_words
 from ablate.study.metrics import ACCURACY
-from ablate.system.messages.language import N_, _, amount, retold
+from ablate.system.messages.language import N_, Said, _, amount, retold
 
 MAX_SINGLE = 6
 """More undecided variants than this stand in one finding; the table has them all."""
@@ -89,6 +91,15 @@ def lacking_words(summary: Summary) -> str:
         runs=amount(summary.lacking, "run"),
         title=summary.judged_by.title,
     )
+
+
+def failed_words(variant: VariantSummary, summary: Summary) -> Said | None:
+    """How many runs of a variant failed, and what trains them again, where none has finished."""
+    runs = summary.runs[summary.runs["variant"] == variant.name]
+    if (runs["status"] == RunStatus.FINISHED).any():
+        return None
+    failed = runs.loc[runs["status"] == RunStatus.FAILED, "failure"]
+    return failed_told(list(failed), variant.planned)
 
 
 def findings(summary: Summary) -> tuple[Finding, ...]:

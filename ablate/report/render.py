@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,14 @@ from ablate.system.files.inside import inside
 from ablate.system.messages.language import ENGLISH, language, spoken
 
 FORMATS = ("png", "svg", "pdf", "csv")
+CONTEXTS = "contexts"
+"""The folder of the reports of single contexts."""
+NAMES = (
+    "report.html", "report.md", "report.json", "variants.csv", "runs.csv", "table.tex", "numbers.tex",
+)  # fmt: skip
+"""Files that lie in a report's folder itself, in that of one or another kind of report."""
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*")
+"""How the folder of a context is called."""
 
 if TYPE_CHECKING:
     from ablate.store.reading.frames import Frames
@@ -76,7 +86,16 @@ def write_files(
             f"{what} cannot be written to {str(folder)!r} ({error.strerror or error}): "
             "free space or choose another folder with --out"
         ) from None
+    _remove_empty(folder, stale)
     return [folder / name for name in files]
+
+
+def _remove_empty(folder: Path, removed: Iterable[str]) -> None:
+    """Remove folders in it that have nothing in them any more."""
+    within = {parent for name in removed for parent in Path(name).parents if parent.parts}
+    for each in sorted(within, key=lambda path: -len(path.parts)):
+        with contextlib.suppress(OSError):  # one that has something in it stays
+            (folder / each).rmdir()
 
 
 def differing_files(
@@ -88,13 +107,21 @@ def differing_files(
     Raises:
         OutputError: what is there cannot be read.
     """
-    files = render(given, paper)
+    return differing_in(folder, render(given, paper), alone=alone)
+
+
+def differing_in(folder: Path, files: Mapping[str, bytes], *, alone: bool = False) -> list[Path]:
+    """The files of a folder that are not what was rendered, or of a report and not rendered; `alone` as in
+    `differing_files`.
+
+    Raises:
+        OutputError: what is there cannot be read.
+    """
     try:
-        there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-        reports = of_reports(folder)
-        others = {
-            n for n in there if n in reports or (alone and not n.startswith(("explain/", "paper/")))
-        }
+        others = of_reports(folder)
+        if alone:
+            there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+            others |= {name for name in there if not name.startswith(("explain/", "paper/"))}
         differing = [name for name in files if content_of(folder / name) != files[name]]
         return [folder / name for name in differing + sorted(others - files.keys())]
     except OSError as error:
@@ -102,10 +129,27 @@ def differing_files(
 
 
 def of_reports(folder: Path) -> set[str]:
-    """The files that lie where a report's figures and tables do, by their path inside its folder."""
+    """The files that lie where a report of any kind has some, by their path inside its folder: in reports of
+    contexts too.
+    """
     figures = {f"figures/{name}.{kind}" for name in FIGURES for kind in FORMATS}
     tables = {f"tables/{path.name}" for path in (folder / "tables").glob("*.csv")}
-    return {name for name in figures | tables if os.path.isfile(folder / name)}
+    own = {name for name in {*NAMES, *figures, *tables} if os.path.isfile(folder / name)}
+    within = {f"{CONTEXTS}/{each.name}/{n}" for each in _contexts(folder) for n in of_reports(each)}
+    return own | within
+
+
+def _contexts(folder: Path) -> list[Path]:
+    """The folders in which the report of a context lies. A link is not followed."""
+    there = folder / CONTEXTS
+    found = [] if there.is_symlink() else sorted(there.glob("*"))
+    return [
+        each
+        for each in found
+        if _PLAIN.fullmatch(each.name)
+        and not each.is_symlink()
+        and os.path.isfile(each / "report.json")
+    ]
 
 
 def content_of(path: Path) -> bytes | None:

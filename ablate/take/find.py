@@ -12,7 +12,7 @@ from ablate.errors import WeightsError
 from ablate.model import build, identify
 from ablate.network.weights_file import find_weights
 from ablate.store.files.weights import read_weights
-from ablate.store.reading.runs import StoredRun, stored_runs
+from ablate.store.reading.runs import StoredRun, stored_runs, why_none_finished
 from ablate.study import Study, Variant
 from ablate.study.began import began_so
 from ablate.study.meant import find_variant, meant_variants
@@ -50,7 +50,8 @@ def find_trained(
     kept = begun_as_now(kept, variant.name, study, content)
     asked = [run for run in kept if seed in (None, run.seed)]
     if not asked:
-        raise _none(variant.name, seed, kept)
+        mine = [run for run in runs if run.fingerprint == mark and seed in (None, run.seed)]
+        raise _none(variant.name, seed, kept, why_none_finished(mine))
     run = min(asked, key=lambda each: (-(each.val_accuracy or 0.0), each.seed, each.fold or 0))
     net = build(variant, classes, size, run.seed)
     load_weights(net, read_weights(url, run), f"run {run.run_key}")
@@ -95,10 +96,14 @@ def _variant(name: str, study: Study, runs: list[StoredRun]) -> Variant:
     )
 
 
-def _none(name: str, seed: int | None, kept: list[StoredRun]) -> WeightsError:
+def _none(name: str, seed: int | None, kept: list[StoredRun], failed: str) -> WeightsError:
     of = "" if seed is None else f", seed {seed},"
     seeds = dict.fromkeys(str(run.seed) for run in kept)
     there = f"of seed {', '.join(seeds)}" if kept else "none"
+    if failed:
+        return WeightsError(
+            f"no weights of {name}{of} are stored, as no run of it finished: {failed}"
+        )
     return WeightsError(
         f"no weights of {name}{of} are stored under this setting; there are: {there}. `ablate run --keep` "
         "says of which seeds they stay (--set and --data as they were run with)"

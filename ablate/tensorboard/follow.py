@@ -27,6 +27,7 @@ class Follower:
 
     With `rebuild` what was written for a run before is deleted when the run is first met.
     `graph_of` builds the graph of a run's network, for which this room, without torch, has to ask.
+    `fingerprints` are those of the networks that were followed so far.
     """
 
     url: str
@@ -36,6 +37,7 @@ class Follower:
     content: str | None = None
     rebuild: bool = False
     graph_of: Callable[[FollowedRun], bytes | None] = _no_graph
+    fingerprints: set[str] = field(init=False, default_factory=set)
     _logs: dict[Path, Log] = field(init=False, default_factory=dict)
     _seen: dict[Path, tuple[object, ...]] = field(init=False, default_factory=dict)
     _undrawn: dict[Path, FollowedRun] = field(init=False, default_factory=dict)
@@ -49,6 +51,7 @@ class Follower:
             OutputError: an event file cannot be written.
         """
         runs = followed_runs(self.url, self.study, self.setting, self.content)
+        self.fingerprints.update(run.fingerprint for run in runs)
         for run in runs:
             base = run_folder(self.logdir, run)
             histograms = stored_steps(self.url, run.run_key)[-1:]

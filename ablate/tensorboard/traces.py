@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Container
 from pathlib import Path
 
 from ablate.errors import OutputError
@@ -11,8 +12,9 @@ from ablate.system.files.atomic import whole_file
 from ablate.system.files.inside import inside
 
 
-def show_traces(traces: Path, logdir: Path) -> None:
-    """Put every trace into `logdir/traces` too, as a second name of the same file where that can be.
+def show_traces(traces: Path, logdir: Path, fingerprints: Container[str]) -> None:
+    """Put the traces of these networks into `logdir/traces` too, as a second name of the same file where that
+    can be.
 
     A link among them is left alone: it may lead to anything that this user can read.
 
@@ -24,6 +26,8 @@ def show_traces(traces: Path, logdir: Path) -> None:
     for trace in sorted(traces.glob("*.pt.trace.json.gz")):
         if traces.is_symlink() or trace.is_symlink() or not trace.is_file():
             continue  # of another file, which is none of ours to show
+        if trace.name.partition("-")[0] not in fingerprints:
+            continue
         try:
             shown.mkdir(parents=True, exist_ok=True)
             _show(trace, shown / trace.name)

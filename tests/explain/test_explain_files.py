@@ -100,6 +100,13 @@ def test_a_run_key_or_its_beginning_is_that_run(plan: Plan, trained: str) -> Non
     run_key = key(plan, "se(pool3, r=8)")
     found = explain_networks(ask(plan, trained, run_key[:12], run_key))
     assert [s.name for s in found.networks] == ["se(pool3, r=8)"] * 2
+    titles = [f"se(pool3, r=8), {run_key[:8]} ({i})" for i in (1, 2)]
+    assert [s.title for s in found.networks] == titles
+    assert [gate.network for gate in found.gates] == titles
+    drawn = {
+        ax.get_title(loc="left").partition("\n")[0] for ax in found.figures["feature-maps"].axes
+    }
+    assert drawn == set(titles)
 
 
 def test_an_untrained_variant_says_so(plan: Plan, url: str) -> None:

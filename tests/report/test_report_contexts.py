@@ -110,9 +110,9 @@ def test_of_the_reports_of_all_contexts_all_are_written_or_none(tmp_path: Path) 
     for name in ("", "contexts/one", "contexts/two"):
         assert (folder / name / "report.html").exists()
     (folder / "contexts" / "one" / "figures" / "heat-map.png").write_bytes(b"of an earlier one")
-    (folder / "figures" / "old.svg").write_bytes(b"of an earlier one")
+    (folder / "figures" / "heat-map.svg").write_bytes(b"of an earlier one")
     write_reports(folder, each, WIDE)
-    assert not [*folder.rglob("heat-map.png"), *folder.rglob("old.svg")]
+    assert not [*folder.rglob("heat-map.png"), *folder.rglob("heat-map.svg")]
 
 
 def test_programs_get_the_same(contexts: list[InContext]) -> None:

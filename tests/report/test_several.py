@@ -16,7 +16,7 @@ from conftest import message
 from support.report_frames import IMAGES, Page, make_frames
 from support.words import Texts, english_in
 
-from ablate.commands.several import rendered, usual_folder
+from ablate.commands.several import folder_of, rendered
 from ablate.errors import OptionError
 from ablate.page import canvas
 from ablate.page.document import Figure, Note
@@ -219,7 +219,7 @@ def test_one_study_on_two_data_sets_has_two_names() -> None:
     assert [part.name for part in found] == [
         "a (data set=cifar10 dddddddd)", "a (data set=cifar10 00000000)",
     ]  # fmt: skip
-    assert usual_folder(found).name == "a-all"
+    assert folder_of(found).name == "a-all"
 
 
 def test_a_study_that_shares_nothing_is_refused(three: list[InContext]) -> None:

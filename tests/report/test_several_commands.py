@@ -73,11 +73,11 @@ def test_a_file_and_a_name_make_one_report_that_is_checked(report: Shell, url: s
     assert "digits-grid and digits-few may be compared" in said
     assert "6 finished runs stand in more than one" in said
     assert report("report", STUDY, "digits-few", "--db", url, "--check") == (0, "", "")
-    (folder / "figures" / "old.svg").write_text("")
+    (folder / "figures" / "heat-map.svg").write_text("")
     code, out, _ = report("report", "digits-grid", "digits-few", "--db", url, "--check")
-    assert (code, "old.svg: not what the database gives" in out) == (1, True)
+    assert (code, "heat-map.svg: not what the database gives" in out) == (1, True)
     assert report("report", "digits-grid", "digits-few", "--db", url)[0] == 0
-    assert not (folder / "figures" / "old.svg").exists()
+    assert not (folder / "figures" / "heat-map.svg").exists()
 
 
 @pytest.mark.slow

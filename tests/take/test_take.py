@@ -27,6 +27,7 @@ from torch import nn
 from ablate.attention import ATTENTION, complete
 from ablate.commands import take
 from ablate.commands.take import Asked, take_network
+from ablate.commands.taken import files_of, write_network_files
 from ablate.errors import OptionError, OutputError, StudyError, UnknownNameError, WeightsError
 from ablate.explain.networks import load_networks
 from ablate.model import build
@@ -538,6 +539,36 @@ def test_of_several_files_all_are_written_or_none(
     with pytest.raises(OutputError, match=r"net\.safetensors: cannot be written: No space left"):
         take_network(asked(plan, url, tmp_path / "net"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "out",
+    ["my net", "net.pth", "2net", "net-1", "net.SAFETENSORS", "class", "None", "cafe\u0301", "ﬁ"],
+)
+def test_a_file_that_no_import_finds_is_refused(out: str) -> None:
+    with pytest.raises(OptionError, match=r"\.py cannot be imported: give letters, digits and _"):
+        files_of(Path("folder") / f"{out}.safetensors")
+
+
+@pytest.mark.parametrize(
+    "out", ["torch", "json", "pathlib", "numpy", "sympy", "filelock", "ablate"]
+)
+def test_a_file_in_the_place_of_another_module_is_refused(out: str) -> None:
+    for name in (out, f"{out}.py", f"{out}.safetensors", f"{out}.onnx"):
+        with pytest.raises(OptionError, match=f"in the place of the module {out}, .*such as my_"):
+            files_of(Path("folder") / name)
+
+
+def test_a_file_is_not_written_in_the_place_of_what_it_imports_itself(tmp_path: Path) -> None:
+    contents = {tmp_path / "mine.safetensors": b"", tmp_path / "mine.py": b"import mine.layers\n"}
+    with pytest.raises(OptionError, match="in the place of the module mine"):
+        write_network_files(contents)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", ["net", "_net2", "réseau", "match", "torch_net", "Torch"])
+def test_a_name_that_can_be_imported_is_taken(out: str) -> None:
+    assert files_of(Path(out))[1] == Path(f"{out}.py")
 
 
 @pytest.mark.parametrize("out", ["", ".", "..", "/"])

@@ -39,7 +39,7 @@ from ablate.plan import Plan, make_plan
 from ablate.result import Checkpoint, Epoch, Failed, Finished, Histograms, Step
 from ablate.result.histograms import unpack
 from ablate.store.files.histograms import stored_steps
-from ablate.store.reading.follow import followed_content
+from ablate.store.reading.follow import followed_content, followed_runs
 from ablate.store.writing.store import Claim, Store
 from ablate.study.file import load_study
 from ablate.tensorboard.events import decode
@@ -361,17 +361,33 @@ def test_without_a_database_it_says_so(url: str, logdir: Path) -> None:
 
 def test_traces_lie_where_the_plugin_looks_and_follow_new_ones(tmp_path: Path) -> None:
     traces, logdir = tmp_path / "traces", tmp_path / "logs"
-    show_traces(traces, logdir)
+    show_traces(traces, logdir, {"0"})
     assert not logdir.exists(), "there are none"
     traces.mkdir()
+    (traces / "00-eager.pt.trace.json.gz").write_bytes(b"of another network")
     trace = traces / "0-eager.pt.trace.json.gz"
     for content in (b"old", b"old", b"new"):
         trace.unlink(missing_ok=True)
         trace.write_bytes(content)
         (traces / "notes.txt").write_text("no trace")
-        show_traces(traces, logdir)
+        show_traces(traces, logdir, {"0"})
         [shown] = (logdir / "traces").iterdir()
         assert (shown.name, shown.read_bytes()) == (trace.name, content)
+
+
+def test_of_one_study_the_traces_of_its_own_networks_are_shown(
+    url: str, store: Store, plan: Plan, claim: Claim, logdir: Path, tmp_path: Path
+) -> None:
+    train(store, claim, 1)
+    [run] = followed_runs(url)
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    own, other = (f"{name}-eager.pt.trace.json.gz" for name in (run.fingerprint, "0" * 16))
+    for name in (own, other):
+        (traces / name).write_bytes(b"a profile")
+    options = TensorBoardOptions(logdir, 6006, rebuild=False, serve=False)
+    show_tensorboard(plan.study, url, options)
+    assert [path.name for path in (logdir / "traces").iterdir()] == [own]
 
 
 def test_what_does_not_fit_on_the_disk_leaves_the_events_that_were_there(

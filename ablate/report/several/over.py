@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,10 +11,8 @@ from ablate.report.effects.contexts import InContext, compose_contexts, where_ta
 from ablate.report.files.export import over_csv
 from ablate.report.files.latex import plain_table
 from ablate.report.files.numbers import contexts_json
-from ablate.report.render import FORMATS, content_of, figure_files, write_files
+from ablate.report.render import figure_files, of_reports, write_files
 from ablate.system.messages.language import ENGLISH, spoken
-
-FIGURES = "figures"
 
 
 def render_contexts(contexts: Sequence[InContext]) -> dict[str, bytes]:
@@ -48,25 +45,10 @@ def with_pages(texts: Mapping[str, str], document: Document) -> dict[str, bytes]
 
 
 def write_over(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Write rendered files, and remove figures of an earlier report that these have not.
+    """Write rendered files in place of an earlier report.
 
     Raises:
         OutputError: the folder cannot be written.
         DatabaseError: a link in the place of a folder in it.
     """
-    return write_files(folder, files, left_over(folder, files))
-
-
-def differing_over(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """The files that `write_over` would write, change or remove."""
-    differing = [
-        folder / name for name, content in files.items() if content_of(folder / name) != content
-    ]
-    return differing + [folder / name for name in left_over(folder, files)]
-
-
-def left_over(folder: Path, files: Mapping[str, bytes]) -> list[str]:
-    """Figures that lie there and are not among these files, by their path inside the folder."""
-    there = sorted(p for p in (folder / FIGURES).glob("*") if p.suffix.removeprefix(".") in FORMATS)
-    names = [f"{FIGURES}/{path.name}" for path in there if os.path.isfile(path)]
-    return [name for name in names if name not in files]
+    return write_files(folder, files, of_reports(folder) - files.keys())

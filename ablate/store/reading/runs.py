@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
 
 from ablate.result import RunStatus
+from ablate.result.failures import failed_told
 from ablate.store import schema
 from ablate.store.connection.engine import database_exists, reading
 
@@ -29,6 +31,15 @@ class StoredRun:
     val_accuracy: float | None = None
     fold: int | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
+    failure: str | None = None
+
+
+def why_none_finished(runs: Sequence[StoredRun]) -> str:
+    """How many of a variant's runs failed, and what trains them again; empty where one finished."""
+    if any(run.status is RunStatus.FINISHED for run in runs):
+        return ""
+    failed = [run.failure for run in runs if run.status is RunStatus.FAILED]
+    return failed_told(failed, len(runs)) or ""
 
 
 def stored_runs(url: str, study: str, dataset_hash: str, setting: str) -> list[StoredRun]:
