@@ -28,7 +28,7 @@ from ablate.pixels.decode import check_kind
 from ablate.pixels.geometry import TURNED, Reading, marked
 from ablate.system.messages.text import plural
 
-READING = 4
+READING = 5
 """Raised when a source is read otherwise than before: an index of an earlier version may lack images."""
 TEST_SEED = 1_797
 """Fixed: it decides which images are tested where a source has no part for that."""
