@@ -193,14 +193,16 @@ def _groups(
         raise DataError(
             f"data.group = {asked.group!r} is no column of a table and no regular expression ({error})"
         ) from error
-    return {name: _group(path, name, pattern) for name in names}
+    return {name: _group(path, name, pattern, arrangement.columns) for name in names}
 
 
-def _group(path: Path, name: str, pattern: re.Pattern[str]) -> str:
+def _group(path: Path, name: str, pattern: re.Pattern[str], columns: tuple[str, ...]) -> str:
     match = pattern.search(name.rpartition("/")[2])
     if match is None:
+        near = nearest(pattern.pattern, columns)
+        no_column = f"no column of the table{near} and " if columns else ""
         raise DataError(
-            f"{path}: data.group = {pattern.pattern!r} is not in the file name of {name!r}; "
+            f"{path}: data.group = {pattern.pattern!r} is {no_column}not in the file name of {name!r}; "
             "every image needs a group"
         )
     return match[1] if pattern.groups and match[1] is not None else match[0]
