@@ -25,6 +25,7 @@ from ablate.datasets.layouts.base import is_named_as_image
 from ablate.datasets.passed import HIDDEN, count_passed, kind_of
 from ablate.errors import DataError
 from ablate.pixels.signatures import HEAD_BYTES, image_kind
+from ablate.result.dataset import IN_NO_CLASS
 from ablate.system.files.state import FileState
 
 MAX_MEMBERS = 5_000_000
@@ -95,7 +96,7 @@ def read_members(
     path: Path, arrangement: Arrangement, passed: Counter[str] | None = None
 ) -> Iterator[ArchiveMember]:
     """The images, in the order in which the folder or archive has them. What is none and is not named as one
-    is passed over, and counted by its kind in `passed`.
+    is passed over, and counted by its kind in `passed`; so are images that lie in no class.
 
     Raises:
         DataError: broken, beyond a cap, or a member that is refused.
@@ -107,8 +108,8 @@ def read_members(
             continue
         place = arrangement.places.get(name) if name is not None else None
         if place is None and name not in arrangement.unplaced:
-            if name is None:
-                count_passed(passed, HIDDEN)
+            if (kind := _kind_passed(path, name, raw, arrangement)) is not None:
+                count_passed(passed, kind)
             continue
         with clear_errors(path):
             state = raw.state()
@@ -172,6 +173,18 @@ def _read_one(path: Path, wanted: str) -> bytes:
 def _read(path: Path, raw: RawMember) -> bytes:
     with clear_errors(path):
         return raw.read(-1)
+
+
+def _kind_passed(
+    path: Path, name: str | None, raw: RawMember, arrangement: Arrangement
+) -> str | None:
+    """As what a file that has no place is counted; None of what is no image, or of which the layout has a
+    line.
+    """
+    if name is None:
+        return HIDDEN
+    with clear_errors(path):
+        return IN_NO_CLASS if name in arrangement.loose and _is_image(raw) else None
 
 
 def _is_image(raw: RawMember) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -14,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.datasets import cache
-from ablate.datasets.archive import label_of, read_members, tree_of
+from ablate.datasets.archive import clear_errors, label_of, read_members, tree_of
 from ablate.datasets.base import Dataset, Images, Watch, statistics_of
-from ablate.datasets.containers import nested_in
+from ablate.datasets.containers import archive_suffix, nested_in
+from ablate.datasets.containers.folder import folder_members
 from ablate.datasets.decode import Unreadable
 from ablate.datasets.filling import Filled, Filling
 from ablate.datasets.index import Index, index_of, scan, stored_index
@@ -30,7 +33,7 @@ from ablate.errors import DataChangedError, DataError
 from ablate.pixels.geometry import USUAL, Reading
 from ablate.study import DataTable
 from ablate.system.files.folders import cache_folder
-from ablate.system.files.state import state_of
+from ablate.system.files.state import REHASH
 
 OPTIONAL = ("val_images", "val_labels", "train_groups", "train_folds")
 """Arrays that only some sources have."""
@@ -167,16 +170,19 @@ class ImageFiles(Dataset):
     def _index(self) -> Index:
         """Reading an archive takes seconds, so its index is kept by the archive's own hash."""
         name = self._kept_index()
-        index = stored_index(cache.load_json(name)) if name is not None else None
+        again = name is None or bool(os.environ.get(REHASH))
+        index = None if again else stored_index(cache.load_json(str(name)))
         if index is None:
             index = scan(self.path, self.asked)
-            if name is not None:
+            # Not where it was replaced while it was read.
+            if name is not None and self._kept_index() == name:
                 cache.store_json(name, index.document())
         return index
 
     def _kept_index(self) -> str | None:
         """The name under which the index of an archive, or of a folder with archives in it, is kept; None
-        for a folder of images, whose files are remembered one by one.
+        for a folder of images, whose files are remembered one by one, and while one beside archives may yet
+        change without showing it.
         """
         archives = nested_in(self.path) if self.path.is_dir() else [self.path]
         if not archives:
@@ -188,6 +194,8 @@ class ImageFiles(Dataset):
         if self.path.is_file() and not asked:
             return f"index-{hashes[0]}"
         beside = _states_beside(self.path) if self.path.is_dir() else []
+        if beside is None:
+            return None
         return f"index-{hashlib.sha256(json.dumps([hashes, asked, beside]).encode()).hexdigest()}"
 
     def _decode(self, watch: Watch | None) -> cache.Draft:
@@ -263,7 +271,19 @@ def _hash_of(path: Path) -> str:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _states_beside(folder: Path) -> list[Any]:
-    """The files beside archives in a folder, as they are found."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [[path.relative_to(folder).as_posix(), *state_of(path.stat())] for path in files]
+def _states_beside(folder: Path) -> list[Any] | None:
+    """All that lies in a folder beside the archives of its parts, found as by who reads it; None where a file
+    was written a moment ago.
+
+    Raises:
+        DataError: a link to nothing, or a file that is gone meanwhile.
+    """
+    found: list[Any] = []
+    at_ns = time.time_ns()
+    with clear_errors(folder):
+        for member in folder_members(folder, archive_suffix, None):
+            state = None if member.is_link else member.state()
+            if state is not None and not state.is_settled(at_ns):
+                return None
+            found.append([member.name, *(state or ())])
+    return found

@@ -28,7 +28,7 @@ from ablate.pixels.decode import check_kind
 from ablate.pixels.geometry import TURNED, Reading, marked
 from ablate.system.messages.text import plural
 
-READING = 4
+READING = 5
 """Raised when a source is read otherwise than before: an index of an earlier version may lack images."""
 TEST_SEED = 1_797
 """Fixed: it decides which images are tested where a source has no part for that."""
@@ -193,14 +193,16 @@ def _groups(
         raise DataError(
             f"data.group = {asked.group!r} is no column of a table and no regular expression ({error})"
         ) from error
-    return {name: _group(path, name, pattern) for name in names}
+    return {name: _group(path, name, pattern, arrangement.columns) for name in names}
 
 
-def _group(path: Path, name: str, pattern: re.Pattern[str]) -> str:
+def _group(path: Path, name: str, pattern: re.Pattern[str], columns: tuple[str, ...]) -> str:
     match = pattern.search(name.rpartition("/")[2])
     if match is None:
+        near = nearest(pattern.pattern, columns)
+        no_column = f"no column of the table{near} and " if columns else ""
         raise DataError(
-            f"{path}: data.group = {pattern.pattern!r} is not in the file name of {name!r}; "
+            f"{path}: data.group = {pattern.pattern!r} is {no_column}not in the file name of {name!r}; "
             "every image needs a group"
         )
     return match[1] if pattern.groups and match[1] is not None else match[0]

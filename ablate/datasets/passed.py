@@ -1,9 +1,11 @@
-"""What a scan passes over: hidden files and such as are no images, by kind."""
+"""What a scan passes over: hidden files, such as are no images, and images in no class, by kind."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+
+from ablate.result.dataset import IN_NO_CLASS
 
 HIDDEN = "hidden"
 MOST_KINDS = 20
@@ -16,5 +18,6 @@ def kind_of(name: str) -> str:
 
 
 def count_passed(found: Counter[str], kind: str) -> None:
-    """Count a file that is passed over; kinds beyond `MOST_KINDS` together."""
-    found[kind if kind in found or len(found) < MOST_KINDS else OTHERS] += 1
+    """Count a file that is passed over; suffixes beyond `MOST_KINDS` together."""
+    apart = kind in (HIDDEN, IN_NO_CLASS) or kind in found or len(found) < MOST_KINDS
+    found[kind if apart else OTHERS] += 1

@@ -24,7 +24,7 @@ from ablate.errors import OutputError
 from ablate.system.digest import digest
 from ablate.system.files.state import REHASH, FileState, state_of
 
-VERSION = 2
+VERSION = 3
 ALL_OF_IT = ""
 """The name under which the hash of an archive itself stands."""
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ablate.datasets.archive import read_members, tree_of
 from ablate.datasets.layouts import AS_IT_LIES, arrange
-from ablate.pixels.geometry import FORMATS
+from ablate.pixels.geometry import FORMATS, UNREADABLE
 
 
 def shorter_sides(data: Path) -> Iterator[int]:
@@ -26,5 +26,5 @@ def shorter_sides(data: Path) -> Iterator[int]:
                 warnings.simplefilter("ignore")
                 with Image.open(io.BytesIO(member.read()), formats=FORMATS) as image:
                     yield min(image.size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except (*UNREADABLE, Image.DecompressionBombError):
             continue  # the study's own reading says what is wrong with it

@@ -25,7 +25,7 @@ DEEP = "16 bits a channel or more, not 8: scale it to 8"
 
 
 def check_kind(data: bytes) -> None:
-    """See by its first bytes that a file is an image of a kind that is decoded, whatever its name says.
+    """See by its header that a file is an image of a kind that is decoded, whatever its name says.
 
     Raises:
         UnreadableImageError: it is none.
@@ -33,7 +33,7 @@ def check_kind(data: bytes) -> None:
     head = data[:HEAD_BYTES]
     if image_kind(head) not in READABLE:
         raise UnreadableImageError(described(head))
-    if is_deep(head):
+    if is_deep(data):
         raise UnreadableImageError(DEEP)
 
 

@@ -23,8 +23,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 
 ORIENTATION = 0x0112
 """The tag of EXIF. Source: CIPA DC-008, Exif 2.32."""
-MARKS = (b"Exif\0\0", b"eXIf", b"exif", b"rientation")
-"""One of these stands in every JPEG or PNG that has an orientation, whether in EXIF or in XMP."""
+MARKS = (b"Exif\0\0", b"eXIf", b"exif", b"rientation", b"XML:com.adobe.xmp")
+"""One of these stands in every JPEG or PNG that has an orientation, whether in EXIF or in XMP: the text of a
+PNG may be compressed, the name of a text is not.
+"""
 
 JPEG = b"\xff\xd8"
 START_OF_SCAN = 0xDA
@@ -41,6 +43,7 @@ UNREADABLE = (
     EOFError,
     struct.error,
     zlib.error,
+    TypeError,  # Pillow: a PNG with a text called `xmp` or `transparency`
 )
 """What Pillow raises for a damaged file."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 HEAD_BYTES = 64
-"""As much of a file as is looked at."""
+"""As much of a file as tells its kind."""
 
 READABLE = ("JPEG", "PNG", "WebP", "TIFF", "BMP", "GIF", "Netpbm")
 """The kinds of images that are decoded; of a GIF or a TIFF the first picture."""
@@ -51,14 +51,63 @@ def described(head: bytes) -> str:
     return next((kind for kind, start in _OF_OTHERS if start.match(head)), NO_IMAGE)
 
 
-def is_deep(head: bytes) -> bool:
+def is_deep(data: bytes) -> bool:
     """Whether a PNG or a Netpbm has 16 bits a channel, of which Pillow would silently drop half in some
-    modes.
+    modes. By the whole file: headers may be of any length.
     """
-    if head.startswith(b"\x89PNG"):
-        return head[24:25] == b"\x10"
-    most = _NETPBM.match(head)
-    return most is not None and int(most[1]) > 255
+    if data.startswith(_PNG):
+        return _png_bits(data) > 8
+    return _WITH_LEVELS.match(data) is not None and _netpbm_levels(data) > 255
 
 
-_NETPBM = re.compile(rb"P[2356](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)\s")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_WITH_LEVELS = re.compile(rb"P[2356]\s")
+_BETWEEN = re.compile(rb"(?:\s++|#[^\r\n]*+[\r\n]?+)*+")
+_PIECE = re.compile(rb"[^\s#]{0,11}+")
+_COMMENT = re.compile(rb"#[^\r\n]*+[\r\n]?+")
+_LONGEST = 10
+"""Letters of a number in a header of Netpbm. Source: Pillow's `PpmImagePlugin`."""
+
+
+def _png_bits(data: bytes) -> int:
+    """Bits a channel, by the header, which need not be the first chunk of what some programs write; 0 where
+    there is none.
+    """
+    at = len(_PNG)
+    while len(data) >= at + 17:
+        if data[at + 4 : at + 8] == b"IHDR":
+            return data[at + 16]
+        at += 12 + int.from_bytes(data[at : at + 4])
+    return 0
+
+
+def _netpbm_levels(data: bytes) -> int:
+    """The largest value of a channel, the third number of the header; 0 where none can be read. Comments may
+    stand before, between and within numbers, as Pillow reads them.
+    """
+    at, token = 2, b""
+    for _ in range(3):
+        token, at = _token(data, at)
+    try:
+        return int(token)
+    except ValueError:
+        return 0
+
+
+def _token(data: bytes, at: int) -> tuple[bytes, int]:
+    """The next word of a header, and where it ends."""
+    token = b""
+    at = _end(_BETWEEN, data, at)
+    while len(token) <= _LONGEST:
+        end = _end(_PIECE, data, at)
+        token += data[at:end]
+        if data[end : end + 1] != b"#":
+            return token, end
+        at = _end(_COMMENT, data, end)
+    return token, at
+
+
+def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    """Where a pattern that fits everywhere ends."""
+    found = pattern.match(data, at)
+    return found.end() if found is not None else at

@@ -12,6 +12,8 @@ UNEVEN = N_(
     "a class has {low:,} ({smallest_class}) to {high:,} ({largest_class}) to train on and validate"
 )
 UNEVEN_IN_ALL = N_("a class has {low:,} ({smallest_class}) to {high:,} ({largest_class}) in all")
+IN_NO_CLASS = "in_no_class"
+"""As what images are counted that lie beside class folders or parts: a kind of what is passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,11 @@ class DatasetSummary:
     draws `drawn_images` where that is asked for. Sizes of classes are those of the images that are not
     tested; `majority_class` is the one that most test images are of, and `majority_share` their fraction.
 
-    `passed_over` counts files that are hidden or no images, by suffix. EXIF says of `turned_images` that they
-    are turned, and `turned` is whether they were. Of images that are equal as `compared` says,
-    `tested_in_training` test images are also training or validation images and `in_two_classes` stand under
-    two labels; `plain_images` are of one colour, `transparent_images` had a shape in their transparency,
-    which is dropped. None is what nobody has found out yet.
+    `passed_over` counts files that are hidden or no images, by suffix, and images `IN_NO_CLASS`. EXIF says
+    of `turned_images` that they are turned, and `turned` is whether they were. Of images that are equal as
+    `compared` says, `tested_in_training` test images are also training or validation images and
+    `in_two_classes` stand under two labels; `plain_images` are of one colour, `transparent_images` had a
+    shape in their transparency, which is dropped. None is what nobody has found out yet.
 
     Of `folds` each tests from `smallest_fold_images` to `largest_fold_images` images, and all together each
     image once: `test_images` are all, sizes of classes those of all, `train_images` and `validation_images`
@@ -135,8 +137,11 @@ def compared_by(data: DatasetSummary) -> str:
 
 def told(data: DatasetSummary) -> Iterator[str]:
     """What was done to files, or not, that nobody would see."""
-    if data.passed_over:
-        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(data.passed_over.items()))
+    passed = dict(data.passed_over)
+    if loose := passed.pop(IN_NO_CLASS, 0):
+        yield _("not used: {images} in no class", images=amount(loose, "image"))
+    if passed:
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(passed.items()))
         yield _("passed over, hidden or no images: {kinds}", kinds=kinds)
     if data.turned_images and data.turned:
         yield _("{images} turned upright, as EXIF says", images=amount(data.turned_images, "image"))

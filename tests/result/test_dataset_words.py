@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ablate.result.dataset import DatasetSummary, counted, told, warnings
+from ablate.result.dataset import IN_NO_CLASS, DatasetSummary, counted, told, warnings
 
 FINE = DatasetSummary(
     classes=2, train_images=54, validation_images=6, test_images=40,
@@ -59,6 +59,9 @@ def test_what_makes_results_mean_less_is_warned_of(change: dict[str, Any], said:
 def test_what_was_done_to_files_is_told() -> None:
     passed = replace(FINE, passed_over={".txt": 1200, "hidden": 1})
     assert list(told(passed)) == ["passed over, hidden or no images: .txt (1,200), hidden (1)"]
+    loose = replace(FINE, passed_over={IN_NO_CLASS: 1200})
+    assert list(told(loose)) == ["not used: 1,200 images in no class"]
+    assert len(list(told(replace(loose, passed_over={IN_NO_CLASS: 1, ".txt": 1})))) == 2
     turned = replace(FINE, turned_images=3)
     assert list(told(turned)) == ["3 images turned upright, as EXIF says"]
     [stored] = told(replace(turned, turned=False))

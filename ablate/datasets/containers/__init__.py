@@ -74,10 +74,10 @@ def archive_suffix(name: str) -> str:
 def _reader(path: Path) -> Reader:
     """By what a file is, and only where that is unknown by its name: a tar may be called .tar.gz."""
     suffix = archive_suffix(path.name)
-    if suffix == ".npz":  # a zip by its content
-        return npz.members
     with path.open("rb") as file:
         head = file.read(512)
+    if npz.begins_so(head) and npz.is_npz(path):  # a zip by its first bytes
+        return npz.members
     for start, mark, reader in _BY_CONTENT:
         if head[start : start + len(mark)] == mark:
             return reader

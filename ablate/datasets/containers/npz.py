@@ -18,6 +18,22 @@ from ablate.datasets.layouts.parts import part_of
 from ablate.errors import DataError
 
 IMAGES, LABELS = "_images", "_labels"
+ARRAY = ".npy"
+
+
+def begins_so(head: bytes) -> bool:
+    """Whether a file may be one, by its first bytes: a zip whose first member is an array.
+
+    Source: PKWARE's APPNOTE, 4.3.7.
+    """
+    length = int.from_bytes(head[26:28], "little")
+    return head.startswith(b"PK\x03\x04") and head[30 : 30 + length].endswith(ARRAY.encode())
+
+
+def is_npz(path: Path) -> bool:
+    """Whether a zip has arrays and nothing else, whatever it is called."""
+    with zipfile.ZipFile(path) as archive:
+        return all(name.endswith(ARRAY) for name in archive.namelist())
 
 
 def members(path: Path) -> Iterator[RawMember]:
@@ -27,13 +43,18 @@ def members(path: Path) -> Iterator[RawMember]:
         DataError: no such arrays, or arrays of another kind.
     """
     with zipfile.ZipFile(path) as archive:
-        arrays = {name.removesuffix(".npy") for name in archive.namelist()}
+        arrays = {name.removesuffix(ARRAY) for name in archive.namelist()}
         stems = [name.removesuffix(IMAGES) for name in sorted(arrays) if name.endswith(IMAGES)]
-        parts = [stem for stem in stems if part_of(stem) and f"{stem}{LABELS}" in arrays]
-        if not parts:
+        parts = [stem for stem in stems if part_of(stem)]
+        if not parts or not any(f"{stem}{LABELS}" in arrays for stem in parts):
             raise DataError(
                 f"{path}: has the arrays {', '.join(sorted(arrays)[:8])}; needs train_images, train_labels, "
                 "test_images and test_labels"
+            )
+        if without := [stem for stem in parts if f"{stem}{LABELS}" not in arrays]:
+            raise DataError(
+                f"{path}: has {without[0]}{IMAGES} and no {without[0]}{LABELS}; add them, or remove those "
+                "images"
             )
         labels = {part: _labels(path, archive, part) for part in parts}
         digits = len(str(max(int(found.max(initial=0)) for found in labels.values())))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ablate.datasets.containers.member import RawMember
+from ablate.datasets.containers.member import RawMember, row_name
 from ablate.datasets.layouts.parts import folder_name
 from ablate.errors import DataError
 
@@ -18,7 +18,7 @@ LABELS = ("label", "labels", "fine_label", "class", "target")
 
 
 def members(path: Path) -> Iterator[RawMember]:
-    """`<class>/<file>-<row>`, row by row.
+    """`<class>/<row>`, row by row: what the file is called is nothing of its content.
 
     Raises:
         DataError: pyarrow is missing or cannot read it, or a column that is needed is not there.
@@ -84,5 +84,5 @@ def _member(path: Path, at: int, image: Any, label: Any, names: list[str]) -> Ra
     def read(count: int) -> bytes:
         return data if count < 0 else data[:count]
 
-    name = f"{folder_name(str(known))}/{path.stem}-{at:07}"
-    return RawMember(name, False, True, read, len(data))
+    name = row_name(folder_name(str(known)), at)
+    return RawMember(name, False, True, read, len(data), row=at)

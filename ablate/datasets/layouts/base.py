@@ -96,7 +96,8 @@ class Arrangement:
     `class_folders` are those of the classes, also of empty ones. An image of `unplaced` lies in a part and
     in no class, which is refused. `groups` are those of a table, by place. `told` is what a reader should
     know of the choice; empty where there was none. `certain` says that every file is an image, because a
-    table says so.
+    table says so, whose `columns` are those. Files that are `loose` lie where no image is expected, and in no
+    folder that `told` says is not used.
     """
 
     places: Mapping[str, str]
@@ -105,6 +106,8 @@ class Arrangement:
     groups: Mapping[str, str] = field(default_factory=dict)
     told: tuple[str, ...] = ()
     certain: bool = False
+    columns: tuple[str, ...] = ()
+    loose: frozenset[str] = frozenset()
 
     @property
     def holds_out(self) -> bool:

@@ -37,7 +37,8 @@ def find(tree: Tree, asked: Asked) -> Arrangement | None:
     }
     rest = "" if asked.folds is not None else "; training and validation on the rest"
     told = (f"parts: {asked.how_tested}{rest}",)
-    return Arrangement(places, frozenset(classes), told=told)
+    loose = frozenset(name for name in tree.files if name not in places)
+    return Arrangement(places, frozenset(classes), told=told, loose=loose)
 
 
 def _around(tree: Tree) -> str:

@@ -79,11 +79,13 @@ def _arranged(
     tree: Tree, above: str, folders: Mapping[str, str], used: Mapping[str, str]
 ) -> Arrangement:
     tops = {f"{above}{folders[part]}/": role for role, part in used.items()}
-    places, unplaced, beside = {}, set(), set()
+    places, unplaced, beside, loose = {}, set(), set(), set()
     for name in tree.files:
         top, inner = _split_at(name, above)
         role = tops.get(top)
-        if role is None:
+        if not top:
+            loose.add(name)
+        elif role is None:
             beside.add(top.rstrip("/"))
         elif "/" in inner:
             places[name] = f"{role}/{inner}"
@@ -95,8 +97,10 @@ def _arranged(
         for top, inner in [_split_at(folder, above)]
         if top in tops and inner and "/" not in inner
     }
-    told = _told(folders, used, above, sorted(beside - {""}))
-    return Arrangement(places, frozenset(classes), frozenset(unplaced), told=told)
+    told = _told(folders, used, above, sorted(beside))
+    return Arrangement(
+        places, frozenset(classes), frozenset(unplaced), told=told, loose=frozenset(loose)
+    )
 
 
 def _split_at(name: str, above: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ablate.datasets.layouts.base import (
     TABLE_SUFFIXES,
@@ -14,13 +14,15 @@ from ablate.datasets.layouts.base import (
     listed,
     may_be_image,
 )
-from ablate.datasets.layouts.columns import Row, rows_of
+from ablate.datasets.layouts.columns import Row, Text, columns_of, names_of_images, read_text
 from ablate.datasets.layouts.parts import ALL, TEST, TRAIN, folder_name, part_of
 from ablate.errors import DataError, nearest
 from ablate.study.options import split_call
 from ablate.system.messages.text import plural
 
 MOST_NAMED = 5
+MOST_TRIED = 100
+"""Lines of a table that nobody named: does one of them name an image that is here?"""
 
 
 def find(tree: Tree, asked: Asked) -> Arrangement | None:
@@ -52,42 +54,54 @@ def _found(tree: Tree, tables: list[str], asked: Asked) -> Arrangement | None:
     if len(tables) != 1 or asked.test is not None:
         return None
     try:
-        rows = list(rows_of(tree, tables[0], {}, None))
+        text = read_text(tree, tables[0])
+        places = columns_of(text, {}, None)
     except DataError:
         return None  # of something else: class folders may say what is what
     files = _Files(tree)
-    if not any(files.of(row.path, tables[0]) for row in rows[:100]):
+    if not any(files.of(path, tables[0]) for path in text.column(places["path"], MOST_TRIED)):
         return None
     return _arranged(tree, tables[0], {}, asked)
 
 
 def _arranged(tree: Tree, table: str, columns: Mapping[str, str], asked: Asked) -> Arrangement:
-    where = f"{tree.source}: {table}"
-    rows = list(rows_of(tree, table, columns, asked.group))
-    files, missing = _Files(tree), []
-    places: dict[str, str] = {}
-    groups: dict[str, str] = {}
-    for row in rows:
+    text, files, missing = read_text(tree, table), _Files(tree), []
+    where = text.where
+    _refuse_without_header(text, [files.of(n, table) for n in names_of_images(text, columns)])
+    found = columns_of(text, columns, asked.group)
+    said: dict[str, tuple[str, str]] = {}
+    for row in text.rows(found):
         name = files.of(row.path, table)
         if name is None:
             missing.append(row.path)
             continue
         place = f"{_part(where, row)}/{_label(where, row)}/{name}"
-        if places.setdefault(name, place) != place:
+        if said.setdefault(name, (place, row.group)) != (place, row.group):
             raise DataError(
-                f"{where} has {row.path!r} twice, with different labels or splits; keep one"
+                f"{where} has {row.path!r} twice, with different labels, splits or groups; keep one"
             )
-        if row.group:
-            groups[place] = row.group
+    places = {name: place for name, (place, _) in said.items()}
+    groups = {place: group for place, group in said.values() if group}
     if missing:
         raise DataError(
             f"{where} names {plural(len(missing), 'image')} that are not there or not clear: "
             f"{listed(map(repr, missing), MOST_NAMED)}; add them or remove their rows"
         )
     _check_parts(where, places, asked)
+    if "group" in found and not groups and (asked.group is not None or "group" in columns):
+        raise DataError(f"{where}: the column {text.header[found['group']]!r} is empty; fill it")
     unnamed = sum(name not in places and may_be_image(name) for name in tree.files)
     told = tuple(_told(table, places, groups, unnamed, asked))
-    return Arrangement(places, groups=groups, told=told, certain=True)
+    return Arrangement(places, groups=groups, told=told, certain=True, columns=text.header)
+
+
+def _refuse_without_header(text: Text, images: Iterable[str | None]) -> None:
+    """Raise where the first line is one of an image, which would be lost."""
+    if image := next(filter(None, images), None):
+        raise DataError(
+            f"{text.where} has no header: its first line names the image {image!r}; put a line such as "
+            f"path{text.delimiter}label above it"
+        )
 
 
 def _told(

@@ -5,11 +5,20 @@ Source: Stanford CS231N's tiny-imagenet-200.zip. Its test images have no public 
 
 from __future__ import annotations
 
-from ablate.datasets.layouts.base import TEST_FRACTION, Arrangement, Asked, Tree
+from ablate.datasets.layouts.base import (
+    TEST_FRACTION,
+    Arrangement,
+    Asked,
+    Tree,
+    listed,
+    may_be_image,
+)
 from ablate.datasets.layouts.parts import TEST, TRAIN, part_of
 from ablate.errors import DataError
+from ablate.system.messages.text import plural
 
 ANNOTATIONS = "val/val_annotations.txt"
+MOST_NAMED = 5
 
 
 def find(tree: Tree, asked: Asked) -> Arrangement | None:
@@ -32,22 +41,47 @@ def find(tree: Tree, asked: Asked) -> Arrangement | None:
         for name in tree.files
         if name.startswith(f"{above}train/") and "/" in (inner := name[len(f"{above}train/") :])
     }
-    images = f"{above}val/images/"
-    for file, label in _labels(tree, files[0]).items():
-        places[f"{images}{file}"] = f"{TEST}/{label}/{file}"
+    loose = {name for name in tree.files if name.startswith(f"{above}train/")} - places.keys()
+    tested, rest = _tested(tree, files[0], f"{above}val/")
+    places |= tested
     unused = [
         name for name in tree.folders if name.startswith(above) and part_of(name[len(above) :])
     ]
-    rest = ("not used: test/, whose labels are not known",) if f"{above}test" in unused else ()
+    if f"{above}test" in unused:
+        rest = (*rest, "not used: test/, whose labels are not known")
     told = 'parts: training on train/, validation on a part of it, test on val/ (data.test = "val")'
-    return Arrangement(places, told=(told, *rest))
+    return Arrangement(places, unplaced=frozenset(loose), told=(told, *rest))
+
+
+def _tested(tree: Tree, table: str, val: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The images of `val/` with their places, and a line on those that its file does not name.
+
+    Raises:
+        DataError: it names images that are not there, or one twice.
+    """
+    labels, images = _labels(tree, table), f"{val}images/"
+    there = {name for name in tree.files if name.startswith(val) and may_be_image(name)}
+    if missing := [file for file in labels if f"{images}{file}" not in there]:
+        raise DataError(
+            f"{tree.source}: {table} names {plural(len(missing), 'image')} that are not there: "
+            f"{listed(map(repr, missing), MOST_NAMED)}; add them or remove their lines"
+        )
+    places = {f"{images}{file}": f"{TEST}/{label}/{file}" for file, label in labels.items()}
+    unnamed = len(there - places.keys())
+    line = f"not used: {plural(unnamed, 'file')} of {val} that {ANNOTATIONS} does not name"
+    return places, (line,) if unnamed else ()
 
 
 def _labels(tree: Tree, name: str) -> dict[str, str]:
     """Each image's class."""
     try:
         lines = [line.split("\t") for line in tree.read(name).decode().splitlines() if line]
-        return {line[0]: line[1] for line in lines}
+        found = {line[0]: line[1] for line in lines}
+        if twice := [line[0] for line in lines if found[line[0]] != line[1]]:
+            raise DataError(
+                f"{tree.source}: {name} has {twice[0]!r} twice, with different classes; keep one"
+            )
+        return found
     except (UnicodeDecodeError, IndexError) as error:
         raise DataError(
             f"{tree.source}: {name} is no table of an image and its class in each line ({error}); fetch "
