@@ -73,7 +73,7 @@ TRIED = [
     *((command, *OTHERS[n % 3]) for n, command in enumerate(TABLES)),
     *(("plan", *other) for other in OTHERS),
 ]
-"""Every command on the narrowest, those that draw tables on one of the others in turn; the plan's table, which
+"""Every command on the narrowest, those that draw tables on one of the others in turn; the plan's, which
 chooses its columns, on each.
 """
 
