@@ -29,6 +29,10 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
 
 
+TURNED = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
+"""What is said of the baseline instead; the others say the same of both."""
+
+
 class Rule(StrEnum):
     """How an interval came about; `ablate.stats.words` says it in words."""
 
@@ -118,8 +122,26 @@ class Effect:
         """
         if self.spread is None or self.critical is None or self.withheld is Withheld.NO_LOOKS:
             return None
-        needed = seeds_needed(difference, self.spread, max(self.n, 2), self.critical)
+        fewer = max(min(self.n, self.n_baseline), 2)
+        needed = seeds_needed(difference, self.spread, fewer, self.critical)
         return None if needed is None else max(needed, FEWEST.get(self.rule, 2))
+
+    @property
+    def turned(self) -> Effect:
+        """The same comparison told of the baseline against the variant."""
+        low = None if self.high is None else -self.high
+        high = None if self.low is None else -self.low
+        return replace(
+            self,
+            variant=self.baseline,
+            baseline=self.variant,
+            n=self.n_baseline,
+            n_baseline=self.n,
+            difference=None if self.difference is None else -self.difference,
+            low=low,
+            high=high,
+            verdict=TURNED.get(self.verdict, self.verdict),
+        )
 
     def withholding(self, why: Withheld) -> Effect:
         """The same without a verdict: what could have been seen is not known then either."""
