@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from ablate.stats.anchored import FEWEST_DOF, FEWEST_IMAGES, _noise
-from ablate.stats.effect import Verdict, judge
-from ablate.stats.effects import FEWEST_AT_A_LOOK
+from ablate.stats.effect import FEWEST_AT_A_LOOK, Verdict, judge
 from ablate.stats.family import anytime
 from ablate.stats.intervals import normal_to_t
 from ablate.stats.moderate import grubbs, residuals

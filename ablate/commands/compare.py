@@ -69,7 +69,7 @@ def document(summary: Summary, first: str, second: str, effect: Effect | None) -
         "baseline": base.name,
         "variant": variant.name,
         "metric": f"test_{summary.metric}",
-        "in_family": base.is_baseline,
+        "in_family": _in_family(base, variant),
         "test_leaked": summary.leaked,
         "effect": found,
         "words": told(summary, first, second),
@@ -109,7 +109,7 @@ def told(summary: Summary, first: str, second: str) -> list[str]:
     effect = _effect(base, variant, summary)
     lines = [words.claim(effect), words.evidence(effect), cost(variant, base, summary).strip()]
     lines.extend(unmoved_in(each) for each in (base, variant))
-    if not base.is_baseline:
+    if not _in_family(base, variant):
         lines.append(
             _(
                 "This pair was tested by itself, not within the study's family of "
@@ -131,8 +131,15 @@ def _find(name: str, summary: Summary) -> VariantSummary:
     return known[known[found].same_as or found]
 
 
+def _in_family(base: VariantSummary, variant: VariantSummary) -> bool:
+    """Whether the pair is one of the study's comparisons with its baseline, in either order."""
+    return base.is_baseline or variant.is_baseline
+
+
 def _effect(base: VariantSummary, variant: VariantSummary, summary: Summary) -> Effect:
     if base.is_baseline and variant.effect is not None:
         return variant.effect  # adjusted for all variants, as in the report
+    if variant.is_baseline and base.effect is not None:
+        return base.effect.turned
     samples = summary.kinds.beside(base.name, variant.name)
     return effects(samples, base.name, summary.margin, looks=summary.any_time)[variant.name]

@@ -8,8 +8,9 @@ from typing import Any
 
 from ablate.plan import Plan
 from ablate.stats import DEFAULT_MARGIN, words
+from ablate.stats.plain import FEWEST_SEEDS
 from ablate.stats.planning import MAX_SEEDS, Expected, Outlook, assumed, measured, outlook
-from ablate.study.metrics import ACCURACY, metric_named
+from ablate.study.metrics import ACCURACY, Metric, metric_named
 from ablate.system.messages.language import _, amount, retold
 from ablate.system.messages.text import duration
 
@@ -62,17 +63,34 @@ def _nothing(plan: Plan) -> str:
     if len(plan.variants) < 2:
         return _("there is no variant besides the baseline, so there is nothing to compare")
     if plan.study.metric != ACCURACY:
-        judged = metric_named(plan.study.metric).title
-        return _(
-            "what these seeds can see of {judged} is not known before they are trained",
-            judged=judged,
-        )
+        return _of_another_metric(metric_named(plan.study.metric), _fewest(plan))
     images = plan.dataset.test_count()
     if images is None:
         return _("what these seeds can see is not known before the images are read")
     return _(
         "{test_images} cannot bring a verdict: it takes two or more",
         test_images=amount(images, "test image"),
+    )
+
+
+def _fewest(plan: Plan) -> int:
+    """The seeds that variants and baseline have, whichever have fewer."""
+    return min(plan.study.seeds, plan.study.baseline_seeds or plan.study.seeds)
+
+
+def _of_another_metric(metric: Metric, seeds: int) -> str:
+    """Of what is judged by scores alone, that few seeds bring no verdict, before they are trained."""
+    if not metric.of_predictions and seeds < FEWEST_SEEDS:
+        return _(
+            "{judged} is judged by its scores by seed, which bring a verdict from {fewest} seeds of each on, "
+            "not with {seeds}",
+            judged=metric.heading,
+            fewest=FEWEST_SEEDS,
+            seeds=seeds,
+        )
+    return _(
+        "what these seeds can see of {judged} is not known before they are trained",
+        judged=metric.title,
     )
 
 

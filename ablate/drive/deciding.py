@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ablate.stats import Effect, Sample, effects
-from ablate.stats.effects import FEWEST_AT_A_LOOK
+from ablate.stats.effect import FEWEST_AT_A_LOOK
 from ablate.stats.planning import MAX_SEEDS
 from ablate.store.reading.samples import Standing
 from ablate.study.search import FRESH_SEEDS

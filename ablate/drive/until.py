@@ -26,7 +26,7 @@ from ablate.execute import make_executor
 from ablate.plan import Cell, Plan
 from ablate.result import RunStatus
 from ablate.stats import DEFAULT_MARGIN, words
-from ablate.stats.effects import FEWEST_AT_A_LOOK
+from ablate.stats.effect import FEWEST_AT_A_LOOK
 from ablate.stats.looks import ANYTIME, Look, margin_of
 from ablate.stats.planning import MAX_SEEDS
 from ablate.store.progress.status import StudyKey

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ablate.report.summary import Summary
-from ablate.stats import Rule
 from ablate.stats.arms import Arms, gather
 from ablate.system.messages.language import N_
 
@@ -19,8 +18,3 @@ def _arms_of(summary: Summary) -> Arms | None:
     judged = summary.kinds.judged
     names = dict.fromkeys((summary.baseline, *judged))
     return gather({name: judged[name] for name in names if name in judged})
-
-
-def looks(summary: Summary) -> bool:
-    """Whether seeds were added until something was decided, as the effects know it."""
-    return any(v.effect is not None and v.effect.rule is Rule.ANYTIME for v in summary.tested)

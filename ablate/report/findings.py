@@ -9,7 +9,16 @@ from ablate.report.summary import Summary, VariantSummary, speed_ratio
 from ablate.result import RunStatus
 from ablate.result.failures import failed_told
 from ablate.stats import DEFAULT_MARGIN, Effect, Rule, Verdict
-from ablate.stats.words import claim, could_see_each, evidence, points, size, speed_words
+from ablate.stats.effect import Withheld
+from ablate.stats.words import (
+    WITHHELD,
+    claim,
+    could_see_each,
+    evidence,
+    points,
+    size,
+    speed_words,
+)
 from ablate.study.metrics import ACCURACY
 from ablate.system.messages.language import N_, Said, _, amount, retold
 
@@ -114,7 +123,13 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
         found.append(_undecided_together(could))
     else:
         found += [_found(v, e, summary) for v, e in could]
-    untestable = [v.name for v, e in undecided if e.smallest_detectable is None and v.n]
+    withheld = [(v, e) for v, e in undecided if e.withheld is not None]
+    if len(withheld) > MAX_SINGLE:
+        reasons = dict.fromkeys(e.withheld for _variant, e in withheld if e.withheld)
+        found += [_withheld_together(why, withheld) for why in reasons]
+    else:
+        found += [_found(v, e, summary) for v, e in withheld]
+    untestable = [v.name for v, e in undecided if v.n and e.low is None]
     return tuple(found + ([_untestable(untestable)] if untestable else []))
 
 
@@ -142,18 +157,32 @@ def _found(variant: VariantSummary, effect: Effect, summary: Summary) -> Finding
 
 
 def _undecided_together(could: list[Compared]) -> Finding:
-    (top, most), (bottom, least) = could[0], could[-1]
     said = could_see_each([effect for _, effect in could])
-    text = _(
+    return Finding(said, _range(could), Verdict.UNDECIDED)
+
+
+def _withheld_together(why: Withheld, withheld: list[Compared]) -> Finding:
+    mine = [(v, e) for v, e in withheld if e.withheld is why]
+    said = _(
+        "Not judged: {variants} ({why}).",
+        variants=amount(len(mine), "variant"),
+        why=_(WITHHELD[why]),
+    )
+    return Finding(said, _range(mine), Verdict.UNDECIDED)
+
+
+def _range(compared: list[Compared]) -> str:
+    """Between which the differences of several variants lie, the largest gain first."""
+    (top, most), (bottom, least) = compared[0], compared[-1]
+    return _(
         "Their observed differences go from {least} ({bottom}) to {most} points ({top}). "
         "The highest of {n} means is partly luck. The table below has every interval.",
         least=points(least.difference),
         bottom=bottom.name,
         most=points(most.difference),
         top=top.name,
-        n=len(could),
+        n=len(compared),
     )
-    return Finding(said, text, Verdict.UNDECIDED)
 
 
 def _untestable(names: list[str]) -> Finding:

@@ -37,7 +37,8 @@ def read_samples(
         pairs = zip(rows["seed"], rows["run_key"], strict=True)
         keys = {int(seed): str(key) for seed, key in pairs if key in scores}
         values = {seed: float(scores[key]) for seed, key in keys.items()}
-        found[name] = replace(_sample(values, keys, frames, metric), paired=frames.paired)
+        sample = _sample(values, keys, frames, metric)
+        found[name] = replace(sample, paired=frames.paired, bounds=metric_named(metric).bounds)
     return found
 
 

@@ -31,7 +31,7 @@ class Arms:
     run's accuracy varies by `beyond` more than the images' own noise, which `by_image` holds;
     `variances` are what `beyond` was taken from, each known to `dof` degrees of freedom and all of
     them together to `known`. Below eight seeds without bits nothing is `claimable`. `overlap` is that of
-    `anchored.spread_of`.
+    `anchored.spread_of`, `span` how far apart two scores can be.
 
     Shape: (arms,), and (arms, images).
     """
@@ -46,6 +46,7 @@ class Arms:
     by_image: Floats | None
     claimable: bool
     overlap: float = 0.0
+    span: float = 1.0
 
     @cached_property
     def root(self) -> Floats:
@@ -101,6 +102,7 @@ def _by_bits(
         by_image=by_image,
         claimable=True,
         overlap=_overlap(samples),
+        span=_span(samples),
     )
 
 
@@ -128,11 +130,16 @@ def _by_scores(
         by_image=None,
         claimable=min(counts) >= FEWEST_SEEDS,
         overlap=_overlap(samples),
+        span=_span(samples),
     )
 
 
 def _overlap(samples: Mapping[str, Sample]) -> float:
     return max(each.overlap for each in samples.values())
+
+
+def _span(samples: Mapping[str, Sample]) -> float:
+    return max(each.bounds[1] - each.bounds[0] for each in samples.values())
 
 
 def _each(noise: Sequence[Noise], name: str) -> Floats:

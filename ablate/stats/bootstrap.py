@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablate.errors import OptionError, unknown
 from ablate.stats.anchored import FEWEST_DOF, PRIOR_DOF, PRIOR_RATIO, Spread
-from ablate.stats.effect import DEFAULT_MARGIN, Effect, Rule, Verdict, judge
+from ablate.stats.effect import DEFAULT_MARGIN, Effect, Rule, Verdict, judge, room
 from ablate.stats.family import dunnett, smallest_detectable
 from ablate.stats.intervals import normal_to_t
 from ablate.stats.metrics import OF_PREDICTIONS, count
@@ -61,10 +62,18 @@ def bootstrap_effects(
     base = scores.pop(baseline)
     pairs = {name: _differences(runs, base) for name, runs in scores.items()}
     ratio, dof = _ratio([each for each in pairs.values() if len(each) > 1])
-    return {
+    most = room(float(np.mean([each[0] for each in base.values()])) if base else None)
+    found = {
         name: _effect(name, baseline, each, _spread(each, ratio, dof, overlap), len(pairs), margin)
         for name, each in pairs.items()
     }
+    return {name: _within(effect, most) for name, effect in found.items()}
+
+
+def _within(effect: Effect, most: float) -> Effect:
+    """The effect, in the room that a difference to this baseline has."""
+    seen = effect.smallest_detectable
+    return replace(effect, room=most, smallest_detectable=None if seen is None else min(seen, most))
 
 
 def _image_weights(images: int) -> NDArray[np.float64]:
@@ -151,7 +160,7 @@ def _effect(
         verdict=judge(low, high, margin),
         rule=Rule.BOOTSTRAP,
         margin=margin,
-        smallest_detectable=min(1.0, smallest_detectable(spread.error, spread.dof, critical)),
+        smallest_detectable=smallest_detectable(spread.error, spread.dof, critical),
         critical=critical,
         spread=spread,
     )

@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from ablate.stats.anchored import FEWEST_IMAGES
 from ablate.stats.arms import Arms
+from ablate.stats.effect import FEWEST_AT_A_LOOK, Withheld
 from ablate.stats.family import CONFIDENCE, anytime, smallest_detectable
 from ablate.stats.intervals import normal_to_t
 from ablate.stats.moderate import Floats
@@ -35,14 +37,16 @@ class Estimate:
     """A contrast with its simultaneous 95 % interval, in the unit of the scores.
 
     It reaches `critical` (normal units, as Student's t with `dof`) standard errors to either side.
-    Only where it is `claimable` may something be said that the interval carries.
+    Where it is `withheld` nothing may be said that the interval carries. `room` is the largest that it
+    can be.
     """
 
     difference: float
     error: float
     dof: float
     critical: float
-    claimable: bool
+    withheld: Withheld | None = None
+    room: float = 1.0
 
     @property
     def half(self) -> float:
@@ -62,12 +66,12 @@ class Estimate:
     @property
     def above(self) -> bool:
         """Whether it is decided that the contrast is above 0."""
-        return self.claimable and self.low > 0
+        return self.withheld is None and self.low > 0
 
     @property
     def below(self) -> bool:
         """Whether it is decided that the contrast is below 0."""
-        return self.claimable and self.high < 0
+        return self.withheld is None and self.high < 0
 
     @property
     def turned(self) -> Estimate:
@@ -106,10 +110,21 @@ def estimates(
     else:
         out = _critical(weights @ arms.root, variances, planned)
     means = weights @ arms.means
+    withheld = [_withheld(arms, row != 0, looks=looks) for row in weights]
+    room = np.maximum(weights, 0).sum(1) * arms.span
     return [
-        Estimate(float(d), math.sqrt(v), float(f), out, arms.claimable)
-        for d, v, f in zip(means, variances, dof, strict=True)
+        Estimate(float(d), math.sqrt(v), float(f), out, why, float(most))
+        for d, v, f, why, most in zip(means, variances, dof, withheld, room, strict=True)
     ]
+
+
+def _withheld(arms: Arms, used: NDArray[np.bool_], *, looks: bool) -> Withheld | None:
+    """Why nothing may be said of a contrast of these arms, as of one variant (`effects`)."""
+    if looks and arms.by_image is None:
+        return Withheld.NO_LOOKS
+    if looks and arms.runs[used].min() < FEWEST_AT_A_LOOK:
+        return Withheld.FEW_SHARED
+    return None if arms.claimable else Withheld.FEW_SEEDS
 
 
 def _matrix(arms: Arms, contrasts: Sequence[Weights]) -> Floats:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ablate.stats.anchored import Spread
 from ablate.stats.family import Z_OF_POWER, detects
 from ablate.stats.intervals import normal_to_t
+from ablate.stats.plain import FEWEST_SEEDS
 
 DEFAULT_MARGIN = 0.005
 """Half a point of accuracy: what is taken for equivalent where a study declares nothing."""
 MOST_SEEDS = 100_000
+FEWEST_AT_A_LOOK = 3
+"""Seeds that variant and baseline share before a look can decide anything."""
 
 
 class Verdict(StrEnum):
@@ -24,6 +27,10 @@ class Verdict(StrEnum):
     EQUIVALENT = "equivalent"
     IDENTICAL = "identical"
     UNDECIDED = "undecided"
+
+
+TURNED = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
+"""What is said of the baseline instead; the others say the same of both."""
 
 
 class Rule(StrEnum):
@@ -47,6 +54,21 @@ class Rule(StrEnum):
     """There is nothing to judge by."""
 
 
+class Withheld(StrEnum):
+    """Why nothing is read off an interval that is there; `ablate.stats.words` says it in words."""
+
+    FEW_SEEDS = "few_seeds"
+    """By scores alone, with fewer than `FEWEST_SEEDS` of either."""
+    FEW_SHARED = "few_shared"
+    """At a look, with fewer than `FEWEST_AT_A_LOOK` seeds that both have."""
+    NO_LOOKS = "no_looks"
+    """Seeds were added until something was decided, and by this rule no interval holds at every look."""
+
+
+FEWEST = {Rule.SCORES: FEWEST_SEEDS, Rule.ANYTIME: FEWEST_AT_A_LOOK}
+"""Seeds of each before a rule brings a verdict; the others do from two on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """One variant against the baseline, in the unit of the scores (accuracy: 0.01 is a point).
@@ -56,8 +78,9 @@ class Effect:
     else, with `margin` for "equivalent". `n` and `n_baseline` are the runs that the difference
     rests on. None stands where these runs cannot tell.
 
-    `smallest_detectable` is never above `room`, the largest difference that accuracy can have;
-    where it equals it, nothing could have been seen. `p` is McNemar's, of two single runs.
+    `smallest_detectable` is never above `room`, the largest difference that the metric can have;
+    where it equals it, nothing could have been seen. Where a verdict is `withheld` there is none, and no
+    verdict whatever the interval is. `p` is McNemar's, of two single runs.
     """
 
     variant: str
@@ -76,6 +99,7 @@ class Effect:
     p_adjusted: float | None = None
     critical: float | None = None
     spread: Spread | None = None
+    withheld: Withheld | None = None
 
     @property
     def decided(self) -> bool:
@@ -93,11 +117,41 @@ class Effect:
     def seeds_for(self, difference: float) -> int | None:
         """How many seeds of variant and baseline see such a difference in 80 % of studies.
 
-        None where no number does, because the test images are too few, or where nothing is known.
+        None where no number does, because the test images are too few or no interval holds at every look,
+        or where nothing is known.
         """
-        if self.spread is None or self.critical is None:
+        if self.spread is None or self.critical is None or self.withheld is Withheld.NO_LOOKS:
             return None
-        return seeds_needed(difference, self.spread, max(self.n, 2), self.critical)
+        fewer = max(min(self.n, self.n_baseline), 2)
+        needed = seeds_needed(difference, self.spread, fewer, self.critical)
+        return None if needed is None else max(needed, FEWEST.get(self.rule, 2))
+
+    @property
+    def turned(self) -> Effect:
+        """The same comparison told of the baseline against the variant."""
+        low = None if self.high is None else -self.high
+        high = None if self.low is None else -self.low
+        return replace(
+            self,
+            variant=self.baseline,
+            baseline=self.variant,
+            n=self.n_baseline,
+            n_baseline=self.n,
+            difference=None if self.difference is None else -self.difference,
+            low=low,
+            high=high,
+            verdict=TURNED.get(self.verdict, self.verdict),
+        )
+
+    def withholding(self, why: Withheld) -> Effect:
+        """The same without a verdict: what could have been seen is not known then either."""
+        return replace(self, verdict=Verdict.UNDECIDED, smallest_detectable=None, withheld=why)
+
+
+def room(mean: float | None, bounds: tuple[float, float] = (0.0, 1.0)) -> float:
+    """The largest difference to this mean that a score within the bounds can have."""
+    low, high = bounds
+    return max(mean - low, high - mean) if mean is not None and low <= mean <= high else math.inf
 
 
 def judge(low: float | None, high: float | None, margin: float) -> Verdict:

@@ -7,7 +7,6 @@ studies, and with equal seeds they find 3 % of real ones.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +18,16 @@ from scipy import special
 from ablate.errors import OptionError, unknown
 from ablate.stats.anchored import Noise, Spread, block_noise, spread_of, unpaired_noise
 from ablate.stats.bootstrap import bootstrap_effects
-from ablate.stats.effect import DEFAULT_MARGIN, Effect, Rule, Verdict, judge
+from ablate.stats.effect import (
+    DEFAULT_MARGIN,
+    FEWEST_AT_A_LOOK,
+    Effect,
+    Rule,
+    Verdict,
+    Withheld,
+    judge,
+    room,
+)
 from ablate.stats.family import anytime, dunnett, smallest_detectable, together
 from ablate.stats.intervals import normal_to_t, t_to_normal
 from ablate.stats.moderate import Floats
@@ -28,9 +36,6 @@ from ablate.stats.sample import Bits, Sample
 
 SHARE_OF_SEEDS = 0.75
 """Variant and baseline are paired if they share this part of the seeds that either of them has."""
-
-FEWEST_AT_A_LOOK = 3
-"""Seeds that variant and baseline share before a look can decide anything."""
 
 NO_NOISE = Noise(0.0, 0.0, 1.0, 1.0)
 """Of a single seed."""
@@ -112,10 +117,12 @@ class _Family:
     def effect(self, name: str, drawn: Mapping[str, Effect]) -> Effect:
         by_images = drawn.get(name)
         found = by_images if by_images is not None and by_images.n > 1 else self._found(name)
-        if not self.looks or found.verdict is Verdict.IDENTICAL:
+        if not self.looks or found.verdict is Verdict.IDENTICAL or found.low is None:
             return found
-        holds = found.rule is Rule.ANYTIME and found.n >= FEWEST_AT_A_LOOK
-        return found if holds else replace(found, verdict=Verdict.UNDECIDED)
+        if found.rule is not Rule.ANYTIME:
+            return found.withholding(Withheld.NO_LOOKS)
+        few = found.n < FEWEST_AT_A_LOOK
+        return found.withholding(Withheld.FEW_SHARED) if few else found
 
     def _found(self, name: str) -> Effect:
         own, base = self.samples[name], self.samples[self.baseline]
@@ -165,7 +172,8 @@ class _Family:
         critical = dunnett(self._size, counts[0] / sum(counts))
         difference = float(mine.mean() - base.mean())
         found = self._judged(name, Rule.SCORES, counts, difference, spread, critical)
-        return found if min(counts) >= FEWEST_SEEDS else replace(found, verdict=Verdict.UNDECIDED)
+        few = min(counts) < FEWEST_SEEDS and found.low is not None
+        return found.withholding(Withheld.FEW_SEEDS) if few else found
 
     @cached_property
     def _scored(self) -> dict[str, tuple[Floats, Spread | None]]:
@@ -279,9 +287,9 @@ class _Family:
 
     @cached_property
     def _room(self) -> float:
-        """The largest difference to the baseline that a score between 0 and 1 can have."""
-        mean = self.samples[self.baseline].mean
-        return max(mean, 1 - mean) if mean is not None and 0 <= mean <= 1 else math.inf
+        """The largest difference to the baseline that the metric can have."""
+        baseline = self.samples[self.baseline]
+        return room(baseline.mean, baseline.bounds)
 
     def _adjusted(self, difference: float, spread: Spread, counts: tuple[int, int]) -> float | None:
         """The p at which the simultaneous interval would just exclude 0; a look has none."""

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from ablate.stats.contrasts import Estimate
 from ablate.stats.factors import Interaction, InteractionOf, MainEffect
 from ablate.stats.matched import Level
-from ablate.stats.words import points, size, span
+from ablate.stats.words import WITHHELD, points, size, span
 from ablate.system.messages.language import ENGLISH, N_, _, language, noun
-
-FEW_SCORES = N_(
-    "scores of fewer than eight seeds, without the bits of single images, decide nothing"
-)
 
 BEST = N_("{name} is the best of the {many}: {told}.")
 WORST = N_("{name} is the worst of the {many}: {told}.")
@@ -63,11 +59,12 @@ def level_name(factor: str, level: Level) -> str:
 
 def main_claim(found: MainEffect) -> str:
     """The answer in a sentence."""
-    if not all(each.claimable for each in found.levels.values()):
+    withheld = next((each.withheld for each in found.levels.values() if each.withheld), None)
+    if withheld is not None:
         return _(
             "Which {one} is best cannot be said: {why}.",
             one=term(found.factor).one,
-            why=_(FEW_SCORES),
+            why=_(WITHHELD[withheld]),
         )
     if len(found.levels) == 2:
         return _claim_of_two(found)
@@ -94,12 +91,12 @@ def interaction_claim(found: InteractionOf) -> str:
     """Whether two factors depend on each other, in a sentence."""
     first, second = (term(factor) for factor in found.factors)
     clearest = found.clearest
-    if not clearest.estimate.claimable:
+    if clearest.estimate.withheld is not None:
         return _(
             "Whether {first} and {second} interact cannot be said: {why}.",
             first=first.one,
             second=second.one,
-            why=_(FEW_SCORES),
+            why=_(WITHHELD[clearest.estimate.withheld]),
         )
     if clearest.estimate.above or clearest.estimate.below:
         return _dependence(found.factors, clearest)
@@ -114,10 +111,10 @@ def interaction_claim(found: InteractionOf) -> str:
 
 def could_see(found: list[Estimate]) -> str:
     """What every one of these would have seen."""
-    largest = max(each.smallest_detectable for each in found)
-    if largest >= 1:
-        return _("these runs could not have seen any difference that accuracy can have")
-    return _("could have seen ≥ {points} points", points=size(largest))
+    seen = [each.smallest_detectable for each in found]
+    if any(least >= each.room for least, each in zip(seen, found, strict=True)):
+        return _("these runs could not have seen any difference that there can be")
+    return _("could have seen ≥ {points} points", points=size(max(seen)))
 
 
 def by_points(estimate: Estimate) -> str:

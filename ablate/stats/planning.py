@@ -24,8 +24,7 @@ from ablate.stats.anchored import (
     spread_of,
     unpaired_noise,
 )
-from ablate.stats.effect import least
-from ablate.stats.effects import FEWEST_AT_A_LOOK
+from ablate.stats.effect import FEWEST_AT_A_LOOK, least
 from ablate.stats.family import anytime, dunnett, smallest_detectable
 from ablate.stats.intervals import normal_to_t
 from ablate.stats.sample import Bits, Sample

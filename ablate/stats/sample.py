@@ -75,7 +75,7 @@ class Sample:
     search chose by these seeds, and when to stop: they are lucky or unlucky, and bring no verdict. Of
     `folds` > 1 a seed's score and bits are those of its folds together: every image is tested once. Without
     `paired` equal seeds of two samples have nothing in common, as nobody says of runs from elsewhere that
-    they have: they are never taken as blocks.
+    they have: they are never taken as blocks. Scores lie within the `bounds` of their metric.
     """
 
     scores: Mapping[int, float]
@@ -85,6 +85,7 @@ class Sample:
     picked_by: bool = False
     folds: int = 1
     paired: bool = True
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of_bits(cls, correct: Mapping[int, Bits]) -> Self:

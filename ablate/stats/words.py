@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ablate.stats.effect import Effect, Rule, Verdict
+from ablate.stats.effect import Effect, Rule, Verdict, Withheld
 from ablate.stats.ratios import MARGIN, Ratio
 from ablate.system.messages.language import N_, _
 
@@ -61,6 +61,19 @@ EXPLAINED = {
 }
 """Each rule in a sentence or two, for whoever reads how to read a report."""
 
+WITHHELD = {
+    Withheld.FEW_SEEDS: N_(
+        "scores of fewer than eight seeds, without the bits of single images, decide nothing"
+    ),
+    Withheld.FEW_SHARED: N_(
+        "seeds were added until a verdict was reached, and then fewer than three that both have decide "
+        "nothing"
+    ),
+    Withheld.NO_LOOKS: N_(
+        "seeds were added until a verdict was reached, and no interval of this kind holds at every look"
+    ),
+}
+"""Why nothing is read off an interval, behind a name and a colon or in brackets."""
 
 DIFFERS = {
     Verdict.BETTER: N_("{variant} is better than {baseline} by {points} points ({interval})."),
@@ -130,7 +143,7 @@ def claim(effect: Effect) -> str:
         )
     if effect.verdict is Verdict.IDENTICAL:
         return _("{pair}: identical, every run is right on the same test images.", pair=pair)
-    if effect.rule is Rule.SEARCHED:
+    if effect.rule is Rule.SEARCHED or effect.withheld is not None:
         return _("{pair}: not judged ({why}).", pair=pair, why=could_see(effect))
     if effect.difference is None:
         return _("{pair}: no finished run to compare.", pair=pair)
@@ -138,7 +151,9 @@ def claim(effect: Effect) -> str:
 
 
 def could_see(effect: Effect) -> str:
-    """What an undecided comparison would have seen."""
+    """What an undecided comparison would have seen, or why that is not known."""
+    if effect.withheld is not None:
+        return _(WITHHELD[effect.withheld])
     if effect.rule is Rule.MCNEMAR:
         return _("one run of each says nothing about another seed")
     if effect.rule is Rule.SEARCHED:
@@ -146,7 +161,7 @@ def could_see(effect: Effect) -> str:
     if effect.smallest_detectable is None:
         return _("too few runs or images to say what could have been seen")
     if effect.smallest_detectable >= effect.room:
-        return _("these runs could not have seen any difference that accuracy can have")
+        return _("these runs could not have seen any difference that there can be")
     return _(
         "could have seen ≥ {points} points",
         points=size(effect.smallest_detectable),
@@ -221,6 +236,8 @@ def _here(effect: Effect) -> str:
 def _seeds(effect: Effect) -> str:
     """How many seeds would see the margin, where this is not yet decided."""
     if effect.verdict is not Verdict.UNDECIDED or effect.spread is None:
+        return ""
+    if effect.withheld is Withheld.NO_LOOKS:
         return ""
     needed = effect.seeds_for(effect.margin)
     margin = size(effect.margin)

@@ -33,9 +33,14 @@ class Metric:
         return self.called if self.is_own else _(self.called)
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which a fraction lies: a function of the user's may fall below 0."""
+        return (-1.0, 1.0) if self.is_own else (0.0, 1.0)
+
+    @property
     def bounds_percent(self) -> tuple[float, float]:
-        """Between which a fraction lies, in percent: a function of the user's may fall below 0."""
-        return (-100.0, 100.0) if self.is_own else (0.0, 100.0)
+        """The same in percent."""
+        return 100 * self.bounds[0], 100 * self.bounds[1]
 
     @property
     def heading(self) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import message, small_plan
 from support.report_frames import make_frames
 
-from ablate.commands.compare import compare_accuracies, told
+from ablate.commands.compare import compare_accuracies, document, effect_of, told
 from ablate.errors import DatabaseError, OptionError, UnknownNameError
 from ablate.report.findings import LEAKED
 from ablate.report.render import render
@@ -17,6 +18,7 @@ from ablate.report.summary import summarize
 from ablate.store.writing.store import Store
 
 FRAMES = make_frames({"none": 0.83, "up": 0.85, "same": 0.83})
+ORDERS = (("none", "up"), ("up", "none"))
 
 
 @pytest.mark.slow
@@ -29,10 +31,36 @@ def test_the_baseline_and_a_variant_as_in_the_report() -> None:
     assert cost.startswith("Cost: ")
 
 
-def test_the_other_way_round_the_sign_changes_and_the_pair_stands_alone() -> None:
-    claim, _, _, warning = told(summarize(FRAMES), "up", "none")
+def test_the_other_way_round_only_the_sign_changes() -> None:
+    summary = summarize(FRAMES)
+    claim, _, _ = told(summary, "up", "none")
     assert claim.startswith("none is worse than up by ")
-    assert "This pair was tested by itself" in warning
+    there, back = (document(summary, *pair, effect_of(summary, *pair)) for pair in ORDERS)
+    assert there["in_family"] is back["in_family"] is True
+    one, other = there["effect"], back["effect"]
+    assert (one["low"], one["high"]) == (-other["high"], -other["low"])
+    assert one["difference"] == -other["difference"]
+    for same in ("p_adjusted", "smallest_detectable", "seeds_for_margin", "rule", "image_share"):
+        assert one[same] == other[same], same
+
+
+@pytest.mark.parametrize("shift", np.linspace(0.001, 0.01, 10))
+def test_no_order_decides_what_the_other_does_not(shift: float) -> None:
+    others = {f"v{number}": 0.83 for number in range(12)}
+    summary = summarize(make_frames({"none": 0.83, "up": 0.83 + shift, **others}, sd=0.004))
+    there, back = (effect_of(summary, *pair) for pair in ORDERS)
+    assert there is not None
+    assert back == there.turned
+    assert there == back.turned
+    turned = {"better": "worse", "worse": "better"}
+    assert back.verdict == turned.get(there.verdict, there.verdict)
+
+
+def test_a_pair_without_the_baseline_stands_alone() -> None:
+    summary = summarize(FRAMES)
+    assert "This pair was tested by itself" in told(summary, "same", "up")[-1]
+    found = document(summary, "same", "up", effect_of(summary, "same", "up"))
+    assert found["in_family"] is False
 
 
 def test_undecided_and_equivalent_are_said() -> None:

@@ -53,6 +53,19 @@ def test_what_was_trained_is_used(sqlite_url: str) -> None:
         ({"seeds": 1}, "one seed of each compares trained networks and brings no verdict; "),
         ({"grid": [{"attention": "none"}]}, "there is no variant besides the baseline"),
         ({"equivalence_margin": 0.0001}, "no number of seeds sees the margin of 0.01 points"),
+        (
+            {"metric": "auroc", "seeds": 7},
+            "AUROC is judged by its scores by seed, which bring a verdict from 8",
+        ),
+        (
+            {"metric": "auroc", "seeds": 8, "baseline_seeds": 7},
+            "from 8 seeds of each on, not with 7",
+        ),
+        ({"metric": "auroc", "seeds": 8}, "what these seeds can see of AUROC is not known before"),
+        (
+            {"metric": "macro_f1", "seeds": 3},
+            "what these seeds can see of macro F1 is not known before",
+        ),
         ({"recipe": {"split": "tutorial"}}, 'split = "tutorial": the schedule sees the test set'),
     ],
 )

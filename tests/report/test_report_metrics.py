@@ -16,7 +16,8 @@ from ablate.page import canvas
 from ablate.page.document import Figure, Note, Section, Table
 from ablate.report.effects.heat import _scale
 from ablate.report.files.export import variants_csv
-from ablate.report.files.numbers import report_json
+from ablate.report.files.numbers import effect_document, report_json
+from ablate.report.findings import findings
 from ablate.report.gallery import draw_all, draw_figure
 from ablate.report.seen.classes import MOST_CLASSES, answers, recall_table
 from ablate.report.story import compose
@@ -105,6 +106,26 @@ def test_runs_without_the_metric_have_no_verdict_and_the_report_is_made() -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variants", "claim"), [(1, "se0 against none: not judged (sc"), (8, "Not judged: 8 var")]
+)
+def test_few_seeds_of_scores_are_told_as_such(variants: int, claim: str) -> None:
+    means = {"none": 0.8, **{f"se{number}": 0.9 for number in range(variants)}}
+    frames = make_frames(means, seeds=5, metric="auroc")
+    rows = frames.runs[["run_key"]].assign(
+        split="test", metric="auroc", value=frames.runs["test_accuracy"], **{"class": None}
+    )
+    summary = summarize(replace(frames, metrics=rows))
+    (told,) = findings(summary)
+    assert told.claim.startswith(claim)
+    effect = summary.tested[0].effect
+    assert effect is not None
+    row = effect_document(summary.tested[0], effect, leaked=False)
+    assert row["low"] > 0.05
+    assert row["smallest_detectable"] is None
+    assert row["seeds_for_margin"] >= 8
+
+
 def test_report_and_json_name_the_metric(summary: Summary) -> None:
     assert '"metric": "test_macro_f1"' in report_json(summary)
     lead = section(summary, "findings").blocks[0]
@@ -162,6 +183,9 @@ def test_a_metric_that_falls_below_0_is_drawn_where_it_is() -> None:
     })  # fmt: skip
     summary = summarize(replace(frames, metrics=pd.concat([frames.metrics, rows])))
     assert all(v.accuracy is not None and v.accuracy.mean < 0 for v in summary.finished)
+    effect = summary.tested[0].effect
+    assert effect is not None
+    assert effect.room == pytest.approx(1 - summary.kinds.own["none"].mean), "up to 1"
     assert {"accuracy", "cost"} <= draw_all(summary).keys()
     for name in ("accuracy", "cost"):
         with canvas.kept() as figures:

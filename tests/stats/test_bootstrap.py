@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from ablate.errors import OptionError
 from ablate.stats import Rule, Verdict, effects
 from ablate.stats.bootstrap import bootstrap_effects
+from ablate.stats.metrics import measure
 from benchmarks.worlds import World
 
 
@@ -42,6 +43,11 @@ def test_a_class_that_is_lost_shows_in_f1() -> None:
     found = bootstrap_effects(outputs, labels, "macro_f1", "none")
     assert found["blind"].verdict is Verdict.WORSE
     assert found["twin"].verdict is Verdict.IDENTICAL
+    f1 = [
+        measure(np.eye(3, dtype=np.float32)[run], labels)["macro_f1", None]
+        for run in outputs["none"].values()
+    ]
+    assert found["blind"].room == pytest.approx(np.mean(f1)), "as far as it can fall"
 
 
 def test_refuses_other_images() -> None:

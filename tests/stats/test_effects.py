@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ablate.errors import OptionError, UnknownNameError
-from ablate.stats import Rule, Sample, Verdict, effects, mcnemar
-from ablate.stats.effect import judge, least
-from ablate.stats.sample import PackedBits
+from ablate.stats import Rule, Sample, Verdict, bootstrap, effects, mcnemar
+from ablate.stats.effect import Withheld, judge, least
+from ablate.stats.sample import PackedBits, Predicted
 from ablate.stats.words import claim, evidence, reading
 from benchmarks.worlds import World
 
@@ -115,6 +115,72 @@ def test_without_bits_there_is_a_verdict_from_eight_seeds_on() -> None:
         found = effects(scores_only(study(0.012, seeds)), "0")["1"]
         assert (found.rule, found.verdict) == (Rule.SCORES, verdict)
         assert found.low is not None
+
+
+@pytest.mark.parametrize("seeds", [3, 7])
+def test_no_verdict_of_few_scores_is_no_null_result(seeds: int) -> None:
+    found = effects(scores_only(study(0.015, seeds)), "0")["1"]
+    assert found.low is not None
+    assert found.low > 0, "far from 0 for all that"
+    assert found.smallest_detectable is None
+    assert found.withheld is Withheld.FEW_SEEDS
+    assert found.seeds_for(0.1) == 8
+    for told in (claim(found), evidence(found)):
+        assert "fewer than eight seeds" in told
+        assert "No difference found" not in told
+        assert "could have seen" not in told
+
+
+def without_bits_at_a_look() -> dict[str, Samples]:
+    samples = study(0.015, seeds=10, arms=2)
+    labels = np.ones(1797, dtype=np.int64)
+    drawn = {
+        name: replace(
+            scores_only({name: each})[name],
+            predicted=Predicted(
+                "accuracy", labels, {s: b.astype(int) for s, b in each.correct.items()}
+            ),
+        )
+        for name, each in samples.items()
+    }
+    return {"scores": scores_only(samples), "bootstrap": drawn}
+
+
+@pytest.mark.parametrize("rule", [Rule.SCORES, Rule.BOOTSTRAP])
+def test_what_does_not_hold_at_every_look_says_so(
+    rule: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "REPEATS", 60)
+    samples = without_bits_at_a_look()[rule]
+    found = effects(samples, "0", looks=True)["1"]
+    assert (found.rule, found.withheld) == (rule, Withheld.NO_LOOKS)
+    assert effects(samples, "0")["1"].verdict is Verdict.BETTER, "of a fixed number of seeds"
+    assert found.smallest_detectable is found.seeds_for(0.1) is None, "no number of seeds does"
+    told = claim(found) + evidence(found)
+    assert "holds at every look" in told
+    for null in ("No difference found", "could have seen", "seeds of each", "no number of seeds"):
+        assert null not in told
+
+
+def test_two_shared_seeds_at_a_look_are_too_few_and_it_says_so() -> None:
+    found = effects(study(0.015, seeds=2), "0", looks=True)["1"]
+    assert (found.verdict, found.withheld) == (Verdict.UNDECIDED, Withheld.FEW_SHARED)
+    assert found.smallest_detectable is None
+    assert (found.seeds_for(0.9) or 0) >= 3
+    assert "fewer than three" in claim(found)
+
+
+@pytest.mark.parametrize(("bounds", "most"), [((0.0, 1.0), 0.5), ((-1.0, 1.0), 1.5)])
+def test_the_room_is_that_of_the_metric(bounds: tuple[float, float], most: float) -> None:
+    values = {"none": [0.0, 1, 0, 1, 0, 1, 0, 1], "se": [0.0, 0, 1, 1, 0, 0, 1, 1]}
+    samples = {
+        name: replace(Sample.of_values(each), bounds=bounds) for name, each in values.items()
+    }
+    found = effects(samples, "none")["se"]
+    assert found.room == pytest.approx(most)
+    assert found.smallest_detectable is not None
+    unseen = "could not have seen any difference that there can be" in claim(found)
+    assert unseen == (bounds[0] == 0)
 
 
 def test_a_single_run_of_each_is_mcnemars_and_decides_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from ablate.errors import OptionError
 from ablate.stats import Sample, contrasts, effects
 from ablate.stats.arms import Arms, gather
 from ablate.stats.contrasts import Estimate, estimates
+from ablate.stats.effect import Withheld
 from ablate.stats.factor_words import interaction_claim, main_claim, main_evidence
 from ablate.stats.factors import MainEffect, interactions, main_effects
 from ablate.stats.front import all_pairs, dominated, front_claim
@@ -149,6 +151,41 @@ def test_scores_of_few_seeds_claim_nothing(seeds: int, claimable: bool) -> None:
     assert ("fewer than eight seeds" in main_claim(found)) != claimable
 
 
+def test_without_bits_nothing_is_decided_where_seeds_were_added_until_something_was() -> None:
+    rng = np.random.default_rng(4)
+    table = {f"p{i}": {"position": f"p{i}"} for i in range(3)}
+    samples = {
+        name: Sample.of_values(rng.normal(0.7 + 0.2 * (name == "p2"), 0.001, 12).tolist())
+        for name in table
+    }
+    (found,) = main_effects(arms_of(samples), table, looks=True)
+    assert found.levels["p2"].low > 0, "far from 0 for all that"
+    assert found.best is found.worst is None
+    assert "holds at every look" in main_claim(found)
+    assert not dominated(all_pairs(arms_of(samples), list(table), looks=True), lambda *_: True)
+
+
+def test_two_seeds_decide_nothing_at_a_look() -> None:
+    samples = make_samples(np.random.default_rng(1), ["a", "b"], seeds=2, shifts={"a": 3.0})
+    (found,) = estimates(arms_of(samples), [{"a": 1.0, "b": -1.0}], looks=True)
+    assert found.withheld is Withheld.FEW_SHARED
+
+
+@pytest.mark.parametrize(("bounds", "most"), [((0.0, 1.0), 1.0), ((-1.0, 1.0), 2.0)])
+def test_the_room_of_a_contrast_is_that_of_the_metric(
+    bounds: tuple[float, float], most: float
+) -> None:
+    samples = {
+        name: replace(each, bounds=bounds)
+        for name, each in make_samples(np.random.default_rng(1), list("abcd"), seeds=3).items()
+    }
+    pair, square = estimates(
+        arms_of(samples),
+        [{"a": 1.0, "b": -1.0}, {"a": 1.0, "b": -1.0, "c": -1.0, "d": 1.0}],
+    )
+    assert (pair.room, square.room) == (most, 2 * most)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ratio", [1.0, 3.0])
 def test_no_more_than_five_percent_of_questions_find_what_is_not_there(
@@ -188,7 +225,7 @@ def test_a_place_that_is_best_is_found() -> None:
 
 
 def estimate(difference: float, error: float = 0.001) -> Estimate:
-    return Estimate(difference, error, 100.0, 2.4, True)
+    return Estimate(difference, error, 100.0, 2.4)
 
 
 def answer(**means: float) -> MainEffect:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Note, Row, Table, TableCell
-from ablate.report.arms import arms_of, looks
+from ablate.report.arms import arms_of
 from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.summary import Summary, VariantSummary
 from ablate.stats import words
@@ -25,7 +25,7 @@ def front_blocks(summary: Summary) -> tuple[Block, ...]:
     names = [v.name for v in summary.variants if not v.same_as]
     if summary.leaked or arms is None or len(names) > MOST_VARIANTS:
         return ()
-    differences = all_pairs(arms, names, looks=looks(summary))
+    differences = all_pairs(arms, names, looks=summary.any_time)
     measures: tuple[SpeedColumn | None, ...] = (None, *summary.main_columns)
     found = {measure: _dominated(differences, summary, measure) for measure in measures}
     told = [front_claim(each, _called(measure)) for measure, each in found.items() if each]

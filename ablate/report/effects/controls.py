@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.page import format as fmt
 from ablate.page.document import Block, Column, Finding, Findings, Note, Row, Table, TableCell
-from ablate.report.arms import BARE, looks
+from ablate.report.arms import BARE
 from ablate.report.results import NOT_CLAIMED
 from ablate.report.summary import Summary
 from ablate.stats import Effect, words
@@ -28,7 +28,7 @@ def control_blocks(summary: Summary) -> tuple[Block, ...]:
     called = {v.name: v.same_as or v.name for v in summary.variants}
     chosen = list(dict.fromkeys(called[name] for name in controls_in(patterns, known)))
     controls = [name for name in chosen if name in own]
-    found = against_controls(summary.samples, controls, own, summary.margin, looks=looks(summary))
+    found = against_controls(summary.samples, controls, own, summary.margin, looks=summary.any_time)
     nothing = tuple(
         Note(_("The control {pattern} names no variant of this study.", pattern=pattern), "warning")
         for pattern in unmatched(patterns, known)

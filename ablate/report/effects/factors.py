@@ -18,7 +18,7 @@ from ablate.page.document import (
     Table,
     TableCell,
 )
-from ablate.report.arms import BARE, arms_of, looks
+from ablate.report.arms import BARE, arms_of
 from ablate.report.design import design
 from ablate.report.effects.shapley import shapley_blocks
 from ablate.report.summary import Summary
@@ -157,7 +157,7 @@ def _answers(summary: Summary) -> tuple[list[MainEffect], list[InteractionOf]]:
     arms, table = arms_of(summary), design(summary)
     if arms is None:
         return [], []
-    every = looks(summary)
+    every = summary.any_time
     return main_effects(arms, table, looks=every), interactions(arms, table, looks=every)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ablate.page import canvas
 from ablate.page.document import Block, Column, Figure, Row, Table, TableCell
-from ablate.report.arms import arms_of, looks
+from ablate.report.arms import arms_of
 from ablate.report.cost.speeds import SpeedColumn, ratio_to
 from ablate.report.design import placements
 from ablate.report.summary import Summary, VariantSummary
@@ -46,7 +46,7 @@ def _shares_of(summary: Summary) -> list[Shares]:
         Shares(
             label,
             placed,
-            shapley_estimates(arms, placed, looks=looks(summary)),
+            shapley_estimates(arms, placed, looks=summary.any_time),
             _milliseconds({s: variants[name] for s, name in placed.items()}, summary),
         )
         for label, placed in placements(summary).items()
