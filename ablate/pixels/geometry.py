@@ -43,7 +43,6 @@ UNREADABLE = (
     EOFError,
     struct.error,
     zlib.error,
-    TypeError,  # Pillow: a PNG with a text called `xmp` or `transparency`
 )
 """What Pillow raises for a damaged file."""
 
@@ -132,7 +131,7 @@ def orientation_of(image: Image.Image) -> int:
     """The same of an open image; 1 where its EXIF is broken."""
     try:
         found = image.getexif().get(ORIENTATION, 1)
-    except UNREADABLE:
+    except (*UNREADABLE, TypeError):  # Pillow takes a text of a PNG called `xmp` for XMP
         return 1
     return found if isinstance(found, int) and found in UPRIGHT else 1
 
@@ -148,6 +147,10 @@ def shaped_by_alpha(image: Image.Image) -> bool:
 def fitted(image: Image.Image, size: int, reading: Reading) -> Image.Image:
     """The image as RGB, upright if asked for, in a square of `size`."""
     turn = _turn(image, upright=reading.orientation == "exif")
+    if isinstance(image.info.get("transparency"), str):
+        del image.info[
+            "transparency"
+        ]  # a text of a PNG that is called so, which Pillow takes for a colour
     if "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode != "RGB":  # else it would be copied

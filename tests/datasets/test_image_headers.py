@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from ablate.datasets.decode import decode
 from ablate.errors import UnreadableImageError
-from ablate.pixels.decode import check_kind
+from ablate.pixels.decode import check_kind, decode_image
 from ablate.pixels.geometry import ORIENTATION, Reading, orientation_in
 from ablate.pixels.signatures import is_deep
 
@@ -138,6 +138,12 @@ def test_every_pair_of_texts_is_read_as_pillow_reads_it() -> None:
         assert (orientation_in(data) > 1) is changed
 
 
-def test_a_text_called_as_what_pillow_keeps_there_is_one_line() -> None:
-    data = png()[:START] + chunk(b"tEXt", b"transparency\0hello") + png()[START:]
-    assert message(UnreadableImageError, lambda: decode(data, 9)).startswith("broken: ")
+@pytest.mark.parametrize("at", [START, END])
+@pytest.mark.parametrize("name", [b"transparency", b"xmp", b"exif", b"gamma", b"icc_profile"])
+def test_a_text_called_as_what_pillow_keeps_there_is_no_more_than_a_text(
+    name: bytes, at: int
+) -> None:
+    data = png()[:at] + chunk(b"tEXt", name + b"\0hello") + png()[at:]
+    assert np.array_equal(decode(data, 9), decode(png(), 9))
+    assert not decode_image(data, 9).shaped_by_alpha
+    assert orientation_in(data) == 1
