@@ -144,7 +144,7 @@ def _report_several(
     asked = files_or_names(studies, data, set)
     begin("report", about=" ".join(map(str, studies)))
     with loading():
-        from ablate.commands.report import failing
+        from ablate.commands.report import failing, refuse_unjudged
         from ablate.commands.several import build_several, check_several, print_several
 
     if way == "check":
@@ -154,6 +154,10 @@ def _report_several(
     found = print_several(asked, data, db) if way == "json" else build_several(asked, data, db, out)
     if any(failing(each, verdicts) for each in found):
         raise typer.Exit(EXIT_VERDICT)
+    if verdicts:
+        # Of a name in the database as much is asked for as it holds; what it left out was told.
+        contexts = sum(1 if isinstance(each, str) else len(each) for each in asked)
+        refuse_unjudged(found, max(contexts, len(found)))
 
 
 def _begin(command: str, questions: list[Study] | list[str], about: str = "") -> None:

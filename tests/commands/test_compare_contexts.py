@@ -69,9 +69,15 @@ def ablate(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     return shell
 
 
-def end(shell: Shell, context: tuple[str, ...], accuracy: float | None, fail: bool = False) -> None:
+def end(
+    shell: Shell,
+    context: tuple[str, ...],
+    accuracy: float | None,
+    fail: bool = False,
+    name: str = "many.toml",
+) -> None:
     """Register a context, and end its runs with this accuracy, or as failed."""
-    plan = make_plan(load_study(shell.folder / "many.toml", context))
+    plan = make_plan(load_study(shell.folder / name, context))
     store = Store(f"sqlite:///{shell.folder / 'results' / 'ablation.db'}")
     store.register(plan)
     for cell in plan.cells if accuracy is not None or fail else ():
@@ -125,6 +131,20 @@ def test_a_report_without_a_verdict_does_not_pass_fail_on(
     assert ablate(*report, "--set", *SECOND)[0] == 0
     code, _, err = ablate(*report)
     assert (code, "1 of 2 contexts asked for: no finished run" in err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_context_that_a_report_over_studies_leaves_out_does_not_pass_fail_on(
+    ablate: Shell,
+) -> None:
+    end(ablate, SECOND, 0.5)
+    text = STUDY.replace('"many"', '"other"').replace("[0.0, 0.1]", "0.1")
+    (ablate.folder / "other.toml").write_text(text)
+    end(ablate, (), None, name="other.toml")  # of runs that are there
+    report = ("report", "many.toml", "other.toml", "--format", "json", "--fail-on", "worse")
+    code, _, err = ablate(*report)
+    assert (code, "1 of 3 contexts asked for: no finished run" in err) == (2, True), err
+    assert ablate(*report, "--set", *SECOND)[0] == 0
 
 
 @pytest.mark.slow
