@@ -201,6 +201,12 @@ def search(
         int | None,
         typer.Option("--workers", min=1, metavar="N", help="Trials side by side."),
     ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed", help="Train failed runs again, of trials and of what confirms."
+        ),
+    ] = False,
     no_probe: NoProbe = False,
 ) -> None:
     """Let Optuna ask which variants to train, reusing what is trained; then confirm the best."""
@@ -222,6 +228,7 @@ def search(
         gpu_share=gpu_share,
         workers=workers,
         max_runs=max_runs,
+        retry_failed=retry_failed,
         probe=not no_probe,
     )
     try:

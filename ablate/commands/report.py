@@ -196,7 +196,9 @@ def _searched(study: Study, frames: Frames, url: str) -> SearchResult | None:
     key = search_key(study, str(frames.study["dataset"]), frames.dataset_hash, *brought)
     store = TrialStore(url, create=False)
     try:
-        found = read_search(store, key, study.search, _names(frames))
+        names = _names(frames)
+        called = {each.variant: network for network, each in names.items()}
+        found = read_search(store, key, study.search, names, called.get(study.baseline))
     finally:
         store.close()
     if found is None:

@@ -15,17 +15,26 @@ from ablate.drive.options import RunOptions, choose_training
 from ablate.drive.pictures import keep_pictures
 from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
-from ablate.drive.search_words import confirmed_line, description, named_study, told_best
+from ablate.drive.run import retry_failed
+from ablate.drive.search_words import (
+    confirmed_line,
+    description,
+    failed_line,
+    named_study,
+    told_best,
+)
 from ablate.drive.watching import Watching
 from ablate.errors import StudyError
 from ablate.execute import make_executor
 from ablate.measure.throughput import quick
 from ablate.plan import Cell, Plan
+from ablate.result import RunStatus
 from ablate.search.cells import LARGEST_CHECKED, LARGEST_COUNTED, CellMaker, check_constraints
-from ablate.search.confirm import candidates, distinct, fresh_seeds
+from ablate.search.confirm import by_number, candidates, distinct, fresh_seeds
 from ablate.search.mirror import OptunaMirror
+from ablate.search.parts import Parts
 from ablate.search.record import read_confirmed
-from ablate.search.searcher import Parts, Searcher
+from ablate.search.searcher import Searcher
 from ablate.search.space import Space
 from ablate.search.speeds import place_of
 from ablate.search.storage import open_storage, storage_url
@@ -59,7 +68,8 @@ class SearchOptions:
 def search_study(
     study: Study, data: Path | None, url: str, options: RunOptions, where: SearchOptions
 ) -> int:
-    """Search until the budget is spent, then confirm the best; returns how many trials have failed.
+    """Search until the budget is spent, then confirm the best; returns how many trials and how many runs that
+    confirm have failed.
 
     Raises:
         AblateError: the study, the data, the device, the database or the storage must be changed.
@@ -104,6 +114,7 @@ def search_study(
         parts = Parts(
             plan, search, space, key, trials, mirror, maker, lambda text: say(text, console),
             place if search.needs_speed else None, named_study(where.file, url), anew,
+            options.max_runs if options.retry_failed else 0, goes_on=not where.rebuild,
         )  # fmt: skip
         searcher = Searcher(parts)
         mirror.describe(description(study, search, space, parts.told), {"best": told_best(search)})
@@ -144,7 +155,7 @@ class _Work:
     machine: Machine
     console: Console
     options: RunOptions
-    _confirming: bool = field(init=False, default=False)
+    _confirming: list[Cell] | None = field(init=False, default=None)
 
     def run(self) -> int:
         study, search, options = self.plan.study, self.searcher.parts.search, self.options
@@ -174,9 +185,9 @@ class _Work:
         """Give the driver what the search asks for, and at its end what confirms it."""
         cells, again = self.searcher.more(driver.slots)
         driver.add(cells)
-        if not cells and not again and self.searcher.idle and not self._confirming:
-            self._confirming = True
-            driver.add(self._to_confirm())
+        if not cells and not again and self.searcher.idle and self._confirming is None:
+            self._confirming = self._to_confirm()
+            driver.add(self._confirming)
         return again
 
     def _to_confirm(self) -> list[Cell]:
@@ -184,11 +195,25 @@ class _Work:
         picked = candidates(parts.search, self.searcher.trials, self.searcher.finished)
         if not picked:
             return []
-        networks = [self.searcher.trials[number].fingerprint for number in picked]
+        asked = by_number(self.searcher.trials)
+        networks = [asked[number].fingerprint for number in picked]
         networks.append(self.plan.variants[self.plan.study.baseline].fingerprint)
         cells = [self.maker.named(network, seed) for seed in seeds for network in networks]
         parts.store.add_cells(self.plan, cells)
+        if self.options.retry_failed:
+            retry_failed(self.store, [str(c.run_key) for c in cells], self.options.max_runs)
         return cells
+
+    def _failed_to_confirm(self) -> list[str]:
+        """A line for each run with a fresh seed that has failed, now or before."""
+        parts, cells = self.searcher.parts, self._confirming or []
+        seen = parts.store.seen([str(cell.run_key) for cell in cells], parts.search.metric)
+        runs = ((cell, seen.get(str(cell.run_key))) for cell in cells)
+        return [
+            failed_line(parts.search, cell, run)
+            for cell, run in runs
+            if run is not None and run.status is RunStatus.FAILED
+        ]
 
     def _announce(self, slots: int, before: int) -> None:
         search, space = self.searcher.parts.search, self.searcher.parts.space
@@ -220,6 +245,11 @@ class _Work:
             f"in {duration(seconds)}",
             self.console,
         )
+        unconfirmed = self._failed_to_confirm()
+        for line in unconfirmed:
+            say(line, self.console)
+        if failed or unconfirmed:
+            say("--retry-failed trains runs that failed again", self.console)
         if parts.space.size > LARGEST_COUNTED and self.maker.problems:
             say(self.maker.told_problems(self.maker.problems), self.console)
         picked_from = len(distinct(trials, self.searcher.finished))
@@ -239,7 +269,7 @@ class _Work:
         parts.store.close()
         parts.mirror.close()
         self.store.close()
-        return failed
+        return failed + len(unconfirmed)
 
     def _verdicts(self) -> dict[str, Effect]:
         """Of everybody who has fresh seeds, by these and test images, when all has been asked and trained.

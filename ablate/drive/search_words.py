@@ -6,8 +6,11 @@ import shlex
 from pathlib import Path
 
 from ablate.page import format as fmt
+from ablate.plan import Cell
 from ablate.search.confirm import Confirmed
 from ablate.search.space import Space
+from ablate.search.words import why_none
+from ablate.store.writing.trials import RunSeen
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY, metric_named, shown_value
 from ablate.study.search import Search
@@ -63,6 +66,11 @@ def confirmed_line(search: Search, found: Confirmed, picked_from: int) -> str:
         f"confirmed: {found.variant}: {given} on {found.fresh.n} fresh seeds, "
         f"{shown_value(search.metric, found.searched)} in the search that picked it from {picked_from}"
     )
+
+
+def failed_line(search: Search, cell: Cell, run: RunSeen) -> str:
+    """A run with a fresh seed that has failed: its variant is confirmed without it."""
+    return f"not confirmed by {cell.name}: this run failed: {why_none(run, search)}"
 
 
 def _extreme(search: Search) -> str:

@@ -8,7 +8,7 @@ that of the test images, by these seeds alone (`ablate.stats.fresh`), where no s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.search import judge
@@ -37,10 +37,15 @@ def fresh_seeds(search: Search) -> range:
 
 def distinct(rows: Sequence[TrialRow], finished: Finished) -> list[int]:
     """The first finished trial of each network, in the order of asking."""
-    first: dict[str, int] = {}
+    asked, first = by_number(rows), dict[str, int]()
     for number in sorted(finished):
-        first.setdefault(rows[number].fingerprint, number)
+        first.setdefault(asked[number].fingerprint, number)
     return list(first.values())
+
+
+def by_number(rows: Iterable[TrialRow]) -> dict[int, TrialRow]:
+    """Trials by their number, which is no place in a list: a database may lack some."""
+    return {row.number: row for row in rows}
 
 
 def candidates(search: Search, rows: Sequence[TrialRow], finished: Finished) -> list[int]:

@@ -21,6 +21,11 @@ def is_known(search: Search, costs: Costs) -> bool:
     return all(name == search.quality or name in costs for name in search.objectives)
 
 
+def is_bounded(search: Search, costs: Costs) -> bool:
+    """Whether every cost that has a bound is known of a network."""
+    return all(name in costs for name in search.constraints)
+
+
 def no_worse_in_costs(search: Search, rival: Sequence[float], own: Sequence[float]) -> bool:
     """Whether a rival is at least as good in everything but the search's metric."""
     return all(
@@ -30,10 +35,11 @@ def no_worse_in_costs(search: Search, rival: Sequence[float], own: Sequence[floa
 
 
 def excesses(search: Search, costs: Costs, baseline: Costs) -> dict[str, float]:
-    """By how much each constraint is broken; 0 or less where it is kept."""
+    """By how much each constraint is broken, of costs that are known; 0 or less where it is kept."""
     return {
         name: bound.excess(costs[name], baseline[name])
         for name, bound in search.constraints.items()
+        if name in costs and name in baseline
     }
 
 

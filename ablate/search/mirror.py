@@ -34,6 +34,11 @@ OPTUNA_STATES = {
 }
 """A raced trial has the values of the seeds that it had: fewer, but its own."""
 
+LOST = optuna.trial.create_trial(
+    state=TrialState.FAIL, user_attrs={"ended": "the results database does not have this trial"}
+)
+"""In the place of a number that the results database lacks."""
+
 GENERATION = ":generation"
 """How the names end under which Optuna keeps a sampler's state with a trial."""
 
@@ -89,10 +94,15 @@ class OptunaMirror:
         """Close the storage's connections."""
         close_storage(self._storage)
 
-    def matches(self, rows: Sequence[TrialRow]) -> bool:
-        """Whether Optuna has exactly these trials, in these states and at these points."""
-        mine = [(t.number, t.state, dict(t.params)) for t in self._study.get_trials(deepcopy=False)]
-        return mine == [(row.number, OPTUNA_STATES[row.state], dict(row.point)) for row in rows]
+    def matches(self, rows: Sequence[TrialRow], verdicts: Mapping[int, Outcome]) -> bool:
+        """Whether Optuna has exactly these trials, in these states and at these points, with the values and
+        constraints of these verdicts.
+        """
+        mine = self._study.get_trials(deepcopy=False)
+        numbered = {row.number: row for row in rows}
+        return len(mine) == _how_many(rows) and all(
+            _is_like(each, numbered.get(each.number), verdicts) for each in mine
+        )
 
     def reopen(self) -> None:
         """Open the storage again, and make it where it is gone.
@@ -109,8 +119,10 @@ class OptunaMirror:
         """Make Optuna's study anew from the trials of the results database."""
         optuna.delete_study(study_name=self._name, storage=self._storage)
         self._study = self._open()
-        for row in rows:
-            self._study.add_trial(self._frozen(row, outcomes[row.number]))
+        numbered = {row.number: row for row in rows}
+        for number in range(_how_many(rows)):
+            row = numbered.get(number)
+            self._study.add_trial(LOST if row is None else self._frozen(row, outcomes[number]))
         if self._described is not None:
             self.describe(*self._described)
 
@@ -180,7 +192,7 @@ class OptunaMirror:
         trial = optuna.trial.Trial(self._study, trial_id)
         for name, excess in outcome.constraints.items():
             trial.set_constraint(name, excess)
-        state = OPTUNA_STATES[row.state]
+        state = _state(row, outcome)
         values = outcome.values if state is TrialState.COMPLETE else None
         with _quiet():
             self._study.tell(row.number, values, state=state)
@@ -215,7 +227,7 @@ class OptunaMirror:
 
     def _frozen(self, row: TrialRow, outcome: Outcome) -> FrozenTrial:
         axes = self._space.axes_of(row.point)
-        state = OPTUNA_STATES[row.state]
+        state = _state(row, outcome)
         single = len(self._search.objectives) == 1
         values = outcome.values if state is TrialState.COMPLETE else None
         if state is TrialState.PRUNED and single and outcome.curve:
@@ -233,6 +245,31 @@ class OptunaMirror:
         frozen.datetime_start = _local(row.asked_at)
         frozen.datetime_complete = _local(row.ended_at) if row.ended_at else None
         return frozen
+
+
+def _how_many(rows: Sequence[TrialRow]) -> int:
+    """Trials of Optuna's are numbered without a gap; those of a database may lack some."""
+    return max((row.number for row in rows), default=-1) + 1
+
+
+def _state(row: TrialRow, outcome: Outcome) -> TrialState:
+    """A trial whose values are gone is no complete one."""
+    state = OPTUNA_STATES[row.state]
+    gone = state is TrialState.COMPLETE and outcome.values is None
+    return TrialState.FAIL if gone else state
+
+
+def _is_like(mine: FrozenTrial, row: TrialRow | None, verdicts: Mapping[int, Outcome]) -> bool:
+    if row is None:
+        return mine.state is LOST.state and not mine.params
+    verdict = verdicts[row.number]
+    values = None if mine.state is not TrialState.COMPLETE else tuple(mine.values)
+    return (
+        mine.state is _state(row, verdict)
+        and dict(mine.params) == dict(row.point)
+        and values == verdict.values
+        and dict(mine.constraints) == dict(verdict.constraints)
+    )
 
 
 def _metric_names(search: Search) -> list[str]:

@@ -12,13 +12,23 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from ablate.result.search import Called, ConfirmedResult, SearchResult, TrialResult
 from ablate.search import judge
-from ablate.search.confirm import Confirmed, Finished, candidates, confirmed, distinct, fresh_seeds
+from ablate.search.again import bounded, keeps_bounds, tried_again
+from ablate.search.confirm import (
+    Confirmed,
+    Finished,
+    by_number,
+    candidates,
+    confirmed,
+    distinct,
+    fresh_seeds,
+)
+from ablate.search.outcomes import qualities_of
 from ablate.search.sampling import distribution
-from ablate.search.speeds import costs_of
+from ablate.search.speeds import costs_of, place_of
 from ablate.store.writing.trials import SearchKey, TrialRow, TrialStore
 from ablate.study import Option
 from ablate.study.position import pieces
-from ablate.study.search import Parameter, Search, direction_of
+from ablate.study.search import SPEED, Parameter, Search, direction_of
 
 FEWEST_FOR_IMPORTANCE = 4
 
@@ -28,13 +38,16 @@ def read_search(
     key: SearchKey,
     search: Search,
     names: Mapping[str, Called] | None = None,
+    baseline: str | None = None,
 ) -> SearchResult | None:
     """What there is to tell of a search; None if no trial has ended.
 
     `names` are the study's names of its networks by fingerprint: a trial is told under them, and at the
-    values that they say.
+    values that they say. `baseline` is the network that bounds are multiples of now: trials are told by it,
+    as a search that goes on judges them.
     """
     rows = [_as_called(row, (names or {}).get(row.fingerprint)) for row in store.trials(key)]
+    rows = _within_bounds(store, search, rows, baseline)
     finished = finished_trials(store, search, rows)
     told = _trials(store, search, rows)
     if not told:
@@ -54,6 +67,28 @@ def read_search(
         candidates=len(numbers),
         grid=tuple(finished[n][1][quality] for n in numbers),
     )
+
+
+def _within_bounds(
+    store: TrialStore, search: Search, rows: Sequence[TrialRow], baseline: str | None
+) -> list[TrialRow]:
+    """Trials by the bounds that their costs are known for; one that keeps them now is to be tried again."""
+    if baseline is None or not search.constraints:
+        return list(rows)
+    costs = costs_of(store, search, rows)
+    own = dict(
+        store.costs([baseline], place_of(store, rows) if search.needs_speed else None)[baseline]
+    )
+    against = next((row.against for row in reversed(rows) if row.against), None)
+    if against is not None and against.fingerprint == baseline:
+        own[SPEED] = against.speed
+    reasons = {
+        network: judge.broken(search, costs[network], own)
+        for network in costs
+        if judge.is_bounded(search, costs[network]) and judge.is_bounded(search, own)
+    }
+    told = [bounded(row, reasons) for row in rows]
+    return [tried_again(row) if keeps_bounds(row, reasons) else row for row in told]
 
 
 def _as_called(row: TrialRow, called: Called | None) -> TrialRow:
@@ -80,7 +115,9 @@ def _value(name: str, asked: Option, called: Called, point: Mapping[str, Option]
 
 
 def finished_trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> Finished:
-    """The search's metric by seed, and objectives, of the trials that had all their seeds."""
+    """The search's metric by seed, and objectives, of the trials that had all their seeds, and whose runs are
+    all there.
+    """
     costs = costs_of(store, search, rows)
     done = [
         row
@@ -90,11 +127,9 @@ def finished_trials(store: TrialStore, search: Search, rows: Sequence[TrialRow])
     seen = store.seen([key for row in done for key in row.run_keys], search.metric)
     found = {}
     for row in done:
-        qualities = tuple(float(seen[k].quality or 0.0) for k in row.run_keys)
-        found[row.number] = (
-            qualities,
-            judge.values(search, qualities, costs[row.fingerprint]),
-        )
+        if qualities := qualities_of(row, seen):
+            values = judge.values(search, qualities, costs[row.fingerprint])
+            found[row.number] = (qualities, values)
     return found
 
 
@@ -103,7 +138,8 @@ def read_confirmed(
 ) -> list[Confirmed]:
     """The candidates with what their fresh seeds have given so far."""
     quality = search.objectives.index(search.quality)
-    picked = [rows[number] for number in candidates(search, rows, finished)]
+    asked = by_number(rows)
+    picked = [asked[number] for number in candidates(search, rows, finished)]
     seeds = fresh_seeds(search)
     found = (
         confirmed(
@@ -185,11 +221,10 @@ def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tupl
     seen = store.seen([key for row in ended for key in row.run_keys], search.metric)
     values: dict[int, tuple[float, ...]] = {}
     for row in ended:
-        qualities = [seen[k].quality for k in row.run_keys]
-        known = [a for a in qualities if a is not None]
+        qualities = qualities_of(row, seen)
         has_costs = judge.is_known(search, costs[row.fingerprint])
-        if row.state in ("complete", "raced") and known and has_costs:
-            values[row.number] = judge.values(search, known, costs[row.fingerprint])
+        if row.state in ("complete", "raced") and qualities and has_costs:
+            values[row.number] = judge.values(search, qualities, costs[row.fingerprint])
     complete = [row.number for row in ended if row.state == "complete" and row.number in values]
     best = {complete[i] for i in judge.front(search, [values[n] for n in complete])}
     spent, told = 0, []

@@ -7,48 +7,27 @@ search that was killed goes on with the trials that it had: their runs are ordin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablate.errors import StudyError
-from ablate.plan import Cell, Plan
+from ablate.plan import Cell
 from ablate.result import RunStatus
 from ablate.search import judge
 from ablate.search.asking import Asker
-from ablate.search.cells import CellMaker
-from ablate.search.mirror import MirrorLostError, OptunaMirror, Outcome
+from ablate.search.costs import CostBook
+from ablate.search.mirror import MirrorLostError, Outcome
+from ablate.search.outcomes import outcome_of, qualities_of, verdict_of
+from ablate.search.parts import Parts
 from ablate.search.racing import clearly_worse
-from ablate.search.space import Space
-from ablate.search.speeds import costs_of, keep_speeds
+from ablate.search.restore import restored
 from ablate.search.words import told_trial, why_none
-from ablate.store.writing.trials import Place, RunSeen, SearchKey, TrialRow, TrialState, TrialStore
-from ablate.study.metrics import metric_named
-from ablate.study.search import ACCURACY, SPEED, Search
+from ablate.store.writing.trials import RunSeen, TrialRow, TrialState
+from ablate.study.search import ACCURACY, SPEED
 
 FREE_IN_A_ROW = 100
 """Without a budget of trials a search ends after so many that cost nothing: the space is known."""
 BUSY_SECONDS = 5.0
 """The driver looks after its runs at least this often, however many trials cost nothing."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a search works with. `cell_of` gives the cell of a point and a seed; `told` are the words
-    behind a command that name the study and the database, empty where the study has no file. Speeds count
-    as they were measured at `place`; `measured_anew` says that the whole space just was.
-    """
-
-    plan: Plan
-    search: Search
-    space: Space
-    key: SearchKey
-    store: TrialStore
-    mirror: OptunaMirror
-    cell_of: CellMaker
-    say: Callable[[str], None]
-    place: Place | None = None
-    told: str = ""
-    measured_anew: bool = False
 
 
 @dataclass
@@ -66,13 +45,14 @@ class Searcher:
     """Asks and tells. `more` is called by the driver whenever it looks for work."""
 
     parts: Parts
-    _rows: list[TrialRow] = field(init=False)
+    _rows: dict[int, TrialRow] = field(init=False, default_factory=dict)
     _open: dict[int, _Open] = field(init=False, default_factory=dict)
     _values: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = field(
         init=False, default_factory=dict
     )
-    _costs: dict[str, dict[str, float]] = field(init=False, default_factory=dict)
+    _costs: CostBook = field(init=False)
     _given: set[str] = field(init=False, default_factory=set)
+    _tried: set[str] = field(init=False, default_factory=set)
     _registered: set[str] = field(init=False, default_factory=set)
     _first: dict[str, int] = field(init=False, default_factory=dict)
     _asker: Asker = field(init=False)
@@ -82,26 +62,19 @@ class Searcher:
 
     def __post_init__(self) -> None:
         parts = self.parts
-        self._rows = parts.store.trials(parts.key)
         self._asker = Asker(
             parts.search, parts.space, parts.mirror,
             parts.cell_of.network_of,
         )  # fmt: skip
         if parts.search.hours is not None:
             self._ends_at = time.monotonic() + 3600 * parts.search.hours
-        self._baseline = parts.plan.variants[parts.plan.study.baseline]
-        # In this order: the first point of a network names it, as it did before.
-        self._rows = [self._called(row) for row in self._rows]
-        if parts.place is not None:
-            self._rows = kept = keep_speeds(
-                parts.store, parts.key, self._rows, parts.place, anew=parts.measured_anew
-            )
-            found = costs_of(parts.store, parts.search, kept, parts.place)
-            self._costs |= {network: costs for network, costs in found.items() if SPEED in costs}
-        for row in self._rows:
+        self._costs = CostBook(parts)
+        rows, seen = restored(parts, self._costs)
+        for row in rows:
+            self._rows[row.number] = row
             self._first.setdefault(row.fingerprint, row.number)
-            self._restore(row)
-        if not parts.mirror.matches(self._rows):
+            self._restore(row, seen)
+        if not parts.mirror.matches(rows, self._verdicts(rows, seen)):
             self.rebuild()
 
     @property
@@ -117,12 +90,12 @@ class Searcher:
     @property
     def trials(self) -> tuple[TrialRow, ...]:
         """Every trial so far, in the order in which they were asked."""
-        return tuple(self._rows)
+        return tuple(self._rows.values())
 
     def rebuild(self) -> None:
         """Make Optuna's study anew from the results database."""
-        outcomes = {row.number: self._outcome(row) for row in self._rows}
-        self.parts.mirror.rebuild(self._rows, outcomes)
+        outcomes = {row.number: self._outcome(row) for row in self.trials}
+        self.parts.mirror.rebuild(self.trials, outcomes)
 
     def _restore_mirror(self, lost: MirrorLostError) -> None:
         """What somebody deleted in Optuna's dashboard, or on the disk, is only a copy."""
@@ -152,14 +125,17 @@ class Searcher:
         return cells, False
 
     def learned(self, run_key: str, epoch: int, accuracy: float | None) -> bool:
-        """An epoch of a run has ended; True if its trial is pruned, and the run should stop."""
+        """An epoch of a run has ended; True if its trial is pruned, and the run should stop. After its last
+        epoch nothing is: all of it has been trained.
+        """
         if self.parts.search.quality != ACCURACY:
             return False  # what it goes by is known at the end of a run
         for trial in list(self._open.values()):
             if accuracy is None or run_key != str(trial.cells[0].run_key):
                 continue
-            if self._report(trial.row.number, epoch, accuracy):
-                self._end(trial, "pruned", f"pruned after epoch {epoch}")
+            stops, epochs = self._report(trial.row.number, epoch, accuracy), self._epochs
+            if stops and epoch < epochs:
+                self._end(trial, "pruned", f"pruned after epoch {epoch} of {epochs}")
                 return not any(run_key == o.waiting_for for o in self._open.values())
         return False
 
@@ -175,7 +151,7 @@ class Searcher:
         if search.runs is not None:
             # A trial under way may still need all its seeds: the budget is never exceeded.
             reserved = sum(search.seeds - len(t.row.trained) for t in self._open.values())
-            trained = sum(len(row.trained) for row in self._rows)
+            trained = sum(len(row.trained) for row in self.trials)
             if trained + reserved + search.seeds > search.runs:
                 return False
         if self._ends_at is not None and time.monotonic() > self._ends_at:
@@ -184,7 +160,7 @@ class Searcher:
 
     def _ask(self) -> _Open | None:
         """The next trial; None where no network is left."""
-        parts, number = self.parts, len(self._rows)
+        parts, number = self.parts, max(self._rows, default=-1) + 1
         known = {network: self._rows[first] for network, first in self._first.items()}
         try:
             asked = self._asker.next(number, known, self._outcome)
@@ -197,9 +173,10 @@ class Searcher:
         cell = parts.cell_of(point, 1)
         row = TrialRow(number, point, state, cell.variant.name, cell.architecture.fingerprint)
         if parts.place is not None:
-            row = row.measured(parts.place, self._costs_of(row.fingerprint)[SPEED])
+            speed = self._costs.of(row.fingerprint)[SPEED]
+            row = row.measured(parts.place, speed, self._costs.against)
         row = parts.store.begin(parts.key, row, cell.architecture)
-        self._rows.append(row)
+        self._rows[number] = row
         self._first[row.fingerprint] = number
         try:
             parts.mirror.add(row)
@@ -219,15 +196,15 @@ class Searcher:
         """Take in what a trial's runs have given; the cell that it needs next, none if it has ended
         or waits.
         """
-        parts, reason = self.parts, self._broken(trial.row.fingerprint)
+        parts, reason = self.parts, self._costs.broken(trial.row.fingerprint)
         if reason is not None:
             self._end(trial, "infeasible", reason)
             return []
         seen = self._seen([str(cell.run_key) for cell in trial.cells])
         for cell in trial.cells[len(trial.qualities) :]:
             run_key = str(cell.run_key)
-            run = seen.get(run_key)
-            if run is None or not run.status.is_over:
+            run = self._kept(cell, seen.get(run_key))
+            if run is None or not run.status.is_over or self._is_tried_again(run_key, run):
                 return self._give(trial, cell)
             self._take(trial, run_key, run)
             if run.status is RunStatus.FAILED or run.quality is None:
@@ -242,6 +219,23 @@ class Searcher:
         self._end(trial, "complete", None)
         return []
 
+    def _kept(self, cell: Cell, run: RunSeen | None) -> RunSeen | None:
+        """A run that this study names before anything is counted on it: else it may go with another study
+        that named it.
+        """
+        run_key = str(cell.run_key)
+        if run is None or not run.status.is_over or run_key in self._registered:
+            return run
+        self._register([cell])
+        return self._seen([run_key]).get(run_key)
+
+    def _is_tried_again(self, run_key: str, run: RunSeen) -> bool:
+        """Whether a run that failed before is trained again, which is made possible."""
+        if self.parts.retries == 0 or run_key in self._tried or run.status is not RunStatus.FAILED:
+            return False
+        self.parts.store.retry_failed([run_key])
+        return True
+
     def _give(self, trial: _Open, cell: Cell) -> list[Cell]:
         run_key = str(cell.run_key)
         if trial.waiting_for == run_key:
@@ -250,6 +244,7 @@ class Searcher:
         if run_key in self._given:
             return []  # another trial waits for the same run
         self._given.add(run_key)
+        self._tried.add(run_key)
         self._register([cell])
         if run_key not in trial.row.trained:
             trial.row = replace(trial.row, trained=(*trial.row.trained, run_key))
@@ -269,7 +264,7 @@ class Searcher:
         search = self.parts.search
         if not search.racing or len(trial.qualities) == search.seeds:
             return False
-        own = judge.values(search, trial.qualities, self._costs_of(trial.row.fingerprint))
+        own = judge.values(search, trial.qualities, self._costs.of(trial.row.fingerprint))
         by_network = {self._rows[n].fingerprint: n for n in self._values}
         finished = {
             n: self._values[n]
@@ -296,8 +291,6 @@ class Searcher:
 
     def _end(self, trial: _Open, state: TrialState, reason: str | None) -> None:
         parts = self.parts
-        if state in ("complete", "raced", "failed"):
-            self._register(trial.cells[: len(trial.row.run_keys)])
         row = parts.store.end(parts.key, replace(trial.row, state=state, reason=reason))
         del self._open[row.number]
         self._rows[row.number] = row
@@ -311,90 +304,42 @@ class Searcher:
         parts.say(told_trial(row, outcome, parts.search))
 
     def _remember(self, row: TrialRow, qualities: tuple[float, ...]) -> None:
-        if row.state == "complete":
-            costs = self._costs_of(row.fingerprint)
+        costs = self._costs.known(row.fingerprint)
+        if row.state == "complete" and judge.is_known(self.parts.search, costs):
             self._values[row.number] = (
                 qualities,
                 judge.values(self.parts.search, qualities, costs),
             )
 
-    def _called(self, row: TrialRow) -> TrialRow:
-        """A trial by the name that the study has for its network now: its grid may have grown since."""
-        point = dict(row.point)
-        if self.parts.cell_of.network_of(point) != row.fingerprint:
-            return row  # of another version of this attention: its results stay under its own name
-        cell = self.parts.cell_of(point, 1)
-        named = replace(row, point=self.parts.cell_of.named_point(point), variant=cell.variant.name)
-        if named != row:
-            self.parts.store.update(self.parts.key, named)
-        return named
-
-    def _restore(self, row: TrialRow) -> None:
+    def _restore(self, row: TrialRow, seen: Mapping[str, RunSeen]) -> None:
         if row.state == "running":
             # Its runs are there as far as they were trained, and what it had to train stays counted.
             self._opened(replace(row, run_keys=()))
-            return
-        seen = self._seen(row.run_keys)
-        found = [seen[k].quality for k in row.run_keys]
-        self._remember(row, tuple(a for a in found if a is not None))
+        elif qualities := qualities_of(row, seen):
+            self._remember(row, qualities)
 
     # ── what Optuna is told ───────────────────────────────────────────────────────────────────────
 
     def _outcome(self, row: TrialRow) -> Outcome:
-        parts, search = self.parts, self.parts.search
-        if row.state == "running":
-            return Outcome(None, {"variant": row.variant})
-        costs = self._costs_of(row.fingerprint)
-        seen = self._seen(row.run_keys)
-        runs = [seen[key] for key in row.run_keys]
-        qualities = [r.quality for r in runs if r.quality is not None]
-        speeds = [r.images_per_second for r in runs if r.images_per_second is not None]
-        attributes: dict[str, object] = {
-            "variant": row.variant,
-            "run keys": list(row.run_keys),
-            "selection seeds": list(range(1, len(row.run_keys) + 1)),
-            f"validation {metric_named(search.metric).title} by selection seed": qualities,
-            "from results": f"{len(set(row.run_keys) - set(row.trained))} of {len(row.run_keys)} runs",
-            **{name: costs[name] for name in ("parameters", "macs", SPEED) if name in costs},
-            **({"training images/s": round(sum(speeds) / len(speeds), 1)} if speeds else {}),
-            **({"ended": row.reason} if row.reason else {}),
-            "links": _links(parts, row),
+        parts, costs = self.parts, self._costs.known(row.fingerprint)
+        baseline = self._costs.known(parts.baseline)
+        return outcome_of(row, parts.search, parts.store, costs, baseline, parts.links(row))
+
+    def _verdicts(
+        self, rows: Sequence[TrialRow], seen: Mapping[str, RunSeen]
+    ) -> dict[int, Outcome]:
+        search, baseline = self.parts.search, self._costs.known(self.parts.baseline)
+        return {
+            row.number: verdict_of(row, search, seen, self._costs.known(row.fingerprint), baseline)
+            for row in rows
         }
-        ended = row.state in ("complete", "raced") and qualities
-        has_curve = row.run_keys and search.quality == ACCURACY
-        return Outcome(
-            values=judge.values(search, qualities, costs) if ended else None,
-            attributes=attributes,
-            curve=parts.store.curve(row.run_keys[0]) if has_curve else {},
-            constraints=judge.excesses(search, costs, self._baseline_costs()),
-        )
 
-    def _broken(self, fingerprint: str) -> str | None:
-        return judge.broken(self.parts.search, self._costs_of(fingerprint), self._baseline_costs())
-
-    def _baseline_costs(self) -> Mapping[str, float]:
-        return self._costs_of(self._baseline.fingerprint)
-
-    def _costs_of(self, fingerprint: str) -> Mapping[str, float]:
-        if fingerprint not in self._costs:
-            found = self.parts.store.costs([fingerprint], self.parts.place)
-            costs = self._costs[fingerprint] = found[fingerprint]
-            if self.parts.search.needs_speed and SPEED not in costs:
-                raise StudyError(
-                    f"search: {SPEED} of a variant is not measured on this device in this precision: run "
-                    "`ablate search STUDY` again to measure it"
-                )
-        return self._costs[fingerprint]
+    @property
+    def _epochs(self) -> int:
+        return self.parts.plan.study.recipe.epochs
 
     def _register(self, cells: Sequence[Cell]) -> None:
         new = [cell for cell in cells if cell.run_key not in self._registered]
         if new:
             self.parts.store.add_cells(self.parts.plan, new)
             self._registered |= {str(cell.run_key) for cell in new}
-
-
-def _links(parts: Parts, row: TrialRow) -> list[str]:
-    links = [f"reports/{parts.key.study}/report.html"]
-    if row.run_keys and parts.told:
-        links.append(f"ablate explain {row.run_keys[0]} --study {parts.told}")
-    return links

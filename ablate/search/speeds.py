@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.store.writing.trials import Place, SearchKey, TrialRow, TrialStore
+from ablate.store.writing.trials import Against, Place, TrialRow, TrialStore
 from ablate.study.search import SPEED, Search
 
 
@@ -34,19 +34,25 @@ def place_of(store: TrialStore, rows: Sequence[TrialRow]) -> Place | None:
 
 
 def keep_speeds(
-    store: TrialStore, key: SearchKey, rows: Sequence[TrialRow], place: Place, *, anew: bool
-) -> list[TrialRow]:
-    """Trials with the speeds that they are judged by at a place from now on: those that they keep, unless
-    they were judged at another place or everything was measured `anew`.
+    store: TrialStore, rows: Sequence[TrialRow], baseline: str, place: Place, *, anew: bool
+) -> tuple[list[TrialRow], Against | None]:
+    """Trials with the speeds that they are judged by at a place from now on, and the baseline's: those that
+    they keep, unless they were judged at another place, or against another baseline of which they keep none,
+    or everything was measured `anew`.
     """
-    costs, kept = store.costs([row.fingerprint for row in rows], place), list[TrialRow]()
+    costs = store.costs([baseline, *(row.fingerprint for row in rows)], place)
+    there = [row for row in rows if row.place == place and not anew]
+    measured = costs.get(baseline, {}).get(SPEED)
+    against = next(
+        (row.against for row in reversed(there) if row.against and row.against.fingerprint == baseline),
+        None if measured is None else Against(baseline, measured),
+    )  # fmt: skip
+    kept = []
     for row in rows:
-        speed = costs[row.fingerprint].get(SPEED)
-        stays = speed is None or (row.place == place and not anew)
-        kept.append(row if stays or speed is None else row.measured(place, speed))
-        if not stays:
-            store.update(key, kept[-1])
-    return kept
+        stays = row.place == place and not anew
+        speed = row.speed if stays else costs[row.fingerprint].get(SPEED)
+        kept.append(row if speed is None else row.measured(place, speed, against))
+    return kept, against
 
 
 def costs_of(

@@ -13,18 +13,18 @@ def told_trial(row: TrialRow, outcome: Outcome, search: Search) -> str:
     """A trial that has ended, in a line: its values and where they came from, or why it has none."""
     head = f"trial {row.number}: {row.variant}: "
     if row.state == "infeasible":
-        return head + f"infeasible, nothing trained: {row.reason}"
-    runs = len(row.run_keys)
-    source = (
-        "from results" if not row.trained and runs else f"{len(row.trained)} of {runs} runs trained"
-    )
-    if row.state in ("failed", "pruned"):
-        return head + f"{row.reason}; {source}"
+        return head + f"infeasible{'' if row.trained else ', nothing trained'}: {row.reason}"
+    if row.state == "pruned":
+        return head + f"{row.reason} of its first seed"
+    runs, trained = len(row.run_keys), len(set(row.trained) & set(row.run_keys))
+    source = "from results" if not trained and runs else f"{trained} of {runs} runs trained"
+    if outcome.values is None:
+        return head + f"{row.reason or 'a run of it is gone'}; {source}"
     shown = ", ".join(
         f"{name} {shown_value(search.metric, value)}"
         if name == search.quality
         else f"{name} {value:,.0f}"
-        for name, value in zip(search.objectives, outcome.values or (), strict=True)
+        for name, value in zip(search.objectives, outcome.values, strict=True)
     )
     return head + f"{shown}; {source}" + (f"; {row.reason}" if row.reason else "")
 

@@ -20,7 +20,8 @@ from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Epoch, Failed, Finished
 from ablate.search.cells import CellMaker
 from ablate.search.mirror import OptunaMirror
-from ablate.search.searcher import Parts, Searcher
+from ablate.search.parts import Parts
+from ablate.search.searcher import Searcher
 from ablate.search.space import Space
 from ablate.search.storage import open_storage, storage_url
 from ablate.store.writing.store import Store
@@ -135,6 +136,7 @@ def make_searcher(
     where: Path | Databases,
     said: list[str] | None = None,
     place: Place | None = None,
+    retries: int | None = 0,
 ) -> Searcher:
     """A searcher on databases, which are made where they are missing."""
     search = plan.study.search
@@ -152,7 +154,8 @@ def make_searcher(
     say = (said if said is not None else []).append
     trials = TrialStore(databases.results)
     maker = CellMaker(plan, space)
-    return Searcher(Parts(plan, search, space, key, trials, mirror, maker, say, place))
+    parts = Parts(plan, search, space, key, trials, mirror, maker, say, place, retries=retries)
+    return Searcher(parts)
 
 
 def run_search(
@@ -161,10 +164,11 @@ def run_search(
     executor: Executor,
     said: list[str] | None = None,
     place: Place | None = None,
+    retries: int | None = 0,
 ) -> Quiet:
     """A whole search, with the real driver and databases."""
     databases = Databases.in_folder(where) if isinstance(where, Path) else where
-    searcher = make_searcher(plan, databases, said, place)
+    searcher = make_searcher(plan, databases, said, place, retries)
     nothing = Plan(plan.study, plan.dataset, plan.names, plan.variants, plan.aliases, ())
     progress = Quiet(searcher)
 

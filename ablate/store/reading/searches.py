@@ -53,7 +53,8 @@ def _row(
     mine = networks.get((*(row[key] for key in STUDY), row["fingerprint"]), runs.iloc[:0])
     done = mine[(mine["status"] == "finished") & mine["val_accuracy"].notna()].sort_values("seed")
     values = dict(zip(done["seed"].astype(int), done["val_accuracy"].astype(float), strict=True))
-    asked = set(mine.loc[mine["run_key"].isin(_listed(row["run_keys"])), "seed"].astype(int))
+    keys = _listed(row["run_keys"])
+    asked = set(mine.loc[mine["run_key"].isin(keys), "seed"].astype(int))
     picked = {seed: value for seed, value in values.items() if seed in asked}
     fresh = {seed: value for seed, value in values.items() if seed > FRESH_SEEDS}
     first = mine.iloc[0] if len(mine) else pd.Series(dtype=object)
@@ -62,7 +63,10 @@ def _row(
         "variant": first.get("variant", row["variant"]),
         **{f"param_{name}": value for name, value in dict(row["point"]).items()},
         **{f"selection_{seed}": value for seed, value in picked.items()},
-        "selection_mean": sum(picked.values()) / len(picked) if picked else None,
+        # Of all its runs or of none: the mean of those that are left is not what it was picked by.
+        "selection_mean": sum(picked.values()) / len(picked)
+        if 0 < len(keys) == len(picked)
+        else None,
         **{f"fresh_{seed}": value for seed, value in fresh.items()},
         "fresh_mean": sum(fresh.values()) / len(fresh) if fresh else None,
         "parameters": first.get("parameters"),

@@ -135,7 +135,7 @@ def _keep_only(connection: Connection, study: str, name: str) -> None:
         raise DatabaseError(
             f"{name}: has no study {study!r}; there are: {', '.join(known) or '(none)'}"
         )
-    cells, runs, costs = schema.cells, schema.runs, schema.costs
+    cells, runs, trials, costs = schema.cells, schema.runs, schema.trials, schema.costs
     tables = list(reversed(schema.metadata.sorted_tables))
     for table in tables:
         if "study" in table.columns:
@@ -144,9 +144,11 @@ def _keep_only(connection: Connection, study: str, name: str) -> None:
         if "run_key" in table.columns and table is not cells:
             lost = table.c.run_key.not_in(select(cells.c.run_key))
             connection.execute(delete(table).where(lost))
+    # A trial out of bounds has no run, and its network is one of the study all the same.
+    networks = union(select(runs.c.fingerprint), select(trials.c.fingerprint))
     for table in tables:
-        if "fingerprint" in table.columns and table is not runs:
-            lost = table.c.fingerprint.not_in(select(runs.c.fingerprint))
+        if "fingerprint" in table.columns and table is not runs and table is not trials:
+            lost = table.c.fingerprint.not_in(networks)
             connection.execute(delete(table).where(lost))
     for table in (schema.test_sets, schema.test_pictures, schema.datasets):
         lost = table.c.dataset_hash.not_in(select(runs.c.dataset_hash))

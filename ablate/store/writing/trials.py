@@ -17,6 +17,7 @@ from ablate.store import schema
 from ablate.store.connection.engine import open_engine
 from ablate.store.connection.transaction import reading, writing
 from ablate.store.statements import chunks
+from ablate.store.writing import claims
 from ablate.store.writing.registry import add_cells
 from ablate.store.writing.rows import add_architectures
 from ablate.study import Study
@@ -77,6 +78,14 @@ class Place:
     batch_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A baseline's network, and the images per second that it counts with in a search."""
+
+    fingerprint: str
+    speed: float
+
+
 MEASURED = "measured"
 """Where a trial keeps the speed that it was judged by, beside what of the sampler's state belongs to it."""
 
@@ -109,9 +118,17 @@ class TrialRow:
         kept = self.sampler_state.get(MEASURED)
         return None if kept is None else float(kept["images_per_second"])
 
-    def measured(self, place: Place, speed: float) -> TrialRow:
+    @property
+    def against(self) -> Against | None:
+        """The baseline that its speed is compared with; None if it keeps none."""
+        kept = (self.sampler_state.get(MEASURED) or {}).get("against")
+        return None if kept is None else Against(str(kept["fingerprint"]), float(kept["speed"]))
+
+    def measured(self, place: Place, speed: float, against: Against | None = None) -> TrialRow:
         """The trial that is judged by this speed from now on."""
         kept = {**asdict(place), "images_per_second": speed}
+        if against is not None:
+            kept["against"] = asdict(against)
         return replace(self, sampler_state={**self.sampler_state, MEASURED: kept})
 
 
@@ -187,11 +204,23 @@ class TrialStore:
         self.update(key, ended)
         return ended
 
-    @writing
-    def update(self, connection: Connection, key: SearchKey, trial: TrialRow) -> None:
+    def update(self, key: SearchKey, trial: TrialRow) -> None:
         """Record how far a trial has come."""
-        mine = and_(_of(key), schema.trials.c.number == trial.number)
-        connection.execute(update(schema.trials).where(mine).values(_stored(trial)))
+        self.update_all(key, [trial])
+
+    @writing
+    def update_all(
+        self, connection: Connection, key: SearchKey, trials: Sequence[TrialRow]
+    ) -> None:
+        """Record what became of these trials, all of them or none."""
+        for trial in trials:
+            mine = and_(_of(key), schema.trials.c.number == trial.number)
+            connection.execute(update(schema.trials).where(mine).values(_stored(trial)))
+
+    @writing
+    def retry_failed(self, connection: Connection, run_keys: Sequence[str]) -> int:
+        """Make failed runs ready again; returns how many."""
+        return claims.retry_failed(connection, run_keys)
 
     @writing
     def add_architectures(
