@@ -15,7 +15,7 @@ from ablate.search import judge
 from ablate.search.confirm import Confirmed, Finished, candidates, confirmed, distinct, fresh_seeds
 from ablate.search.sampling import distribution
 from ablate.search.speeds import costs_of
-from ablate.store.writing.trials import SearchKey, TrialRow, TrialStore
+from ablate.store.writing.trials import RunSeen, SearchKey, TrialRow, TrialStore
 from ablate.study import Option
 from ablate.study.position import pieces
 from ablate.study.search import Parameter, Search, direction_of
@@ -90,12 +90,19 @@ def finished_trials(store: TrialStore, search: Search, rows: Sequence[TrialRow])
     seen = store.seen([key for row in done for key in row.run_keys], search.metric)
     found = {}
     for row in done:
-        qualities = tuple(float(seen[k].quality or 0.0) for k in row.run_keys)
-        found[row.number] = (
-            qualities,
-            judge.values(search, qualities, costs[row.fingerprint]),
-        )
+        qualities = _qualities(row, seen)
+        if qualities and len(qualities) == len(row.run_keys):  # else one of its runs is gone
+            found[row.number] = (
+                qualities,
+                judge.values(search, qualities, costs[row.fingerprint]),
+            )
     return found
+
+
+def _qualities(row: TrialRow, seen: Mapping[str, RunSeen]) -> tuple[float, ...]:
+    """The metric of those of a trial's runs that have one."""
+    runs = [seen[key] for key in row.run_keys if key in seen]
+    return tuple(run.quality for run in runs if run.quality is not None)
 
 
 def read_confirmed(
@@ -185,10 +192,10 @@ def _trials(store: TrialStore, search: Search, rows: Sequence[TrialRow]) -> tupl
     seen = store.seen([key for row in ended for key in row.run_keys], search.metric)
     values: dict[int, tuple[float, ...]] = {}
     for row in ended:
-        qualities = [seen[k].quality for k in row.run_keys]
-        known = [a for a in qualities if a is not None]
+        known = _qualities(row, seen)
+        is_whole = bool(known) and len(known) == len(row.run_keys)
         has_costs = judge.is_known(search, costs[row.fingerprint])
-        if row.state in ("complete", "raced") and known and has_costs:
+        if row.state in ("complete", "raced") and is_whole and has_costs:
             values[row.number] = judge.values(search, known, costs[row.fingerprint])
     complete = [row.number for row in ended if row.state == "complete" and row.number in values]
     best = {complete[i] for i in judge.front(search, [values[n] for n in complete])}

@@ -15,14 +15,15 @@ from ablate.plan import Cell, Plan
 from ablate.result import RunStatus
 from ablate.search import judge
 from ablate.search.asking import Asker
+from ablate.search.attributes import attributes
 from ablate.search.cells import CellMaker
 from ablate.search.mirror import MirrorLostError, OptunaMirror, Outcome
-from ablate.search.racing import clearly_worse
+from ablate.search.racing import is_out_of_the_race
 from ablate.search.space import Space
 from ablate.search.speeds import costs_of, keep_speeds
+from ablate.search.stale import is_stale
 from ablate.search.words import told_trial, why_none
 from ablate.store.writing.trials import Place, RunSeen, SearchKey, TrialRow, TrialState, TrialStore
-from ablate.study.metrics import metric_named
 from ablate.study.search import ACCURACY, SPEED, Search
 
 FREE_IN_A_ROW = 100
@@ -151,6 +152,15 @@ class Searcher:
             self.parts.say(self._asker.ended)
         return cells, False
 
+    def begun(self, run_key: str) -> None:
+        """A run is being trained: the first trial that waits for it has had it trained, however that ends."""
+        waiting = [each for each in self._open.values() if each.waiting_for == run_key]
+        if waiting and not any(run_key in each.row.trained for each in self._open.values()):
+            row = waiting[0].row
+            waiting[0].row = row = replace(row, trained=(*row.trained, run_key))
+            self.parts.store.update(self.parts.key, row)
+            self._rows[row.number] = row
+
     def learned(self, run_key: str, epoch: int, accuracy: float | None) -> bool:
         """An epoch of a run has ended; True if its trial is pruned, and the run should stop."""
         if self.parts.search.quality != ACCURACY:
@@ -226,7 +236,7 @@ class Searcher:
         seen = self._seen([str(cell.run_key) for cell in trial.cells])
         for cell in trial.cells[len(trial.qualities) :]:
             run_key = str(cell.run_key)
-            run = seen.get(run_key)
+            run = self._kept(cell, seen.get(run_key))
             if run is None or not run.status.is_over:
                 return self._give(trial, cell)
             self._take(trial, run_key, run)
@@ -242,6 +252,16 @@ class Searcher:
         self._end(trial, "complete", None)
         return []
 
+    def _kept(self, cell: Cell, run: RunSeen | None) -> RunSeen | None:
+        """A run as it is once it is the study's too: whoever deletes another study that had it trained leaves
+        it then. One that is not over stays as it was seen.
+        """
+        run_key = str(cell.run_key)
+        if run is None or not run.status.is_over or run_key in self._registered:
+            return run
+        self._register([cell])
+        return self._seen([run_key]).get(run_key)  # again: it may have gone before it was ours
+
     def _give(self, trial: _Open, cell: Cell) -> list[Cell]:
         run_key = str(cell.run_key)
         if trial.waiting_for == run_key:
@@ -251,10 +271,6 @@ class Searcher:
             return []  # another trial waits for the same run
         self._given.add(run_key)
         self._register([cell])
-        if run_key not in trial.row.trained:
-            trial.row = replace(trial.row, trained=(*trial.row.trained, run_key))
-            self.parts.store.update(self.parts.key, trial.row)
-            self._rows[trial.row.number] = trial.row
         return [cell]
 
     def _take(self, trial: _Open, run_key: str, run: RunSeen) -> None:
@@ -265,39 +281,18 @@ class Searcher:
             trial.qualities.append(run.quality)
 
     def _stops(self, trial: _Open) -> bool:
-        """Racing, among the finished trials that are at least as good in everything else."""
+        """Racing, among the finished trials of different networks."""
         search = self.parts.search
-        if not search.racing or len(trial.qualities) == search.seeds:
-            return False
-        own = judge.values(search, trial.qualities, self._costs_of(trial.row.fingerprint))
         by_network = {self._rows[n].fingerprint: n for n in self._values}
-        finished = {
-            n: self._values[n]
-            for n in by_network.values()
-            if len(self._values[n][0]) == search.seeds
-        }
-        rivals = [
-            qualities
-            for qualities, values in finished.values()
-            if judge.no_worse_in_costs(search, values, own)
-        ]
-        return clearly_worse(
-            self._signed(trial.qualities),
-            [self._signed(each) for each, _ in finished.values()],
-            [self._signed(each) for each in rivals],
-        )
-
-    def _signed(self, qualities: Sequence[float]) -> list[float]:
-        """So that more is better."""
-        return [self.parts.search.sign * each for each in qualities]
+        finished = [self._values[n] for n in by_network.values()]
+        own = trial.qualities, self._costs_of(trial.row.fingerprint)
+        return search.racing and is_out_of_the_race(search, *own, finished)
 
     def _seen(self, run_keys: Sequence[str]) -> dict[str, RunSeen]:
         return self.parts.store.seen(run_keys, self.parts.search.metric)
 
     def _end(self, trial: _Open, state: TrialState, reason: str | None) -> None:
         parts = self.parts
-        if state in ("complete", "raced", "failed"):
-            self._register(trial.cells[: len(trial.row.run_keys)])
         row = parts.store.end(parts.key, replace(trial.row, state=state, reason=reason))
         del self._open[row.number]
         self._rows[row.number] = row
@@ -335,8 +330,18 @@ class Searcher:
             self._opened(replace(row, run_keys=()))
             return
         seen = self._seen(row.run_keys)
-        found = [seen[k].quality for k in row.run_keys]
+        if is_stale(row, seen):
+            self._reopen(row)
+            return
+        found = [seen[k].quality for k in row.run_keys if k in seen]
         self._remember(row, tuple(a for a in found if a is not None))
+
+    def _reopen(self, row: TrialRow) -> None:
+        """Let a trial that has ended go on: what is missing of it is trained, and it is judged again."""
+        row = replace(row, state="running", run_keys=(), reason=None, ended_at=None)
+        self.parts.store.update(self.parts.key, row)
+        self._rows[row.number] = row
+        self._opened(row)
 
     # ── what Optuna is told ───────────────────────────────────────────────────────────────────────
 
@@ -346,25 +351,13 @@ class Searcher:
             return Outcome(None, {"variant": row.variant})
         costs = self._costs_of(row.fingerprint)
         seen = self._seen(row.run_keys)
-        runs = [seen[key] for key in row.run_keys]
+        runs = [seen[key] for key in row.run_keys if key in seen]
         qualities = [r.quality for r in runs if r.quality is not None]
-        speeds = [r.images_per_second for r in runs if r.images_per_second is not None]
-        attributes: dict[str, object] = {
-            "variant": row.variant,
-            "run keys": list(row.run_keys),
-            "selection seeds": list(range(1, len(row.run_keys) + 1)),
-            f"validation {metric_named(search.metric).title} by selection seed": qualities,
-            "from results": f"{len(set(row.run_keys) - set(row.trained))} of {len(row.run_keys)} runs",
-            **{name: costs[name] for name in ("parameters", "macs", SPEED) if name in costs},
-            **({"training images/s": round(sum(speeds) / len(speeds), 1)} if speeds else {}),
-            **({"ended": row.reason} if row.reason else {}),
-            "links": _links(parts, row),
-        }
         ended = row.state in ("complete", "raced") and qualities
         has_curve = row.run_keys and search.quality == ACCURACY
         return Outcome(
             values=judge.values(search, qualities, costs) if ended else None,
-            attributes=attributes,
+            attributes=attributes(search, row, runs, costs, (parts.key.study, parts.told)),
             curve=parts.store.curve(row.run_keys[0]) if has_curve else {},
             constraints=judge.excesses(search, costs, self._baseline_costs()),
         )
@@ -391,10 +384,3 @@ class Searcher:
         if new:
             self.parts.store.add_cells(self.parts.plan, new)
             self._registered |= {str(cell.run_key) for cell in new}
-
-
-def _links(parts: Parts, row: TrialRow) -> list[str]:
-    links = [f"reports/{parts.key.study}/report.html"]
-    if row.run_keys and parts.told:
-        links.append(f"ablate explain {row.run_keys[0]} --study {parts.told}")
-    return links
