@@ -201,10 +201,17 @@ def search(
         int | None,
         typer.Option("--workers", min=1, metavar="N", help="Trials side by side."),
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train failed runs again.")
+    ] = False,
     no_probe: NoProbe = False,
 ) -> None:
     """Let Optuna ask which variants to train, reusing what is trained; then confirm the best."""
     rehash(again)
+    if rebuild and retry_failed:
+        raise OptionError(
+            "--retry-failed trains, and --rebuild only makes Optuna's storage anew: leave one of them out"
+        )
     refuse_elsewhere("search", study, db)
     question = load(study, set)
     allow(allow_import, study)
@@ -222,6 +229,7 @@ def search(
         gpu_share=gpu_share,
         workers=workers,
         max_runs=max_runs,
+        retry_failed=retry_failed,
         probe=not no_probe,
     )
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from ablate.drive.options import RunOptions, choose_training
 from ablate.drive.pictures import keep_pictures
 from ablate.drive.prepare import check_places, prepare_plan, tell_namesakes
 from ablate.drive.progress import StudyProgress
+from ablate.drive.run import retry_failed
+from ablate.drive.search_failures import failed_in, failed_runs
 from ablate.drive.search_words import confirmed_line, description, named_study, told_best
 from ablate.drive.watching import Watching
 from ablate.errors import StudyError
@@ -33,15 +34,14 @@ from ablate.stats import Effect, Sample, words
 from ablate.stats.fresh import by_kind
 from ablate.stats.looks import ANYTIME, FIXED, any_time, fresh_of, margin_of
 from ablate.stats.selection import told_fresh
-from ablate.store.connection.address import search_lock
-from ablate.store.connection.engine import database_exists, shown
+from ablate.store.connection.engine import database_exists
+from ablate.store.connection.searching import only_search
 from ablate.store.writing.looks import new_look
 from ablate.store.writing.store import Store
 from ablate.store.writing.trials import Place, SearchKey, TrialStore, search_key
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY, metric_named
 from ablate.study.search import SPEED, Search, last_of_grid
-from ablate.system.files.lock import only_one
 from ablate.system.hardware.machine import Machine, find_machine
 from ablate.system.messages.console import own_console, say
 from ablate.system.messages.text import duration, plural
@@ -59,7 +59,8 @@ class SearchOptions:
 def search_study(
     study: Study, data: Path | None, url: str, options: RunOptions, where: SearchOptions
 ) -> int:
-    """Search until the budget is spent, then confirm the best; returns how many trials have failed.
+    """Search until the budget is spent, then confirm the best; returns how many trials and confirming runs
+    have failed.
 
     Raises:
         AblateError: the study, the data, the device, the database or the storage must be changed.
@@ -81,7 +82,7 @@ def search_study(
         Store(url).close()  # a file that is no database of ours ends it before anything is made
     storage = open_storage(copy, create=True)
     maker = CellMaker(plan, space)
-    with _alone(url, study.name):
+    with only_search(url, study.name):
         store, trials = Store(url), TrialStore(url)
         tell_namesakes(plan, url, console)
         check_places(plan, store, url, console)
@@ -91,6 +92,8 @@ def search_study(
         key = search_key(study, plan.dataset.label, content, *brought)
         place = Place(machine.name, machine.precision.name, study.recipe.batch_size)
         anew = False
+        if options.retry_failed:
+            retry_failed(store, failed_runs(trials.trials(key)), options.max_runs)
         if where.rebuild:
             place = place_of(trials, trials.trials(key)) or place
         else:
@@ -172,11 +175,18 @@ class _Work:
 
     def feed(self, driver: Driver) -> bool:
         """Give the driver what the search asks for, and at its end what confirms it."""
+        parts = self.searcher.parts
         cells, again = self.searcher.more(driver.slots)
         driver.add(cells)
         if not cells and not again and self.searcher.idle and not self._confirming:
             self._confirming = True
-            driver.add(self._to_confirm())
+            cells = self._to_confirm()
+            parts.store.add_cells(self.plan, cells)
+            if self.options.retry_failed:
+                most = self.options.max_runs
+                left = None if most is None else most - driver.taken
+                retry_failed(self.store, [str(cell.run_key) for cell in cells], left)
+            driver.add(cells)
         return again
 
     def _to_confirm(self) -> list[Cell]:
@@ -186,9 +196,7 @@ class _Work:
             return []
         networks = [self.searcher.trials[number].fingerprint for number in picked]
         networks.append(self.plan.variants[self.plan.study.baseline].fingerprint)
-        cells = [self.maker.named(network, seed) for seed in seeds for network in networks]
-        parts.store.add_cells(self.plan, cells)
-        return cells
+        return [self.maker.named(network, seed) for seed in seeds for network in networks]
 
     def _announce(self, slots: int, before: int) -> None:
         search, space = self.searcher.parts.search, self.searcher.parts.space
@@ -212,14 +220,16 @@ class _Work:
     def _conclude(self, before: int, seconds: float) -> int:
         parts, trials = self.searcher.parts, self.searcher.trials
         trained = sum(len(row.trained) for row in trials)
-        failed = sum(row.state == "failed" for row in trials)
+        failures = failed_in(parts, trials, self._to_confirm())
         networks = len({row.fingerprint for row in trials})
         say(
             f"{self.plan.study.name}: {plural(len(trials), 'trial')} ({len(trials) - before} now) of "
-            f"{plural(networks, 'variant')}, {plural(trained, 'run')} trained, {failed} failed, "
+            f"{plural(networks, 'variant')}, {plural(trained, 'run')} trained, {failures.trials} failed, "
             f"in {duration(seconds)}",
             self.console,
         )
+        for line in failures.told:
+            say(line, self.console)
         if parts.space.size > LARGEST_COUNTED and self.maker.problems:
             say(self.maker.told_problems(self.maker.problems), self.console)
         picked_from = len(distinct(trials, self.searcher.finished))
@@ -239,7 +249,7 @@ class _Work:
         parts.store.close()
         parts.mirror.close()
         self.store.close()
-        return failed
+        return failures.number
 
     def _verdicts(self) -> dict[str, Effect]:
         """Of everybody who has fresh seeds, by these and test images, when all has been asked and trained.
@@ -286,11 +296,3 @@ def _check_space(
         costs = trials.costs(fingerprints, place)
     check_constraints(search, maker, costs)
     return missing
-
-
-def _alone(url: str, study: str) -> AbstractContextManager[None]:
-    """The only search of a study beside this database: one process asks, or trials would be asked twice."""
-    return only_one(
-        search_lock(url, study),
-        f"another `ablate search` of {study} is under way on {shown(url)}: let it work, or end it first",
-    )

@@ -127,7 +127,9 @@ class Searcher:
 
     def _restore_mirror(self, lost: MirrorLostError) -> None:
         """What somebody deleted in Optuna's dashboard, or on the disk, is only a copy."""
-        self.parts.say(f"Optuna's copy of this search is made anew from the database: {lost}")
+        self.parts.say(
+            f"Optuna's copy of this search is made anew from the database: {lost.reason}"
+        )
         self.parts.mirror.reopen()
         self.rebuild()
 

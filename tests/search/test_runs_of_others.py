@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from conftest import claim_one, rows_of, study_document
+from conftest import claim_one, message, rows_of, study_document
 from sqlalchemy import Connection, update
 from support.search_processes import EPOCHS, Instant, make_searcher, run_search, search_plan
 
+from ablate.errors import DatabaseError
 from ablate.plan import Cell, Plan, make_plan
 from ablate.result import Failed, Finished, RunStatus
 from ablate.search.record import read_search
@@ -137,6 +138,13 @@ def test_a_failed_trial_goes_on_once_its_run_may_be_trained_again(tmp_path: Path
     run_search(plan, tmp_path, Instant())
     rows = rows_of(_url(tmp_path), "SELECT state, reason FROM trials ORDER BY number")
     assert rows == [("complete", None)] * 2
+
+
+def test_a_trial_that_somebody_else_added_is_one_line(tmp_path: Path) -> None:
+    searcher, other = (make_searcher(_searched(), tmp_path) for _ in range(2))
+    other.more(1)
+    said = message(DatabaseError, lambda: searcher.more(1))
+    assert "somebody else has added trial 0 of this search of small: " in said
 
 
 def test_a_run_counts_as_trained_when_it_begins_and_not_before(tmp_path: Path) -> None:
