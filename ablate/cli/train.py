@@ -211,6 +211,10 @@ def search(
 ) -> None:
     """Let Optuna ask which variants to train, reusing what is trained; then confirm the best."""
     rehash(again)
+    if rebuild and retry_failed:
+        raise OptionError(
+            "--retry-failed trains, and --rebuild only makes Optuna's storage anew: leave one of them out"
+        )
     refuse_elsewhere("search", study, db)
     question = load(study, set)
     allow(allow_import, study)

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ablate.errors import OptionError
-from ablate.store.connection.address import files_folder, search_lock
+from ablate.errors import AblateError, OptionError
+from ablate.store.connection.address import files_folder
 from ablate.store.connection.engine import shown
+from ablate.store.connection.searching import without_search
 from ablate.store.maintenance.leftovers import give_back_space, remove_files
 from ablate.store.maintenance.removal import Removal, delete_study, what_goes
 from ablate.store.maintenance.studies import Holding, list_studies, rename_study
 from ablate.store.reading.elsewhere import elsewhere_of
-from ablate.system.files.lock import only_one
 from ablate.system.messages.command_line import without_password
 from ablate.system.messages.console import say
 from ablate.system.messages.pulse import PULSE
@@ -60,11 +58,13 @@ def rename(old: str, new: str, url: str) -> None:
     Raises:
         DatabaseError: no such study, one of the other name, or runs of it are being trained.
     """
-    with _without_search(url, old):
+    with without_search(url, old):
         PULSE.step("renaming")
         runs = rename_study(url, old, new)
-        _forget_derived(url, old)
+        derived = _forget_derived(url, old)
     say(f"study {old} is {new} now in {shown(url)}, with {plural(runs, 'run')}")
+    for note in derived.notes:
+        say(note)
     file = "" if elsewhere_of(url, new) else f'its study file needs name = "{new}" too; '
     say(f"{file}reports/{old} stays as it is, and `ablate report` writes reports/{new}")
     say(f"next: ablate status {new}{_db(url)}")
@@ -83,15 +83,18 @@ def delete(study: str, url: str, *, yes: bool) -> None:
     say(f"study {study} in {shown(url)}: {_told(removal)}")
     if not yes:
         _ask(study)
-    with _without_search(url, study):
+    with without_search(url, study):
         removal = delete_study(url, study)
         files, size = remove_files(url, removal)
-        events, searches = _forget_derived(url, study)
+        derived = _forget_derived(url, study)
     freed, why = give_back_space(url)
     others = [plural(files, "file of them", "files of them")] if files else []
-    others += [plural(events, "event file")] if events else []
-    others += [plural(searches, "search", "searches") + " in Optuna's copy"] if searches else []
+    others += [plural(derived.events, "event file")] if derived.events else []
+    searches = plural(derived.searches, "search", "searches")
+    others += [f"{searches} in Optuna's copy"] if derived.searches else []
     say(f"deleted: {_told(removal)}" + (f"; also {', '.join(others)}" if others else ""))
+    for note in derived.notes:
+        say(note)
     if why is not None:
         say(f"note: its space could not be given back now, what comes next uses it: {why}")
     else:
@@ -125,30 +128,39 @@ def _ask(study: str) -> None:
         raise typer.Abort
 
 
-def _forget_derived(url: str, study: str) -> tuple[int, int]:
-    """What is made from the database and can be made again: TensorBoard's event files, Optuna's copy."""
-    logdir, events = files_folder(url) / "tensorboard", 0
-    if (logdir / study).is_dir():
-        # Here, not above: most databases have neither, and both take a second.
+@dataclass(frozen=True)
+class _Derived:
+    """How many event files and searches of Optuna's copy went with a study, and what could not go."""
+
+    events: int
+    searches: int
+    notes: tuple[str, ...]
+
+
+def _forget_derived(url: str, study: str) -> _Derived:
+    """What is made from the database and can be made again: TensorBoard's event files, Optuna's copy. The
+    study has changed already: a copy that cannot be used stays, and is a note.
+    """
+    # The two are loaded here, not above: most databases have neither, and both take a second.
+    logdir, counts, notes = files_folder(url) / "tensorboard", [0, 0], list[str]()
+
+    def logs() -> int:
         from ablate.tensorboard.log import remove_study_logs
 
-        events = remove_study_logs(logdir, study)
-    if not (files_folder(url) / "optuna.db").is_file():
-        return events, 0
-    from ablate.search.forget import forget_searches
+        return remove_study_logs(logdir, study)
 
-    return events, forget_searches(url, study)
+    def searches() -> int:
+        from ablate.search.forget import forget_searches
 
+        return forget_searches(url, study)
 
-@contextmanager
-def _without_search(url: str, study: str) -> Iterator[None]:
-    """While no search of the study is under way."""
-    path = search_lock(url, study)
-    with ExitStack() as stack:
-        if path.exists():
-            busy = f"`ablate search` of {study} is under way on {shown(url)}: end it first"
-            stack.enter_context(only_one(path, busy))
-        yield
+    there = (logdir / study).is_dir(), (files_folder(url) / "optuna.db").is_file()
+    for place, forget in enumerate((logs, searches)):
+        try:
+            counts[place] = forget() if there[place] else 0
+        except AblateError as error:
+            notes.append(f"note: what was made of {study} stays where it is: {error}")
+    return _Derived(counts[0], counts[1], tuple(notes))
 
 
 def _table(held: list[Holding]) -> Table:

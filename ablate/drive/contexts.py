@@ -157,8 +157,9 @@ class _Training:
             )
         plan = replace(part.plan, cells=tuple(cells))
         how = replace(part.how, max_runs=left)
-        Driver(plan, self.store, self.executor, self.progress, how).run()
-        self.begun += counts.ready if left is None else min(counts.ready, left)
+        driver = Driver(plan, self.store, self.executor, self.progress, how)
+        driver.run()
+        self.begun += driver.taken  # others may have trained some of them, and left us theirs
 
 
 def _prepared(

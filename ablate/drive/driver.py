@@ -110,6 +110,11 @@ class Driver:
         """How many jobs go side by side."""
         return self.executor.slots
 
+    @property
+    def taken(self) -> int:
+        """How many runs this driver has claimed for good."""
+        return self._held.taken
+
     def add(self, cells: Sequence[Cell]) -> None:
         """Train these too, behind those that there are; they are registered already."""
         self._held.add({str(cell.run_key): cell for cell in cells})

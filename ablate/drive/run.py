@@ -99,7 +99,8 @@ def after_training(
 def retry_failed(store: Store, run_keys: list[str], max_runs: int | None) -> None:
     """Make failed runs ready, of those that this invocation trains: the others keep their errors."""
     status = store.statuses(run_keys)
-    open_keys = [k for k in run_keys if status[k].is_ready or status[k] is RunStatus.FAILED]
+    known = [k for k in run_keys if k in status]
+    open_keys = [k for k in known if status[k].is_ready or status[k] is RunStatus.FAILED]
     store.retry_failed(open_keys[:max_runs])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,7 +27,6 @@ from ablate.errors import StudyError
 from ablate.execute import make_executor
 from ablate.measure.throughput import quick
 from ablate.plan import Cell, Plan
-from ablate.result import RunStatus
 from ablate.search.cells import LARGEST_CHECKED, LARGEST_COUNTED, CellMaker, check_constraints
 from ablate.search.confirm import by_number, candidates, distinct, fresh_seeds
 from ablate.search.mirror import OptunaMirror
@@ -42,15 +40,14 @@ from ablate.stats import Effect, Sample, words
 from ablate.stats.fresh import by_kind
 from ablate.stats.looks import ANYTIME, FIXED, any_time, fresh_of, margin_of
 from ablate.stats.selection import told_fresh
-from ablate.store.connection.address import search_lock
-from ablate.store.connection.engine import database_exists, shown
+from ablate.store.connection.engine import database_exists
+from ablate.store.connection.searching import only_search
 from ablate.store.writing.looks import new_look
 from ablate.store.writing.store import Store
 from ablate.store.writing.trials import Place, SearchKey, TrialStore, search_key
 from ablate.study import Study
 from ablate.study.metrics import ACCURACY, metric_named
 from ablate.study.search import SPEED, Search, last_of_grid
-from ablate.system.files.lock import only_one
 from ablate.system.hardware.machine import Machine, find_machine
 from ablate.system.messages.console import own_console, say
 from ablate.system.messages.text import duration, plural
@@ -91,7 +88,7 @@ def search_study(
         Store(url).close()  # a file that is no database of ours ends it before anything is made
     storage = open_storage(copy, create=True)
     maker = CellMaker(plan, space)
-    with _alone(url, study.name):
+    with only_search(url, study.name):
         store, trials = Store(url), TrialStore(url)
         tell_namesakes(plan, url, console)
         check_places(plan, store, url, console)
@@ -183,10 +180,16 @@ class _Work:
 
     def feed(self, driver: Driver) -> bool:
         """Give the driver what the search asks for, and at its end what confirms it."""
+        parts = self.searcher.parts
         cells, again = self.searcher.more(driver.slots)
         driver.add(cells)
         if not cells and not again and self.searcher.idle and self._confirming is None:
             self._confirming = self._to_confirm()
+            parts.store.add_cells(self.plan, self._confirming)
+            if self.options.retry_failed:
+                most = self.options.max_runs
+                left = None if most is None else most - driver.taken
+                retry_failed(self.store, [str(cell.run_key) for cell in self._confirming], left)
             driver.add(self._confirming)
         return again
 
@@ -198,11 +201,7 @@ class _Work:
         asked = by_number(self.searcher.trials)
         networks = [asked[number].fingerprint for number in picked]
         networks.append(self.plan.variants[self.plan.study.baseline].fingerprint)
-        cells = [self.maker.named(network, seed) for seed in seeds for network in networks]
-        parts.store.add_cells(self.plan, cells)
-        if self.options.retry_failed:
-            retry_failed(self.store, [str(c.run_key) for c in cells], self.options.max_runs)
-        return cells
+        return [self.maker.named(network, seed) for seed in seeds for network in networks]
 
     def _failed_to_confirm(self) -> list[str]:
         """A line for each run with a fresh seed that has failed, now or before."""
@@ -212,7 +211,7 @@ class _Work:
         return [
             failed_line(parts.search, cell, run)
             for cell, run in runs
-            if run is not None and run.status is RunStatus.FAILED
+            if run is not None and run.status.is_over and run.quality is None
         ]
 
     def _announce(self, slots: int, before: int) -> None:
@@ -316,11 +315,3 @@ def _check_space(
         costs = trials.costs(fingerprints, place)
     check_constraints(search, maker, costs)
     return missing
-
-
-def _alone(url: str, study: str) -> AbstractContextManager[None]:
-    """The only search of a study beside this database: one process asks, or trials would be asked twice."""
-    return only_one(
-        search_lock(url, study),
-        f"another `ablate search` of {study} is under way on {shown(url)}: let it work, or end it first",
-    )

@@ -13,13 +13,16 @@ from ablate.search.searcher import Searcher
 
 @dataclass
 class Watching:
-    """Shows progress, and lets the search see the validation accuracy of each epoch, nothing else."""
+    """Shows progress, and lets the search see which runs begin and the validation accuracy of each epoch,
+    nothing else.
+    """
 
     shown: StudyProgress
     searcher: Searcher
     driver: Driver | None = None
 
     def started(self, cell: Cell) -> None:
+        self.searcher.begun(str(cell.run_key))
         self.shown.started(cell)
 
     def resumed(self, cell: Cell, epoch: int) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import optuna
 
+from ablate.errors import DatabaseError
 from ablate.search.storage import close_storage, open_storage, storage_url
 from ablate.store.connection.sqlite_file import SQLITE
+from ablate.system.messages.text import one_line
 
 
 def forget_searches(results_url: str, study: str) -> int:
@@ -15,7 +17,7 @@ def forget_searches(results_url: str, study: str) -> int:
     them is still in the results database is mirrored anew by the next search.
 
     Raises:
-        DatabaseError: a file there that is no storage of Optuna's.
+        DatabaseError: a file there that is no storage of Optuna's, or one that cannot be written.
     """
     url = storage_url(None, results_url)
     if not Path(url.removeprefix(SQLITE)).is_file():
@@ -28,5 +30,9 @@ def forget_searches(results_url: str, study: str) -> int:
         for name in mine:
             optuna.delete_study(study_name=name, storage=storage)
         return len(mine)
+    except optuna.exceptions.OptunaError as error:
+        raise DatabaseError(
+            f"{url.removeprefix(SQLITE)}: cannot be written: {one_line(error)}"
+        ) from None
     finally:
         close_storage(storage)

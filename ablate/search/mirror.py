@@ -16,6 +16,7 @@ from typing import Any, cast
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from ablate.errors import DatabaseError
 from ablate.search.sampling import distribution, make_pruner, make_sampler
 from ablate.search.space import Point, Space
 from ablate.search.storage import close_storage
@@ -57,8 +58,17 @@ class Outcome:
     constraints: Mapping[str, float] = field(default_factory=dict)
 
 
-class MirrorLostError(Exception):
-    """Optuna's study, or the storage that it is in, was deleted or changed by somebody else."""
+class MirrorLostError(DatabaseError):
+    """Optuna's study, or the storage that it is in, was deleted or changed by somebody else, or cannot be
+    used.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"Optuna's copy of this search cannot be used: {reason}; the trials themselves stay: mend that, "
+            "or give another place with --storage, and search again"
+        )
+        self.reason = reason
 
 
 @contextlib.contextmanager
@@ -77,7 +87,11 @@ class OptunaMirror:
         self, storage: optuna.storages.BaseStorage, name: str, search: Search, space: Space,
         epochs: int, open_again: Callable[[], optuna.storages.BaseStorage] | None = None,
     ) -> None:  # fmt: skip
-        """`open_again` makes a storage that was deleted anew."""
+        """`open_again` makes a storage that was deleted anew.
+
+        Raises:
+            MirrorLostError: the storage cannot be used; so do all that change it.
+        """
         self._open_again = open_again
         self._storage, self._name, self._search, self._space = storage, name, search, space
         self._epochs = epochs
@@ -94,6 +108,7 @@ class OptunaMirror:
         """Close the storage's connections."""
         close_storage(self._storage)
 
+    @_told_if_lost()
     def matches(self, rows: Sequence[TrialRow], verdicts: Mapping[int, Outcome]) -> bool:
         """Whether Optuna has exactly these trials, in these states and at these points, with the values and
         constraints of these verdicts.
@@ -108,13 +123,14 @@ class OptunaMirror:
         """Open the storage again, and make it where it is gone.
 
         Raises:
-            DatabaseError: it cannot be made.
+            DatabaseError: it cannot be made or used.
         """
         if self._open_again is not None:
             close_storage(self._storage)
             self._storage = self._open_again()
         self._study = self._open()
 
+    @_told_if_lost()
     def rebuild(self, rows: Sequence[TrialRow], outcomes: Mapping[int, Outcome]) -> None:
         """Make Optuna's study anew from the trials of the results database."""
         optuna.delete_study(study_name=self._name, storage=self._storage)
@@ -197,6 +213,7 @@ class OptunaMirror:
         with _quiet():
             self._study.tell(row.number, values, state=state)
 
+    @_told_if_lost()
     def describe(self, text: str, attributes: Mapping[str, str] | None = None) -> None:
         """What the dashboard says of the search: its note, and the attributes on its first page. They stay
         when the study is made anew.
@@ -208,6 +225,7 @@ class OptunaMirror:
         for name, value in (attributes or {}).items():
             self._study.set_user_attr(name, value)
 
+    @_told_if_lost()
     def _open(self) -> optuna.Study:
         with _quiet():
             study = optuna.create_study(

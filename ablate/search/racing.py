@@ -17,7 +17,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ablate.search import judge
 from ablate.stats import t_quantile
+from ablate.study.search import Search
+
+Ended = tuple[Sequence[float], Sequence[float]]
+"""The search's metric by seed, and objectives, of a trial that had all its seeds."""
 
 ALPHA = 0.05
 FEWEST_DEGREES = 4
@@ -59,3 +64,26 @@ def clearly_worse(
     allowed = critical * sigma * math.sqrt(2 / seeds)
     mean = float(np.mean(own))
     return any(mean < float(np.mean(rival[:seeds])) - allowed for rival in against)
+
+
+def is_out_of_the_race(
+    search: Search, qualities: Sequence[float], costs: judge.Costs, finished: Sequence[Ended]
+) -> bool:
+    """Whether a trial with these values so far stops before its last seed. Rivals are those of the finished
+    ones that are at least as good in everything else.
+    """
+    if len(qualities) == search.seeds:
+        return False
+    own = judge.values(search, qualities, costs)
+    whole = [each for each in finished if len(each[0]) == search.seeds]
+    rivals = [each for each in whole if judge.no_worse_in_costs(search, each[1], own)]
+
+    def signed(values: Sequence[float]) -> list[float]:
+        """So that more is better."""
+        return [search.sign * each for each in values]
+
+    return clearly_worse(
+        signed(qualities),
+        [signed(each) for each, _ in whole],
+        [signed(each) for each, _ in rivals],
+    )

@@ -18,7 +18,7 @@ from ablate.search.costs import CostBook
 from ablate.search.mirror import MirrorLostError, Outcome
 from ablate.search.outcomes import outcome_of, qualities_of, verdict_of
 from ablate.search.parts import Parts
-from ablate.search.racing import clearly_worse
+from ablate.search.racing import is_out_of_the_race
 from ablate.search.restore import restored
 from ablate.search.words import told_trial, why_none
 from ablate.store.writing.trials import RunSeen, TrialRow, TrialState
@@ -99,7 +99,9 @@ class Searcher:
 
     def _restore_mirror(self, lost: MirrorLostError) -> None:
         """What somebody deleted in Optuna's dashboard, or on the disk, is only a copy."""
-        self.parts.say(f"Optuna's copy of this search is made anew from the database: {lost}")
+        self.parts.say(
+            f"Optuna's copy of this search is made anew from the database: {lost.reason}"
+        )
         self.parts.mirror.reopen()
         self.rebuild()
 
@@ -123,6 +125,15 @@ class Searcher:
             self._told_end = True
             self.parts.say(self._asker.ended)
         return cells, False
+
+    def begun(self, run_key: str) -> None:
+        """A run is being trained: the first trial that waits for it has had it trained, however that ends."""
+        waiting = [each for each in self._open.values() if each.waiting_for == run_key]
+        if waiting and not any(run_key in each.row.trained for each in self._open.values()):
+            row = waiting[0].row
+            waiting[0].row = row = replace(row, trained=(*row.trained, run_key))
+            self.parts.store.update(self.parts.key, row)
+            self._rows[row.number] = row
 
     def learned(self, run_key: str, epoch: int, accuracy: float | None) -> bool:
         """An epoch of a run has ended; True if its trial is pruned, and the run should stop. After its last
@@ -246,10 +257,6 @@ class Searcher:
         self._given.add(run_key)
         self._tried.add(run_key)
         self._register([cell])
-        if run_key not in trial.row.trained:
-            trial.row = replace(trial.row, trained=(*trial.row.trained, run_key))
-            self.parts.store.update(self.parts.key, trial.row)
-            self._rows[trial.row.number] = trial.row
         return [cell]
 
     def _take(self, trial: _Open, run_key: str, run: RunSeen) -> None:
@@ -260,31 +267,12 @@ class Searcher:
             trial.qualities.append(run.quality)
 
     def _stops(self, trial: _Open) -> bool:
-        """Racing, among the finished trials that are at least as good in everything else."""
+        """Racing, among the finished trials of different networks."""
         search = self.parts.search
-        if not search.racing or len(trial.qualities) == search.seeds:
-            return False
-        own = judge.values(search, trial.qualities, self._costs.of(trial.row.fingerprint))
         by_network = {self._rows[n].fingerprint: n for n in self._values}
-        finished = {
-            n: self._values[n]
-            for n in by_network.values()
-            if len(self._values[n][0]) == search.seeds
-        }
-        rivals = [
-            qualities
-            for qualities, values in finished.values()
-            if judge.no_worse_in_costs(search, values, own)
-        ]
-        return clearly_worse(
-            self._signed(trial.qualities),
-            [self._signed(each) for each, _ in finished.values()],
-            [self._signed(each) for each in rivals],
-        )
-
-    def _signed(self, qualities: Sequence[float]) -> list[float]:
-        """So that more is better."""
-        return [self.parts.search.sign * each for each in qualities]
+        finished = [self._values[n] for n in by_network.values()]
+        own = trial.qualities, self._costs.of(trial.row.fingerprint)
+        return search.racing and is_out_of_the_race(search, *own, finished)
 
     def _seen(self, run_keys: Sequence[str]) -> dict[str, RunSeen]:
         return self.parts.store.seen(run_keys, self.parts.search.metric)

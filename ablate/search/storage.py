@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,7 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
         # Connected by hand: its name may have characters that mean something in a URL.
         options: dict[str, Any] = {"creator": partial(_connect, path)}
         if create:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            make_empty(path)
+            _make_writable(path)
     else:
         _check_tables(shown(url), server_tables(url), create=create)
         options = {"pool_pre_ping": True, "connect_args": {"client_encoding": "UTF8"}}
@@ -116,10 +116,10 @@ def _check_kind(url: str) -> None:
 
 
 def _check_file(path: Path, *, create: bool) -> None:
-    if not path.exists():
-        _check_tables(str(path), set(), create=create)
-        return
     try:
+        if not path.exists():
+            _check_tables(str(path), set(), create=create)
+            return
         with path.open("rb") as file:
             head = file.read(len(SQLITE_MAGIC))
     except OSError as error:
@@ -151,4 +151,34 @@ def _tables(path: Path) -> set[str]:
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
-        raise DatabaseError(f"{path}: cannot be read as a database: {error}") from None
+        raise DatabaseError(
+            f"{path}: cannot be read as a database: {error}; it is only a copy: move it away, and "
+            "`ablate search STUDY` makes it anew"
+        ) from None
+
+
+def _make_writable(path: Path) -> None:
+    """Make the file if it is missing, and try to write it before anything relies on that.
+
+    Raises:
+        DatabaseError: it cannot be made, or not be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"--storage {path}: its folder cannot be made: {error.strerror}"
+        ) from None
+    make_empty(path)
+    try:
+        with closing(_connect(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            # SQLite begins that on a file that may only be read, too, and notices at the first page.
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {int(version)}")
+            connection.rollback()
+    except sqlite3.DatabaseError as error:
+        raise DatabaseError(
+            f"{path}: cannot be written, as Optuna's copy of the search must be: {error}; allow that, "
+            "or give another place with --storage"
+        ) from None

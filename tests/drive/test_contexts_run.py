@@ -6,9 +6,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from conftest import Shell, rows_of
+from conftest import Shell, rows_of, small_plan
+
+from ablate.drive import contexts
+from ablate.drive.options import RunOptions, TrainingOptions
+from ablate.store.writing.store import Store
+from ablate.system.hardware.machine import find_machine
 
 STUDY = """
 name = "many"
@@ -195,3 +202,33 @@ def test_failed_runs_are_tried_again_up_to_max_runs_in_all_contexts_together(
     assert "5 failed" in out
     rows = rows_of(URL, "SELECT status, error IS NOT NULL FROM v_runs")
     assert sorted(rows) == [("failed", 1)] * 5 + [("finished", 0)] * 3
+
+
+def test_runs_that_another_process_took_do_not_count_for_max_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+
+    class Beaten:
+        """A driver that gets one run; another process has the others."""
+
+        taken = 1
+
+        def __init__(self, *given: Any) -> None:
+            asked.append(given[-1].max_runs)
+
+        def run(self) -> None: ...
+
+    monkeypatch.setattr(contexts, "Driver", Beaten)
+    monkeypatch.setattr(contexts, "choose_training", lambda *_: TrainingOptions())
+    parts = [
+        contexts._Part(small_plan(recipe={"label_smoothing": each}), find_machine("cpu", "auto"))
+        for each in (0.0, 0.1)
+    ]
+    store = Store(f"sqlite:///{tmp_path / 'r.db'}")
+    for part in parts:
+        store.register(part.plan)
+    given: Any = store, None, SimpleNamespace(note=lambda _text: None)
+    contexts._Training(parts, *given, RunOptions(max_runs=3)).run()
+    assert asked == [3, 2, 1]
+    store.close()

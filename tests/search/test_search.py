@@ -612,6 +612,13 @@ def test_the_best_are_picked_from_the_front_and_confirmed_with_fresh_seeds(tmp_p
         ("sqlite:///{}/r.db", "the results live in this database: give Optuna another one"),
         ("sqlite:///{}/copy.db", "results live in this database: give Optuna another one"),
         ("sqlite:///{}/text.db", "is not an SQLite database, so no storage of Optuna's"),
+        ("sqlite:///{}/text.db/x.db", "its folder cannot be made: "),
+        ("sqlite:////proc/absent/x.db", "its folder cannot be made: "),
+        ("sqlite:///{}", "cannot be read: Is a directory"),
+        (
+            "sqlite:///{}/torn.db",
+            "it is only a copy: move it away, and `ablate search STUDY` makes",
+        ),
     ],
 )
 def test_a_storage_that_is_not_optunas_is_refused(url: str, said: str, tmp_path: Path) -> None:
@@ -620,12 +627,38 @@ def test_a_storage_that_is_not_optunas_is_refused(url: str, said: str, tmp_path:
     (tmp_path / "text.db").write_text("hello, this is no database")
     with sqlite3.connect(tmp_path / "other.db") as connection:
         connection.execute("CREATE TABLE mine (a INTEGER)")
+    (tmp_path / "torn.db").write_bytes((tmp_path / "copy.db").read_bytes()[:5000])
     before = {p: p.read_bytes() for p in tmp_path.iterdir()}
     where = url.format(tmp_path)
     assert said in message(
         DatabaseError, lambda: open_storage(storage_url(where, str(tmp_path / "r.db")), create=True)
     )
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_storage_that_cannot_be_written_is_refused_before_anything_relies_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    close_storage(open_storage(url, create=True))
+    monkeypatch.setattr(
+        "ablate.search.storage._connect",
+        lambda path: sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False),
+    )
+    said = message(DatabaseError, lambda: open_storage(url, create=True))
+    assert "optuna.db: cannot be written, as Optuna's copy of the search must be: " in said
+
+
+def test_a_storage_that_fails_later_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise optuna.exceptions.StorageInternalError("database or disk is full")
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "create_new_study", full)
+    said = message(DatabaseError, lambda: make_searcher(search_plan(), tmp_path))
+    assert said.startswith("Optuna's copy of this search cannot be used: ")
+    assert "database or disk is full" in said
 
 
 @pytest.mark.slow

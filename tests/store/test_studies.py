@@ -18,6 +18,7 @@ from conftest import Shell, message
 from sqlalchemy import Connection, func, insert, select, update
 from support.real_database import FINISHED, SECOND, real_database
 
+from ablate.commands.study import delete, rename
 from ablate.errors import DatabaseError
 from ablate.result import RunStatus
 from ablate.search.forget import forget_searches
@@ -207,3 +208,19 @@ def test_optunas_copy_loses_the_searches_of_a_study_and_no_others(tmp_path: Path
     assert [each.study_name for each in storage.get_all_studies()] == ["smaller on digits (1-2-3)"]
     close_storage(storage)
     assert forget_searches(f"sqlite:///{tmp_path / 'elsewhere' / 'r.db'}", "small") == 0
+
+
+@pytest.mark.parametrize("torn", [b"no database at all", b"SQLite format 3\x00" + b"\xff" * 5000])
+def test_a_damaged_copy_of_optunas_stays_and_is_a_note(
+    torn: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{real_database(tmp_path / 'r.db')}"
+    (tmp_path / "optuna.db").write_bytes(torn)
+    rename("earlier", "later", url)
+    assert "note: what was made of earlier stays where it is: " in capsys.readouterr().out
+    delete("later", url, yes=True)
+    said = capsys.readouterr().out
+    assert said.count("note: ") == 1
+    assert "deleted: 4 runs (3 finished)" in said
+    assert list_studies(url) == []
+    assert (tmp_path / "optuna.db").read_bytes() == torn

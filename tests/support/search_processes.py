@@ -95,7 +95,9 @@ class Quiet:
         self.driver: Driver | None = None
         self.dropped: list[str] = []
 
-    def started(self, cell: Cell) -> None: ...
+    def started(self, cell: Cell) -> None:
+        self.searcher.begun(str(cell.run_key))
+
     def resumed(self, cell: Cell, epoch: int) -> None: ...
     def given_back(self, cell: Cell, why: str) -> None: ...
 

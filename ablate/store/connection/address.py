@@ -89,8 +89,3 @@ def files_folder(url: str) -> Path:
     return Path("results") / (
         name if re.fullmatch(r"[\w-]{1,63}", name, re.ASCII) else digest(name)
     )
-
-
-def search_lock(url: str, study: str) -> Path:
-    """The file that one search of a study at a time holds."""
-    return files_folder(url) / f".search-{study}.lock"

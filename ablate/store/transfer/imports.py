@@ -29,6 +29,7 @@ from ablate.store.connection.engine import (
 )
 from ablate.store.connection.migrate import upgrade
 from ablate.store.connection.revisions import HEAD, VERSION_TABLE
+from ablate.store.connection.searching import without_search
 from ablate.store.connection.sqlite import make_engine
 from ablate.store.transfer.apart import leave_out_doubles
 from ablate.store.transfer.copies import copy_rows
@@ -43,12 +44,15 @@ def import_folder(folder: Path, url: str, complaints: list[str] | None = None) -
 
     Raises:
         DataError: the folder is no export, or damaged; nothing was written.
-        DatabaseError: the database is not empty or cannot be written; nothing was written.
+        DatabaseError: the database is not empty or cannot be written, or a search is under way on it; nothing
+            was written.
+        OutputError: a search is under way beside the database; nothing was written.
     """
     manifest = read_manifest(folder)
     parsed = parse_url(url)
     if not is_sqlite(parsed) or database_exists(url):
-        return _fill(url, folder, manifest, complaints)
+        with without_search(url):
+            return _fill(url, folder, manifest, complaints)
     path = Path(str(parsed.database))
     with _new_file(path) as made:
         try:

@@ -19,6 +19,7 @@ from ablate.store.connection.engine import (
     open_engine,
     parse_url,
 )
+from ablate.store.connection.searching import without_search
 from ablate.store.files.checkpoints import sweep
 from ablate.store.progress.status import StudyKey
 from ablate.store.statements import add_missing, chunks
@@ -49,7 +50,9 @@ def merge_databases(into: str, sources: Sequence[str]) -> Merged:
     conflict if their numbers differ. Runs that are under way elsewhere arrive as stopped.
 
     Raises:
-        DatabaseError: one of them is missing, not ours, newer or named twice; nothing was written.
+        DatabaseError: one of them is missing, not ours, newer or named twice, or a search is under way on the
+            first; nothing was written.
+        OutputError: a search is under way beside the first; nothing was written.
     """
     _refuse_twice([into, *sources])
     if not database_exists(into):
@@ -65,6 +68,7 @@ def merge_databases(into: str, sources: Sequence[str]) -> Merged:
                 clear_errors(shown(into), "written"),
                 engine.execution_options(**WRITE).begin() as target,
             ):
+                stack.enter_context(without_search(into))
                 for url, source in copies:
                     replaced += _merge(source, target, url, weights, merged)
         except BaseException:

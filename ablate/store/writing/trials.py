@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, String, and_, cast, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
+from ablate.errors import DatabaseError
 from ablate.result import RunStatus
 from ablate.store import schema
-from ablate.store.connection.engine import open_engine
+from ablate.store.connection.engine import open_engine, shown
 from ablate.store.connection.transaction import reading, writing
 from ablate.store.statements import chunks
 from ablate.store.writing import claims
@@ -182,10 +184,16 @@ class TrialStore:
         """Record that a trial was asked, before anything is trained for it; returns it with the time.
 
         Raises:
-            IntegrityError: another search has asked a trial of that number.
+            DatabaseError: somebody else has added a trial of that number.
         """
         asked = replace(trial, asked_at=now())
-        self._add(key, asked, architecture)
+        try:
+            self._add(key, asked, architecture)
+        except IntegrityError:
+            raise DatabaseError(
+                f"{shown(self._engine.url)}: somebody else has added trial {trial.number} of this search of "
+                f"{key.study}: end every other one and search again, it goes on with all of them"
+            ) from None
         return asked
 
     @writing
