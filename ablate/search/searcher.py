@@ -132,8 +132,7 @@ class Searcher:
         if waiting and not any(run_key in each.row.trained for each in self._open.values()):
             row = waiting[0].row
             waiting[0].row = row = replace(row, trained=(*row.trained, run_key))
-            self.parts.store.update(self.parts.key, row)
-            self._rows[row.number] = row
+            self._keep(row)
 
     def learned(self, run_key: str, epoch: int, accuracy: float | None) -> bool:
         """An epoch of a run has ended; True if its trial is pruned, and the run should stop. After its last
@@ -257,7 +256,14 @@ class Searcher:
         self._given.add(run_key)
         self._tried.add(run_key)
         self._register([cell])
+        self._keep(trial.row)
         return [cell]
+
+    def _keep(self, row: TrialRow) -> None:
+        """Store what a trial under way has come to."""
+        if row != self._rows[row.number]:
+            self.parts.store.update(self.parts.key, row)
+            self._rows[row.number] = row
 
     def _take(self, trial: _Open, run_key: str, run: RunSeen) -> None:
         self._given.discard(run_key)

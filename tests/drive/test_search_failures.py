@@ -42,7 +42,7 @@ reduction = [2, 4]
 SEARCH = ("search", "s.toml", "--no-probe", "--device", "cpu", "--executor", "inprocess")
 STATES = "SELECT state FROM trials ORDER BY number"
 URL = "sqlite:///results/ablation.db"
-AGAIN = "`ablate search --retry-failed` trains them again"
+AGAIN = "--retry-failed trains runs that failed again"
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_failed_trial_is_tried_again_when_that_is_asked_for(
     with monkeypatch.context() as patched:
         patched.setattr(session, "build", _breaking("r=2", 1))
         code, out, _ = ablate(*SEARCH)
-    assert (code, "1 failed, in " in out, f"1 failed run: {AGAIN}" in out) == (1, True, True)
+    assert (code, "1 failed, in " in out, AGAIN in out) == (1, True, True)
     assert rows_of(URL, STATES) == [("failed",), ("complete",)]
     code, out, _ = ablate(*SEARCH)
     assert (code, "0 runs trained" in out) == (1, False), "by itself it stays so"
@@ -90,11 +90,11 @@ def test_a_failed_run_that_confirms_is_named_and_trained_again(
     assert code == 1
     assert "2 trials (2 now) of 2 variants, 2 runs trained, 0 failed" in out
     told = " ".join(out.split())  # a terminal breaks lines
-    assert "none, seed 1001, which confirms, failed: RuntimeError: none breaks" in told, told
-    assert f"2 failed runs: {AGAIN}" in out
+    assert "not confirmed by none, seed 1001: this run failed: RuntimeError: none breaks" in told, told
+    assert AGAIN in out
     assert ablate(*SEARCH)[0] == 1
     code, out, _ = ablate(*SEARCH, "--retry-failed", "--max-runs", "1")
-    assert (code, f"1 failed run: {AGAIN}" in out) == (1, True), "the other one keeps its error"
+    assert (code, AGAIN in out) == (1, True), "the other one keeps its error"
     code, out, _ = ablate(*SEARCH, "--retry-failed")
     assert (code, "on 2 fresh seeds" in out) == (0, True)
     assert rows_of(URL, "SELECT count(*) FROM runs WHERE status = 'finished'") == [(6,)]
