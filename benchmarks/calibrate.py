@@ -41,6 +41,7 @@ class Part:
 PARTS = (
     Part("calibrate_verdicts", "--studies", 2000, 20, 8),
     Part("other_worlds", "--studies", 1000, 20, 10),
+    Part("calibrate_designs", "--studies", 400, 20, 15),
     Part("calibrate_until_decided", "--studies", 2000, 20, 3),
     Part("calibrate_folds", "--studies", 400, 20, 4),
     Part("calibrate_imports", "--studies", 1000, 20, 4),

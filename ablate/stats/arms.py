@@ -30,10 +30,14 @@ class Arms:
     `by_image` has the mean over seeds of every image, None where only scores are known. A single
     run's accuracy varies by `beyond` more than the images' own noise, which `by_image` holds;
     `variances` are what `beyond` was taken from, each known to `dof` degrees of freedom and all of
-    them together to `known`. Below eight seeds without bits nothing is `claimable`. `overlap` is that of
-    `anchored.spread_of`, `span` how far apart two scores can be.
+    them together to `known`; of these `independent` is what images that err independently make. Below eight
+    seeds without bits nothing is `claimable`. `overlap` is that of `anchored.spread_of`, `span` how far apart
+    two scores can be.
 
-    Shape: (arms,), and (arms, images).
+    `by_seed` has the score of each run, NaN where an arm has none at a seed; None where equal seeds have
+    nothing in common. They are `blocks` where every arm has all of them.
+
+    Shape: (arms,), (arms, images) and (arms, seeds).
     """
 
     names: tuple[str, ...]
@@ -41,9 +45,12 @@ class Arms:
     runs: Floats
     beyond: Floats
     variances: Floats
+    independent: Floats
     dof: Floats
     known: float
     by_image: Floats | None
+    by_seed: Floats | None
+    blocks: bool
     claimable: bool
     overlap: float = 0.0
     span: float = 1.0
@@ -97,9 +104,12 @@ def _by_bits(
         runs=np.array(counts, dtype=np.float64),
         beyond=_each(noise, "excess"),
         variances=_each(noise, "variance"),
+        independent=_each(noise, "independent"),
         dof=_each(noise, "dof"),
         known=_together(counts, blocks=blocks),
         by_image=by_image,
+        by_seed=_by_seed(samples, seeds),
+        blocks=blocks,
         claimable=True,
         overlap=_overlap(samples),
         span=_span(samples),
@@ -125,13 +135,26 @@ def _by_scores(
         runs=np.array(counts, dtype=np.float64),
         beyond=found[0],
         variances=found[0],
+        independent=np.zeros(len(counts)),
         dof=found[1],
         known=_together(counts, blocks=blocks),
         by_image=None,
+        by_seed=_by_seed(samples, seeds),
+        blocks=blocks,
         claimable=min(counts) >= FEWEST_SEEDS,
         overlap=_overlap(samples),
         span=_span(samples),
     )
+
+
+def _by_seed(samples: Mapping[str, Sample], seeds: Mapping[str, Sequence[int]]) -> Floats | None:
+    if not all(sample.paired for sample in samples.values()):
+        return None
+    columns = {seed: i for i, seed in enumerate(sorted(set().union(*seeds.values())))}
+    table = np.full((len(samples), len(columns)), np.nan)
+    for row, (name, sample) in zip(table, samples.items(), strict=True):
+        row[[columns[seed] for seed in seeds[name]]] = sample.at(seeds[name])
+    return table
 
 
 def _overlap(samples: Mapping[str, Sample]) -> float:

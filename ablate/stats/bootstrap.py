@@ -1,6 +1,7 @@
 """Effects of a metric that is no mean over images (macro F1, AUROC): images drawn again, seeds as blocks.
 
-The bootstrap over images gives their variance and what each run's own errors add to it; what
+The bootstrap over images gives their variance and what each run's own errors add to it, but for classes
+of few images (`rare`); what
 trainings vary by beyond that is moderated as in `anchored`. Seeds are not drawn again: of three, a
 third is left out, and percentiles of a bootstrap are too short by far.
 """
@@ -20,6 +21,7 @@ from ablate.stats.effect import DEFAULT_MARGIN, Effect, Rule, Verdict, judge, ro
 from ablate.stats.family import dunnett, smallest_detectable
 from ablate.stats.intervals import normal_to_t
 from ablate.stats.metrics import OF_PREDICTIONS, count
+from ablate.stats.rare import OfClasses, of_classes
 
 Classes = NDArray[np.int64]
 """The number of a class for each image, shape (images,)."""
@@ -63,11 +65,13 @@ def bootstrap_effects(
     pairs = {name: _differences(runs, base) for name, runs in scores.items()}
     ratio, dof = _ratio([each for each in pairs.values() if len(each) > 1])
     most = room(float(np.mean([each[0] for each in base.values()])) if base else None)
-    found = {
-        name: _effect(name, baseline, each, _spread(each, ratio, dof, overlap), len(pairs), margin)
-        for name, each in pairs.items()
-    }
-    return {name: _within(effect, most) for name, effect in found.items()}
+    found = {}
+    for name, each in pairs.items():
+        images = of_classes(predicted[name], predicted[baseline], labels) if len(each) > 1 else None
+        spread = _spread(each, images, ratio, dof, overlap)
+        effect = _effect(name, baseline, each, spread, len(pairs), margin)
+        found[name] = _within(effect, most)
+    return found
 
 
 def _within(effect: Effect, most: float) -> Effect:
@@ -115,19 +119,26 @@ def _ratio(pairs: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
 
 
 def _spread(
-    differences: NDArray[np.float64], ratio: float, dof: float, overlap: float
+    differences: NDArray[np.float64],
+    of_images: OfClasses | None,
+    ratio: float,
+    dof: float,
+    overlap: float,
 ) -> Spread | None:
-    if len(differences) < 2:
+    if len(differences) < 2 or not differences.any():
         return None
     seeds = len(differences)
     of_mean, independent, _ = _parts(differences)
+    image_dof = float(REPEATS - 1)
+    if of_images is not None:
+        of_mean, image_dof = of_mean + of_images.missing, min(image_dof, of_images.dof)
     beyond = max(ratio - 1, 0.0) * independent
     excess = beyond * (1 / seeds + overlap)
     variance, here = of_mean + excess, ratio * independent / seeds
     if not variance:
         return None
     known = ratio * independent * (1 / seeds + overlap)
-    below = of_mean**2 / (REPEATS - 1) + (known**2 / dof if excess else 0.0)
+    below = of_mean**2 / image_dof + (known**2 / dof if excess else 0.0)
     images, of_seeds = max(0.0, of_mean - independent / seeds), max(ratio, 1.0) * independent
     error, here_error, lasting = math.sqrt(variance), math.sqrt(here), beyond * overlap
     return Spread(error, variance**2 / below, images, of_seeds, here_error, dof, lasting)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ablate.stats.alike import times_by_seed
 from ablate.stats.anchored import FEWEST_IMAGES
 from ablate.stats.arms import Arms
 from ablate.stats.effect import FEWEST_AT_A_LOOK, Withheld
@@ -102,13 +103,17 @@ def estimates(
     weights = _matrix(arms, contrasts)
     share = 1 / arms.runs + arms.overlap
     images, image_dof = _of_images(arms, weights)
-    added = weights**2 * (arms.beyond * share)
-    variances = np.maximum(images + added.sum(1), LEAST_VARIANCE)
-    dof = _satterthwaite(arms, weights**2 * (arms.variances * share), images, image_dof, variances)
+    times, known = times_by_seed(arms, weights)
+    beyond = np.maximum(arms.beyond, np.outer(times, arms.variances) - arms.independent)
+    variances = np.maximum(images + (weights**2 * beyond * share).sum(1), LEAST_VARIANCE)
+    of_seeds = np.where(beyond > 0, weights**2 * np.outer(times, arms.variances * share), 0.0)
+    dof = _satterthwaite(arms, of_seeds, known, images, image_dof, variances)
     if looks:
         out = anytime(max(planned, len(contrasts)), int(arms.runs.min()))
     else:
-        out = _critical(weights @ arms.root, variances, planned)
+        more = weights * np.sqrt((beyond - arms.beyond) * share)
+        rows = np.hstack([weights @ arms.root, more]) if more.any() else weights @ arms.root
+        out = _critical(rows, variances, planned)
     means = weights @ arms.means
     withheld = [_withheld(arms, row != 0, looks=looks) for row in weights]
     room = np.maximum(weights, 0).sum(1) * arms.span
@@ -167,15 +172,20 @@ def _telling(by_image: Floats) -> int:
 
 
 def _satterthwaite(
-    arms: Arms, of_seeds: Floats, images: Floats, image_dof: Floats, total: Floats
+    arms: Arms,
+    of_seeds: Floats,
+    known: Floats,
+    images: Floats,
+    image_dof: Floats,
+    total: Floats,
 ) -> Floats:
     """The degrees of freedom of each contrast's variance.
 
     The seeds' part is known no better than the arms' common variance is, however many arms are in
-    a contrast: their moderated variances lean on it.
+    a contrast: their moderated variances lean on it; nor than it is `known` how much they vary alike.
     """
-    used = np.where(arms.beyond > 0, of_seeds, 0.0)
-    below = np.maximum((used**2 / arms.dof).sum(1), used.sum(1) ** 2 / arms.known)
+    known = np.minimum(known, arms.known)
+    below = np.maximum((of_seeds**2 / arms.dof).sum(1), of_seeds.sum(1) ** 2 / known)
     below = below + images**2 / image_dof
     dof: Floats = np.divide(total**2, below, out=np.full(len(total), 1e9), where=below > 0)
     return np.minimum(dof, 1e9)

@@ -28,7 +28,7 @@ from ablate.stats.effect import (
     judge,
     room,
 )
-from ablate.stats.family import anytime, dunnett, smallest_detectable, together
+from ablate.stats.family import anytime, correlation_of, dunnett, smallest_detectable, together
 from ablate.stats.intervals import normal_to_t, t_to_normal
 from ablate.stats.moderate import Floats
 from ablate.stats.plain import FEWEST_SEEDS, score_spreads
@@ -160,7 +160,7 @@ class _Family:
         mine = self.samples[name].bits_at(sorted(self.samples[name].seeds))
         base = self._baseline_at(tuple(sorted(self.samples[self.baseline].seeds)))
         spread = spread_of(mine, base, noise, base_noise, self._overlap)
-        critical = dunnett(self._size, len(mine) / (len(mine) + len(base)))
+        critical = dunnett(self._size, correlation_of(len(mine), len(base)))
         difference = float(mine.mean() - base.mean())
         counts = len(mine), len(base)
         return self._judged(name, Rule.UNPAIRED, counts, difference, spread, critical)
@@ -169,7 +169,7 @@ class _Family:
         """Intervals always, a verdict from eight seeds on."""
         (mine, spread), (base, _) = self._scored[name], self._scored[self.baseline]
         counts = len(mine), len(base)
-        critical = dunnett(self._size, counts[0] / sum(counts))
+        critical = dunnett(self._size, correlation_of(*counts))
         difference = float(mine.mean() - base.mean())
         found = self._judged(name, Rule.SCORES, counts, difference, spread, critical)
         few = min(counts) < FEWEST_SEEDS and found.low is not None
@@ -296,7 +296,7 @@ class _Family:
         if self.looks or not spread.error:
             return None
         out = t_to_normal(abs(difference) / spread.error, spread.dof)
-        return max(0.0, 1 - together(out, self._size, counts[0] / sum(counts)))
+        return max(0.0, 1 - together(out, self._size, correlation_of(*counts)))
 
 
 def mcnemar(gained: int, lost: int) -> float:

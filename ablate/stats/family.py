@@ -34,9 +34,18 @@ _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 def dunnett(variants: int, correlation: float = SHARED) -> float:
     """The constant of a family of `variants` differences to one baseline, in normal units.
 
-    `correlation` is that of two differences: n / (n + n₀), of n runs against n₀ of the baseline.
+    `correlation` is that of two differences (`correlation_of`).
     """
     return find_root(lambda c: together(c, variants, correlation) - CONFIDENCE, 0.5, 12.0)
+
+
+def correlation_of(n: int, n_baseline: int) -> float:
+    """The correlation to take two differences for, of n runs each, to one baseline.
+
+    That of seeds is n / (n + n₀), but images correlate by a half however few runs the baseline has, and
+    may be nearly all of the variance: never more than this half.
+    """
+    return min(SHARED, n / (n + n_baseline))
 
 
 def together(c: float, variants: int, correlation: float = SHARED) -> float:

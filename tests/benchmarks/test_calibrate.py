@@ -56,7 +56,7 @@ def test_all_parts_run_whatever_became_of_the_others(
     )
     assert calibrate.main([]) == 1
     said = capsys.readouterr().out
-    assert re.search(r"… 2 of 9: .*, about .* left in all", said)
+    assert re.search(r"… 2 of 10: .*, about .* left in all", said)
     assert all(f"of {part.module}" in said for part in PARTS)
     assert "calibrate_verdicts: DOES NOT HOLD" in said.splitlines()[-1]
 

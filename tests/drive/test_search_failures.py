@@ -90,7 +90,9 @@ def test_a_failed_run_that_confirms_is_named_and_trained_again(
     assert code == 1
     assert "2 trials (2 now) of 2 variants, 2 runs trained, 0 failed" in out
     told = " ".join(out.split())  # a terminal breaks lines
-    assert "not confirmed by none, seed 1001: this run failed: RuntimeError: none breaks" in told, told
+    assert "not confirmed by none, seed 1001: this run failed: RuntimeError: none breaks" in told, (
+        told
+    )
     assert AGAIN in out
     assert ablate(*SEARCH)[0] == 1
     code, out, _ = ablate(*SEARCH, "--retry-failed", "--max-runs", "1")

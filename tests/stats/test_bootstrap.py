@@ -53,3 +53,35 @@ def test_a_class_that_is_lost_shows_in_f1() -> None:
 def test_refuses_other_images() -> None:
     with pytest.raises(OptionError, match="3 images"):
         bootstrap_effects({"none": {1: np.ones(2, int)}}, np.ones(3, int), "accuracy", "none")
+
+
+@pytest.mark.parametrize("rare", [1, 2, 3, 5])
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+def test_a_few_images_of_one_class_decide_nothing(rare: int, metric: str) -> None:
+    """All of a rare class are lost by one arm and found by the other, by every seed."""
+    labels = np.repeat(np.arange(7), [50] * 6 + [rare])
+    base, found = {}, {}
+    for seed in range(10):
+        said = labels.copy()
+        wrong = np.random.default_rng(seed).choice(300, 10, replace=False)
+        said[wrong] = (labels[wrong] + 1) % 6
+        found[seed] = said
+        base[seed] = np.where(labels == 6, 0, said)
+    effect = bootstrap_effects({"none": base, "v": found}, labels, metric, "none")["v"]
+    assert effect.verdict is Verdict.UNDECIDED
+    assert effect.low is not None
+    assert effect.low < 0
+
+
+def test_many_classes_of_few_images_are_as_good_as_few_of_many() -> None:
+    """What one image is counted on top for is a class that is alone in having few."""
+    rng = np.random.default_rng(4)
+    right = {name: rng.random((8, 300)) < p for name, p in (("none", 0.6), ("v", 0.9))}
+    for classes in (6, 60):
+        labels = np.arange(300) % classes
+        runs = {
+            name: dict(enumerate(np.where(r, labels, (labels + 1) % classes)))
+            for name, r in right.items()
+        }
+        found = bootstrap_effects(runs, labels, "balanced_accuracy", "none")["v"]
+        assert found.verdict is Verdict.BETTER

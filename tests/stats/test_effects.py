@@ -12,6 +12,7 @@ import pytest
 from ablate.errors import OptionError, UnknownNameError
 from ablate.stats import Rule, Sample, Verdict, bootstrap, effects, mcnemar
 from ablate.stats.effect import Withheld, judge, least
+from ablate.stats.family import dunnett
 from ablate.stats.sample import PackedBits, Predicted
 from ablate.stats.words import claim, evidence, reading
 from benchmarks.worlds import World
@@ -108,6 +109,20 @@ def test_unequal_seeds_are_not_paired_and_it_says_so() -> None:
     found = effects(study(seeds=4, baseline_seeds=12), "0")["1"]
     assert (found.rule, found.n, found.n_baseline) == (Rule.UNPAIRED, 4, 12)
     assert "unpaired" in evidence(found)
+
+
+def test_few_seeds_of_the_baseline_make_no_family_smaller() -> None:
+    """Images correlate by a half whatever the seeds, with bits and without."""
+    equal = dunnett(3)
+    for samples in (study(seeds=20, baseline_seeds=3), study(seeds=30, baseline_seeds=8)):
+        for each in (samples, scores_only(samples)):
+            found = effects(each, "0")["1"]
+            assert found.critical == equal
+            assert found.n_baseline < found.n
+            assert found.p_adjusted is not None
+            assert (found.p_adjusted < 0.05) == ((found.low or 0) * (found.high or 0) > 0)
+    more = effects(study(seeds=4, baseline_seeds=12), "0")["1"]
+    assert (more.critical or 0) > equal
 
 
 def test_without_bits_there_is_a_verdict_from_eight_seeds_on() -> None:
