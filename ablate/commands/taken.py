@@ -18,6 +18,7 @@ from ablate.errors import OptionError, OutputError
 from ablate.study import Study
 from ablate.system.files.all_or_none import write_all
 from ablate.system.messages.pulse import PULSE
+from ablate.system.messages.text import printable
 from ablate.take.find import Trained, find_trained
 from ablate.take.write import Network
 
@@ -75,8 +76,8 @@ def _check_name(name: str) -> None:
     plain = unicodedata.normalize("NFKC", name) == name  # as Python reads a name
     if not (name.isidentifier() and plain) or keyword.iskeyword(name):
         raise OptionError(
-            f"--out: {name}.py cannot be imported: give letters, digits and _ alone, no digit first and no "
-            "word of Python's, such as net.safetensors"
+            f"--out: {printable(name)}.py cannot be imported: give letters, digits and _ alone, no digit "
+            "first and no word of Python's, such as net.safetensors"
         )
     installed = {sysconfig.get_path(each) for each in ("purelib", "platlib")}
     loaded = {*sys.stdlib_module_names, *sys.modules}
