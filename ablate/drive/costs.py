@@ -175,10 +175,10 @@ def _in_training(plan: Plan, store: Store) -> bool:
 
 
 def measuring_conditions(plan: Plan, store: Store, machine: Machine) -> Conditions:
-    """Under what the networks of a plan are measured: with the kernels that were chosen for training, and by
-    recorded steps on a GPU, unless it was found to train by eager ones.
+    """Under what the networks of a plan are measured: by plain steps, with the kernels that were chosen for
+    training, and by recorded steps on a GPU, unless it was found to train by eager ones.
     """
-    recipe, device = plan.study.recipe, machine.device.type
+    recipe, device = plan.study.recipe.plain_step, machine.device.type
     tuning = Tuning(plan, store.choices, machine)
     recorded = machine.is_gpu and tuning.known_step_path() != "eager"
     return Conditions(

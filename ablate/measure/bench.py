@@ -36,7 +36,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under what all networks are measured: the study's own recipe and images, the device that was asked
+    """Under what all networks are measured: a recipe, the study's images, the device that was asked
     for, and the kernels of attention that were measured to be faster there. `named` is the network of the
     user's that fingerprints name, to be proven where it is measured. `recorded` asks for the costs of
     recorded steps, as a GPU trains by them; those of eager steps then stand beside them.

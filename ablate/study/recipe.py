@@ -53,6 +53,10 @@ def _length(phase: Any) -> int | None:
     return length if type(length) is int else None
 
 
+_OF_IMAGES = ("batch_size", "augment", "precision", "split", "validation_fraction", "normalize")
+"""The keys that say which images there are in a batch, and in which number format they are computed."""
+
+
 class Recipe(StudyTable):
     """Everything about training that can change the number.
 
@@ -119,6 +123,13 @@ class Recipe(StudyTable):
         return self.model_copy(
             update={"freeze": (), "phases": (), "rates": {}, "attention_rate": 1.0}
         )
+
+    @property
+    def plain_step(self) -> Recipe:
+        """The same images in the same batches, by the step that costs are measured with, whatever the recipe:
+        Adam, everything trained, on one batch. A cost is then that of a network, and the same in every study.
+        """
+        return Recipe().model_copy(update={name: getattr(self, name) for name in _OF_IMAGES})
 
     @property
     def mixes(self) -> bool:

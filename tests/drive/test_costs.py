@@ -12,10 +12,11 @@ import pytest
 import torch
 from conftest import claim_one, machine_of, small_plan
 from rich.console import Console
+from support.recipes import RECIPES
 from torch import nn
 
 from ablate.drive import costs, turns
-from ablate.drive.costs import MeasuringError, baseline_of, measure_costs
+from ablate.drive.costs import MeasuringError, baseline_of, measure_costs, measuring_conditions
 from ablate.measure.bench import Conditions, Network, make_bench
 from ablate.measure.operations import OperationCounter
 from ablate.measure.probe import Reading
@@ -78,6 +79,21 @@ def conditions(plan: Plan) -> Conditions:
 def networks(plan: Plan) -> tuple[Network, ...]:
     cells = {cell.architecture.fingerprint: cell.variant for cell in plan.cells}
     return tuple(Network(variant, fingerprint) for fingerprint, variant in cells.items())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_costs_are_the_same_whatever_a_study_trains_by(name: str, url: str) -> None:
+    """They are stored by network: what one study has measured, all others show."""
+    store, machine = Store(url), find_machine("cpu")
+    of_images = {"batch_size": 32, "augment": ["flip"]}
+    other = {"epochs": 1, **of_images, **RECIPES[name], "batch_size": 32}
+    if "phases" in other:
+        del other["epochs"]
+    plans = [small_plan(recipe=recipe) for recipe in ({"epochs": 1, **of_images}, other)]
+    plain, measured = (measuring_conditions(plan, store, machine).recipe for plan in plans)
+    store.close()
+    assert plain == measured
+    assert (plain.batch_size, plain.augment, plain.optimizer) == (32, ("flip",), "adam")
 
 
 HERE = Started({"torch": package_version("torch")})

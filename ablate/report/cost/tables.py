@@ -14,8 +14,14 @@ MODES = {"train": N_("training"), "infer": N_("inference"), "eager": N_("eager t
 EAGER = "eager"
 """The mode of what stands beside recorded steps."""
 PROTOCOLS = {
-    "quick": N_("The quick protocol, which follows training: short blocks"),
-    "full": N_("The full protocol of ablate measure: blocks of 2 s or more"),
+    "quick": N_(
+        "The quick protocol, which follows training: short blocks, training by plain steps (Adam, "
+        "everything trained)"
+    ),
+    "full": N_(
+        "The full protocol of ablate measure: blocks of 2 s or more, training by plain steps (Adam, "
+        "everything trained)"
+    ),
 }
 
 ONE_PROCESS = N_("Intervals over the rounds of one process say nothing about the next one.")
