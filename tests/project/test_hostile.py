@@ -234,11 +234,11 @@ def test_a_link_where_event_files_go_is_not_followed(
 def test_a_trace_that_is_a_link_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "traces").mkdir()
-    (tmp_path / "traces/a.pt.trace.json.gz").symlink_to(tmp_path / "secret")
-    (tmp_path / "traces/b.pt.trace.json.gz").write_text("ours")
-    show_traces(tmp_path / "traces", tmp_path / "logs")
+    (tmp_path / "traces/a-eager.pt.trace.json.gz").symlink_to(tmp_path / "secret")
+    (tmp_path / "traces/b-eager.pt.trace.json.gz").write_text("ours")
+    show_traces(tmp_path / "traces", tmp_path / "logs", {"a", "b"})
     shown = [path.name for path in (tmp_path / "logs/traces").iterdir()]
-    assert shown == ["b.pt.trace.json.gz"]
+    assert shown == ["b-eager.pt.trace.json.gz"]
 
 
 def npz(**arrays: np.ndarray) -> bytes:
