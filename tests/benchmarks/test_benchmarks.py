@@ -99,7 +99,9 @@ def test_every_contestant_trains_all_images_and_learns() -> None:
 def test_options_of_the_grid_are_not_ignored_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         gpu.main(["race", "--cohort", "8", "--device", "cpu"])
-    assert "--cohort and --step-path are of grid and kernels, not of race" in capsys.readouterr().err
+    assert (
+        "--cohort and --step-path are of grid and kernels, not of race" in capsys.readouterr().err
+    )
     with pytest.raises(BenchmarkError, match="a cpu steps by eager alone"):
         gpu.measure_grid(Options(device="cpu", attention=("none",), step_paths=("graph",)), 64)
 

@@ -48,6 +48,7 @@ def test_the_worlds_are_what_they_say() -> None:
     assert family(9, 2) == (0.005, -0.005, 0, 0, 0, 0, 0, 0, 0)
 
 
+@pytest.mark.slow
 def test_few_studies_have_a_wrong_verdict_and_all_end() -> None:
     world = WORLDS[1]
     courses = [run_study(world, number) for number in range(40)]

@@ -23,6 +23,7 @@ def small(row: Row, seeds: int) -> float:
     return 100 * count((row.name, world, 5, list(range(STUDIES))))[0] / STUDIES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("row", TRIED, ids=lambda r: r.name)
 def test_verdicts_err_no_more_than_they_promise(row: Row, seeds: int) -> None:

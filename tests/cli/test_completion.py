@@ -70,6 +70,7 @@ def test_zsh_and_fish_are_offered_the_same(folder: Path) -> None:
         assert f"_ABLATE_COMPLETE=complete_{shell}" in "\n".join(asked(folder, f"source_{shell}"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_what_is_installed_works_in_bash(folder: Path) -> None:
     program = folder / "ablate"

@@ -8,6 +8,7 @@ import sys
 ASKING = ("compare", "report", "status", "transfer")
 
 
+@pytest.mark.slow
 def test_commands_that_ask_load_no_torch() -> None:
     modules = ", ".join(f"ablate.commands.{name}" for name in ASKING)
     done = subprocess.run(

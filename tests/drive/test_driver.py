@@ -385,6 +385,7 @@ def test_an_interrupted_driver_gives_its_runs_back(
     assert len(drive(plan, store, instant()).order) == len(plan.cells)
 
 
+@pytest.mark.slow
 def test_a_run_of_a_dead_process_is_taken_over_at_once(
     plan: Plan, any_url: str, open_store: Callable[[str], Store]
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_claim_looks_at_a_window_and_finds_every_run_in_order(
     assert found == keys
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_narrow")
 def test_what_others_have_ended_is_passed_over_and_what_they_train_is_not_forgotten(
     store: Store, keys: list[str]

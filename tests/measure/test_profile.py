@@ -94,6 +94,7 @@ def of(rows: tuple[ProfileRow, ...], module: str | None, operator: str = "") -> 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_as_trained_has_the_operators_of_a_step(taken: Any) -> None:
     rows = taken[1]["none", "as_trained"].rows
     names = {row.operator for row in rows}

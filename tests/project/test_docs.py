@@ -353,6 +353,7 @@ def test_every_query_runs(statement: str, database: Path) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/database.md", "docs/first-hour.md"])
 def test_the_example_in_python_runs(page: str, database: Path) -> None:
     (code,) = blocks(PAGES[page], "python")

@@ -220,6 +220,7 @@ def test_names_out_of_a_database_lead_nowhere_else(evil: Path, shell: Shell) -> 
     assert not list(shell.folder.rglob("escape*"))
 
 
+@pytest.mark.slow
 def test_a_link_where_event_files_go_is_not_followed(
     evil: Path, shell: Shell, tmp_path: Path
 ) -> None:
@@ -280,6 +281,7 @@ def test_packed_arrays_are_measured_before_they_are_unpacked(
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_a_bomb_in_a_database_is_one_line(evil: Path, shell: Shell) -> None:
     with closing(sqlite3.connect(evil)) as connection, connection:
         connection.execute("UPDATE explanations SET content = ?", [BOMBS["zeros"]])
@@ -389,6 +391,7 @@ reduction = [4]
 """
 
 
+@pytest.mark.slow
 def test_search_and_dashboard_refuse_a_schema_that_is_not_ours(evil: Path, shell: Shell) -> None:
     (shell.folder / "searched.toml").write_text(STUDY + SEARCHED)
     quick = ("--device", "cpu", "--no-probe", "--executor", "inprocess", "--max-runs", "0")
@@ -453,6 +456,7 @@ def test_files_beside_a_database_are_measured_before_they_are_read(
     assert stored_file.read_beside(tmp_path / "ours") == b"weights"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"<svg onload=alert(1)>", b"\x89PNG\r\n\x1a\n" + bytes(10**6)])
 def test_pictures_that_are_none_or_too_large_are_never_taken_over(
     content: bytes, evil: Path, shell: Shell

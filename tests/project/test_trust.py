@@ -99,6 +99,7 @@ def offences_of_call(call: ast.Call) -> Iterator[str]:
         yield "shell=True"
 
 
+@pytest.mark.slow
 def test_the_code_has_none_of_it() -> None:
     assert len(FILES) > 100
     found = {

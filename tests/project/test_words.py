@@ -40,6 +40,7 @@ def pairs(catalogue: Catalog) -> Iterator[tuple[str | None, str, str]]:
             yield message.context, str(message.id), str(message.string)
 
 
+@pytest.mark.slow
 def test_a_catalogue_has_every_message_and_no_other(catalogue: Catalog) -> None:
     """If not: `make words`, and translate what is new."""
     known = {(context, text) for context, text, _told in pairs(catalogue)}
@@ -150,6 +151,7 @@ def _is_call(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
 
 
+@pytest.mark.slow
 def test_every_sentence_that_people_read_is_marked() -> None:
     """If not: `_("… {name} …", name=value)`, then `make words`, and translate it."""
     files = {path for pattern in TOLD for path in (ROOT / "ablate").glob(pattern)}

@@ -63,6 +63,7 @@ def test_one_rule_for_verdicts_factors_controls_and_front(rule: str) -> None:
     assert ("Dominated by" in sentences(front_blocks(summary))) == decides
 
 
+@pytest.mark.slow
 def test_two_seeds_or_one_of_each_are_looks_too() -> None:
     summary = summarize(looked(placed_frames({placed("pool3"): 9.0}, seeds=2), ANYTIME))
     assert not [each for each in contrasts(summary) if each.above or each.below]

@@ -37,6 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canvas, "saved", lambda _figure: Picture(svg, b"a picture", b"a document"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("words_alone")
 def test_json_is_report_json_and_writes_nothing(shell: Shell, url: str) -> None:
     code, out, _ = shell("report", STUDY, "--db", url, "--format", "json")

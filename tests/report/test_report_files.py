@@ -80,6 +80,7 @@ def test_markdown_escapes_what_would_break_a_table() -> None:
     assert bars == {12, 10, 8, 6, 5}
 
 
+@pytest.mark.slow
 def test_markdown_shows_figures_that_are_written() -> None:
     files = written(make_frames(TWO))
     shown = set(re.findall(r"!\[[^\]]+\]\(([^)]+)\)", files["report.md"].decode()))

@@ -98,6 +98,7 @@ def test_a_metric_whose_images_are_not_stored_is_judged_by_its_scores() -> None:
     assert effect.verdict is Verdict.UNDECIDED  # six seeds, and it takes eight
 
 
+@pytest.mark.slow
 def test_runs_without_the_metric_have_no_verdict_and_the_report_is_made() -> None:
     frames = replace(metric_frames(metric="macro_f1"), metrics=pd.DataFrame())
     summary = summarize(frames)
@@ -126,6 +127,7 @@ def test_few_seeds_of_scores_are_told_as_such(variants: int, claim: str) -> None
     assert row["seeds_for_margin"] >= 8
 
 
+@pytest.mark.slow
 def test_report_and_json_name_the_metric(summary: Summary) -> None:
     assert '"metric": "test_macro_f1"' in report_json(summary)
     lead = section(summary, "findings").blocks[0]
@@ -174,6 +176,7 @@ def test_of_many_classes_the_table_has_those_that_differ_most() -> None:
     assert "15 more are left out" in table.caption
 
 
+@pytest.mark.slow
 def test_a_metric_that_falls_below_0_is_drawn_where_it_is() -> None:
     frames = metric_frames(metric="mypkg.metrics:kappa")
     values = [-0.08 + 0.004 * n for n in range(len(frames.runs))]

@@ -154,6 +154,7 @@ def renamed_networks(frames: Frames) -> Frames:
     return replace(frames, **tables)
 
 
+@pytest.mark.slow
 def test_studies_of_unlike_machines_are_said_to_be(three: list[InContext]) -> None:
     def trained_on(name: str, device: str) -> tuple[Frames, str]:
         frames = study(name, UP)

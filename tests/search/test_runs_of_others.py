@@ -84,6 +84,7 @@ def test_what_a_trial_took_from_another_study_stays_when_that_is_deleted(tmp_pat
     assert [seen[key].quality for key in row.run_keys] == [0.7, 0.7]
 
 
+@pytest.mark.slow
 def test_what_was_deleted_before_it_was_taken_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -344,6 +344,7 @@ def test_what_the_grid_has_trained_is_not_trained_again(tmp_path: Path) -> None:
     assert all("from results" in line for line in said), "another search, the same runs"
 
 
+@pytest.mark.slow
 def test_the_search_cannot_read_the_test_set(tmp_path: Path) -> None:
     """No statement of its store names a column of the test set, and no source of its room either."""
     plan, statements = search_plan(trials=4, objectives=["val_accuracy", "macs"]), list[str]()
@@ -649,6 +650,7 @@ def test_a_storage_that_cannot_be_written_is_refused_before_anything_relies_on_i
     assert "optuna.db: cannot be written, as Optuna's copy of the search must be: " in said
 
 
+@pytest.mark.slow
 def test_a_storage_that_fails_later_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

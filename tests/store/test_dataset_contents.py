@@ -100,6 +100,7 @@ def test_two_sets_of_one_name_stand_side_by_side(both: str, one: Plan, other: Pl
     assert len(stored_settings(both, "small")) == 2
 
 
+@pytest.mark.slow
 def test_without_images_the_last_run_one_is_meant_and_said(
     both: str, one: Plan, other: Plan
 ) -> None:

@@ -116,6 +116,7 @@ def test_an_export_of_one_study_leaves_other_images_out(
     assert found == [(other.dataset.content_hash(),)]
 
 
+@pytest.mark.slow
 def test_a_merge_brings_them_and_keeps_those_that_are_there(
     tmp_path: Path, filled: Path, open_store: Opener, plan: Plan
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_package_that_is_missing_is_named(
     assert message(OptionError, lambda: check_files(url)) == f"--files {place}: {expected}"
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_ends_a_command_before_it_claims(
     shell: Any, tmp_path: Path
 ) -> None:
