@@ -13,6 +13,7 @@ from ablate.report.summary import Summary
 from ablate.stats.matched import Level, Table
 from ablate.stats.shapley import Coalition
 from ablate.study import NO_ATTENTION
+from ablate.study.controls import controls_in
 from ablate.study.position import matches_glob, parts_of
 
 COLUMNS = ("attention", "position", "reduction", "kernel_size")
@@ -25,6 +26,14 @@ def design(summary: Summary) -> Table:
         for name, levels in _levels(summary).items()
         if levels.get("attention", NO_ATTENTION) != NO_ATTENTION
     }
+
+
+def controls_of(summary: Summary) -> frozenset[str]:
+    """The variants that are the study's second baselines. As the baseline they answer no question about
+    which attention is best: beside one that only does harm all others stand out.
+    """
+    names = [variant.name for variant in summary.variants if not variant.is_baseline]
+    return frozenset(controls_in(list(summary.study.get("controls") or ()), names))
 
 
 def placements(summary: Summary) -> dict[str, dict[Coalition, str]]:

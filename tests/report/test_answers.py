@@ -48,6 +48,15 @@ def drawn(summary: Summary) -> tuple[Block, ...]:
         return factor_blocks(summary, {})
 
 
+def test_a_control_is_no_level_of_a_factor(summary: Summary) -> None:
+    without = summarize(placed_frames())
+    asked = [text for text in claims(drawn(without)) if text.startswith("Which kind? ")]
+    assert len(asked) == 1, "the gate beside se, as no control"
+    told = claims(drawn(summary))
+    assert not any(text.startswith("Which kind? ") for text in told)
+    assert any(text.startswith("Which place? ") for text in told)
+
+
 def test_which_place_and_which_r_get_a_sentence_each(summary: Summary) -> None:
     told = claims(drawn(summary))
     (place,) = [text for text in told if text.startswith("Which place? ")]

@@ -19,7 +19,7 @@ from ablate.page.document import (
     TableCell,
 )
 from ablate.report.arms import BARE, arms_of
-from ablate.report.design import design
+from ablate.report.design import controls_of, design
 from ablate.report.effects.shapley import shapley_blocks
 from ablate.report.summary import Summary
 from ablate.stats import Verdict, words
@@ -154,9 +154,11 @@ def answers(summary: Summary) -> tuple[list[MainEffect], list[InteractionOf]]:
 
 
 def _answers(summary: Summary) -> tuple[list[MainEffect], list[InteractionOf]]:
-    arms, table = arms_of(summary), design(summary)
+    arms = arms_of(summary)
     if arms is None:
         return [], []
+    aside = controls_of(summary)
+    table = {name: levels for name, levels in design(summary).items() if name not in aside}
     every = summary.any_time
     return main_effects(arms, table, looks=every), interactions(arms, table, looks=every)
 
