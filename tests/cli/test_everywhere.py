@@ -121,8 +121,8 @@ def test_names_that_mean_something_in_a_url(command: str, folder: Path) -> None:
         "report": (*EVERY["report"], "--out", f"reports/{ODD}"),
         "explain": (*EVERY["explain"], "--out", f"reports/{ODD}"),
         "init": (*EVERY["init"][:3], "--out", f"{ODD}.toml"),
-        "take": (*EVERY["take"][:4], "--out", f"reports/{ODD}.py"),
-        "fold": (*EVERY["fold"], "--out", f"reports/{ODD}"),
+        "take": (*EVERY["take"][:4], "--out", f"reports/{ODD}/taken.py"),
+        "fold": (*EVERY["fold"], "--out", f"reports/{ODD}/folded"),
     }.get(command, EVERY.get(command, ()))
     if command == "merge":
         shutil.copy(folder / "merged.db", folder / f"{ODD} 2.db")
